@@ -1,0 +1,1 @@
+"""OBSERVATIONS -> FORECAST: families, prior, posterior, calibration, stop rule (numpy, scipy)."""

@@ -1,0 +1,1 @@
+"""THE GROUND: geometry, networks and scores on tensors (torch, monai)."""

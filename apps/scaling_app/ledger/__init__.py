@@ -1,0 +1,1 @@
+"""WHAT HAPPENED: cases, runs, observations, in one SQLite file (SQLAlchemy)."""

@@ -1,0 +1,1 @@
+"""THE ADAPTER: the only package that imports monailabel; it wires everything."""

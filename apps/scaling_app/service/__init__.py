@@ -1,0 +1,1 @@
+"""What people and viewers see: REST, report and page, read-only views of ledger and forecast."""

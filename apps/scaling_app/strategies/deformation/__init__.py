@@ -1,0 +1,1 @@
+"""Certified diffeomorphic deformations: RED, RegDA and GenDA."""

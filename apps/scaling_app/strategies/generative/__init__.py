@@ -1,0 +1,1 @@
+"""GenSeg: a mask-to-image generator trained end to end with the segmenter."""

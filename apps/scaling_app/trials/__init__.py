@@ -1,0 +1,1 @@
+"""ONE TRAINING RUN, MEASURED: plan the data, choose cases, train, test (torch, monai)."""
