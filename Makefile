@@ -1,0 +1,47 @@
+# Two commands set everything up on a fresh machine: `make demo` and `make test`. Both are safe to run twice.
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The first Python of a version that MONAI Label runs on.
+PYTHON ?= $(firstword $(foreach p,python3 python3.11 python3.12 python3.10,$(shell $(p) -c 'import sys; print(sys.executable) if (3, 10) <= sys.version_info[:2] <= (3, 12) else None' 2>/dev/null | grep -v None)))
+OUT ?= demo
+DATA ?=
+
+.PHONY: demo test fast lint format serve clean help
+
+help:
+	@echo "make demo [DATA=DIR]  an annotation session on a real server, with its forecast (under 6 minutes)"
+	@echo "make test             style, architecture and all tests"
+	@echo "make fast             the tests without the slow ones"
+	@echo "make serve STUDIES=DIR"
+
+$(VENV)/.installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.10, 3.11 or 3.12 found: install one, or say PYTHON=/path/to/python" >&2; exit 2; }
+	@echo "Setting up $(VENV) (a few minutes the first time; PyTorch is large)"
+	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[test]"
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/scaling-app demo --out $(OUT) $(if $(DATA),--data $(DATA))
+
+test: lint
+	$(BIN)/python -m pytest
+
+fast: $(VENV)/.installed
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+serve: $(VENV)/.installed
+	$(BIN)/scaling-app serve --studies $(STUDIES)
+
+clean:
+	rm -rf $(VENV) $(OUT)

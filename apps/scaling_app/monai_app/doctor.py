@@ -1,0 +1,111 @@
+"""`scaling-app doctor`: what this installation can do, and what to change where something is missing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+
+from packaging.requirements import Requirement
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination; a finding that is not `good` and not `optional` fails it."""
+
+    what: str
+    good: bool
+    detail: str
+    optional: bool = False
+
+
+def examine() -> int:
+    """Prints the findings as a table; returns 0 when the server can run, else 1."""
+    findings = [finding for check in CHECKS for finding in check()]
+    table = Table(title="scaling-app doctor", show_lines=False)
+    for heading in ("", "what", "finding"):
+        table.add_column(heading)
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.good else ("[yellow]note[/]" if finding.optional else "[red]fix[/]")
+        table.add_row(mark, finding.what, finding.detail)
+    Console().print(table)
+    return 0 if all(f.good or f.optional for f in findings) else 1
+
+
+def _python() -> Iterator[Finding]:
+    good = (3, 10) <= sys.version_info[:2] <= (3, 12)
+    yield Finding(
+        "Python", good, platform.python_version() + ("" if good else ": MONAI Label 0.8.5 needs 3.10 to 3.12")
+    )
+
+
+def _packages() -> Iterator[Finding]:
+    for line in metadata.requires("scaling-app") or []:
+        requirement = Requirement(line)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            version = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            yield Finding(requirement.name, False, f"missing: pip install '{requirement}'")
+            continue
+        if not requirement.specifier.contains(version, prereleases=True):
+            yield Finding(requirement.name, False, f"{version}: pip install '{requirement}'")
+        elif requirement.name in ("monailabel", "monai", "torch"):
+            yield Finding(requirement.name, True, version)
+
+
+def _monai_label() -> Iterator[Finding]:
+    try:
+        import monailabel.interfaces.app  # noqa: F401
+    except Exception as error:
+        yield Finding("MONAI Label imports", False, f"{type(error).__name__}: {error}")
+    else:
+        yield Finding("MONAI Label imports", True, "yes")
+
+
+def _device() -> Iterator[Finding]:
+    import psutil
+    import torch
+
+    if torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        name = torch.cuda.get_device_name()
+        yield Finding("GPU", True, f"{name}, {free / 2**30:.0f} of {total / 2**30:.0f} GiB free")
+    else:
+        yield Finding("GPU", False, "none: trains on the processor, with small networks", optional=True)
+    memory = psutil.virtual_memory()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield Finding("Memory", memory.total > 6 * 2**30, f"{memory.total / 2**30:.0f} GiB, {cores} cores")
+
+
+def _torchvision() -> Iterator[Finding]:
+    try:
+        import torchvision  # noqa: F401
+    except Exception:
+        detail = "does not import beside this PyTorch (a build for another device?): only `deeplab` needs it"
+        yield Finding("torchvision", False, detail, optional=True)
+    else:
+        yield Finding("torchvision", True, metadata.version("torchvision"))
+
+
+def _disk() -> Iterator[Finding]:
+    free = shutil.disk_usage(tempfile.gettempdir()).free / 2**30
+    yield Finding("Disk", free > 2, f"{free:.0f} GiB free for prepared cases")
+
+
+CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
+    _python,
+    _packages,
+    _monai_label,
+    _device,
+    _torchvision,
+    _disk,
+)

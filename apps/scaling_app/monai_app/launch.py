@@ -1,0 +1,98 @@
+"""Starting a server: an app folder of its own for each study folder, on loopback, with clear refusals."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlparse
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def init_app(directory: Path) -> Path:
+    """Makes a thin app folder that MONAI Label can start; model, ledger and logs will live in it.
+
+    Raises:
+        FileExistsError: the folder holds something else already.
+    """
+    main = directory / "main.py"
+    if main.is_file() and main.read_text() == (PACKAGE / "main.py").read_text():
+        return directory
+    if directory.exists() and any(directory.iterdir()):
+        raise FileExistsError(f"{directory} is not empty: name a new folder")
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("main.py", "README.md"):
+        shutil.copyfile(PACKAGE / name, directory / name)
+    return directory
+
+
+def default_app_dir(studies: str) -> Path:
+    """The app folder of these studies in the user's data folder: two study folders never share a model."""
+    data = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share"))
+    where = studies if _is_url(studies) else str(Path(studies).resolve())
+    name = re.sub(r"[^\w-]+", "_", Path(where).name) or "studies"
+    return data / "scaling-app" / f"{name}-{hashlib.sha256(where.encode()).hexdigest()[:8]}"
+
+
+def server_command(
+    studies: str, *, host: str, port: int, app_dir: Path, conf: Mapping[str, str] | None = None
+) -> list[str]:
+    """The command line that starts MONAI Label on these studies."""
+    command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app_dir)]
+    command += ["--studies", studies, "--host", host, "--port", str(port)]
+    for key, value in (conf or {}).items():
+        command += ["--conf", key, value]
+    return command
+
+
+def serve(studies: str, *, host: str, port: int, app_dir: Path | None, conf: Mapping[str, str]) -> int:
+    """Runs the server until it ends; returns its exit status.
+
+    Raises:
+        FileNotFoundError: no such study folder.
+        ValueError: the port is taken, or a conf key or value is not known.
+    """
+    from scaling_app.monai_app.conf import Conf
+
+    if not _is_url(studies) and not Path(studies).is_dir():
+        raise FileNotFoundError(f"the studies folder does not exist: {studies}")
+    Conf.parse(conf)
+    check_port_free(host, port)
+    folder = init_app(app_dir or default_app_dir(studies))
+    print(
+        f"Scaling App on http://{host}:{port}  (page: /sufficiency/report)  app folder: {folder}", flush=True
+    )
+    try:
+        return subprocess.call(server_command(studies, host=host, port=port, app_dir=folder, conf=conf))
+    except KeyboardInterrupt:
+        return 0
+
+
+def check_port_free(host: str, port: int) -> None:
+    """Raises ValueError when something listens on that port, or the address is not this machine's."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ValueError(
+                f"cannot listen on {host}:{port} ({error.strerror}): choose another --port"
+            ) from None
+
+
+def free_port() -> int:
+    """A port on loopback that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _is_url(studies: str) -> bool:
+    return urlparse(studies).scheme in ("http", "https")
