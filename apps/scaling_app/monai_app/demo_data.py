@@ -1,0 +1,86 @@
+"""The cases of a demonstration: synthetic ones, or those of a folder with `images/` and `labels/`."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scaling_app.imaging.synthetic import make_case, write_case
+
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".png", ".jpg", ".tif")
+
+
+@dataclass(frozen=True)
+class DemoCases:
+    """The studies folder of the server, the reference labels by image id, and cases kept for the truth.
+
+    `truth` holds (image, label) files that the server never gets as cases: what really happened is
+    measured on them.
+    """
+
+    studies: Path
+    labels: dict[str, Path]
+    truth: tuple[tuple[Path, Path], ...]
+    spatial_dims: int
+    synthetic: bool
+
+
+def prepare_cases(data: Path | None, work: Path, *, n_cases: int, n_pool: int, n_truth: int) -> DemoCases:
+    """Lays out the cases of one session under `work`.
+
+    Raises:
+        FileNotFoundError: `data` lacks images/ or labels/.
+        ValueError: too few labelled images for a session.
+    """
+    studies = work / "studies"
+    studies.mkdir(parents=True)
+    total = n_cases + n_pool + n_truth
+    if data is None:
+        pairs = _synthetic(work, total)
+    else:
+        pairs = _pairs(data)
+        if len(pairs) < n_cases + 3:
+            raise ValueError(
+                f"{data} holds {len(pairs)} labelled images; a session of {n_cases} needs {n_cases + 3}"
+            )
+        order = np.random.default_rng(0).permutation(len(pairs))[:total]
+        pairs = [pairs[i] for i in order]
+    n_truth = min(n_truth, len(pairs) - n_cases)
+    in_session, truth = pairs[: len(pairs) - n_truth], pairs[len(pairs) - n_truth :]
+    labels = {}
+    for image, label in in_session:
+        shutil.copyfile(image, studies / image.name)
+        labels[image_id(image)] = label
+    flat = in_session[0][0].suffix in (".png", ".jpg", ".tif")
+    return DemoCases(studies, labels, tuple(truth), 2 if flat else 3, synthetic=data is None)
+
+
+def image_id(path: Path) -> str:
+    """MONAI Label's id of an image file: its name without the extension."""
+    return next((path.name[: -len(s)] for s in SUFFIXES if path.name.endswith(s)), path.stem)
+
+
+def suffix_of(path: Path) -> str:
+    """The whole extension of an image file, such as `.nii.gz`."""
+    return path.name[len(image_id(path)) :]
+
+
+def _synthetic(work: Path, total: int) -> list[tuple[Path, Path]]:
+    images, labels = work / "made" / "images", work / "made" / "labels"
+    paths = []
+    for index in range(total):
+        suffix = ".nrrd" if index % 4 == 3 else ".nii.gz"
+        paths.append(write_case(make_case(index), images, labels, suffix=suffix))
+    return [(path, labels / path.name) for path in paths]
+
+
+def _pairs(data: Path) -> list[tuple[Path, Path]]:
+    images, labels = data / "images", data / "labels"
+    if not images.is_dir() or not labels.is_dir():
+        raise FileNotFoundError(f"{data} must hold the folders images/ and labels/")
+    by_id = {image_id(p): p for p in labels.iterdir() if p.name.endswith(SUFFIXES)}
+    found = sorted(p for p in images.iterdir() if p.name.endswith(SUFFIXES))
+    return [(p, by_id[image_id(p)]) for p in found if image_id(p) in by_id]
