@@ -241,7 +241,7 @@ def demo(
         Path | None, typer.Option(help="folder with images/ and labels/; without it synthetic cases")
     ] = None,
     out: Annotated[Path, typer.Option()] = Path("demo"),
-    cases: Annotated[int, typer.Option(min=5, help="how many cases the session labels")] = 12,
+    cases: Annotated[int, typer.Option(min=5, help="how many cases the session labels")] = 15,
     minutes: Annotated[float, typer.Option(min=0.5, help="time to spend, about")] = 5.0,
 ) -> None:
     """Replays an annotation session over REST on a real server, with the forecast after each label."""

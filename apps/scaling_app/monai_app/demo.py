@@ -30,7 +30,7 @@ from scaling_app.monai_app.demo_client import Viewer
 from scaling_app.monai_app.demo_data import DemoCases, prepare_cases
 from scaling_app.monai_app.launch import free_port, init_app, server_command
 
-TRAIN_AT = (5, 8, 12, 16, 24, 32, 48)
+TRAIN_AT = (5, 10, 15, 20, 30, 40)
 N_TRUTH = 10
 N_POOL = 4
 
