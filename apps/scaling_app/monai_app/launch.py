@@ -1,10 +1,8 @@
-"""Starting a server: an app folder of its own for each study folder, on loopback, with clear refusals."""
+"""Starting a server: an app folder, loopback unless told otherwise, with clear refusals."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -33,12 +31,10 @@ def init_app(directory: Path) -> Path:
     return directory
 
 
-def default_app_dir(studies: str) -> Path:
-    """The app folder of these studies in the user's data folder: two study folders never share a model."""
-    data = Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local" / "share"))
-    where = studies if _is_url(studies) else str(Path(studies).resolve())
-    name = re.sub(r"[^\w-]+", "_", Path(where).name) or "studies"
-    return data / "scaling-app" / f"{name}-{hashlib.sha256(where.encode()).hexdigest()[:8]}"
+def default_app_dir() -> Path:
+    """The app folder in the user's data folder; in it, each study folder has its own model and ledger."""
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return data / "scaling-app" / "app"
 
 
 def server_command(
@@ -59,13 +55,14 @@ def serve(studies: str, *, host: str, port: int, app_dir: Path | None, conf: Map
         FileNotFoundError: no such study folder.
         ValueError: the port is taken, or a conf key or value is not known.
     """
-    from scaling_app.monai_app.conf import Conf
+    from scaling_app.monai_app.conf import read_conf
 
     if not _is_url(studies) and not Path(studies).is_dir():
         raise FileNotFoundError(f"the studies folder does not exist: {studies}")
-    Conf.parse(conf)
+    folder = app_dir or default_app_dir()
+    read_conf(conf, app_dir=folder, studies=studies)
     check_port_free(host, port)
-    folder = init_app(app_dir or default_app_dir(studies))
+    init_app(folder)
     print(
         f"Scaling App on http://{host}:{port}  (page: /sufficiency/report)  app folder: {folder}", flush=True
     )

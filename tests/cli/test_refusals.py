@@ -1,0 +1,100 @@
+"""Bad input ends with exit status 2 and one line that says what is wrong; nothing is written."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from scaling_app.cli import main
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["scaling-app", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return command
+
+
+def a_curve(path: Path, text: str = "n,dice\n4,0.7\n8,0.75\n16,0.8\n") -> str:
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["serve", "--studies", "missing"], "does not exist: missing"),
+        (["serve", "--studies", ".", "--conf", "lables", "liver"], "did you mean labels"),
+        (["serve", "--studies", ".", "--conf", "strategy", "magic"], "--conf strategy 'magic'"),
+        (["serve", "--studies", ".", "--conf", "network", "vgg"], "--conf network 'vgg'"),
+        (["serve", "--studies", ".", "--conf", "target", "-0.5"], "--conf target '-0.5'"),
+        (["serve", "--studies", ".", "--conf", "target"], "--conf target"),
+        (["serve", "--studies", ".", "--port", "0"], "--port"),
+        (["forecast", "missing.csv", "--at", "8"], "missing.csv"),
+        (["forecast", "curve.csv"], "Missing option '--at'"),
+        (
+            ["replay", "--images", "a", "--labels", "b", "--sizes", "2", "--out", "r.csv"],
+            "--images is not a folder",
+        ),
+        (["replay", "--images", ".", "--labels", ".", "--sizes", "two", "--out", "r.csv"], "--sizes must be"),
+        (["preview", "--images", "nowhere", "--labels", "."], "--images is not a folder"),
+        (["report", "missing.csv"], "no such file: missing.csv"),
+        (["demo", "--data", "nowhere"], "images/ and labels/"),
+        (["demo", "--cases", "2"], "--cases"),
+        (["serf"], "Did you mean 'serve'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_refused_in_one_line(run, tmp_path: Path, arguments: list[str], says: str) -> None:
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert says in err
+    assert len(err.splitlines()) == 1
+    assert [p.name for p in tmp_path.rglob("*.csv")] == []
+
+
+def test_a_port_in_use_is_refused(run, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        status, _, err = run("serve", "--studies", str(tmp_path), "--port", str(taken.getsockname()[1]))
+    assert status == 2
+    assert "choose another --port" in err
+
+
+@pytest.mark.parametrize("target", ["-0.1", "0", "1", "85"])
+def test_a_target_outside_0_to_1_is_refused(run, tmp_path: Path, target: str) -> None:
+    status, _, err = run("forecast", a_curve(tmp_path / "c.csv"), "--at", "32", "--target", target)
+    assert status == 2
+    assert "between 0 and 1" in err
+
+
+@pytest.mark.parametrize(
+    "text", ["", "n,dice\n", "n,score\n4,0.5\n", "n,dice\nfour,0.5\n", "n,dice\n4,85\n", "n,dice\n0,0.5\n"]
+)
+def test_an_unusable_curve_is_refused(run, tmp_path: Path, text: str) -> None:
+    status, out, err = run("forecast", a_curve(tmp_path / "c.csv", text), "--at", "32")
+    assert (status, out) == (2, "")
+    assert len(err.splitlines()) == 1
+
+
+def test_init_makes_a_folder_that_can_be_made_again_but_spares_others(run, tmp_path: Path) -> None:
+    assert run("init", "app")[0] == 0
+    assert "ScalingApp" in (tmp_path / "app" / "main.py").read_text()
+    assert run("init", "app")[0] == 0
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    status, _, err = run("init", "mine")
+    assert status == 2
+    assert "not empty" in err
+    assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == ["thesis.txt"]
