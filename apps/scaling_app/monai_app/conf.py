@@ -1,0 +1,218 @@
+"""The `--conf KEY VALUE` options of the app: read once, typed, every mistake a sentence.
+
+MONAI Label hands every value over as text. `read_conf` turns them into one frozen `Conf`; nothing else
+in the package looks at the raw dictionary. `KEYS` is also what the README's table is tested against.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_PATIENT_PATTERN = r"^sub-[A-Za-z0-9]+"
+"""BIDS names (`sub-07_ses-2_T1w`); an image id that does not match is its own patient."""
+
+FOREIGN_KEYS = frozenset({"server_mode"})
+"""Keys that MONAI Label itself reads from the same dictionary."""
+
+
+class ConfError(ValueError):
+    """A `--conf` option that cannot be used; the message is one line for the person who typed it."""
+
+
+@dataclass(frozen=True)
+class Conf:
+    """What the app was started with.
+
+    Attributes:
+        labels: foreground structure -> label value, or None to take them from the labels.
+        dimension: 2 or 3, or None to see it in the images.
+        network: network of published models and curve runs.
+        capacity: size of the network: a word, or the number of channels of its first level.
+        strategy: how training data are augmented, unless a request says otherwise.
+        patient_pattern: regular expression searched in the image id; its first group, or the whole
+            match, names the patient.
+        curve_minutes: wall-clock budget of one `learning_curve` job, minutes.
+        ledger: the SQLite file; published models lie beside it.
+        blind_fraction: share of the cases served at random that are blind.
+        tolerance_mm: tolerance of the surface Dice (NSD), mm.
+        target: Dice aimed at, in (0, 1), or None.
+        steps: training steps of a run.
+        max_minutes: wall-clock bound of one training, minutes.
+        memory_gb: memory that one training may take for cases and batches, GiB.
+        seed: of every split, draw and training.
+    """
+
+    labels: Mapping[str, int] | None
+    dimension: int | None
+    network: str
+    capacity: str | int
+    strategy: str
+    patient_pattern: str
+    curve_minutes: float
+    ledger: Path
+    blind_fraction: float
+    tolerance_mm: float
+    target: float | None
+    steps: int
+    max_minutes: float
+    memory_gb: float
+    seed: int
+
+
+def _number(low: float, high: float, *, open_ends: bool = False) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        bounds = f"between {low:g} and {high:g}"
+        try:
+            value = float(text)
+        except ValueError:
+            raise ConfError(f"a number {bounds} is wanted") from None
+        inside = low < value < high if open_ends else low <= value <= high
+        if not inside:
+            raise ConfError(f"a number {bounds} is wanted")
+        return value
+
+    return parse
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d+", text) or not low <= int(text) <= high:
+            raise ConfError(f"a whole number from {low} to {high} is wanted")
+        return int(text)
+
+    return parse
+
+
+def parse_labels(text: str) -> dict[str, int]:
+    """`liver,spleen` (values 1, 2) or `liver=1,spleen=3`.
+
+    Raises:
+        ConfError: an empty or doubled name, or a value that is doubled or outside 1..255.
+    """
+    structures: dict[str, int] = {}
+    for position, item in enumerate(text.split(","), start=1):
+        name, _, number = (part.strip() for part in item.partition("="))
+        if not name or (number and not number.isdigit()):
+            raise ConfError("names separated by commas are wanted, as in liver,spleen or liver=1,spleen=3")
+        value = int(number) if number else position
+        if name in structures or value in structures.values() or not 1 <= value <= 255:
+            raise ConfError(f"each name and value once, values from 1 to 255; see {item.strip()!r}")
+        structures[name] = value
+    return structures
+
+
+def _dimension(text: str) -> int | None:
+    choices = {"auto": None, "2": 2, "3": 3}
+    if text not in choices:
+        raise ConfError("auto, 2 or 3 is wanted")
+    return choices[text]
+
+
+def _capacity(text: str) -> str | int:
+    if text in ("small", "medium", "large"):
+        return text
+    if text.isdigit() and 2 <= int(text) <= 256:
+        return int(text)
+    raise ConfError("small, medium, large, or a number of channels from 2 to 256 is wanted")
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ConfError(f"a regular expression is wanted ({error})") from None
+    return text
+
+
+def _network(text: str) -> str:
+    from scaling_app.imaging.networks import NETWORKS
+
+    return _one_of(text, NETWORKS)
+
+
+def _strategy(text: str) -> str:
+    from scaling_app import strategies
+
+    return _one_of(text, strategies.names())
+
+
+def _one_of(text: str, choices: tuple[str, ...] | list[str]) -> str:
+    if text not in choices:
+        raise ConfError(f"one of {', '.join(choices)} is wanted")
+    return text
+
+
+@dataclass(frozen=True)
+class Key:
+    """One option: its name, its default as a person would type it, its parser, its meaning."""
+
+    name: str
+    default: str
+    parse: Callable[[str], object]
+    meaning: str
+
+
+KEYS: tuple[Key, ...] = (
+    Key("labels", "", lambda t: parse_labels(t) if t else None, "the structures, in the order of values"),
+    Key("dimension", "auto", _dimension, "spatial dimensions of the images"),
+    Key("network", "resunet", _network, "network of the published model and of the curve runs"),
+    Key("capacity", "small", _capacity, "size of the network"),
+    Key("strategy", "baseline", _strategy, "how training data are augmented"),
+    Key("patient_pattern", DEFAULT_PATIENT_PATTERN, _pattern, "finds the patient in an image id"),
+    Key("curve_minutes", "30", _number(0.1, 10080), "budget of one learning_curve job, minutes"),
+    Key("ledger", "", str, "path of the SQLite ledger"),
+    Key("blind_fraction", "0.225", _number(0, 0.5), "share of cases to be labelled without a prediction"),
+    Key("tolerance_mm", "2", _number(0, 50, open_ends=True), "tolerance of the surface Dice, mm"),
+    Key("target", "", lambda t: _number(0, 1, open_ends=True)(t) if t else None, "Dice aimed at"),
+    Key("steps", "400", _whole(1, 1_000_000), "training steps of a run"),
+    Key("max_minutes", "60", _number(0.05, 10080), "wall-clock bound of one training, minutes"),
+    Key("memory_gb", "4", _number(0.25, 4096), "memory bound of a training, GiB"),
+    Key("seed", "0", _whole(0, 2**31 - 1), "seed of splits, draws and trainings"),
+)
+
+
+def default_ledger(app_dir: Path, studies: str) -> Path:
+    """Where the ledger of a studies folder (or server) lies unless `--conf ledger` says otherwise.
+
+    One folder per studies source, so that serving another source with the same app folder neither
+    mixes nor loses anybody's history.
+    """
+    remote = studies.startswith(("http://", "https://"))
+    source = studies.rstrip("/") if remote else str(Path(studies).resolve())
+    words = re.sub(r"[^A-Za-z0-9]+", "-", source.rsplit("/", 1)[-1]).strip("-").lower() or "studies"
+    digest = hashlib.sha256(source.encode()).hexdigest()[:8]
+    return app_dir / "model" / f"{words[:40]}-{digest}" / "ledger.sqlite"
+
+
+def read_conf(raw: Mapping[str, str], *, app_dir: Path, studies: str) -> Conf:
+    """The typed options.
+
+    Args:
+        raw: as MONAI Label passes it; missing keys take their defaults.
+        app_dir: the app folder, for the default place of the ledger.
+        studies: the studies folder or address, for the same.
+
+    Raises:
+        ConfError: unknown key or unusable value; one line that names it.
+    """
+    known = {key.name for key in KEYS}
+    for name in raw:
+        if name not in known | FOREIGN_KEYS:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(sorted(known))}"
+            raise ConfError(f"--conf {name}: no such option{hint}")
+    values: dict[str, object] = {}
+    for key in KEYS:
+        text = str(raw.get(key.name, key.default)).strip()
+        try:
+            values[key.name] = key.parse(text)
+        except ConfError as error:
+            raise ConfError(f"--conf {key.name} {text!r}: {error}") from None
+    ledger = values["ledger"]
+    values["ledger"] = Path(str(ledger)).expanduser() if ledger else default_ledger(app_dir, studies)
+    return Conf(**values)  # type: ignore[arg-type]

@@ -1,0 +1,223 @@
+"""What may be wrong with a label that was just saved, each finding a sentence for the person who saved it.
+
+Pure functions of a label's voxel counts, its grid and what the client said about it. A label that
+cannot be used at all (other shape, structure nobody knows) is an error and is not stored; a label that
+looks wrong is stored, flagged, and left out of trainings and curves until somebody confirms it.
+
+The stock Slicer module numbers segments by their place in the list: when one is deleted or moved, every
+later class silently changes its value. `label_info` (names and places of the segments sent) against the
+lasting value of each structure shows it.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling_app.ledger.records import Flag
+from scaling_app.monai_app.structures import placeholder
+
+OUTLIER_Z = 4.0
+"""Robust z of the log volume from which a structure's volume is called far outside the others."""
+
+OUTLIER_FROM = 5
+"""Other cases with the structure needed before its volume is judged."""
+
+_SMALLEST_SPREAD = math.log(1.25)
+"""Volumes within a factor of 1.25 of the median are never far outside, however alike the others are."""
+
+GRID_TOLERANCE_MM = 0.1
+"""Corners of label and image may differ by this much: rounding in file headers."""
+
+
+class LabelError(ValueError):
+    """A label that is not stored; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Voxels and place of an array: `shape` (spatial axes) and `affine` (voxel to mm, homogeneous)."""
+
+    shape: tuple[int, ...]
+    affine: NDArray[np.float64]
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of a voxel (area of a pixel in cm² x 0.1 in 2D), ml."""
+        axes = self.affine[:-1, : len(self.shape)]
+        lengths = np.linalg.norm(axes, axis=0)
+        return float(np.prod(lengths)) / 1000.0
+
+
+def count_values(label: NDArray[np.generic]) -> dict[int, int]:
+    """Voxels per label value, 0 left out.
+
+    Counts slab by slab, so that a large label never keeps the interpreter from other requests for more
+    than a few milliseconds.
+
+    Args:
+        label: `(*S)` of whole numbers, in any number type.
+
+    Raises:
+        LabelError: values that are not whole numbers, negative or above 65535.
+    """
+    total = np.zeros(0, dtype=np.int64)
+    flat = label.reshape(-1) if label.flags.c_contiguous else label.ravel(order="K")
+    for start in range(0, flat.size, 1 << 18):
+        slab = flat[start : start + (1 << 18)]
+        if slab.dtype.kind == "f":
+            whole = np.rint(slab)
+            if not np.array_equal(whole, slab):
+                raise LabelError(
+                    "The label holds values that are not whole numbers; save it as a label map."
+                )
+            slab = whole
+        if slab.size and (slab.min() < 0 or slab.max() > 65535):
+            raise LabelError("The label holds values outside 0..65535; save it as a label map.")
+        counts = np.bincount(slab.astype(np.int64, copy=False))
+        if counts.size > total.size:
+            total = np.pad(total, (0, counts.size - total.size))
+        total[: counts.size] += counts
+    return {int(value): int(total[value]) for value in np.flatnonzero(total) if value > 0}
+
+
+def parse_label_info(raw: object) -> list[tuple[str, int]]:
+    """The client's `label_info` as `(name, idx)` pairs, background left out; junk entries are dropped."""
+    pairs: list[tuple[str, int]] = []
+    for item in raw if isinstance(raw, list) else []:
+        if not isinstance(item, Mapping):
+            continue
+        name, idx = str(item.get("name") or "").strip(), item.get("idx")
+        if name and name.lower() != "background" and isinstance(idx, int) and idx > 0:
+            pairs.append((name, idx))
+    return pairs
+
+
+def require_same_shape(label: Grid, image: Grid) -> None:
+    """Raises `LabelError` unless label and image have the same voxels."""
+    if label.shape != image.shape:
+        raise LabelError(
+            f"The label has {_by(label.shape)} voxels, its image {_by(image.shape)}; "
+            "export the label on the grid of the image."
+        )
+
+
+def require_known(label_info: Sequence[tuple[str, int]], structures: Mapping[str, int]) -> None:
+    """Raises `LabelError` when `label_info` names a structure that this task does not have."""
+    strange = [name for name, _ in label_info if name not in structures]
+    if strange:
+        raise LabelError(
+            f"Unknown structure {', '.join(map(repr, strange))}; this task has: {', '.join(structures)}. "
+            "Rename or remove the segment and save again."
+        )
+
+
+def check_geometry(label: Grid, image: Grid) -> list[Flag]:
+    """Whether the corners of label and image lie at the same place."""
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in image.shape], indexing="ij")).reshape(
+        len(image.shape), -1
+    )
+    homogeneous = np.vstack([corners, np.ones((1, corners.shape[1]))])
+    if label.affine.shape != image.affine.shape:
+        return []
+    apart = np.linalg.norm((label.affine @ homogeneous - image.affine @ homogeneous)[:-1], axis=0)
+    spacing = float(np.linalg.norm(image.affine[:-1, : len(image.shape)], axis=0).min())
+    if float(apart.max()) <= max(GRID_TOLERANCE_MM, 0.1 * spacing):
+        return []
+    return [
+        Flag(
+            "geometry",
+            f"The label lies up to {float(apart.max()):.1f} mm away from its image (origin, spacing or "
+            "orientation differ); export it with the image as reference.",
+        )
+    ]
+
+
+def check_values(counts: Mapping[int, int], structures: Mapping[str, int]) -> list[Flag]:
+    """Empty labels and values that no structure has."""
+    if not counts:
+        return [Flag("empty", "The label is empty: no voxel belongs to a structure.")]
+    strange = sorted(set(counts) - set(structures.values()))
+    if not strange:
+        return []
+    known = ", ".join(f"{name}={value}" for name, value in structures.items())
+    return [
+        Flag(
+            "unknown_value",
+            f"The label holds the value{'s' if len(strange) > 1 else ''} {', '.join(map(str, strange))}, "
+            f"which no structure has ({known}).",
+        )
+    ]
+
+
+def check_label_info(
+    label_info: Sequence[tuple[str, int]], counts: Mapping[int, int], structures: Mapping[str, int]
+) -> list[Flag]:
+    """Whether names and voxels tell the same story as the task's lasting values.
+
+    A client means by `idx` either the voxel value, or, as the stock Slicer module, the segment's place
+    in a list from which some were skipped (then the k-th segment sent has value k). Every reading under
+    which all voxels have a name must agree with the structures.
+    """
+    if not label_info or not counts:
+        return []
+    in_order = [name for name, _ in sorted(label_info, key=lambda pair: pair[1])]
+    readings = [
+        {idx: name for name, idx in label_info},
+        dict(enumerate(in_order, start=1)),
+    ]
+    possible = [reading for reading in readings if set(counts) <= set(reading)]
+    if not possible:
+        sent = ", ".join(f"{name}={idx}" for name, idx in label_info)
+        found = ", ".join(map(str, sorted(counts)))
+        return [
+            Flag("label_info", f"The segments sent ({sent}) do not name the values in the label ({found}).")
+        ]
+    by_value = {value: name for name, value in structures.items() if name != placeholder(value)}
+    for reading in possible:
+        wrong = [v for v in sorted(counts) if v in by_value and reading[v] != by_value[v]]
+        if wrong:
+            value = wrong[0]
+            return [
+                Flag(
+                    "permuted",
+                    f"Value {value} means {by_value[value]!r} in this task, but the segment sent with it is "
+                    f"{reading[value]!r}: a segment was probably deleted or moved. Put the segments in the "
+                    f"order {', '.join(sorted(structures, key=structures.__getitem__))} and save again.",
+                )
+            ]
+    return []
+
+
+def check_volumes(volumes_ml: Mapping[str, float], others_ml: Mapping[str, Sequence[float]]) -> list[Flag]:
+    """Structures whose volume is far outside the other cases' (robust z of the log volume).
+
+    Args:
+        volumes_ml: volume of each structure in this label, ml; absent structures left out.
+        others_ml: the same of the other cases.
+    """
+    flags = []
+    for name, volume in volumes_ml.items():
+        others = [math.log(v) for v in others_ml.get(name, ()) if v > 0]
+        if len(others) < OUTLIER_FROM or volume <= 0:
+            continue
+        middle = statistics.median(others)
+        spread = max(1.4826 * statistics.median(abs(v - middle) for v in others), _SMALLEST_SPREAD)
+        if abs(math.log(volume) - middle) / spread > OUTLIER_Z:
+            flags.append(
+                Flag(
+                    "volume",
+                    f"{name} has {volume:.3g} ml here; in the other {len(others)} cases it has about "
+                    f"{math.exp(middle):.3g} ml. Please look at it again, or confirm it.",
+                )
+            )
+    return flags
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

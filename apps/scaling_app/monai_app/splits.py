@@ -1,0 +1,97 @@
+"""Who is whose patient, and which patients the published model never sees.
+
+MONAI Label takes the last fifth of its list of labels for validation, again at every training: cases
+wander between training and validation as labels come and go. Here a patient's role is a function of
+the patient's name and the seed alone, and the ledger keeps the first answer for ever: it depends
+neither on the order in which labels are added or removed nor on MONAI Label's index file.
+
+Fewer than `HOLD_OUT_FROM` labelled patients: nobody is held out, and accuracy comes from
+cross-validation and test-then-train. From then on patients with the role `validation` (one in five)
+are kept out of the published model for good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+HOLD_OUT_FROM = 20
+"""Labelled patients needed before some are held out of the published model."""
+
+VALIDATION_SHARE = 0.2
+
+TRAINING, VALIDATION = "training", "validation"
+
+_NO_PATIENT = frozenset({"", "UNK", "NONE", "ANONYMOUS", "ANON"})
+
+
+def uniform(*key: object) -> float:
+    """A number in [0, 1) that depends on `key` alone, the same on every machine and in every process."""
+    digest = hashlib.sha256("\x1f".join(str(part) for part in key).encode()).digest()
+    return int.from_bytes(digest[:7], "big") / 2**56
+
+
+def patient_of(image_id: str, pattern: str, image_info: Mapping[str, object] | None = None) -> str:
+    """The patient an image belongs to.
+
+    DICOM's patient id where the datastore gives a real one; else what `pattern` finds in the image id
+    (its first group, or the whole match); else the image is its own patient.
+    """
+    dicom = str((image_info or {}).get("PatientID") or "").strip()
+    if dicom.upper() not in _NO_PATIENT:
+        return dicom
+    found = re.search(pattern, image_id)
+    if found is None:
+        return image_id
+    return next((group for group in found.groups() if group), None) or found.group(0) or image_id
+
+
+def drawn_role(patient: str, seed: int) -> str:
+    """The role a patient gets when nobody has given one yet."""
+    return VALIDATION if uniform(seed, "role", patient) < VALIDATION_SHARE else TRAINING
+
+
+@dataclass(frozen=True)
+class Split:
+    """Image ids the published model trains on and those it is validated on (possibly none)."""
+
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
+def split_cases(
+    patients: Mapping[str, str], role_of: Callable[[str], str], *, held_out_before: bool = False
+) -> Split:
+    """Parts labelled cases by the roles of their patients.
+
+    Args:
+        patients: image id -> patient, labelled cases only.
+        role_of: the patient's lasting role.
+        held_out_before: whether an earlier published model already held patients out; then they stay
+            out although labels may have been removed since.
+
+    Returns:
+        Ids in sorted order; no validation cases below `HOLD_OUT_FROM` patients, or when a part would be
+        empty.
+    """
+    ids = sorted(patients)
+    if len(set(patients.values())) < HOLD_OUT_FROM and not held_out_before:
+        return Split(tuple(ids), ())
+    validation = tuple(i for i in ids if role_of(patients[i]) == VALIDATION)
+    training = tuple(i for i in ids if role_of(patients[i]) != VALIDATION)
+    if not training or not validation:
+        return Split(tuple(ids), ())
+    return Split(training, validation)
+
+
+def unseen(cases: Iterable[str], patients: Mapping[str, str], trained_on: Iterable[str]) -> list[str]:
+    """The cases that may test a model: neither they nor their patients were trained on.
+
+    `patients` covers the cases and, where still known, the training ids; a training id that is no
+    longer known stands for a patient of its own name.
+    """
+    seen_ids = set(trained_on)
+    seen_patients = {patients.get(i, i) for i in seen_ids}
+    return [i for i in cases if i not in seen_ids and patients[i] not in seen_patients]

@@ -1,0 +1,196 @@
+"""Which trainings the learning curve is still owed: ledger state in, list of runs out. No torch.
+
+Two sources of points are planned here (test-then-train points are free and made elsewhere):
+
+- *folds*: cross-validation with up to 5 folds by patient, once the number of usable cases has reached one
+  of `CHECKPOINTS`; every case is tested once, by a network that saw about 80 % of them;
+- *nested*: in some folds also a half and a quarter of the fold's training cases, tested on the same held
+  out cases: the slope of the curve with paired noise.
+
+Folds are dealt from the patients in the order of a hash, so the same patients always give the same folds,
+in any order of labelling. The cases of a checkpoint are fixed when its first run starts (its *block*): a
+label that arrives in the middle of a job changes nothing until the next checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+CHECKPOINTS = (5, 8, 12, 16, 24, 32, 48)
+FOLDS = 5
+NESTED_SHARES = (0.25, 0.5)
+NESTED_FOLDS = 2
+"""In how many of the folds nested subsets are trained too."""
+
+
+@dataclass(frozen=True)
+class UsableCase:
+    """A labelled case without open doubts."""
+
+    image_id: str
+    patient: str
+    label_hash: str
+
+
+@dataclass(frozen=True)
+class RunDue:
+    """A training that the curve is owed.
+
+    `run_id` is a function of everything that decides the result: the cases and their labels, the split,
+    the settings and the seed. A run of that name that is done need not be repeated.
+    """
+
+    run_id: str
+    purpose: Literal["fold", "nested"]
+    checkpoint: int
+    fold: int
+    share: float
+    train_ids: tuple[str, ...]
+    test_ids: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        """Cases trained on."""
+        return len(self.train_ids)
+
+
+def checkpoint_of(n_cases: int) -> int | None:
+    """The largest checkpoint reached with `n_cases` usable cases; None before the first."""
+    return max((c for c in CHECKPOINTS if c <= n_cases), default=None)
+
+
+def deal_folds(patients: Iterable[str], seed: int, folds: int = FOLDS) -> dict[str, int]:
+    """Patient -> fold, as even as possible and independent of the order given.
+
+    Fewer patients than folds give each its own fold (leave one out).
+    """
+    ordered = in_hash_order(set(patients), seed, "fold")
+    return {patient: k % min(folds, len(ordered)) for k, patient in enumerate(ordered)}
+
+
+def nested_subset(patients: Iterable[str], share: float, seed: int, fold: int) -> list[str]:
+    """`share` of the patients, at least one; a smaller share is always part of a larger one."""
+    ordered = in_hash_order(set(patients), seed, "nested", fold)
+    return ordered[: max(1, math.ceil(share * len(ordered)))]
+
+
+def in_hash_order(names: Iterable[str], *key: object) -> list[str]:
+    """The names in an order that looks random and depends on them and on `key` alone."""
+    return sorted(names, key=lambda name: (_digest(*key, name), name))
+
+
+def block_of(
+    cases: Sequence[UsableCase], checkpoint: int, blocks: Mapping[str, Sequence[str]]
+) -> list[UsableCase]:
+    """The cases that a checkpoint's runs are made of.
+
+    The block begun earlier, as far as its cases are still usable; all usable cases when there is none, or
+    when fewer than the checkpoint are left of it.
+    """
+    begun = set(blocks.get(str(checkpoint), ()))
+    members = [case for case in cases if case.image_id in begun]
+    return members if len(members) >= checkpoint else list(cases)
+
+
+def runs_due(
+    cases: Sequence[UsableCase],
+    *,
+    done: Collection[str],
+    settings_hash: str,
+    seed: int,
+    blocks: Mapping[str, Sequence[str]],
+) -> list[RunDue]:
+    """The runs still missing at the present checkpoint, cheapest first.
+
+    Args:
+        cases: the usable cases.
+        done: ids of the finished runs in the ledger.
+        settings_hash: of everything else that decides a result (strategy, network, steps, ...).
+        seed: of folds, subsets and trainings.
+        blocks: checkpoint (as text) -> image ids of the block begun there.
+
+    Returns:
+        Fewest training cases first, ties by fold; empty before the first checkpoint or with a single
+        patient.
+    """
+    checkpoint = checkpoint_of(len(cases))
+    if checkpoint is None:
+        return []
+    wanted = _runs_of_block(block_of(cases, checkpoint, blocks), checkpoint, settings_hash, seed)
+    missing = [run for run in wanted if run.run_id not in done]
+    return sorted(missing, key=lambda run: (run.n, run.fold, -run.share))
+
+
+def planned_total(cases: Sequence[UsableCase], seed: int, blocks: Mapping[str, Sequence[str]]) -> int:
+    """How many runs the present checkpoint consists of, done or not."""
+    return len(runs_due(cases, done=(), settings_hash="", seed=seed, blocks=blocks))
+
+
+def fits_budget(elapsed_s: float, budget_s: float, seconds_per_run: Sequence[float]) -> bool:
+    """Whether another run may begin: the budget is not used up, nor would a run like the last ones do so.
+
+    The first run may always begin, so that every job brings at least one point.
+    """
+    if not seconds_per_run:
+        return True
+    expected = sum(seconds_per_run[-3:]) / len(seconds_per_run[-3:])
+    return elapsed_s + expected <= budget_s
+
+
+def _runs_of_block(
+    members: Sequence[UsableCase], checkpoint: int, settings_hash: str, seed: int
+) -> list[RunDue]:
+    fold_of = deal_folds((case.patient for case in members), seed)
+    folds = sorted(set(fold_of.values()))
+    if len(folds) < 2:
+        return []
+    runs: list[RunDue] = []
+    for fold in folds:
+        test = [case for case in members if fold_of[case.patient] == fold]
+        rest = [case for case in members if fold_of[case.patient] != fold]
+        whole = _run(rest, test, checkpoint, fold, 1.0, settings_hash, seed)
+        runs.append(whole)
+        if fold >= NESTED_FOLDS:
+            continue
+        sizes = {whole.n}
+        for share in NESTED_SHARES:
+            kept = set(nested_subset((case.patient for case in rest), share, seed, fold))
+            part = [case for case in rest if case.patient in kept]
+            if len(part) in sizes:
+                continue
+            sizes.add(len(part))
+            runs.append(_run(part, test, checkpoint, fold, share, settings_hash, seed))
+    return runs
+
+
+def _run(
+    train: Sequence[UsableCase],
+    test: Sequence[UsableCase],
+    checkpoint: int,
+    fold: int,
+    share: float,
+    settings_hash: str,
+    seed: int,
+) -> RunDue:
+    train = sorted(train, key=lambda case: case.image_id)
+    test = sorted(test, key=lambda case: case.image_id)
+    purpose: Literal["fold", "nested"] = "fold" if share == 1.0 else "nested"
+    facts = [f"{case.image_id}:{case.label_hash}" for case in (*train, *test)]
+    identity = _digest(settings_hash, seed, len(train), *facts)
+    return RunDue(
+        run_id=f"{purpose}-{checkpoint}-{fold}-{len(train)}-{identity[:12]}",
+        purpose=purpose,
+        checkpoint=checkpoint,
+        fold=fold,
+        share=share,
+        train_ids=tuple(case.image_id for case in train),
+        test_ids=tuple(case.image_id for case in test),
+    )
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()

@@ -1,0 +1,66 @@
+"""The options: typed, explained when wrong, documented all of them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import scaling_app
+from scaling_app.monai_app.conf import KEYS, ConfError, default_ledger, parse_labels, read_conf
+
+APP_DIR = Path(scaling_app.__file__).parent
+
+
+def read(tmp_path: Path, **raw: str):
+    return read_conf(raw, app_dir=tmp_path, studies=str(tmp_path / "studies"))
+
+
+def test_everything_has_a_default(tmp_path):
+    conf = read(tmp_path)
+    assert (conf.labels, conf.dimension, conf.network, conf.strategy) == (None, None, "resunet", "baseline")
+    assert 0.2 <= conf.blind_fraction <= 0.25
+    assert conf.ledger.is_relative_to(tmp_path / "model")
+
+
+def test_labels_take_values_in_order_or_as_given():
+    assert parse_labels("liver, spleen") == {"liver": 1, "spleen": 2}
+    assert parse_labels("liver=3,spleen=1") == {"liver": 3, "spleen": 1}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("steps", "many", "whole number"),
+        ("steps", "0", "whole number"),
+        ("dimension", "4", "auto, 2 or 3"),
+        ("network", "alexnet", "resunet"),
+        ("strategy", "magic", "baseline"),
+        ("target", "1.5", "between 0 and 1"),
+        ("blind_fraction", "nan", "between"),
+        ("labels", "a,,b", "names separated by commas"),
+        ("labels", "a=2,b=2", "each name and value once"),
+        ("patient_pattern", "(", "regular expression"),
+        ("capacity", "huge", "small, medium"),
+        ("step", "4", "did you mean steps"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_option(tmp_path, key, value, words):
+    with pytest.raises(ConfError) as error:
+        read(tmp_path, **{key: value})
+    message = str(error.value)
+    assert key in message and words in message and "\n" not in message
+
+
+def test_every_option_is_documented():
+    table = (APP_DIR / "README.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`|[^|`]*) ", table, flags=re.M))
+    assert set(rows) == {key.name for key in KEYS}
+    for key in KEYS:
+        assert rows[key.name] == key.default, key.name
+
+
+def test_each_studies_folder_has_its_own_ledger(tmp_path):
+    first, second = (default_ledger(tmp_path, str(tmp_path / name)) for name in ("a", "b"))
+    assert first != second
+    assert first == default_ledger(tmp_path, f"{tmp_path}/a/")
