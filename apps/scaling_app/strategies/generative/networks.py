@@ -1,0 +1,209 @@
+"""The searchable mask-to-image generator and the patch discriminator of GenSeg.
+
+The generator is a small U-Net whose down and up steps are searchable cells (`cells.py`). It sees the
+one-hot mask, a low-pass version of a real image warped like the mask (its *context*; a mask says
+nothing about the rest of the body) and one channel of noise, and adds detail to the context.
+Everything is smooth (GELU, instance norm), because the hypergradient is a derivative.
+
+References:
+    L. Zhang et al., "Generative AI enables medical image segmentation in ultra low-data regimes",
+    Nature Communications 16:6486 (2025), https://arxiv.org/abs/2408.17421
+    P. Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", CVPR 2017,
+    https://arxiv.org/abs/1611.07004 (generator with skips, patch discriminator)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import log
+
+import torch
+from monai.networks.blocks import Convolution
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scaling_app.strategies.generative.cells import SearchCell, level_strides
+
+
+class SearchableGenerator(nn.Module):
+    """Mask and context to image: `x = context + detail(one_hot, context, noise)`.
+
+    Args:
+        classes: K, background included.
+        channels: C, of the image.
+        patch: the training patch; it decides which axes are halved how often.
+        width: feature channels at full resolution, doubled per level.
+        levels: the most halvings; fewer where the patch is small.
+        context: whether the low-pass image is an input and the base of the output.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        channels: int,
+        patch: Sequence[int],
+        *,
+        width: int = 12,
+        levels: int = 2,
+        context: bool = True,
+    ) -> None:
+        super().__init__()
+        self.classes, self.channels, self.context = classes, channels, context
+        self.strides = level_strides(patch, levels)
+        widths = [width * 2**level for level in range(len(self.strides) + 1)]
+        inputs = classes + 1 + (channels if context else 0)
+        dims = len(patch)
+        self.stem = _smooth_convolution(dims, inputs, width)
+        self.down = nn.ModuleList(
+            SearchCell(a, b, s, "down") for a, b, s in zip(widths, widths[1:], self.strides, strict=False)
+        )
+        self.middle = _smooth_convolution(dims, widths[-1], widths[-1])
+        self.up = nn.ModuleList()
+        features = widths[-1]
+        for level in reversed(range(len(self.strides))):
+            self.up.append(SearchCell(features, widths[level], self.strides[level], "up"))
+            features = 2 * widths[level]
+        self.blend = _smooth_convolution(dims, features, width)
+        self.head = Convolution(dims, width, channels, kernel_size=1, conv_only=True)
+        cells = 2 * len(self.strides)
+        candidates = len(self.down[0].candidates) if cells else 0
+        self.architecture = nn.Parameter(1e-3 * torch.randn(cells, candidates))
+        self.register_buffer("chosen", torch.zeros(cells, candidates, dtype=torch.bool))
+
+    def weight_parameters(self) -> list[nn.Parameter]:
+        """Every parameter but the architecture weights."""
+        return [p for p in self.parameters() if p is not self.architecture]
+
+    def probabilities(self) -> Tensor:
+        """`(cells, candidates)`: the softmax of the architecture weights, or the chosen ones."""
+        if bool(self.chosen.any()):
+            return self.chosen.to(self.architecture.dtype)
+        return self.architecture.softmax(-1)
+
+    def forward(self, one_hot: Tensor, context: Tensor | None, noise: Tensor) -> Tensor:
+        """One image per mask.
+
+        Args:
+            one_hot: `(B, K, *P)`, floating.
+            context: `(B, C, *P)`, the low-pass image, or None for a generator without context.
+            noise: `(B, 1, *P)`.
+
+        Returns:
+            `(B, C, *P)`.
+        """
+        inputs = [one_hot, noise] if context is None else [one_hot, noise, context]
+        x, crop = self._padded(torch.cat(inputs, 1))
+        p = self.probabilities()
+        x = self.stem(x)
+        skips = []
+        for cell, row in zip(self.down, p, strict=False):
+            skips.append(x)
+            x = cell(x, row)
+        x = x + self.middle(x)
+        for cell, row in zip(self.up, p[len(self.down) :], strict=True):
+            x = torch.cat([cell(x, row), skips.pop()], 1)
+        detail = self.head(self.blend(x))[crop]
+        return detail if context is None else context + detail
+
+    def discretise(self) -> list[str]:
+        """Keeps the likeliest candidate of every cell for good; returns their names."""
+        with torch.no_grad():
+            best = self.architecture.argmax(-1, keepdim=True)
+            self.chosen.zero_().scatter_(1, best, True)
+        return self.genotype()
+
+    def genotype(self) -> list[str]:
+        """The likeliest candidate of every cell, down cells first."""
+        cells = [*self.down, *self.up]
+        best = self.architecture.argmax(-1).tolist()
+        return [f"{cell.direction} {cell.candidates[k].name}" for cell, k in zip(cells, best, strict=True)]
+
+    def entropy(self) -> float:
+        """Mean entropy of the cells' distributions as a share of the greatest possible, in [0, 1]."""
+        if self.architecture.numel() == 0:
+            return 0.0
+        p = self.probabilities().detach().clamp_min(1e-12)
+        return float(-(p * p.log()).sum(-1).mean() / log(p.shape[1]))
+
+    def _padded(self, x: Tensor) -> tuple[Tensor, tuple[slice, ...]]:
+        """Pads the far sides to a multiple of the total stride; returns the slices that undo it."""
+        sizes = x.shape[2:]
+        total = [1] * len(sizes)
+        for strides in self.strides:
+            total = [t * s for t, s in zip(total, strides, strict=True)]
+        margins = [-size % t for size, t in zip(sizes, total, strict=True)]
+        crop = (slice(None), slice(None), *(slice(0, size) for size in sizes))
+        if not any(margins):
+            return x, crop
+        pads = [side for margin in reversed(margins) for side in (0, margin)]
+        return F.pad(x, pads, mode="replicate"), crop
+
+
+class PatchDiscriminator(nn.Module):
+    """Says for every neighbourhood of a (mask, image) pair how real it looks: one logit each.
+
+    Two strided convolutions and a last one: a receptive field of about 20 voxels on strided axes.
+    """
+
+    def __init__(self, classes: int, channels: int, patch: Sequence[int], *, width: int = 12) -> None:
+        super().__init__()
+        features, layers = classes + channels, []
+        for level, strides in enumerate(level_strides(patch, 2)):
+            out = width * 2**level
+            kernel = tuple(4 if s == 2 else 3 for s in strides)
+            layers += [
+                _convolution(len(patch), features, out, kernel, strides),
+                nn.GELU(),
+            ]
+            features = out
+        layers += [_smooth_convolution(len(patch), features, features)]
+        layers += [Convolution(len(patch), features, 1, kernel_size=3, conv_only=True)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, one_hot: Tensor, image: Tensor) -> Tensor:
+        """`(B, K, *P)` and `(B, C, *P)` to logits `(B, 1, *P')`."""
+        return self.layers(torch.cat([one_hot, image], 1))
+
+
+def low_pass(image: Tensor, factors: Sequence[int]) -> Tensor:
+    """What stays of `(B, C, *P)` after averaging over `factors` voxels per axis, back on its grid."""
+    dims = image.dim() - 2
+    pool = F.avg_pool2d if dims == 2 else F.avg_pool3d
+    edges = [min(f, size) for f, size in zip(factors, image.shape[2:], strict=True)]
+    coarse = pool(image, edges, ceil_mode=True)
+    mode = "bilinear" if dims == 2 else "trilinear"
+    return F.interpolate(coarse, size=image.shape[2:], mode=mode, align_corners=False)
+
+
+def neighbourhood(one_hot: Tensor, radii: Sequence[int]) -> Tensor:
+    """A soft mask `(B, 1, *P)` in [0, 1] of the foreground and what surrounds it.
+
+    One up to `radii` voxels around the foreground, falling linearly to zero at three times that.
+    """
+    dims = one_hot.dim() - 2
+    grow = F.max_pool2d if dims == 2 else F.max_pool3d
+    blur = F.avg_pool2d if dims == 2 else F.avg_pool3d
+    foreground = 1 - one_hot[:, :1]
+    edges = [2 * r + 1 for r in radii]
+    grown = grow(foreground, [2 * e - 1 for e in edges], stride=1, padding=[e - 1 for e in edges])
+    return blur(grown, edges, stride=1, padding=list(radii), count_include_pad=False)
+
+
+def _smooth_convolution(dims: int, inputs: int, outputs: int) -> Convolution:
+    return Convolution(
+        dims,
+        inputs,
+        outputs,
+        kernel_size=3,
+        act="GELU",
+        norm=("INSTANCE", {"affine": True}),
+        adn_ordering="NA",
+    )
+
+
+def _convolution(
+    dims: int, inputs: int, outputs: int, kernel: Sequence[int], strides: Sequence[int]
+) -> nn.Module:
+    return Convolution(
+        dims, inputs, outputs, kernel_size=kernel, strides=strides, padding=[1] * dims, conv_only=True
+    )
