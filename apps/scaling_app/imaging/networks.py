@@ -1,0 +1,216 @@
+"""The segmentation networks: MONAI's, in 2D and 3D, with instance norm and smooth activations.
+
+Smooth activations (GELU) where the network lets one choose: hypergradients by finite differences need a
+loss that is differentiable in the weights. Every network accepts any patch size: `Padded` pads to what
+its strides need and crops the answer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from monai.networks.nets import DynUNet, SegResNet, SwinUNETR, UNet
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+NETWORKS = ("resunet", "unet", "swinunetr", "segresnet", "dynunet")
+CAPACITIES = {"small": 8, "medium": 16, "large": 32}
+"""Channels at full resolution."""
+
+_NORM = ("INSTANCE", {"affine": True})
+_ACTIVATION = "GELU"
+Strides = tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class _Size:
+    """What a factory is told: dimensions, channels in and out, width, strides of each level."""
+
+    dims: int
+    channels: int
+    classes: int
+    width: int
+    strides: Strides
+
+
+class Padded(nn.Module):
+    """A network that needs sizes divisible by `multiples`, made to take any size `(B, C, *P)`."""
+
+    def __init__(self, network: nn.Module, multiples: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.multiples = tuple(multiples)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Class logits `(B, K, *P)`."""
+        sizes = image.shape[2:]
+        padded = padded_shape(sizes, self.multiples)
+        if padded == tuple(sizes):
+            return self.network(image)
+        before = [(new - old) // 2 for new, old in zip(padded, sizes, strict=True)]
+        after = [new - old - b for new, old, b in zip(padded, sizes, before, strict=True)]
+        pads = [pad for axis in reversed(range(len(sizes))) for pad in (before[axis], after[axis])]
+        logits = self.network(F.pad(image, pads))
+        inside = tuple(slice(b, b + n) for b, n in zip(before, sizes, strict=True))
+        return logits[(..., *inside)]
+
+
+def build_network(
+    name: str,
+    spatial_dims: int,
+    in_channels: int,
+    out_channels: int,
+    capacity: str | int = "small",
+    *,
+    strides: Strides | None = None,
+) -> nn.Module:
+    """A new network with random weights, `(B, C, *P) -> (B, K, *P)` for any P.
+
+    Args:
+        name: one of `NETWORKS`.
+        spatial_dims: 2 or 3.
+        capacity: `small`, `medium`, `large`, or the number of channels at full resolution.
+        strides: the strides between levels, from `strides_for`; default 2 along every axis, three times.
+            Ignored by swinunetr and segresnet, whose strides are fixed.
+
+    Raises:
+        ValueError: unknown network, dimension or capacity.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"unknown network {name!r}; there are: {', '.join(NETWORKS)}")
+    if spatial_dims not in (2, 3):
+        raise ValueError(f"networks are 2D or 3D, not {spatial_dims}D")
+    strides = strides or ((2,) * spatial_dims,) * 3
+    width = width_of(capacity)
+    size = _Size(spatial_dims, in_channels, out_channels, width, strides)
+    return Padded(_FACTORIES[name](size), patch_multiples(name, spatial_dims, strides))
+
+
+def width_of(capacity: str | int) -> int:
+    """Channels at full resolution.
+
+    Raises:
+        ValueError: neither a known word nor a positive number.
+    """
+    width = capacity if isinstance(capacity, int) else CAPACITIES.get(capacity)
+    if width is None or width < 1:
+        words = ", ".join(CAPACITIES)
+        raise ValueError(f"unknown capacity {capacity!r}; use {words} or a number of channels")
+    return width
+
+
+def strides_for(patch: Sequence[int], spacing: Sequence[float], levels: int = 3) -> Strides:
+    """Strides of each level: an axis is halved while it is fine and long enough.
+
+    As in nnU-Net (Isensee et al., Nat Methods 18:203, 2021): an axis is left alone while its voxels are
+    more than twice as large as the finest, and when fewer than 4 voxels would remain. It also waits while
+    it is less than half as long as the longest: files often state no voxel size, and then few slices mean thick ones.
+    """
+    sizes, voxels = [float(n) for n in patch], [float(x) for x in spacing]
+    strides = []
+    for _ in range(levels):
+        finest = min(voxels)
+        step = tuple(
+            2 if n >= max(8, max(sizes) / 2) and voxel <= 2 * finest else 1
+            for n, voxel in zip(sizes, voxels, strict=True)
+        )
+        if all(s == 1 for s in step):
+            step = tuple(2 if n == max(sizes) else 1 for n in sizes)
+        strides.append(step)
+        sizes = [math.ceil(n / s) for n, s in zip(sizes, step, strict=True)]
+        voxels = [voxel * s for voxel, s in zip(voxels, step, strict=True)]
+    return tuple(strides)
+
+
+def patch_multiples(name: str, spatial_dims: int, strides: Strides) -> tuple[int, ...]:
+    """What each side of a patch must be divisible by for `name` to need no padding."""
+    if name == "swinunetr":
+        return (32,) * spatial_dims
+    if name == "segresnet":
+        return (8,) * spatial_dims
+    return tuple(math.prod(step[axis] for step in strides) for axis in range(spatial_dims))
+
+
+def padded_shape(shape: Sequence[int], multiples: Sequence[int]) -> tuple[int, ...]:
+    """The smallest shape at or above `shape` that a network with these multiples takes.
+
+    One axis keeps two voxels at the coarsest level: instance norm is undefined over a single one.
+    """
+    padded = [max(1, -(-n // m)) * m for n, m in zip(shape, multiples, strict=True)]
+    if all(n == m for n, m in zip(padded, multiples, strict=True)):
+        padded[0] *= 2
+    return tuple(padded)
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of trainable weights."""
+    return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
+
+
+def memory_format(spatial_dims: int) -> torch.memory_format:
+    """Channels-last: the convolutions of these networks run faster with it on CPU and GPU."""
+    return torch.channels_last_3d if spatial_dims == 3 else torch.channels_last
+
+
+def _channels(size: _Size) -> tuple[int, ...]:
+    return tuple(size.width * 2**level for level in range(len(size.strides) + 1))
+
+
+def _unet(size: _Size, residual_units: int) -> nn.Module:
+    return UNet(
+        size.dims,
+        size.channels,
+        size.classes,
+        channels=_channels(size),
+        strides=size.strides,
+        num_res_units=residual_units,
+        act=_ACTIVATION,
+        norm=_NORM,
+    )
+
+
+def _swinunetr(size: _Size) -> nn.Module:
+    features = max(12, 12 * round(size.width * 1.5 / 12))  # attention heads need multiples of 12
+    return SwinUNETR(size.channels, size.classes, feature_size=features, spatial_dims=size.dims)
+
+
+def _segresnet(size: _Size) -> nn.Module:
+    return SegResNet(
+        size.dims,
+        size.width,
+        size.channels,
+        size.classes,
+        act=_ACTIVATION,
+        norm=_NORM,
+        blocks_down=(1, 2, 2, 4),
+        blocks_up=(1, 1, 1),
+    )
+
+
+def _dynunet(size: _Size) -> nn.Module:
+    strides = ((1,) * size.dims, *size.strides)
+    # an axis that is not yet halved is coarse: no kernel reaches across it
+    kernels = [(3,) * size.dims for _ in strides]
+    return DynUNet(
+        size.dims,
+        size.channels,
+        size.classes,
+        kernel_size=kernels,
+        strides=strides,
+        upsample_kernel_size=size.strides,
+        filters=_channels(size),
+        norm_name=_NORM,
+        act_name=_ACTIVATION,
+    )
+
+
+_FACTORIES: dict[str, Callable[[_Size], nn.Module]] = {
+    "resunet": lambda size: _unet(size, residual_units=1),
+    "unet": lambda size: _unet(size, residual_units=0),
+    "swinunetr": _swinunetr,
+    "segresnet": _segresnet,
+    "dynunet": _dynunet,
+}

@@ -1,0 +1,272 @@
+"""Cases on the plan's grid, prepared once and kept on disk.
+
+A prepared case is three `.npy` files, named by the content of the case's files and by what the plan says
+about preparation: image (float32), label (class indices, uint8) and a sample of foreground voxels. They
+are written beside their final name and moved there, the index last, so that a kill leaves either a whole
+case or none. Reading maps them into memory; while they fit the stated bound they stay in RAM.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from torch import Tensor
+
+from scaling_app.imaging.geometry import Canonical, ImageError, read_image, read_label, same_grid, spacing_of
+from scaling_app.imaging.resampling import resize_image, resize_label, shape_at
+from scaling_app.strategies.base import PreparedCase
+from scaling_app.trials.plan import CaseFiles, Plan
+
+logger = logging.getLogger(__name__)
+
+_VERSION = 1
+_POINTS_PER_CLASS = 4096
+_SLICE = "@slice"
+
+
+class PreparedCases:
+    """The cases of a task on the plan's grid, prepared when first asked for.
+
+    Args:
+        cases: labelled and unlabelled ones.
+        cache_dir: where prepared cases outlive the process; shared by any number of processes.
+        memory_bytes: bound on what is kept in RAM; larger sets are read through memory maps.
+    """
+
+    def __init__(self, plan: Plan, cases: Sequence[CaseFiles], cache_dir: Path, memory_bytes: int) -> None:
+        self.plan = plan
+        self.cache_dir = Path(cache_dir)
+        self.memory_bytes = memory_bytes
+        self._files = {case.case_id: case for case in cases}
+        if len(self._files) < len(cases):
+            raise ValueError("case ids must differ")
+        self._in_ram: OrderedDict[str, PreparedCase] = OrderedDict()
+        self._ram_bytes = 0
+        self._points: dict[str, list[np.ndarray]] = {}
+        self._lock = threading.RLock()
+
+    @property
+    def labelled(self) -> list[str]:
+        """Ids of the cases with a label."""
+        return [case_id for case_id, files in self._files.items() if files.label is not None]
+
+    @property
+    def pool(self) -> list[str]:
+        """Ids of the cases without one."""
+        return [case_id for case_id, files in self._files.items() if files.label is None]
+
+    def __getitem__(self, case_id: str) -> PreparedCase:
+        """The prepared case; for a 2D plan of volumes also a slice of one, by the ids of `units`."""
+        whole, _, index = case_id.partition(_SLICE)
+        case = self._whole(whole)
+        if not index:
+            return case
+        image = case.image.select(1 + self._slice_axis, int(index))
+        label = None if case.label is None else case.label.select(1 + self._slice_axis, int(index))
+        return PreparedCase(case_id, case.patient, image, label)
+
+    def units(self, case_ids: Sequence[str]) -> list[str]:
+        """What a training draws from: the cases themselves, or the slices of volumes in a 2D plan.
+
+        Slices without foreground are left out, unless a case has no others.
+        """
+        if self.plan.slice_axis is None:
+            return list(case_ids)
+        return [unit for case_id in case_ids for unit in self._slices(case_id)]
+
+    def foreground(self, case_id: str) -> list[np.ndarray]:
+        """For each class of the plan, background left out, a sample of its voxels `(N, D)`, N may be 0."""
+        whole, _, index = case_id.partition(_SLICE)
+        with self._lock:
+            if whole not in self._points:
+                self._points[whole] = self._load_points(whole)
+        points = self._points[whole]
+        if not index:
+            return points
+        axis = self._slice_axis
+        return [np.delete(p[p[:, axis] == int(index)], axis, axis=1) for p in points]
+
+    @property
+    def _slice_axis(self) -> int:
+        if self.plan.slice_axis is None:
+            raise ValueError("this plan has no slices")
+        return self.plan.slice_axis
+
+    def _slices(self, case_id: str) -> list[str]:
+        case, axis = self._whole(case_id), self._slice_axis
+        indices = range(case.image.shape[1 + axis])
+        if case.label is not None:
+            others = tuple(other for other in range(case.label.ndim) if other != 1 + axis)
+            filled = torch.nonzero(case.label.amax(others)).flatten().tolist()
+            indices = filled or indices
+        return [f"{case_id}{_SLICE}{index}" for index in indices]
+
+    def _whole(self, case_id: str) -> PreparedCase:
+        if case_id not in self._files:
+            raise KeyError(f"no case {case_id!r}")
+        with self._lock:
+            if case_id in self._in_ram:
+                self._in_ram.move_to_end(case_id)
+                return self._in_ram[case_id]
+        stem = self._prepared(case_id)
+        image = np.load(stem.with_suffix(".image.npy"), mmap_mode="c")
+        has_label = self._files[case_id].label is not None
+        label = np.load(stem.with_suffix(".label.npy"), mmap_mode="c") if has_label else None
+        size = image.nbytes + (0 if label is None else label.nbytes)
+        with self._lock:
+            keep = self._ram_bytes + size <= self.memory_bytes
+            if keep:
+                image, label = np.array(image), None if label is None else np.array(label)
+            case = PreparedCase(
+                case_id,
+                self._files[case_id].patient,
+                torch.from_numpy(image),
+                None if label is None else torch.from_numpy(label),
+            )
+            if keep and case_id not in self._in_ram:
+                self._in_ram[case_id] = case
+                self._ram_bytes += size
+        return case
+
+    def _load_points(self, case_id: str) -> list[np.ndarray]:
+        if self._files[case_id].label is None:
+            return [np.zeros((0, 3), dtype=np.int32)] * (len(self.plan.class_values) - 1)
+        table = np.load(self._prepared(case_id).with_suffix(".points.npy"))
+        return [table[table[:, 0] == index, 1:] for index in range(1, len(self.plan.class_values))]
+
+    def _prepared(self, case_id: str) -> Path:
+        """The stem of the case's cache files, which exist afterwards."""
+        files = self._files[case_id]
+        stem = self.cache_dir / _key(self.plan, files)
+        if not stem.with_suffix(".json").exists():
+            self.cache_dir.mkdir(parents=True, exist_ok=True)
+            image, label = prepare(self.plan, files)
+            _store(stem.with_suffix(".image.npy"), lambda out: np.save(out, image.numpy()))
+            if label is not None:
+                _store(stem.with_suffix(".label.npy"), lambda out: np.save(out, label.numpy()))
+                points = _foreground_points(label, len(self.plan.class_values))
+                _store(stem.with_suffix(".points.npy"), lambda out: np.save(out, points))
+            index = json.dumps({"case": case_id, "shape": list(image.shape)}).encode()
+            _store(stem.with_suffix(".json"), lambda out: out.write(index))
+        return stem
+
+
+def prepare(plan: Plan, files: CaseFiles) -> tuple[Tensor, Tensor | None]:
+    """A case on the plan's grid: image `(C, *S)` float32 and label `(1, *S)` of class indices.
+
+    Raises:
+        ImageError: unreadable files, other channels or dimensions than planned, or grids that differ.
+    """
+    image = read_image(files.image)
+    prepared = prepare_image(plan, image)
+    if files.label is None:
+        return prepared, None
+    label = read_label(files.label)
+    if (difference := same_grid(image, label)) is not None:
+        raise ImageError(f"case {files.case_id}: {difference}")
+    turned = Canonical.of(image).apply(label.as_tensor())
+    classes = class_indices(turned, plan)
+    del image, label, turned
+    resized = resize_label(classes, prepared.shape[1:], range(len(plan.class_values)))
+    return prepared, resized.contiguous()
+
+
+def prepare_image(plan: Plan, image: MetaTensor) -> Tensor:
+    """Turns, resamples and normalises an image; in a 2D plan of volumes, within the slices.
+
+    Raises:
+        ImageError: other channels or dimensions than planned.
+    """
+    dims = image.ndim - 1
+    expected = 3 if plan.slice_axis is not None else plan.spatial_dims
+    if image.shape[0] != plan.channels or dims != expected:
+        raise ImageError(
+            f"the image is {dims}D with {image.shape[0]} channel(s); the plan is for {expected}D "
+            f"with {plan.channels}"
+        )
+    turn = Canonical.of(image)
+    turned = turn.apply(image.as_tensor())
+    shape = prepared_shape(plan, tuple(turned.shape[1:]), turn.turn(spacing_of(image)))
+    return plan.intensity.apply(resize_image(turned, shape)).contiguous()
+
+
+def prepared_shape(plan: Plan, shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[int, ...]:
+    """The shape on the plan's grid of a canonical image of this shape and spacing."""
+    target = list(plan.spacing)
+    if plan.slice_axis is not None:
+        target.insert(plan.slice_axis, spacing[plan.slice_axis])
+    return shape_at(shape, spacing, target)
+
+
+def class_indices(label: Tensor, plan: Plan) -> Tensor:
+    """Label values to class indices (uint8); values that are no structure of the plan are background."""
+    indices = torch.zeros(label.shape, dtype=torch.uint8)
+    for index, value in enumerate(plan.class_values):
+        if value:
+            indices[label == value] = index
+    return indices
+
+
+def preparation_hash(plan: Plan) -> str:
+    """Identifies everything in a plan that changes a prepared case."""
+    parts = [_VERSION, plan.spatial_dims, plan.spacing, plan.channels, plan.class_values, plan.slice_axis]
+    text = json.dumps([*parts, asdict(plan.intensity)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _key(plan: Plan, files: CaseFiles) -> str:
+    digest = hashlib.sha256(preparation_hash(plan).encode())
+    for path in (files.image, files.label):
+        digest.update(b"-" if path is None else _content(path).encode())
+    return digest.hexdigest()[:32]
+
+
+def _content(path: Path) -> str:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ImageError(f"{path} is not there") from error
+    return _hash_of(str(path), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _hash_of(path: str, size: int, modified_ns: int) -> str:
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _store(path: Path, write: Callable) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        with part.open("wb") as out:
+            write(out)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _foreground_points(label: Tensor, classes: int) -> np.ndarray:
+    """Rows (class, *voxel), at most 4096 per class, evenly spaced in scan order."""
+    rows = []
+    array = label[0].numpy()
+    for index in range(1, classes):
+        flat = np.flatnonzero(array == index)
+        flat = flat[np.unique(np.linspace(0, len(flat) - 1, min(len(flat), _POINTS_PER_CLASS)).astype(int))]
+        voxels = np.stack(np.unravel_index(flat, array.shape), axis=1)
+        rows.append(np.concatenate([np.full((len(voxels), 1), index), voxels], axis=1))
+    return np.concatenate(rows).astype(np.int32)

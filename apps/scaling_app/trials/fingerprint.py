@@ -1,0 +1,207 @@
+"""What the training cases have in common: voxel sizes, extents, intensities, structures."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from torch import Tensor
+
+from scaling_app.imaging.geometry import Canonical, label_names, read_image, read_label, same_grid, spacing_of
+
+if TYPE_CHECKING:
+    from scaling_app.trials.plan import CaseFiles
+
+logger = logging.getLogger(__name__)
+
+_OPENED = 24
+_SAMPLED_VOXELS = 200_000
+_AIR_HU = -300.0
+_CLIP = (0.5, 99.5)
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """How intensities become comparable.
+
+    `ct`: clipped to `lower..upper` (percentiles of the structures' voxels over all cases), then
+    `(x - mean) / std`. `per_image`: each image and channel clipped to its own percentiles 0.5 and 99.5,
+    then to zero mean and unit variance; over the voxels that are not 0 if `nonzero`.
+    """
+
+    kind: Literal["ct", "per_image"]
+    lower: float | None = None
+    upper: float | None = None
+    mean: float | None = None
+    std: float | None = None
+    nonzero: bool = False
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, object]) -> Intensity:
+        """From the mapping that `dataclasses.asdict` gives."""
+        return cls(**values)  # type: ignore[arg-type]
+
+    def apply(self, image: Tensor) -> Tensor:
+        """Normalises an image `(C, *S)`, as float32."""
+        image = image.float()
+        if self.kind == "ct":
+            return image.clamp(self.lower, self.upper).sub_(self.mean).div_(self.std)
+        return torch.stack([self._standardised(channel) for channel in image])
+
+    def _standardised(self, channel: Tensor) -> Tensor:
+        values = thinned(channel)
+        values = values[values != 0] if self.nonzero and bool((values != 0).any()) else values
+        low, high = np.percentile(values.numpy(), _CLIP)
+        values = values.clamp(low, high).double()
+        std = float(values.std()) if values.numel() > 1 else 0.0
+        return channel.clamp(low, high).sub_(float(values.mean())).div_(std if std > 1e-8 else 1.0)
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Medians over the cases, canonical axes; sizes in mm (pictures: pixels)."""
+
+    median_spacing: tuple[float, ...]
+    target_spacing: tuple[float, ...]
+    median_shape: tuple[int, ...]
+    median_extent_mm: tuple[float, ...]
+    channels: int
+    intensity: Intensity
+    structure_mm3: dict[str, float]
+
+    def smallest_structure_mm(self, dims: int) -> float:
+        """Volume (mm3) of the smallest structure; for `dims` 2 on volumes, the area of its section."""
+        volume = min(self.structure_mm3.values(), default=math.inf)
+        return volume if dims == len(self.median_spacing) else volume ** (2 / 3)
+
+
+@dataclass(frozen=True)
+class _CasePrint:
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    channels: int
+    low: float
+    zeros: float
+    foreground: np.ndarray
+    structure_mm3: dict[str, float]
+
+
+def found_structures(cases: Sequence[CaseFiles]) -> dict[str, int]:
+    """The structures in the labels: names that the files carry, else `structure_<value>`.
+
+    Raises:
+        ValueError: no label holds anything but background.
+    """
+    values: set[int] = set()
+    names: dict[int, str] = {}
+    for case in cases:
+        if case.label is not None:
+            values |= set(torch.unique(read_label(case.label)).tolist())
+            names = label_names(case.label) | names
+    values.discard(0)
+    if not values:
+        raise ValueError("no label holds a structure: all voxels of all labels are background")
+    taken = Counter(names.values())
+    return {
+        names[value] if taken[names.get(value, "")] == 1 else f"structure_{value}": value
+        for value in sorted(values)
+    }
+
+
+def take_fingerprints(cases: Sequence[CaseFiles], structures: Mapping[str, int]) -> Fingerprint:
+    """Opens up to 24 cases, spread evenly over their ids, and takes the medians.
+
+    Raises:
+        ValueError: cases of different dimensions or channels, or an image and label on different grids.
+        ImageError: an unreadable file.
+    """
+    ordered = sorted((case for case in cases if case.label is not None), key=lambda case: case.case_id)
+    if not ordered:
+        raise ValueError("a plan needs at least one labelled case")
+    picked = np.unique(np.linspace(0, len(ordered) - 1, min(_OPENED, len(ordered))).round().astype(int))
+    prints = [_take(ordered[index], structures) for index in picked]
+    kinds = {(len(p.shape), p.channels) for p in prints}
+    if len(kinds) > 1:
+        found = ", ".join(f"{dims}D with {channels} channel(s)" for dims, channels in sorted(kinds))
+        raise ValueError(f"the images are of different kinds ({found}); one task needs one kind")
+    axes = range(len(prints[0].shape))
+    spacing = tuple(float(median(p.spacing[axis] for p in prints)) for axis in axes)
+    return Fingerprint(
+        median_spacing=spacing,
+        target_spacing=_target(prints, spacing),
+        median_shape=tuple(int(median(p.shape[axis] for p in prints)) for axis in axes),
+        median_extent_mm=tuple(
+            float(median(p.shape[axis] * p.spacing[axis] for p in prints)) for axis in axes
+        ),
+        channels=prints[0].channels,
+        intensity=_intensity(prints),
+        structure_mm3=_structure_sizes(prints, structures),
+    )
+
+
+def thinned(values: Tensor, count: int = 1_000_000) -> Tensor:
+    """At most about `count` values of a tensor, evenly spaced, flat."""
+    flat = torch.as_tensor(values).reshape(-1)
+    return flat[:: max(1, flat.numel() // count)]
+
+
+def _take(case: CaseFiles, structures: Mapping[str, int]) -> _CasePrint:
+    image, label = read_image(case.image), read_label(case.label)
+    if (difference := same_grid(image, label)) is not None:
+        raise ValueError(f"case {case.case_id}: {difference}")
+    turn = Canonical.of(image)
+    spacing = turn.turn(spacing_of(image))
+    voxel = math.prod(spacing)
+    sizes = {name: float((label == value).sum()) * voxel for name, value in structures.items()}
+    values = thinned(image[0].as_tensor())
+    inside = image[0].as_tensor()[_mask(label, structures)]
+    return _CasePrint(
+        shape=tuple(turn.apply(image).shape[1:]),
+        spacing=spacing,
+        channels=image.shape[0],
+        low=float(np.percentile(values.numpy(), _CLIP[0])),
+        zeros=float((values == 0).float().mean()),
+        foreground=thinned(inside, _SAMPLED_VOXELS).numpy(),
+        structure_mm3=sizes,
+    )
+
+
+def _mask(label: MetaTensor, structures: Mapping[str, int]) -> Tensor:
+    values = torch.tensor(list(structures.values()), dtype=label.dtype)
+    return torch.isin(label[0].as_tensor(), values)
+
+
+def _target(prints: Sequence[_CasePrint], spacing: tuple[float, ...]) -> tuple[float, ...]:
+    """The median; along an axis of thick slices the finer tenth, so that thin-sliced cases keep detail."""
+    coarsest = max(range(len(spacing)), key=lambda axis: spacing[axis])
+    if spacing[coarsest] < 3 * min(spacing):
+        return spacing
+    fine = float(np.percentile([p.spacing[coarsest] for p in prints], 10))
+    others = max(size for axis, size in enumerate(spacing) if axis != coarsest)
+    return tuple(max(fine, others) if axis == coarsest else size for axis, size in enumerate(spacing))
+
+
+def _intensity(prints: Sequence[_CasePrint]) -> Intensity:
+    is_ct = prints[0].channels == 1 and median(p.low for p in prints) < _AIR_HU
+    inside = np.concatenate([p.foreground for p in prints])
+    if is_ct and inside.size > 1:
+        low, high = np.percentile(inside, _CLIP)
+        clipped = np.clip(inside, low, high)
+        std = float(clipped.std())
+        return Intensity("ct", float(low), float(high), float(clipped.mean()), std if std > 1e-6 else 1.0)
+    return Intensity("per_image", nonzero=median(p.zeros for p in prints) > 0.25)
+
+
+def _structure_sizes(prints: Sequence[_CasePrint], structures: Mapping[str, int]) -> dict[str, float]:
+    sizes = {
+        name: [p.structure_mm3[name] for p in prints if p.structure_mm3[name] > 0] for name in structures
+    }
+    return {name: float(median(found)) for name, found in sizes.items() if found}

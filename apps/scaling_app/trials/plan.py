@@ -1,0 +1,266 @@
+"""The plan of a task: the common grid, the patch, the batch and the intensities, read off the cases.
+
+As in nnU-Net (Isensee et al., Nat Methods 18:203, 2021) everything follows from a few properties of the
+training cases and the memory at hand. Two things differ: a patch on a CPU is bounded by the work of a
+step and not by memory alone, and where a patch would cover little of a case the grid is made coarser, as
+long as the smallest structure keeps enough voxels. A plan is made from training cases only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import psutil
+import torch
+
+from scaling_app.imaging.networks import NETWORKS, Strides, patch_multiples, strides_for, width_of
+from scaling_app.trials.fingerprint import Fingerprint, Intensity, found_structures, take_fingerprints
+
+__all__ = ["CaseFiles", "Plan", "found_structures", "make_plan"]
+
+logger = logging.getLogger(__name__)
+
+ANISOTROPIC = 3.0
+"""Ratio of voxel sizes or patch sides from which a volume is treated slice by slice when augmented."""
+
+_CPU_VOXELS = {2: 294_912, 3: 368_640}  # of a batch: about 0.1 s per step of the small residual U-Net
+_GPU_VOXELS = {2: 3_145_728, 3: 4_194_304}
+_HEAVY = {"resunet": 1.0, "unet": 1.0, "dynunet": 0.5, "segresnet": 0.25, "swinunetr": 0.1}
+_BYTES_PER_VOXEL_AND_CHANNEL = {"resunet": 60, "unet": 60, "dynunet": 120, "segresnet": 160, "swinunetr": 400}
+_BATCH = {2: 8, 3: 4}
+_COVERED = 1 / 4
+_SMALLEST_STRUCTURE_VOXELS = 500
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """Where a case's image and label lie; `patient` groups cases that must not be separated."""
+
+    case_id: str
+    patient: str
+    image: Path
+    label: Path | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How cases are prepared and networks built for one task.
+
+    Attributes:
+        spacing: mm per voxel of the common grid, canonical axis order; in a 2D plan of volumes, of the
+            two axes within a slice.
+        structures: name to label value in the files. Inside, classes are 0 (background), 1, 2, ... in the
+            order of the values: `class_values`.
+        slice_axis: the canonical axis across the slices when a 2D plan works on volumes, else None.
+        memory_mb: bound on the memory of a training step, images in RAM not counted.
+    """
+
+    spatial_dims: Literal[2, 3]
+    spacing: tuple[float, ...]
+    patch: tuple[int, ...]
+    batch: int
+    channels: int
+    structures: dict[str, int]
+    intensity: Intensity
+    median_shape: tuple[int, ...]
+    network: str = "resunet"
+    capacity: str | int = "small"
+    memory_mb: int = 2048
+    slice_axis: int | None = None
+    version: int = 1
+
+    @property
+    def class_values(self) -> tuple[int, ...]:
+        """The label value of each class, background first."""
+        return (0, *sorted(self.structures.values()))
+
+    @property
+    def classes(self) -> dict[str, int]:
+        """Structure name to class index 1, 2, ..."""
+        return {name: self.class_values.index(value) for name, value in self.structures.items()}
+
+    @property
+    def strides(self) -> Strides:
+        """Strides between the network's levels."""
+        return _strides(self.patch, self.spacing)
+
+    @property
+    def coarse_axis(self) -> int | None:
+        """The axis across thick slices, along which nothing is rotated or blurred; None if there is none."""
+        if self.spatial_dims == 2:
+            return None
+        by_spacing = max(range(3), key=lambda axis: self.spacing[axis])
+        if self.spacing[by_spacing] >= ANISOTROPIC * min(self.spacing):
+            return by_spacing
+        shortest = min(range(3), key=lambda axis: self.patch[axis])
+        return shortest if max(self.patch) >= ANISOTROPIC * self.patch[shortest] else None
+
+    def with_network(self, network: str, capacity: str | int | None = None) -> Plan:
+        """The same grid for another network; the patch and batch are planned anew."""
+        chosen = replace(self, network=network, capacity=self.capacity if capacity is None else capacity)
+        patch, batch = _patch_and_batch(chosen, on_gpu=torch.cuda.is_available())
+        return replace(chosen, patch=patch, batch=batch)
+
+    def to_json(self) -> str:
+        """The plan as JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """The plan that `to_json` wrote.
+
+        Raises:
+            ValueError: not a plan, or one of another version.
+        """
+        try:
+            values = json.loads(text)
+            values["intensity"] = Intensity.from_json(values["intensity"])
+            for key in ("spacing", "patch", "median_shape"):
+                values[key] = tuple(values[key])
+            plan = cls(**values)
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"this is not a plan of this version: {error}") from error
+        if plan.version != cls.version:
+            raise ValueError(
+                f"the plan's version is {plan.version}, this program's {cls.version}; plan again"
+            )
+        return plan
+
+
+def make_plan(
+    cases: Sequence[CaseFiles],
+    structures: Mapping[str, int] | None = None,
+    *,
+    spatial_dims: Literal[2, 3] | None = None,
+    network: str = "resunet",
+    capacity: str | int | None = None,
+    memory_bytes: int | None = None,
+) -> Plan:
+    """Plans a task from its training cases.
+
+    Args:
+        cases: the training cases; up to 24 of them, spread evenly, are opened.
+        structures: name to label value; default all values found in the labels.
+        spatial_dims: default 2 for pictures and single slices, else 3. A 2D plan of volumes works
+            within the slices across their coarsest axis.
+        memory_bytes: bound for a training step; default half of the GPU's free memory, or a quarter of
+            the RAM that is available.
+
+    Raises:
+        ValueError: no cases, no structures, cases of different dimensions or channels, unknown network.
+        ImageError: an unreadable file.
+    """
+    if network not in NETWORKS:
+        raise ValueError(f"unknown network {network!r}; there are: {', '.join(NETWORKS)}")
+    if not cases:
+        raise ValueError("a plan needs at least one labelled case")
+    structures = dict(structures) if structures else found_structures(cases)
+    if not structures or len(set(structures.values())) < len(structures) or min(structures.values()) < 1:
+        raise ValueError(f"structures need different label values of at least 1, got {structures}")
+    prints = take_fingerprints(cases, structures)
+    dims, slice_axis = _dimensions(prints, spatial_dims)
+    capacity = capacity if capacity is not None else "small"
+    width_of(capacity)
+    on_gpu = torch.cuda.is_available()
+    memory = memory_bytes if memory_bytes is not None else _memory_at_hand(on_gpu)
+    axes = [axis for axis in range(len(prints.median_spacing)) if axis != slice_axis][:dims]
+    draft = Plan(
+        spatial_dims=dims,
+        spacing=tuple(prints.target_spacing[axis] for axis in axes),
+        patch=(8,) * dims,
+        batch=_BATCH[dims],
+        channels=prints.channels,
+        structures=structures,
+        intensity=prints.intensity,
+        median_shape=(),
+        network=network,
+        capacity=capacity,
+        memory_mb=max(1, memory // 2**20),
+        slice_axis=slice_axis,
+    )
+    extent_mm = [prints.median_extent_mm[axis] for axis in axes]
+    draft = _at_spacing(draft, extent_mm, draft.spacing)
+    plan = _coarsened(draft, prints, extent_mm, on_gpu)
+    patch, batch = _patch_and_batch(plan, on_gpu)
+    plan = replace(plan, patch=patch, batch=batch)
+    logger.info("plan: spacing %s, patch %s, batch %d", plan.spacing, plan.patch, plan.batch)
+    return plan
+
+
+def _dimensions(prints: Fingerprint, wanted: int | None) -> tuple[Literal[2, 3], int | None]:
+    volumes = len(prints.median_spacing) == 3
+    if not volumes:
+        if wanted == 3:
+            raise ValueError("the images are pictures; dimension 3 needs volumes, use dimension 2")
+        return 2, None
+    coarsest = max(range(3), key=lambda axis: (prints.median_spacing[axis], -prints.median_shape[axis]))
+    single = [axis for axis in range(3) if prints.median_shape[axis] == 1]
+    if single and wanted != 3:
+        return 2, single[0]
+    return (2, coarsest) if wanted == 2 else (3, None)
+
+
+def _memory_at_hand(on_gpu: bool) -> int:
+    if on_gpu:
+        return torch.cuda.mem_get_info()[0] // 2
+    return psutil.virtual_memory().available // 4
+
+
+def _at_spacing(plan: Plan, extent_mm: Sequence[float], spacing: Sequence[float]) -> Plan:
+    shape = tuple(max(1, round(mm / size)) for mm, size in zip(extent_mm, spacing, strict=True))
+    return replace(plan, spacing=tuple(round(size, 4) for size in spacing), median_shape=shape)
+
+
+def _coarsened(plan: Plan, prints: Fingerprint, extent_mm: Sequence[float], on_gpu: bool) -> Plan:
+    """Enlarges the finest voxels until a patch covers a quarter of the median case, within reason."""
+    for _ in range(64):
+        patch, _ = _patch_and_batch(plan, on_gpu)
+        if math.prod(patch) >= _COVERED * math.prod(plan.median_shape):
+            return plan
+        finest = min(plan.spacing)
+        coarser = [size * 1.1 if size < 1.5 * finest else size for size in plan.spacing]
+        if prints.smallest_structure_mm(plan.spatial_dims) / math.prod(coarser) < _enough_voxels(plan):
+            return plan
+        plan = _at_spacing(plan, extent_mm, coarser)
+    return plan
+
+
+def _enough_voxels(plan: Plan) -> float:
+    return _SMALLEST_STRUCTURE_VOXELS if plan.spatial_dims == 3 else _SMALLEST_STRUCTURE_VOXELS ** (2 / 3)
+
+
+def _patch_and_batch(plan: Plan, on_gpu: bool) -> tuple[tuple[int, ...], int]:
+    """The median shape, rounded up to what the network takes, shrunk to the bound on a batch."""
+    voxels = (_GPU_VOXELS if on_gpu else _CPU_VOXELS)[plan.spatial_dims]
+    if not on_gpu:
+        voxels = int(voxels * _HEAVY[plan.network])
+    per_voxel = _BYTES_PER_VOXEL_AND_CHANNEL[plan.network] * width_of(plan.capacity)
+    voxels = min(voxels, plan.memory_mb * 2**20 // per_voxel)
+    for batch in range(_BATCH[plan.spatial_dims], 1, -1):  # a larger patch is worth more than a larger batch
+        patch = _fit(plan, plan.median_shape, voxels // batch)
+        if all(side >= n for side, n in zip(patch, plan.median_shape, strict=True)):
+            break
+    return patch, batch
+
+
+def _fit(plan: Plan, shape: Sequence[int], voxels: int) -> tuple[int, ...]:
+    """The largest patch of at most `voxels` that divides well; longer sides give way first."""
+    sides = [max(8, n) if n > 4 else n for n in shape]
+    while True:
+        multiples = patch_multiples(plan.network, plan.spatial_dims, _strides(sides, plan.spacing))
+        patch = tuple(-(-n // m) * m for n, m in zip(sides, multiples, strict=True))
+        shrinkable = [axis for axis in range(len(sides)) if patch[axis] > multiples[axis]]
+        if math.prod(patch) <= voxels or not shrinkable:
+            return patch
+        axis = max(shrinkable, key=lambda a: patch[a] * plan.spacing[a])
+        sides[axis] = patch[axis] - multiples[axis]
+
+
+def _strides(patch: Sequence[int], spacing: Sequence[float]) -> Strides:
+    return strides_for(patch, spacing, levels=4 if len(patch) == 2 else 3)

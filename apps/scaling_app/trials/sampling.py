@@ -1,0 +1,258 @@
+"""Training samples: one resampling of the prepared case per sample, drawn ahead in a thread.
+
+A patch's grid of points goes through the shared random affine map, then through the strategy's
+deformation; image and label are read there once. What is drawn depends on the seed and the step alone, so
+that a resumed run sees the batches it would have seen.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from scaling_app.strategies.base import Batch, PreparedCase, Strategy
+from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.plan import Plan
+
+_FOREGROUND_SHARE = 0.5
+_AHEAD = 4
+
+
+class AffineRange:
+    """The shared random affine map, in mm about the patch's centre; each part is drawn with a probability.
+
+    Rotations up to 30 degrees (180 in the plane of a picture or a thick-sliced stack is too much for
+    organs that always lie the same way: 30 there too), scale 0.7 to 1.4, shear up to 0.1: nnU-Net's
+    ranges, but for its mirroring, which confuses left with right and front with back.
+    """
+
+    rotation = math.radians(30)
+    log_scale = math.log(1.3)
+    stretch = 0.1
+    shear = 0.1
+    probability = 0.7
+
+    def __init__(self, plan: Plan) -> None:
+        self.dims = plan.spatial_dims
+        self.spacing = torch.tensor(plan.spacing)
+        self.coarse_axis = plan.coarse_axis
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """A `(D, D)` matrix that maps offsets in voxels from the centre to offsets to read at."""
+        free = [axis for axis in range(self.dims) if axis != self.coarse_axis]
+        matrix = torch.eye(self.dims)
+        if _chance(generator, self.probability):
+            for first, second in [(a, b) for a in free for b in free if a < b]:
+                matrix = _rotation(self.dims, first, second, _uniform(generator, self.rotation)) @ matrix
+        if _chance(generator, self.probability):
+            common = _uniform(generator, self.log_scale)
+            sizes = torch.ones(self.dims)
+            for axis in free:
+                sizes[axis] = math.exp(common + _uniform(generator, self.stretch))
+            matrix = matrix @ torch.diag(sizes)
+        if _chance(generator, self.probability / 2):
+            shear = torch.eye(self.dims)
+            for first, second in [(a, b) for a in free for b in free if a != b]:
+                shear[first, second] = _uniform(generator, self.shear)
+            matrix = matrix @ shear
+        return matrix * self.spacing[None, :] / self.spacing[:, None]
+
+
+class PatchSampler:
+    """Draws the batches of a training run.
+
+    Args:
+        cases: the prepared cases.
+        train_ids: the cases to draw from, in turn: each once before any twice.
+        strategy: prepared already.
+    """
+
+    def __init__(
+        self,
+        cases: PreparedCases,
+        train_ids: Sequence[str],
+        strategy: Strategy,
+        seed: int,
+        device: torch.device | None = None,
+    ) -> None:
+        self.plan = cases.plan
+        self._cases = cases
+        self._units = cases.units(train_ids)
+        self._strategy = strategy
+        self._seed = seed
+        self._device = device or torch.device("cpu")
+        self._affine = AffineRange(cases.plan) if strategy.affine else None
+        self._offsets = _offsets(self.plan.patch)
+
+    def batch(self, step: int) -> Batch:
+        """The batch of one step; the same for the same seed and step."""
+        generator = torch.Generator().manual_seed(_mix(self._seed, step))
+        ids = [self._unit(step * self.plan.batch + i) for i in range(self.plan.batch)]
+        samples = [self._sample(unit, generator) for unit in ids]
+        image = torch.stack([image for image, _ in samples])
+        label = torch.stack([label for _, label in samples])
+        image = self._strategy.appearance(image, generator)
+        return Batch(image.contiguous(), label, tuple(ids))
+
+    def _unit(self, position: int) -> str:
+        turn, index = divmod(position, len(self._units))
+        order = np.random.default_rng([self._seed, turn]).permutation(len(self._units))
+        return self._units[int(order[index])]
+
+    def _sample(self, unit: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        case = self._cases[unit]
+        centre = self._centre(unit, case, generator)
+        matrix = self._affine.draw(generator) if self._affine else None
+        deform = self._strategy.deformation(case, generator)
+        if matrix is None and deform is None:
+            return crop(case, centre, self.plan.patch)
+        offsets = self._offsets if matrix is None else self._offsets @ matrix.T
+        points = offsets + centre
+        return read_at(case, points if deform is None else deform(points))
+
+    def _centre(self, unit: str, case: PreparedCase, generator: torch.Generator) -> Tensor:
+        """A foreground voxel in half of the draws, else anywhere; the patch stays inside where it can."""
+        shape = case.image.shape[1:]
+        low = torch.tensor(
+            [min((p - 1) / 2, (n - 1) / 2) for n, p in zip(shape, self.plan.patch, strict=True)]
+        )
+        high = torch.tensor([float(n - 1) for n in shape]) - low
+        centre = low + torch.rand(len(shape), generator=generator) * (high - low)
+        if _chance(generator, _FOREGROUND_SHARE):
+            filled = [points for points in self._cases.foreground(unit) if len(points)]
+            if filled:
+                points = filled[_below(generator, len(filled))]
+                voxel = torch.from_numpy(points[_below(generator, len(points))]).float()
+                jitter = (
+                    (torch.rand(len(shape), generator=generator) - 0.5) * torch.tensor(self.plan.patch) / 2
+                )
+                centre = torch.minimum(torch.maximum(voxel + jitter, low), high)
+        # whole voxels between the patch's points when nothing turns it: no blur without need
+        return torch.floor(centre - low) + low
+
+
+class Prefetcher:
+    """Batches `start..stop`, computed ahead in a thread; counts what that costs and how long is waited.
+
+    Attributes:
+        cpu_seconds: processor time that drawing took.
+        waited_seconds: how long the training loop stood still for it.
+    """
+
+    def __init__(self, sampler: PatchSampler, start: int, stop: int) -> None:
+        self.cpu_seconds = 0.0
+        self.waited_seconds = 0.0
+        self._sampler = sampler
+        self._queue: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=_AHEAD)
+        self._stopped = threading.Event()
+        self._count = stop - start
+        self._thread = threading.Thread(target=self._work, args=(start, stop), daemon=True, name="sampler")
+
+    def __enter__(self) -> Prefetcher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        while self._thread.is_alive():
+            try:
+                self._queue.get_nowait()
+            except queue.Empty:
+                self._thread.join(timeout=0.05)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for index in range(self._count):
+            began = time.perf_counter()
+            item = self._queue.get()
+            if index:  # the first batch cannot be drawn ahead
+                self.waited_seconds += time.perf_counter() - began
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def _work(self, start: int, stop: int) -> None:
+        for step in range(start, stop):
+            began = time.thread_time()
+            try:
+                item: Batch | BaseException = self._sampler.batch(step)
+            except BaseException as error:  # handed to the training loop, which raises it
+                item = error
+            self.cpu_seconds += time.thread_time() - began
+            while not self._stopped.is_set():
+                try:
+                    self._queue.put(item, timeout=0.1)
+                    break
+                except queue.Full:
+                    continue
+            if self._stopped.is_set() or isinstance(item, BaseException):
+                return
+
+
+def read_at(case: PreparedCase, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Reads image (linear) and label (nearest) at `points (*P, D)`; 0 outside the case.
+
+    Only the box that holds the points is read from a memory-mapped case.
+    """
+    dims = points.shape[-1]
+    flat = points.reshape(-1, dims)
+    shape = torch.tensor(case.image.shape[1:])
+    low = torch.minimum(flat.amin(0).floor().long().clamp_min(0), shape - 1)
+    high = torch.maximum(torch.minimum(flat.amax(0).ceil().long(), shape - 1), low)
+    box = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
+    sizes = (high - low + 1).to(points.dtype)
+    # grid_sample's convention for align_corners=False, last array axis first
+    grid = ((points - low) * (2 / sizes) + (1 / sizes - 1)).flip(-1)[None]
+    image = case.image[(slice(None), *box)].float()[None]
+    label = case.label[(slice(None), *box)].float()[None]
+    read = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0]
+    classes = F.grid_sample(label, grid, mode="nearest", padding_mode="zeros", align_corners=False)[0]
+    return read, classes.to(torch.uint8)
+
+
+def crop(case: PreparedCase, centre: Tensor, patch: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """The patch of whole voxels about `centre`, 0 outside the case."""
+    start = torch.round(centre - (torch.tensor(patch) - 1) / 2).long().tolist()
+    shape = case.image.shape[1:]
+    inside = tuple(slice(max(0, s), min(n, s + p)) for s, p, n in zip(start, patch, shape, strict=True))
+    target = tuple(slice(i.start - s, i.stop - s) for i, s in zip(inside, start, strict=True))
+    image = torch.zeros((case.image.shape[0], *patch))
+    label = torch.zeros((1, *patch), dtype=torch.uint8)
+    image[(slice(None), *target)] = case.image[(slice(None), *inside)]
+    label[(slice(None), *target)] = case.label[(slice(None), *inside)]
+    return image, label
+
+
+def _offsets(patch: Sequence[int]) -> Tensor:
+    axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in patch]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
+
+
+def _rotation(dims: int, first: int, second: int, angle: float) -> Tensor:
+    matrix = torch.eye(dims)
+    matrix[first, first] = matrix[second, second] = math.cos(angle)
+    matrix[first, second], matrix[second, first] = -math.sin(angle), math.sin(angle)
+    return matrix
+
+
+def _mix(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, dtype=np.uint64)[0]) >> 1
+
+
+def _uniform(generator: torch.Generator, bound: float) -> float:
+    return float((torch.rand((), generator=generator) * 2 - 1) * bound)
+
+
+def _chance(generator: torch.Generator, probability: float) -> bool:
+    return bool(torch.rand((), generator=generator) < probability)
+
+
+def _below(generator: torch.Generator, count: int) -> int:
+    return int(torch.randint(count, (), generator=generator))
