@@ -1,1 +1,7 @@
 """WHAT HAPPENED: cases, runs, observations, in one SQLite file (SQLAlchemy)."""
+
+from scaling_app.ledger.ledger import Ledger
+from scaling_app.ledger.records import Case, Flag, LabelVersion, Observation, Run, utc_now
+from scaling_app.ledger.store import LedgerError
+
+__all__ = ["Case", "Flag", "LabelVersion", "Ledger", "LedgerError", "Observation", "Run", "utc_now"]

@@ -1,0 +1,235 @@
+"""Cases, their labels through time, doubts, exposure to predictions, and assignments made once."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from scaling_app.ledger import tables
+from scaling_app.ledger.records import Case, Flag, LabelVersion, utc_now
+from scaling_app.ledger.store import LedgerError, Store
+
+
+class CaseBook(Store):
+    """The part of the ledger that knows images and their labels."""
+
+    def save_case(self, case: Case) -> None:
+        """Writes a case, new or again.
+
+        Another label hash starts a new version: the old one stays in the history, and observations made
+        on it are no longer current. A doubt that was resolved for this very label stays resolved.
+        `minutes=None` says nothing new: minutes sent earlier are kept.
+
+        Raises:
+            LedgerError: minutes or sampling weight negative or not finite.
+        """
+        _check_amount("minutes", case.minutes)
+        _check_amount("sampling_weight", case.sampling_weight)
+        with self._write(moves_forecast=True) as connection:
+            _save_label_version(connection, case)
+            _upsert(
+                connection,
+                tables.cases,
+                image_id=case.image_id,
+                label_hash=case.label_hash,
+                saved_at=case.saved_at,
+                patient=case.patient,
+                annotator=case.annotator,
+                blind=bool(case.blind),
+                assisted=bool(case.assisted),
+                sampling_weight=None if case.sampling_weight is None else float(case.sampling_weight),
+            )
+            if case.minutes is not None:
+                _upsert(connection, tables.minutes, image_id=case.image_id, minutes=float(case.minutes))
+            _replace_flags(connection, case)
+
+    def case(self, image_id: str) -> Case | None:
+        """The case of that image, or None when it has no label."""
+        found = self._cases(image_id)
+        return found[0] if found else None
+
+    def cases(self) -> list[Case]:
+        """Every labelled case, in the order in which they were first labelled."""
+        return self._cases(None)
+
+    def usable_cases(self) -> list[Case]:
+        """The cases without an open doubt: those that curves are made of."""
+        return [case for case in self.cases() if not case.flags]
+
+    def remove_case(self, image_id: str) -> bool:
+        """Forgets the present label of a case; its history stays. Says whether there was one."""
+        with self._write(moves_forecast=True) as connection:
+            _close_label_version(connection, image_id, utc_now())
+            gone = connection.execute(delete(tables.cases).where(tables.cases.c.image_id == image_id))
+            return gone.rowcount > 0
+
+    def label_history(self, image_id: str) -> list[LabelVersion]:
+        """Every label that image ever had, oldest first."""
+        table = tables.labels
+        with self._read() as connection:
+            rows = connection.execute(select(table).where(table.c.image_id == image_id).order_by(table.c.id))
+            return [
+                LabelVersion(r.image_id, r.label_hash, r.saved_at, r.replaced_at, r.annotator, r.assisted)
+                for r in rows
+            ]
+
+    def set_minutes(self, image_id: str, minutes: float) -> None:
+        """Records active annotation time; it may come before the label does.
+
+        Raises:
+            LedgerError: negative or not finite.
+        """
+        _check_amount("minutes", minutes)
+        with self._write(moves_forecast=True) as connection:
+            _upsert(connection, tables.minutes, image_id=image_id, minutes=float(minutes))
+
+    def resolve_flags(self, image_id: str) -> int:
+        """Closes every open doubt about that case; returns how many there were."""
+        table = tables.flags
+        with self._write(moves_forecast=True) as connection:
+            open_flags = (table.c.image_id == image_id) & table.c.resolved_at.is_(None)
+            return connection.execute(update(table).where(open_flags).values(resolved_at=utc_now())).rowcount
+
+    def note_exposure(self, image_id: str, client: str | None, at: datetime) -> None:
+        """A prediction for that image went to that viewer (None: an unknown one)."""
+        with self._write(moves_forecast=False) as connection:
+            connection.execute(
+                tables.exposures.insert().values(image_id=image_id, client=client, at=at),
+            )
+
+    def was_exposed(self, image_id: str, client: str | None, before: datetime) -> bool:
+        """Whether that viewer may have had a prediction of that image on screen before that time.
+
+        An unknown viewer, on either side, counts as the same one: doubt makes a label assisted.
+        """
+        table = tables.exposures
+        condition = (table.c.image_id == image_id) & (table.c.at < before)
+        if client is not None:
+            condition &= or_(table.c.client == client, table.c.client.is_(None))
+        with self._read() as connection:
+            return connection.execute(select(table.c.id).where(condition).limit(1)).first() is not None
+
+    def assign_blind(self, image_id: str, blind: bool) -> bool:
+        """Decides once and for ever whether a case is to be labelled blind; returns the decision in force."""
+        table = tables.blind_assignments
+        return bool(self._assign_once(table, image_id=image_id, blind=bool(blind)))
+
+    def is_blind(self, image_id: str) -> bool | None:
+        """The decision made for that case, or None."""
+        table = tables.blind_assignments
+        with self._read() as connection:
+            return connection.execute(select(table.c.blind).where(table.c.image_id == image_id)).scalar()
+
+    def set_blind(self, image_id: str, blind: bool) -> None:
+        """What the viewer says of how a case is or was labelled; a prediction on screen overrules it.
+
+        Before the label is saved this is an assignment, and the first one holds.
+        """
+        self.assign_blind(image_id, blind)
+        table = tables.cases
+        with self._write(moves_forecast=True) as connection:
+            told = table.c.assisted.is_(False) if blind else False
+            connection.execute(update(table).where(table.c.image_id == image_id).values(blind=told))
+
+    def assign_role(self, patient: str, role: str) -> str:
+        """Gives a patient (or image) a role for ever, unless there is one; returns the role in force."""
+        return str(self._assign_once(tables.roles, patient=patient, role=role))
+
+    def role(self, patient: str) -> str | None:
+        """The role of that patient (or image), or None."""
+        table = tables.roles
+        with self._read() as connection:
+            return connection.execute(select(table.c.role).where(table.c.patient == patient)).scalar()
+
+    def roles(self) -> dict[str, str]:
+        """Every role given so far."""
+        with self._read() as connection:
+            return {row.patient: row.role for row in connection.execute(select(tables.roles))}
+
+    def _assign_once(self, table: tables.Table, **values: object) -> object:
+        key, value = table.c[0], table.c[1]
+        with self._write(moves_forecast=False) as connection:
+            connection.execute(insert(table).values(**values).on_conflict_do_nothing())
+            return connection.execute(select(value).where(key == values[key.name])).scalar_one()
+
+    def _cases(self, image_id: str | None) -> list[Case]:
+        first_saved = (
+            select(tables.labels.c.id)
+            .where(tables.labels.c.image_id == tables.cases.c.image_id)
+            .order_by(tables.labels.c.id)
+            .limit(1)
+            .scalar_subquery()
+        )
+        wanted = (
+            select(tables.cases, tables.minutes.c.minutes)
+            .outerjoin(tables.minutes, tables.minutes.c.image_id == tables.cases.c.image_id)
+            .order_by(first_saved)
+        )
+        doubts = select(tables.flags).where(tables.flags.c.resolved_at.is_(None)).order_by(tables.flags.c.id)
+        if image_id is not None:
+            wanted = wanted.where(tables.cases.c.image_id == image_id)
+            doubts = doubts.where(tables.flags.c.image_id == image_id)
+        flags: dict[str, list[Flag]] = {}
+        with self._read() as connection:
+            for row in connection.execute(doubts):
+                flags.setdefault(row.image_id, []).append(Flag(row.kind, row.sentence))
+            rows = connection.execute(wanted).mappings().all()
+        return [Case(**row, flags=tuple(flags.get(row["image_id"], ()))) for row in rows]
+
+
+def _check_amount(name: str, value: float | None) -> None:
+    if value is not None and not (math.isfinite(value) and value >= 0):
+        raise LedgerError(f"{name} must be a number of at least 0, got {value!r}")
+
+
+def _upsert(connection: Connection, table: tables.Table, **values: object) -> None:
+    """Inserts a row, or updates the one with the same first column."""
+    key = table.c[0].name
+    others = {name: value for name, value in values.items() if name != key}
+    statement = insert(table).values(**values).on_conflict_do_update(index_elements=[key], set_=others)
+    connection.execute(statement)
+
+
+def _close_label_version(connection: Connection, image_id: str, at: datetime) -> None:
+    table = tables.labels
+    present = (table.c.image_id == image_id) & table.c.replaced_at.is_(None)
+    connection.execute(update(table).where(present).values(replaced_at=at))
+
+
+def _save_label_version(connection: Connection, case: Case) -> None:
+    present = select(tables.cases.c.label_hash).where(tables.cases.c.image_id == case.image_id)
+    if connection.execute(present).scalar() == case.label_hash:
+        return
+    _close_label_version(connection, case.image_id, case.saved_at)
+    connection.execute(
+        tables.labels.insert().values(
+            image_id=case.image_id,
+            label_hash=case.label_hash,
+            saved_at=case.saved_at,
+            annotator=case.annotator,
+            assisted=bool(case.assisted),
+        )
+    )
+
+
+def _replace_flags(connection: Connection, case: Case) -> None:
+    """The doubts given are the open ones now, except those resolved for this very label."""
+    table = tables.flags
+    mine = table.c.image_id == case.image_id
+    connection.execute(delete(table).where(mine & table.c.resolved_at.is_(None)))
+    settled = select(table.c.kind, table.c.sentence).where(mine & (table.c.label_hash == case.label_hash))
+    resolved = {(row.kind, row.sentence) for row in connection.execute(settled)}
+    for flag in case.flags:
+        if (flag.kind, flag.sentence) not in resolved:
+            connection.execute(
+                table.insert().values(
+                    image_id=case.image_id,
+                    label_hash=case.label_hash,
+                    kind=flag.kind,
+                    sentence=flag.sentence,
+                    raised_at=case.saved_at,
+                )
+            )

@@ -1,0 +1,155 @@
+"""What the ledger keeps, as plain frozen records.
+
+A *case* is one image with its present label; a *run* is one training; an *observation* is one run tested
+on one case, for one structure. Times are timezone-aware datetimes, distances mm, Dice and NSD in [0, 1],
+annotation times minutes. A value that does not exist (the Dice of a structure that the reference lacks)
+is None, never NaN and never a sentinel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Literal, get_args
+
+Purpose = Literal["published", "fold", "nested", "arm", "replay"]
+Kind = Literal["prequential", "fold", "nested", "arm"]
+RunState = Literal["running", "done", "failed", "stopped"]
+
+PURPOSES: tuple[str, ...] = get_args(Purpose)
+KINDS: tuple[str, ...] = get_args(Kind)
+RUN_STATES: tuple[str, ...] = get_args(RunState)
+
+
+def utc_now() -> datetime:
+    """The present time with its zone, as the ledger wants it."""
+    return datetime.now(timezone.utc)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A doubt about a label, in a sentence for the annotator. An open flag leaves the case out of curves."""
+
+    kind: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image and its present label.
+
+    Attributes:
+        image_id: the image's name in the datastore.
+        label_hash: hash of the label's content; another hash is another label.
+        saved_at: when this label was saved.
+        patient: whose image it is; the cases of a patient are never split.
+        annotator: who drew it, where known.
+        blind: the case was chosen to be labelled without any prediction on screen.
+        assisted: a prediction was on screen before this label was saved.
+        minutes: active annotation time, > 0, where measured.
+        flags: the open doubts.
+        sampling_weight: inverse of the probability with which active learning picked the case, if any.
+    """
+
+    image_id: str
+    label_hash: str
+    saved_at: datetime
+    patient: str
+    annotator: str | None = None
+    blind: bool = False
+    assisted: bool = False
+    minutes: float | None = None
+    flags: tuple[Flag, ...] = ()
+    sampling_weight: float | None = None
+
+
+@dataclass(frozen=True)
+class LabelVersion:
+    """One label that a case has, or had: `replaced_at` is None for the present one."""
+
+    image_id: str
+    label_hash: str
+    saved_at: datetime
+    replaced_at: datetime | None
+    annotator: str | None
+    assisted: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        run_id: unique name.
+        purpose: why it was trained; only `published` runs are shown to annotators.
+        train_ids: the images trained on, `n` of them.
+        settings_hash: hash of everything that decides the result besides the cases and the seed.
+        parent_run: the run it started from (warm start) or is a part of.
+        message: for people: why it failed or stopped.
+
+    Raises:
+        ValueError: unknown purpose or state, or `n` differs from the number of `train_ids`.
+    """
+
+    run_id: str
+    purpose: Purpose
+    strategy: str
+    network: str
+    train_ids: Sequence[str]
+    n: int
+    seed: int
+    fold: int | None
+    settings_hash: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    model_file: str | None = None
+    parent_run: str | None = None
+    state: RunState = "running"
+    message: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "train_ids", tuple(self.train_ids))
+        _one_of("purpose", self.purpose, PURPOSES)
+        _one_of("state", self.state, RUN_STATES)
+        if self.n != len(self.train_ids):
+            raise ValueError(f"run {self.run_id!r}: n is {self.n} but it names {len(self.train_ids)} cases")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One run tested on one case it did not see, for one structure.
+
+    Attributes:
+        dice, nsd, hd95_mm, bce: scores; None where the reference leaves them undefined.
+        nsd_tolerance_mm: the tolerance that `nsd` allows.
+        missed: the reference has the structure, the prediction has nothing of it.
+        hallucinated: the prediction has the structure, the reference has nothing of it.
+        assisted: the reference label was drawn with a prediction on screen.
+        label_hash: the label tested against; None means the present one, filled in on writing.
+
+    Raises:
+        ValueError: unknown kind.
+    """
+
+    run_id: str
+    image_id: str
+    structure: str
+    kind: Kind
+    dice: float | None = None
+    nsd: float | None = None
+    nsd_tolerance_mm: float | None = None
+    hd95_mm: float | None = None
+    bce: float | None = None
+    missed: bool = False
+    hallucinated: bool = False
+    assisted: bool = False
+    label_hash: str | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("kind", self.kind, KINDS)
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")

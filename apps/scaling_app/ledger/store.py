@@ -1,0 +1,205 @@
+"""The file under the ledger: opening, migrating, and short transactions that many processes may run.
+
+Write-ahead logging lets readers work while one writer writes. A write takes the lock when it begins
+(`BEGIN IMMEDIATE`) and waits for its turn, so two writers never meet half-way, and a commit is on the disk
+before it returns (`synchronous=FULL`). Python's sqlite3 would begin transactions on its own and late;
+`isolation_level = None` leaves that to us.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, exc, select, text, update
+
+from scaling_app.ledger import tables
+from scaling_app.ledger.tables import APPLICATION_ID
+
+logger = logging.getLogger(__name__)
+
+BUSY_SECONDS = 30.0
+
+
+class LedgerError(ValueError):
+    """The ledger file cannot be used, or was asked for something that it does not hold."""
+
+
+class Store:
+    """One SQLite file, opened or created, safe for many threads and processes.
+
+    Args:
+        path: the file; missing folders are made.
+        create: whether a missing file is made, or is an error.
+
+    Raises:
+        LedgerError: the file is no ledger, is from a newer version, is missing, or cannot be written.
+    """
+
+    def __init__(self, path: str | Path, *, create: bool = True) -> None:
+        self.path = Path(path)
+        _check_place(self.path, create)
+        self._engine = _make_engine(self.path)
+        self._pid = os.getpid()
+        self._open()
+
+    def __reduce__(self) -> tuple[type, tuple[Path]]:
+        return type(self), (self.path,)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the idle connections; the next call opens new ones."""
+        self._engine.dispose()
+
+    def revision(self) -> int:
+        """A number that changes with every write that can change a forecast."""
+        with self._read() as connection:
+            return connection.execute(select(tables.state.c.revision)).scalar_one()
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        """One consistent view of the file."""
+        with self._transaction(write=False) as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self, *, moves_forecast: bool) -> Iterator[Connection]:
+        """One transaction with the write lock, all or nothing; durable when it ends."""
+        with self._transaction(write=True) as connection:
+            yield connection
+            if moves_forecast:
+                connection.execute(update(tables.state).values(revision=tables.state.c.revision + 1))
+
+    @contextmanager
+    def _transaction(self, *, write: bool) -> Iterator[Connection]:
+        if self._pid != os.getpid():  # a fork must not share its parent's connections
+            self._engine.dispose(close=False)
+            self._pid = os.getpid()
+        try:
+            with (
+                self._engine.connect().execution_options(ledger_write=write) as connection,
+                connection.begin(),
+            ):
+                yield connection
+        except exc.StatementError as error:
+            raise LedgerError(f"the ledger {self.path} refused: {error.orig}") from error
+
+    def _open(self) -> None:
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                self._use_write_ahead_log()
+                with self._write(moves_forecast=False) as connection:
+                    _bring_up_to_date(connection, self.path)
+                return
+            except LedgerError as error:
+                locked = isinstance(error.__cause__, exc.OperationalError) and "locked" in str(error)
+                if not locked or time.monotonic() > deadline:
+                    raise _opening_error(self.path, error) from error.__cause__
+                time.sleep(0.02)
+
+    def _use_write_ahead_log(self) -> None:
+        """Switches the file over, once; a foreign file is recognised before anything in it is changed."""
+        with self._read() as connection:
+            _check_kind(connection, self.path)
+        raw = self._engine.raw_connection()
+        try:
+            mode = raw.execute("PRAGMA journal_mode=WAL").fetchone()[0]  # type: ignore[attr-defined]
+        except sqlite3.OperationalError as error:
+            wrapped = exc.OperationalError("PRAGMA journal_mode=WAL", None, error)
+            raise LedgerError(f"the ledger {self.path} refused: {error}") from wrapped
+        finally:
+            raw.close()
+        if mode != "wal":
+            logger.warning("%s: no write-ahead log here (journal mode %s); readers may wait", self.path, mode)
+
+
+def _check_place(path: Path, create: bool) -> None:
+    if path.is_dir():
+        raise LedgerError(f"{path} is a folder; name a file for the ledger, e.g. {path / 'ledger.sqlite'}")
+    if not path.exists() and not create:
+        raise LedgerError(f"there is no ledger at {path}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerError(f"cannot make the folder {path.parent} for the ledger: {error.strerror}") from error
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise LedgerError(
+            f"cannot write {path}; choose another place for the ledger or change its permissions"
+        )
+
+
+def _make_engine(path: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        pool_size=4,
+        max_overflow=-1,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA synchronous=FULL")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get("ledger_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    return engine
+
+
+def _pragma(connection: Connection, name: str) -> int:
+    return int(connection.execute(text(f"PRAGMA {name}")).scalar_one())
+
+
+def _check_kind(connection: Connection, path: Path) -> int:
+    """The file's schema version, 0 when it is new and empty."""
+    has_tables = connection.execute(text("SELECT count(*) FROM sqlite_master")).scalar_one() > 0
+    if not has_tables:
+        return 0
+    if _pragma(connection, "application_id") != APPLICATION_ID:
+        raise LedgerError(f"{path} is a SQLite database but no ledger; name another file")
+    version = _pragma(connection, "user_version")
+    if version > tables.SCHEMA_VERSION:
+        raise LedgerError(
+            f"{path} was written by a newer version (schema {version}; this one knows "
+            f"{tables.SCHEMA_VERSION}); update scaling-app"
+        )
+    return version
+
+
+def _bring_up_to_date(connection: Connection, path: Path) -> None:
+    version = _check_kind(connection, path)
+    if version == tables.SCHEMA_VERSION:
+        return
+    if version == 0:
+        tables.metadata.create_all(connection)
+        connection.execute(tables.state.insert().values(id=1, revision=0))
+        connection.execute(text(f"PRAGMA application_id={APPLICATION_ID}"))
+    for older in range(version or tables.SCHEMA_VERSION, tables.SCHEMA_VERSION):
+        logger.info("%s: from schema %d to %d", path, older, older + 1)
+        tables.MIGRATIONS[older](connection)
+    connection.execute(text(f"PRAGMA user_version={tables.SCHEMA_VERSION}"))
+
+
+def _opening_error(path: Path, error: LedgerError) -> LedgerError:
+    cause = error.__cause__
+    if isinstance(cause, exc.DBAPIError) and isinstance(cause.orig, sqlite3.DatabaseError):
+        if "not a database" in str(cause.orig) or "malformed" in str(cause.orig):
+            return LedgerError(f"{path} is no ledger ({cause.orig}); name another file or restore a copy")
+        return LedgerError(f"cannot open the ledger {path}: {cause.orig}")
+    return error

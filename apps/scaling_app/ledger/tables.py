@@ -1,0 +1,200 @@
+"""The tables of the ledger file, and how an older file becomes a newer one.
+
+`PRAGMA application_id` says that a SQLite file is a ledger, `PRAGMA user_version` which schema it has.
+Times are ISO 8601 text in UTC with microseconds, so that text order is time order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    Column,
+    Connection,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+
+APPLICATION_ID = 0x5CA11A6E
+SCHEMA_VERSION = 1
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
+"""`MIGRATIONS[v]` takes a file from schema `v` to `v + 1`; each runs inside the opening transaction."""
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware datetime, kept as `2026-01-31T12:00:00.000000+00:00`."""
+
+    impl = String(32)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        """Writes UTC text.
+
+        Raises:
+            ValueError: the datetime has no timezone.
+        """
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"times need a timezone, got {value!r}; use datetime.now(timezone.utc)")
+        return value.astimezone(timezone.utc).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
+        """Reads it back, in UTC."""
+        return None if value is None else datetime.fromisoformat(value)
+
+
+metadata = MetaData()
+
+state = Table(
+    "state",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("job", Text),
+)
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("image_id", String, primary_key=True),
+    Column("label_hash", String, nullable=False),
+    Column("saved_at", UtcTime, nullable=False),
+    Column("patient", String, nullable=False),
+    Column("annotator", String),
+    Column("blind", Boolean, nullable=False),
+    Column("assisted", Boolean, nullable=False),
+    Column("sampling_weight", Float),
+)
+
+minutes = Table(
+    "minutes",
+    metadata,
+    Column("image_id", String, primary_key=True),
+    Column("minutes", Float, CheckConstraint("minutes >= 0"), nullable=False),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("image_id", String, nullable=False, index=True),
+    Column("label_hash", String, nullable=False),
+    Column("saved_at", UtcTime, nullable=False),
+    Column("replaced_at", UtcTime),
+    Column("annotator", String),
+    Column("assisted", Boolean, nullable=False),
+)
+
+flags = Table(
+    "flags",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("image_id", ForeignKey("cases.image_id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("label_hash", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("sentence", Text, nullable=False),
+    Column("raised_at", UtcTime, nullable=False),
+    Column("resolved_at", UtcTime),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("purpose", String, nullable=False),
+    Column("strategy", String, nullable=False),
+    Column("network", String, nullable=False),
+    Column("n", Integer, nullable=False),
+    Column("seed", Integer, nullable=False),
+    Column("fold", Integer),
+    Column("settings_hash", String, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    Column("model_file", String),
+    Column("parent_run", ForeignKey("runs.run_id")),
+    Column("state", String, nullable=False),
+    Column("message", Text),
+)
+
+run_cases = Table(
+    "run_cases",
+    metadata,
+    Column("run_id", ForeignKey("runs.run_id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("image_id", String, nullable=False),
+    Column("label_hash", String),
+)
+
+observations = Table(
+    "observations",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", ForeignKey("runs.run_id", ondelete="CASCADE"), nullable=False),
+    Column("image_id", String, nullable=False, index=True),
+    Column("label_hash", String, nullable=False),
+    Column("structure", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("dice", Float),
+    Column("nsd", Float),
+    Column("nsd_tolerance_mm", Float),
+    Column("hd95_mm", Float),
+    Column("bce", Float),
+    Column("missed", Boolean, nullable=False),
+    Column("hallucinated", Boolean, nullable=False),
+    Column("assisted", Boolean, nullable=False),
+    UniqueConstraint("run_id", "image_id", "label_hash", "structure", "kind"),
+)
+
+exposures = Table(
+    "exposures",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("image_id", String, nullable=False),
+    Column("client", String),
+    Column("at", UtcTime, nullable=False),
+    Index("ix_exposures_image_at", "image_id", "at"),
+)
+
+blind_assignments = Table(
+    "blind_assignments",
+    metadata,
+    Column("image_id", String, primary_key=True),
+    Column("blind", Boolean, nullable=False),
+)
+
+roles = Table(
+    "roles",
+    metadata,
+    Column("patient", String, primary_key=True),
+    Column("role", String, nullable=False),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+forecasts = Table(
+    "forecasts",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("made_at", UtcTime, nullable=False),
+    Column("payload", Text, nullable=False),
+)
