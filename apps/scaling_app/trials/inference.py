@@ -1,0 +1,132 @@
+"""From an image on any grid to class probabilities and a label map on that same grid.
+
+The image is brought to the plan's grid, a window slides over it (half overlap, Gaussian weights), and the
+probabilities are brought back class by class. Memory is bounded: large volumes are worked through in
+slabs, and probabilities are kept in half precision, on disk when they are large.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.inferers import sliding_window_inference
+from torch import Tensor, nn
+
+from scaling_app.imaging.geometry import Canonical
+from scaling_app.imaging.resampling import largest, resize_map
+from scaling_app.trials.cases import prepare_image
+from scaling_app.trials.plan import Plan
+
+_SLAB_BYTES = 256 * 2**20
+_IN_RAM_BYTES = 1024 * 2**20
+_OVERLAP = 0.5
+_SLICES = 8
+
+
+@cache
+def gains_from_bfloat16(device_type: str) -> bool:
+    """Whether the processor multiplies bfloat16 faster than float32 (by its capabilities, not by timing)."""
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    capabilities = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return device_type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in capabilities)
+
+
+def reduced_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
+    """Autocast to bfloat16 where that is faster, else nothing; weights stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=gains_from_bfloat16(device.type))
+
+
+def predict(network: nn.Module, plan: Plan, prepared: Tensor, device: torch.device) -> Tensor:
+    """Class probabilities `(K, *S)`, float16, of a prepared image `(C, *S)`."""
+    network.eval()
+    with torch.inference_mode():
+        if plan.slice_axis is not None:
+            return _predict_slices(network, plan, prepared, device)
+        return _predict_slabs(network, plan, prepared, device)
+
+
+def segment(network: nn.Module, plan: Plan, image: MetaTensor, device: torch.device) -> MetaTensor:
+    """The label map `(1, *S)` of an image, with the structures' values in the plan, on the image's grid."""
+    turn = Canonical.of(image)
+    maps = probability_maps(network, plan, image, device)
+    indices = largest(maps, turn.apply(image).shape[1:])
+    return to_label(turn.undo(indices), plan, image)
+
+
+def probability_maps(
+    network: nn.Module, plan: Plan, image: MetaTensor, device: torch.device
+) -> Iterator[tuple[int, Tensor]]:
+    """Class index and probability `(*S)` in turn, on the image's voxels in canonical order."""
+    shape = Canonical.of(image).apply(image).shape[1:]
+    probabilities = predict(network, plan, prepare_image(plan, image), device)
+    for index in range(len(plan.class_values)):
+        yield index, resize_map(probabilities[index], shape)
+
+
+def to_label(indices: Tensor, plan: Plan, image: MetaTensor) -> MetaTensor:
+    """Class indices `(1, *S)` to label values, on the image's grid."""
+    values = torch.tensor(plan.class_values)
+    values = values.to(torch.uint8 if int(values.max()) <= 255 else torch.int32)
+    return MetaTensor(values[indices.long()].contiguous(), affine=image.affine)
+
+
+def _predict_slabs(network: nn.Module, plan: Plan, prepared: Tensor, device: torch.device) -> Tensor:
+    shape = tuple(prepared.shape[1:])
+    classes = len(plan.class_values)
+    out = _half_precision_array((classes, *shape))
+    axis = int(np.argmax(shape))
+    thickness = max(plan.patch[axis], _SLAB_BYTES // (4 * classes * max(1, math.prod(shape) // shape[axis])))
+    margin = plan.patch[axis] // 2
+    for start in range(0, shape[axis], thickness):
+        stop = min(shape[axis], start + thickness)
+        low, high = max(0, start - margin), min(shape[axis], stop + margin)
+        slab = prepared.narrow(1 + axis, low, high - low)
+        found = _slide(network, plan, slab[None], device)[0]
+        out.narrow(1 + axis, start, stop - start).copy_(found.narrow(1 + axis, start - low, stop - start))
+    return out
+
+
+def _predict_slices(network: nn.Module, plan: Plan, prepared: Tensor, device: torch.device) -> Tensor:
+    axis = plan.slice_axis or 0
+    out = _half_precision_array((len(plan.class_values), *prepared.shape[1:]))
+    for start in range(0, prepared.shape[1 + axis], _SLICES):
+        count = min(_SLICES, prepared.shape[1 + axis] - start)
+        slices = prepared.narrow(1 + axis, start, count).movedim(1 + axis, 0)
+        found = _slide(network, plan, slices, device)
+        out.narrow(1 + axis, start, count).copy_(found.movedim(0, 1 + axis))
+    return out
+
+
+def _slide(network: nn.Module, plan: Plan, images: Tensor, device: torch.device) -> Tensor:
+    """Probabilities `(B, K, *S)` of `(B, C, *S)`; windows run on `device`, sums on the CPU."""
+
+    def logits(windows: Tensor) -> Tensor:
+        with reduced_precision(device):
+            return network(windows).float()
+
+    found = sliding_window_inference(
+        images.float(),
+        roi_size=plan.patch,
+        sw_batch_size=plan.batch,
+        predictor=logits,
+        overlap=_OVERLAP,
+        mode="gaussian",
+        sw_device=device,
+        device=torch.device("cpu"),
+    )
+    return torch.softmax(found, dim=1)
+
+
+def _half_precision_array(shape: tuple[int, ...]) -> Tensor:
+    if 2 * math.prod(shape) <= _IN_RAM_BYTES:
+        return torch.empty(shape, dtype=torch.float16)
+    with tempfile.TemporaryFile() as file:  # the mapping keeps the unnamed file alive
+        return torch.from_numpy(np.memmap(file, dtype=np.float16, mode="w+", shape=shape))

@@ -1,0 +1,389 @@
+"""One training run: n labelled cases and a strategy in, a tested model out.
+
+Deterministic given the seed on one kind of processor (unless a time limit cuts it short), and resumable
+after a kill at any point: batches depend on seed and step alone, and a checkpoint holds the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal, overload
+
+import torch
+from monai.losses import DiceCELoss
+from torch import nn
+
+from scaling_app.imaging.networks import memory_format, parameter_count
+from scaling_app.strategies import Strategy, make_strategy
+from scaling_app.strategies.base import Batch, PreparedCase, StrategyContext
+from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.inference import gains_from_bfloat16, reduced_precision
+from scaling_app.trials.model import (
+    Report,
+    TrainedModel,
+    default_device,
+    new_network,
+    read_safely,
+    write_whole,
+)
+from scaling_app.trials.sampling import PatchSampler, Prefetcher
+from scaling_app.trials.testing import CaseScore, test
+
+__all__ = ["CaseScore", "StepReport", "TrainedModel", "TrainingError", "TrialSettings", "test", "train"]
+
+logger = logging.getLogger(__name__)
+
+_CLIP_NORM = 5.0
+_BAD_STEPS = 20
+_CHECKPOINT_SECONDS = 30.0
+
+
+class TrainingError(RuntimeError):
+    """Training that cannot go on; the message says what was seen."""
+
+
+@dataclass(frozen=True)
+class TrialSettings:
+    """How to train; `network` and `capacity` default to the plan's.
+
+    `max_minutes` bounds the training loop: the learning rate then falls with the time used, so that a run
+    cut short ends as well annealed as a whole one.
+    """
+
+    strategy: str = "baseline"
+    network: str | None = None
+    capacity: str | int | None = None
+    steps: int = 400
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-2
+    warmup_steps: int = 20
+    seed: int = 0
+    max_minutes: float | None = None
+    device: str | None = None
+    options: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """Where a training stands; `loss` and `eta_s` are None while there is nothing to say."""
+
+    step: int
+    steps: int
+    loss: float | None
+    seconds: float
+    eta_s: float | None
+    phase: Literal["preparing", "training", "done"]
+
+
+OnStep = Callable[[StepReport], None]
+
+
+def train(
+    cases: PreparedCases,
+    train_ids: Sequence[str],
+    settings: TrialSettings,
+    *,
+    pool_ids: Sequence[str] = (),
+    checkpoint: Path | None = None,
+    warm_start: Path | None = None,
+    on_step: OnStep | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> TrainedModel:
+    """Trains a network on some of the cases, and on nothing else.
+
+    Args:
+        train_ids: labelled cases.
+        pool_ids: cases whose images, without labels, the strategy may look at.
+        checkpoint: resumed from when it holds this very run, and kept up to date.
+        warm_start: a model whose weights to start from, when its network is the same.
+        on_step: told of every step.
+        should_stop: asked at every step; True ends the training with what there is
+            (`report["ended"]` says "asked").
+
+    Raises:
+        ValueError: no training cases, unlabelled ones, unknown strategy or network, bad settings.
+        TrainingError: the loss stays undefined.
+    """
+    _check(cases, train_ids, settings)
+    run = _Run(cases, tuple(train_ids), tuple(pool_ids), settings, checkpoint, warm_start)
+    run.tell(on_step, 0, None, "preparing")
+    run.prepare()
+    run.resume()
+    run.loop(on_step, should_stop or (lambda: False))
+    run.tell(on_step, run.step, run.last_loss, "done")
+    return run.model()
+
+
+class _LazyCases(Sequence[PreparedCase]):
+    """Prepared cases read one at a time: a pool need not fit in memory."""
+
+    def __init__(self, cases: PreparedCases, ids: Sequence[str]) -> None:
+        self._cases, self._ids = cases, list(ids)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, index: int) -> PreparedCase: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[PreparedCase]: ...
+    def __getitem__(self, index: int | slice) -> PreparedCase | Sequence[PreparedCase]:
+        if isinstance(index, slice):
+            return _LazyCases(self._cases, self._ids[index])
+        return self._cases[self._ids[index]]
+
+
+class _Run:
+    """The state of one training."""
+
+    def __init__(
+        self,
+        cases: PreparedCases,
+        train_ids: tuple[str, ...],
+        pool_ids: tuple[str, ...],
+        settings: TrialSettings,
+        checkpoint: Path | None,
+        warm_start: Path | None,
+    ) -> None:
+        self.cases, self.train_ids, self.pool_ids = cases, train_ids, pool_ids
+        self.settings, self.plan = settings, cases.plan
+        self.checkpoint, self.warm_start = checkpoint, warm_start
+        self.device = torch.device(settings.device) if settings.device else default_device()
+        self.strategy: Strategy = make_strategy(settings.strategy)
+        self.network = self._network()
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.criterion = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
+        self.step, self.skipped, self.bad_in_a_row = 0, 0, 0
+        self.seconds_before = 0.0
+        self.last_loss: float | None = None
+        self.ended = "finished"
+        self.loader = {"cpu": 0.0, "waited": 0.0, "loop": 0.0, "steps": 0.0}
+        self.prepare_seconds = 0.0
+        self.began = time.perf_counter()
+
+    def _network(self) -> nn.Module:
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(self.settings.seed)
+            network = new_network(self.plan)
+        if self.warm_start is not None:
+            _take_weights(network, self.warm_start)
+        return network.to(self.device, memory_format=memory_format(self.plan.spatial_dims))
+
+    def prepare(self) -> None:
+        """Lets the strategy learn from the training cases."""
+        began = time.perf_counter()
+        previous = TrainedModel.load(self.warm_start, self.device) if self.warm_start is not None else None
+        context = StrategyContext(
+            spatial_dims=self.plan.spatial_dims,
+            spacing=self.plan.spacing,
+            patch=self.plan.patch,
+            structures=self.plan.classes,
+            seed=self.settings.seed,
+            steps=self.settings.steps,
+            device=self.device,
+            pool=_LazyCases(self.cases, self.cases.units(self.pool_ids)),
+            predict=previous.predict if previous is not None else None,
+            cache_dir=self.cases.cache_dir / "strategies",
+            max_minutes=self.settings.max_minutes,
+            options=self.settings.options,
+        )
+        self.strategy.prepare(_LazyCases(self.cases, self.cases.units(self.train_ids)), context)
+        self.prepare_seconds = time.perf_counter() - began
+
+    def loop(self, on_step: OnStep | None, should_stop: Callable[[], bool]) -> None:
+        """Trains to the last step, the time limit, or until asked to stop."""
+        sampler = PatchSampler(self.cases, self.train_ids, self.strategy, self.settings.seed)
+        began = saved = time.perf_counter()
+        self.network.train()
+        with Prefetcher(sampler, self.step, self.settings.steps) as batches:
+            for batch in batches:
+                elapsed = self.seconds_before + time.perf_counter() - began
+                if self._is_over(elapsed, should_stop):
+                    break
+                self._one_step(batch, elapsed)
+                self.step += 1
+                now = time.perf_counter()
+                if self.checkpoint is not None and now - saved > _CHECKPOINT_SECONDS:
+                    self._save(self.seconds_before + now - began)
+                    saved = now
+                self.tell(on_step, self.step, self.last_loss, "training", self.seconds_before + now - began)
+        loop = time.perf_counter() - began
+        self.loader["cpu"] += batches.cpu_seconds
+        self.loader["waited"] += batches.waited_seconds
+        self.loader["loop"] += loop
+        self.seconds_before += loop
+        if self.checkpoint is not None:
+            self._save(self.seconds_before)
+
+    def _is_over(self, elapsed: float, should_stop: Callable[[], bool]) -> bool:
+        if should_stop():
+            self.ended = "asked"
+        elif self.settings.max_minutes is not None and elapsed >= 60 * self.settings.max_minutes:
+            self.ended = "time"
+        return self.ended != "finished"
+
+    def _one_step(self, batch: Batch, elapsed: float) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._learning_rate(elapsed)
+        image = batch.image.to(self.device, memory_format=memory_format(self.plan.spatial_dims))
+        batch = Batch(image, batch.label.to(self.device), batch.case_ids)
+        self.optimiser.zero_grad(set_to_none=True)
+        with reduced_precision(self.device):
+            loss = self.strategy.loss(self.network, self._loss, batch, self.step)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
+        value = float(loss.detach())
+        if not (math.isfinite(value) and math.isfinite(float(norm))):
+            self._skip()
+            return
+        self.optimiser.step()
+        self.bad_in_a_row, self.last_loss = 0, value
+
+    def _loss(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(self.device.type, enabled=False):
+            return self.criterion(logits.float(), label)
+
+    def _skip(self) -> None:
+        self.skipped += 1
+        self.bad_in_a_row += 1
+        if self.bad_in_a_row >= _BAD_STEPS:
+            raise TrainingError(
+                f"the loss was undefined in {_BAD_STEPS} steps in a row, up to step {self.step}; "
+                "look at the images of the training cases, or lower the learning rate"
+            )
+
+    def _learning_rate(self, elapsed: float) -> float:
+        """Linear warm-up, then half a cosine over the steps or the time, whichever runs out first."""
+        done = self.step / self.settings.steps
+        if self.settings.max_minutes is not None:
+            done = max(done, min(1.0, elapsed / (60 * self.settings.max_minutes)))
+        warm = min(1.0, (self.step + 1) / max(1, self.settings.warmup_steps))
+        return self.settings.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done))
+
+    def tell(
+        self,
+        on_step: OnStep | None,
+        step: int,
+        loss: float | None,
+        phase: Literal["preparing", "training", "done"],
+        seconds: float = 0.0,
+    ) -> None:
+        """Reports progress to whoever listens."""
+        if on_step is None:
+            return
+        eta = None
+        if step and seconds:
+            eta = seconds / step * (self.settings.steps - step)
+            if self.settings.max_minutes is not None:
+                eta = min(eta, max(0.0, 60 * self.settings.max_minutes - seconds))
+        on_step(StepReport(step, self.settings.steps, loss, seconds or self.seconds_before, eta, phase))
+
+    def identity(self) -> str:
+        """Identifies the run that a checkpoint belongs to."""
+        parts = [asdict(self.settings), self.plan.to_json(), self.train_ids, self.pool_ids]
+        return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+
+    def _save(self, seconds: float) -> None:
+        content = {
+            "identity": self.identity(),
+            "step": self.step,
+            "skipped": self.skipped,
+            "seconds": seconds,
+            "loss": self.last_loss,
+            "weights": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "strategy": self.strategy.state_dict(),
+            "torch_rng": torch.get_rng_state(),
+        }
+        write_whole(content, self.checkpoint)
+
+    def resume(self) -> None:
+        """Takes up the checkpoint if there is one of this run; any other is left for a fresh start."""
+        if self.checkpoint is None or not self.checkpoint.is_file():
+            return
+        try:
+            content = read_safely(self.checkpoint)
+        except ValueError as error:
+            logger.warning("starting afresh: %s", error)
+            return
+        if content.get("identity") != self.identity():
+            logger.warning("starting afresh: %s belongs to another run", self.checkpoint.name)
+            return
+        self.network.load_state_dict(content["weights"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.strategy.load_state_dict(content["strategy"])
+        torch.set_rng_state(content["torch_rng"])
+        self.step, self.skipped = content["step"], content["skipped"]
+        self.seconds_before, self.last_loss = content["seconds"], content["loss"]
+        logger.info("resumed at step %d of %d", self.step, self.settings.steps)
+
+    def model(self) -> TrainedModel:
+        """The trained model with its record."""
+        loop = max(self.loader["loop"], 1e-9)
+        report: Report = {
+            "strategy": self.settings.strategy,
+            "network": self.plan.network,
+            "parameters": parameter_count(self.network),
+            "precision": "bfloat16" if gains_from_bfloat16(self.device.type) else "float32",
+            "n": len(self.train_ids),
+            "seed": self.settings.seed,
+            "steps": self.step,
+            "skipped_steps": self.skipped,
+            "ended": self.ended,
+            "prepare_seconds": round(self.prepare_seconds, 3),
+            "seconds": round(self.seconds_before, 3),
+            "loader_cpu_seconds": round(self.loader["cpu"], 3),
+            "loader_waited_seconds": round(self.loader["waited"], 3),
+            "loader_share": round(self.loader["cpu"] / loop, 4),
+        }
+        if self.last_loss is not None:
+            report["loss"] = self.last_loss
+        report |= {f"strategy_{key}": value for key, value in self.strategy.report().items()}
+        network = self.network.eval()
+        state = self.strategy.state_dict()
+        return TrainedModel(self.plan, network, self.train_ids, report, self.device, state)
+
+
+def _check(cases: PreparedCases, train_ids: Sequence[str], settings: TrialSettings) -> None:
+    if not train_ids:
+        raise ValueError("training needs at least one labelled case")
+    unlabelled = sorted(set(train_ids) - set(cases.labelled))
+    if unlabelled:
+        raise ValueError(f"these training cases have no label: {', '.join(unlabelled[:5])}")
+    if settings.steps < 1 or settings.learning_rate <= 0:
+        raise ValueError(
+            f"steps {settings.steps} and learning rate {settings.learning_rate} must be positive"
+        )
+    if settings.max_minutes is not None and settings.max_minutes <= 0:
+        raise ValueError(f"the time limit must be positive, got {settings.max_minutes} minutes")
+    wanted = replace(
+        cases.plan,
+        network=settings.network or cases.plan.network,
+        capacity=cases.plan.capacity if settings.capacity is None else settings.capacity,
+    )
+    if wanted != cases.plan:
+        raise ValueError(
+            f"the cases are planned for {cases.plan.network} ({cases.plan.capacity}), the settings ask for "
+            f"{wanted.network} ({wanted.capacity}); plan with `Plan.with_network`"
+        )
+
+
+def _take_weights(network: nn.Module, path: Path) -> None:
+    weights = TrainedModel.load(path, "cpu").network.state_dict()
+    own = network.state_dict()
+    if {name: weight.shape for name, weight in weights.items()} != {
+        name: weight.shape for name, weight in own.items()
+    }:
+        logger.warning("not starting from %s: its network is another one", path.name)
+        return
+    network.load_state_dict(weights)
