@@ -1,0 +1,236 @@
+"""One structure's observations as a linear mixed model, and what they say of the curve.
+
+A score `Dice_im` of case i under the model of run m, trained on n_m cases, is modelled on the logit scale
+of the error, y = logit(1 - Dice):
+
+    y_im = eta(n_m) + b_kind + b_assist [assisted] + u_i + w_m + eps_im,
+    u_i ~ N(0, su^2)            a case is hard or easy, for every model alike
+    w_m ~ N(0, sw^2 / n_m)      the luck of the training set
+    eps ~ t_5(0, se^2)          the rest (a Gaussian, reweighted)
+    b   ~ N(0, tau^2)           offsets of the kind of run, and of labels drawn on a prediction
+
+Everything but eta integrates out in closed form and leaves, for the levels `eta(n_1..n_K)`, a Gaussian
+likelihood with information matrix `precision` and vector `pull`. Cases are eliminated one by one (their
+block is diagonal), then runs and offsets, so that the cost grows with runs, not with observations.
+
+Scores without a case are averages with an unknown standard error on the Dice scale; they enter as
+`y = eta(n) + eps` linearised about the current fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from scaling_app.forecast.families import ERROR_CLIP, Array, expit, logit
+from scaling_app.forecast.observations import Observation
+
+KIND_SD = 0.07
+ASSIST_SD = 0.25
+_DEGREES = 5.0
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviations of the random effects, logit units (`residual` of averages: Dice units)."""
+
+    case: float
+    run: float
+    residual: float
+
+    def variance_at(self, n: Array) -> Array:
+        """Variance of y about eta over patients and training sets of size n."""
+        return self.case**2 + self.residual**2 + self.run**2 / n
+
+
+@dataclass(frozen=True)
+class LevelEvidence:
+    """Gaussian likelihood of the levels: `-(t' precision t)/2 + t' pull + constant`.
+
+    Shapes `(K, K)`, `(K,)`, scalar.
+    """
+
+    precision: Array
+    pull: Array
+    constant: float
+
+
+@dataclass(frozen=True)
+class StructureData:
+    """The arrays behind the mixed model of one structure.
+
+    Attributes:
+        sizes: `(K,)` distinct training-set sizes, ascending.
+        y: `(M,)` logit errors (averages: the errors themselves).
+        level: `(M,)` index into `sizes`.
+        case: `(M,)` index of the test case.
+        run: `(M,)` index of the run.
+        run_sizes: `(R,)`.
+        offsets: `(M, Q)` design of the offsets, the last column being assistance.
+        offset_sd: `(Q,)`.
+        case_weight: `(C,)` sampling weights, mean 1.
+        averaged: whether the scores are averages over cases.
+    """
+
+    sizes: Array
+    y: Array
+    level: np.ndarray
+    case: np.ndarray
+    run: np.ndarray
+    run_sizes: Array
+    offsets: Array
+    offset_sd: Array
+    case_weight: Array
+    averaged: bool
+
+    @property
+    def n_cases(self) -> int:
+        """Distinct test cases (0 for averages)."""
+        return 0 if self.averaged else len(self.case_weight)
+
+
+def structure_data(observations: Sequence[Observation]) -> StructureData:
+    """Arranges one structure's scores; misses and undefined Dice are left out.
+
+    Scores count as averages when fewer than half of them name a case.
+    """
+    found = [o for o in observations if o.dice is not None and not o.missed]
+    averaged = 2 * sum(bool(o.case) for o in found) < len(found)
+    error = np.array([1.0 - float(o.dice) for o in found if o.dice is not None])
+    sizes, level = np.unique([float(o.n) for o in found], return_inverse=True)
+    case_names = [o.case or f"row {i}" for i, o in enumerate(found)]
+    cases, case = np.unique(case_names, return_inverse=True)
+    weight = np.ones(len(cases))
+    weight[case] = [o.weight for o in found]
+    runs: dict[tuple[object, ...], int] = {}
+    run = np.array([runs.setdefault(o.run_key, len(runs)) for o in found], dtype=int)
+    run_sizes = np.array([float(str(key[0])) for key in runs])
+    kinds = sorted({o.kind for o in found})
+    columns = [[float(o.kind == kind) for o in found] for kind in kinds] if len(kinds) > 1 else []
+    columns.append([float(o.assisted) for o in found])
+    return StructureData(
+        sizes=sizes,
+        y=error if averaged else logit(np.clip(error, ERROR_CLIP, 1 - ERROR_CLIP)),
+        level=level,
+        case=case,
+        run=run,
+        run_sizes=run_sizes,
+        offsets=np.array(columns).T.reshape(len(found), -1),
+        offset_sd=np.array([KIND_SD] * (len(columns) - 1) + [ASSIST_SD]),
+        case_weight=weight / weight.mean(),
+        averaged=averaged,
+    )
+
+
+class Elimination:
+    """Sums over observations that do not depend on the spread, for a given set of row weights.
+
+    Args:
+        data: the structure's arrays.
+        row_weight: `(M,)` robustness weights, 1 for a Gaussian.
+        level_error: `(K,)` current fit of the error, needed for averages only.
+    """
+
+    def __init__(self, data: StructureData, row_weight: Array, level_error: Array | None = None) -> None:
+        self.data = data
+        slope = np.ones_like(data.y)
+        y = data.y
+        if data.averaged:
+            fitted = np.full(len(data.y), data.y.mean()) if level_error is None else level_error[data.level]
+            fitted = np.clip(fitted, 0.01, 0.99)
+            slope = fitted * (1.0 - fitted)
+            y = logit(fitted) + (data.y - fitted) / slope
+        self.weight = row_weight * data.case_weight[data.case] * slope**2
+        levels, runs = np.eye(len(data.sizes))[data.level], np.eye(len(data.run_sizes))[data.run]
+        side = [levels] if data.averaged else [levels, runs, data.offsets]
+        self.y = y
+        self.design = np.column_stack([*side, y])
+        self.gram = self.design.T @ (self.weight[:, None] * self.design)
+        self.log_weight = float(np.log(self.weight).sum())
+        if not data.averaged:
+            self.case_weight = np.bincount(data.case, self.weight)
+            self.case_sum = np.zeros((len(self.case_weight), self.design.shape[1]))
+            np.add.at(self.case_sum, data.case, self.weight[:, None] * self.design)
+
+    def evidence(self, spread: Spread) -> LevelEvidence:
+        """Integrates cases, runs and offsets out."""
+        gram, log_det = self._without_cases(spread)
+        k = len(self.data.sizes)
+        side = slice(k, -1)
+        reduced = gram
+        if side.start < len(gram) - 1:
+            prior = self._side_precision(spread)
+            factor = cho_factor(gram[side, side] + np.diag(prior), check_finite=False)
+            log_det += 2 * float(np.log(np.diag(factor[0])).sum()) - float(np.log(prior).sum())
+            reduced = gram - gram[:, side] @ cho_solve(factor, gram[side], check_finite=False)
+        rows = len(self.data.y)
+        constant = -0.5 * (reduced[-1, -1] + log_det + rows * np.log(2 * np.pi))
+        return LevelEvidence(reduced[:k, :k], reduced[:k, -1], float(constant))
+
+    def residuals(self, spread: Spread, levels: Array) -> Array:
+        """`(M,)` residuals of y after the best linear predictions of all effects, given the levels."""
+        gram, _ = self._without_cases(spread)
+        k = len(self.data.sizes)
+        side = slice(k, -1)
+        rest = self.y - levels[self.data.level]
+        if self.data.averaged:
+            return rest
+        inner = gram[side, side] + np.diag(self._side_precision(spread))
+        effects = np.linalg.solve(inner, gram[side, -1] - gram[side, :k] @ levels)
+        rest = rest - self.design[:, side] @ effects
+        variance = spread.case**2 / self.data.case_weight
+        ratio = variance / (spread.residual**2 + variance * self.case_weight)
+        case_effect = ratio * np.bincount(self.data.case, self.weight * rest)
+        return rest - case_effect[self.data.case]
+
+    def offset_posterior(self, spread: Spread, levels: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of the offsets, each `(Q,)`, given the levels."""
+        gram, _ = self._without_cases(spread)
+        k, q = len(self.data.sizes), self.data.offsets.shape[1]
+        side = slice(k, -1)
+        inner = np.linalg.inv(gram[side, side] + np.diag(self._side_precision(spread)))
+        effects = inner @ (gram[side, -1] - gram[side, :k] @ levels)
+        return effects[-q:], np.sqrt(np.diag(inner)[-q:])
+
+    def _without_cases(self, spread: Spread) -> tuple[Array, float]:
+        rows = len(self.data.y)
+        gram = self.gram / spread.residual**2
+        log_det = rows * 2 * np.log(spread.residual) - self.log_weight
+        if self.data.averaged:
+            return gram, log_det
+        variance = spread.case**2 / self.data.case_weight
+        gain = 1.0 + variance * self.case_weight / spread.residual**2
+        shrink = variance / gain / spread.residual**4
+        gram = gram - self.case_sum.T @ (shrink[:, None] * self.case_sum)
+        return gram, log_det + float(np.log(gain).sum())
+
+    def _side_precision(self, spread: Spread) -> Array:
+        if self.data.averaged:
+            return np.zeros(0)
+        return np.concatenate([self.data.run_sizes / spread.run**2, 1.0 / self.data.offset_sd**2])
+
+
+def robust_weights(residuals: Array, spread: Spread, weight: Array) -> Array:
+    """`(nu + 1) / (nu + r^2 w / se^2)`, the expectation step for Student's t with 5 degrees of freedom.
+
+    Reference: K. Lange, R. Little, J. Taylor, JASA 84(408), 1989.
+    """
+    scaled = residuals**2 * weight / spread.residual**2
+    return (_DEGREES + 1.0) / (_DEGREES + scaled)
+
+
+def population_dice(eta: Array, variance: Array) -> Array:
+    """`E[1 - expit(eta + N(0, variance))]` by 9-point Gauss-Hermite; shapes broadcast.
+
+    The plug-in `1 - expit(eta)` is biased wherever cases differ (Jensen).
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(9)
+    weights = weights / weights.sum()
+    total = np.zeros(np.broadcast_shapes(eta.shape, variance.shape))
+    root = np.sqrt(variance)
+    for node, weight in zip(nodes, weights, strict=True):
+        total += weight * expit(-(eta + node * root))
+    return total

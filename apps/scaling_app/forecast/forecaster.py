@@ -1,0 +1,105 @@
+"""Choosing a method by name, and the forecast of a whole session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from scaling_app.forecast.bayes import BayesForecaster
+from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.prediction import Forecaster, Prediction, TooFewPoints
+from scaling_app.forecast.published_methods import (
+    Exponential,
+    LastValue,
+    Mmf,
+    PowerLaw,
+    PowerLawFloor,
+)
+from scaling_app.forecast.session import (
+    SessionForecast,
+    SessionQuestion,
+    answer,
+    default_horizons,
+    was_low_gain,
+)
+
+_FACTORIES: dict[str, Callable[[], Forecaster]] = {
+    cls.method: cls for cls in (BayesForecaster, LastValue, PowerLaw, PowerLawFloor, Exponential, Mmf)
+}
+METHODS: tuple[str, ...] = tuple(_FACTORIES)
+"""The names of the methods, the default first."""
+
+__all__ = [
+    "METHODS",
+    "Forecaster",
+    "Prediction",
+    "SessionForecast",
+    "TooFewPoints",
+    "forecast_session",
+    "make_forecaster",
+]
+
+
+def make_forecaster(method: str) -> Forecaster:
+    """A new forecaster of that name.
+
+    Raises:
+        ValueError: no such method; the message lists those there are.
+    """
+    try:
+        return _FACTORIES[method]()
+    except KeyError:
+        raise ValueError(f"unknown method {method!r}; there are: {', '.join(METHODS)}") from None
+
+
+def forecast_session(
+    observations: Sequence[Observation],
+    *,
+    n_now: int,
+    horizons: Sequence[int] | None = None,
+    target: float | None = None,
+    minutes_per_case: float | None = None,
+    n_pool: int | None = None,
+    n_blind: int = 0,
+    method: str = "bayes",
+    delta: float = 0.01,
+    history: Sequence[SessionForecast | Mapping[str, object]] = (),
+    minutes_saved_per_point: float | None = None,
+) -> SessionForecast:
+    """Forecasts a session; status `too_few` rather than an error when there is not enough to say.
+
+    Args:
+        observations: of all structures, in the order in which they were made.
+        n_now: labelled cases now.
+        horizons: training-set sizes to forecast; N+1, N+5, N+10 and 2N when None.
+        target: Dice aimed at, in ]0, 1[.
+        minutes_per_case: annotation time of a case.
+        n_pool: unlabelled cases left.
+        n_blind: cases labelled without a prediction on screen, where more is known than the observations say.
+        method: one of `METHODS`.
+        delta: smallest gain worth having, Dice.
+        history: forecasts (or payloads) of earlier updates, oldest first; the stop rule asks for two in a row.
+        minutes_saved_per_point: minutes that one Dice point saves on each case still to be labelled.
+
+    Raises:
+        CurveError: the same evidence counted twice.
+        ValueError: unknown method, or a number out of range.
+    """
+    if target is not None and not 0 < target < 1:
+        raise ValueError(f"target must be a Dice between 0 and 1, got {target}")
+    if not 0 < delta < 1:
+        raise ValueError(f"delta must be a Dice gain between 0 and 1, got {delta}")
+    sizes = tuple(horizons) if horizons is not None else default_horizons(max(n_now, 1))
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"horizons must be training-set sizes of at least 1, got {list(sizes)}")
+    question = SessionQuestion(
+        n_now=n_now,
+        horizons=sizes,
+        target=target,
+        minutes_per_case=minutes_per_case,
+        n_pool=n_pool,
+        n_blind=n_blind,
+        delta=delta,
+        minutes_saved_per_point=minutes_saved_per_point,
+        low_gain_before=was_low_gain(history, n_now),
+    )
+    return answer(make_forecaster(method), question, observations)

@@ -1,0 +1,67 @@
+"""How often a structure that is there is not found at all.
+
+A hurdle beside the curve of what was found: `logit p_miss(n) = a - b ln n`, a ~ N(-2, 1.5^2),
+b ~ N(0.7, 0.5^2) kept positive, on a grid. With prior probability 0.8 misses do not happen for this
+structure; one miss rules that out. A case's tests under several models are not independent, so that each
+counts `(1 + (m - 1) / 2)^-1` of an independent one, m being their number (intraclass correlation 1/2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from scaling_app.forecast.families import Array, expit
+from scaling_app.forecast.observations import Observation
+
+NEVER = 0.8
+_A = np.linspace(-6.5, 2.5, 46)
+_B = np.linspace(0.0, 2.2, 23)
+
+
+class MissRate:
+    """Posterior of the probability of a miss at any size.
+
+    Args:
+        observations: of one structure, Dice defined.
+    """
+
+    def __init__(self, observations: Sequence[Observation]) -> None:
+        a, b = (axis.ravel() for axis in np.meshgrid(_A, _B, indexing="ij"))
+        self._a, self._b = a, b
+        log_prior = -0.5 * ((a + 2.0) / 1.5) ** 2 - 0.5 * ((b - 0.7) / 0.5) ** 2
+        log_prior -= np.logaddexp.reduce(log_prior)
+        log_likelihood = np.zeros_like(a)
+        counts: dict[str, int] = {}
+        for o in observations:
+            counts[o.case] = counts.get(o.case, 0) + 1
+        for o in observations:
+            share = 1.0 / (1.0 + 0.5 * (counts[o.case] - 1)) if o.case else 1.0
+            x = a - b * np.log(o.n)
+            log_likelihood -= share * np.logaddexp(0.0, -x if o.missed else x)
+        self.n_missed = sum(o.missed for o in observations)
+        joint = log_prior + log_likelihood
+        evidence = np.logaddexp.reduce(joint)
+        self._weights = np.exp(joint - evidence)
+        never = -np.inf if self.n_missed else np.log(NEVER)
+        self.p_never = float(np.exp(never - np.logaddexp(never, np.log(1 - NEVER) + evidence)))
+
+    def mean(self, n: Array) -> Array:
+        """Posterior mean `(T,)` of the probability of a miss at sizes n `(T,)`."""
+        return (1.0 - self.p_never) * (self._weights @ self._rate(n, np.arange(len(self._a))))
+
+    def draws(self, n: Array, size: int, seed: int = 0) -> Array:
+        """Draws `(size, T)` of the probability of a miss."""
+        uniform = np.random.default_rng([seed, 1]).random(size)
+        happens = uniform >= self.p_never
+        chosen = np.searchsorted(
+            np.cumsum(self._weights), (uniform - self.p_never) / (1 - self.p_never + 1e-12)
+        )
+        rate = self._rate(n, np.clip(chosen, 0, len(self._a) - 1))
+        return np.where(happens[:, None], rate, 0.0)
+
+    def _rate(self, n: Array, chosen: np.ndarray) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            x = self._a[chosen, None] - self._b[chosen, None] * np.log(np.minimum(n, 1e9))
+        return expit(x)

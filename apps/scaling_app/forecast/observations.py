@@ -1,0 +1,237 @@
+"""What a forecast is made of: scores of models trained on n cases, and how a table of them is read.
+
+An observation is one trained model tested on one case, for one structure. Tables without a `case`
+column are read as averages over some test set: one curve point per row.
+
+A Dice of None means that the structure is absent from the reference, where Dice is undefined: such
+rows are kept out of every mean. A Dice of 0 on a structure that is there is a miss (`posterior`
+treats misses apart from the scores of what was found).
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+MISS_DICE = 0.002
+"""A Dice at or below this is a miss, not a poor segmentation."""
+
+_TRUE, _FALSE = {"1", "true", "yes", "y"}, {"0", "false", "no", "n", ""}
+
+
+class CurveError(ValueError):
+    """Observations that cannot be used; the message says what, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One model's score on one case.
+
+    Attributes:
+        n: number of cases the model was trained on, >= 1.
+        dice: in [0, 1]; None where the structure is absent from the reference.
+        structure: name of the labelled class.
+        case: test case (patient); empty when `dice` is an average over cases.
+        run: the training run; empty when unknown.
+        seed: of the run.
+        kind: `prequential`, `fold`, `nested`, `arm` or `replay`.
+        assisted: the reference was drawn with a prediction on screen.
+        blind: the reference was drawn with no prediction on screen, by design.
+        strategy: training strategy of the run.
+        network: of the run.
+        weight: sampling weight of the case, 1 / probability of having been chosen (any scale).
+    """
+
+    n: int
+    dice: float | None
+    structure: str = "structure"
+    case: str = ""
+    run: str = ""
+    seed: int = 0
+    kind: str = "fold"
+    assisted: bool = False
+    blind: bool = True
+    strategy: str = "baseline"
+    network: str = "resunet"
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise CurveError(f"n must be at least 1 training case, got {self.n}")
+        if self.dice is not None and not 0.0 <= self.dice <= 1.0:
+            raise CurveError(f"dice must be in [0, 1], got {self.dice}{_percent_hint(self.dice)}")
+        if not (math.isfinite(self.weight) and self.weight > 0):
+            raise CurveError(f"weight must be a positive number, got {self.weight}")
+
+    @property
+    def missed(self) -> bool:
+        """Whether the structure is in the reference and the model did not find it."""
+        return self.dice is not None and self.dice <= MISS_DICE
+
+    @property
+    def run_key(self) -> tuple[object, ...]:
+        """What identifies the training run, as far as the table tells."""
+        return (self.n, self.run, self.seed, self.kind, self.strategy, self.network)
+
+
+def read_curve(path: str | Path) -> list[Observation]:
+    """Reads a table of scores.
+
+    Columns `n,dice` and optionally `case,structure,run,seed,kind,assisted,blind,strategy,network,weight`;
+    others are ignored. A blank Dice (or `nan`) means "absent from the reference".
+
+    Args:
+        path: CSV file with a header line, comma or semicolon separated, UTF-8.
+
+    Raises:
+        CurveError: the file cannot be read, lacks a column, holds a value out of range (the message
+            names the row), has no row, or repeats a row.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise CurveError(f"no such file: {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CurveError(f"{path} cannot be read as a text table ({error}); save it as CSV, UTF-8") from None
+    observations = [_observation(row, number) for number, row in _rows(text, path)]
+    if not observations:
+        raise CurveError(f"{path} has a header but no rows; add at least one row n,dice per curve point")
+    check_observations(observations)
+    return observations
+
+
+def check_observations(observations: Sequence[Observation]) -> None:
+    """Refuses sets that count the same evidence twice.
+
+    Raises:
+        CurveError: the same test appears twice, or two cases have the same scores throughout (one
+            patient under two names).
+    """
+    if all(o.dice is None for o in observations):
+        raise CurveError("no row has a dice value; the structures are absent from every reference")
+    seen: dict[tuple[object, ...], int] = {}
+    for number, o in enumerate(observations, start=1):
+        key = (o.structure, o.case, *o.run_key) if o.case else (o.structure, o.dice, *o.run_key)
+        if key in seen:
+            what = f"case {o.case!r}" if o.case else f"n={o.n}, dice={o.dice}"
+            raise CurveError(
+                f"row {number} repeats row {seen[key]} ({what}); remove it, "
+                "or tell separate trainings apart with a `run` or `seed` column"
+            )
+        seen[key] = number
+    twins = _twin_cases(observations)
+    if twins:
+        raise CurveError(
+            f"cases {twins[0]!r} and {twins[1]!r} have exactly the same scores in every run; "
+            "this looks like one patient under two names: remove one"
+        )
+
+
+def by_structure(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
+    """Observations per structure, in the order of first appearance."""
+    groups: dict[str, list[Observation]] = {}
+    for o in observations:
+        groups.setdefault(o.structure, []).append(o)
+    return groups
+
+
+def main_arm(observations: Sequence[Observation]) -> tuple[str, str]:
+    """The (strategy, network) of the session's own curve: the one with most observations.
+
+    Runs of kind `arm` are comparisons and count only when there is nothing else; ties go to the
+    first seen.
+    """
+    own = [o for o in observations if o.kind != "arm"] or list(observations)
+    counts: dict[tuple[str, str], int] = {}
+    for o in own:
+        counts[(o.strategy, o.network)] = counts.get((o.strategy, o.network), 0) + 1
+    return max(counts, key=lambda arm: counts[arm])
+
+
+def _percent_hint(dice: float) -> str:
+    return f"; percentages? give {dice / 100:.3g}" if 1 < dice <= 100 else ""
+
+
+def _rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """Numbered rows (1 = first below the header) with lower-case, stripped column names."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise CurveError(f"{path} is empty; it needs a header n,dice and one row per curve point")
+    delimiter = ";" if lines[0].count(";") > lines[0].count(",") else ","
+    header = [name.strip().lower() for name in next(csv.reader(lines[:1], delimiter=delimiter))]
+    missing = [name for name in ("n", "dice") if name not in header]
+    if missing:
+        raise CurveError(f"{path} lacks the column(s) {', '.join(missing)}; found: {', '.join(header)}")
+    for number, cells in enumerate(csv.reader(lines[1:], delimiter=delimiter), start=1):
+        if len(cells) != len(header):
+            raise CurveError(f"row {number} has {len(cells)} values but the header has {len(header)} columns")
+        yield number, dict(zip(header, (cell.strip() for cell in cells), strict=True))
+
+
+def _observation(row: Mapping[str, str], number: int) -> Observation:
+    try:
+        return Observation(
+            n=_whole(row["n"], "n"),
+            dice=_dice(row["dice"]),
+            structure=row.get("structure") or "structure",
+            case=row.get("case", ""),
+            run=row.get("run", ""),
+            seed=_whole(row.get("seed") or "0", "seed"),
+            kind=row.get("kind") or "fold",
+            assisted=_flag(row.get("assisted", ""), "assisted"),
+            blind=_flag(row.get("blind") or "1", "blind"),
+            strategy=row.get("strategy") or "baseline",
+            network=row.get("network") or "resunet",
+            weight=_number(row.get("weight") or "1", "weight"),
+        )
+    except CurveError as error:
+        raise CurveError(f"row {number}: {error}") from None
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise CurveError(f"{name} must be a number, got {text!r}") from None
+
+
+def _whole(text: str, name: str) -> int:
+    value = _number(text, name)
+    if not value.is_integer():
+        raise CurveError(f"{name} must be a whole number, got {text!r}")
+    return int(value)
+
+
+def _dice(text: str) -> float | None:
+    if text == "" or text.lower() in {"nan", "none", "na"}:
+        return None
+    return _number(text, "dice")
+
+
+def _flag(text: str, name: str) -> bool:
+    word = text.lower()
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise CurveError(f"{name} must be 0/1 or true/false, got {text!r}")
+
+
+def _twin_cases(observations: Sequence[Observation]) -> tuple[str, str] | None:
+    """Two cases scored alike in two runs or more; only scores of four decimals or more can tell."""
+    scores: dict[str, dict[tuple[object, ...], float]] = {}
+    for o in observations:
+        if o.case and o.dice is not None:
+            scores.setdefault(o.case, {})[(o.structure, *o.run_key)] = o.dice
+    signatures: dict[tuple[object, ...], str] = {}
+    for case, table in scores.items():
+        fine = [dice for dice in table.values() if not (dice * 1000).is_integer() and 0 < dice < 1]
+        if len(fine) < 2:
+            continue
+        signature = tuple(sorted(((repr(key), dice) for key, dice in table.items())))
+        if signature in signatures:
+            return signatures[signature], case
+        signatures[signature] = case
+    return None

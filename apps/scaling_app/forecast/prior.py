@@ -1,0 +1,132 @@
+"""What learning curves look like before this session has said anything.
+
+The prior over the curve `eta(n) = logit e(n)` is a mixture of Gaussian processes, one per template:
+
+    eta(n) = logit e_j(n) + delta(ln n),     j ~ component weights x template weights,
+    delta ~ GP(0, shift^2 + tilt^2 (x - x0)(x' - x0) + wiggle^2 exp(-(x - x')^2 / (2 length^2))).
+
+Templates are power laws with floor and offset: fits to curves of other tasks (a learned component) or
+points that fill a broad box (the weak component). The shift makes a template's level its
+neighbourhood's level, the wiggle is the discrepancy of ill-behaved curves. Given j everything is linear
+and Gaussian, so the posterior needs no sampling (`posterior`).
+
+References:
+    C. Rasmussen, C. Williams: Gaussian Processes for Machine Learning, 2006, section 2.7.
+    LCDB 1.1: one curve in seven is not monotone or not convex, hence the discrepancy term.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import norm, qmc
+
+from scaling_app.forecast.families import Array, logit, power_law_error
+
+DATA = Path(__file__).parent / "data"
+_FAR = 40.0
+"""ln n that stands for infinitely many cases in the kernel: uncorrelated with anything observed."""
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far a real curve may stray from its template, logit units; `length` in units of ln n."""
+
+    shift: float = 0.35
+    tilt: float = 0.0
+    wiggle: float = 0.08
+    length: float = 1.5
+
+    def covariance(self, n: Array, m: Array) -> Array:
+        """`(K, L)` covariance between the deviations at sizes n `(K,)` and m `(L,)`."""
+        x, y = _log_size(n)[:, None], _log_size(m)[None, :]
+        smooth = self.wiggle**2 * np.exp(-0.5 * ((x - y) / self.length) ** 2)
+        slope = self.tilt**2 * np.clip(x - 2.0, -2.0, 4.0) * np.clip(y - 2.0, -2.0, 4.0)
+        return self.shift**2 + slope + smooth
+
+
+@dataclass(frozen=True)
+class Component:
+    """A family of templates.
+
+    Attributes:
+        name: where they come from.
+        templates: `(J, 4)`: logit e_inf, ln A, ln c, ln d.
+        log_weights: `(J,)`, normalised within the component.
+        deviation: of a real curve from its template.
+        n_tasks: number of independent tasks behind it.
+    """
+
+    name: str
+    templates: Array
+    log_weights: Array
+    deviation: Deviation
+    n_tasks: int = 0
+
+    def eta(self, n: Array) -> Array:
+        """`(J, K)` logit errors of the templates at sizes n `(K,)`."""
+        return logit(power_law_error(self.templates, n))
+
+
+@dataclass(frozen=True)
+class CurvePrior:
+    """A weighted mixture of components."""
+
+    components: tuple[Component, ...]
+    weights: tuple[float, ...]
+
+    @property
+    def n_tasks(self) -> int:
+        """Number of independent tasks that fed the prior."""
+        return sum(component.n_tasks for component in self.components)
+
+    def moments(self, n: Array) -> tuple[Array, Array]:
+        """Prior mean `(T,)` and covariance `(T, T)` of eta at sizes n `(T,)`."""
+        mean, second = np.zeros(len(n)), np.zeros((len(n), len(n)))
+        for component, weight in zip(self.components, self.weights, strict=True):
+            eta = component.eta(n)
+            share = weight * np.exp(component.log_weights)
+            mean += share @ eta
+            second += (share[:, None] * eta).T @ eta + weight * component.deviation.covariance(n, n)
+        return mean, second - np.outer(mean, mean)
+
+    def thinned(self, per_component: int) -> CurvePrior:
+        """A prior with at most that many templates per component, evenly picked; for quick searches."""
+
+        def thin(component: Component) -> Component:
+            step = max(1, len(component.templates) // per_component)
+            log_weights = component.log_weights[::step]
+            return replace(
+                component,
+                templates=component.templates[::step],
+                log_weights=log_weights - np.logaddexp.reduce(log_weights),
+            )
+
+        return CurvePrior(tuple(thin(c) for c in self.components), self.weights)
+
+
+@lru_cache(maxsize=1)
+def weak_component(size: int = 512) -> Component:
+    """Broad and centred on segmentation at small n: the safety net of the mixture.
+
+    e_inf ~ expit N(-2.3, 1); ln A ~ N(ln 0.45, 0.5); ln c ~ N(ln 0.5, 0.6); ln d ~ N(0, 1); a
+    scrambled Sobol set with a fixed seed.
+    """
+    points = qmc.Sobol(4, scramble=True, seed=20).random(size)
+    z = norm.ppf(np.clip(points, 1e-6, 1 - 1e-6))
+    means = np.array([-2.3, np.log(0.45), np.log(0.5), 0.0])
+    templates = means + z * np.array([1.0, 0.5, 0.6, 1.0])
+    return Component("weak", templates, np.full(size, -np.log(size)), Deviation(shift=0.25))
+
+
+def weak_prior() -> CurvePrior:
+    """The weak component alone."""
+    return CurvePrior((weak_component(),), (1.0,))
+
+
+def _log_size(n: Array) -> Array:
+    with np.errstate(divide="ignore"):
+        return np.where(np.isinf(n), _FAR, np.log(np.maximum(n, 1e-9)))

@@ -1,0 +1,344 @@
+"""The forecast of an annotation session: rows for people, numbers for the service, one piece of advice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import numpy as np
+from scipy.stats import t as student
+
+from scaling_app.forecast.families import Array
+from scaling_app.forecast.observations import Observation, by_structure
+from scaling_app.forecast.prediction import MIN_CASES, OVERALL, Forecaster, TooFewPoints
+from scaling_app.forecast.stopping import STEPS, Advice, StopEvidence, advise, check_size, low_gain
+
+PRIOR_DOMINATED_BELOW = 8
+POINT = 0.01
+_FURTHEST = 32
+"""Cases to a target are searched up to this multiple of the present number."""
+
+_DECIMALS = 6
+
+Json = dict[str, object]
+
+
+@dataclass(frozen=True)
+class SessionQuestion:
+    """What is asked of a session.
+
+    Attributes:
+        n_now: labelled cases now.
+        horizons: training-set sizes to forecast.
+        target: Dice aimed at.
+        minutes_per_case: annotation time of a case.
+        n_pool: unlabelled cases left.
+        n_blind: cases labelled without a prediction on screen, where the ledger knows.
+        delta: smallest gain worth having, Dice.
+        minutes_saved_per_point: by one Dice point, per case still to be labelled.
+        low_gain_before: whether the update before found little to gain.
+    """
+
+    n_now: int
+    horizons: tuple[int, ...]
+    target: float | None = None
+    minutes_per_case: float | None = None
+    n_pool: int | None = None
+    n_blind: int = 0
+    delta: float = POINT
+    minutes_saved_per_point: float | None = None
+    low_gain_before: bool = False
+
+
+@dataclass(frozen=True)
+class SessionForecast:
+    """What is known of a session. `payload()` is the service's JSON.
+
+    `status` is `too_few`, `prior_dominated` or `ready`; `low_gain` is S2 of the stop rule at this update.
+    """
+
+    status: str
+    message: str
+    advice: Advice
+    n_now: int
+    overall: Json | None = None
+    structures: tuple[Json, ...] = ()
+    target: Json | None = None
+    strategies: tuple[Json, ...] = ()
+    observed: tuple[Json, ...] = ()
+    low_gain: bool = False
+    notes: tuple[str, ...] = field(default=())
+
+    def payload(self) -> Json:
+        """Keys status, message, metric, overall, structures, target, strategies, advice, observed."""
+        body: Json = {
+            "status": self.status,
+            "message": " ".join([self.message, *self.notes]),
+            "metric": "dice",
+            "overall": self.overall,
+            "structures": list(self.structures),
+            "target": self.target,
+            "strategies": list(self.strategies),
+            "advice": asdict(self.advice),
+            "observed": list(self.observed),
+        }
+        return _finite(body)
+
+
+def default_horizons(n_now: int) -> tuple[int, ...]:
+    """N+1, N+5, N+10 and 2N, ascending and distinct."""
+    return tuple(sorted({n_now + 1, n_now + 5, n_now + 10, 2 * n_now}))
+
+
+def too_few(missing: str, question: SessionQuestion, observations: Sequence[Observation]) -> SessionForecast:
+    """The answer when there is not enough to say."""
+    sentence = f"Not enough to say yet: {missing}."
+    target = None if question.target is None else _unknown_target(question.target)
+    return SessionForecast(
+        status="too_few",
+        message=sentence,
+        advice=Advice("wait", None, None, sentence, missing),
+        n_now=question.n_now,
+        target=target,
+        observed=observed_points(observations),
+    )
+
+
+def answer(
+    forecaster: Forecaster, question: SessionQuestion, observations: Sequence[Observation]
+) -> SessionForecast:
+    """The forecast of a session by an unfitted method; never raises for want of points."""
+    if question.n_now < MIN_CASES:
+        missing = f"{question.n_now} case(s) labelled, at least {MIN_CASES} are needed"
+        return too_few(missing, question, observations)
+    try:
+        forecaster.fit(observations, question.n_now)
+    except TooFewPoints as error:
+        return too_few(error.missing, question, observations)
+    table = _DrawTable(forecaster, question)
+    prior_dominated = question.n_now < PRIOR_DOMINATED_BELOW
+    evidence = _stop_evidence(table, observations, prior_dominated)
+    return SessionForecast(
+        status="prior_dominated" if prior_dominated else "ready",
+        message=_message(question.n_now, prior_dominated),
+        advice=advise(evidence),
+        n_now=question.n_now,
+        overall=_curve_json(table, OVERALL),
+        structures=tuple({"name": name, **_curve_json(table, name)} for name in forecaster.structures),
+        target=_target_json(table),
+        observed=observed_points(observations),
+        low_gain=low_gain(evidence),
+    )
+
+
+def _message(n_now: int, prior_dominated: bool) -> str:
+    if prior_dominated:
+        return f"Early forecast from {n_now} cases: it rests mostly on learning curves of other tasks."
+    return f"Forecast from {n_now} cases for further cases of the same kind."
+
+
+class _DrawTable:
+    """All draws that a session's answer needs, made once.
+
+    Args:
+        forecaster: fitted.
+        question: what is asked; its sizes become columns.
+    """
+
+    def __init__(self, forecaster: Forecaster, question: SessionQuestion) -> None:
+        self.forecaster, self.question = forecaster, question
+        now = question.n_now
+        wanted = {now, now + check_size(now), *question.horizons, *(now + k for k in STEPS)}
+        if question.target is not None:
+            wanted |= {*range(now, now + 12), *np.unique(np.round(now * np.geomspace(1, _FURTHEST, 40)))}
+        self.sizes = np.array([*sorted(float(n) for n in wanted), math.inf])
+        self.column = {n: t for t, n in enumerate(self.sizes)}
+        self.draws = forecaster.draw_table(self.sizes)
+
+    def at(self, name: str, n: float) -> Array:
+        """Draws `(B,)` at one size."""
+        return self.draws[name][:, self.column[n]]
+
+    def centre(self, name: str, n: float) -> float:
+        """The point forecast at one size."""
+        return float(self.forecaster.centre(self.draws[name])[self.column[n]])
+
+    def gain(self, name: str, n: float) -> Array:
+        """Draws `(B,)` of the gain from now to size n."""
+        return self.at(name, n) - self.at(name, self.question.n_now)
+
+
+def observed_points(observations: Sequence[Observation]) -> tuple[Json, ...]:
+    """Mean Dice per structure, kind and size, misses counting as 0, with an 80 % t interval over cases."""
+    points: list[Json] = []
+    for structure, group in by_structure(o for o in observations if o.dice is not None).items():
+        cells: dict[tuple[str, int], dict[str, list[float]]] = {}
+        for index, o in enumerate(group):
+            cell = cells.setdefault((o.kind, o.n), {})
+            cell.setdefault(o.case or f"row {index}", []).append(float(o.dice or 0.0))
+        for (kind, n), cases in sorted(cells.items()):
+            values = np.array([np.mean(scores) for scores in cases.values()])
+            point: Json = {"n": n, "dice": float(values.mean()), "lo80": None, "hi80": None}
+            if len(values) > 1:
+                half = float(student.ppf(0.9, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+                point["lo80"], point["hi80"] = (
+                    max(0.0, float(values.mean()) - half),
+                    min(1.0, float(values.mean()) + half),
+                )
+            points.append({**point, "kind": kind, "structure": structure})
+    return tuple(points)
+
+
+def was_low_gain(history: Sequence[SessionForecast | Mapping[str, object]], n_now: int) -> bool:
+    """Whether the last update at a smaller number of cases found little to gain (S2).
+
+    Args:
+        history: earlier forecasts or their payloads, oldest first.
+        n_now: present number of cases; updates at the same number do not count as a second opinion.
+    """
+    for earlier in reversed(history):
+        n, low = (
+            (earlier.n_now, earlier.low_gain)
+            if isinstance(earlier, SessionForecast)
+            else _payload_low_gain(earlier)
+        )
+        if n < n_now:
+            return low
+    return False
+
+
+def _payload_low_gain(payload: Mapping[str, object]) -> tuple[int, bool]:
+    """n_now and S2 (delta = 1 point) as far as a payload tells."""
+    curves = [payload.get("overall"), *(payload.get("structures") or ())]  # type: ignore[misc]
+    judged = [_gain_probability(curve) for curve in curves if curve and curve.get("forecast")]
+    if not judged:
+        return 0, False
+    n_now, p_overall = judged[0]
+    return n_now, p_overall <= 0.2 and all(p <= 0.5 for _, p in judged[1:])
+
+
+def _gain_probability(curve: Mapping[str, list[Mapping[str, float]]]) -> tuple[int, float]:
+    """n_now and P(gain >= 1 point) over at least max(5, N/4) further cases."""
+    rows = sorted(curve["forecast"], key=lambda row: row["extra"])
+    n_now = int(rows[0]["n"] - rows[0]["extra"])
+    far = [row for row in rows if row["extra"] >= check_size(n_now)]
+    return n_now, (far or rows[-1:])[0]["gain"]["p_at_least_1pt"] if far else 1.0  # type: ignore[index]
+
+
+def _curve_json(table: _DrawTable, name: str) -> Json:
+    now = table.question.n_now
+    ceiling = _interval(table, name, math.inf)
+    return {
+        "now": _interval(table, name, now),
+        "forecast": [_row(table, name, n) for n in table.question.horizons],
+        "ceiling": {key: ceiling[key] for key in ("mean", "lo80", "hi80")},
+        "prior_share": table.forecaster.prior_share(name),
+    }
+
+
+def _row(table: _DrawTable, name: str, n: int) -> Json:
+    now, minutes = table.question.n_now, table.question.minutes_per_case
+    gain = table.gain(name, n)
+    lo, hi = np.quantile(gain, [0.1, 0.9])
+    return {
+        "extra": n - now,
+        "n": n,
+        **_interval(table, name, n),
+        "gain": {
+            "mean": table.centre(name, n) - table.centre(name, now),
+            "lo80": float(lo),
+            "hi80": float(hi),
+            "p_at_least_1pt": float((gain >= POINT).mean()),
+        },
+        "minutes": None if minutes is None else (n - now) * minutes,
+    }
+
+
+def _interval(table: _DrawTable, name: str, n: float) -> Json:
+    lo80, hi80, lo95, hi95 = (float(v) for v in np.quantile(table.at(name, n), [0.1, 0.9, 0.025, 0.975]))
+    return {"mean": table.centre(name, n), "lo80": lo80, "hi80": hi80, "lo95": lo95, "hi95": hi95}
+
+
+def _unknown_target(target: float) -> Json:
+    return {"dice": target, "p_reached": None, "cases": None, "p_unreachable": None}
+
+
+def _target_json(table: _DrawTable) -> Json | None:
+    target, now = table.question.target, table.question.n_now
+    if target is None:
+        return None
+    future = (table.sizes >= now) & np.isfinite(table.sizes)
+    needed = cases_needed(table.draws[OVERALL][:, future], table.sizes[future] - now, target)
+    quantiles = np.quantile(needed, [0.5, 0.1, 0.9], method="higher")
+    median, lo80, hi80 = (float(q) if math.isfinite(q) else None for q in quantiles)
+    return {
+        "dice": target,
+        "p_reached": float((table.at(OVERALL, now) >= target).mean()),
+        "cases": {"median": median, "lo80": lo80, "hi80": hi80},
+        "p_unreachable": float((table.at(OVERALL, math.inf) < target).mean()),
+    }
+
+
+def cases_needed(draws: Array, extra: Array, target: float) -> Array:
+    """Further cases `(B,)` until each drawn curve first reaches the target; infinity where it does not.
+
+    Args:
+        draws: `(B, T)` Dice.
+        extra: `(T,)` further cases, ascending.
+        target: Dice.
+    """
+    reached = draws >= target
+    return np.where(reached.any(1), extra[reached.argmax(1)], np.inf)
+
+
+def _stop_evidence(
+    table: _DrawTable, observations: Sequence[Observation], prior_dominated: bool
+) -> StopEvidence:
+    question, structures = table.question, table.forecaster.structures
+    now, delta, minutes = question.n_now, question.delta, question.minutes_per_case
+    cases = check_size(now)
+    centre = {k: table.centre(OVERALL, now + k) - table.centre(OVERALL, now) for k in (cases, *STEPS)}
+    named = any(o.case for o in observations)
+    unassisted = len({o.case for o in observations if o.case and not o.assisted})
+    at_target = None
+    if question.target is not None:
+        at_target = min(float((table.at(name, now) >= question.target).mean()) for name in structures)
+    return StopEvidence(
+        n_now=now,
+        cases=cases,
+        delta=delta,
+        p_gain=float((table.gain(OVERALL, now + cases) >= delta).mean()),
+        gain=centre[cases],
+        p_gain_by_structure={
+            name: float((table.gain(name, now + cases) >= delta).mean()) for name in structures
+        },
+        low_gain_before=question.low_gain_before,
+        target=question.target,
+        p_target=at_target,
+        minutes=None if minutes is None else cases * minutes,
+        net_value=_net_value(question, centre),
+        n_pool=question.n_pool,
+        n_blind=max(question.n_blind, unassisted) if named else None,
+        prior_dominated=prior_dominated,
+        alarms=table.forecaster.alarms(observations),
+    )
+
+
+def _net_value(question: SessionQuestion, gains: Mapping[int, float]) -> dict[int, float]:
+    """Minutes won by k further cases: faster work on the rest of the pool, less their own minutes."""
+    value, cost, pool = question.minutes_saved_per_point, question.minutes_per_case, question.n_pool
+    if value is None or cost is None or pool is None:
+        return {}
+    return {k: 100 * gains[k] * value * max(pool - k, 0) - cost * k for k in STEPS if k <= pool}
+
+
+def _finite(value: object) -> object:
+    """The same structure in round numbers, those that JSON cannot carry replaced by None."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return round(float(value), _DECIMALS) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value

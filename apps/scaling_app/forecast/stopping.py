@@ -1,0 +1,196 @@
+"""When to stop labelling: the rule, its guards, and the one sentence that says so.
+
+Stop when, of cases of this kind,
+  S1  the target is reached with probability >= 0.9 for every structure, or
+  S2  the next max(5, N/4) cases gain less than delta with probability >= 0.8, at two updates running, or
+  S3  no number of further cases is worth its minutes;
+otherwise continue. The guards turn a stop into a wait: fewer than 8 cases, fewer than 6 cases labelled
+without a prediction on screen, a forecast that still rests on other tasks, an open alarm.
+
+The advice never says "sufficient": it speaks of cases of this kind and of nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+P_TARGET = 0.9
+P_LOW_GAIN = 0.8
+MIN_LABELLED = 8
+MIN_BLIND = 6
+STEPS = (1, 2, 3, 5, 8, 13, 21, 34)
+"""Numbers of further cases whose net value is compared."""
+
+
+@dataclass(frozen=True)
+class StopEvidence:
+    """What the rule looks at.
+
+    Attributes:
+        n_now: labelled cases.
+        cases: number of further cases the gain is judged over.
+        delta: smallest gain worth having, Dice.
+        p_gain: P(gain of these cases >= delta), mean over structures.
+        gain: expected gain of these cases, Dice.
+        p_gain_by_structure: the same per structure.
+        low_gain_before: whether S2's probability held at the update before.
+        target: Dice aimed at.
+        p_target: probability that every structure is there now.
+        minutes: for these cases.
+        net_value: minutes won per number of further cases (`STEPS`), where a value is known.
+        n_pool: unlabelled cases left.
+        n_blind: cases labelled without a prediction on screen; None where scores name no cases.
+        prior_dominated: the forecast rests on other tasks.
+        alarms: sentences, each a reason to look before believing the curve.
+    """
+
+    n_now: int
+    cases: int
+    delta: float
+    p_gain: float
+    gain: float
+    p_gain_by_structure: Mapping[str, float] = field(default_factory=dict)
+    low_gain_before: bool = False
+    target: float | None = None
+    p_target: float | None = None
+    minutes: float | None = None
+    net_value: Mapping[int, float] = field(default_factory=dict)
+    n_pool: int | None = None
+    n_blind: int | None = None
+    prior_dominated: bool = False
+    alarms: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do next.
+
+    Attributes:
+        action: `continue`, `stop` or `wait`.
+        cases: number of further cases it speaks of.
+        probability: of what the sentence claims.
+        sentence: for a radiologist.
+        reason: what it rests on.
+    """
+
+    action: str
+    cases: int | None
+    probability: float | None
+    sentence: str
+    reason: str
+
+
+def check_size(n_now: int) -> int:
+    """Number of further cases that a gain is judged over: max(5, N/4), rounded up."""
+    return max(5, math.ceil(n_now / 4))
+
+
+def low_gain(evidence: StopEvidence) -> bool:
+    """S2 at this update: little to gain overall, and no structure likely to gain."""
+    still_rising = any(p > 0.5 for p in evidence.p_gain_by_structure.values())
+    return 1.0 - evidence.p_gain >= P_LOW_GAIN and not still_rising
+
+
+def advise(evidence: StopEvidence) -> Advice:
+    """Applies the rule and its guards."""
+    if evidence.n_pool == 0:
+        return Advice("wait", 0, None, "No unlabelled cases are left.", "the pool is empty")
+    stop = _stop(evidence)
+    guards = _guards(evidence)
+    if stop is None:
+        return _continue(evidence)
+    if not guards:
+        return stop
+    return Advice(
+        "wait",
+        evidence.cases,
+        stop.probability,
+        f"It looks as if more cases of this kind would add little, but do not stop yet: {guards[0]}.",
+        f"{stop.reason}; held back because {'; '.join(guards)}",
+    )
+
+
+def _stop(e: StopEvidence) -> Advice | None:
+    if e.target is not None and e.p_target is not None and e.p_target >= P_TARGET:
+        sentence = (
+            f"The target Dice of {e.target:.2f} is reached for cases of this kind (probability "
+            f"{_percent(e.p_target)}); this says nothing about other scanners, hospitals or diseases."
+        )
+        reason = f"P(every structure at the target) = {e.p_target:.2f} >= {P_TARGET}"
+        return Advice("stop", 0, e.p_target, sentence, reason)
+    if low_gain(e) and e.low_gain_before:
+        sentence = (
+            f"{e.cases} more cases of this kind are unlikely to raise the Dice by {_points(e.delta)} (probability "
+            f"{_percent(e.p_gain)}); this says nothing about other scanners, hospitals or diseases."
+        )
+        reason = (
+            f"P(gain of {e.cases} cases < {_points(e.delta)}) = {1 - e.p_gain:.2f} at two updates running"
+        )
+        return Advice("stop", e.cases, 1.0 - e.p_gain, sentence, reason)
+    if e.net_value and max(e.net_value.values()) <= 0:
+        sentence = (
+            "Labelling one more case of this kind costs more minutes than it is expected to save; "
+            "this says nothing about other scanners, hospitals or diseases."
+        )
+        return Advice(
+            "stop", 0, None, sentence, "no number of further cases has a positive net value in minutes"
+        )
+    return None
+
+
+def _guards(e: StopEvidence) -> list[str]:
+    guards = list(e.alarms)
+    if e.n_now < MIN_LABELLED:
+        guards.append(f"{e.n_now} cases are labelled, fewer than {MIN_LABELLED}")
+    elif e.prior_dominated:
+        guards.append("the forecast still rests mostly on other tasks")
+    if e.n_blind is not None and e.n_blind < MIN_BLIND:
+        guards.append(
+            f"only {e.n_blind} of at least {MIN_BLIND} cases were labelled without a prediction on screen"
+        )
+    return guards
+
+
+def _continue(e: StopEvidence) -> Advice:
+    chance, points = _percent(e.p_gain), _points(e.delta)
+    cost = f", and take about {_duration(e.minutes)}" if e.minutes is not None else ""
+    left = f" ({e.n_pool} are left)" if e.n_pool is not None and e.n_pool < e.cases else ""
+    if low_gain(e):
+        sentence = (
+            f"{e.cases} more cases of this kind{left} will probably add little (chance of {points} or more: "
+            f"{chance}); the next update will tell whether this holds."
+        )
+    else:
+        sentence = (
+            f"{e.cases} more cases of this kind{left} raise the Dice by {points} or more with a chance of "
+            f"{chance}{cost}."
+        )
+    reason = f"expected gain {100 * e.gain:.1f} points"
+    rising = [name for name, p in e.p_gain_by_structure.items() if p > 0.5]
+    if rising and len(rising) < len(e.p_gain_by_structure):
+        reason += f"; most likely to gain: {', '.join(rising)}"
+    if low_gain(e):
+        reason += "; little gain expected, to be confirmed at the next update"
+    if e.net_value:
+        best = max(e.net_value, key=lambda k: e.net_value[k])
+        reason += f"; best value in minutes after {best} more"
+    if e.alarms:
+        reason += f"; note: {'; '.join(e.alarms)}"
+    return Advice("continue", e.cases, e.p_gain, sentence, reason)
+
+
+def _percent(p: float) -> str:
+    if p > 0.99:
+        return "over 99 %"
+    return "under 1 %" if p < 0.01 else f"{100 * p:.0f} %"
+
+
+def _points(delta: float) -> str:
+    points = 100 * delta
+    return f"{points:g} point" if points == 1 else f"{points:g} points"
+
+
+def _duration(minutes: float) -> str:
+    return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"

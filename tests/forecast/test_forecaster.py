@@ -1,0 +1,191 @@
+"""One interface for every method, and a session's answer that is safe to show."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from scaling_app.forecast.forecaster import METHODS, TooFewPoints, forecast_session, make_forecaster
+from scaling_app.forecast.observations import CurveError, Observation
+from scaling_app.forecast.simulation import random_truth, simulate_session
+
+AVERAGES = [Observation(n, dice) for n, dice in ((4, 0.60), (8, 0.70), (16, 0.75), (32, 0.79))]
+
+
+def session(n_cases: int = 12, structures: int = 2, seed: int = 0) -> list[Observation]:
+    rng = np.random.default_rng(seed)
+    return [
+        replace(o, structure=f"s{k}")
+        for k in range(structures)
+        for o in simulate_session(random_truth(rng), n_cases, rng)
+    ]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_predicts_ordered_finite_intervals(method: str) -> None:
+    forecaster = make_forecaster(method).fit(session())
+    predictions = forecaster.predict([13, 24, 100])
+    assert {p.structure for p in predictions} == {"overall", "s0", "s1"}
+    for p in predictions:
+        assert 0 <= p.lo95 <= p.lo80 <= p.hi80 <= p.hi95 <= 1
+        assert 0 <= p.mean <= 1
+        assert p.gain_lo80 <= p.gain_hi80
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_takes_averaged_curves(method: str) -> None:
+    (p,) = make_forecaster(method).fit(AVERAGES).predict([64])
+    assert p.structure == "structure"
+    assert 0.72 < p.mean < 0.9
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_same_observations_give_the_same_forecast(method: str) -> None:
+    answers = [forecast_session(session(), n_now=12, target=0.9, method=method).payload() for _ in range(2)]
+    assert answers[0] == answers[1]
+
+
+def test_an_unknown_method_is_refused_with_the_list() -> None:
+    with pytest.raises(ValueError, match="unknown method 'magic'; there are: bayes, last_value"):
+        make_forecaster("magic")
+
+
+def test_an_unknown_structure_is_refused_with_the_list() -> None:
+    with pytest.raises(KeyError, match="there are: s0, s1"):
+        make_forecaster("bayes").fit(session()).draws([12], "liver")
+
+
+def test_too_few_scores_carry_what_is_missing() -> None:
+    with pytest.raises(TooFewPoints) as error:
+        make_forecaster("bayes").fit(AVERAGES[:2])
+    assert error.value.missing == "2 score(s) so far, at least 3 are needed"
+    one_case = [Observation(n, 0.5 + n / 100, case="a") for n in (2, 3, 4, 5)]
+    with pytest.raises(TooFewPoints, match="scores of 1 case"):
+        make_forecaster("bayes").fit(one_case)
+
+
+def test_the_published_methods_recover_their_own_curve() -> None:
+    for method, curve in {
+        "power_law": lambda n: 1 - 0.6 * n**-0.4,
+        "power_law_floor": lambda n: 0.9 - 0.6 * n**-0.7,
+        "exponential": lambda n: 0.9 - 0.5 * math.exp(-n / 12),
+        "last_value": lambda n: 0.8,
+    }.items():
+        observations = [Observation(n, curve(n)) for n in (2, 4, 8, 16, 32)]
+        (p,) = make_forecaster(method).fit(observations).predict([128])
+        assert p.mean == pytest.approx(curve(128), abs=0.01), method
+
+
+def test_the_payload_has_the_services_keys_and_is_json() -> None:
+    forecast = forecast_session(session(), n_now=12, target=0.9, minutes_per_case=8, n_pool=40)
+    payload = forecast.payload()
+    assert set(payload) == {
+        "status", "message", "metric", "overall", "structures", "target", "strategies", "advice", "observed",
+    }  # fmt: skip
+    json.dumps(payload, allow_nan=False)
+    curve = payload["overall"]
+    assert set(curve) == {"now", "forecast", "ceiling", "prior_share"}
+    assert [row["extra"] for row in curve["forecast"]] == [1, 5, 10, 12]
+    row = curve["forecast"][1]
+    assert set(row) == {"extra", "n", "mean", "lo80", "hi80", "lo95", "hi95", "gain", "minutes"}
+    assert set(row["gain"]) == {"mean", "lo80", "hi80", "p_at_least_1pt"}
+    assert row["minutes"] == 40
+    assert [s["name"] for s in payload["structures"]] == ["s0", "s1"]
+    assert set(payload["target"]) == {"dice", "p_reached", "cases", "p_unreachable"}
+    assert set(payload["advice"]) == {"action", "cases", "probability", "sentence", "reason"}
+    assert {point["kind"] for point in payload["observed"]} == {"prequential", "fold", "nested"}
+
+
+def test_the_overall_mean_is_the_mean_of_the_structures() -> None:
+    payload = forecast_session(session(), n_now=12).payload()
+    structures = [s["now"]["mean"] for s in payload["structures"]]
+    assert payload["overall"]["now"]["mean"] == pytest.approx(np.mean(structures), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("n_now", "observations", "status"),
+    [
+        (0, [], "too_few"),
+        (3, AVERAGES, "too_few"),
+        (9, AVERAGES[:2], "too_few"),
+        (5, AVERAGES, "prior_dominated"),
+        (7, AVERAGES, "prior_dominated"),
+        (8, AVERAGES, "ready"),
+    ],
+)
+def test_status_follows_the_number_of_cases(n_now: int, observations: list, status: str) -> None:
+    payload = forecast_session(observations, n_now=n_now).payload()
+    assert payload["status"] == status
+    if status == "too_few":
+        assert "Not enough to say yet" in payload["message"]
+        assert payload["advice"]["action"] == "wait"
+        assert payload["overall"] is None
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"target": 1.2}, {"target": -0.1}, {"delta": 0}, {"horizons": [0]}, {"horizons": []}]
+)
+def test_numbers_out_of_range_are_refused(arguments: dict) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        forecast_session(AVERAGES, n_now=8, **arguments)
+
+
+def test_a_patient_counted_twice_is_refused() -> None:
+    observations = session(structures=1)
+    with pytest.raises(CurveError, match="repeats row"):
+        forecast_session([*observations, observations[0]], n_now=12)
+
+
+def test_structures_absent_from_the_reference_change_nothing() -> None:
+    observations = session(structures=1)
+    absent = [replace(observations[0], dice=None, case=f"x{i}") for i in range(5)]
+    with_absent = forecast_session([*observations, *absent], n_now=12).payload()
+    assert with_absent["overall"] == forecast_session(observations, n_now=12).payload()["overall"]
+
+
+def test_a_structure_never_found_scores_zero_and_nothing_breaks() -> None:
+    missed = [
+        Observation(n, 0.0, structure="duct", case=f"c{i}", run=f"r{n}") for n in (4, 8) for i in range(6)
+    ]
+    payload = forecast_session([*session(structures=1), *missed], n_now=12, target=0.8).payload()
+    json.dumps(payload, allow_nan=False)
+    duct = payload["structures"][1]
+    assert duct["now"]["hi95"] == 0.0
+
+
+def test_a_target_below_the_present_needs_no_cases_and_one_above_the_ceiling_is_out_of_reach() -> None:
+    easy = forecast_session(session(32, 1), n_now=32, target=0.2).payload()["target"]
+    assert easy["p_reached"] > 0.99
+    assert easy["cases"]["median"] == 0
+    hard = forecast_session(session(32, 1), n_now=32, target=0.999).payload()["target"]
+    assert hard["cases"]["median"] is None
+    assert hard["p_unreachable"] > 0.9
+
+
+@pytest.mark.parametrize("cases", [20, 40])
+def test_intervals_narrow_with_cases_and_the_prior_gives_way(cases: int) -> None:
+    few, many = (forecast_session(session(n, 1, seed=4), n_now=n).payload()["overall"] for n in (6, cases))
+    assert many["now"]["hi80"] - many["now"]["lo80"] < few["now"]["hi80"] - few["now"]["lo80"]
+    assert many["prior_share"] < few["prior_share"]
+
+
+def test_four_structures_of_400_scores_take_under_a_second() -> None:
+    rng = np.random.default_rng(0)
+    observations = [
+        replace(o, structure=f"s{k}")
+        for k in range(4)
+        for o in simulate_session(random_truth(rng), 128, rng)[:400]
+    ]
+    assert len(observations) == 1600
+    forecast_session(observations, n_now=128, target=0.9)
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        forecast_session(observations, n_now=128, target=0.9)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 1.0

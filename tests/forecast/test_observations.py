@@ -1,0 +1,101 @@
+"""Reading a table of scores, and refusing what cannot be used, with a sentence that helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scaling_app.forecast.observations import (
+    CurveError,
+    Observation,
+    check_observations,
+    main_arm,
+    read_curve,
+)
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "curve.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_two_columns_are_enough(tmp_path: Path) -> None:
+    curve = read_curve(write(tmp_path, "n,dice\n4,0.6\n8,0.7\n"))
+    assert [(o.n, o.dice) for o in curve] == [(4, 0.6), (8, 0.7)]
+
+
+def test_every_column_is_read(tmp_path: Path) -> None:
+    text = (
+        "N;Dice;Case;Structure;Run;Seed;Kind;Assisted;Strategy;Network;Weight\n"
+        "4;0.6;a;liver;r1;3;prequential;true;red;unet;2\n"
+    )
+    (o,) = read_curve(write(tmp_path, text))
+    assert o == Observation(
+        4, 0.6, "liver", "a", "r1", 3, "prequential", True, strategy="red", network="unet", weight=2.0
+    )
+
+
+def test_blank_dice_means_absent_from_the_reference(tmp_path: Path) -> None:
+    curve = read_curve(write(tmp_path, "n,dice,case\n4,,a\n4,nan,b\n4,0.5,c\n"))
+    assert [o.dice for o in curve] == [None, None, 0.5]
+
+
+def test_zero_dice_is_a_miss() -> None:
+    assert Observation(4, 0.0).missed
+    assert not Observation(4, 0.01).missed
+    assert not Observation(4, None).missed
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "is empty"),
+        ("n,dice\n", "no rows"),
+        ("cases,score\n4,0.5\n", "lacks the column(s) n, dice; found: cases, score"),
+        ("n,dice\n4,81.2\n", "row 1: dice must be in [0, 1], got 81.2; percentages? give 0.812"),
+        ("n,dice\n4,0.5\n8,-0.1\n", "row 2: dice must be in [0, 1]"),
+        ("n,dice\n0,0.5\n", "row 1: n must be at least 1"),
+        ("n,dice\n4.5,0.5\n", "n must be a whole number, got '4.5'"),
+        ("n,dice\nfour,0.5\n", "n must be a number, got 'four'"),
+        ("n,dice\n4\n", "row 1 has 1 values but the header has 2 columns"),
+        ("n,dice,case\n4,0.5,a\n8,0.6,a\n4,0.5,a\n", "row 3 repeats row 1 (case 'a')"),
+        ("n,dice\n4,0.5\n4,0.5\n", "row 2 repeats row 1"),
+        ("n,dice,assisted\n4,0.5,perhaps\n", "assisted must be 0/1 or true/false"),
+        ("n,dice,weight\n4,0.5,0\n", "weight must be a positive number"),
+        ("n,dice\n4,\n8,\n", "no row has a dice value"),
+        ("n,dice\n4,inf\n", "dice must be in [0, 1]"),
+    ],
+)
+def test_bad_tables_are_refused_with_a_reason(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(CurveError) as error:
+        read_curve(write(tmp_path, text))
+    assert says in str(error.value)
+
+
+def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CurveError, match="no such file"):
+        read_curve(tmp_path / "none.csv")
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00n,dice")
+    with pytest.raises(CurveError, match="cannot be read as a text table"):
+        read_curve(tmp_path / "binary.csv")
+
+
+def test_one_patient_under_two_names_is_refused() -> None:
+    scores = [(4, 0.61234), (8, 0.70123)]
+    twins = [Observation(n, dice, case=case, run=f"r{n}") for case in ("a", "b") for n, dice in scores]
+    with pytest.raises(CurveError, match="'a' and 'b' have exactly the same scores"):
+        check_observations(twins)
+
+
+def test_equal_rounded_scores_are_no_twins() -> None:
+    check_observations(
+        [Observation(n, d, case=c, run=f"r{n}") for c in ("a", "b") for n, d in ((4, 0.6), (8, 0.7))]
+    )
+
+
+def test_comparison_arms_are_not_the_sessions_own_curve() -> None:
+    own = [Observation(4, 0.5, case="a"), Observation(4, 0.6, case="b")]
+    arms = [Observation(4, 0.5, case=f"c{i}", kind="arm", strategy="red") for i in range(5)]
+    assert main_arm(arms + own) == ("baseline", "resunet")

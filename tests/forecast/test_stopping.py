@@ -1,0 +1,107 @@
+"""The stop rule, its guards and its words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from scaling_app.forecast.forecaster import forecast_session
+from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.stopping import StopEvidence, advise, check_size
+
+FLAT = StopEvidence(n_now=20, cases=5, delta=0.01, p_gain=0.1, gain=0.003, low_gain_before=True, n_blind=20)
+
+
+def test_the_check_looks_five_cases_or_a_quarter_ahead() -> None:
+    assert [check_size(n) for n in (4, 20, 21, 40, 100)] == [5, 5, 6, 10, 25]
+
+
+def test_little_to_gain_twice_running_stops() -> None:
+    advice = advise(FLAT)
+    assert advice.action == "stop"
+    assert advice.probability == pytest.approx(0.9)
+
+
+def test_little_to_gain_once_only_does_not_stop() -> None:
+    advice = advise(replace(FLAT, low_gain_before=False))
+    assert advice.action == "continue"
+    assert "next update" in advice.sentence
+
+
+def test_a_structure_still_rising_keeps_the_session_going() -> None:
+    assert advise(replace(FLAT, p_gain_by_structure={"a": 0.05, "b": 0.7})).action == "continue"
+
+
+def test_a_target_reached_stops() -> None:
+    advice = advise(replace(FLAT, p_gain=0.9, target=0.85, p_target=0.93))
+    assert (advice.action, advice.probability) == ("stop", 0.93)
+    assert "target Dice of 0.85" in advice.sentence
+
+
+def test_no_net_value_in_minutes_stops() -> None:
+    assert advise(replace(FLAT, p_gain=0.6, net_value={1: -4.0, 5: -11.0})).action == "stop"
+    assert advise(replace(FLAT, p_gain=0.6, net_value={1: -4.0, 5: 11.0})).action == "continue"
+
+
+@pytest.mark.parametrize(
+    ("change", "because"),
+    [
+        ({"n_now": 7}, "fewer than 8"),
+        ({"n_blind": 3}, "3 of at least 6 cases"),
+        ({"prior_dominated": True}, "other tasks"),
+        ({"alarms": ("the scores dropped",)}, "the scores dropped"),
+    ],
+)
+def test_guards_turn_a_stop_into_a_wait(change: dict, because: str) -> None:
+    advice = advise(replace(FLAT, **change))
+    assert advice.action == "wait"
+    assert because in advice.sentence
+
+
+def test_averaged_curves_need_no_blind_cases() -> None:
+    assert advise(replace(FLAT, n_blind=None)).action == "stop"
+
+
+def test_an_empty_pool_has_nothing_to_advise() -> None:
+    assert advise(replace(FLAT, n_pool=0)).action == "wait"
+
+
+@pytest.mark.parametrize("p", [0.0, 0.4, 0.95, 1.0])
+def test_every_sentence_speaks_of_cases_of_this_kind_and_never_of_sufficiency(p: float) -> None:
+    for before in (True, False):
+        for target in (None, 0.8):
+            e = replace(FLAT, p_gain=p, low_gain_before=before, target=target, p_target=p, minutes=30.0)
+            sentence = advise(e).sentence
+            assert "of this kind" in sentence
+            assert "sufficien" not in sentence.lower()
+            assert sentence.count(".") - sentence.count("0.") == 1
+
+
+def test_minutes_are_told_where_known() -> None:
+    assert "30 minutes" in advise(replace(FLAT, p_gain=0.7, minutes=30.0)).sentence
+    assert "2.5 hours" in advise(replace(FLAT, p_gain=0.7, minutes=150.0)).sentence
+
+
+def plateau(n_now: int) -> list[Observation]:
+    return [
+        Observation(n, 0.85 + 0.001 * seed, seed=seed)
+        for n in (2, 4, 8, 16, 32, 64)
+        if n <= n_now
+        for seed in range(3)
+    ]
+
+
+def test_a_flat_session_stops_at_its_second_opinion_and_not_at_the_same_one() -> None:
+    first = forecast_session(plateau(32), n_now=32)
+    assert first.advice.action == "continue"
+    assert first.low_gain
+    same = forecast_session(plateau(32), n_now=32, history=[first])
+    assert same.advice.action == "continue"
+    for earlier in (first, first.payload()):
+        assert forecast_session(plateau(64), n_now=40, history=[earlier]).advice.action == "stop"
+
+
+def test_history_without_a_forecast_is_no_opinion() -> None:
+    unknown = forecast_session([], n_now=2)
+    assert forecast_session(plateau(64), n_now=40, history=[unknown.payload()]).advice.action == "continue"

@@ -1,0 +1,62 @@
+"""Promises about intervals, checked on sessions whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from scaling_app.forecast.forecaster import make_forecaster
+from scaling_app.forecast.simulation import random_truth, simulate_session
+
+SESSIONS = 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_cases", [8, 16])
+def test_the_80_and_95_percent_intervals_cover_what_they_say(n_cases: int) -> None:
+    rng = np.random.default_rng(11)
+    sizes = [n_cases, n_cases + 5, 2 * n_cases]
+    inside = np.zeros((2, 3))
+    gain_inside = 0
+    for _ in range(SESSIONS):
+        truth = random_truth(rng)
+        forecaster = make_forecaster("bayes").fit(simulate_session(truth, n_cases, rng), n_cases)
+        actual = truth.dice(sizes)
+        predictions = forecaster.predict(sizes)
+        inside[0] += [p.lo80 <= a <= p.hi80 for p, a in zip(predictions, actual, strict=True)]
+        inside[1] += [p.lo95 <= a <= p.hi95 for p, a in zip(predictions, actual, strict=True)]
+        gain_inside += predictions[-1].gain_lo80 <= actual[-1] - actual[0] <= predictions[-1].gain_hi80
+    assert ((inside[0] / SESSIONS >= 0.70) & (inside[0] / SESSIONS <= 0.90)).all(), inside[0] / SESSIONS
+    assert (inside[1] >= binom.ppf(0.001, SESSIONS, 0.95)).all(), inside[1] / SESSIONS
+    assert gain_inside / SESSIONS >= 0.70
+
+
+@pytest.mark.parametrize("n_cases", [32])
+def test_a_known_curve_is_recovered(n_cases: int) -> None:
+    rng = np.random.default_rng(5)
+    errors, gain_errors = [], []
+    for _ in range(30):
+        truth = random_truth(rng)
+        forecaster = make_forecaster("bayes").fit(simulate_session(truth, n_cases, rng), n_cases)
+        _, double = forecaster.predict([n_cases, 2 * n_cases])
+        actual = truth.dice([n_cases, 2 * n_cases])
+        errors.append(abs(double.mean - actual[1]))
+        gain_errors.append(abs(double.gain_mean - (actual[1] - actual[0])))
+    assert np.mean(errors) < 0.02
+    assert np.mean(gain_errors) < 0.007
+
+
+def test_shuffled_sizes_promise_no_gain() -> None:
+    rng = np.random.default_rng(6)
+    gains = []
+    for _ in range(20):
+        observations = simulate_session(random_truth(rng), 24, rng)
+        sizes = rng.permutation([o.n for o in observations])
+        shuffled = [
+            type(o)(**{**vars(o), "n": int(n), "run": f"{o.run}/{i}"})
+            for i, (o, n) in enumerate(zip(observations, sizes, strict=True))
+        ]
+        (p,) = make_forecaster("bayes").fit(shuffled, 24).predict([48])
+        gains.append(p.gain_mean)
+    assert abs(np.mean(gains)) < 0.015
