@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 import scaling_app
 from scaling_app.monai_app.conf import KEYS, ConfError, default_ledger, parse_labels, read_conf
 

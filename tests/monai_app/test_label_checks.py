@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+
 from scaling_app.monai_app.conf import ConfError
 from scaling_app.monai_app.label_checks import (
     Grid,
@@ -30,7 +31,11 @@ def kinds(flags):
 
 
 @settings(max_examples=50, deadline=None)
-@given(arrays.arrays(np.uint8, arrays.array_shapes(min_dims=2, max_dims=3, max_side=9), elements=st.integers(0, 5)))
+@given(
+    arrays.arrays(
+        np.uint8, arrays.array_shapes(min_dims=2, max_dims=3, max_side=9), elements=st.integers(0, 5)
+    )
+)
 def test_voxels_are_counted_per_value(label):
     values, counts = np.unique(label, return_counts=True)
     expected = {int(v): int(c) for v, c in zip(values, counts, strict=True) if v > 0}
@@ -116,7 +121,13 @@ def test_voxel_volume_in_millilitres():
 
 
 def test_label_info_from_any_client():
-    raw = [{"name": "background", "idx": 0}, {"name": "a", "idx": 1}, {"name": "", "idx": 2}, "junk", {"idx": 3}]
+    raw = [
+        {"name": "background", "idx": 0},
+        {"name": "a", "idx": 1},
+        {"name": "", "idx": 2},
+        "junk",
+        {"idx": 3},
+    ]
     assert parse_label_info(raw) == [("a", 1)]
     assert parse_label_info(None) == []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from scaling_app.ledger import Ledger
 from scaling_app.monai_app.conf import DEFAULT_PATIENT_PATTERN
 from scaling_app.monai_app.splits import (
@@ -36,7 +37,9 @@ def test_no_order_of_adding_and_removing_labels_changes_a_role(changes, seed):
 def test_a_role_outlives_the_seed_it_was_drawn_with(tmp_path):
     ledger = Ledger(tmp_path / "ledger.sqlite")
     before = {p: ledger.assign_role(p, drawn_role(p, seed=0)) for p in IDS}
-    again = {p: Ledger(tmp_path / "ledger.sqlite").assign_role(p, drawn_role(p, seed=1)) for p in reversed(IDS)}
+    again = {
+        p: Ledger(tmp_path / "ledger.sqlite").assign_role(p, drawn_role(p, seed=1)) for p in reversed(IDS)
+    }
     assert before == again
     assert before != {p: drawn_role(p, seed=1) for p in IDS}
 

@@ -7,6 +7,7 @@ import random
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from scaling_app.trials.curve_points import (
     CHECKPOINTS,
     UsableCase,

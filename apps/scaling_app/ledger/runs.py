@@ -80,6 +80,16 @@ class RunBook(Store):
             _expect_state(connection, run_id, ("done", "running"))
             _write_observations(connection, run_id, observations)
 
+    def rename_structure(self, old: str, new: str) -> int:
+        """Gives a structure its proper name in every observation; returns how many there were.
+
+        For placeholders (`structure_2`) that an annotator names later: the label value stays the same.
+        """
+        table = tables.observations
+        with self._write(moves_forecast=True) as connection:
+            renamed = update(table).where(table.c.structure == old).values(structure=new)
+            return connection.execute(renamed).rowcount
+
     def close_unfinished_runs(self, message: str = "interrupted") -> int:
         """Marks the runs that a killed process left `running` as stopped; returns how many there were."""
         table = tables.runs

@@ -73,9 +73,7 @@ def count_values(label: NDArray[np.generic]) -> dict[int, int]:
         if slab.dtype.kind == "f":
             whole = np.rint(slab)
             if not np.array_equal(whole, slab):
-                raise LabelError(
-                    "The label holds values that are not whole numbers; save it as a label map."
-                )
+                raise LabelError("The label holds values that are not whole numbers; save it as a label map.")
             slab = whole
         if slab.size and (slab.min() < 0 or slab.max() > 65535):
             raise LabelError("The label holds values outside 0..65535; save it as a label map.")
@@ -119,9 +117,9 @@ def require_known(label_info: Sequence[tuple[str, int]], structures: Mapping[str
 
 def check_geometry(label: Grid, image: Grid) -> list[Flag]:
     """Whether the corners of label and image lie at the same place."""
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in image.shape], indexing="ij")).reshape(
-        len(image.shape), -1
-    )
+    dims = image.affine.shape[0] - 1
+    ends = [(0, n - 1) for n in image.shape] + [(0, 0)] * (dims - len(image.shape))
+    corners = np.array(np.meshgrid(*ends, indexing="ij")).reshape(dims, -1)
     homogeneous = np.vstack([corners, np.ones((1, corners.shape[1]))])
     if label.affine.shape != image.affine.shape:
         return []

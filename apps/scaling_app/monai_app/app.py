@@ -1,0 +1,246 @@
+"""The MONAI Label app: wires session, tasks, routes and forecast together.
+
+The server process answers requests; trainings run in processes of their own, in which MONAI Label makes
+the same object again. They meet in the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastapi import HTTPException
+from monailabel.datastore.utils.convert import binary_to_image
+from monailabel.interfaces.app import MONAILabelApp
+from monailabel.interfaces.tasks.batch_infer import BatchInferTask
+
+from scaling_app.ledger import utc_now
+from scaling_app.monai_app.conf import read_conf
+from scaling_app.monai_app.infer_task import Segmentation
+from scaling_app.monai_app.label_book import LabelBook
+from scaling_app.monai_app.next_case import BLIND_SENTENCE, FirstCase, RandomCase
+from scaling_app.monai_app.scoring import Sufficiency
+from scaling_app.monai_app.session import Session
+from scaling_app.monai_app.train_options import number_option, parse_options
+from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
+
+if TYPE_CHECKING:
+    from monailabel.interfaces.datastore import Datastore
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_SECONDS = 5.0
+"""How often the server looks for labels that came or went without it."""
+
+EXIT_BAD_INPUT = 2
+
+
+class ScalingApp(MONAILabelApp):
+    """What the next labelled case is worth.
+
+    Args:
+        app_dir: the app folder; models and the ledger go into its `model`.
+        studies: folder or address of the images.
+        conf: the `--conf` options as text.
+
+    Raises:
+        ValueError: an option or the ledger cannot be used. While a server starts, its process ends
+            instead, with exit status 2 and that one line.
+    """
+
+    def __init__(self, app_dir: str, studies: str, conf: dict[str, str] | None) -> None:
+        raw = conf or {}
+        try:
+            self.options = read_conf(raw, app_dir=Path(app_dir), studies=studies)
+            super().__init__(
+                app_dir=app_dir,
+                studies=studies,
+                conf=raw,
+                name="Scaling App",
+                description="Forecasts what the next labelled case is worth",
+                version="2.0",
+            )
+        except ValueError as error:
+            _end_a_starting_server(error)
+            raise
+        self.serving = threading.Lock()
+        self._look_now = threading.Event()
+
+    def init_datastore(self) -> Datastore:
+        """The datastore, and with it the session and its ledger."""
+        store = super().init_datastore()
+        self.session = Session(self.options, store)
+        self.session.adopt_conf_labels()
+        self.book = LabelBook(self.session)
+        return store
+
+    def init_infers(self) -> dict:
+        """One infer task, listed once a model has been published."""
+        return {"segmentation": Segmentation(self.session)}
+
+    def init_trainers(self) -> dict:
+        """The stock Slicer module shows progress and accuracy of the first."""
+        return {
+            "segmentation": SegmentationTrainer(self.session, self.in_server),
+            "learning_curve": CurveTrainer(self.session, self.in_server),
+        }
+
+    def init_strategies(self) -> dict:
+        """Which case to label next; the first is the default."""
+        return {"random": RandomCase(self.session), "first": FirstCase(self.session)}
+
+    def init_scoring_methods(self) -> dict:
+        """The forecast for clients that know only MONAI Label."""
+        return {"sufficiency": Sufficiency(self.summary, self.payload)}
+
+    def init_batch_infer(self) -> BatchInferTask:
+        """Batch inference, which leaves blind cases out."""
+        return _BatchInfer(self.session)
+
+    def in_server(self) -> bool:
+        """Whether this process is the server (and not one of its tasks)."""
+        return self._server_mode
+
+    def strategy_names(self) -> list[str]:
+        """The active-learning strategies."""
+        return list(self._strategies)
+
+    def model_names(self) -> list[str]:
+        """The infer tasks, published or not."""
+        return list(self._infers)
+
+    def trainer_names(self) -> list[str]:
+        """The trainers."""
+        return list(self._trainers)
+
+    def on_init_complete(self) -> None:
+        """Starts what only the server does: routes, forecasts, a look at the labels now and then."""
+        from monailabel.app import app as server
+
+        from scaling_app.monai_app.routes import include_first, make_router
+
+        super().on_init_complete()
+        self.close_interrupted_runs("interrupted: the server was stopped")
+        include_first(server, make_router(self))
+        threading.Thread(target=self._watch_labels, name="labels", daemon=True).start()
+
+    def info(self) -> dict:
+        """MONAI Label's description of the app, with the structures and the forecast's summary."""
+        return {**super().info(), "labels": list(self.session.structures()), "sufficiency": self.summary()}
+
+    def infer(self, request: dict, datastore: Datastore | None = None) -> dict:
+        """Runs a prediction and notes who may have seen it.
+
+        Raises:
+            HTTPException: 409 when the case is blind and not labelled yet, unless the request says
+                `reveal`; then the case counts as assisted.
+        """
+        image = request.get("image")
+        is_case = isinstance(image, str) and self.session.has_image(image)
+        if is_case and not request.get("reveal") and self._is_blind_and_open(image):
+            raise HTTPException(409, f"{BLIND_SENTENCE} To see one all the same, tick the option `reveal`.")
+        result = super().infer(request, datastore)
+        if is_case:
+            client = request.get("client_id")
+            self.session.ledger.note_exposure(image, str(client) if client else None, utc_now())
+        return result
+
+    def _is_blind_and_open(self, image: str) -> bool:
+        return bool(self.session.ledger.is_blind(image)) and not self.session.has_label(image)
+
+    def async_scoring(self, method: str | None, params: dict | None = None) -> dict:
+        """MONAI Label asks for all scorings after each step; the forecast follows the ledger anyway."""
+        return super().async_scoring(method, params) if method else {}
+
+    def on_save_label(self, image_id: str, label_id: str) -> dict:
+        """A label that came past `take_label`: it is found and checked as one put into the folder."""
+        self.take_stock()
+        return {"sufficiency": self.summary()}
+
+    def take_label(self, image: str, path: Path, params: dict, annotator: str | None) -> dict:
+        """A label that a viewer submits.
+
+        Returns:
+            MONAI Label's answer and, under `sufficiency`, the doubts about the label and the newest summary.
+
+        Raises:
+            ValueError: it cannot be used; nothing was stored.
+        """
+        if path.suffix == ".bin":  # raw voxels from the OHIF viewer
+            path = Path(binary_to_image(self.datastore().get_image_uri(image), str(path)))
+        label_id, flags = self.book.store(image, path, params, annotator)
+        doubts = [{"kind": flag.kind, "sentence": flag.sentence} for flag in flags]
+        return {"image": image, "label": label_id, "sufficiency": {**self.summary(), "flags": doubts}}
+
+    def require_trainable(self, model: str, params: dict) -> None:
+        """Refuses a training that could only fail.
+
+        Raises:
+            ValueError: unusable options, or no usable label.
+        """
+        parse_options(params, self.options)
+        number_option("curve_minutes", params, self.options.curve_minutes, low=0.05, high=10080)
+        self.take_stock()
+        if not self.session.ledger.usable_cases():
+            raise ValueError(
+                "There is no usable label to train on: label a case, or resolve the open doubts."
+            )
+
+    def take_stock(self) -> None:
+        """Brings the ledger in step with the labels that are there."""
+        self.book.take_stock()
+
+    def close_interrupted_runs(self, message: str) -> None:
+        """Marks runs whose process is gone as stopped."""
+        if self.session.ledger.close_unfinished_runs(message):
+            logger.info("Runs left unfinished were marked as stopped")
+        job = self.session.ledger.job()
+        if job["state"] == "running":
+            self.session.ledger.set_job({**job, "state": "idle", "eta_seconds": None, "message": message})
+
+    def _watch_labels(self) -> None:
+        while True:
+            try:
+                self.take_stock()
+            except Exception:
+                logger.exception("The labels could not be looked through")
+            if self.studies.startswith(("http://", "https://")):
+                return
+            self._look_now.wait(LOOK_EVERY_SECONDS)
+
+    def summary(self) -> dict:
+        return {}
+
+    def payload(self) -> dict:
+        return {}
+
+
+class _BatchInfer(BatchInferTask):
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get_images(self, request: dict, datastore: Datastore) -> list[str]:
+        """The images asked for, without the blind ones that have no label yet."""
+        ledger = self._session.ledger
+        images = super().get_images(request, datastore)
+        return [i for i in images if self._session.has_label(i) or not ledger.is_blind(i)]
+
+
+def _end_a_starting_server(error: ValueError) -> None:
+    """Ends the process if a server is starting in it.
+
+    The server's start-up would wrap the sentence into a page of traceback and end with status 3. Nothing
+    has been begun at this point that an exit could damage.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    sys.stderr.write(f"scaling-app: {' '.join(str(error).split())}\n")
+    sys.stderr.flush()
+    os._exit(EXIT_BAD_INPUT)

@@ -1,0 +1,126 @@
+"""Infer task `segmentation`: the published model on one image, any grid in, the same grid out.
+
+The answer's `label_names` lists the structures present in this prediction only: the stock Slicer module
+gives the k-th value found in the label map the k-th name of that list, so a name too many would shift
+every later structure into the wrong segment.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from fastapi import HTTPException
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+
+from scaling_app.monai_app.label_checks import count_values
+
+if TYPE_CHECKING:
+    from scaling_app.monai_app.session import Published, Session
+    from scaling_app.trials.trial import TrainedModel
+
+logger = logging.getLogger(__name__)
+
+RESULT_EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd")
+
+
+class Segmentation(InferTask):
+    """Loads the model when first asked and again when another one is published; one image at a time."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(
+            type=InferType.SEGMENTATION,
+            labels=session.structures(),
+            dimension=session.conf.dimension or 3,
+            description="Segments the structures of this task with the model trained last",
+            config={"reveal": False},
+        )
+        self.session = session
+        self._lock = threading.Lock()
+        self._loaded: tuple[str, TrainedModel] | None = None
+
+    def info(self) -> dict:
+        """As the stock Slicer module wants it, with the structures known by now."""
+        self.labels = self.session.structures()
+        return super().info()
+
+    def is_valid(self) -> bool:
+        """Whether a model has been published."""
+        return self.session.published() is not None
+
+    def get_path(self, validate: bool = True) -> str | None:
+        """The model file."""
+        published = self.session.published()
+        return str(published.model_file) if published else None
+
+    def __call__(self, request: dict) -> tuple[str | None, dict]:
+        """Segments `request["image"]`.
+
+        Returns:
+            The result file (kind by `result_extension`, else the image's own, else NIfTI), and
+            `label_names`, `latencies`, `model`.
+
+        Raises:
+            HTTPException: 409 before the first training; 422 when the image cannot be read.
+        """
+        from scaling_app.imaging.geometry import ImageError, read_image, suffix_of, write_label
+
+        published = self.session.published()
+        if published is None:
+            raise HTTPException(409, "No model has been trained yet: label a few cases and press Train.")
+        source = Path(request["image"])
+        extension = request.get("result_extension") or suffix_of(source)
+        extension = extension if extension in RESULT_EXTENSIONS else ".nii.gz"
+        started = time.monotonic()
+        try:
+            image = read_image(source)
+            with self._lock:
+                read = time.monotonic()
+                prediction = self._model(published).segment(image)
+        except ImageError as error:
+            raise HTTPException(422, str(error)) from error
+        segmented = time.monotonic()
+        handle, result = tempfile.mkstemp(suffix=extension)
+        os.close(handle)
+        write_label(prediction, image, result)
+        present = count_values(np.asarray(prediction[0].cpu()))
+        latencies = {
+            "pre": round(read - started, 3),
+            "infer": round(segmented - read, 3),
+            "write": round(time.monotonic() - segmented, 3),
+            "total": round(time.monotonic() - started, 3),
+        }
+        return result, {
+            "label_names": self._names(present),
+            "latencies": latencies,
+            "model": {
+                "run": published.run_id,
+                "strategy": published.strategy,
+                "cases": len(published.patients),
+            },
+        }
+
+    def _names(self, present: dict[int, int]) -> dict[str, int]:
+        ordered = sorted(self.session.structures().items(), key=lambda item: item[1])
+        return {name: value for name, value in ordered if value in present}
+
+    def _model(self, published: Published) -> TrainedModel:
+        from scaling_app.trials.trial import TrainedModel
+
+        if self._loaded is None or self._loaded[0] != published.run_id:
+            logger.info("Loading the model %s", published.model_file)
+            self._loaded = None  # the old one goes before the new one comes
+            self._loaded = (published.run_id, TrainedModel.load(published.model_file, _device()))
+        return self._loaded[1]
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

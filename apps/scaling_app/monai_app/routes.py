@@ -1,0 +1,206 @@
+"""Routes that stand before MONAI Label's own of the same address.
+
+MONAI Label's handlers run in its one event loop and answer a mistake with "500 Internal Server Error".
+These check first, answer with a 4xx that says what is wrong, and then call MONAI Label's own function, in
+a worker thread so that a large label or a prediction keeps nobody waiting. Roles are MONAI Label's.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Depends, File, Form, HTTPException, UploadFile
+from fastapi.background import BackgroundTasks
+from monailabel.config import settings
+from monailabel.endpoints import activelearning, datastore, infer, train
+from monailabel.endpoints.user.auth import RBAC, User
+from monailabel.utils.async_tasks.utils import tasks
+
+from scaling_app.imaging.geometry import read_image, stem_of, suffix_of
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from scaling_app.monai_app.app import ScalingApp
+
+logger = logging.getLogger(__name__)
+
+USER = RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER)
+ANNOTATOR = RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)
+ADMIN = RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN)
+
+AnyUser = Annotated[User, Depends(USER)]
+Annotator = Annotated[User, Depends(ANNOTATOR)]
+Admin = Annotated[User, Depends(ADMIN)]
+
+
+def include_first(server: FastAPI, router: APIRouter) -> None:
+    """Adds routes so that they win over those already there."""
+    routes = server.router.routes
+    before = len(routes)
+    server.include_router(router, prefix=settings.MONAI_LABEL_API_STR)
+    added = routes[before:]
+    del routes[before:]
+    routes[:0] = added
+
+
+def make_router(app: ScalingApp) -> APIRouter:
+    """The routes of this app that replace MONAI Label's."""
+    router = APIRouter()
+    _add_datastore_routes(router, app)
+    _add_task_routes(router, app)
+    return router
+
+
+def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
+    @router.put("/datastore/label", tags=["Datastore"])
+    def save_label(
+        background_tasks: BackgroundTasks,
+        image: str,
+        label: Annotated[UploadFile, File()],
+        user: Annotator,
+        params: Annotated[str, Form()] = "{}",
+        tag: str = "final",
+    ) -> dict:
+        known = read_params(params)
+        _require_image(app, image)
+        annotator = user.username if settings.MONAI_LABEL_AUTH_ENABLE else None
+        if tag and tag != "final":
+            return datastore.save_label(background_tasks, image, params, tag, label, annotator)
+        with spooled(label) as path, refusing():
+            return app.take_label(image, path, known, annotator)
+
+    @router.put("/datastore/image", tags=["Datastore"])
+    def add_image(
+        file: Annotated[UploadFile, File()],
+        user: Annotator,
+        image: str | None = None,
+        params: Annotated[str, Form()] = "{}",
+    ) -> dict:
+        known = {**read_params(params), "user": user.username}
+        name = image or stem_of(file.filename or "")
+        if not name:
+            raise HTTPException(422, "The image needs a name: give one as ?image= or in the file's name.")
+        with spooled(file) as path, refusing():
+            read_image(path)
+            return {"image": app.datastore().add_image(name, str(path), known)}
+
+    @router.delete("/datastore/label", tags=["Datastore"])
+    def remove_label(id: str, tag: str, user: Admin) -> dict:
+        _require_image(app, id)
+        answer = datastore.remove_label(id, tag, user.username)
+        app.take_stock()
+        return answer
+
+
+def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
+    @router.post("/activelearning/{strategy}", tags=["ActiveLearning"])
+    def next_sample(strategy: str, user: AnyUser, params: dict | None = None) -> dict:
+        _require_name("strategy", strategy, app.strategy_names())
+        with app.serving:
+            return activelearning.sample(strategy, params, user.username)
+
+    @router.post("/infer/{model}", tags=["Infer"], response_model=None)
+    def run_inference(
+        background_tasks: BackgroundTasks,
+        model: str,
+        user: AnyUser,
+        image: str = "",
+        session_id: str = "",
+        params: Annotated[str, Form()] = "{}",
+        file: Annotated[UploadFile | None, File()] = None,
+        label: Annotated[UploadFile | None, File()] = None,
+        output: infer.ResultType | None = None,
+    ) -> object:
+        read_params(params)
+        _require_name("model", model, app.model_names())
+        if not file and not session_id:
+            _require_image(app, image)
+        return infer.run_inference(background_tasks, model, image, session_id, params, file, label, output)
+
+    @router.post("/train/{model}", tags=["Train"], response_model=None)
+    def run_training(
+        model: str,
+        user: Admin,
+        params: dict | None = None,
+        run_sync: bool | None = False,
+        enqueue: bool | None = False,
+    ) -> object:
+        return start_training(app, model, params, run_sync=bool(run_sync), enqueue=bool(enqueue))
+
+    @router.delete("/train/", tags=["Train"], response_model=None)
+    def stop_training(user: Admin) -> object:
+        stopped = train.stop()
+        if stopped:
+            app.close_interrupted_runs("stopped by a user")
+        return stopped
+
+
+def start_training(
+    app: ScalingApp, model: str, params: dict | None, *, run_sync: bool = False, enqueue: bool = False
+) -> object:
+    """Checks a training request and hands it to MONAI Label's train queue.
+
+    Raises:
+        HTTPException: 404 unknown trainer, 422 unusable options or nothing to train on, 429 when one is
+            running or about to.
+    """
+    _require_name("trainer", model, app.trainer_names())
+    busy = any(task["status"] in ("SUBMITTED", "RUNNING") for task in tasks("train"))
+    if busy and not enqueue:
+        raise HTTPException(429, "A training is running already; stop it or wait for its end.")
+    with refusing():
+        app.require_trainable(model, params or {})
+    return train.run_model(model, params, run_sync, enqueue)
+
+
+def read_params(raw: str) -> dict:
+    """The JSON object that MONAI Label's clients send in the form field `params`.
+
+    Raises:
+        HTTPException: 422 when it is none.
+    """
+    try:
+        params = json.loads(raw) if raw else {}
+    except ValueError as error:
+        raise HTTPException(422, f"params is no JSON: {error}") from error
+    if not isinstance(params, dict):
+        raise HTTPException(422, "params must be a JSON object")
+    return params
+
+
+@contextmanager
+def spooled(upload: UploadFile) -> Iterator[Path]:
+    """The upload as a file with its own suffixes, gone afterwards."""
+    suffix = suffix_of(upload.filename or "") or ".nii.gz"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"upload{suffix}"
+        with path.open("wb") as out:
+            while piece := upload.file.read(1 << 20):
+                out.write(piece)
+        yield path
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turns a mistake in the input into 422 with its sentence."""
+    try:
+        yield
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+
+
+def _require_image(app: ScalingApp, image: str) -> None:
+    if not image or not app.session.has_image(image):
+        raise HTTPException(404, f"There is no image {image!r} in the datastore.")
+
+
+def _require_name(kind: str, name: str, names: list[str]) -> None:
+    if name not in names:
+        raise HTTPException(404, f"There is no {kind} {name!r}; there are: {', '.join(names)}.")

@@ -1,0 +1,33 @@
+"""Scoring method `sufficiency`: what is known about the next case, for clients that know only MONAI Label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from monailabel.interfaces.tasks.scoring import ScoringMethod
+
+if TYPE_CHECKING:
+    from monailabel.interfaces.datastore import Datastore
+
+
+class Sufficiency(ScoringMethod):
+    """Answers with the newest forecast; the computing is done elsewhere, so this takes milliseconds.
+
+    Args:
+        summary: the short form that `/info/` shows.
+        payload: the whole of it, brought up to date first where the server does not do so itself.
+    """
+
+    def __init__(self, summary: Callable[[], dict], payload: Callable[[], dict]) -> None:
+        super().__init__("What the next labelled case is worth")
+        self._summary = summary
+        self._payload = payload
+
+    def info(self) -> dict:
+        """The description, and the newest summary as `result`."""
+        return {**super().info(), "result": self._summary()}
+
+    def __call__(self, request: dict, datastore: Datastore) -> dict:
+        """The newest forecast."""
+        return self._payload()

@@ -1,0 +1,184 @@
+"""One studies source and its ledger: what the server and its task processes both need to know.
+
+Everything lasting is read from the ledger and the files at each call: the server, the training process
+and a scoring process may look at the same session at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scaling_app.imaging.geometry import stem_of
+from scaling_app.ledger import Ledger
+from scaling_app.monai_app import splits
+from scaling_app.monai_app.structures import renamed, with_conf, with_label
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from monailabel.interfaces.datastore import Datastore
+
+    from scaling_app.monai_app.conf import Conf
+
+logger = logging.getLogger(__name__)
+
+FINAL = "final"
+ORIGINAL = "original"
+
+
+@dataclass(frozen=True)
+class Published:
+    """The model in use: its file, the run that made it, from which cases, and who was held out.
+
+    `patients` maps each training image to its patient, as it was then.
+    """
+
+    run_id: str
+    model_file: Path
+    strategy: str
+    network: str
+    patients: Mapping[str, str]
+    held_out: tuple[str, ...]
+    trained_at: str
+
+    @property
+    def train_ids(self) -> tuple[str, ...]:
+        """The images trained on."""
+        return tuple(self.patients)
+
+
+class Session:
+    """Ledger, files and cases of one studies source.
+
+    Args:
+        conf: the options.
+        datastore: MONAI Label's view of the studies.
+    """
+
+    def __init__(self, conf: Conf, datastore: Datastore) -> None:
+        self.conf = conf
+        self.datastore = datastore
+        self.ledger = Ledger(conf.ledger)
+        self.folder = conf.ledger.resolve().parent
+        self.published_file = self.folder / "published.json"
+        self.stats_file = self.folder / "train_stats.json"
+        self.cache_dir = self.folder / "cache"
+
+    def structures(self) -> dict[str, int]:
+        """Structure -> label value, as far as known."""
+        return {str(name): int(value) for name, value in self.ledger.setting("structures", {}).items()}
+
+    def adopt_conf_labels(self) -> None:
+        """Joins `--conf labels` with what the ledger knows.
+
+        Raises:
+            ConfError: they contradict each other.
+        """
+        before = self.structures()
+        self._keep_structures(before, with_conf(before, self.conf.labels))
+
+    def grow_structures(self, values: Sequence[int], label_info: Sequence[tuple[str, int]]) -> dict[str, int]:
+        """Takes up the values of one more label; with `--conf labels` nothing is ever added."""
+        before = self.structures()
+        if self.conf.labels is not None:
+            return before
+        after = with_label(before, values, label_info)
+        self._keep_structures(before, after)
+        return after
+
+    def _keep_structures(self, before: Mapping[str, int], after: Mapping[str, int]) -> None:
+        if after == before:
+            return
+        self.ledger.set_setting("structures", dict(after))
+        for old, new in renamed(before, after).items():
+            self.ledger.rename_structure(old, new)
+
+    def patient(self, image_id: str) -> str:
+        """The patient of an image."""
+        info = self.datastore.get_image_info(image_id) or {}
+        return splits.patient_of(image_id, self.conf.patient_pattern, info)
+
+    def role(self, patient: str) -> str:
+        """The patient's lasting role, given now if there is none yet."""
+        return self.ledger.assign_role(patient, splits.drawn_role(patient, self.conf.seed))
+
+    def image_path(self, image_id: str) -> Path | None:
+        """The image's file, or None when the datastore does not have it."""
+        uri = self.datastore.get_image_uri(image_id) if self.has_image(image_id) else ""
+        return Path(uri) if uri else None
+
+    def has_image(self, image_id: str) -> bool:
+        """Whether the datastore knows the image."""
+        return image_id in self.datastore.list_images()
+
+    def label_paths(self) -> dict[str, Path]:
+        """Image id -> file of its final label, for every labelled image."""
+        if str(self.datastore.name()).startswith("http"):  # a remote label has its own id; its copy has not
+            files = [Path(pair["label"]) for pair in self.datastore.datalist()]
+            return {stem_of(label): label for label in files}
+        ids = self.datastore.get_labeled_images()
+        return {i: Path(self.datastore.get_label_uri(i, FINAL)) for i in ids}
+
+    def has_label(self, image_id: str, tag: str = FINAL) -> bool:
+        """Whether the image has a label with that tag."""
+        return tag in self.datastore.get_labels_by_image_id(image_id)
+
+    def published(self) -> Published | None:
+        """The model in use, or None before the first."""
+        try:
+            facts = json.loads(self.published_file.read_text())
+            facts |= {"model_file": self.folder / facts["model_file"], "held_out": tuple(facts["held_out"])}
+            published = Published(**facts)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError):
+            logger.warning("%s is damaged; train again", self.published_file)
+            return None
+        return published if published.model_file.is_file() else None
+
+    def publish(self, model: Published) -> None:
+        """Puts a model file into use, in one step: readers see the old model or this one, never a mixture.
+
+        The model before stays beside it for requests that are reading it; older ones are deleted.
+        """
+        before = self.published()
+        facts = {**asdict(model), "model_file": model.model_file.name}
+        write_atomically(self.published_file, json.dumps(facts, indent=1))
+        kept = {model.model_file, before.model_file if before else None}
+        for old in self.folder.glob("published-*.pt"):
+            if old not in kept:
+                old.unlink(missing_ok=True)
+
+    def new_model_file(self, run_id: str) -> Path:
+        """Where the model of a published run goes."""
+        return self.folder / f"{run_id}.pt"
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with path.open("rb") as content:
+        while piece := content.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replaces a file's content so that a reader sees the old or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w") as out:
+            out.write(text)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,243 @@
+"""Trainings as the ledger sees them: test-then-train, and the run that publishes a model."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scaling_app.ledger import Case, Observation, Run, utc_now
+from scaling_app.monai_app import splits
+from scaling_app.monai_app.label_book import LabelBook
+from scaling_app.monai_app.session import Published, Session
+from scaling_app.monai_app.train_options import OptionError, TrainOptions
+from scaling_app.monai_app.train_stats import TrainStats, latest_accuracy
+from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.plan import CaseFiles, Plan, make_plan
+from scaling_app.trials.trial import StepReport, TrainedModel, TrialSettings, test, train
+
+if TYPE_CHECKING:
+    from scaling_app.trials.trial import CaseScore
+
+logger = logging.getLogger(__name__)
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Material:
+    """The cases a training may use, with their files: `cases` usable ones, `pool` without labels."""
+
+    cases: dict[str, Case]
+    files: dict[str, CaseFiles]
+    pool: tuple[CaseFiles, ...]
+
+    def of(self, ids: Iterable[str]) -> list[CaseFiles]:
+        """The files of these cases."""
+        return [self.files[i] for i in ids]
+
+
+def gather(session: Session) -> Material:
+    """Brings the ledger up to date with the labels and lists what can be used.
+
+    Raises:
+        OptionError: no usable label, or no structure in them.
+    """
+    book = LabelBook(session)
+    book.take_stock()
+    book.verify_images()
+    labels = session.label_paths()
+    cases = {case.image_id: case for case in session.ledger.usable_cases() if case.image_id in labels}
+    if not cases:
+        raise OptionError("There is no usable label to train on: label a case, or resolve the open doubts.")
+    if not session.structures():
+        raise OptionError("The labels hold no structure to learn.")
+    files = {
+        i: CaseFiles(i, case.patient, _existing(session, i), labels[i]) for i, case in sorted(cases.items())
+    }
+    pool = tuple(
+        CaseFiles(i, session.patient(i), path)
+        for i in sorted(set(session.datastore.list_images()) - set(labels))
+        if (path := session.image_path(i)) is not None
+    )
+    return Material(cases, files, pool)
+
+
+def _existing(session: Session, image_id: str) -> Path:
+    path = session.image_path(image_id)
+    if path is None:
+        raise OptionError(f"The image of the label {image_id} is gone.")
+    return path
+
+
+def plan_for(session: Session, options: TrainOptions, cases: Sequence[CaseFiles]) -> Plan:
+    """Spacing, patch and batch for these training cases, within half of the memory bound."""
+    return make_plan(
+        cases,
+        session.structures(),
+        spatial_dims=session.conf.dimension,
+        network=options.network,
+        capacity=options.capacity,
+        memory_bytes=int(session.conf.memory_gb * GIB / 2),
+    )
+
+
+def prepare(session: Session, plan: Plan, cases: Sequence[CaseFiles]) -> PreparedCases:
+    """The cases on the plan's grid, cached within the other half of the memory bound."""
+    return PreparedCases(plan, cases, session.cache_dir, int(session.conf.memory_gb * GIB / 2))
+
+
+def settings_of(options: TrainOptions) -> TrialSettings:
+    """The request in the words of the trials package."""
+    return TrialSettings(
+        strategy=options.strategy,
+        network=options.network,
+        steps=options.steps,
+        seed=options.seed,
+        max_minutes=options.max_minutes,
+    )
+
+
+def observations_of(
+    run_id: str, kind: str, scores: Sequence[CaseScore], cases: dict[str, Case]
+) -> list[Observation]:
+    """A test's scores as the ledger keeps them."""
+    return [
+        Observation(
+            run_id=run_id,
+            image_id=scored.case_id,
+            structure=score.structure,
+            kind=kind,  # type: ignore[arg-type]
+            dice=score.dice,
+            nsd=score.nsd,
+            nsd_tolerance_mm=score.nsd_tolerance_mm,
+            hd95_mm=score.hd95_mm,
+            bce=score.bce,
+            missed=score.missed,
+            hallucinated=score.hallucinated,
+            assisted=cases[scored.case_id].assisted,
+            label_hash=cases[scored.case_id].label_hash,
+        )
+        for scored in scores
+        for score in scored.scores
+    ]
+
+
+def test_then_train(session: Session, material: Material) -> int:
+    """Tests the published model on every usable case that it has not seen and was not tested on yet.
+
+    These points of the curve cost no training and are unbiased: the model could not know the cases.
+
+    Returns:
+        How many cases were tested.
+    """
+    published = session.published()
+    if published is None or session.ledger.run(published.run_id) is None:
+        return 0
+    patients = {**published.patients, **{i: case.patient for i, case in material.cases.items()}}
+    tested = {
+        seen.image_id
+        for seen in session.ledger.observations(run_id=published.run_id)
+        if seen.image_id in material.cases
+    }
+    fresh = [i for i in splits.unseen(material.cases, patients, published.train_ids) if i not in tested]
+    if not fresh:
+        return 0
+    model = TrainedModel.load(published.model_file, device())
+    scores = test(model, material.of(fresh), tolerance_mm=session.conf.tolerance_mm)
+    session.ledger.add_observations(
+        published.run_id, observations_of(published.run_id, "prequential", scores, material.cases)
+    )
+    logger.info("Test-then-train: %d cases on %s", len(fresh), published.run_id)
+    return len(fresh)
+
+
+def train_and_publish(session: Session, options: TrainOptions) -> dict:
+    """One published run: test the old model, train the new one, put it in place, test it on the held out.
+
+    Raises:
+        OptionError: nothing to train on.
+    """
+    material = gather(session)
+    test_then_train(session, material)
+    split = _split(session, material)
+    run = _new_run(session, options, split.training)
+    session.ledger.start_run(run)
+    stats = TrainStats(session.stats_file, total=options.steps, accuracy=latest_accuracy(session.ledger))
+    try:
+        model = _train(session, options, material, split, stats.step)
+        scores = test(model, material.of(split.validation), tolerance_mm=session.conf.tolerance_mm)
+        model_file = session.new_model_file(run.run_id)
+        model.save(model_file)
+    except BaseException as error:
+        session.ledger.finish_run(run.run_id, state="failed", message=f"{type(error).__name__}: {error}")
+        raise
+    held_out = observations_of(run.run_id, "prequential", scores, material.cases)
+    session.ledger.finish_run(run.run_id, held_out, model_file=str(model_file))
+    session.publish(
+        Published(
+            run_id=run.run_id,
+            model_file=model_file,
+            strategy=run.strategy,
+            network=run.network,
+            patients={i: material.cases[i].patient for i in split.training},
+            held_out=split.validation,
+            trained_at=utc_now().isoformat(timespec="seconds"),
+        )
+    )
+    return stats.end(
+        latest_accuracy(session.ledger), n_train=len(split.training), n_val=len(split.validation)
+    )
+
+
+def _split(session: Session, material: Material) -> splits.Split:
+    before = session.published()
+    return splits.split_cases(
+        {i: case.patient for i, case in material.cases.items()},
+        session.role,
+        held_out_before=bool(before and before.held_out),
+    )
+
+
+def _new_run(session: Session, options: TrainOptions, train_ids: Sequence[str]) -> Run:
+    now = utc_now()
+    return Run(
+        run_id=f"published-{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}",
+        purpose="published",
+        strategy=options.strategy,
+        network=options.network,
+        train_ids=train_ids,
+        n=len(train_ids),
+        seed=options.seed,
+        fold=None,
+        settings_hash=options.settings_hash(session.structures(), session.conf.dimension),
+        started_at=now,
+    )
+
+
+def _train(
+    session: Session,
+    options: TrainOptions,
+    material: Material,
+    split: splits.Split,
+    on_step: Callable[[StepReport], None],
+) -> TrainedModel:
+    plan = plan_for(session, options, material.of(split.training))
+    prepared = prepare(session, plan, [*material.of(split.training), *material.pool])
+    return train(
+        prepared,
+        split.training,
+        settings_of(options),
+        pool_ids=[files.case_id for files in material.pool],
+        on_step=on_step,
+    )
+
+
+def device() -> str:
+    """Where to compute."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

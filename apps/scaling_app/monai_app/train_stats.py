@@ -1,0 +1,93 @@
+"""The stats file that the stock Slicer module turns into its progress and Accuracy bars."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import timedelta
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from scaling_app.monai_app.session import write_atomically
+
+if TYPE_CHECKING:
+    from scaling_app.ledger import Ledger
+    from scaling_app.trials.trial import StepReport
+
+WRITE_EVERY_SECONDS = 1.0
+
+MOST_RECENT = 20
+"""Test-then-train cases that speak for the present model."""
+
+
+def latest_accuracy(ledger: Ledger) -> float | None:
+    """Mean Dice of the newest evidence on cases that the tested network had not seen.
+
+    The held-out patients of the newest published run; else the newest cross-validation; else the last
+    test-then-train cases; None while there is none of them.
+    """
+    newest = next((run.run_id for run in reversed(ledger.runs("published")) if run.state == "done"), None)
+    current = ledger.observations()
+    held_out = [seen.dice for seen in current if seen.run_id == newest and seen.kind == "prequential"]
+    folds = [seen for seen in current if seen.kind == "fold"]
+    latest_n = {run.run_id: run.n for run in ledger.runs("fold")}
+    most = max((latest_n.get(seen.run_id, 0) for seen in folds), default=0)
+    crossed = [seen.dice for seen in folds if latest_n.get(seen.run_id, 0) >= most - 1]
+    recent = [seen.dice for seen in current if seen.kind == "prequential"][-MOST_RECENT:]
+    for evidence in (held_out, crossed, recent):
+        known = [dice for dice in evidence if dice is not None]
+        if known:
+            return fmean(known)
+    return None
+
+
+class TrainStats:
+    """Writes `train_stats.json` while a training runs, whole each time.
+
+    An "epoch" of the stock module is a training step here.
+
+    Args:
+        path: the file.
+        total: steps planned.
+        accuracy: mean Dice to show meanwhile, None to show none.
+    """
+
+    def __init__(self, path: Path, *, total: int, accuracy: float | None) -> None:
+        self._path = path
+        self._started = time.time()
+        self._written = 0.0
+        self._stats: dict[str, object] = {
+            "epoch": 0,
+            "total_epochs": total,
+            "start_ts": int(self._started),
+            "current_time": "0:00:00",
+        }
+        self._show(accuracy)
+        self._write()
+
+    def step(self, report: StepReport) -> None:
+        """Takes up the progress; the file is written at most once a second."""
+        self._stats |= {"epoch": report.step, "total_epochs": report.steps, "phase": report.phase}
+        self._stats["current_time"] = self._elapsed()
+        if time.time() - self._written >= WRITE_EVERY_SECONDS:
+            self._write()
+
+    def end(self, accuracy: float | None, **facts: int) -> dict[str, object]:
+        """The last word: total time, accuracy, and what else is known."""
+        self._stats |= {"epoch": self._stats["total_epochs"], "total_time": self._elapsed(), **facts}
+        self._stats.pop("current_time", None)
+        self._show(accuracy)
+        self._write()
+        return self._stats
+
+    def _show(self, accuracy: float | None) -> None:
+        if accuracy is not None:
+            self._stats["best_metric"] = round(accuracy, 4)
+
+    def _elapsed(self) -> str:
+        return str(timedelta(seconds=int(time.time() - self._started)))
+
+    def _write(self) -> None:
+        self._written = time.time()
+        write_atomically(self._path, json.dumps(self._stats, allow_nan=False))
