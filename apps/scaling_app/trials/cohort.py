@@ -1,0 +1,125 @@
+"""The cases of a folder, and who is tested on whom: test cases set aside, training sets that grow.
+
+Nothing here looks at a voxel. Patients are never on both sides; training sets of one draw are nested
+(those of n = 4 are in those of n = 8), so that differences along a curve and between strategies are paired.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from scaling_app.imaging.geometry import is_image_file, stem_of
+from scaling_app.trials.plan import CaseFiles
+
+logger = logging.getLogger(__name__)
+
+
+class CohortError(ValueError):
+    """Folders or sizes that make no cohort; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Test cases, and for each draw an order in which training cases are taken."""
+
+    test: tuple[CaseFiles, ...]
+    draws: tuple[tuple[CaseFiles, ...], ...]
+
+    def training(self, n: int, draw: int) -> tuple[CaseFiles, ...]:
+        """The first n cases of a draw."""
+        return self.draws[draw][:n]
+
+
+def patient_of(case_id: str, pattern: str | None) -> str:
+    """The patient in an id: the first group of `pattern` or all it matches; without a match, the id.
+
+    Raises:
+        CohortError: the pattern is no regular expression.
+    """
+    if pattern is None:
+        return case_id
+    try:
+        found = re.search(pattern, case_id)
+    except re.error as error:
+        raise CohortError(f"the patient pattern {pattern!r} is no regular expression: {error}") from error
+    if found is None:
+        return case_id
+    return found.group(1) if found.re.groups and found.group(1) is not None else found.group(0)
+
+
+def find_cases(images: Path | str, labels: Path | str, patient_pattern: str | None = None) -> list[CaseFiles]:
+    """The cases whose image and label share their name (kinds may differ), by id.
+
+    Raises:
+        CohortError: a folder is missing, two files have one name, or no image has a label.
+    """
+    by_name = _files(Path(images)), _files(Path(labels))
+    shared = sorted(by_name[0].keys() & by_name[1].keys())
+    if not shared:
+        raise CohortError(
+            f"no file in {images} ({len(by_name[0])} images) has the name of one in {labels} "
+            f"({len(by_name[1])} labels)"
+        )
+    alone = len(by_name[0].keys() ^ by_name[1].keys())
+    if alone:
+        logger.warning("%d files have no counterpart of the same name and are left out", alone)
+    return [
+        CaseFiles(name, patient_of(name, patient_pattern), by_name[0][name], by_name[1][name])
+        for name in shared
+    ]
+
+
+def make_cohort(cases: Sequence[CaseFiles], n_test: int, sizes: Sequence[int], draws: int) -> Cohort:
+    """Sets test cases aside and orders the others, the same way for the same case ids.
+
+    Test cases are whole patients as far as `n_test` allows; what is left of a test patient is not trained
+    on. A draw takes one case of each patient before a second one of any.
+
+    Raises:
+        CohortError: too few cases or patients for the test set and the largest size.
+    """
+    if n_test < 1 or draws < 1 or not sizes or min(sizes) < 1:
+        raise CohortError("test cases, draws and sizes must be at least 1")
+    by_patient: dict[str, list[CaseFiles]] = {}
+    for case in sorted(cases, key=lambda c: c.case_id):
+        by_patient.setdefault(case.patient, []).append(case)
+    patients = sorted(by_patient)
+    shuffled = [patients[i] for i in np.random.default_rng([0]).permutation(len(patients))]
+    test: list[CaseFiles] = []
+    while shuffled and len(test) < n_test:
+        test += by_patient[shuffled.pop(0)]
+    rest = {patient: by_patient[patient] for patient in sorted(shuffled)}
+    available = sum(len(group) for group in rest.values())
+    if len(test) < n_test or available < max(sizes):
+        raise CohortError(
+            f"{len(cases)} cases of {len(patients)} patients are too few for {n_test} test cases and "
+            f"{max(sizes)} training cases of other patients (left: {available})"
+        )
+    return Cohort(tuple(test[:n_test]), tuple(_order(rest, draw) for draw in range(draws)))
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise CohortError(f"{folder} is not a folder")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if is_image_file(path):
+            name = stem_of(path)
+            if name in found:
+                raise CohortError(f"{found[name].name} and {path.name} in {folder} have the same name")
+            found[name] = path
+    return found
+
+
+def _order(by_patient: dict[str, list[CaseFiles]], draw: int) -> tuple[CaseFiles, ...]:
+    generator = np.random.default_rng([1, draw])
+    patients = [list(by_patient)[i] for i in generator.permutation(len(by_patient))]
+    queues = [[by_patient[p][i] for i in generator.permutation(len(by_patient[p]))] for p in patients]
+    rounds = range(max(map(len, queues), default=0))
+    return tuple(queue[turn] for turn in rounds for queue in queues if turn < len(queue))

@@ -1,0 +1,336 @@
+"""A learning curve on data that are labelled already: train on n cases, test on fixed others, for many n.
+
+The table grows by whole runs, so that a kill costs the run in flight and the next start goes on from
+there. Runs are independent jobs of a `concurrent.futures` executor: here, in local processes, or on a
+Dask cluster.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+import psutil
+import torch
+
+from scaling_app.imaging.networks import NETWORKS
+from scaling_app.strategies import names as strategy_names
+from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.cohort import Cohort, CohortError, find_cases, make_cohort
+from scaling_app.trials.plan import CaseFiles, found_structures, make_plan
+from scaling_app.trials.trial import CaseScore, StepReport, TrialSettings, test, train
+
+COLUMNS = ("dataset", "network", "strategy", "n", "draw", "seed", "case", "structure")
+COLUMNS += ("dice", "nsd", "hd95_mm", "bce", "seconds", "steps")
+_KEY = ("dataset", "network", "strategy", "n", "draw", "seed", "steps")
+
+
+@dataclass(frozen=True)
+class ReplayRun:
+    """One run of a replay: what to train on what, and the cases to test on."""
+
+    dataset: str
+    network: str
+    strategy: str
+    n: int
+    draw: int
+    seed: int
+    steps: int
+    structures: dict[str, int]
+    training: tuple[CaseFiles, ...]
+    testing: tuple[CaseFiles, ...]
+    cache_dir: Path
+    memory_bytes: int
+    threads: int | None = None
+    capacity: str | int = "small"
+    step_bytes: int | None = None
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Identifies the run in the table."""
+        return tuple(str(getattr(self, name)) for name in _KEY)
+
+
+@dataclass(frozen=True)
+class ReplayProgress:
+    """Where a replay stands: runs done and in all, the run at hand, its step or its mean Dice."""
+
+    done: int
+    total: int
+    run: ReplayRun
+    step: StepReport | None
+    dice: float | None
+    eta_s: float | None
+
+
+@dataclass
+class _Table:
+    """The CSV, one write per run."""
+
+    path: Path
+    finished: set[tuple[str, ...]] = field(default_factory=set)
+
+    def open(self, expected: Sequence[ReplayRun]) -> None:
+        """Reads what is there and drops what a kill left half written."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        rows = self._rows()
+        counts: dict[tuple[str, ...], set[tuple[str, str]]] = {}
+        for row in rows:
+            counts.setdefault(_key_of(row), set()).add((row["case"], row["structure"]))
+        wanted = {run.key: _cells(run) for run in expected}
+        self.finished = {key for key, cells in counts.items() if wanted.get(key, cells) <= cells}
+        kept = [row for row in rows if _key_of(row) in self.finished]
+        text = _csv_text(kept, header=True)
+        if not self.path.exists() or self.path.read_text() != text:
+            part = self.path.with_name(self.path.name + ".part")
+            part.write_text(text)
+            part.replace(self.path)
+
+    def add(self, run: ReplayRun, rows: list[dict[str, object]]) -> None:
+        """Appends the rows of one run and waits until they are on disk."""
+        with self.path.open("ab", buffering=0) as out:
+            out.write(_csv_text(rows, header=False).encode())
+            os.fsync(out.fileno())
+        self.finished.add(run.key)
+
+    def _rows(self) -> list[dict[str, str]]:
+        if not self.path.exists():
+            return []
+        text = self.path.read_text()
+        whole = text[: text.rfind("\n") + 1]
+        reader = csv.DictReader(io.StringIO(whole))
+        if whole and tuple(reader.fieldnames or ()) != COLUMNS:
+            raise CohortError(f"{self.path} is no table of a replay; choose another name for the output")
+        return list(reader)
+
+
+def replay(
+    images: Path | str,
+    labels: Path | str,
+    sizes: Sequence[int],
+    strategies: Sequence[str] = ("baseline",),
+    networks: Sequence[str] = ("resunet",),
+    seeds: int = 1,
+    draws: int = 1,
+    n_test: int = 50,
+    steps: int = 400,
+    out: Path | str = "runs.csv",
+    scheduler: str | None = None,
+    progress: Callable[[ReplayProgress], None] | None = None,
+    patient_pattern: str | None = None,
+    *,
+    workers: int = 1,
+    cache_dir: Path | None = None,
+    capacity: str | int = "small",
+    step_bytes: int | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Path:
+    """Trains and tests every combination that the table does not hold yet.
+
+    Args:
+        images, labels: folders whose files share names.
+        sizes: numbers of training cases.
+        seeds: runs per training set, which differ in weights and batches.
+        draws: training sets per size; nested over sizes.
+        out: the table, one row per run, test case and structure.
+        scheduler: address of a Dask scheduler whose workers see the same folders.
+        progress: told of every step (when runs are made one after the other here) and run.
+        patient_pattern: regular expression whose match in a case's name is its patient.
+        workers: local processes.
+        capacity: size of the networks; the table does not tell sizes apart, so one table holds one.
+        step_bytes: bound on the memory of a training step; a small one makes the grid coarser and the
+            runs short (default: the plan's own).
+
+    Raises:
+        ValueError: folders, sizes, strategies or networks that make no replay (`CohortError` and others).
+    """
+    _check_names(strategies, networks)
+    out = Path(out)
+    cohort = make_cohort(find_cases(images, labels, patient_pattern), n_test, sizes, draws)
+    structures = _structures(cohort, max(sizes))
+    cache = cache_dir or out.with_name(out.stem + ".cache")
+    runs = [
+        ReplayRun(
+            dataset=Path(images).resolve().parent.name,
+            network=network,
+            strategy=strategy,
+            n=n,
+            draw=draw,
+            seed=seed,
+            steps=steps,
+            structures=structures,
+            training=cohort.training(n, draw),
+            testing=cohort.test,
+            cache_dir=cache.resolve(),
+            memory_bytes=psutil.virtual_memory().available // (4 * max(1, workers)),
+            threads=max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None,
+            capacity=capacity,
+            step_bytes=step_bytes,
+        )
+        for seed in range(seeds)
+        for draw in range(draws)
+        for n in sizes
+        for network in networks
+        for strategy in strategies
+    ]
+    table = _Table(out)
+    table.open(runs)
+    missing = [run for run in runs if run.key not in table.finished]
+    _work(missing, len(runs), table, scheduler, workers, progress, should_stop or (lambda: False))
+    return out
+
+
+def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None) -> list[dict[str, object]]:
+    """Trains and tests one run; the rows of its table."""
+    if run.threads is not None:
+        torch.set_num_threads(run.threads)
+    plan = make_plan(
+        run.training,
+        run.structures,
+        network=run.network,
+        capacity=run.capacity,
+        memory_bytes=run.step_bytes,
+    )
+    cases = PreparedCases(plan, run.training, run.cache_dir, run.memory_bytes)
+    settings = TrialSettings(strategy=run.strategy, steps=run.steps, seed=1000 * run.draw + run.seed)
+    began = time.perf_counter()
+    model = train(cases, cases.labelled, settings, on_step=on_step)
+    seconds = time.perf_counter() - began
+    return [row for scored in test(model, run.testing) for row in _rows_of(run, scored, seconds)]
+
+
+def _work(
+    missing: Sequence[ReplayRun],
+    total: int,
+    table: _Table,
+    scheduler: str | None,
+    workers: int,
+    progress: Callable[[ReplayProgress], None] | None,
+    should_stop: Callable[[], bool],
+) -> None:
+    done, began = total - len(missing), time.perf_counter()
+
+    def tell(run: ReplayRun, step: StepReport | None, dice: float | None) -> None:
+        if progress is None:
+            return
+        made = done - (total - len(missing))
+        eta = (time.perf_counter() - began) / made * (total - done) if made else None
+        progress(ReplayProgress(done, total, run, step, dice, eta))
+
+    if scheduler is None and workers <= 1:
+        finished: Iterator[tuple[ReplayRun, list[dict[str, object]]]] = (
+            (run, run_once(run, lambda step, run=run: tell(run, step, None))) for run in missing
+        )
+    else:
+        finished = _remotely(missing, scheduler, workers)
+    if should_stop():
+        return
+    for run, rows in finished:
+        table.add(run, rows)
+        done += 1
+        dices = [row["dice"] for row in rows if row["dice"] is not None]
+        tell(run, None, sum(dices) / len(dices) if dices else None)
+        if should_stop():
+            return
+
+
+def _remotely(
+    missing: Sequence[ReplayRun], scheduler: str | None, workers: int
+) -> Iterator[tuple[ReplayRun, list[dict[str, object]]]]:
+    with _executor(scheduler, workers) as executor:
+        futures: dict[Future, ReplayRun] = {executor.submit(run_once, run): run for run in missing}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+@contextmanager
+def _executor(scheduler: str | None, workers: int) -> Iterator[Executor]:
+    if scheduler is None:
+        # a forked torch may hang: its threads are not copied
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
+            yield executor
+        return
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise CohortError("a scheduler needs Dask: pip install 'scaling-app[cluster]'") from error
+    try:
+        client = Client(scheduler, timeout="20s")
+    except OSError as error:
+        raise CohortError(f"no Dask scheduler answers at {scheduler}") from error
+    with client:
+        yield client.get_executor()
+
+
+def _check_names(strategies: Sequence[str], networks: Sequence[str]) -> None:
+    for kind, chosen, known in (
+        ("strategy", strategies, strategy_names()),
+        ("network", networks, NETWORKS),
+    ):
+        unknown = [name for name in chosen if name not in known]
+        if unknown or not chosen:
+            raise CohortError(
+                f"unknown {kind} {', '.join(unknown) or '(none)'}; there are: {', '.join(known)}"
+            )
+
+
+def _structures(cohort: Cohort, largest: int) -> dict[str, int]:
+    """The structures in all training sets, so that every run is asked for the same ones."""
+    cases = {case.case_id: case for draw in cohort.draws for case in draw[:largest]}
+    return found_structures(list(cases.values()))
+
+
+def _rows_of(run: ReplayRun, scored: CaseScore, seconds: float) -> Iterator[dict[str, object]]:
+    for score in scored.scores:
+        yield {
+            "dataset": run.dataset,
+            "network": run.network,
+            "strategy": run.strategy,
+            "n": run.n,
+            "draw": run.draw,
+            "seed": run.seed,
+            "case": scored.case_id,
+            "structure": score.structure,
+            "dice": score.dice,
+            "nsd": score.nsd,
+            "hd95_mm": score.hd95_mm,
+            "bce": score.bce,
+            "seconds": seconds,
+            "steps": run.steps,
+        }
+
+
+def _cells(run: ReplayRun) -> set[tuple[str, str]]:
+    return {(case.case_id, structure) for case in run.testing for structure in run.structures}
+
+
+def _key_of(row: dict[str, str]) -> tuple[str, ...]:
+    return tuple(row[name] for name in _KEY)
+
+
+def _csv_text(rows: Sequence[dict], *, header: bool) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    if header:
+        writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else value
