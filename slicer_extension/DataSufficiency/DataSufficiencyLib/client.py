@@ -1,0 +1,263 @@
+"""The server's REST interface: MONAI Label's own routes and `/sufficiency/`. No qt, no MRML.
+
+Nothing here decides when to call; every method sends one request through the transport that it was
+given and hands the checked answer to `on_done`, or a `Failure` to `on_failed`, never both.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, Callable
+from urllib.parse import quote, urlencode, urlsplit
+
+from .http_messages import Failure, Reply, Request, encode_multipart
+from .json_reader import BadAnswer, parse_object
+from .model import NEWEST_SCHEMA, OLDEST_SCHEMA, Sufficiency, schema_of
+from .server_model import NextCase, SavedLabel, ServerInfo, TrainingTask
+
+logger = logging.getLogger(__name__)
+
+OnFailed = Callable[[Failure], None]
+
+# How long nothing at all may move, in seconds. A busy MONAI Label server answers one request at a
+# time and may well be silent for half a minute.
+_QUICK_S, _NEXT_S, _LABEL_S, _IMAGE_S, _INFER_S = 60.0, 120.0, 300.0, 120.0, 600.0
+
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+
+
+def normal_address(text: str) -> str:
+    """The server's base address as it will be called: scheme, host and path, no slash at the end.
+
+    Raises:
+        Failure: `bad_address`, when it is no http(s) address or has a password in it.
+    """
+    text = text.strip()
+    if "://" not in text:
+        text = "http://" + text
+    try:
+        parts = urlsplit(text)
+        host, _port = parts.hostname, parts.port
+    except ValueError as error:
+        raise Failure("bad_address", str(error)) from error
+    if parts.scheme not in ("http", "https") or not host or " " in text:
+        raise Failure("bad_address", text)
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise Failure("bad_address", "an address without user name, password, ? and #")
+    return "{}://{}{}".format(parts.scheme, parts.netloc, parts.path.rstrip("/"))
+
+
+def is_local(address: str) -> bool:
+    """Whether the server runs on this computer."""
+    return urlsplit(address).hostname in _LOCAL_HOSTS
+
+
+def is_encrypted(address: str) -> bool:
+    return urlsplit(address).scheme == "https"
+
+
+class Client:
+    """One server.
+
+    Args:
+        transport: Has `send(request, on_done, on_failed)` and returns a handle with `cancel()`.
+        address: As `normal_address` gives it.
+        client_id: Who we say we are; MONAI Label stores it beside a label.
+        token: Sent as a bearer token where the server asks for one.
+    """
+
+    def __init__(self, transport: Any, address: str, client_id: str, token: str = "") -> None:
+        self.address = address
+        self._transport = transport
+        self._client_id = client_id
+        self._token = token
+
+    # The server -----------------------------------------------------------------------------------
+
+    def info(self, on_done: Callable[[ServerInfo], None], on_failed: OnFailed) -> Any:
+        def read(body: bytes) -> ServerInfo:
+            try:
+                return ServerInfo.from_json(parse_object(body))
+            except BadAnswer as error:
+                raise Failure("not_monai_label", str(error)) from error
+
+        def failed(failure: Failure) -> None:
+            unknown = failure.kind in ("not_found", "rejected", "moved")
+            on_failed(Failure("not_monai_label", failure.detail, failure.status) if unknown else failure)
+
+        return self._send("GET", "/info/", on_done, failed, read)
+
+    def sign_in(self, user: str, password: str, on_done: Callable[[str], None], on_failed: OnFailed) -> Any:
+        """Exchange a name and password for a token, which is kept in memory only."""
+
+        def read(body: bytes) -> str:
+            token = parse_object(body).get("access_token")
+            return token if isinstance(token, str) else ""
+
+        form = urlencode({"username": user, "password": password, "grant_type": "password"}).encode("ascii")
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return self._send("POST", "/auth/token", on_done, on_failed, read, form, headers)
+
+    # Cases ----------------------------------------------------------------------------------------
+
+    def next_case(
+        self, strategy: str, on_done: Callable[[NextCase | None], None], on_failed: OnFailed
+    ) -> Any:
+        path = "/activelearning/" + quote(strategy, safe="")
+        body = {"client_id": self._client_id}
+        return self._json("POST", path, body, on_done, on_failed, NextCase.from_json, _NEXT_S)
+
+    def image(self, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> Any:
+        path = "/datastore/image?" + urlencode({"image": image_id})
+        return self._send("GET", path, on_done, on_failed, bytes, timeout_s=_IMAGE_S)
+
+    def label(self, image_id: str, tag: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> Any:
+        path = "/datastore/label?" + urlencode({"label": image_id, "tag": tag})
+        return self._send("GET", path, on_done, on_failed, bytes, timeout_s=_IMAGE_S)
+
+    def infer(self, model: str, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> Any:
+        """An automatic segmentation, as the content of a `.nii.gz` file."""
+        path = "/infer/{}?{}".format(quote(model, safe=""), urlencode({"image": image_id, "output": "image"}))
+        params = {"result_extension": ".nii.gz", "client_id": self._client_id}
+        headers, body = encode_multipart({"params": json.dumps(params)}, {})
+        return self._send("POST", path, on_done, on_failed, bytes, body, headers, _INFER_S)
+
+    def save_label(
+        self,
+        image_id: str,
+        file_name: str,
+        content: bytes,
+        params: Mapping[str, Any],
+        on_done: Callable[[SavedLabel], None],
+        on_failed: OnFailed,
+    ) -> Any:
+        """Submit a label; sending the same one twice leaves one label on the server."""
+        path = "/datastore/label?" + urlencode({"image": image_id, "tag": "final"})
+        text = json.dumps({**params, "client_id": self._client_id})
+        headers, body = encode_multipart({"params": text}, {"label": (file_name, content)})
+
+        def read(answer: bytes) -> SavedLabel:
+            return SavedLabel.from_json(parse_object(answer))
+
+        return self._send("PUT", path, on_done, on_failed, read, body, headers, _LABEL_S)
+
+    def case_ids(self, on_done: Callable[[list[str]], None], on_failed: OnFailed) -> Any:
+        """The names of all cases that the server has."""
+
+        def read(data: dict[str, Any]) -> list[str]:
+            objects = data.get("objects")
+            if not isinstance(objects, dict):
+                raise BadAnswer("the list of cases has no objects")
+            return list(objects)
+
+        return self._json("GET", "/datastore/?output=all", None, on_done, on_failed, read)
+
+    # Sufficiency ----------------------------------------------------------------------------------
+
+    def sufficiency(self, on_done: Callable[[Sufficiency], None], on_failed: OnFailed) -> Any:
+        def read(data: dict[str, Any]) -> Sufficiency:
+            schema = schema_of(data)
+            if schema is None or schema < OLDEST_SCHEMA:
+                raise Failure("server_too_old", f"schema {schema}")
+            if schema > NEWEST_SCHEMA:
+                raise Failure("extension_too_old", f"schema {schema}")
+            return Sufficiency.from_json(data)
+
+        def failed(failure: Failure) -> None:
+            on_failed(
+                Failure("not_this_app", failure.detail, 404) if failure.kind == "not_found" else failure
+            )
+
+        return self._json("GET", "/sufficiency/", None, on_done, failed, read)
+
+    def set_target(self, dice: float, on_done: Callable[[Any], None], on_failed: OnFailed) -> Any:
+        return self._json("POST", "/sufficiency/target", {"dice": dice}, on_done, on_failed, dict)
+
+    def note_case(
+        self,
+        image_id: str,
+        minutes: float | None,
+        blind: bool | None,
+        on_done: Callable[[Any], None],
+        on_failed: OnFailed,
+    ) -> Any:
+        """Tell how many active minutes a label took, and whether it was drawn blind."""
+        facts = {"minutes": minutes, "blind": blind}
+        body = {name: value for name, value in facts.items() if value is not None}
+        path = "/sufficiency/case/" + quote(image_id, safe="")
+        return self._json("POST", path, body, on_done, on_failed, dict)
+
+    def update_forecast(self, on_done: Callable[[Any], None], on_failed: OnFailed) -> Any:
+        return self._json("POST", "/sufficiency/update", {}, on_done, on_failed, dict)
+
+    # Training -------------------------------------------------------------------------------------
+
+    def start_training(
+        self, trainer: str, on_done: Callable[[TrainingTask], None], on_failed: OnFailed
+    ) -> Any:
+        path = "/train/" + quote(trainer, safe="")
+        body = {"client_id": self._client_id}
+        return self._json("POST", path, body, on_done, on_failed, TrainingTask.from_json)
+
+    def training(self, on_done: Callable[[TrainingTask | None], None], on_failed: OnFailed) -> Any:
+        """The newest training, or None when there was none since the server started."""
+
+        def failed(failure: Failure) -> None:
+            if failure.kind == "not_found":
+                on_done(None)
+            else:
+                on_failed(failure)
+
+        return self._json("GET", "/train/", None, on_done, failed, TrainingTask.from_json)
+
+    def stop_training(self, on_done: Callable[[bytes], None], on_failed: OnFailed) -> Any:
+        return self._send("DELETE", "/train/", on_done, on_failed, bytes)
+
+    # How ------------------------------------------------------------------------------------------
+
+    def _json(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        on_done: Callable[[Any], None],
+        on_failed: OnFailed,
+        read: Callable[[dict[str, Any]], Any],
+        timeout_s: float = _QUICK_S,
+    ) -> Any:
+        content = b"" if body is None else json.dumps(body).encode("utf-8")
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        return self._send(
+            method, path, on_done, on_failed, lambda b: read(parse_object(b)), content, headers, timeout_s
+        )
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        on_done: Callable[[Any], None],
+        on_failed: OnFailed,
+        read: Callable[[bytes], Any],
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = _QUICK_S,
+    ) -> Any:
+        def done(reply: Reply) -> None:
+            try:
+                answer = read(reply.body)
+            except Failure as failure:
+                on_failed(failure)
+            except BadAnswer as error:
+                logger.warning("%s %s: %s", method, path, error)
+                on_failed(Failure("bad_answer", str(error), reply.status))
+            else:
+                on_done(answer)
+
+        sent = dict(headers or {})
+        if self._token:
+            sent["Authorization"] = "Bearer " + self._token
+        return self._transport.send(
+            Request(method, self.address + path, sent, body, timeout_s), done, on_failed
+        )

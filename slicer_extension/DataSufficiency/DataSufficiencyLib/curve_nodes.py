@@ -1,0 +1,196 @@
+"""The forecast as MRML nodes: two tables, series and one chart, saved with the scene.
+
+The nodes are found again by an attribute, so that neither a new answer nor a reloaded scene adds a second
+set, and whatever was deleted is made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk
+
+from .model import Curve, Interval, Observed, Target
+
+_ROLE = "DataSufficiency.Role"
+_BLUE, _LIGHT, _PALE, _ORANGE, _GREEN = (
+    (0.00, 0.35, 0.65),
+    (0.35, 0.60, 0.82),
+    (0.60, 0.75, 0.88),
+    (0.84, 0.37, 0.00),
+    (0.00, 0.50, 0.30),
+)
+
+#: Columns of the forecast table, with the series drawn from them: role, column, colour, line style.
+_LINES = (
+    ("lo95", _PALE, "LineStyleDot"),
+    ("hi95", _PALE, "LineStyleDot"),
+    ("lo80", _LIGHT, "LineStyleDash"),
+    ("hi80", _LIGHT, "LineStyleDash"),
+    ("target", _GREEN, "LineStyleDashDot"),
+    ("mean", _BLUE, "LineStyleSolid"),
+)
+_FORECAST = "forecast"
+_COLUMNS = ("cases", "mean", "lo80", "hi80", "lo95", "hi95", "target")
+
+
+class CurveNodes:
+    """Writes one structure's curve into the scene.
+
+    Args:
+        titles: Words on the chart: `title`, `cases`, `dice`, and one legend entry per series role
+            (`mean`, `lo80`, `hi80`, `lo95`, `hi95`, `target`, `prequential`, `fold`, `nested`).
+    """
+
+    KINDS = (
+        ("prequential", "MarkerStyleCircle"),
+        ("fold", "MarkerStyleSquare"),
+        ("nested", "MarkerStyleDiamond"),
+    )
+
+    def __init__(self, titles: dict[str, str]) -> None:
+        self._titles = titles
+
+    def show(self, curve: Curve | None, points: Sequence[Observed], target: Target | None, name: str) -> Any:
+        """Update the nodes and return the chart.
+
+        Args:
+            curve: The forecast; None draws the measured points alone.
+            points: Measured Dice of this structure.
+            target: Drawn as a level line.
+            name: Shown as the chart's title.
+        """
+        rows = _forecast_rows(curve, target)
+        forecast = self._node("vtkMRMLTableNode", _FORECAST, "Sufficiency forecast")
+        _fill(forecast, _COLUMNS, rows)
+        chart = self._node("vtkMRMLPlotChartNode", "chart", "Sufficiency")
+        wanted = []
+        for column, colour, line in _LINES:
+            index = _COLUMNS.index(column)
+            if len(rows) > 0 and np.isfinite(rows[:, index]).all():
+                series = self._series(column, forecast, column, colour)
+                series.SetLineStyle(getattr(slicer.vtkMRMLPlotSeriesNode, line))
+                series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
+                series.SetLineWidth(3 if column == "mean" else 1.5)
+                wanted.append(series)
+        wanted += self._measured(points)
+        _set_series(chart, wanted)
+        self._label(chart, rows, points, name)
+        return chart
+
+    def chart(self) -> Any:
+        """The chart in the scene, or None before the first answer."""
+        return _find("vtkMRMLPlotChartNode", "chart")
+
+    def view(self) -> Any:
+        """The plot view node for the panel's own view; never saved, made anew when the scene was closed."""
+        node = self._node("vtkMRMLPlotViewNode", "view", "Sufficiency")
+        node.SetSaveWithScene(False)
+        chart = self.chart()
+        node.SetPlotChartNodeID(chart.GetID() if chart else None)
+        return node
+
+    def _measured(self, points: Sequence[Observed]) -> list[Any]:
+        series = []
+        for kind, marker in self.KINDS:
+            chosen = sorted((p.n, p.dice) for p in points if p.kind == kind)
+            if not chosen:
+                continue
+            table = self._node("vtkMRMLTableNode", kind, "Sufficiency measured " + kind)
+            _fill(table, ("cases", "dice"), np.asarray(chosen, dtype=float))
+            node = self._series(kind, table, "dice", _ORANGE)
+            node.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleNone)
+            node.SetMarkerStyle(getattr(slicer.vtkMRMLPlotSeriesNode, marker))
+            node.SetMarkerSize(9)
+            series.append(node)
+        return series
+
+    def _series(self, role: str, table: Any, column: str, colour: tuple[float, float, float]) -> Any:
+        node = self._node("vtkMRMLPlotSeriesNode", role, self._titles[role])
+        node.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+        node.SetAndObserveTableNodeID(table.GetID())
+        node.SetXColumnName("cases")
+        node.SetYColumnName(column)
+        node.SetColor(*colour)
+        return node
+
+    def _label(self, chart: Any, rows: np.ndarray, points: Sequence[Observed], name: str) -> None:
+        chart.SetTitle(name)
+        chart.SetXAxisTitle(self._titles["cases"])
+        chart.SetYAxisTitle(self._titles["dice"])
+        chart.SetXAxisRangeAuto(False)
+        largest = max([p.n for p in points] + [row[0] for row in rows] + [1])
+        chart.SetXAxisRange(0, largest * 1.05)
+        chart.SetYAxisRangeAuto(False)
+        chart.SetYAxisRange(*_dice_range(rows, points))
+        chart.SetLegendVisibility(True)
+
+    @staticmethod
+    def _node(class_name: str, role: str, name: str) -> Any:
+        node = _find(class_name, role)
+        if node is None:
+            node = slicer.mrmlScene.AddNewNodeByClass(class_name, name)
+            node.SetAttribute(_ROLE, role)
+        return node
+
+
+def _find(class_name: str, role: str) -> Any:
+    scene = slicer.mrmlScene
+    for index in range(scene.GetNumberOfNodesByClass(class_name)):
+        node = scene.GetNthNodeByClass(index, class_name)
+        if node.GetAttribute(_ROLE) == role:
+            return node
+    return None
+
+
+def _forecast_rows(curve: Curve | None, target: Target | None) -> np.ndarray:
+    """Array (points, columns): the present size, then every horizon; NaN where the server gives no bound."""
+    rows: list[list[float]] = []
+    first = curve.forecast[0] if curve and curve.forecast else None
+    level = np.nan if target is None else target.dice
+
+    def add(n: int, dice: Interval) -> None:
+        bounds = (dice.mean, dice.lo80, dice.hi80, dice.lo95, dice.hi95)
+        rows.append([float(n), *(np.nan if bound is None else bound for bound in bounds), level])
+
+    if curve and curve.now and first and first.extra > 0:
+        add(first.n - first.extra, curve.now)
+    for row in curve.forecast if curve else ():
+        if row.dice is not None:
+            add(row.n, row.dice)
+    return np.asarray(rows, dtype=float).reshape(-1, len(_COLUMNS))
+
+
+def _dice_range(rows: np.ndarray, points: Sequence[Observed]) -> tuple[float, float]:
+    """Limits of the Dice axis: all that is drawn, rounded outwards to twentieths, inside [0, 1]."""
+    values = [p.dice for p in points] + [v for v in rows[:, 1:].ravel() if np.isfinite(v)]
+    if not values:
+        return 0.0, 1.0
+    low = np.floor(20 * min(values) - 0.2) / 20
+    high = np.ceil(20 * max(values) + 0.2) / 20
+    return float(max(low, 0.0)), float(min(high, 1.0))
+
+
+def _fill(table_node: Any, columns: Sequence[str], rows: np.ndarray) -> None:
+    """Replace a table's content; NaN stays NaN, which a plot leaves out."""
+    table = vtk.vtkTable()
+    for index, name in enumerate(columns):
+        column = numpy_to_vtk(np.ascontiguousarray(rows[:, index], dtype=float), deep=True)
+        column.SetName(name)
+        table.AddColumn(column)
+    table_node.SetAndObserveTable(table)
+
+
+def _set_series(chart: Any, wanted: list[Any]) -> None:
+    """Make the chart show these series, touching it only when they are others than before."""
+    before = [chart.GetNthPlotSeriesNodeID(i) for i in range(chart.GetNumberOfPlotSeriesNodes())]
+    after = [series.GetID() for series in wanted]
+    if before == after:
+        return
+    chart.RemoveAllPlotSeriesNodeIDs()
+    for node_id in after:
+        chart.AddAndObservePlotSeriesNodeID(node_id)

@@ -1,0 +1,116 @@
+"""What goes to the server and what comes back, without saying how it travels."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: Every way in which a call can fail; `wording.explain` has a sentence for each.
+FAILURES = (
+    "unreachable",  # nothing answers at that address
+    "timeout",  # something is there, but said nothing for too long
+    "lost",  # the connection broke in the middle
+    "tls",  # the certificate could not be verified
+    "moved",  # the server points elsewhere; we never follow
+    "sign_in",  # 401
+    "forbidden",  # 403
+    "not_found",  # 404
+    "busy",  # 409, 429
+    "rejected",  # any other 4xx
+    "server_error",  # 5xx
+    "bad_answer",  # an answer that breaks the contract
+    "bad_address",  # what was typed is no http(s) address
+    "not_monai_label",
+    "not_this_app",
+    "server_too_old",
+    "extension_too_old",
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request. `timeout_s` is how long nothing at all may move, not the total time."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A good answer (status 2xx)."""
+
+    status: int
+    body: bytes
+    content_type: str = ""
+
+
+class Failure(Exception):
+    """A call that did not succeed.
+
+    Args:
+        kind: One of `FAILURES`.
+        detail: The technical reason, for the log and for the tooltip; never the whole message to the user.
+        status: HTTP status, None where there was no answer.
+    """
+
+    def __init__(self, kind: str, detail: str = "", status: int | None = None) -> None:
+        if kind not in FAILURES:
+            raise ValueError(f"unknown kind of failure: {kind}")
+        super().__init__(f"{kind}: {detail}" if detail else kind)
+        self.kind = kind
+        self.detail = detail
+        self.status = status
+
+    @property
+    def offline(self) -> bool:
+        """Whether trying again later, unchanged, may well succeed."""
+        return self.kind in ("unreachable", "timeout", "lost")
+
+
+def failure_of_status(status: int, detail: str) -> Failure:
+    """The failure that an HTTP status outside 2xx means."""
+    kinds = {401: "sign_in", 403: "forbidden", 404: "not_found", 409: "busy", 429: "busy"}
+    if 300 <= status < 400:
+        kind = "moved"
+    elif status >= 500:
+        kind = "server_error"
+    else:
+        kind = kinds.get(status, "rejected")
+    return Failure(kind, detail, status)
+
+
+def encode_multipart(
+    fields: Mapping[str, str], files: Mapping[str, tuple[str, bytes]]
+) -> tuple[dict[str, str], bytes]:
+    """Encode a form with files (RFC 7578).
+
+    Args:
+        fields: Plain form fields.
+        files: Field name to (file name, content).
+
+    Returns:
+        The headers to send and the body.
+    """
+    boundary = uuid.uuid4().hex
+    parts = []
+    for name, value in fields.items():
+        head = f'Content-Disposition: form-data; name="{_quoted(name)}"'
+        parts.append((head, value.encode("utf-8")))
+    for name, (file_name, content) in files.items():
+        head = 'Content-Disposition: form-data; name="{}"; filename="{}"\r\nContent-Type: application/octet-stream'
+        parts.append((head.format(_quoted(name), _quoted(file_name)), content))
+    delimiter = b"--" + boundary.encode("ascii")
+    body = b"".join(
+        delimiter + b"\r\n" + head.encode("utf-8") + b"\r\n\r\n" + content + b"\r\n"
+        for head, content in parts
+    )
+    return {"Content-Type": "multipart/form-data; boundary=" + boundary}, body + delimiter + b"--\r\n"
+
+
+def _quoted(text: str) -> str:
+    """A file or field name inside quotes, with what would end the header taken out."""
+    return text.replace("\r", "").replace("\n", "").replace('"', "%22")

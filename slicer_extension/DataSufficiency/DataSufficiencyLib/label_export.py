@@ -1,0 +1,162 @@
+"""From a segmentation to a label file in which every class has the value that the server expects.
+
+The value comes from the class's name through a colour table, on the image's own grid. Segments' order,
+IDs and visibility play no part: the values of a deleted, reordered, renamed or hidden segment are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+
+from .label_set import colour_table
+
+_Plan = Sequence[tuple[str, str, str]]
+
+
+class ExportError(RuntimeError):
+    """The label could not be made, or did not come out as planned."""
+
+
+def export_label(
+    segmentation: Any, image: Any, labels: Mapping[str, int], plan: _Plan, path: str
+) -> dict[str, int]:
+    """Write a label file.
+
+    Args:
+        segmentation: The `vtkMRMLSegmentationNode`.
+        image: The volume node whose grid the label gets.
+        labels: Class name to voxel value.
+        plan: (segment ID, segment name, class) of every segment to export, the later winning where they
+            overlap; from `segment_review.review`.
+        path: `.nii.gz`, `.nrrd` or `.png`.
+
+    Returns:
+        Class name to the number of its voxels in the file.
+
+    Raises:
+        ExportError: When Slicer cannot export or write, or when a class lost all its voxels on the way.
+    """
+    values = np.zeros(_shape(image), dtype=np.uint8 if max(labels.values()) < 256 else np.uint16)
+    for rows in _passes(plan, labels):
+        exported = _export(segmentation, image, rows)
+        values = np.where(exported > 0, exported, values).astype(values.dtype)
+    counts = {name: int(np.count_nonzero(values == value)) for name, value in labels.items()}
+    lost = sorted({label for _id, _name, label in plan if counts[label] == 0})
+    if lost:
+        raise ExportError(
+            "nothing is left of {}: outside the image, or wholly under another segment".format(
+                ", ".join(lost)
+            )
+        )
+    _write(values, image, path)
+    return counts
+
+
+def label_info(labels: Mapping[str, int], counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    """What MONAI Label stores beside a label: the name and the voxel value of each class in it."""
+    return [{"name": name, "idx": value} for name, value in labels.items() if counts.get(name)]
+
+
+def _passes(plan: _Plan, labels: Mapping[str, int]) -> list[list[tuple[str, str, int]]]:
+    """Split a plan so that in each part every name has one value and every value one name.
+
+    One part does, unless two segments were said to be of the same class, or two of one name of different ones.
+    """
+    parts: list[list[tuple[str, str, int]]] = []
+    for segment_id, name, label in plan:
+        value = labels[label]
+        for part in parts:
+            if all((n == name) == (v == value) for _id, n, v in part):
+                part.append((segment_id, name, value))
+                break
+        else:
+            parts.append([(segment_id, name, value)])
+    return parts
+
+
+def _export(segmentation: Any, image: Any, rows: list[tuple[str, str, int]]) -> np.ndarray:
+    """One export through a colour table whose rows carry the segments' names."""
+    table = colour_table([(name, value) for _id, name, value in rows])
+    tables = _colour_tables()
+    labelmap = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "DataSufficiency export")
+    ids = vtk.vtkStringArray()
+    for segment_id, _name, _value in rows:
+        ids.InsertNextValue(segment_id)
+    extent = slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY
+    try:
+        logic = slicer.modules.segmentations.logic()
+        if not logic.ExportSegmentsToLabelmapNode(segmentation, ids, labelmap, image, extent, table):
+            raise ExportError("Slicer could not turn the segments into a labelmap")
+        scalars = labelmap.GetImageData().GetPointData().GetScalars()
+        values = vtk_to_numpy(scalars).reshape(_shape(labelmap)).copy()
+    finally:
+        remove_volume(labelmap)
+        for made in [table, *(_colour_tables() - tables)]:  # Slicer copies the table for the labelmap
+            slicer.mrmlScene.RemoveNode(made)
+    if values.shape != _shape(image):
+        raise ExportError(f"the labelmap has {values.shape} voxels, the image {_shape(image)}")
+    unexpected = set(np.unique(values)) - {0} - {value for _id, _name, value in rows}
+    if unexpected:
+        raise ExportError(f"unexpected values in the labelmap: {sorted(unexpected)}")
+    return values
+
+
+def _colour_tables() -> set[Any]:
+    scene, kind = slicer.mrmlScene, "vtkMRMLColorTableNode"
+    return {scene.GetNthNodeByClass(i, kind) for i in range(scene.GetNumberOfNodesByClass(kind))}
+
+
+def _shape(volume: Any) -> tuple[int, int, int]:
+    i, j, k = volume.GetImageData().GetDimensions()
+    return k, j, i
+
+
+def _write(values: np.ndarray, image: Any, path: str) -> None:
+    """Write voxels on the image's grid, in the image's own coordinates."""
+    data = vtk.vtkImageData()
+    data.SetDimensions(*image.GetImageData().GetDimensions())
+    if path.endswith(".png"):
+        _write_flat(values, data, path)
+        return
+    data.GetPointData().SetScalars(numpy_to_vtk(values.ravel(), deep=True))
+    node = slicer.vtkMRMLLabelMapVolumeNode()
+    node.SetHideFromEditors(True)
+    slicer.mrmlScene.AddNode(node)
+    storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
+    try:
+        node.CopyOrientation(image)
+        node.SetAndObserveImageData(data)
+        storage.SetFileName(str(path))
+        storage.SetUseCompression(True)
+        if not storage.WriteData(node):
+            raise ExportError(f"cannot write {path}")
+    finally:
+        remove_volume(node)
+
+
+def _write_flat(values: np.ndarray, data: Any, path: str) -> None:
+    """Write a picture's label: VTK counts rows from below, pictures and Slicer from above."""
+    if values.shape[0] != 1:
+        raise ExportError(f"a picture's label cannot have {values.shape[0]} slices")
+    data.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(values[:, ::-1]).ravel(), deep=True))
+    writer = vtk.vtkPNGWriter()
+    writer.SetFileName(path)
+    writer.SetInputData(data)
+    writer.Write()
+    if writer.GetErrorCode():
+        raise ExportError(f"cannot write {path}")
+
+
+def remove_volume(volume: Any) -> None:
+    """Take a volume out of the scene, with the nodes that came with it."""
+    if volume is None:
+        return
+    for part in (volume.GetStorageNode(), volume.GetDisplayNode(), volume):
+        if part is not None:
+            slicer.mrmlScene.RemoveNode(part)

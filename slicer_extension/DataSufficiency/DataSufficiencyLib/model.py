@@ -1,0 +1,317 @@
+"""What the server says, checked and typed. Plain Python: no qt, no MRML, no network.
+
+Dice lies in [0, 1], times are minutes, sizes are numbers of training cases. A field that the server
+leaves out or sends as null is None here: the panel then says that it is not known, never zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .json_reader import BadAnswer, JsonReader
+
+#: Versions of `GET /sufficiency/` that this module reads.
+OLDEST_SCHEMA = 1
+NEWEST_SCHEMA = 1
+
+STATUSES = ("too_few", "prior_dominated", "ready", "computing", "error")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its 80 % and 95 % ranges; a range the server does not give is None."""
+
+    mean: float
+    lo80: float | None = None
+    hi80: float | None = None
+    lo95: float | None = None
+    hi95: float | None = None
+
+    @classmethod
+    def read(cls, reader: JsonReader | None, low: float, high: float) -> Interval | None:
+        if reader is None:
+            return None
+        values = {name: reader.number(name, low, high) for name in ("mean", "lo80", "hi80", "lo95", "hi95")}
+        return None if values["mean"] is None else cls(**values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class ForecastRow:
+    """What `extra` more cases are expected to bring."""
+
+    extra: int
+    n: int
+    dice: Interval | None
+    gain: Interval | None
+    p_at_least_1pt: float | None
+    minutes: float | None
+
+    @classmethod
+    def read(cls, reader: JsonReader) -> ForecastRow:
+        extra, n = reader.integer("extra", 0), reader.integer("n", 0)
+        if extra is None or n is None:
+            raise BadAnswer("a forecast needs both extra and n")
+        gain = reader.child("gain")
+        return cls(
+            extra=extra,
+            n=n,
+            dice=Interval.read(reader, 0, 1),
+            gain=Interval.read(gain, -1, 1),
+            p_at_least_1pt=gain.number("p_at_least_1pt", 0, 1) if gain else None,
+            minutes=reader.number("minutes", 0),
+        )
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The forecast of one structure, or of all together (`name` empty)."""
+
+    name: str
+    now: Interval | None
+    forecast: tuple[ForecastRow, ...]
+    ceiling: Interval | None
+    prior_share: float | None
+
+    @classmethod
+    def read(cls, reader: JsonReader, name: str) -> Curve:
+        rows = sorted(
+            (ForecastRow.read(row) for row in reader.children("forecast")), key=lambda row: row.extra
+        )
+        return cls(
+            name=name,
+            now=Interval.read(reader.child("now"), 0, 1),
+            forecast=tuple(rows),
+            ceiling=Interval.read(reader.child("ceiling"), 0, 1),
+            prior_share=reader.number("prior_share", 0, 1),
+        )
+
+
+@dataclass(frozen=True)
+class Target:
+    """The Dice that would be good enough, and how far it is."""
+
+    dice: float
+    p_reached: float | None
+    median: float | None
+    lo80: float | None
+    hi80: float | None
+    p_unreachable: float | None
+
+    @classmethod
+    def read(cls, reader: JsonReader | None) -> Target | None:
+        dice = reader.number("dice", 0, 1) if reader else None
+        if reader is None or dice is None:
+            return None
+        cases = reader.child("cases")
+        return cls(
+            dice=dice,
+            p_reached=reader.number("p_reached", 0, 1),
+            median=cases.number("median", 0) if cases else None,
+            lo80=cases.number("lo80", 0) if cases else None,
+            hi80=cases.number("hi80", 0) if cases else None,
+            p_unreachable=reader.number("p_unreachable", 0, 1),
+        )
+
+
+@dataclass(frozen=True)
+class StrategyEffect:
+    """What training with a strategy does: `kappa` 1.6 means that 8 cases work like 13."""
+
+    name: str
+    kappa: Interval | None
+    dice_difference: Interval | None
+
+    @classmethod
+    def read(cls, reader: JsonReader) -> StrategyEffect:
+        return cls(
+            name=reader.text("name"),
+            kappa=Interval.read(reader.child("kappa"), 0, float("inf")),
+            dice_difference=Interval.read(reader.child("dice_difference"), -1, 1),
+        )
+
+
+@dataclass(frozen=True)
+class Advice:
+    action: str
+    cases: int | None
+    probability: float | None
+    sentence: str
+    reason: str
+
+    @classmethod
+    def read(cls, reader: JsonReader | None) -> Advice | None:
+        if reader is None or not reader.has("action"):
+            return None
+        return cls(
+            action=reader.choice("action", ("continue", "stop", "wait")),
+            cases=reader.integer("cases", 0),
+            probability=reader.number("probability", 0, 1),
+            sentence=reader.text("sentence"),
+            reason=reader.text("reason"),
+        )
+
+
+@dataclass(frozen=True)
+class OutlyingCase:
+    image: str
+    distance: float | None
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Unlabelled cases that lie outside what has been labelled."""
+
+    outside: int
+    pool: int
+    cases: tuple[OutlyingCase, ...]
+
+    @classmethod
+    def read(cls, reader: JsonReader | None) -> Coverage | None:
+        if reader is None:
+            return None
+        outside, pool = reader.integer("outside", 0), reader.integer("pool", 0)
+        if outside is None or pool is None:
+            return None
+        cases = tuple(
+            OutlyingCase(c.text("image"), c.number("distance", 0)) for c in reader.children("cases")
+        )
+        return cls(outside, pool, cases)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One measured point of the curve; `structure` is empty for all structures together."""
+
+    n: int
+    dice: float
+    kind: str
+    structure: str
+    lo80: float | None = None
+    hi80: float | None = None
+
+    @classmethod
+    def read(cls, reader: JsonReader) -> Observed | None:
+        n, dice = reader.integer("n", 0), reader.number("dice", 0, 1)
+        if n is None or dice is None:
+            return None
+        return cls(
+            n,
+            dice,
+            reader.text("kind"),
+            reader.text("structure"),
+            reader.number("lo80", 0, 1),
+            reader.number("hi80", 0, 1),
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """The computation of new points on the curve, in the server."""
+
+    running: bool = False
+    done: int | None = None
+    total: int | None = None
+    eta_seconds: float | None = None
+
+    @classmethod
+    def read(cls, reader: JsonReader | None) -> Job:
+        if reader is None:
+            return cls()
+        return cls(
+            reader.text("state") == "running",
+            reader.integer("done", 0),
+            reader.integer("total", 0),
+            reader.number("eta_seconds", 0),
+        )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A label check that did not pass, in the server's words."""
+
+    image: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Sufficiency:
+    """The whole of `GET /sufficiency/`."""
+
+    status: str
+    model: str
+    n_labelled: int | None
+    n_in_curve: int | None
+    n_pool: int | None
+    updated: str
+    message: str
+    overall: Curve | None
+    structures: tuple[Curve, ...]
+    target: Target | None
+    strategies: tuple[StrategyEffect, ...]
+    advice: Advice | None
+    coverage: Coverage | None
+    observed: tuple[Observed, ...]
+    job: Job
+    problems: tuple[Problem, ...]
+
+    @classmethod
+    def from_json(cls, data: Any) -> Sufficiency:
+        """Check and type the server's answer.
+
+        Raises:
+            BadAnswer: Names the first field that breaks the contract.
+        """
+        reader = JsonReader(data, "sufficiency")
+        overall = reader.child("overall")
+        observed = (Observed.read(point) for point in reader.children("observed"))
+        return cls(
+            status=reader.choice("status", STATUSES),
+            model=reader.text("model"),
+            n_labelled=reader.integer("n_labelled", 0),
+            n_in_curve=reader.integer("n_in_curve", 0),
+            n_pool=reader.integer("n_pool", 0),
+            updated=reader.text("updated"),
+            message=reader.text("message"),
+            overall=Curve.read(overall, "") if overall else None,
+            structures=tuple(Curve.read(s, s.text("name")) for s in reader.children("structures")),
+            target=Target.read(reader.child("target")),
+            strategies=tuple(StrategyEffect.read(s) for s in reader.children("strategies")),
+            advice=Advice.read(reader.child("advice")),
+            coverage=Coverage.read(reader.child("coverage")),
+            observed=tuple(point for point in observed if point is not None),
+            job=Job.read(reader.child("job")),
+            problems=tuple(Problem(p.text("image"), p.text("sentence")) for p in reader.children("problems")),
+        )
+
+    def curve(self, structure: str) -> Curve | None:
+        """The curve of a structure; the overall one for an empty name."""
+        if not structure:
+            return self.overall
+        return next((curve for curve in self.structures if curve.name == structure), None)
+
+    def points(self, structure: str) -> tuple[Observed, ...]:
+        """The measured points of a structure; for an empty name, of all structures together.
+
+        Where the server measured structures alone, points of one size and kind are averaged over them.
+        """
+        if structure:
+            return tuple(p for p in self.observed if p.structure == structure)
+        together = tuple(p for p in self.observed if p.structure in ("", "overall"))
+        if together:
+            return together
+        groups: dict[tuple[int, str], list[float]] = {}
+        for point in self.observed:
+            groups.setdefault((point.n, point.kind), []).append(point.dice)
+        return tuple(Observed(n, sum(d) / len(d), kind, "") for (n, kind), d in groups.items())
+
+    @property
+    def busy(self) -> bool:
+        """Whether the numbers are about to change."""
+        return self.status == "computing" or self.job.running
+
+
+def schema_of(data: dict[str, Any]) -> int | None:
+    """The version of the contract that an answer follows, None where it names none."""
+    value = data.get("schema")
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

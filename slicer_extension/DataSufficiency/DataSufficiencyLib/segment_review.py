@@ -1,0 +1,191 @@
+"""Segments against classes, before anything is sent: what is clear, and what has to be asked.
+
+A segment is of the class whose name it bears. Its place in the list, its visibility and its ID say
+nothing. What bears no class's name is asked about, with a guess (the class it was made for, or a name
+that differs in capitals and spaces alone), and so is every class that would come out empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from .label_set import CLASS_TAG, segment_ids
+
+_BINARY = "Binary labelmap"
+
+
+@dataclass(frozen=True)
+class SegmentFacts:
+    """One segment: the class of its name (None if there is none), a guess, and how many voxels it has."""
+
+    segment_id: str
+    name: str
+    label: str | None
+    guess: str | None
+    voxels: int
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the user decided.
+
+    Attributes:
+        assigned: Segment ID to class, or to None for "leave it out".
+        absent: Classes that are truly not in this image.
+        accepted_overlap: The higher class value wins where two segments overlap.
+    """
+
+    assigned: Mapping[str, str | None] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
+    accepted_overlap: bool = False
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something to ask before a label is sent.
+
+    `kind` is `unknown` (which class is this segment?), `absent` (is this class truly not in the image?) or
+    `overlap` (may the higher class win?). `subject` is a segment ID, a class, or empty.
+    """
+
+    kind: str
+    subject: str
+    name: str
+    guess: str | None = None
+    voxels: int = 0
+
+
+@dataclass(frozen=True)
+class Review:
+    """The plan for an export, and what is still open about it.
+
+    Attributes:
+        plan: (segment ID, segment name, class), in the order of class values.
+        questions: Nothing may be sent while there are any.
+    """
+
+    plan: tuple[tuple[str, str, str], ...]
+    questions: tuple[Question, ...]
+
+
+def review(segmentation: Any, labels: Mapping[str, int], answers: Answers) -> Review:
+    """Compare a segmentation with the classes of the task.
+
+    Args:
+        segmentation: A `vtkMRMLSegmentationNode`.
+        labels: Class name to voxel value.
+        answers: What was decided so far.
+    """
+    facts = [_facts(segmentation, segment_id, labels) for segment_id in segment_ids(segmentation)]
+    plan: list[tuple[str, str, str]] = []
+    questions: list[Question] = []
+    filled: dict[str, int] = {}
+    for segment in facts:
+        label = segment.label
+        if label is None and segment.segment_id in answers.assigned:
+            label = answers.assigned[segment.segment_id]
+            if label is None:
+                continue
+        if label is None:
+            questions.append(
+                Question("unknown", segment.segment_id, segment.name, segment.guess, segment.voxels)
+            )
+            continue
+        filled[label] = filled.get(label, 0) + segment.voxels
+        if segment.voxels:
+            plan.append((segment.segment_id, segment.name, label))
+    questions += [
+        Question("absent", name, name)
+        for name in labels
+        if not filled.get(name) and name not in answers.absent
+    ]
+    plan.sort(key=lambda entry: labels[entry[2]])
+    overlap = 0 if answers.accepted_overlap else _overlap(segmentation, plan)
+    if overlap:
+        questions.append(Question("overlap", "", "", None, overlap))
+    return Review(tuple(plan), tuple(questions))
+
+
+def _facts(segmentation: Any, segment_id: str, labels: Mapping[str, int]) -> SegmentFacts:
+    segment = segmentation.GetSegmentation().GetSegment(segment_id)
+    name = segment.GetName()
+    mask = _mask(segmentation, segment_id)
+    voxels = 0 if mask is None else int(np.count_nonzero(mask[1]))
+    label = name if name in labels else None
+    guess = None if label else _tagged(segment, labels) or _similar(name, labels)
+    return SegmentFacts(segment_id, name, label, guess, voxels)
+
+
+def _tagged(segment: Any, labels: Mapping[str, int]) -> str | None:
+    """The class in the segment's tag."""
+    return next((name for name in labels if segment.HasTag(CLASS_TAG) and _tag(segment) == name), None)
+
+
+def _tag(segment: Any) -> str:
+    value = vtk.reference("")
+    segment.GetTag(CLASS_TAG, value)
+    return str(value)
+
+
+def _similar(name: str, labels: Mapping[str, int]) -> str | None:
+    def bare(text: str) -> str:
+        return "".join(letter for letter in text.casefold() if letter.isalnum())
+
+    matches = [label for label in labels if bare(label) == bare(name)]
+    return matches[0] if len(matches) == 1 else None
+
+
+def _mask(segmentation: Any, segment_id: str) -> tuple[tuple[int, ...], np.ndarray] | None:
+    """Extent and mask (K, J, I) of a segment on its own grid; None where it has no voxels at all."""
+    inner = segmentation.GetSegmentation()
+    segment = inner.GetSegment(segment_id)
+    if not inner.ContainsRepresentation(_BINARY) and not segmentation.CreateBinaryLabelmapRepresentation():
+        return None
+    image = segment.GetRepresentation(_BINARY)
+    if image is None or image.IsEmpty() or image.GetPointData().GetScalars() is None:
+        return None
+    extent = tuple(image.GetExtent())
+    shape = (extent[5] - extent[4] + 1, extent[3] - extent[2] + 1, extent[1] - extent[0] + 1)
+    values = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(shape)
+    return extent, values == segment.GetLabelValue()
+
+
+def _overlap(segmentation: Any, plan: list[tuple[str, str, str]]) -> int:
+    """How many voxels lie in segments of two classes. Segments that share a layer cannot overlap."""
+    inner = segmentation.GetSegmentation()
+    total = 0
+    for later, (segment_id, _name, label) in enumerate(plan):
+        for other_id, _other_name, other_label in plan[:later]:
+            if label != other_label and inner.GetLayerIndex(segment_id) != inner.GetLayerIndex(other_id):
+                total += _common_voxels(_mask(segmentation, segment_id), _mask(segmentation, other_id))
+    return total
+
+
+def _common_voxels(one: Any, two: Any) -> int:
+    if one is None or two is None:
+        return 0
+    low = [max(one[0][axis], two[0][axis]) for axis in (0, 2, 4)]
+    high = [min(one[0][axis], two[0][axis]) for axis in (1, 3, 5)]
+    if any(first > last for first, last in zip(low, high)):
+        return 0
+
+    def crop(extent: tuple[int, ...], mask: np.ndarray) -> np.ndarray:
+        i, j, k = (slice(low[a] - extent[2 * a], high[a] - extent[2 * a] + 1) for a in range(3))
+        return mask[k, j, i]
+
+    return int(np.count_nonzero(crop(*one) & crop(*two)))
+
+
+def remember_assignments(segmentation: Any, answers: Answers) -> None:
+    """Write the user's decisions on the segments, as the guess for the next time."""
+    inner = segmentation.GetSegmentation()
+    for segment_id, label in answers.assigned.items():
+        segment = inner.GetSegment(segment_id)
+        if segment is not None and label is not None:
+            segment.SetTag(CLASS_TAG, label)

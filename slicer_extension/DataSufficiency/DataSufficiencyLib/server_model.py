@@ -1,0 +1,181 @@
+"""MONAI Label's own answers, checked and typed: `/info/`, the next case, a saved label, a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .json_reader import BadAnswer, JsonReader
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """What the server offers.
+
+    Attributes:
+        labels: Class name to the value of its voxels, background left out.
+        models: Names of the models that can make an automatic segmentation.
+        strategies: Name to description, for the next case.
+        progress: Trainer name to the part done of its present run, in [0, 1].
+    """
+
+    name: str
+    labels: Mapping[str, int]
+    models: tuple[str, ...]
+    trainers: tuple[str, ...]
+    strategies: Mapping[str, str]
+    total: int | None
+    completed: int | None
+    has_sufficiency: bool
+    progress: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ServerInfo:
+        """Read `/info/`.
+
+        Raises:
+            BadAnswer: When this is no MONAI Label server, or one whose labels cannot be read.
+        """
+        reader = JsonReader(data, "info")
+        if not isinstance(reader.raw("models"), dict) or not isinstance(reader.raw("strategies"), dict):
+            raise BadAnswer("info has no models and strategies")
+        datastore = reader.child("datastore")
+        strategies = reader.child("strategies")
+        return cls(
+            name=reader.text("name"),
+            labels=_labels(data),
+            models=_segmentation_models(data["models"]),
+            trainers=tuple(data.get("trainers") or {}),
+            strategies={name: _description(strategies.raw(name)) for name in strategies.names()}
+            if strategies
+            else {},
+            total=datastore.integer("total", 0) if datastore else None,
+            completed=datastore.integer("completed", 0) if datastore else None,
+            has_sufficiency=reader.raw("sufficiency") is not None,
+            progress=_progress(data.get("train_stats")),
+        )
+
+
+def _description(entry: Any) -> str:
+    text = entry.get("description") if isinstance(entry, dict) else ""
+    return text if isinstance(text, str) else ""
+
+
+def _segmentation_models(models: Mapping[str, Any]) -> tuple[str, ...]:
+    kinds = {name: entry.get("type") for name, entry in models.items() if isinstance(entry, dict)}
+    return tuple(name for name, kind in kinds.items() if kind == "segmentation")
+
+
+def _labels(data: Mapping[str, Any]) -> dict[str, int]:
+    """Class values. A list counts from 1, as MONAI Label does; a mapping says the values itself."""
+    candidates = [entry.get("labels") for entry in data["models"].values() if isinstance(entry, dict)]
+    # A model's mapping is what its network learns; the app's own list may have lost the values.
+    for labels in [*[c for c in candidates if isinstance(c, dict) and c], data.get("labels")]:
+        if not labels:
+            continue
+        pairs = labels.items() if isinstance(labels, dict) else zip(labels, range(1, len(labels) + 1))
+        return _checked_labels(dict(pairs))
+    return {}
+
+
+def _checked_labels(pairs: Mapping[Any, Any]) -> dict[str, int]:
+    result: dict[str, int] = {}
+    for name, value in pairs.items():
+        if not isinstance(name, str) or isinstance(value, bool) or not isinstance(value, int):
+            raise BadAnswer(f"label {name!r} has the value {value!r}, not a whole number")
+        if value == 0 or name.lower() == "background":
+            continue
+        if not 0 < value < 65536:
+            raise BadAnswer(f"label {name} has the value {value}, outside 1 to 65535")
+        result[name] = value
+    if len(set(result.values())) != len(result):
+        raise BadAnswer(f"two labels share one value: {result}")
+    return dict(sorted(result.items(), key=lambda pair: pair[1]))
+
+
+def _progress(stats: Any) -> dict[str, float]:
+    result = {}
+    for name, entry in (stats or {}).items() if isinstance(stats, dict) else ():
+        epoch = entry.get("epoch") if isinstance(entry, dict) else None
+        total = entry.get("total_epochs") if isinstance(entry, dict) else None
+        if isinstance(epoch, (int, float)) and isinstance(total, (int, float)) and total > 0:
+            result[name] = min(max(epoch / total, 0.0), 1.0)
+    return result
+
+
+@dataclass(frozen=True)
+class NextCase:
+    """The case to label next. `blind` is None where the server does not say."""
+
+    image_id: str
+    file_name: str
+    path: str
+    blind: bool | None
+    reason: str
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> NextCase | None:
+        """Read the answer of `/activelearning/`; None when every case has a label."""
+        if not data or data.get("id") in (None, ""):
+            return None
+        reader = JsonReader(data, "next case")
+        image_id = str(reader.raw("id"))
+        return cls(
+            image_id=image_id,
+            file_name=reader.text("name") or image_id + ".nii.gz",
+            path=reader.text("path"),
+            blind=reader.boolean("blind"),
+            reason=reader.text("blind_reason") or reader.text("reason"),
+        )
+
+
+@dataclass(frozen=True)
+class SavedLabel:
+    """The answer to a submitted label: where it went, and what the label checks found."""
+
+    image_id: str
+    checks: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> SavedLabel:
+        reader = JsonReader(data, "saved label")
+        summary = data.get("sufficiency")
+        return cls(image_id=reader.text("image"), checks=_check_sentences(summary))
+
+
+def _check_sentences(summary: Any) -> tuple[str, ...]:
+    """Sentences of the label checks, under any of the names an answer may carry them."""
+    if not isinstance(summary, dict):
+        return ()
+    found = []
+    for key in ("problems", "flags", "checks", "warnings"):
+        entries = summary.get(key)
+        for entry in entries if isinstance(entries, list) else ():
+            sentence = entry.get("sentence") if isinstance(entry, dict) else entry
+            if isinstance(sentence, str) and sentence and sentence not in found:
+                found.append(sentence)
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """The state of MONAI Label's training queue."""
+
+    status: str
+    model: str
+    lines: tuple[str, ...]
+
+    @property
+    def running(self) -> bool:
+        return self.status in ("SUBMITTED", "RUNNING")
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TrainingTask:
+        reader = JsonReader(data, "training")
+        request = reader.child("request")
+        details = data.get("details")
+        lines = tuple(str(line) for line in details) if isinstance(details, list) else ()
+        return cls(
+            status=reader.text("status").upper(), model=request.text("model") if request else "", lines=lines
+        )

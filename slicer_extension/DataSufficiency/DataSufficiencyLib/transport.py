@@ -1,0 +1,155 @@
+"""HTTP on Qt's event loop: nothing blocks the window, and no thread touches Python.
+
+Certificates are verified by Qt and errors in them are never ignored. Redirections are not followed:
+what is sent goes to the server that was named, or nowhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import logging
+from typing import Any, Callable
+
+import qt
+
+from .http_messages import Failure, Reply, Request, failure_of_status
+
+logger = logging.getLogger(__name__)
+
+OnDone = Callable[[Reply], None]
+OnFailed = Callable[[Failure], None]
+
+
+class Call:
+    """One request on its way. After `cancel()` neither callback is called."""
+
+    def __init__(self, reply: Any, request: Request, on_done: OnDone, on_failed: OnFailed) -> None:
+        self.reply = reply
+        self.request = request
+        self.open = True
+        self.timed_out = False
+        self._on_done = on_done
+        self._on_failed = on_failed
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(int(request.timeout_s * 1000))
+        self._timer.timeout.connect(self._give_up)
+        self._timer.start()
+
+    def moved(self, *_bytes: int) -> None:
+        """Some bytes went or came: the time-out starts anew."""
+        if self.open:
+            self._timer.start()
+
+    def cancel(self) -> None:
+        if self.open:
+            self.close()
+            self.reply.abort()
+
+    def close(self) -> None:
+        self.open = False
+        self._timer.stop()
+
+    def succeed(self, answer: Reply) -> None:
+        self._on_done(answer)
+
+    def fail(self, failure: Failure) -> None:
+        self._on_failed(failure)
+
+    def _give_up(self) -> None:
+        self.timed_out = True
+        self.reply.abort()
+
+
+class QtTransport:
+    """Sends requests through one `QNetworkAccessManager`, which lives as long as the module."""
+
+    def __init__(self) -> None:
+        self._manager = qt.QNetworkAccessManager()
+        self._manager.finished.connect(self._finished)
+        self._calls: dict[Any, Call] = {}
+        self._old: list[Any] = []
+
+    def send(self, request: Request, on_done: OnDone, on_failed: OnFailed) -> Call:
+        """Send; exactly one of the callbacks is called later, from the event loop."""
+        self._sweep()
+        reply = self._start(request)
+        call = Call(reply, request, on_done, on_failed)
+        self._calls[reply] = call
+        reply.uploadProgress.connect(call.moved)
+        reply.downloadProgress.connect(call.moved)
+        return call
+
+    def close(self) -> None:
+        """Drop everything on its way, silently."""
+        for call in list(self._calls.values()):
+            call.cancel()
+        self._calls.clear()
+
+    def _start(self, request: Request) -> Any:
+        message = qt.QNetworkRequest(qt.QUrl(request.url))
+        for name, value in request.headers.items():
+            message.setRawHeader(qt.QByteArray(name.encode("ascii")), qt.QByteArray(value.encode("utf-8")))
+        redirects = getattr(qt.QNetworkRequest, "RedirectPolicyAttribute", None)
+        if redirects is not None:
+            message.setAttribute(redirects, 0)  # QNetworkRequest::ManualRedirectPolicy
+        body = qt.QByteArray(request.body)
+        if request.method == "GET":
+            return self._manager.get(message)
+        if request.method == "POST":
+            return self._manager.post(message, body)
+        if request.method == "PUT":
+            return self._manager.put(message, body)
+        if request.method == "DELETE":
+            return self._manager.deleteResource(message)
+        raise ValueError("no such method: " + request.method)
+
+    def _finished(self, reply: Any) -> None:
+        call = self._calls.pop(reply, None)
+        self._old.append(reply)
+        if call is None or not call.open:
+            return
+        call.close()
+        status = reply.attribute(qt.QNetworkRequest.HttpStatusCodeAttribute)
+        body = content_of(reply.readAll())
+        if call.timed_out:
+            call.fail(Failure("timeout", f"{call.request.timeout_s:g} s"))
+        elif status is None:
+            call.fail(_no_answer(reply))
+        elif not 200 <= int(status) < 300:
+            detail = body[:400].decode("utf-8", "replace")
+            call.fail(failure_of_status(int(status), detail))
+        elif _error_code(reply) != 0:
+            call.fail(Failure("lost", reply.errorString(), int(status)))
+        else:
+            kind = reply.header(qt.QNetworkRequest.ContentTypeHeader)
+            call.succeed(Reply(int(status), body, str(kind or "")))
+
+    def _sweep(self) -> None:
+        """Free finished replies; not inside their own signal, where Qt still uses them."""
+        for reply in self._old:
+            reply.deleteLater()
+        self._old = []
+
+
+# QNetworkReply::NetworkError
+_CLOSED, _TLS = 2, 6
+
+
+def _no_answer(reply: Any) -> Failure:
+    kinds = {_CLOSED: "lost", _TLS: "tls"}
+    return Failure(kinds.get(_error_code(reply), "unreachable"), reply.errorString())
+
+
+def _error_code(reply: Any) -> int:
+    """`QNetworkReply::error()` as a number; an enumeration in some bindings, a number in others."""
+    code = reply.error()
+    return int(getattr(code, "value", code))
+
+
+def content_of(array: Any) -> bytes:
+    """The bytes of a QByteArray, whether the binding calls them bytes or text."""
+    data = array.data()
+    if isinstance(data, str):  # would have lost what is not text, so go through base64, which is
+        return base64.b64decode(array.toBase64().data())
+    return bytes(data)

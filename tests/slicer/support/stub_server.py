@@ -1,0 +1,318 @@
+"""A server that answers as MONAI Label with our app does, with the JSON of the design, and misbehaves on demand."""
+
+from __future__ import annotations
+
+import email.parser
+import email.policy
+import json
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+
+def interval(mean: float, half: float) -> dict[str, float]:
+    bounds = {"lo80": mean - half, "hi80": mean + half, "lo95": mean - 1.6 * half, "hi95": mean + 1.6 * half}
+    return {"mean": round(mean, 4), **{name: round(min(max(v, 0.0), 1.0), 4) for name, v in bounds.items()}}
+
+
+def dice_at(n: float, offset: float = 0.0) -> float:
+    return 0.885 + offset - 0.55 * n**-0.75
+
+
+def curve(n: int, offset: float = 0.0) -> dict:
+    half = 0.09 / max(n, 1) ** 0.5
+    rows = []
+    for extra in (1, 5, 10, n):
+        gain = dice_at(n + extra, offset) - dice_at(n, offset)
+        rows.append(
+            {
+                "extra": extra,
+                "n": n + extra,
+                **interval(dice_at(n + extra, offset), half),
+                "gain": {
+                    "mean": gain,
+                    "lo80": gain * 0.5,
+                    "hi80": gain * 1.6,
+                    "p_at_least_1pt": min(0.99, 40 * gain),
+                },
+                "minutes": 18 * extra,
+            }
+        )
+    rows = [row for i, row in enumerate(rows) if row["n"] not in [r["n"] for r in rows[:i]]]
+    return {
+        "now": interval(dice_at(n, offset), half),
+        "forecast": rows,
+        "ceiling": interval(0.885 + offset, 0.02),
+        "prior_share": round(1 / (1 + n / 4), 2),
+    }
+
+
+def sufficiency(
+    n: int, target: float | None = 0.85, labels: tuple[str, ...] = ("anterior", "posterior")
+) -> dict:
+    """`GET /sufficiency/` with `n` cases labelled, following the design's contract."""
+    base = {
+        "schema": 1,
+        "model": "segmentation",
+        "status": "too_few" if n < 3 else "prior_dominated" if n < 6 else "ready",
+        "n_labelled": n,
+        "n_in_curve": n,
+        "n_pool": 60 - n,
+        "metric": "dice",
+        "updated": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "message": "",
+        "overall": None,
+        "structures": [],
+        "target": None,
+        "strategies": [],
+        "advice": {"action": "wait", "cases": 1, "probability": None, "sentence": "", "reason": ""},
+        "coverage": {"outside": 7, "pool": 60 - n, "cases": [{"image": "case_041", "distance": 3.1}]},
+        "observed": [],
+        "job": {"state": "idle", "done": 0, "total": 0, "eta_seconds": None},
+        "problems": [],
+    }
+    if n < 3:
+        sentence = f"{n} cases are labelled; a forecast needs 3. Please label {3 - n} more."
+        base["message"] = base["advice"]["sentence"] = sentence
+        return base
+    kinds = ("prequential", "fold", "prequential")
+    for index, k in enumerate(range(2, n + 1, 2)):
+        wobble = (0.012, -0.016, 0.007)[index % 3]
+        for name, offset in (("", 0.0), *zip(labels, (0.015, -0.015), strict=False)):
+            point = {"n": k, "dice": round(dice_at(k, offset) + wobble, 4), "kind": kinds[index % 3]}
+            base["observed"].append({**point, "lo80": None, "hi80": None, "structure": name})
+    reached = target is not None and target <= dice_at(n)
+    five = round(100 * (dice_at(n + 5) - dice_at(n)), 1)
+    advice = {
+        "action": "stop" if reached else "continue",
+        "cases": 0 if reached else 5,
+        "probability": 0.93 if reached else 0.84,
+        "sentence": f"The target of {100 * (target or 0):.0f} points is reached (probability 93 %)."
+        if reached
+        else f"Five more cases are worth {five} points of Dice (80 % range {five / 2:.1f} to {1.6 * five:.1f}).",
+        "reason": "",
+    }
+    base.update(
+        overall=curve(n),
+        structures=[{"name": m, **curve(n, o)} for m, o in zip(labels, (0.015, -0.015), strict=False)],
+        advice=advice,
+        target=target
+        and {
+            "dice": target,
+            "p_reached": 0.93 if reached else 0.12,
+            "cases": {
+                "median": 0 if reached else 9,
+                "lo80": 0 if reached else 4,
+                "hi80": 3 if reached else 21,
+            },
+            "p_unreachable": 0.05,
+        },
+        strategies=[
+            {
+                "name": "genda",
+                "kappa": {"mean": 1.6, "lo80": 1.2, "hi80": 2.1},
+                "dice_difference": {"mean": 0.021, "lo80": 0.008, "hi80": 0.034},
+            },
+            {
+                "name": "genseg",
+                "kappa": {"mean": 1.1, "lo80": 0.8, "hi80": 1.5},
+                "dice_difference": {"mean": 0.004, "lo80": -0.01, "hi80": 0.019},
+            },
+        ],
+    )
+    return base
+
+
+class StubServer(ThreadingHTTPServer):
+    """State and switches of the stub; `handlers` replaces single routes for single tests."""
+
+    daemon_threads = True
+
+    def __init__(
+        self, image: Path | None = None, labels: dict[str, int] | None = None, port: int = 0
+    ) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.labels = labels or {"anterior": 1, "posterior": 2}
+        self.image = image
+        self.n = 6
+        self.target: float | None = 0.85
+        self.delay = 0.0
+        self.blind: bool | None = False
+        self.cases = [f"case_{i:03d}" for i in range(7, 20)]
+        self.saved: list[dict] = []
+        self.notes: list[tuple[str, dict]] = []
+        self.requests: list[str] = []
+        self.headers_seen: list[dict] = []
+        self.training: dict | None = None
+        self.train_stats: dict = {}
+        self.job = {"state": "idle", "done": 0, "total": 0, "eta_seconds": None}
+        self.checks: list[dict] = []
+        self.automatic: bytes = b""
+        self.handlers: dict[tuple[str, str], Callable[[_Handler], None]] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def start(self) -> StubServer:
+        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def encrypt(self, certificate: Path, key: Path) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: StubServer
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_args: object) -> None:
+        """Quiet."""
+
+    def answer(self, data: object, status: int = 200) -> None:
+        self.send(json.dumps(data).encode(), "application/json", status)
+
+    def send(self, body: bytes, kind: str = "application/octet-stream", status: int = 200) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _serve(self) -> None:
+        server = self.server
+        self.place = urlsplit(self.path)
+        self.query = {name: values[0] for name, values in parse_qs(self.place.query).items()}
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        server.requests.append(f"{self.command} {self.path}")
+        server.headers_seen.append(dict(self.headers))
+        time.sleep(server.delay)
+        special = server.handlers.get((self.command, self.place.path))
+        if special is not None:
+            special(self)
+            return
+        route = getattr(self, f"_{self.command.lower()}_{self.place.path.strip('/').split('/')[0]}", None)
+        if route is None:
+            self.answer({"detail": "Not Found"}, 404)
+        else:
+            route()
+
+    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815
+
+    def _get_info(self) -> None:
+        server = self.server
+        self.answer(
+            {
+                "name": "Scaling App",
+                "description": "",
+                "version": "0.1.0",
+                "labels": list(server.labels),
+                "models": {
+                    "segmentation": {"type": "segmentation", "labels": {"background": 0, **server.labels}}
+                },
+                "trainers": {
+                    "segmentation": {"description": "", "config": {}},
+                    "learning_curve": {"config": {}},
+                },
+                "strategies": {
+                    "random": {"description": "A random case"},
+                    "coverage": {"description": "The farthest"},
+                },
+                "scoring": {},
+                "train_stats": server.train_stats,
+                "datastore": {"total": 60, "completed": server.n, "label_tags": {"final": server.n}},
+                "sufficiency": {"status": "ready"},
+            }
+        )
+
+    def _get_sufficiency(self) -> None:
+        server = self.server
+        data = sufficiency(server.n, server.target, tuple(server.labels))
+        self.answer({**data, "job": server.job, "problems": server.checks})
+
+    def _post_sufficiency(self) -> None:
+        parts = self.place.path.strip("/").split("/")
+        data = json.loads(self.body or b"{}")
+        if parts[1] == "target":
+            self.server.target = data["dice"]
+        elif parts[1] == "case":
+            self.server.notes.append((unquote(parts[2]), data))
+        elif parts[1] == "update":
+            self.server.job = {"state": "running", "done": 0, "total": 9, "eta_seconds": 240}
+        self.answer({})
+
+    def _post_activelearning(self) -> None:
+        server = self.server
+        if not server.cases:
+            self.answer({})
+            return
+        name = server.image.name if server.image else "image.nii.gz"
+        found = {"id": server.cases[0], "name": name, "path": f"/server/studies/{name}", "ts": 1}
+        self.answer(found if server.blind is None else {**found, "blind": server.blind})
+
+    def _get_datastore(self) -> None:
+        server = self.server
+        if self.place.path == "/datastore/image":
+            self.send(server.image.read_bytes())
+        elif self.place.path == "/datastore/label":
+            self.send(server.automatic)
+        else:
+            self.answer({"objects": {case: {} for case in server.cases}})
+
+    def _put_datastore(self) -> None:
+        server = self.server
+        form = b"Content-Type: " + self.headers["Content-Type"].encode() + b"\r\n\r\n" + self.body
+        message = email.parser.BytesParser(policy=email.policy.HTTP).parsebytes(form)
+        parts = {part.get_param("name", header="content-disposition"): part for part in message.iter_parts()}
+        image = self.query["image"]
+        if image not in server.cases and image not in [s["image"] for s in server.saved]:
+            self.send(b"Internal Server Error", "text/plain", 500)
+            return
+        server.saved.append(
+            {
+                "image": image,
+                "tag": self.query["tag"],
+                "params": json.loads(parts["params"].get_payload(decode=True)),
+                "file_name": parts["label"].get_filename(),
+                "content": parts["label"].get_payload(decode=True),
+            }
+        )
+        if image in server.cases:
+            server.cases.remove(image)
+            server.n += 1
+        self.answer({"image": image, "label": image, "sufficiency": {"problems": server.checks}})
+
+    def _post_infer(self) -> None:
+        self.send(self.server.automatic)
+
+    def _get_train(self) -> None:
+        if self.server.training is None:
+            self.answer({"detail": "No Train Tasks Found"}, 404)
+        else:
+            self.answer(self.server.training)
+
+    def _post_train(self) -> None:
+        if self.server.training and self.server.training["status"] == "RUNNING":
+            self.answer({"detail": "++++++++++ Train Task is Already Running"}, 429)
+            return
+        model = self.place.path.strip("/").split("/")[1]
+        self.server.training = {"id": "1", "status": "RUNNING", "request": {"model": model}, "details": []}
+        self.answer(self.server.training)
+
+    def _delete_train(self) -> None:
+        if self.server.training:
+            self.server.training = {**self.server.training, "status": "STOPPED"}
+        self.answer(self.server.training)

@@ -1,0 +1,125 @@
+"""The server's JSON is checked field by field, and a fault names its place."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from DataSufficiencyLib.json_reader import BadAnswer, parse_object
+from DataSufficiencyLib.model import Sufficiency
+from DataSufficiencyLib.server_model import NextCase, SavedLabel, ServerInfo, TrainingTask
+from stub_server import sufficiency
+
+INFO = {
+    "name": "Scaling App",
+    "labels": ["liver", "tumour"],
+    "models": {
+        "segmentation": {"type": "segmentation", "labels": {"background": 0, "tumour": 5, "liver": 2}}
+    },
+    "trainers": {"segmentation": {}},
+    "strategies": {"random": {"description": "any"}},
+    "datastore": {"total": 9, "completed": 4},
+    "train_stats": {"segmentation": {"epoch": 3, "total_epochs": 12}},
+}
+
+
+def test_a_whole_answer_is_read() -> None:
+    answer = Sufficiency.from_json(sufficiency(12))
+    assert answer.overall.forecast[0].extra == 1
+    assert answer.overall.forecast[1].gain.lo80 < answer.overall.forecast[1].gain.mean
+    assert answer.structures[1].name == "posterior"
+    assert answer.target.median == 9
+    assert answer.strategies[0].kappa.hi80 == 2.1
+    assert answer.coverage.cases[0].image == "case_041"
+
+
+def test_too_few_cases_leave_everything_unknown_open() -> None:
+    answer = Sufficiency.from_json(sufficiency(1))
+    assert answer.status == "too_few"
+    assert answer.overall is None
+    assert "2 more" in answer.message
+
+
+def test_forecast_rows_come_in_the_order_of_size() -> None:
+    data = sufficiency(12)
+    data["overall"]["forecast"].reverse()
+    assert [row.extra for row in Sufficiency.from_json(data).overall.forecast] == [1, 5, 10, 12]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("status",), "marvellous", "status"),
+        (("overall", "now", "mean"), 1.7, "overall.now.mean"),
+        (("overall", "now", "mean"), "0.8", "overall.now.mean"),
+        (("overall", "forecast", 0, "extra"), None, "extra"),
+        (("strategies", 0), [], "strategies[0]"),
+        (("n_labelled",), 2.5, "whole number"),
+        (("job",), 7, "job"),
+    ],
+)
+def test_a_broken_field_is_named(path: tuple, value: object, words: str) -> None:
+    data = copy.deepcopy(sufficiency(12))
+    place = data
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    with pytest.raises(BadAnswer, match=words.replace("[", r"\[")):
+        Sufficiency.from_json(data)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[1]", b'{"a": NaN}', b"\xff\xfe", b""])
+def test_what_is_no_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(BadAnswer):
+        parse_object(body)
+
+
+def test_points_without_an_overall_series_are_averaged_over_structures() -> None:
+    data = sufficiency(12)
+    data["observed"] = [
+        {"n": 4, "dice": 0.6, "kind": "fold", "structure": "a"},
+        {"n": 4, "dice": 0.8, "kind": "fold", "structure": "b"},
+    ]
+    (point,) = Sufficiency.from_json(data).points("")
+    assert point.dice == pytest.approx(0.7)
+
+
+def test_class_values_come_from_the_model_not_from_the_order_of_a_list() -> None:
+    assert ServerInfo.from_json(INFO).labels == {"liver": 2, "tumour": 5}
+
+
+def test_a_plain_list_of_classes_counts_from_one() -> None:
+    info = ServerInfo.from_json({**INFO, "models": {"m": {"type": "segmentation"}}})
+    assert info.labels == {"liver": 1, "tumour": 2}
+
+
+@pytest.mark.parametrize("labels", [{"a": 1, "b": 1}, {"a": "1"}, {"a": -3}])
+def test_class_values_that_cannot_be_are_refused(labels: dict) -> None:
+    with pytest.raises(BadAnswer):
+        ServerInfo.from_json({**INFO, "models": {"m": {"type": "segmentation", "labels": labels}}})
+
+
+def test_training_progress_is_a_part_of_one() -> None:
+    assert ServerInfo.from_json(INFO).progress == {"segmentation": 0.25}
+
+
+def test_no_next_case_is_none() -> None:
+    assert NextCase.from_json({}) is None
+
+
+def test_the_next_case_says_whether_it_is_blind() -> None:
+    case = NextCase.from_json({"id": "a", "name": "a.nii.gz", "blind": True, "path": "/x/a.nii.gz"})
+    assert case.blind is True
+    assert NextCase.from_json({"id": "a"}).blind is None
+
+
+def test_label_checks_are_read_once_each() -> None:
+    answer = {
+        "image": "a",
+        "sufficiency": {"problems": [{"sentence": "Empty."}], "flags": [{"sentence": "Empty."}]},
+    }
+    assert SavedLabel.from_json(answer).checks == ("Empty.",)
+
+
+def test_a_training_that_waits_for_its_process_counts_as_running() -> None:
+    assert TrainingTask.from_json({"status": "SUBMITTED", "request": {"model": "m"}}).running
