@@ -63,7 +63,7 @@ class World:
         gradient = training_gradient(frozen, dice_ce, self.real, synthetic, self.pair_weights)
         ahead = frozen.moved(gradient, -self.step_size)
         with torch.no_grad():
-            return float(frozen.losses(ahead, dice_ce, self.validation).mean())
+            return float(frozen.loss(ahead, dice_ce, self.validation))
 
 
 def make_world(dims: int) -> World:

@@ -85,12 +85,19 @@ class FrozenSegmenter:
             name: p.detach() for name, p in network.named_parameters() if p.requires_grad
         }
 
+    def logits(self, weights: Weights, image: Tensor) -> Tensor:
+        """`(B, K, *P)` at `weights`."""
+        buffers = {name: b.clone() for name, b in self._buffers.items()}
+        with _same_randomness(image.device, self._seed):
+            return functional_call(self._network, {**weights, **buffers}, (image,))
+
+    def loss(self, weights: Weights, loss: Loss, pairs: Pairs) -> Tensor:
+        """The loss of the batch as a whole at `weights`."""
+        return loss(self.logits(weights, pairs.image), pairs.label)
+
     def losses(self, weights: Weights, loss: Loss, pairs: Pairs) -> Tensor:
         """The loss of each pair, `(B,)`, at `weights`."""
-        buffers = {name: b.clone() for name, b in self._buffers.items()}
-        with _same_randomness(pairs.image.device, self._seed):
-            logits = functional_call(self._network, {**weights, **buffers}, (pairs.image,))
-        return pair_losses(loss, logits, pairs.label)
+        return pair_losses(loss, self.logits(weights, pairs.image), pairs.label)
 
     def moved(self, direction: Weights, amount: float | Tensor) -> dict[str, Tensor]:
         """New weights `w + amount * direction`."""
@@ -105,9 +112,9 @@ def pair_losses(loss: Loss, logits: Tensor, label: Tensor) -> Tensor:
 def training_gradient(
     segmenter: FrozenSegmenter, loss: Loss, real: Pairs, synthetic: Pairs, weights: Tensor
 ) -> dict[str, Tensor]:
-    """grad_w of the mean loss on `real` plus `sum_i weights_i l_i` on `synthetic`, at the weights now."""
+    """grad_w of the loss on `real` plus `sum_i weights_i l_i` on `synthetic`, at the weights now."""
     leaves = {name: w.clone().requires_grad_() for name, w in segmenter.weights.items()}
-    total = segmenter.losses(leaves, loss, real).mean()
+    total = segmenter.loss(leaves, loss, real)
     total = total + (weights * segmenter.losses(leaves, loss, synthetic)).sum()
     return _gradient(total, leaves)
 
@@ -139,7 +146,7 @@ def image_hypergradient(
         The gradient and the alignments. Non-finite numbers are passed on; ask `finite`.
     """
     ahead = {n: w.clone().requires_grad_() for n, w in segmenter.moved(step_gradient, -step_size).items()}
-    validation_loss = segmenter.losses(ahead, loss, validation).mean()
+    validation_loss = segmenter.loss(ahead, loss, validation)
     v = _gradient(validation_loss, ahead)
     norm = torch.sqrt(sum((q * q).sum() for q in v.values()))
     eps = radius / norm

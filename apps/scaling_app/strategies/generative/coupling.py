@@ -1,0 +1,266 @@
+"""One outer step of GenSeg, with the three roles of cases kept apart.
+
+At each outer step one patient's cases are the validation, the next in turn (cross-fitting: with few cases
+no split is frozen). They are in neither training set of the step: not among its real pairs and not among
+the cases whose masks and surroundings its synthetic pairs are made from.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from scaling_app.strategies.base import Batch, Loss, PreparedCase
+from scaling_app.strategies.generative.guard import Guard, diversity
+from scaling_app.strategies.generative.hypergradient import (
+    FrozenSegmenter,
+    ImageHypergradient,
+    Pairs,
+    image_hypergradient,
+    training_gradient,
+)
+from scaling_app.strategies.generative.masks import MaskAugmentation, Patches, PatchSource
+from scaling_app.strategies.generative.networks import neighbourhood
+from scaling_app.strategies.generative.stages import GeneratorTrainer
+
+logger = logging.getLogger(__name__)
+
+_MASK_RATE = 0.05
+_DIVERSITY_EVERY = 5
+
+
+Appearance = Callable[[Tensor, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """Generated pairs: `pairs.image` may carry the generator's graph."""
+
+    pairs: Pairs
+    patches: Patches
+
+
+class Rotation:
+    """Which patient is the validation next: each once before any twice.
+
+    Args:
+        cases: the training fold.
+        seed: of the order.
+    """
+
+    def __init__(self, cases: Sequence[PreparedCase], seed: int) -> None:
+        self.cases_of: dict[str, list[str]] = {}
+        for case in cases:
+            self.cases_of.setdefault(case.patient, []).append(case.case_id)
+        patients = sorted(self.cases_of)
+        order = torch.randperm(len(patients), generator=torch.Generator().manual_seed(seed)).tolist()
+        self._waiting = [patients[i] for i in order]
+
+    def __len__(self) -> int:
+        return len(self.cases_of)
+
+    def next(self, busy: Sequence[str]) -> tuple[str, list[str]]:
+        """The validation patient and the ids of all other patients' cases.
+
+        Args:
+            busy: cases in the training batch; a patient without any of them is preferred.
+        """
+        engaged = {p for p, ids in self.cases_of.items() if set(ids) & set(busy)}
+        free = [p for p in self._waiting if p not in engaged]
+        chosen = (free or self._waiting)[0]
+        self._waiting.remove(chosen)
+        self._waiting.append(chosen)
+        others = [i for p, ids in self.cases_of.items() if p != chosen for i in ids]
+        return chosen, others
+
+    def state_dict(self) -> dict[str, object]:
+        """The order of waiting."""
+        return {"waiting": list(self._waiting)}
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Takes up the order; patients that have joined since come first."""
+        old = [p for p in state["waiting"] if p in self.cases_of]
+        self._waiting = [p for p in self._waiting if p not in old] + old
+
+
+class Coupling:
+    """Makes synthetic pairs and carries the validation loss back to what made them."""
+
+    def __init__(
+        self,
+        trainer: GeneratorTrainer,
+        guard: Guard,
+        source: PatchSource,
+        masks: MaskAugmentation,
+        rotation: Rotation,
+        generator: torch.Generator,
+    ) -> None:
+        self.trainer, self.guard, self.source = trainer, guard, source
+        self.masks, self.rotation, self.generator = masks, rotation, generator
+        self.outer_steps = 0
+        self.gradient_norm: float | None = None
+        self.validation_loss: float | None = None
+        self._step_length = _StepLength()
+
+    def synthesise(self, count: int, among: Sequence[str], appearance, *, graph: bool = False) -> Synthetic:
+        """`count` generated pairs from the masks and surroundings of the cases `among`."""
+        patches = self.source.draw(count, self.generator, among=among, augmentation=self.masks)
+        surroundings = appearance(patches.image, self.generator)
+        pairs = Pairs(surroundings, patches.label)
+        noise = self.trainer.noise_like(surroundings, self.generator)
+        with torch.set_grad_enabled(graph):
+            image = self.trainer.generate(pairs, noise)
+        return Synthetic(Pairs(image, patches.label.to(image.device)), patches)
+
+    def without(self, batch: Batch, patient: str, others: Sequence[str]) -> Batch:
+        """The batch less the patient's samples; a fresh sample of another case if none is left."""
+        barred = set(self.rotation.cases_of[patient])
+        keep = [i for i, case_id in enumerate(batch.case_ids) if case_id not in barred]
+        if len(keep) == len(batch.case_ids):
+            return batch
+        if keep:
+            return Batch(batch.image[keep], batch.label[keep], tuple(batch.case_ids[i] for i in keep))
+        drawn = self.source.draw(1, self.generator, among=others, augmentation=self.masks)
+        return Batch(drawn.image.to(batch.image), drawn.label.to(batch.label), drawn.case_ids)
+
+    def outer_step(
+        self, network: nn.Module, loss: Loss, real: Batch, synthetic: Synthetic, patient: str
+    ) -> tuple[ImageHypergradient, list[Tensor]] | None:
+        """Stage III: updates the architecture and the mask strengths, and takes in the alignments.
+
+        Returns:
+            The gradient and what stage I should feel of it; None when something was not finite.
+        """
+        device = synthetic.pairs.image.device
+        held_out = self.source.draw(
+            len(synthetic.patches.case_ids), self.generator, among=self.rotation.cases_of[patient]
+        )
+        validation = Pairs(held_out.image.to(device), held_out.label.to(device))
+        with torch.autocast(device.type, enabled=False):
+            gradient = self._hypergradient(
+                network, loss, Pairs(real.image, real.label), synthetic, validation
+            )
+        if not gradient.finite:
+            self.guard.observe_failure()
+            return None
+        self.outer_steps += 1
+        self.gradient_norm = float(gradient.image.norm())
+        self.validation_loss = gradient.validation_loss
+        feedback = self.trainer.outer_step(synthetic.pairs.image, gradient)
+        alignment = gradient.alignment.cpu()
+        self.guard.observe(alignment, synthetic.patches.case_ids)
+        if self.trainer.settings.masks and self.guard.magnitude > 0:
+            reward = (alignment / self.guard.magnitude).clamp(-2, 2)
+            self.masks.learn(reward, synthetic.patches.draws, _MASK_RATE)
+        if self.outer_steps % _DIVERSITY_EVERY == 1:
+            self._check_diversity()
+        return gradient, feedback
+
+    def _hypergradient(
+        self, network: nn.Module, loss: Loss, real: Pairs, synthetic: Synthetic, validation: Pairs
+    ) -> ImageHypergradient:
+        frozen = FrozenSegmenter(network, seed=self.outer_steps)
+        detached = Pairs(synthetic.pairs.image.detach(), synthetic.pairs.label)
+        count = detached.image.shape[0]
+        weights = torch.full((count,), 1 / count, device=detached.image.device)
+        step = training_gradient(frozen, loss, real, detached, weights)
+        return image_hypergradient(
+            frozen,
+            loss,
+            detached,
+            validation,
+            weights=weights,
+            step_gradient=step,
+            step_size=self._step_length.per_gradient(frozen.weights, step),
+            radius=self.trainer.settings.radius,
+        )
+
+    def note_weights(self, network: nn.Module) -> None:
+        """Remembers the segmenter's weights, so that its next step's length is known."""
+        self._step_length.note(network)
+
+    def measure_step(self, network: nn.Module) -> None:
+        """Measures the optimiser's step since `note_weights`."""
+        self._step_length.measure(network)
+
+    def _check_diversity(self, count: int = 4) -> None:
+        """Compares generated images of `count` masks with the warped real ones they were made from."""
+        everyone = [i for ids in self.rotation.cases_of.values() for i in ids]
+        patches = self.source.draw(count, self.generator, among=everyone, augmentation=self.masks)
+        pairs = Pairs(patches.image, patches.label)
+        with torch.no_grad():
+            image = self.trainer.generate(pairs, self.trainer.noise_like(patches.image, self.generator)).cpu()
+        where = neighbourhood(self.trainer.one_hot(patches.label), self.trainer.task.radii).cpu()
+        self.guard.observe_diversity(diversity(image, where), diversity(patches.image, where))
+
+    def start_anew(self) -> None:
+        """Keeps what the generator has learned and searches again, trusting nothing yet: new labels."""
+        self.trainer.restart_search()
+        self.guard = Guard()
+        self.outer_steps = 0
+
+    def state_dict(self) -> dict[str, object]:
+        """Everything that a resumed run needs."""
+        return {
+            "trainer": self.trainer.state_dict(),
+            "guard": self.guard.state_dict(),
+            "masks": self.masks.state_dict(),
+            "rotation": self.rotation.state_dict(),
+            "step_length": self._step_length.state_dict(),
+            "random": self.generator.get_state(),
+            "outer_steps": self.outer_steps,
+        }
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Takes up `state_dict`'s content.
+
+        Raises:
+            ValueError: it belongs to another task; then nothing but the generator may have changed.
+        """
+        self.trainer.load_state_dict(state["trainer"])
+        self.guard.load_state_dict(state["guard"])
+        self.masks.load_state_dict(state["masks"])
+        self.rotation.load_state_dict(state["rotation"])
+        self._step_length.load_state_dict(state["step_length"])
+        self.generator.set_state(state["random"].cpu())
+        self.outer_steps = int(state["outer_steps"])
+
+
+class _StepLength:
+    """How far the run's own optimiser moves the segmenter, so that the look-ahead step is as long.
+
+    Adam's step is not a multiple of the gradient; what the one-step objective takes from it is its length.
+    """
+
+    def __init__(self, first: float = 1e-2) -> None:
+        self.length = first
+        self._before: dict[str, Tensor] | None = None
+
+    def note(self, network: nn.Module) -> None:
+        self._before = {n: p.detach().clone() for n, p in network.named_parameters() if p.requires_grad}
+
+    def measure(self, network: nn.Module) -> None:
+        if self._before is None:
+            return
+        now = {n: p.detach() for n, p in network.named_parameters()}
+        moved = [now[n] - before.to(now[n]) for n, before in self._before.items() if n in now]
+        length = float(torch.sqrt(sum((m**2).sum() for m in moved)))
+        if 0 < length < float("inf"):
+            self.length = length
+        self._before = None
+
+    def state_dict(self) -> dict[str, object]:
+        return {"length": self.length, "before": self._before}
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        self.length = float(state["length"])
+        self._before = state["before"]
+
+    def per_gradient(self, weights: Mapping[str, Tensor], gradient: Mapping[str, Tensor]) -> float:
+        """xi such that `xi * |gradient|` is the measured length."""
+        norm = float(torch.sqrt(sum((g**2).sum() for g in gradient.values())))
+        return self.length / norm if norm > 0 else 0.0

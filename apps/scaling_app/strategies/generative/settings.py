@@ -1,0 +1,74 @@
+"""The choices of a GenSeg training, from the run's options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+_PREFIX = "genseg_"
+
+
+@dataclass(frozen=True)
+class GenSegSettings:
+    """How GenSeg trains. Each field is an option `genseg_<field>`.
+
+    Attributes:
+        interval: training steps between two outer steps.
+        couple: whether the validation loss drives the generator (stage III); without it generator and
+            segmenter are trained apart and every pair counts fully.
+        architecture, feedback, masks: what the validation loss changes: the architecture weights, the
+            generator's weights, the strengths of the mask augmentation.
+        context: whether the generator sees the low-pass image (else the mask alone).
+        compose: whether only the label's neighbourhood is generated and the rest stays a warped real image.
+        adversarial: whether there is a discriminator.
+        pool: whether the generator also learns from images without labels.
+        flips: whether masks may be mirrored.
+        width: the generator's channels at full resolution.
+        radius: how far the segmenter's weights are moved for the finite difference.
+    """
+
+    interval: int = 8
+    couple: bool = True
+    architecture: bool = True
+    feedback: bool = True
+    masks: bool = True
+    context: bool = True
+    compose: bool = True
+    adversarial: bool = True
+    pool: bool = False
+    flips: bool = False
+    width: int = 12
+    radius: float = 1e-2
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, str]) -> GenSegSettings:
+        """Reads the options that begin with `genseg_`; others belong to other strategies.
+
+        Raises:
+            ValueError: an unknown or unreadable option; the message names it.
+        """
+        known = {field.name: type(field.default) for field in fields(cls)}
+        values: dict[str, object] = {}
+        for key, text in options.items():
+            if not key.startswith(_PREFIX):
+                continue
+            name = key.removeprefix(_PREFIX)
+            if name not in known:
+                there = ", ".join(_PREFIX + k for k in known)
+                raise ValueError(f"unknown option {key!r}; there are: {there}")
+            values[name] = _read(key, str(text), known[name])
+        settings = cls(**values)
+        if settings.interval < 1 or settings.width < 1 or settings.radius <= 0:
+            raise ValueError("genseg_interval, genseg_width and genseg_radius must be above zero")
+        return settings
+
+
+def _read(key: str, text: str, kind: type) -> object:
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"option {key} must be true or false, got {text!r}")
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"option {key} must be a number, got {text!r}") from None

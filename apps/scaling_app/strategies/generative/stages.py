@@ -1,0 +1,257 @@
+"""The generator's side of GenSeg: stage I, making pairs, and the outer step's update.
+
+Stage I is a conditional GAN on real pairs: least squares for the discriminator, Charbonnier distance to
+the real image. Stage III's gradient arrives as dF / d image (`hypergradient.py`) and is carried to the
+architecture weights, which have an optimiser of their own, and, bounded to a tenth of stage I's gradient,
+to the generator's weights.
+
+References:
+    X. Mao et al., "Least Squares Generative Adversarial Networks", ICCV 2017, https://arxiv.org/abs/1611.04076
+    S. Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", NeurIPS 2020,
+    https://arxiv.org/abs/2006.10738 (what the discriminator sees is varied, real and generated alike)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scaling_app.strategies.generative.hypergradient import ImageHypergradient, Pairs, outer_gradient
+from scaling_app.strategies.generative.networks import (
+    PatchDiscriminator,
+    SearchableGenerator,
+    low_pass,
+    neighbourhood,
+)
+from scaling_app.strategies.generative.settings import GenSegSettings
+
+_DISTANCE_WEIGHT = 20.0
+_FEEDBACK_SHARE = 0.1
+_BETAS = (0.5, 0.999)
+_SURE_DISCRIMINATOR = 0.95
+_PATIENCE = 100
+
+
+@dataclass(frozen=True)
+class GeneratorTask:
+    """What the generator is for: K classes, C channels, the patch and its spacing in mm."""
+
+    classes: int
+    channels: int
+    patch: tuple[int, ...]
+    spacing: tuple[float, ...]
+
+    @property
+    def low_pass_factors(self) -> tuple[int, ...]:
+        """Voxels that the context averages over: 8 along the finest axis, the same length along others."""
+        finest = min(self.spacing)
+        return tuple(max(1, round(8 * finest / s)) for s in self.spacing)
+
+    @property
+    def radii(self) -> tuple[int, ...]:
+        """Voxels round a label that are generated too: a sixteenth of the patch, none on thin axes."""
+        return tuple(max(1, edge // 16) if edge >= 8 else 0 for edge in self.patch)
+
+
+class GeneratorTrainer:
+    """Generator and discriminator with their optimisers.
+
+    Args:
+        task: what is generated.
+        settings: see `GenSegSettings`.
+        seed: of the initial weights and the noise.
+        device: where the networks live.
+    """
+
+    def __init__(
+        self, task: GeneratorTask, settings: GenSegSettings, seed: int, device: torch.device
+    ) -> None:
+        self.task, self.settings, self.device = task, settings, device
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.generator = SearchableGenerator(
+                task.classes, task.channels, task.patch, width=settings.width, context=settings.context
+            ).to(device)
+            self.discriminator = PatchDiscriminator(task.classes, task.channels, task.patch).to(device)
+        architecture = self.generator.architecture
+        self.architecture_at_start = architecture.detach().clone()
+        self.weight_optimizer = torch.optim.Adam(self.generator.weight_parameters(), lr=1e-3, betas=_BETAS)
+        self.discriminator_optimizer = torch.optim.Adam(
+            self.discriminator.parameters(), lr=4e-4, betas=_BETAS
+        )
+        self.architecture_optimizer = torch.optim.Adam(
+            [architecture], lr=3e-2, betas=_BETAS, weight_decay=1e-3
+        )
+        self.steps = 0
+        self.discriminator_accuracy: float | None = None
+        self._sure_steps = 0
+
+    def one_hot(self, label: Tensor) -> Tensor:
+        """`(B, 1, *P)` class indices to `(B, K, *P)` float32 on the device."""
+        hot = F.one_hot(label[:, 0].long().to(self.device), self.task.classes)
+        return hot.movedim(-1, 1).float()
+
+    def generate(self, pairs: Pairs, noise: Tensor) -> Tensor:
+        """Images for `pairs.label` in the surroundings `pairs.image`; carries the generator's graph."""
+        image = pairs.image.to(self.device)
+        one_hot = self.one_hot(pairs.label)
+        with self._full_precision():
+            return self._compose(self._raw(one_hot, image, noise), image, one_hot)
+
+    def noise_like(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        """One channel of noise `(B, 1, *P)` for `image (B, C, *P)`."""
+        shape = (image.shape[0], 1, *image.shape[2:])
+        return torch.randn(shape, generator=generator).to(self.device)
+
+    def stage_one(
+        self, pairs: Pairs, noise: Tensor, *, known: bool = True, feedback: Sequence[Tensor] | None = None
+    ) -> bool:
+        """One step of discriminator and generator on real pairs.
+
+        Args:
+            pairs: real pairs.
+            noise: `(B, 1, *P)`.
+            known: False for images without labels, whose classes are given as equally likely.
+            feedback: dF / d weights from an outer step, added at no more than a tenth of the own gradient.
+
+        Returns:
+            Whether the step was made; False when a loss was not finite, and then nothing has changed.
+        """
+        with self._full_precision():
+            return self._stage_one(pairs, noise, known, feedback)
+
+    def _stage_one(self, pairs: Pairs, noise: Tensor, known: bool, feedback: Sequence[Tensor] | None) -> bool:
+        image = pairs.image.to(self.device)
+        one_hot = self.one_hot(pairs.label)
+        if not known:
+            one_hot = torch.full_like(one_hot, 1 / self.task.classes)
+        where = neighbourhood(one_hot, self.task.radii) if self.settings.compose and known else None
+        fake = self._raw(one_hot, image, noise)
+        composed = fake if where is None else where * fake + (1 - where) * image
+        distance = torch.sqrt((fake - image) ** 2 + 1e-4)
+        weight = torch.ones_like(image) if where is None else (where + 0.1).expand_as(image)
+        loss = _DISTANCE_WEIGHT * (weight * distance).sum() / weight.sum()
+        playing = self._discriminator_plays and known
+        if playing:
+            loss = loss + ((self._judge(one_hot, composed, noise) - 1) ** 2).mean()
+        weights = self.generator.weight_parameters()
+        found = torch.autograd.grad(loss, weights, allow_unused=True)  # candidates not chosen get none
+        gradients = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
+        norm = _norm(gradients)
+        if not (torch.isfinite(loss) and torch.isfinite(norm)):
+            return False
+        if feedback is not None and (own := _norm(feedback)) > 0:
+            share = _FEEDBACK_SHARE * norm / own
+            gradients = [g + share * f for g, f in zip(gradients, feedback, strict=True)]
+        _step(self.weight_optimizer, weights, gradients)
+        self.steps += 1
+        return self._train_discriminator(one_hot, image, composed.detach(), noise) if playing else True
+
+    def outer_step(self, generated: Tensor, gradient: ImageHypergradient) -> list[Tensor]:
+        """Moves the architecture weights down the validation loss; returns dF / d weights for `stage_one`."""
+        weights = self.generator.weight_parameters() if self.settings.feedback else []
+        architecture = self.generator.architecture
+        gradients = outer_gradient(generated, gradient.image, [architecture, *weights])
+        if not torch.isfinite(_norm(gradients)):
+            return []
+        if self.settings.architecture and architecture.numel():
+            _step(self.architecture_optimizer, [architecture], gradients[:1])
+        return gradients[1:]
+
+    def max_change(self) -> float:
+        """The largest change of an architecture weight since the start."""
+        change = self.generator.architecture.detach() - self.architecture_at_start
+        return float(change.abs().max()) if change.numel() else 0.0
+
+    def state_dict(self) -> dict[str, object]:
+        """Weights, optimisers and counters: tensors and plain values."""
+        return {
+            **{name: part.state_dict() for name, part in self._parts().items()},
+            "architecture_at_start": self.architecture_at_start,
+            "steps": self.steps,
+            "discriminator_accuracy": self.discriminator_accuracy,
+            "sure_steps": self._sure_steps,
+        }
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Takes up `state_dict`'s content.
+
+        Raises:
+            ValueError: the state belongs to another task (other classes, channels or patch).
+        """
+        try:
+            for name, part in self._parts().items():
+                part.load_state_dict(state[name])
+        except (RuntimeError, KeyError) as error:
+            raise ValueError("the generator's state is of another task or version") from error
+        self.architecture_at_start = state["architecture_at_start"].to(self.device)
+        self.steps = int(state["steps"])
+        self.discriminator_accuracy = state["discriminator_accuracy"]
+        self._sure_steps = int(state["sure_steps"])
+
+    def restart_search(self) -> None:
+        """Makes a discretised generator searchable again (new labels have arrived)."""
+        self.generator.chosen.zero_()
+        self.architecture_at_start = self.generator.architecture.detach().clone()
+
+    def _full_precision(self) -> torch.autocast:
+        """Differences of losses lose their digits in half precision, and adversaries their balance."""
+        return torch.autocast(self.device.type, enabled=False)
+
+    @property
+    def _discriminator_plays(self) -> bool:
+        """A discriminator that has been sure for long says nothing useful any more."""
+        return self.settings.adversarial and self._sure_steps < _PATIENCE
+
+    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        names = ("generator", "discriminator", "weight_optimizer", "discriminator_optimizer")
+        return {name: getattr(self, name) for name in (*names, "architecture_optimizer")}
+
+    def _raw(self, one_hot: Tensor, image: Tensor, noise: Tensor) -> Tensor:
+        context = low_pass(image, self.task.low_pass_factors) if self.settings.context else None
+        return self.generator(one_hot, context, noise)
+
+    def _compose(self, fake: Tensor, image: Tensor, one_hot: Tensor) -> Tensor:
+        if not self.settings.compose:
+            return fake
+        where = neighbourhood(one_hot, self.task.radii)
+        return where * fake + (1 - where) * image
+
+    def _train_discriminator(self, one_hot: Tensor, real: Tensor, fake: Tensor, noise: Tensor) -> bool:
+        on_real, on_fake = self._judge(one_hot, real, noise), self._judge(one_hot, fake, noise)
+        loss = 0.5 * (((on_real - 1) ** 2).mean() + (on_fake**2).mean())
+        weights = list(self.discriminator.parameters())
+        gradients = torch.autograd.grad(loss, weights)
+        if not torch.isfinite(_norm(gradients)):
+            return False
+        _step(self.discriminator_optimizer, weights, gradients)
+        right = 0.5 * float((on_real > 0.5).float().mean() + (on_fake < 0.5).float().mean())
+        before = right if self.discriminator_accuracy is None else self.discriminator_accuracy
+        self.discriminator_accuracy = 0.95 * before + 0.05 * right
+        sure = self.discriminator_accuracy > _SURE_DISCRIMINATOR
+        self._sure_steps = self._sure_steps + 1 if sure else 0
+        return True
+
+    def _judge(self, one_hot: Tensor, image: Tensor, noise: Tensor) -> Tensor:
+        """The discriminator on a varied view; the variation depends on the noise alone, so that real and
+        generated images are varied alike."""
+        change = noise.flatten(1).mean(1) * noise[0, 0].numel() ** 0.5
+        shape = (-1, *[1] * (image.dim() - 1))
+        return self.discriminator(
+            one_hot, image * (1 + 0.1 * change.reshape(shape)) + 0.2 * change.reshape(shape)
+        )
+
+
+def _step(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    for weight, gradient in zip(weights, gradients, strict=True):
+        weight.grad = gradient
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def _norm(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.sqrt(sum((t.detach() ** 2).sum() for t in tensors))
