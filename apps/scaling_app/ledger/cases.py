@@ -95,7 +95,7 @@ class CaseBook(Store):
 
     def note_exposure(self, image_id: str, client: str | None, at: datetime) -> None:
         """A prediction for that image went to that viewer (None: an unknown one)."""
-        with self._write(moves_forecast=False) as connection:
+        with self._write() as connection:
             connection.execute(
                 tables.exposures.insert().values(image_id=image_id, client=client, at=at),
             )
@@ -151,7 +151,7 @@ class CaseBook(Store):
 
     def _assign_once(self, table: tables.Table, **values: object) -> object:
         key, value = table.c[0], table.c[1]
-        with self._write(moves_forecast=False) as connection:
+        with self._write() as connection:
             connection.execute(insert(table).values(**values).on_conflict_do_nothing())
             return connection.execute(select(value).where(key == values[key.name])).scalar_one()
 

@@ -24,11 +24,16 @@ class NoteBook(Store):
     """The part of the ledger that keeps settings, forecasts and the job's progress."""
 
     def set_setting(self, key: str, value: Any) -> None:
-        """Keeps a JSON value under a name, e.g. `target`."""
-        with self._write(moves_forecast=True) as connection:
-            row = {"key": key, "value": _to_json(value)}
+        """Keeps a JSON value under a name, e.g. `target`; the same value again changes nothing."""
+        table = tables.settings
+        row = {"key": key, "value": _to_json(value)}
+        with self._write() as connection:
+            known = connection.execute(select(table.c.value).where(table.c.key == key)).scalar()
+            if known == row["value"]:
+                return
+            self._move_forecast(connection)
             connection.execute(
-                insert(tables.settings).values(**row).on_conflict_do_update(index_elements=["key"], set_=row)
+                insert(table).values(**row).on_conflict_do_update(index_elements=["key"], set_=row)
             )
 
     def setting(self, key: str, default: Any = None) -> Any:
@@ -41,7 +46,7 @@ class NoteBook(Store):
     def save_forecast(self, payload: dict[str, Any], revision: int | None = None) -> None:
         """Keeps a forecast and the revision it was made from (default: the present one)."""
         table = tables.forecasts
-        with self._write(moves_forecast=False) as connection:
+        with self._write() as connection:
             if revision is None:
                 revision = connection.execute(select(tables.state.c.revision)).scalar_one()
             row = {"revision": revision, "made_at": utc_now(), "payload": _to_json(payload)}
@@ -73,7 +78,7 @@ class NoteBook(Store):
         if known["state"] not in ("idle", "running"):
             raise LedgerError(f"a job is idle or running, got {known['state']!r}")
         note = _to_json({**known, "host": socket.gethostname(), "pid": os.getpid()})
-        with self._write(moves_forecast=False) as connection:
+        with self._write() as connection:
             connection.execute(update(tables.state).values(job=note))
 
     def job(self) -> dict[str, Any]:

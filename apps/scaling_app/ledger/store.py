@@ -74,12 +74,16 @@ class Store:
             yield connection
 
     @contextmanager
-    def _write(self, *, moves_forecast: bool) -> Iterator[Connection]:
+    def _write(self, *, moves_forecast: bool = False) -> Iterator[Connection]:
         """One transaction with the write lock, all or nothing; durable when it ends."""
         with self._transaction(write=True) as connection:
             yield connection
             if moves_forecast:
-                connection.execute(update(tables.state).values(revision=tables.state.c.revision + 1))
+                self._move_forecast(connection)
+
+    @staticmethod
+    def _move_forecast(connection: Connection) -> None:
+        connection.execute(update(tables.state).values(revision=tables.state.c.revision + 1))
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[Connection]:
@@ -100,7 +104,7 @@ class Store:
         while True:
             try:
                 self._use_write_ahead_log()
-                with self._write(moves_forecast=False) as connection:
+                with self._write() as connection:
                     _bring_up_to_date(connection, self.path)
                 return
             except LedgerError as error:
