@@ -90,13 +90,6 @@ class RunBook(Store):
             renamed = update(table).where(table.c.structure == old).values(structure=new)
             return connection.execute(renamed).rowcount
 
-    def rename_structure(self, old: str, new: str) -> None:
-        """Gives a structure its proper name in every observation."""
-        table = tables.observations
-        with self._write(moves_forecast=True) as connection:
-            rows = update(table).prefix_with("OR REPLACE").where(table.c.structure == old)
-            connection.execute(rows.values(structure=new))
-
     def close_unfinished_runs(self, message: str = "interrupted") -> int:
         """Marks the runs that a killed process left `running` as stopped; returns how many there were."""
         table = tables.runs
