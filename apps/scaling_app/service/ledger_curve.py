@@ -1,0 +1,144 @@
+"""From the ledger to a forecast: what was observed, in the forecast's terms, and the question asked of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from statistics import fmean, median
+from typing import Any
+
+from scaling_app import __version__
+from scaling_app.forecast.forecaster import forecast_session
+from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.session import default_horizons, observed_points
+from scaling_app.ledger import Case, Ledger, utc_now
+
+OVERALL = "overall"
+CURVE_POINTS = 18
+"""Sizes at which the drawn curve is computed; between them it is straight to the eye."""
+
+
+def curve_observations(ledger: Ledger) -> list[Observation]:
+    """The ledger's current observations: n is the number of cases the run was trained on."""
+    runs = {run.run_id: run for run in ledger.runs()}
+    cases = {case.image_id: case for case in ledger.cases()}
+    found = []
+    for seen in ledger.observations(current=True):
+        run, case = runs[seen.run_id], cases.get(seen.image_id)
+        if run.n < 1:
+            continue
+        found.append(
+            Observation(
+                n=run.n,
+                dice=seen.dice,
+                structure=seen.structure,
+                case=seen.image_id,
+                run=seen.run_id,
+                seed=run.seed,
+                kind=seen.kind,
+                assisted=seen.assisted or (case is not None and case.assisted),
+                blind=case is not None and case.blind and not case.assisted,
+                strategy=run.strategy,
+                network=run.network,
+                weight=(case.sampling_weight if case is not None else None) or 1.0,
+            )
+        )
+    return found
+
+
+def curve_csv(observations: Iterable[Observation]) -> str:
+    """The observations as the table that `scaling-app forecast` reads."""
+    names = [field.name for field in fields(Observation)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    for seen in observations:
+        writer.writerow(["" if (value := getattr(seen, name)) is None else value for name in names])
+    return text.getvalue()
+
+
+def forecast_from(ledger: Ledger, *, n_pool: int | None = None, method: str = "bayes") -> dict[str, Any]:
+    """The forecast's part of the answer, from what the ledger holds now.
+
+    Raises:
+        ValueError: the observations contradict themselves; the message says how.
+    """
+    cases = ledger.usable_cases()
+    observations = curve_observations(ledger)
+    n_now = len(cases)
+    annotation = annotation_time(cases)
+    horizons = default_horizons(max(n_now, 1))
+    grid = _grid((seen.n for seen in observations), n_now, max(horizons))
+    session = forecast_session(
+        observations,
+        n_now=n_now,
+        horizons=sorted({*horizons, *grid}),
+        target=ledger.setting("target"),
+        minutes_per_case=annotation["minutes_per_case"],
+        n_pool=n_pool,
+        n_blind=sum(case.blind and not case.assisted for case in cases),
+        method=method,
+        history=_last_update_before(ledger, n_now),
+    )
+    payload = session.payload()
+    for curve in filter(None, [payload["overall"], *payload["structures"]]):
+        rows = curve["forecast"]
+        curve["curve"] = [{key: row[key] for key in _CURVE_KEYS} for row in rows]
+        curve["forecast"] = [row for row in rows if row["n"] in horizons]
+    payload["observed"] += observed_points(overall_scores(observations))
+    return {
+        **payload,
+        "n_in_curve": n_now,
+        "n_pool": n_pool,
+        "annotation": annotation,
+        "updated": utc_now().isoformat(timespec="seconds"),
+        "version": __version__,
+    }
+
+
+_CURVE_KEYS = ("n", "mean", "lo80", "hi80", "lo95", "hi95")
+
+
+def overall_scores(observations: Iterable[Observation]) -> list[Observation]:
+    """One score per run and test case: the mean over the structures that the case has."""
+    scores: dict[tuple[str, str, str], list[Observation]] = defaultdict(list)
+    for seen in observations:
+        if seen.dice is not None:
+            scores[seen.run, seen.kind, seen.case].append(seen)
+    return [
+        Observation(
+            n=group[0].n,
+            dice=fmean(seen.dice for seen in group if seen.dice is not None),
+            structure=OVERALL,
+            case=case,
+            run=run,
+            kind=kind,
+        )
+        for (run, kind, case), group in scores.items()
+    ]
+
+
+def annotation_time(cases: Sequence[Case]) -> dict[str, Any]:
+    """Median and sum of the annotation minutes that were measured."""
+    timed = [case.minutes for case in cases if case.minutes]
+    return {
+        "minutes_per_case": median(timed) if timed else None,
+        "minutes_total": math.fsum(timed) if timed else None,
+        "n_timed": len(timed),
+    }
+
+
+def _last_update_before(ledger: Ledger, n_now: int) -> list[dict[str, Any]]:
+    earlier = [past for past in ledger.forecasts() if 0 < past.get("n_in_curve", 0) < n_now]
+    return earlier[-1:]
+
+
+def _grid(observed: Iterable[int], n_now: int, furthest: int) -> set[int]:
+    """About `CURVE_POINTS` sizes from the smallest observed to the furthest forecast, even in log n."""
+    first = max(1, min([*observed, max(n_now, 1)]))
+    ratio = math.log(furthest / first) / (CURVE_POINTS - 1)
+    return {round(first * math.exp(ratio * k)) for k in range(CURVE_POINTS)} | {max(n_now, 1)}

@@ -1,0 +1,167 @@
+"""The REST interface beside MONAI Label's own. Handlers are plain functions: FastAPI runs them in threads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import APIRouter, Body, Depends, HTTPException, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.routing import APIRoute
+
+from scaling_app.ledger import Ledger
+from scaling_app.service.forecasting import ForecastKeeper
+from scaling_app.service.ledger_curve import curve_csv, curve_observations
+from scaling_app.service.payloads import Sufficiency
+from scaling_app.service.report import report_html
+
+Dependency = Callable[..., Any]
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+CASE_FIELDS = ("minutes", "blind", "resolved")
+
+
+class UpdateRefusedError(RuntimeError):
+    """The curve job cannot be started now; the message says why."""
+
+
+class _SentenceRoute(APIRoute):
+    """Answers 422 with a sentence where FastAPI would send a list of locations."""
+
+    def get_route_handler(self) -> Handler:
+        handler = super().get_route_handler()
+
+        async def with_sentence(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except RequestValidationError:
+                raise HTTPException(422, "The body must be a JSON object.") from None
+
+        return with_sentence
+
+
+def make_router(
+    keeper: ForecastKeeper,
+    ledger: Ledger,
+    *,
+    start_update: Callable[[], object],
+    has_image: Callable[[str], bool],
+    user: Dependency,
+    annotator: Dependency,
+    admin: Dependency,
+) -> APIRouter:
+    """The routes under `/sufficiency`.
+
+    Args:
+        keeper: the newest forecast.
+        ledger: where targets and facts about cases go.
+        start_update: starts the curve job; raises `UpdateRefusedError` (409) or its own `HTTPException`.
+        has_image: whether the datastore knows that image.
+        user, annotator, admin: dependencies that let a role in; readers are users, facts about cases come
+            from annotators, the target too, and jobs are started by admins.
+    """
+    router = APIRouter(prefix="/sufficiency", tags=["Sufficiency"], route_class=_SentenceRoute)
+    _add_views(router, keeper, ledger, user)
+    _add_notes(router, ledger, has_image, annotator)
+
+    @router.post("/update", dependencies=[Depends(admin)])
+    def update() -> dict[str, Any]:
+        """Starts the job that measures new curve points."""
+        try:
+            start_update()
+        except UpdateRefusedError as error:
+            raise HTTPException(409, str(error)) from error
+        return {"job": ledger.job()}
+
+    return router
+
+
+def _add_views(router: APIRouter, keeper: ForecastKeeper, ledger: Ledger, user: Dependency) -> None:
+    readers = [Depends(user)]
+
+    @router.get("/", response_model=Sufficiency, dependencies=readers)
+    def sufficiency() -> dict[str, Any]:
+        """What the next labelled case is worth."""
+        return keeper.payload()
+
+    @router.get("/curve.csv", response_class=PlainTextResponse, dependencies=readers)
+    def curve() -> PlainTextResponse:
+        """The observations behind the curve, as `scaling-app forecast` reads them."""
+        headers = {"Content-Disposition": 'attachment; filename="curve.csv"'}
+        text = curve_csv(curve_observations(ledger))
+        return PlainTextResponse(text, media_type="text/csv; charset=utf-8", headers=headers)
+
+    @router.get("/report", response_class=HTMLResponse, dependencies=readers)
+    def report() -> HTMLResponse:
+        """The same for people: one page that needs nothing else."""
+        return HTMLResponse(report_html(keeper.payload(), history=ledger.forecasts()))
+
+
+def _add_notes(
+    router: APIRouter, ledger: Ledger, has_image: Callable[[str], bool], annotator: Dependency
+) -> None:
+    writers = [Depends(annotator)]
+
+    @router.post("/target", dependencies=writers)
+    def target(body: dict[str, Any] = Body()) -> dict[str, Any]:
+        """Sets the Dice to aim at; null takes it back."""
+        dice = _dice(body)
+        ledger.set_setting("target", dice)
+        return {"target": dice}
+
+    @router.post("/case/{image:path}", dependencies=writers)
+    def case(image: str, body: dict[str, Any] = Body()) -> dict[str, Any]:
+        """Notes annotation minutes, blindness, or that the doubts about a label are settled."""
+        if not has_image(image):
+            raise HTTPException(404, f"There is no image {image!r} in the datastore.")
+        minutes, blind, resolved = _case_note(body)
+        if minutes is not None:
+            ledger.set_minutes(image, minutes)
+        if blind is not None:
+            ledger.set_blind(image, blind)
+        if resolved:
+            ledger.resolve_flags(image)
+        known = ledger.case(image)
+        doubts = [flag.sentence for flag in known.flags] if known else []
+        return {"image": image, "minutes": minutes, "blind": ledger.is_blind(image), "problems": doubts}
+
+
+def _dice(body: dict[str, Any]) -> float | None:
+    """The target in the body.
+
+    Raises:
+        HTTPException: 422 when it is none.
+    """
+    if "dice" not in body:
+        raise HTTPException(422, 'The body must name the target, such as {"dice": 0.85}.')
+    value = body["dice"]
+    if value is None:
+        return None
+    if not _is_number(value) or not 0 < value < 1:
+        raise HTTPException(422, f"The target must be a Dice between 0 and 1, such as 0.85, not {value!r}.")
+    return float(value)
+
+
+def _case_note(body: dict[str, Any]) -> tuple[float | None, bool | None, bool]:
+    """Minutes, blind and resolved in the body.
+
+    Raises:
+        HTTPException: 422 when there is nothing in it, something unknown, or a value out of range.
+    """
+    unknown = sorted(set(body) - set(CASE_FIELDS))
+    if unknown or not body:
+        got = f"not {', '.join(map(repr, unknown))}" if unknown else "but nothing came"
+        raise HTTPException(422, f"A case takes {', '.join(CASE_FIELDS)}, {got}.")
+    minutes = body.get("minutes")
+    if minutes is not None and not (_is_number(minutes) and minutes >= 0):
+        raise HTTPException(422, f"minutes must be a number of at least 0, not {minutes!r}.")
+    for name in ("blind", "resolved"):
+        if body.get(name) is not None and not isinstance(body[name], bool):
+            raise HTTPException(422, f"{name} must be true or false, not {body[name]!r}.")
+    return None if minutes is None else float(minutes), body.get("blind"), bool(body.get("resolved"))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
