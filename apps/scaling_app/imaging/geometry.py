@@ -29,6 +29,9 @@ Arrays = tuple[np.ndarray, np.ndarray]
 """A channel-first array and its 4x4 affine."""
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+# what nibabel, pynrrd and Pillow raise on damaged files
+_READ_ERRORS = (OSError, EOFError, ValueError, LookupError, TypeError, SyntaxError, StopIteration, zlib.error)
+_READ_ERRORS += (nib.filebasedimages.ImageFileError, nrrd.NRRDError)
 _GREY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 
 
@@ -190,11 +193,9 @@ def _read(path: Path, as_label: bool) -> Arrays:
             array, affine = reader(path, as_label)
     except ImageError:
         raise
-    except (OSError, EOFError, ValueError, KeyError, IndexError, TypeError, zlib.error, SyntaxError) as error:
+    except _READ_ERRORS as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise ImageError(f"{path.name} cannot be read; it may be truncated or damaged ({reason})") from error
-    except (nib.filebasedimages.ImageFileError, nrrd.NRRDError) as error:
-        raise ImageError(f"{path.name} cannot be read; it may be truncated or damaged ({error})") from error
     if array.size == 0:
         raise ImageError(f"{path.name} holds no voxels (shape {array.shape})")
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-12:

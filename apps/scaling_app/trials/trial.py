@@ -41,6 +41,7 @@ __all__ = ["CaseScore", "StepReport", "TrainedModel", "TrainingError", "TrialSet
 logger = logging.getLogger(__name__)
 
 _CLIP_NORM = 5.0
+_LEARNING_RATES = {"resunet": 1e-2, "unet": 1e-2, "dynunet": 5e-3, "segresnet": 5e-3, "swinunetr": 1e-3}
 _BAD_STEPS = 20
 _CHECKPOINT_SECONDS = 30.0
 
@@ -53,7 +54,7 @@ class TrainingError(RuntimeError):
 class TrialSettings:
     """How to train; `network` and `capacity` default to the plan's.
 
-    `max_minutes` bounds the training loop: the learning rate then falls with the time used, so that a run
+    `learning_rate` defaults to what suits the network. `max_minutes` bounds the training loop: the learning rate then falls with the time used, so that a run
     cut short ends as well annealed as a whole one.
     """
 
@@ -61,7 +62,7 @@ class TrialSettings:
     network: str | None = None
     capacity: str | int | None = None
     steps: int = 400
-    learning_rate: float = 3e-3
+    learning_rate: float | None = None
     weight_decay: float = 1e-2
     warmup_steps: int = 20
     seed: int = 0
@@ -158,15 +159,16 @@ class _Run:
         self.device = torch.device(settings.device) if settings.device else default_device()
         self.strategy: Strategy = make_strategy(settings.strategy)
         self.network = self._network()
+        self.peak_rate = settings.learning_rate or _LEARNING_RATES[self.plan.network]
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            self.network.parameters(), lr=self.peak_rate, weight_decay=settings.weight_decay
         )
         self.criterion = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
-        self.step, self.skipped, self.bad_in_a_row = 0, 0, 0
+        self.step = self.skipped = self.bad_in_a_row = 0
         self.seconds_before = 0.0
         self.last_loss: float | None = None
         self.ended = "finished"
-        self.loader = {"cpu": 0.0, "waited": 0.0, "loop": 0.0, "steps": 0.0}
+        self.loader_cpu = self.loader_waited = self.loop_cpu = 0.0
         self.prepare_seconds = 0.0
         self.began = time.perf_counter()
 
@@ -204,6 +206,7 @@ class _Run:
         """Trains to the last step, the time limit, or until asked to stop."""
         sampler = PatchSampler(self.cases, self.train_ids, self.strategy, self.settings.seed)
         began = saved = time.perf_counter()
+        cpu_began = time.thread_time()
         self.network.train()
         with Prefetcher(sampler, self.step, self.settings.steps) as batches:
             for batch in batches:
@@ -218,9 +221,8 @@ class _Run:
                     saved = now
                 self.tell(on_step, self.step, self.last_loss, "training", self.seconds_before + now - began)
         loop = time.perf_counter() - began
-        self.loader["cpu"] += batches.cpu_seconds
-        self.loader["waited"] += batches.waited_seconds
-        self.loader["loop"] += loop
+        self.loop_cpu = time.thread_time() - cpu_began
+        self.loader_cpu, self.loader_waited = batches.cpu_seconds, batches.waited_seconds
         self.seconds_before += loop
         if self.checkpoint is not None:
             self._save(self.seconds_before)
@@ -268,7 +270,7 @@ class _Run:
         if self.settings.max_minutes is not None:
             done = max(done, min(1.0, elapsed / (60 * self.settings.max_minutes)))
         warm = min(1.0, (self.step + 1) / max(1, self.settings.warmup_steps))
-        return self.settings.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done))
+        return self.peak_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done))
 
     def tell(
         self,
@@ -328,8 +330,11 @@ class _Run:
         logger.info("resumed at step %d of %d", self.step, self.settings.steps)
 
     def model(self) -> TrainedModel:
-        """The trained model with its record."""
-        loop = max(self.loader["loop"], 1e-9)
+        """The trained model with its record.
+
+        `loader_share` is the processor time of drawing samples over that of the training thread, since
+        the last resumption: other processes on the machine do not change it.
+        """
         report: Report = {
             "strategy": self.settings.strategy,
             "network": self.plan.network,
@@ -342,9 +347,10 @@ class _Run:
             "ended": self.ended,
             "prepare_seconds": round(self.prepare_seconds, 3),
             "seconds": round(self.seconds_before, 3),
-            "loader_cpu_seconds": round(self.loader["cpu"], 3),
-            "loader_waited_seconds": round(self.loader["waited"], 3),
-            "loader_share": round(self.loader["cpu"] / loop, 4),
+            "step_cpu_seconds": round(self.loop_cpu, 3),
+            "loader_cpu_seconds": round(self.loader_cpu, 3),
+            "loader_waited_seconds": round(self.loader_waited, 3),
+            "loader_share": round(self.loader_cpu / max(self.loop_cpu, 1e-9), 4),
         }
         if self.last_loss is not None:
             report["loss"] = self.last_loss

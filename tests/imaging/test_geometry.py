@@ -1,0 +1,180 @@
+"""Files come in as they lie in space, go out the same way, and broken ones say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import nrrd
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from PIL import Image
+
+from scaling_app.imaging.geometry import (
+    Canonical,
+    ImageError,
+    is_image_file,
+    label_names,
+    read_image,
+    read_label,
+    same_grid,
+    spacing_of,
+    stem_of,
+    write_label,
+)
+
+OBLIQUE = np.array([[0.0, 0.0, 2.5, -10.0], [-0.8, 0.1, 0.0, 20.0], [0.1, 0.8, 0.0, 5.0], [0, 0, 0, 1.0]])
+
+
+def volume(shape: tuple[int, ...] = (6, 7, 5), affine: np.ndarray = OBLIQUE) -> MetaTensor:
+    rng = np.random.default_rng(0)
+    return MetaTensor(torch.from_numpy(rng.integers(0, 4, (1, *shape)).astype(np.uint8)), affine=affine)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".seg.nrrd"])
+def test_a_written_label_is_read_back_with_its_voxels_and_place(tmp_path: Path, suffix: str) -> None:
+    label = volume()
+    path = write_label(label, label, tmp_path / f"a.b{suffix}")
+    back = read_label(path)
+    assert torch.equal(back.as_tensor(), label.as_tensor())
+    assert np.allclose(back.affine, label.affine, atol=1e-5)
+    assert same_grid(back, label) is None
+    assert stem_of(path) == "a.b"
+
+
+def test_nrrd_and_nifti_of_one_volume_lie_in_one_place_as_itk_says(tmp_path: Path) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    image = sitk.GetImageFromArray(np.arange(60, dtype=np.float32).reshape(3, 4, 5))
+    image.SetSpacing((0.7, 0.8, 3.0))
+    image.SetOrigin((10.0, -20.0, 30.0))
+    image.SetDirection((0, 1, 0, -1, 0, 0, 0, 0, 1))
+    for name in ("a.nrrd", "a.nii.gz", "a.mha"):
+        sitk.WriteImage(image, str(tmp_path / name))
+    first, *others = [read_image(tmp_path / name) for name in ("a.nrrd", "a.nii.gz", "a.mha")]
+    for other in others:
+        assert torch.equal(first.as_tensor(), other.as_tensor())
+        assert np.allclose(first.affine, other.affine, atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".bmp"])
+def test_pictures_keep_grey_values_and_swap_to_column_row(tmp_path: Path, suffix: str) -> None:
+    rows = np.arange(20, dtype=np.uint8).reshape(4, 5)
+    Image.fromarray(rows).save(tmp_path / f"p{suffix}")
+    image = read_image(tmp_path / f"p{suffix}")
+    assert image.shape == (1, 5, 4)
+    assert image.dtype == torch.float32
+    assert np.array_equal(image[0].numpy(), rows.T)
+    assert spacing_of(image) == (1.0, 1.0)
+    path = write_label(image, image, tmp_path / f"q{suffix}")
+    assert np.array_equal(np.asarray(Image.open(path)), rows)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK"])
+def test_colour_pictures_have_three_channels(tmp_path: Path, mode: str) -> None:
+    colours = np.random.default_rng(0).integers(0, 255, (4, 5, 3), dtype=np.uint8)
+    suffix = ".tif" if mode == "CMYK" else ".png"
+    Image.fromarray(colours).convert(mode).save(tmp_path / f"p{suffix}")
+    assert read_image(tmp_path / f"p{suffix}").shape == (3, 5, 4)
+
+
+def test_sixteen_bit_pictures_keep_their_values(tmp_path: Path) -> None:
+    rows = np.array([[0, 1000], [40000, 65535]], dtype=np.uint16)
+    Image.fromarray(rows).save(tmp_path / "p.tif")
+    assert np.array_equal(read_image(tmp_path / "p.tif")[0].numpy(), rows.T)
+
+
+def test_a_palette_picture_read_as_label_keeps_its_indices(tmp_path: Path) -> None:
+    picture = Image.fromarray(np.array([[0, 1], [2, 1]], dtype=np.uint8), mode="P")
+    picture.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
+    picture.save(tmp_path / "p.png")
+    assert read_label(tmp_path / "p.png")[0].tolist() == [[0, 2], [1, 1]]
+
+
+def test_overlapping_segments_are_flattened_in_order_and_named(tmp_path: Path) -> None:
+    layers = np.zeros((2, 3, 3, 2), dtype=np.uint8)
+    layers[0, :2], layers[1, 1:] = 1, 1
+    header: dict[str, object] = {
+        "kinds": ["list", "domain", "domain", "domain"],
+        "space": "left-posterior-superior",
+        "space directions": np.array([[np.nan] * 3, [1, 0, 0], [0, 1, 0], [0, 0, 3]]),
+        "space origin": np.zeros(3),
+    }
+    for index, name in enumerate(("liver", "tumour")):
+        header |= {f"Segment{index}_Name": name, f"Segment{index}_ID": f"S{index}"}
+        header |= {f"Segment{index}_Layer": str(index), f"Segment{index}_LabelValue": "1"}
+    nrrd.write(str(tmp_path / "a.seg.nrrd"), layers, header, index_order="F")
+    label = read_label(tmp_path / "a.seg.nrrd")
+    assert label[0, :, 0, 0].tolist() == [1, 2, 2]
+    assert spacing_of(label) == (1.0, 1.0, 3.0)
+    assert label_names(tmp_path / "a.seg.nrrd") == {1: "liver", 2: "tumour"}
+
+
+def test_channels_of_a_nifti_come_first_and_nan_becomes_zero(tmp_path: Path) -> None:
+    array = np.ones((4, 5, 6, 2), dtype=np.float32)
+    array[0, 0, 0, 1] = np.nan
+    nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / "a.nii.gz")
+    image = read_image(tmp_path / "a.nii.gz")
+    assert image.shape == (2, 4, 5, 6)
+    assert image[1, 0, 0, 0] == 0
+    assert torch.isfinite(image).all()
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".png", ".mha"])
+@pytest.mark.parametrize("keep", [0.6, 0.0])
+def test_a_truncated_file_is_an_image_error_that_names_it(tmp_path: Path, suffix: str, keep: float) -> None:
+    path = tmp_path / f"broken{suffix}"
+    values = np.random.default_rng(0).integers(0, 255, (20, 21, 22), dtype=np.uint8)
+    if suffix == ".png":
+        Image.fromarray(values[0]).save(path)
+    elif suffix == ".mha":
+        sitk = pytest.importorskip("SimpleITK")
+        sitk.WriteImage(sitk.GetImageFromArray(values), str(path))
+    else:
+        write_label(values, MetaTensor(torch.from_numpy(values)[None]), path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+    with pytest.raises(ImageError, match="broken"):
+        read_image(path)
+
+
+def test_other_files_and_missing_ones_are_image_errors(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "notes.nii.gz").write_text("no image")
+    for name in ("notes.txt", "notes.nii.gz", "nowhere.nii.gz"):
+        with pytest.raises(ImageError, match=name.split(".")[0]):
+            read_image(tmp_path / name)
+    assert not is_image_file(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize(("value", "word"), [(-1.0, "-1"), (0.5, "fractions"), (np.nan, "fractions")])
+def test_a_label_that_holds_no_classes_is_refused(tmp_path: Path, value: float, word: str) -> None:
+    array = np.zeros((3, 3, 3), dtype=np.float32)
+    array[1, 1, 1] = value
+    nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / "a.nii.gz")
+    with pytest.raises(ImageError, match=word):
+        read_label(tmp_path / "a.nii.gz")
+
+
+def test_grids_that_differ_are_described() -> None:
+    image = volume()
+    assert "6 x 7 x 4" in same_grid(image, image[..., :4])
+    moved = MetaTensor(image.as_tensor(), affine=torch.as_tensor(image.affine) + torch.tensor([0, 0, 0, 7.0]))
+    assert "7.0 mm" in same_grid(image, moved)
+
+
+def test_a_label_of_another_shape_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="nothing written"):
+        write_label(np.zeros((2, 2, 2)), volume(), tmp_path / "a.nii.gz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_turning_to_canonical_axes_agrees_with_nibabel_and_can_be_undone() -> None:
+    label = volume((4, 6, 5))
+    turn = Canonical.of(label)
+    turned = turn.apply(label.as_tensor())
+    expected = nib.as_closest_canonical(nib.Nifti1Image(label[0].numpy(), np.asarray(label.affine)))
+    assert np.array_equal(turned[0].numpy(), np.asanyarray(expected.dataobj))
+    assert turn.turn(spacing_of(label)) == pytest.approx(expected.header.get_zooms(), abs=1e-5)
+    assert torch.equal(turn.undo(turned), label.as_tensor())

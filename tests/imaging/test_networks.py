@@ -1,0 +1,74 @@
+"""Every network trains on every patch that a plan or a window may bring."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from scaling_app.imaging.networks import (
+    NETWORKS,
+    build_network,
+    padded_shape,
+    parameter_count,
+    patch_multiples,
+    strides_for,
+)
+
+SHAPES = [(2, (33, 18)), (3, (17, 22, 9)), (3, (24, 20, 1))]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("dims", "shape"), SHAPES)
+def test_odd_and_thin_patches_go_forward_and_backward(name: str, dims: int, shape: tuple[int, ...]) -> None:
+    if name == "swinunetr" and shape == (17, 22, 9):
+        pytest.skip("the thin patch covers it, and it takes seconds")
+    strides = strides_for(shape, (1.0,) * dims)
+    network = build_network(name, dims, 2, 3, "small", strides=strides)
+    logits = network(torch.randn((1, 2, *shape), generator=torch.Generator().manual_seed(0)))
+    assert logits.shape == (1, 3, *shape)
+    logits.square().mean().backward()
+    gradients = [weight.grad for weight in network.parameters() if weight.requires_grad]
+    assert all(g is None or torch.isfinite(g).all() for g in gradients)
+    assert sum(float(g.abs().sum()) > 0 for g in gradients if g is not None) > len(gradients) / 2
+
+
+@pytest.mark.parametrize("name", ["resunet", "unet", "segresnet", "dynunet"])
+def test_activations_are_smooth(name: str) -> None:
+    network = build_network(name, 3, 1, 2)
+    kinds = {type(module) for module in network.modules()}
+    assert nn.GELU in kinds
+    assert not kinds & {nn.ReLU, nn.LeakyReLU, nn.PReLU}
+
+
+def test_the_small_residual_network_has_the_size_it_is_named_for() -> None:
+    assert 0.13e6 < parameter_count(build_network("resunet", 3, 1, 3)) < 0.17e6
+
+
+def test_capacity_grows_with_its_name_and_number() -> None:
+    sizes = [parameter_count(build_network("resunet", 2, 1, 2, c)) for c in (4, "small", "medium", "large")]
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) == 4
+
+
+def test_thick_slices_are_not_halved() -> None:
+    assert all(step[2] == 1 for step in strides_for((96, 96, 12), (1.0, 1.0, 10.0)))
+    assert all(step[2] == 1 for step in strides_for((96, 96, 9), (1.0, 1.0, 1.0)))
+    assert strides_for((40, 56, 40), (1.0, 1.0, 1.0)) == ((2, 2, 2),) * 3
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_shapes_padded_once_need_no_more_padding(name: str) -> None:
+    multiples = patch_multiples(name, 3, ((2, 2, 2), (2, 2, 1), (2, 2, 1)))
+    once = padded_shape((31, 40, 9), multiples)
+    assert padded_shape(once, multiples) == once
+    assert all(n % m == 0 for n, m in zip(once, multiples, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [(("resnet", 3, 1, 2), "resunet"), (("unet", 4, 1, 2), "4D"), (("unet", 3, 1, 2, "huge"), "large")],
+)
+def test_what_cannot_be_built_says_what_can(arguments: tuple, word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        build_network(*arguments)
