@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import signal
@@ -13,12 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pytest
 import requests
 
 from scaling_app.imaging import synthetic
-from scaling_app.imaging.geometry import read_label
 from scaling_app.monai_app.launch import free_port, init_app, server_command
 
 N_CASES = 16
@@ -124,6 +121,13 @@ class Server:
 
         return wait_for(settled, 60)
 
+    def wait_for(self, condition: Callable[[], object], seconds: float = 30) -> object:
+        """The first true answer of `condition`; a timeout shows the server's log."""
+        try:
+            return wait_for(condition, seconds)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.log_tail()}") from error
+
     def log_tail(self, characters: int = 3000) -> str:
         """The end of the server's log, for a failing test."""
         return self.log.read_text(errors="replace")[-characters:]
@@ -196,12 +200,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def label_of(tmp_path: Path) -> Callable[[bytes, str], np.ndarray]:
-    """Reads a label map from the bytes of an answer: `read(content, ".nrrd") -> (*S)`."""
+def restarted() -> Iterator[Callable[..., Server]]:
+    """Kills the session's server, removes files from its studies, and starts another on the same folders."""
+    with contextlib.ExitStack() as stack:
 
-    def read(content: bytes, suffix: str) -> np.ndarray:
-        path = tmp_path / f"answer{suffix}"
-        path.write_bytes(io.BytesIO(content).getvalue())
-        return np.asarray(read_label(path)[0])
+        def restart(server: Server, without: list[str]) -> Server:
+            os.killpg(server.process.pid, signal.SIGKILL)
+            server.process.wait(timeout=30)
+            for name in without:
+                (server.studies / name).unlink()
+            return stack.enter_context(running_server(server.studies.parent, server.labels))
 
-    return read
+        yield restart

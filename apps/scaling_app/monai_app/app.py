@@ -7,10 +7,12 @@ the same object again. They meet in the ledger.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ from fastapi import HTTPException
 from monailabel.datastore.utils.convert import binary_to_image
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
+from monailabel.utils.async_tasks.utils import processes
 
 from scaling_app.ledger import utc_now
 from scaling_app.monai_app.conf import read_conf
@@ -69,7 +72,6 @@ class ScalingApp(MONAILabelApp):
             _end_a_starting_server(error)
             raise
         self.serving = threading.Lock()
-        self._look_now = threading.Event()
 
     def init_datastore(self) -> Datastore:
         """The datastore, and with it the session and its ledger."""
@@ -127,7 +129,7 @@ class ScalingApp(MONAILabelApp):
         super().on_init_complete()
         self.close_interrupted_runs("interrupted: the server was stopped")
         include_first(server, make_router(self))
-        threading.Thread(target=self._watch_labels, name="labels", daemon=True).start()
+        threading.Thread(target=self._watch, name="labels", daemon=True).start()
 
     def info(self) -> dict:
         """MONAI Label's description of the app, with the structures and the forecast's summary."""
@@ -203,15 +205,21 @@ class ScalingApp(MONAILabelApp):
         if job["state"] == "running":
             self.session.ledger.set_job({**job, "state": "idle", "eta_seconds": None, "message": message})
 
-    def _watch_labels(self) -> None:
-        while True:
+    def _watch(self) -> None:
+        """Looks for labels that came or went past the server, and for trainings that died."""
+        remote = self.studies.startswith(("http://", "https://"))
+        trained_before = False
+        for look in itertools.count():
+            trains = bool(processes("train"))
             try:
-                self.take_stock()
+                if not remote or look == 0:  # asking a DICOM server costs a download
+                    self.take_stock()
+                if trained_before and not trains:
+                    self.close_interrupted_runs("interrupted: the process ended")
             except Exception:
                 logger.exception("The labels could not be looked through")
-            if self.studies.startswith(("http://", "https://")):
-                return
-            self._look_now.wait(LOOK_EVERY_SECONDS)
+            trained_before = trains
+            time.sleep(LOOK_EVERY_SECONDS)
 
     def summary(self) -> dict:
         return {}

@@ -214,5 +214,7 @@ def read_conf(raw: Mapping[str, str], *, app_dir: Path, studies: str) -> Conf:
         except ConfError as error:
             raise ConfError(f"--conf {key.name} {text!r}: {error}") from None
     ledger = values["ledger"]
-    values["ledger"] = Path(str(ledger)).expanduser() if ledger else default_ledger(app_dir, studies)
+    values["ledger"] = (
+        Path(str(ledger)).expanduser().resolve() if ledger else default_ledger(app_dir, studies)
+    )
     return Conf(**values)  # type: ignore[arg-type]

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RESULT_EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd")
+RESULT_EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".png", ".tif")
+PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 
 
 class Segmentation(InferTask):
@@ -75,8 +76,7 @@ class Segmentation(InferTask):
         if published is None:
             raise HTTPException(409, "No model has been trained yet: label a few cases and press Train.")
         source = Path(request["image"])
-        extension = request.get("result_extension") or suffix_of(source)
-        extension = extension if extension in RESULT_EXTENSIONS else ".nii.gz"
+        extension = _extension(request.get("result_extension"), suffix_of(source))
         started = time.monotonic()
         try:
             image = read_image(source)
@@ -118,6 +118,14 @@ class Segmentation(InferTask):
             self._loaded = None  # the old one goes before the new one comes
             self._loaded = (published.run_id, TrainedModel.load(published.model_file, _device()))
         return self._loaded[1]
+
+
+def _extension(wanted: object, source: str) -> str:
+    """The kind of the result file: as wanted, else the image's own, else PNG or NIfTI."""
+    for suffix in (wanted, source):
+        if suffix in RESULT_EXTENSIONS:
+            return str(suffix)
+    return ".png" if source in PICTURES else ".nii.gz"
 
 
 def _device() -> str:

@@ -137,7 +137,9 @@ class LabelBook:
             volumes = self._note_volumes(image_id, facts, structures)
             flags = self._doubts(image_id, facts, sent, structures, volumes)
             assisted = self._was_assisted(image_id, client, now)
-            blind = bool(params.get("blind", self.session.ledger.is_blind(image_id)))
+            drawn_blind = self.session.ledger.is_blind(image_id)
+            told = params.get("blind")
+            blind = told if isinstance(told, bool) else bool(drawn_blind)
             self.session.ledger.save_case(
                 Case(
                     image_id=image_id,
@@ -149,7 +151,7 @@ class LabelBook:
                     assisted=assisted,
                     minutes=parse_minutes(params.get("minutes")),
                     flags=flags,
-                    sampling_weight=None if self.session.ledger.is_blind(image_id) is None else 1.0,
+                    sampling_weight=None if drawn_blind is None else 1.0,
                 )
             )
         return flags

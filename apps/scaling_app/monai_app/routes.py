@@ -76,6 +76,7 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
         with spooled(label) as path, refusing():
             return app.take_label(image, path, known, annotator)
 
+    @router.put("/datastore/", tags=["Datastore"], include_in_schema=False)  # the address Slicer uses
     @router.put("/datastore/image", tags=["Datastore"])
     def add_image(
         file: Annotated[UploadFile, File()],
