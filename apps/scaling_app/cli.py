@@ -44,6 +44,12 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         print("scaling-app: stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(1)
+    except Exception as error:
+        if logging.getLogger().isEnabledFor(logging.DEBUG):
+            raise
+        line = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"scaling-app: failed: {line} (-v tells more)", file=sys.stderr)
+        sys.exit(1)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -184,10 +190,10 @@ def replay(
     scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler")] = None,
 ) -> None:
     """Trains on growing numbers of cases and tests on untouched ones: a learning curve in a table."""
-    from scaling_app.trials.progress import rich_progress
+    from scaling_app.trials.progress import replay_bars
     from scaling_app.trials.replay import replay as run
 
-    with rich_progress() as progress:
+    with replay_bars() as progress:
         run(
             _folder(images, what="--images"),
             _folder(labels, what="--labels"),
