@@ -366,10 +366,9 @@ def _check(cases: PreparedCases, train_ids: Sequence[str], settings: TrialSettin
     unlabelled = sorted(set(train_ids) - set(cases.labelled))
     if unlabelled:
         raise ValueError(f"these training cases have no label: {', '.join(unlabelled[:5])}")
-    if settings.steps < 1 or settings.learning_rate <= 0:
-        raise ValueError(
-            f"steps {settings.steps} and learning rate {settings.learning_rate} must be positive"
-        )
+    rate = settings.learning_rate
+    if settings.steps < 1 or (rate is not None and rate <= 0):
+        raise ValueError(f"steps {settings.steps} and learning rate {rate} must be positive")
     if settings.max_minutes is not None and settings.max_minutes <= 0:
         raise ValueError(f"the time limit must be positive, got {settings.max_minutes} minutes")
     wanted = replace(
