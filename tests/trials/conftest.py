@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from scaling_app.imaging.synthetic import STRUCTURES, make_case, write_case
 from scaling_app.trials.cases import PreparedCases
@@ -18,27 +20,47 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def write_cases(folder: Path, count: int, *, size: int = 20, dims: int = 3, suffix: str = ".nii.gz") -> list[CaseFiles]:
-    """Writes `count` synthetic cases into `folder`/images and `folder`/labels."""
+def write_volumes(folder: Path, count: int, *, size: int = 20) -> list[CaseFiles]:
+    """Writes `count` synthetic volumes into `folder`/images and `folder`/labels, two of each patient."""
     cases = []
     for index in range(count):
-        case = make_case(index, size=size, spatial_dims=dims)
-        write_case(case, folder / "images", folder / "labels", suffix=suffix)
-        name = case.case_id + suffix
-        cases.append(CaseFiles(case.case_id, f"p{index // 2}", folder / "images" / name, folder / "labels" / name))
+        case = make_case(index, size=size)
+        write_case(case, folder / "images", folder / "labels")
+        name = f"{case.case_id}.nii.gz"
+        cases.append(
+            CaseFiles(case.case_id, f"p{index // 2}", folder / "images" / name, folder / "labels" / name)
+        )
+    return cases
+
+
+def write_pictures(folder: Path, count: int, *, size: int = 32) -> list[CaseFiles]:
+    """Writes `count` synthetic RGB pictures with grey label pictures."""
+    cases = []
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir(parents=True)
+    for index in range(count):
+        case = make_case(index, size=size, spatial_dims=2)
+        name = f"{case.case_id}.png"
+        low, high = case.image.min(), case.image.max()
+        grey = ((case.image - low) / (high - low) * 255).astype(np.uint8).T
+        Image.fromarray(np.stack([grey, 255 - grey, grey // 2], axis=-1)).save(folder / "images" / name)
+        Image.fromarray(case.label.T.copy()).save(folder / "labels" / name)
+        cases.append(
+            CaseFiles(case.case_id, case.case_id, folder / "images" / name, folder / "labels" / name)
+        )
     return cases
 
 
 @pytest.fixture(scope="session")
 def volumes(tmp_path_factory: pytest.TempPathFactory) -> list[CaseFiles]:
     """Six small labelled volumes of three patients, two structures, anisotropic."""
-    return write_cases(tmp_path_factory.mktemp("volumes"), 6)
+    return write_volumes(tmp_path_factory.mktemp("volumes"), 6)
 
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[CaseFiles]:
-    """Four labelled PNG pictures."""
-    return write_cases(tmp_path_factory.mktemp("pictures"), 4, size=32, dims=2, suffix=".png")
+    """Four labelled RGB pictures (PNG)."""
+    return write_pictures(tmp_path_factory.mktemp("pictures"), 4)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,143 @@
+"""Plans follow from the cases and the memory, and only from them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from scaling_app.imaging.networks import NETWORKS, patch_multiples
+from scaling_app.imaging.synthetic import STRUCTURES
+from scaling_app.trials.plan import CaseFiles, Plan, found_structures, make_plan
+
+
+def write(
+    folder: Path, name: str, image: np.ndarray, label: np.ndarray, spacing: tuple[float, ...]
+) -> CaseFiles:
+    affine = np.diag([*spacing, 1.0])
+    paths = [folder / f"{name}_{kind}.nii.gz" for kind in ("image", "label")]
+    for path, array in zip(paths, (image, label), strict=True):
+        nib.save(nib.Nifti1Image(array, affine), path)
+    return CaseFiles(name, name, *paths)
+
+
+def block(shape: tuple[int, ...], share: float = 0.5) -> np.ndarray:
+    label = np.zeros(shape, dtype=np.uint8)
+    label[tuple(slice(0, max(1, int(n * share))) for n in shape)] = 1
+    return label
+
+
+def test_a_plan_survives_json(volume_plan: Plan) -> None:
+    assert Plan.from_json(volume_plan.to_json()) == volume_plan
+
+
+def test_json_of_another_version_or_kind_is_refused(volume_plan: Plan) -> None:
+    with pytest.raises(ValueError, match="version"):
+        Plan.from_json(replace(volume_plan, version=99).to_json())
+    with pytest.raises(ValueError, match="not a plan"):
+        Plan.from_json('{"a": 1}')
+
+
+def test_the_grid_is_the_median_of_the_cases(volumes: list[CaseFiles], volume_plan: Plan) -> None:
+    spacings = sorted(np.abs(np.diag(nib.load(case.image).affine)[:3]).tolist() for case in volumes)
+    median = np.median(np.array([np.abs(np.diag(nib.load(c.image).affine))[:3] for c in volumes]), axis=0)
+    assert len(spacings) == 6
+    assert volume_plan.spacing == pytest.approx(median, abs=1e-3)
+    assert all(p >= n for p, n in zip(volume_plan.patch, volume_plan.median_shape, strict=True))
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_patches_divide_as_the_network_needs(volume_plan: Plan, network: str) -> None:
+    plan = volume_plan.with_network(network)
+    multiples = patch_multiples(network, 3, plan.strides)
+    assert all(p % m == 0 for p, m in zip(plan.patch, multiples, strict=True))
+    assert plan.network == network
+    assert plan.batch >= 2
+
+
+def test_ct_is_recognised_by_its_air_and_clipped_by_its_structures(tmp_path: Path) -> None:
+    image = np.full((16, 16, 16), -1000, dtype=np.int16)
+    image[:8, :8, :8] = np.random.default_rng(0).normal(50, 20, (8, 8, 8))
+    plan = make_plan([write(tmp_path, "ct", image, block(image.shape), (1, 1, 1))])
+    assert plan.intensity.kind == "ct"
+    assert -40 < plan.intensity.lower < 50 < plan.intensity.upper < 140
+    assert plan.intensity.mean == pytest.approx(50, abs=5)
+
+
+def test_images_masked_with_zeros_are_normalised_over_the_rest(tmp_path: Path) -> None:
+    image = np.zeros((16, 16, 16), dtype=np.float32)
+    image[:8] = 100 + np.random.default_rng(0).normal(size=(8, 16, 16))
+    plan = make_plan([write(tmp_path, "mr", image, block(image.shape), (1, 1, 1))])
+    assert (plan.intensity.kind, plan.intensity.nonzero) == ("per_image", True)
+
+
+def test_thick_slices_keep_a_coarse_axis_that_is_never_halved(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(96, 100, 9)).astype(np.float32)
+    plan = make_plan([write(tmp_path, "cine", image, block(image.shape), (1.4, 1.4, 10.0))])
+    assert plan.coarse_axis == 2
+    assert all(step[2] == 1 for step in plan.strides)
+    assert plan.patch[2] >= 9
+
+
+def test_a_large_scan_gets_a_coarser_grid_but_a_small_structure_stops_it(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(160, 160, 120)).astype(np.int16)
+    large = make_plan([write(tmp_path, "a", image, block(image.shape), (1, 1, 1))], memory_bytes=2**28)
+    small = make_plan([write(tmp_path, "b", image, block(image.shape, 0.05), (1, 1, 1))], memory_bytes=2**28)
+    assert math.prod(large.patch) >= math.prod(large.median_shape) / 4
+    assert large.spacing[0] > 1.2 > small.spacing[0]
+
+
+def test_less_memory_gives_smaller_batches(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(100, 100, 100)).astype(np.float32)
+    case = write(tmp_path, "a", image, block(image.shape, 0.1), (1, 1, 1))
+    voxels = [
+        plan.batch * math.prod(plan.patch)
+        for plan in (make_plan([case], memory_bytes=mb * 2**20) for mb in (20, 80, 2000))
+    ]
+    assert voxels == sorted(voxels)
+    assert voxels[0] < voxels[-1]
+
+
+def test_pictures_are_planned_in_two_dimensions_and_colour(pictures: list[CaseFiles]) -> None:
+    plan = make_plan(pictures, STRUCTURES)
+    assert (plan.spatial_dims, plan.channels, plan.slice_axis) == (2, 3, None)
+    with pytest.raises(ValueError, match="dimension 2"):
+        make_plan(pictures, STRUCTURES, spatial_dims=3)
+
+
+def test_a_two_dimensional_plan_of_volumes_works_across_the_coarsest_axis(volumes: list[CaseFiles]) -> None:
+    plan = make_plan(volumes, STRUCTURES, spatial_dims=2)
+    assert (plan.spatial_dims, plan.slice_axis, len(plan.spacing), len(plan.patch)) == (2, 2, 2, 2)
+
+
+def test_structures_are_found_and_keep_the_values_of_the_files(tmp_path: Path) -> None:
+    label = block((8, 8, 8)) * 7
+    label[7, 7, 7] = 200
+    case = write(tmp_path, "a", np.ones((8, 8, 8), dtype=np.float32), label, (1, 1, 1))
+    assert found_structures([case]) == {"structure_7": 7, "structure_200": 200}
+    plan = make_plan([case])
+    assert plan.class_values == (0, 7, 200)
+    assert plan.classes == {"structure_7": 1, "structure_200": 2}
+
+
+def test_what_cannot_be_planned_is_refused(
+    volumes: list[CaseFiles], pictures: list[CaseFiles], tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        make_plan([])
+    with pytest.raises(ValueError, match="resunet"):
+        make_plan(volumes, STRUCTURES, network="vnet")
+    with pytest.raises(ValueError, match="different kinds"):
+        make_plan([*volumes, *pictures], STRUCTURES)
+    empty = write(
+        tmp_path, "a", np.ones((8, 8, 8), dtype=np.float32), np.zeros((8, 8, 8), np.uint8), (1, 1, 1)
+    )
+    with pytest.raises(ValueError, match="no label holds"):
+        make_plan([empty])
+    other = replace(volumes[0], label=volumes[1].label)
+    with pytest.raises(ValueError, match=volumes[0].case_id):
+        make_plan([other], STRUCTURES)

@@ -1,0 +1,182 @@
+"""Samples are what the maps say, the same for the same seed and step, and ready before they are needed."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import map_coordinates
+from torch import Tensor
+
+from scaling_app.strategies.base import Batch, PreparedCase, Strategy, make_strategy
+from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.plan import Plan
+from scaling_app.trials.sampling import (
+    AffineRange,
+    PatchSampler,
+    Prefetcher,
+    box_of,
+    crop,
+    grid_points,
+    read_at,
+)
+
+
+class Shifted(Strategy):
+    """Reads two voxels further along the first axis, and doubles intensities."""
+
+    name: ClassVar[str] = "shifted"
+    affine: ClassVar[bool] = False
+
+    def deformation(self, case: PreparedCase, generator: torch.Generator):
+        return lambda points: points + torch.tensor([2.0] + [0.0] * (points.shape[-1] - 1))
+
+    def appearance(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        return image * 2
+
+
+@pytest.mark.parametrize("shape", [(12, 15), (11, 12, 7)])
+def test_reading_equals_scipy_with_zeros_outside(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    image, label = rng.normal(size=shape).astype(np.float32), rng.integers(0, 3, shape).astype(np.uint8)
+    case = PreparedCase("a", "a", torch.from_numpy(image)[None], torch.from_numpy(label)[None])
+    points = torch.from_numpy(rng.uniform(1, np.array(shape) - 2, (*(4, 5, 3)[: len(shape)], len(shape)))).float()
+    found, classes = read_at(case, points, box_of(points))
+    expected = map_coordinates(image, points.reshape(-1, len(shape)).numpy().T, order=1)
+    assert np.allclose(found.flatten().numpy(), expected, atol=1e-4)
+    nearest = label[tuple(np.rint(points.reshape(-1, len(shape)).numpy()).astype(int).T)]
+    assert (classes.flatten().numpy() == nearest).all()
+    outside = points + 100
+    assert not read_at(case, outside, box_of(outside))[0].any()
+
+
+def test_an_unmoved_grid_reads_what_a_crop_cuts_out(prepared: PreparedCases) -> None:
+    case = prepared[prepared.labelled[0]]
+    centre = torch.tensor([3.5, 8.5, 5.5])
+    points = grid_points((8, 6, 4), centre)
+    cut = crop(case, centre, (8, 6, 4))
+    read = read_at(case, points, box_of(points))
+    assert torch.allclose(cut[0], read[0], atol=1e-4)
+    assert torch.equal(cut[1], read[1])
+
+
+def test_affine_grid_points_equal_the_matrix_product() -> None:
+    matrix = torch.randn((3, 3), generator=torch.Generator().manual_seed(0))
+    centre = torch.tensor([1.0, 2.0, 3.0])
+    plain = grid_points((4, 5, 6), torch.zeros(3))
+    assert torch.allclose(grid_points((4, 5, 6), centre, matrix), plain @ matrix.T + centre, atol=1e-5)
+
+
+def test_affine_maps_are_rigid_up_to_scale_in_millimetres(volume_plan: Plan) -> None:
+    plan = replace(volume_plan, spacing=(1.0, 1.0, 2.0), patch=(16, 16, 16))
+    generator = torch.Generator().manual_seed(0)
+    to_mm = torch.diag(torch.tensor(plan.spacing))
+    for _ in range(50):
+        matrix = to_mm @ AffineRange(plan).draw(generator) @ torch.linalg.inv(to_mm)
+        sizes = torch.linalg.svdvals(matrix)
+        assert float(sizes.min()) > 0.55
+        assert float(sizes.max()) < 1.8
+        assert float(torch.det(matrix)) > 0
+
+
+def test_thick_slices_are_turned_only_within(volume_plan: Plan) -> None:
+    plan = replace(volume_plan, spacing=(1.0, 1.0, 8.0))
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        matrix = AffineRange(plan).draw(generator)
+        assert matrix[2].tolist() == [0.0, 0.0, 1.0]
+        assert matrix[:2, 2].tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("strategy", ["none", "baseline"])
+def test_batches_depend_on_seed_and_step_alone(prepared: PreparedCases, strategy: str) -> None:
+    first, second = (
+        PatchSampler(prepared, prepared.labelled[:3], make_strategy(strategy), seed=7) for _ in range(2)
+    )
+    first.batch(0)
+    assert torch.equal(first.batch(5).image, second.batch(5).image)
+    assert not torch.equal(first.batch(5).image, first.batch(6).image)
+    other = PatchSampler(prepared, prepared.labelled[:3], make_strategy(strategy), seed=8)
+    assert not torch.equal(first.batch(5).image, other.batch(5).image)
+
+
+def test_every_case_comes_once_before_any_comes_twice(prepared: PreparedCases) -> None:
+    sampler = PatchSampler(prepared, prepared.labelled, make_strategy("none"), seed=0)
+    size = prepared.plan.batch
+    drawn = [case_id for step in range(3) for case_id in sampler.batch(step).case_ids]
+    for start in range(0, 3 * size - len(prepared.labelled), len(prepared.labelled)):
+        assert sorted(drawn[start : start + len(prepared.labelled)]) == sorted(prepared.labelled)
+
+
+def test_a_strategy_says_where_to_look_and_how_it_looks(prepared: PreparedCases) -> None:
+    case_id = prepared.labelled[0]
+    plain = PatchSampler(prepared, [case_id], make_strategy("none"), seed=0).batch(0)
+    moved = PatchSampler(prepared, [case_id], Shifted(), seed=0).batch(0)
+    inside = plain.image.shape[2] // 2
+    assert torch.allclose(moved.image[:, :, : inside - 2], 2 * plain.image[:, :, 2:inside], atol=1e-3)
+    assert torch.equal(moved.label[:, :, : inside - 2], plain.label[:, :, 2:inside])
+
+
+def test_half_of_the_patches_of_a_large_case_show_its_small_structure(volume_plan: Plan) -> None:
+    plan = replace(volume_plan, patch=(8, 8, 8), batch=4)
+    label = torch.zeros((1, 64, 64, 64), dtype=torch.uint8)
+    label[0, 40:44, 40:44, 40:44] = 2
+    case = PreparedCase("a", "a", torch.zeros((1, 64, 64, 64)), label)
+    points = torch.nonzero(label[0]).numpy()
+
+    class OneCase:
+        def __init__(self) -> None:
+            self.plan = plan
+
+        def units(self, ids: list[str]) -> list[str]:
+            return ids
+
+        def __getitem__(self, case_id: str) -> PreparedCase:
+            return case
+
+        def foreground(self, case_id: str) -> list[np.ndarray]:
+            return [np.zeros((0, 3), dtype=int), points]
+
+    sampler = PatchSampler(OneCase(), ["a"], make_strategy("none"), seed=0)
+    shown = [bool(sample.any()) for step in range(50) for sample in sampler.batch(step).label]
+    assert 0.35 < sum(shown) / len(shown) < 0.7
+
+
+class Slow:
+    """A sampler that takes its time, or fails at a step."""
+
+    def __init__(self, seconds: float, fails_at: int | None = None) -> None:
+        self.seconds, self.fails_at = seconds, fails_at
+
+    def batch(self, step: int) -> Batch:
+        if step == self.fails_at:
+            raise RuntimeError("no such patch")
+        time.sleep(self.seconds)
+        return Batch(torch.full((1,), float(step)), torch.zeros(1), (str(step),))
+
+
+def test_batches_come_in_order_without_waiting_when_steps_take_longer() -> None:
+    with Prefetcher(Slow(0.01), 3, 9) as batches:
+        steps = []
+        for batch in batches:
+            time.sleep(0.03)
+            steps.append(int(batch.image))
+    assert steps == [3, 4, 5, 6, 7, 8]
+    assert batches.waited_seconds < 0.05
+    assert math.isfinite(batches.cpu_seconds)
+
+
+def test_a_failure_while_drawing_reaches_the_training_loop() -> None:
+    with Prefetcher(Slow(0, fails_at=2), 0, 5) as batches, pytest.raises(RuntimeError, match="no such patch"):
+        list(batches)
+
+
+def test_leaving_early_ends_the_thread() -> None:
+    with Prefetcher(Slow(0.001), 0, 10_000) as batches:
+        next(iter(batches))
+    assert not batches._thread.is_alive()
