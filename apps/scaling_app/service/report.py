@@ -1,20 +1,81 @@
-"""The report page (in the making)."""
+"""The report: one HTML file that needs nothing else, for a radiologist first and a statistician second."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
+from scaling_app import __version__
+from scaling_app.service import sections
+from scaling_app.service.outcomes import outcomes_of
+from scaling_app.service.page import Page
+from scaling_app.service.payloads import Sufficiency
 
-def report_html(payload: Mapping[str, Any], *, history: Sequence[Mapping[str, Any]] | None = None) -> str:
-    """The page."""
-    return "<html></html>"
+TITLE = "What the next labelled case is worth"
+
+
+def report_html(
+    payload: Mapping[str, Any],
+    *,
+    history: Sequence[Mapping[str, Any]] | None = None,
+    title: str = TITLE,
+) -> str:
+    """The page as text.
+
+    Args:
+        payload: the JSON of `GET /sufficiency/`.
+        history: earlier such answers of the session, oldest first; then the page shows how they did.
+        title: heading of the page.
+
+    Raises:
+        ValueError: the payload does not have that form.
+    """
+    answer = Sufficiency.model_validate(dict(payload)).model_dump(mode="json", by_alias=True)
+    page = Page(title)
+    page.add(_head(answer, title))
+    page.add(sections.state_note(answer))
+    page.add(sections.advice(answer))
+    page.add(sections.missing(answer))
+    page.add(sections.problems_section(answer))
+    page.add(sections.forecast_table(answer))
+    page.add(sections.curve_section(page, answer))
+    page.add(_pair(sections.gain_section(page, answer), sections.information_section(answer)))
+    page.add(sections.structures_section(page, answer))
+    page.add(sections.strategies_section(page, answer))
+    page.add(sections.reliability_section(page, outcomes_of(history or ())))
+    page.add(sections.coverage_section(answer))
+    page.add(sections.methods_section(answer))
+    page.add(sections.limits_section())
+    page.add(
+        f"<footer>Scaling App {escape(__version__)}. This page works offline and loads nothing.</footer>"
+    )
+    return page.html()
 
 
 def write_report(
-    payload: Mapping[str, Any], out: Path, *, history: Sequence[Mapping[str, Any]] | None = None
+    payload: Mapping[str, Any],
+    out: Path,
+    *,
+    history: Sequence[Mapping[str, Any]] | None = None,
+    title: str = TITLE,
 ) -> Path:
-    """Writes the page."""
-    out.write_text(report_html(payload, history=history), encoding="utf-8")
+    """Writes the page to `out` and returns it; the arguments are those of `report_html`."""
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(report_html(payload, history=history, title=title), encoding="utf-8")
     return out
+
+
+def _head(answer: Mapping[str, Any], title: str) -> str:
+    updated = answer.get("updated")
+    when = f", {updated[:16].replace('T', ' ')} UTC" if updated else ""
+    return (
+        f'<header class="top"><h1>{escape(title)}</h1>'
+        f'<p class="muted small">model “{escape(answer["model"])}”{escape(when)}</p></header>'
+    )
+
+
+def _pair(left: str, right: str) -> str:
+    return f'<div class="pair">{left}{right}</div>' if left and right else left + right

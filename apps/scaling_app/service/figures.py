@@ -1,0 +1,369 @@
+"""The pictures of the report, as Plotly figures in plain JSON.
+
+Colours are names (`@accent`), which the page's script looks up in its style sheet: one figure serves light,
+dark and paper. Dice goes in as [0, 1] and is drawn in points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+Json = dict[str, Any]
+
+KINDS: dict[str, tuple[str, str]] = {
+    "prequential": ("new cases, before training on them", "circle"),
+    "fold": ("cross-validation", "square"),
+    "nested": ("smaller training sets", "diamond"),
+    "arm": ("another strategy", "triangle-up"),
+    "replay": ("replay", "circle"),
+}
+"""Kind of observation -> what it is, and its marker."""
+
+
+def curve_figure(
+    curve: Mapping[str, Any] | None,
+    observed: Sequence[Mapping[str, Any]],
+    *,
+    n_now: int,
+    target: float | None,
+    panel: bool = False,
+    y_range: tuple[float, float] | None = None,
+) -> Json:
+    """Observed points by kind, the curve with its 80 % and 95 % bands, the target.
+
+    Args:
+        curve: a `Curve` of the payload, or None for points alone.
+        observed: its `observed` points.
+        n_now: cases in the curve now; what lies beyond is forecast.
+        target: Dice aimed at.
+        panel: a small picture, without axis titles.
+        y_range: in points; None fits the data.
+    """
+    points = _drawn(curve)
+    data = [_band(points, "95"), _band(points, "80")] if points else []
+    if points:
+        past = [p for p in points if p["n"] <= n_now]
+        future = [p for p in points if p["n"] >= n_now]
+        data += [_line(past, "solid"), _line(future, "dash")]
+    data += [trace for kind in KINDS if (trace := _observations(kind, observed, panel))]
+    sizes = [p["n"] for p in points] + [p["n"] for p in observed]
+    furthest = max(sizes, default=1) * 1.02 + 0.5
+    shapes, notes = _now_and_target(n_now, furthest, target, panel)
+    y_axis = _axis(None if panel else "Dice (points)")
+    if y_range is not None:
+        y_axis["range"] = list(y_range)
+    return {
+        "data": data,
+        "layout": {
+            **_layout(panel),
+            "xaxis": {**_axis(None if panel else "labelled training cases"), "range": [0, furthest]},
+            "yaxis": y_axis,
+            "shapes": shapes,
+            "annotations": notes,
+        },
+    }
+
+
+def gain_figure(rows: Sequence[Mapping[str, Any]]) -> Json:
+    """Bars of the expected gain per number of further cases, with 80 % ranges."""
+    gains = [row["gain"] for row in rows]
+    labels = [f"+{row['extra']}" for row in rows]
+    mean = [_points(gain["mean"]) for gain in gains]
+    return {
+        "data": [
+            {
+                "type": "bar",
+                "x": labels,
+                "y": mean,
+                "marker": {"color": "@accent"},
+                "opacity": 0.85,
+                "width": 0.55,
+                "error_y": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": _differences(gains, "hi80", "mean"),
+                    "arrayminus": _differences(gains, "mean", "lo80"),
+                    "color": "@ink",
+                    "thickness": 1.6,
+                    "width": 7,
+                },
+                "hovertemplate": "%{x} cases: %{y:+.1f} points<extra></extra>",
+            }
+        ],
+        "layout": {
+            **_layout(False),
+            "xaxis": {**_axis("further cases"), "type": "category", "showgrid": False},
+            "yaxis": {**_axis("gain (Dice points)"), "zeroline": True, "zerolinecolor": "@muted"},
+            "shapes": [_across(1.0, "@target")],
+            "annotations": [_right_note("1 point", 1.0, "@target")],
+        },
+    }
+
+
+def kappa_figure(strategies: Sequence[Mapping[str, Any]]) -> Json:
+    """What each strategy makes of a labelled case: dots with 80 % ranges, 1 = no difference."""
+    shown = [s for s in strategies if s.get("kappa") and s["kappa"].get("mean") is not None][::-1]
+    kappas = [s["kappa"] for s in shown]
+    return {
+        "data": [
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "x": [kappa["mean"] for kappa in kappas],
+                "y": [escape(s["name"]) for s in shown],
+                "marker": {"color": "@accent", "size": 11},
+                "error_x": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": _differences(kappas, "hi80", "mean", 1.0),
+                    "arrayminus": _differences(kappas, "mean", "lo80", 1.0),
+                    "color": "@accent",
+                    "thickness": 2,
+                    "width": 6,
+                },
+                "hovertemplate": "%{y}: one case counts as %{x:.2f}<extra></extra>",
+            }
+        ],
+        "layout": {
+            **_layout(False),
+            "xaxis": {**_axis("one labelled case counts as"), "rangemode": "tozero"},
+            "yaxis": {**_axis(None), "type": "category", "automargin": True, "showgrid": False},
+            "shapes": [
+                {
+                    "type": "line",
+                    "yref": "paper",
+                    "x0": 1,
+                    "x1": 1,
+                    "y0": 0,
+                    "y1": 1,
+                    "line": {"color": "@muted", "dash": "dot", "width": 1.5},
+                }
+            ],
+        },
+    }
+
+
+def reliability_figure(outcomes: Sequence[Mapping[str, float]]) -> Json:
+    """Forecasts against what came: on the diagonal, the forecast was exact.
+
+    Args:
+        outcomes: `mean`, `lo80`, `hi80` of the forecast and `came`, Dice.
+    """
+    ends = [100 * o[key] for o in outcomes for key in ("lo80", "hi80", "came")]
+    low, high = min(ends) - 1, max(ends) + 1
+    data: list[Json] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [low, high],
+            "y": [low, high],
+            "line": {"color": "@muted", "dash": "dot", "width": 1.5},
+            "hoverinfo": "skip",
+        }
+    ]
+    for held, colour, symbol in ((True, "@nested", "circle"), (False, "@target", "x")):
+        chosen = [o for o in outcomes if held_by(o) is held]
+        if chosen:
+            data.append(_outcome_trace(chosen, colour, symbol))
+    return {
+        "data": data,
+        "layout": {
+            **_layout(False),
+            "xaxis": {**_axis("forecast Dice (points), 80 % range"), "range": [low, high]},
+            "yaxis": {**_axis("what came (points)"), "range": [low, high]},
+        },
+    }
+
+
+def held_by(outcome: Mapping[str, float]) -> bool:
+    """Whether the 80 % range held what came."""
+    return outcome["lo80"] <= outcome["came"] <= outcome["hi80"]
+
+
+def _outcome_trace(chosen: Sequence[Mapping[str, float]], colour: str, symbol: str) -> Json:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [_points(o["mean"]) for o in chosen],
+        "y": [_points(o["came"]) for o in chosen],
+        "marker": {"color": colour, "size": 9, "symbol": symbol},
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": _differences(chosen, "hi80", "mean"),
+            "arrayminus": _differences(chosen, "mean", "lo80"),
+            "color": colour,
+            "thickness": 1.3,
+            "width": 4,
+        },
+        "text": [f"made at {o['made_at']} cases for {o['n']}" for o in chosen],
+        "hovertemplate": "%{text}: forecast %{x:.1f}, came %{y:.1f}<extra></extra>",
+    }
+
+
+def _drawn(curve: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """The points a curve is drawn through; without a fine curve, now and the forecast rows."""
+    if not curve:
+        return []
+    return [p for p in curve.get("curve") or [] if p.get("mean") is not None]
+
+
+def _band(points: Sequence[Mapping[str, Any]], width: str) -> Json:
+    inside = [p for p in points if p.get(f"lo{width}") is not None and p.get(f"hi{width}") is not None]
+    upper = [(p["n"], _points(p[f"hi{width}"])) for p in inside]
+    lower = [(p["n"], _points(p[f"lo{width}"])) for p in reversed(inside)]
+    outline = upper + lower
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [n for n, _ in outline],
+        "y": [value for _, value in outline],
+        "fill": "toself",
+        "fillcolor": f"@band{width}",
+        "line": {"width": 0},
+        "hoverinfo": "skip",
+    }
+
+
+def _line(points: Sequence[Mapping[str, Any]], dash: str) -> Json:
+    texts = [
+        f"{p['n']} cases: {_points(p['mean']):.1f}" + _range_text(p.get("lo80"), p.get("hi80"))
+        for p in points
+    ]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [p["n"] for p in points],
+        "y": [_points(p["mean"]) for p in points],
+        "line": {"color": "@accent", "width": 2.6, "dash": dash, "shape": "spline", "smoothing": 0.6},
+        "text": texts,
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _observations(kind: str, observed: Sequence[Mapping[str, Any]], panel: bool) -> Json | None:
+    chosen = [p for p in observed if p["kind"] == kind and p.get("dice") is not None]
+    if not chosen:
+        return None
+    what, symbol = KINDS[kind]
+    ends = [
+        (
+            p["hi80"] if p.get("hi80") is not None else p["dice"],
+            p["lo80"] if p.get("lo80") is not None else p["dice"],
+        )
+        for p in chosen
+    ]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": what,
+        "x": [p["n"] for p in chosen],
+        "y": [_points(p["dice"]) for p in chosen],
+        "marker": {
+            "color": f"@{kind}",
+            "symbol": symbol,
+            "size": 6 if panel else 9,
+            "line": {"color": "@surface", "width": 1},
+        },
+        "error_y": {
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * (high - p["dice"]) for (high, _), p in zip(ends, chosen, strict=True)],
+            "arrayminus": [100 * (p["dice"] - low) for (_, low), p in zip(ends, chosen, strict=True)],
+            "color": f"@{kind}",
+            "thickness": 1.2,
+            "width": 0 if panel else 3,
+        },
+        "hovertemplate": f"%{{x}} cases: %{{y:.1f}} ({what})<extra></extra>",
+    }
+
+
+def _now_and_target(
+    n_now: int, furthest: float, target: float | None, panel: bool
+) -> tuple[list[Json], list[Json]]:
+    shapes: list[Json] = []
+    notes: list[Json] = []
+    if 0 < n_now < furthest:
+        future = {"type": "rect", "yref": "paper", "x0": n_now, "x1": furthest, "y0": 0, "y1": 1}
+        shapes.append({**future, "fillcolor": "@future", "line": {"width": 0}, "layer": "below"})
+        edge = {"type": "line", "yref": "paper", "x0": n_now, "x1": n_now, "y0": 0, "y1": 1}
+        shapes.append({**edge, "line": {"color": "@muted", "width": 1, "dash": "dot"}})
+        if not panel:
+            notes.append(
+                {
+                    "x": n_now,
+                    "yref": "paper",
+                    "y": 1,
+                    "yanchor": "bottom",
+                    "text": f"now: {n_now}",
+                    "showarrow": False,
+                    "font": {"color": "@muted", "size": 12},
+                }
+            )
+    if target is not None:
+        shapes.append(_across(100 * target, "@target"))
+        if not panel:
+            notes.append(_right_note(f"target {100 * target:.0f}", 100 * target, "@target"))
+    return shapes, notes
+
+
+def _across(y: float, colour: str) -> Json:
+    line = {"color": colour, "width": 1.6, "dash": "dash"}
+    return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": line}
+
+
+def _right_note(text: str, y: float, colour: str) -> Json:
+    place = {"xref": "paper", "x": 1, "xanchor": "right", "y": y, "yanchor": "bottom"}
+    return {**place, "text": text, "showarrow": False, "font": {"color": colour, "size": 12}}
+
+
+def _axis(title: str | None) -> Json:
+    axis: Json = {
+        "gridcolor": "@grid",
+        "linecolor": "@line",
+        "zeroline": False,
+        "tickfont": {"color": "@muted"},
+        "automargin": True,
+        "fixedrange": True,
+    }
+    if title:
+        axis["title"] = {"text": title, "font": {"color": "@muted", "size": 13}, "standoff": 10}
+    return axis
+
+
+def _layout(panel: bool) -> Json:
+    return {
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, -apple-system, Segoe UI, Roboto, Arial, sans-serif", "color": "@ink"},
+        "margin": {
+            "l": 34 if panel else 46,
+            "r": 6 if panel else 12,
+            "t": 8 if panel else 22,
+            "b": 28 if panel else 40,
+        },
+        "showlegend": False,
+        "hovermode": "closest",
+        "hoverlabel": {"bgcolor": "@surface", "bordercolor": "@line", "font": {"color": "@ink"}},
+        "dragmode": False,
+    }
+
+
+def _points(dice: float) -> float:
+    return round(100 * dice, 2)
+
+
+def _range_text(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f" (80 %: {_points(low):.1f} to {_points(high):.1f})"
+
+
+def _differences(rows: Sequence[Mapping[str, Any]], high: str, low: str, scale: float = 100.0) -> list[float]:
+    """`scale * (high - low)` per row, 0 where an end is not known."""
+    return [
+        0.0
+        if row.get(high) is None or row.get(low) is None
+        else round(scale * max(0.0, row[high] - row[low]), 4)
+        for row in rows
+    ]

@@ -1,0 +1,103 @@
+"""A paragraph for a paper's methods section: the sample size and how it was determined.
+
+In the sense of CLAIM, the checklist for artificial intelligence in medical imaging (Tejani et al.,
+Radiology: Artificial Intelligence 2024, doi:10.1148/ryai.240300): the intended sample size and how it was
+determined belong into a report, with what the estimate rests on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scaling_app import __version__
+from scaling_app.service.page import duration, gain_points, percent, points, spread
+
+_SOURCES = {
+    "prequential": "models tested on newly labelled cases before training on them",
+    "fold": "cross-validation",
+    "nested": "training on nested subsets",
+    "arm": "trainings with other augmentation strategies",
+}
+
+
+def methods_text(payload: Mapping[str, Any]) -> str:
+    """The paragraph, in plain text; authors complete what stands in brackets."""
+    sentences = [_how(payload)]
+    overall = payload.get("overall")
+    if overall and overall.get("now"):
+        sentences += [_level(payload), *_gain(payload), *_target(payload)]
+    else:
+        sentences.append("There were too few measurements for an estimate when this was written.")
+    sentences += [
+        f"The tool's recommendation at this size was: “{payload['advice']['sentence']}”",
+        "The intervals concern further cases from the same source; other scanners, hospitals and diseases were "
+        "not assessed [state the source of the cases, the inclusion criteria and who annotated them].",
+        f"Software: Scaling App {payload.get('version') or __version__} on MONAI Label.",
+    ]
+    return " ".join(sentences)
+
+
+def _how(payload: Mapping[str, Any]) -> str:
+    n, excluded = payload["n_in_curve"], payload["n_labelled"] - payload["n_in_curve"]
+    left_out = (
+        f"; {excluded} further labelled case(s) with open quality doubts were left out"
+        if excluded > 0
+        else ""
+    )
+    pool = payload.get("n_pool")
+    of_pool = f", {pool} unlabelled cases remaining" if pool is not None else ""
+    kinds = {point["kind"] for point in payload.get("observed") or []}
+    sources = [text for kind, text in _SOURCES.items() if kind in kinds]
+    rests = f" from {_listed(sources)}" if sources else ""
+    return (
+        f"Sample size: cases were labelled one after another, and the number of training cases (n = {n}{of_pool}"
+        f"{left_out}) was judged by a learning curve of the Dice coefficient against the number of labelled "
+        f"training cases, estimated{rests} with a hierarchical Bayesian model whose prior was learned from "
+        "other segmentation tasks."
+    )
+
+
+def _level(payload: Mapping[str, Any]) -> str:
+    overall, names = payload["overall"], [curve["name"] for curve in payload["structures"]]
+    now, share = overall["now"], overall.get("prior_share")
+    over = f" over {len(names)} structures ({_listed(names)})" if len(names) > 1 else f" ({_listed(names)})"
+    prior = f"; the prior's share of this information was {percent(share)}" if share is not None else ""
+    return (
+        f"At n = {payload['n_in_curve']} the expected Dice{over} on further cases was {points(now['mean'])} points "
+        f"(80 % interval {spread(now['lo80'], now['hi80'])}; 95 % interval {spread(now['lo95'], now['hi95'])}{prior})."
+    )
+
+
+def _gain(payload: Mapping[str, Any]) -> list[str]:
+    rows = payload["overall"].get("forecast") or []
+    ahead = next((row for row in rows if row["extra"] >= 5), None)
+    if ahead is None or not ahead.get("gain"):
+        return []
+    gain, minutes = ahead["gain"], ahead.get("minutes")
+    cost = f" at about {duration(minutes)} of annotation" if minutes is not None else ""
+    return [
+        f"A further {ahead['extra']} cases were expected to change it by {gain_points(gain['mean'])} points (80 % "
+        f"interval {spread(gain['lo80'], gain['hi80'], gain_points)}; probability of at least 1 point: "
+        f"{percent(gain.get('p_at_least_1pt'))}){cost}."
+    ]
+
+
+def _target(payload: Mapping[str, Any]) -> list[str]:
+    target = payload.get("target")
+    if not target or target.get("p_reached") is None:
+        return []
+    needed = target.get("cases") or {}
+    more = ""
+    if needed.get("median"):
+        more = f", and the median number of further cases to reach it {needed['median']:.0f}"
+    elif needed.get("median") is None:
+        more = ", and more likely than not it is out of reach of the sizes considered"
+    return [
+        f"The target was a Dice of {points(target['dice'])} points [state the reason for it]; the probability that "
+        f"it was reached was {percent(target['p_reached'])}{more}."
+    ]
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]

@@ -1,0 +1,178 @@
+"""The pieces of a self-contained HTML page: escaping, tables, figures, the shell with scripts and style inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cache
+from html import escape
+from importlib import resources
+from typing import Any
+
+Json = dict[str, Any]
+
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+"""The page may load nothing from anywhere."""
+
+
+@cache
+def _asset(name: str) -> str:
+    return resources.files("scaling_app.service").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs().replace("</script", "<\\/script")
+
+
+class Page:
+    """Collects sections and figures, and writes them as one HTML file."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self._parts: list[str] = []
+        self._figures: dict[str, Json] = {}
+
+    def add(self, html: str) -> None:
+        """Adds ready HTML."""
+        self._parts.append(html)
+
+    def figure(self, name: str, figure: Json, alt: str, *, look: str = "") -> str:
+        """The place of a figure; it is drawn when the page opens.
+
+        Args:
+            name: unique on the page.
+            figure: Plotly JSON with named colours.
+            alt: what it shows, for those who cannot see it.
+            look: further CSS classes of the place.
+        """
+        self._figures[name] = figure
+        return f'<div class="chart {look}" id="{name}" role="img" aria-label="{escape(alt)}"></div>'
+
+    def html(self) -> str:
+        """The file."""
+        figures = json.dumps(self._figures, allow_nan=False).replace("<", "\\u003c")
+        return "\n".join(
+            [
+                '<!doctype html><html lang="en"><head><meta charset="utf-8">',
+                f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+                '<meta name="viewport" content="width=device-width, initial-scale=1">',
+                f"<title>{escape(self.title)}</title><style>{_asset('report.css')}</style></head><body><main>",
+                *self._parts,
+                "<noscript><p>The figures need JavaScript; the tables hold the same numbers.</p></noscript>",
+                f'</main><script type="application/json" id="figures">{figures}</script>',
+                f"<script>{_plotly()}</script><script>{_asset('report.js')}</script></body></html>",
+            ]
+        )
+
+
+def section(title: str, body: str, *, lead: str = "", anchor: str = "") -> str:
+    """A titled block; `lead` and `title` are text, `body` is HTML."""
+    introduction = f'<p class="lead">{escape(lead)}</p>' if lead else ""
+    place = f' id="{anchor}"' if anchor else ""
+    return f"<section{place}><h2>{escape(title)}</h2>{introduction}{body}</section>"
+
+
+def table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    caption: str = "",
+    marked: int | None = None,
+    fold: bool = False,
+) -> str:
+    """A table of text; the first column names the row.
+
+    Args:
+        headings, rows: text, escaped here.
+        caption: what it holds.
+        marked: index of the row that is today's.
+        fold: on a narrow screen, each row becomes a small block.
+    """
+    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
+    body = "".join(
+        f"<tr{' class=now' if k == marked else ''}>{_cells(headings, row)}</tr>" for k, row in enumerate(rows)
+    )
+    named = f"<caption>{escape(caption)}</caption>" if caption else ""
+    look = ' class="fold"' if fold else ""
+    return f'<div class="scroll"><table{look}>{named}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cells(headings: Sequence[str], row: Sequence[str]) -> str:
+    first = f'<th scope="row"><span>{escape(row[0])}</span></th>'
+    rest = (
+        f'<td class="nowrap" data-label="{escape(heading)}"><span>{escape(cell)}</span></td>'
+        for heading, cell in zip(headings[1:], row[1:], strict=True)
+    )
+    return first + "".join(rest)
+
+
+def numbers(content: str, label: str = "The numbers") -> str:
+    """A table that opens on demand, beside a figure."""
+    return f"<details><summary>{escape(label)}</summary>{content}</details>"
+
+
+def legend(entries: Sequence[tuple[str, str]]) -> str:
+    """Swatch and text per entry; the swatch is one of the names in `_SWATCHES`."""
+    items = "".join(
+        f'<li><svg viewBox="0 0 22 14" aria-hidden="true">{_SWATCHES[swatch]}</svg>{escape(text)}</li>'
+        for swatch, text in entries
+    )
+    return f'<ul class="legend">{items}</ul>'
+
+
+def _line(colour: str, dash: str = "") -> str:
+    dashed = f' stroke-dasharray="{dash}"' if dash else ""
+    return f'<line x1="0" x2="22" y1="7" y2="7" stroke="var(--{colour})" stroke-width="2.6"{dashed}/>'
+
+
+_SWATCHES: Mapping[str, str] = {
+    "curve": _line("accent"),
+    "forecast": _line("accent", "5 3"),
+    "target": _line("target", "5 3"),
+    "diagonal": _line("muted", "2 3"),
+    "band80": '<rect width="22" height="14" rx="2" fill="var(--band80)"/>',
+    "band95": '<rect width="22" height="14" rx="2" fill="var(--band95)"/>',
+    "prequential": '<circle cx="11" cy="7" r="5" fill="var(--prequential)"/>',
+    "fold": '<rect x="6.5" y="2.5" width="9" height="9" fill="var(--fold)"/>',
+    "nested": '<path d="M11 1l6 6-6 6-6-6z" fill="var(--nested)"/>',
+    "arm": '<path d="M11 2l6 10H5z" fill="var(--arm)"/>',
+    "held": '<circle cx="11" cy="7" r="5" fill="var(--nested)"/>',
+    "failed": '<path d="M7 3l8 8M15 3l-8 8" stroke="var(--target)" stroke-width="3"/>',
+    **{f"c{k}": f'<circle cx="11" cy="7" r="5" fill="var(--c{k})"/>' for k in range(8)},
+}
+
+
+def points(dice: float | None) -> str:
+    """Dice in points, one decimal; a dash where it is not known."""
+    return "–" if dice is None else f"{100 * dice:.1f}"
+
+
+def gain_points(dice: float | None) -> str:
+    """A difference of Dice in points, with its sign."""
+    return "–" if dice is None else f"{100 * dice:+.1f}".replace("-", "−")
+
+
+def spread(low: float | None, high: float | None, text: Any = points) -> str:
+    """A range."""
+    return "–" if low is None or high is None else f"{text(low)} to {text(high)}"
+
+
+def percent(share: float | None) -> str:
+    """A probability or share; never 0 % or 100 %."""
+    if share is None:
+        return "–"
+    if share < 0.01:
+        return "under 1 %"
+    return "over 99 %" if share > 0.99 else f"{100 * share:.0f} %"
+
+
+def duration(minutes: float | None) -> str:
+    """Annotation time as people say it."""
+    if minutes is None:
+        return "–"
+    if minutes < 90:
+        return f"{minutes:.0f} min" if minutes >= 9.5 else f"{minutes:.1f} min"
+    return f"{minutes / 60:.1f} h"

@@ -1,0 +1,407 @@
+"""The sections of the report, each from the payload's JSON to a block of HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from scaling_app.service import figures
+from scaling_app.service.methods_text import methods_text
+from scaling_app.service.page import (
+    Page,
+    duration,
+    gain_points,
+    legend,
+    numbers,
+    percent,
+    points,
+    section,
+    spread,
+    table,
+)
+
+OVERALL = "overall"
+MIN_CASES = 4
+_ACTIONS = {"continue": "Go on labelling", "stop": "You may stop here", "wait": "Not yet clear"}
+
+Payload = Mapping[str, Any]
+
+
+def advice(payload: Payload) -> str:
+    """The one sentence, its reason, and the figures of the day."""
+    said = payload["advice"]
+    tiles = "".join(
+        f'<div class="tile"><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>'
+        for name, value, more in _tiles(payload)
+    )
+    reason = said.get("reason") or ""
+    same = reason.rstrip(".").lower() in said["sentence"].lower()
+    because = f'<p class="reason">Reason: {escape(reason)}.</p>' if reason and not same else ""
+    return (
+        f'<section class="advice {escape(said["action"])}" aria-label="Advice">'
+        f'<span class="badge">{_ACTIONS[said["action"]]}</span>'
+        f'<p class="sentence">{escape(said["sentence"])}</p>{because}<dl class="tiles">{tiles}</dl></section>'
+    )
+
+
+def _tiles(payload: Payload) -> list[tuple[str, str, str]]:
+    in_curve, labelled, pool = payload["n_in_curve"], payload["n_labelled"], payload.get("n_pool")
+    left_out = f"{labelled - in_curve} left out of the curve; " if labelled > in_curve else ""
+    tiles = [
+        ("Labelled cases", str(labelled), left_out + ("" if pool is None else f"{pool} unlabelled left"))
+    ]
+    overall = payload.get("overall")
+    if overall and overall.get("now"):
+        now = overall["now"]
+        tiles.append(("Dice now", points(now["mean"]), f"80 %: {spread(now['lo80'], now['hi80'])}"))
+        rows = overall.get("forecast") or []
+        ahead = next((row for row in rows if row["extra"] >= 5), None)
+        if ahead and ahead.get("gain"):
+            gain = ahead["gain"]
+            more = f"80 %: {spread(gain['lo80'], gain['hi80'], gain_points)}"
+            tiles.append((f"Gain of {ahead['extra']} more", gain_points(gain["mean"]), more))
+    target = payload.get("target")
+    if target and target.get("p_reached") is not None:
+        tiles.append((f"Target {points(target['dice'])}", percent(target["p_reached"]), _target_note(target)))
+    annotation = payload.get("annotation") or {}
+    if annotation.get("minutes_per_case") is not None:
+        spent = f"median of {annotation['n_timed']}; {duration(annotation['minutes_total'])} in all"
+        tiles.append(("Time per case", duration(annotation["minutes_per_case"]), spent))
+    return tiles
+
+
+def _target_note(target: Payload) -> str:
+    needed = target.get("cases") or {}
+    chance = "chance that it is reached"
+    if needed.get("median") is None:
+        return f"{chance}; probably out of reach"
+    if needed["median"] == 0:
+        return chance
+    upper = f" to {needed['hi80']:.0f}" if needed.get("hi80") is not None else " or many more"
+    return f"{chance}; {needed['median']:.0f} more cases ({needed['lo80'] or 0:.0f}{upper})"
+
+
+def state_note(payload: Payload) -> str:
+    """A line for what the reader must know before the numbers."""
+    notes = []
+    if payload["status"] == "computing":
+        notes.append('<p class="note">A new forecast is being computed; below is the one before.</p>')
+    if payload["status"] == "error":
+        notes.append(f'<p class="note bad" role="alert">{escape(payload["message"])}</p>')
+    if payload["status"] == "prior_dominated":
+        notes.append(f'<p class="note">{escape(payload["message"])}</p>')
+    job = payload.get("job") or {}
+    if job.get("state") == "running":
+        left = job.get("eta_seconds")
+        eta = "" if left is None else f", about {duration(left / 60)} left"
+        done = f" ({job['done']} of {job['total']} trainings done{eta})" if job.get("total") else ""
+        notes.append(f'<p class="note">New curve points are being measured{escape(done)}.</p>')
+    return "".join(notes)
+
+
+def missing(payload: Payload) -> str:
+    """What is needed before there can be a forecast."""
+    if payload.get("overall"):
+        return ""
+    in_curve, problems = payload["n_in_curve"], payload.get("problems") or []
+    observed = [p for p in payload.get("observed") or [] if p.get("dice") is not None]
+    n_points = len({(p["n"], p["kind"]) for p in observed})
+    steps = [
+        (
+            in_curve >= MIN_CASES,
+            f"{in_curve} labelled cases without open doubts (at least {MIN_CASES} are needed)",
+        ),
+        (
+            n_points > 0,
+            f"{n_points} measured points of the curve: train a model, then label on or start the curve job",
+        ),
+    ]
+    if problems:
+        steps.append((False, f"{len(problems)} doubts about labels, below: settling them brings cases back"))
+    items = "".join(f"<li{' class=there' if there else ''}>{escape(text)}</li>" for there, text in steps)
+    lead = payload["message"]
+    return section("What is missing", f'<ul class="plain missing">{items}</ul>', lead=lead)
+
+
+def forecast_table(payload: Payload) -> str:
+    """Now and what more cases are expected to bring."""
+    overall = payload.get("overall")
+    if not overall or not overall.get("now"):
+        return ""
+    timed = any(row.get("minutes") is not None for row in overall["forecast"])
+    headings = [
+        "",
+        "Cases",
+        "Dice",
+        "80 % range",
+        "Gain",
+        "80 % range of the gain",
+        "Chance of 1 point or more",
+    ]
+    rows = [["Now", str(payload["n_in_curve"]), *_level(overall["now"]), "–", "–", "–"]]
+    for row in overall["forecast"]:
+        gain = row.get("gain") or {}
+        rows.append(
+            [
+                f"{row['extra']} more",
+                str(row["n"]),
+                *_level(row),
+                gain_points(gain.get("mean")),
+                spread(gain.get("lo80"), gain.get("hi80"), gain_points),
+                percent(gain.get("p_at_least_1pt")),
+            ]
+        )
+    if overall.get("ceiling"):
+        rows.append(["Any number", "–", *_level(overall["ceiling"]), "–", "–", "–"])
+    if timed:
+        headings.append("Annotation")
+        costs = ["–", *(duration(row.get("minutes")) for row in overall["forecast"]), "–"]
+        rows = [[*row, cost] for row, cost in zip(rows, costs, strict=False)]
+    lead = (
+        "Mean Dice over structures, in points (0 to 100), on further cases of the same kind. A range of 80 % means: "
+        "in four of five such forecasts the level lies inside it."
+    )
+    return section("Now, and with more cases", table(headings, rows, marked=0, fold=True), lead=lead)
+
+
+def _level(interval: Payload) -> list[str]:
+    return [points(interval.get("mean")), spread(interval.get("lo80"), interval.get("hi80"))]
+
+
+def curve_section(page: Page, payload: Payload) -> str:
+    """The curve with what it rests on."""
+    overall, target = payload.get("overall"), _target_dice(payload)
+    observed = [p for p in _points_of(payload, OVERALL) if p.get("dice") is not None]
+    if not overall and not observed:
+        return ""
+    figure = figures.curve_figure(overall, observed, n_now=payload["n_in_curve"], target=target)
+    now = (overall or {}).get("now") or {}
+    alt = "Learning curve: Dice against the number of labelled training cases."
+    if now.get("mean") is not None:
+        alt += f" {points(now['mean'])} points at {payload['n_in_curve']} cases, rising from left to right."
+    key = legend(_curve_legend(overall, observed, target))
+    what = [[_kind(p["kind"]), str(p["n"]), *_level({**p, "mean": p["dice"]})] for p in _ordered(observed)]
+    content = numbers(table(["Measured by", "Cases", "Dice", "80 % range"], what), "The measured points")
+    if overall and overall.get("curve"):
+        fine = [[str(p["n"]), *_level(p), spread(p["lo95"], p["hi95"])] for p in overall["curve"]]
+        content += numbers(table(["Cases", "Dice", "80 % range", "95 % range"], fine), "The curve in numbers")
+    lead = "Each mark is a model tested on cases that it was not trained on; its line is the 80 % range over those cases."
+    body = f"<figure>{key}{page.figure('curve', figure, alt)}</figure>{content}"
+    return section("The learning curve", body, lead=lead)
+
+
+def _curve_legend(
+    overall: Payload | None, observed: Sequence[Payload], target: float | None
+) -> list[tuple[str, str]]:
+    kinds = {p["kind"] for p in observed}
+    entries = [(kind, what) for kind, (what, _) in figures.KINDS.items() if kind in kinds]
+    if overall and overall.get("curve"):
+        entries += [("curve", "curve"), ("forecast", "forecast"), ("band80", "80 %"), ("band95", "95 %")]
+    return entries if target is None else [*entries, ("target", "target")]
+
+
+def gain_section(page: Page, payload: Payload) -> str:
+    """Bars of the gain."""
+    rows = [
+        r
+        for r in (payload.get("overall") or {}).get("forecast") or []
+        if (r.get("gain") or {}).get("mean") is not None
+    ]
+    if not rows:
+        return ""
+    said = ", ".join(f"{gain_points(r['gain']['mean'])} for {r['extra']} more" for r in rows)
+    chart = page.figure(
+        "gain", figures.gain_figure(rows), f"Expected gain in Dice points: {said}.", look="low"
+    )
+    lead = (
+        "Expected gain of further cases, with its 80 % range. One point is about what two readers differ by."
+    )
+    return section("What more cases bring", f"<figure>{chart}</figure>", lead=lead)
+
+
+def information_section(payload: Payload) -> str:
+    """How much comes from this task, and how much from others."""
+    curves = [("All structures", payload.get("overall")), *((c["name"], c) for c in payload["structures"])]
+    shares = [(name, c["prior_share"]) for name, c in curves if c and c.get("prior_share") is not None]
+    if not shares:
+        return ""
+    rows = "".join(
+        f'<span>{escape(name)}</span><span class="bar" role="img" aria-label="{percent(1 - share)} own cases">'
+        f'<span style="width:{100 * (1 - share):.1f}%"></span></span>'
+        f'<span class="value">{percent(1 - share)} own</span>'
+        for name, share in shares
+    )
+    lead = (
+        "The coloured part comes from this task's own cases, the rest from learning curves of other segmentation tasks "
+        "(the prior). The larger the rest, the more the forecast is a guess from experience."
+    )
+    return section("Where the information comes from", f'<div class="share">{rows}</div>', lead=lead)
+
+
+def structures_section(page: Page, payload: Payload) -> str:
+    """A small panel per structure."""
+    curves = payload["structures"]
+    if len(curves) < 2:
+        return ""
+    target, n_now = _target_dice(payload), payload["n_in_curve"]
+    limits = _limits(payload)
+    panels, rows = [], []
+    for k, curve in enumerate(curves):
+        now, name = curve.get("now") or {}, curve["name"]
+        observed = _points_of(payload, name)
+        figure = figures.curve_figure(curve, observed, n_now=n_now, target=target, panel=True, y_range=limits)
+        alt = f"Learning curve of {name}: {points(now.get('mean'))} points now."
+        chart = page.figure(f"structure-{k}", figure, alt, look="panel")
+        reads = f'<p class="muted small">{points(now.get("mean"))} now, 80 %: {spread(now.get("lo80"), now.get("hi80"))}</p>'
+        panels.append(f"<figure><figcaption><h3>{escape(name)}</h3>{reads}</figcaption>{chart}</figure>")
+        rows.append([name, *_level(now), *_gains(curve)])
+    horizons = [f"+{row['extra']}" for row in curves[0].get("forecast") or []]
+    headings = ["Structure", "Dice now", "80 % range", *(f"Gain {h}" for h in horizons)]
+    body = f'<div class="panels">{"".join(panels)}</div>{numbers(table(headings, rows))}'
+    lead = "Same scale in every panel: Dice in points against labelled training cases; dashed is forecast."
+    return section("Structure by structure", body, lead=lead)
+
+
+def _gains(curve: Payload) -> list[str]:
+    return [gain_points((row.get("gain") or {}).get("mean")) for row in curve.get("forecast") or []]
+
+
+def _limits(payload: Payload) -> tuple[float, float]:
+    """A range of Dice points that fits every structure's curve and points."""
+    names = {curve["name"] for curve in payload["structures"]}
+    low = [p["dice"] for p in payload["observed"] if p["structure"] in names and p.get("dice") is not None]
+    high = list(low)
+    for curve in payload["structures"]:
+        low += [p["lo80"] for p in curve.get("curve") or [] if p.get("lo80") is not None]
+        high += [p["hi95"] for p in curve.get("curve") or [] if p.get("hi95") is not None]
+    return max(0.0, 100 * min(low, default=0.0) - 3), min(102.0, 100 * max(high, default=1.0) + 2)
+
+
+def strategies_section(page: Page, payload: Payload) -> str:
+    """What each augmentation strategy makes of a labelled case."""
+    known = [s for s in payload.get("strategies") or [] if (s.get("kappa") or {}).get("mean") is not None]
+    if not known:
+        return ""
+    rows = [
+        [
+            s["name"],
+            f"{s['kappa']['mean']:.2f}",
+            spread(s["kappa"].get("lo80"), s["kappa"].get("hi80"), lambda v: f"{v:.2f}"),
+            gain_points((s.get("dice_difference") or {}).get("mean")),
+            spread(*((s.get("dice_difference") or {}).get(k) for k in ("lo80", "hi80")), gain_points),
+        ]
+        for s in known
+    ]
+    said = "; ".join(f"{s['name']} {s['kappa']['mean']:.2f}" for s in known)
+    chart = page.figure("kappa", figures.kappa_figure(known), f"Kappa per strategy: {said}.", look="low")
+    headings = ["Strategy", "Kappa", "80 % range", "Dice difference", "80 % range of the difference"]
+    lead = (
+        "Kappa says how many cases one labelled case counts for when the model is trained with that strategy instead of "
+        "the baseline, measured on the same training cases, seeds and test cases."
+    )
+    body = f"<figure>{chart}</figure>{table(headings, rows, fold=True)}"
+    return section("What strategies make of a label", body, lead=lead)
+
+
+def reliability_section(page: Page, outcomes: Sequence[Mapping[str, float]]) -> str:
+    """Were earlier forecasts right?"""
+    if not outcomes:
+        return ""
+    held = sum(figures.held_by(o) for o in outcomes)
+    chart = page.figure(
+        "reliability",
+        figures.reliability_figure(outcomes),
+        f"Earlier forecasts against what came: {held} of {len(outcomes)} ranges held it.",
+    )
+    key = legend(
+        [("held", "range held it"), ("failed", "outside the range"), ("diagonal", "forecast = what came")]
+    )
+    rows = [
+        [
+            str(o["made_at"]),
+            str(o["n"]),
+            points(o["mean"]),
+            spread(o["lo80"], o["hi80"]),
+            points(o["came"]),
+            "yes" if figures.held_by(o) else "no",
+        ]
+        for o in outcomes
+    ]
+    headings = ["Made at", "For", "Forecast", "80 % range", "Came", "Held"]
+    lead = (
+        f"Of {len(outcomes)} earlier forecasts for sizes reached since, {held} ranges held what came (80 % are meant to). "
+        "“What came” is the level estimated at that size, itself uncertain; forecasts of one session are not independent."
+    )
+    body = f"<figure>{key}{chart}</figure>{numbers(table(headings, rows))}"
+    return section("Were earlier forecasts right?", body, lead=lead)
+
+
+def coverage_section(payload: Payload) -> str:
+    """Unlabelled cases unlike those labelled."""
+    coverage = payload.get("coverage")
+    if not coverage or coverage.get("outside") is None:
+        return ""
+    outside, pool = coverage["outside"], coverage.get("pool")
+    of = f" of {pool}" if pool is not None else ""
+    said = f"<p>{outside}{of} unlabelled cases look unlike every labelled one. The forecast says little about them.</p>"
+    if coverage.get("cases"):
+        rows = [
+            [c["image"], "–" if c.get("distance") is None else f"{c['distance']:.1f}"]
+            for c in coverage["cases"]
+        ]
+        said += numbers(table(["Image", "Distance"], rows), "Which ones (label some of these next)")
+    return section("Cases that the labelled ones do not cover", said)
+
+
+def problems_section(payload: Payload) -> str:
+    """Doubts about labels."""
+    problems = payload.get("problems") or []
+    if not problems:
+        return ""
+    items = "".join(
+        f"<li><strong>{escape(p['image'])}</strong>: {escape(p['sentence'])}</li>" for p in problems
+    )
+    lead = "These cases are left out of the curve until the label is corrected or the doubt is settled."
+    return section("Labels to look at", f'<ul class="plain">{items}</ul>', lead=lead)
+
+
+def methods_section(payload: Payload) -> str:
+    """The paragraph for a paper."""
+    lead = (
+        "For the methods section of a paper: the sample size and how it was determined (CLAIM 2024). "
+        "Complete what stands in brackets."
+    )
+    text = f'<blockquote id="methods">{escape(methods_text(payload))}</blockquote>'
+    return section(
+        "Text for a paper", f'{text}<button data-copy="methods" hidden>Copy the text</button>', lead=lead
+    )
+
+
+def limits_section() -> str:
+    """What the forecast does not say."""
+    said = [
+        "Nothing about other scanners, hospitals, protocols, diseases or age groups: it speaks of further cases drawn like those labelled.",
+        "Nothing about whether a Dice is good enough for patients: that takes a clinical test on other data.",
+        "Nothing about single cases: a mean of 85 points can hide a case with 40.",
+        "Labels drawn with a prediction on screen agree with models more than they should; blind cases keep the estimate honest.",
+        "The Dice is measured against these labels. Where readers differ, no number of cases takes a model beyond them.",
+    ]
+    items = "".join(f"<li>{escape(text)}</li>" for text in said)
+    return section("What this does not say", f'<ul class="plain">{items}</ul>')
+
+
+def _points_of(payload: Payload, structure: str) -> list[Payload]:
+    return [p for p in payload.get("observed") or [] if p["structure"] == structure]
+
+
+def _ordered(observed: Sequence[Payload]) -> list[Payload]:
+    return sorted(observed, key=lambda p: (p["kind"], p["n"]))
+
+
+def _target_dice(payload: Payload) -> float | None:
+    return (payload.get("target") or {}).get("dice")
+
+
+def _kind(kind: str) -> str:
+    return figures.KINDS[kind][0] if kind in figures.KINDS else kind
