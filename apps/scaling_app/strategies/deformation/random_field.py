@@ -29,7 +29,7 @@ STRONGEST_BOUND = 2.03
 class Strength:
     """How far points move: the standard deviation of a displacement component, at most.
 
-    Either in mm or as a share of the image size (the geometric mean of its extents).
+    Either in mm or as a share of the image size (see `image_size_mm`).
     """
 
     value: float
@@ -53,8 +53,12 @@ class Strength:
 
 
 def image_size_mm(extents_mm: Sequence[float]) -> float:
-    """Geometric mean of an image's extents."""
-    return math.prod(extents_mm) ** (1.0 / len(extents_mm))
+    """The size that shares refer to: geometric mean of the two largest extents.
+
+    A stack of few slices is as large as its slices.
+    """
+    first, second = sorted(extents_mm)[-2:]
+    return math.sqrt(first * second)
 
 
 def smooth(field: Tensor, lattice: Lattice, width_mm: float, *, unit_variance: bool) -> Tensor:
@@ -63,13 +67,16 @@ def smooth(field: Tensor, lattice: Lattice, width_mm: float, *, unit_variance: b
     Args:
         field: values on the lattice.
         lattice: its nodes.
-        width_mm: standard deviation of the Gaussian.
+        width_mm: standard deviation of the Gaussian; along an axis of few slices no more than a quarter
+            of the extent, so that slices keep some freedom.
         unit_variance: keep the variance of white noise (rows of unit length) and not the mean of the
             field (rows of unit sum).
     """
     for axis, (nodes, step) in enumerate(zip(lattice.shape, lattice.step_mm, strict=True)):
         at = torch.arange(nodes, dtype=field.dtype, device=field.device) * step
-        kernel = torch.exp(-0.5 * ((at[:, None] - at[None, :]) / width_mm) ** 2)
+        width = min(width_mm, 0.25 * step * (nodes - 1))
+        kernel = torch.exp(-0.5 * ((at[:, None] - at[None, :]) / width) ** 2)
+        kernel = kernel * (kernel > 1e-6)  # denormal numbers are slow
         weight = kernel.pow(2).sum(1, keepdim=True).sqrt() if unit_variance else kernel.sum(1, keepdim=True)
         field = torch.tensordot(field, kernel / weight, dims=([axis + 1], [1])).movedim(-1, axis + 1)
     return field

@@ -1,27 +1,81 @@
-"""RED, RegDA and GenDA as training strategies: each draws a certified deformation per sample."""
+"""RED, RegDA and GenDA as training strategies: each draws a certified deformation per sample.
+
+All three keep the shared affine map and the baseline's intensity changes underneath, so that a comparison
+with the baseline shows what the deformation alone brings. What they do depends on the number of registered
+shapes M, labelled cases and images of the pool together:
+
+| M | RegDA | GenDA |
+|---|---|---|
+| 1 | as RED | as RED |
+| 2-3 | samples between the shapes | half RED, half RegDA |
+| 4-14 | the same | shrinkage Gaussian on the geodesic subspace, with a random residual field |
+| >= 15 | the same | the same, or the adversarial generator where it describes held-out shapes better |
+
+A case that could not be registered (beyond the `MOST_LABELLED` evenly chosen ones) is deformed as by RED.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import torch
 
 from scaling_app.strategies.base import PointMap, PreparedCase, Strategy, StrategyContext
+from scaling_app.strategies.baseline import vary_intensity
+from scaling_app.strategies.deformation.generator import FEWEST_FOR_GAUSSIAN, check_kind
+from scaling_app.strategies.deformation.group import Group, gather
 from scaling_app.strategies.deformation.random_field import (
     Strength,
     image_size_mm,
     random_velocity,
     tempered,
 )
+from scaling_app.strategies.deformation.sampling import SubspaceSampler, between_shapes
 from scaling_app.strategies.deformation.velocity import Deformation, Flow, Lattice
+
+logger = logging.getLogger(__name__)
 
 NODES_PER_SIZE = 18
 """Lattice nodes over the image size: two nodes within the narrowest width of the random fields."""
 
 RED_STRENGTH = "3%"
+STRONGEST_LEARNED = 4.0
+"""Learned fields of a larger rho are scaled down: six certified factors."""
 
 
-class Red(Strategy):
+class _Deforming(Strategy):
+    """What the three share: the baseline's intensity changes, and the record of what was drawn."""
+
+    name = "deforming"
+
+    def __init__(self) -> None:
+        self._spacing: tuple[float, ...] = ()
+        self._strength = Strength.parse(RED_STRENGTH)
+        self._drawn = RunningBounds()
+        self._notes: dict[str, float | int | str | bool] = {}
+
+    def prepare(self, cases: Sequence[PreparedCase], context: StrategyContext) -> None:
+        """Takes the spacing and the strength."""
+        self._spacing = tuple(context.spacing)
+        self._strength = Strength.parse(context.options.get("red_strength", RED_STRENGTH))
+
+    def appearance(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """The baseline's intensity changes."""
+        return vary_intensity(image, generator)
+
+    def report(self) -> dict[str, float | int | str | bool]:
+        """How many fields were drawn, how strong they were, and what they were learned from."""
+        return self._drawn.report() | self._notes
+
+    def _random(self, case: PreparedCase, generator: torch.Generator) -> Deformation:
+        """As RED: a flow over the case's own box."""
+        flow = random_flow(case.image.shape[1:], self._spacing, self._strength, generator)
+        self._drawn.add(flow)
+        return Deformation.in_voxels([flow], self._spacing)
+
+
+class Red(_Deforming):
     """Random elastic deformation: the flow of a random smooth velocity field, never a fold.
 
     Option `red_strength`, "3%" of the image size or "5 mm": the standard deviation of the displacement, at
@@ -30,26 +84,101 @@ class Red(Strategy):
 
     name = "red"
 
-    def __init__(self) -> None:
-        self._spacing: tuple[float, ...] = ()
-        self._strength = Strength.parse(RED_STRENGTH)
-        self._drawn = RunningBounds()
-
-    def prepare(self, cases: Sequence[PreparedCase], context: StrategyContext) -> None:
-        """Takes the spacing and the strength; there is nothing to learn."""
-        self._spacing = tuple(context.spacing)
-        self._strength = Strength.parse(context.options.get("red_strength", RED_STRENGTH))
-
     def deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap:
         """A fresh flow over the case's own box."""
-        shape = case.image.shape[1:]
-        flow = random_flow(shape, self._spacing, self._strength, generator)
-        self._drawn.add(flow)
-        return Deformation.in_voxels([flow], self._spacing)
+        return self._random(case, generator)
 
-    def report(self) -> dict[str, float | int | str | bool]:
-        """How many fields were drawn and how strong they were."""
-        return self._drawn.report()
+
+class _Subspace(_Deforming):
+    """What RegDA and GenDA share: the registered group, and a way back to RED."""
+
+    targets_option = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._group: Group | None = None
+
+    def prepare(self, cases: Sequence[PreparedCase], context: StrategyContext) -> None:
+        """Registers the fold; what goes wrong there costs the subspace, not the training.
+
+        Raises:
+            ValueError: an option has a value that does not exist.
+        """
+        super().prepare(cases, context)
+        wanted = context.options.get(self.targets_option, "pool")
+        if wanted not in ("pool", "labelled"):
+            raise ValueError(f"{self.targets_option} is pool or labelled, got {wanted!r}")
+        try:
+            self._group = gather(cases, context, with_pool=wanted == "pool")
+        except (ValueError, ArithmeticError, RuntimeError) as error:
+            logger.warning("%s deforms as red: %s", self.name, error)
+            self._notes |= {"shapes": 0, "fallback": str(error)}
+            return
+        shapes = len(self._group.velocities)
+        self._notes |= {"shapes": shapes, "shapes_unlabelled": len(self._group.unlabelled)}
+
+    def deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap:
+        """A fresh flow in the frame of the group, or of the case's own box where it has no place there."""
+        velocity = None
+        if self._group is not None and case.case_id in self._group.labelled:
+            velocity = self._velocity(self._group, case.case_id, generator)
+        if velocity is None:
+            return self._random(case, generator)
+        nodes = self._group.frame.nodes
+        flow = Flow.of(tempered(velocity, nodes, STRONGEST_LEARNED), nodes)
+        self._drawn.add(flow)
+        return self._group.deform(case.case_id, flow)
+
+    def _velocity(self, group: Group, case_id: str, generator: torch.Generator) -> torch.Tensor | None:
+        """A velocity on the group's nodes, or None to deform as RED."""
+        raise NotImplementedError
+
+
+class RegDA(_Subspace):
+    """Samples on the way from a case to 1-3 other registered shapes, convexly mixed, mildly extrapolated.
+
+    Option `regda_targets`: `pool` (labelled cases and images of the pool, the default) or `labelled`.
+    """
+
+    name = "regda"
+    targets_option = "regda_targets"
+
+    def _velocity(self, group: Group, case_id: str, generator: torch.Generator) -> torch.Tensor | None:
+        return between_shapes(group, case_id, generator)
+
+
+class GenDA(_Subspace):
+    """Deformations generated from the geodesic subspace, conditional on the case.
+
+    Options: `genda_generator` = `auto` (default), `gaussian` or `adversarial`; `genda_shapes` = `pool`
+    (default) or `labelled`.
+    """
+
+    name = "genda"
+    targets_option = "genda_shapes"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sampler: SubspaceSampler | None = None
+
+    def prepare(self, cases: Sequence[PreparedCase], context: StrategyContext) -> None:
+        """Registers the fold, finds the subspace, and chooses the generator."""
+        super().prepare(cases, context)
+        wanted = context.options.get("genda_generator", "auto")
+        check_kind(wanted)
+        if self._group is None or len(self._group.velocities) < FEWEST_FOR_GAUSSIAN:
+            self._notes["generator"] = "none: too few shapes"
+            return
+        largest = self._strength.in_mm(self._group.frame.size_mm)
+        self._sampler = SubspaceSampler(self._group, wanted, context.seed, largest)
+        self._notes |= self._sampler.notes
+
+    def _velocity(self, group: Group, case_id: str, generator: torch.Generator) -> torch.Tensor | None:
+        if self._sampler is not None:
+            return self._sampler.velocity(case_id, generator)
+        if float(torch.rand((), generator=generator, device=generator.device)) < 0.5:
+            return None
+        return between_shapes(group, case_id, generator)
 
 
 class RunningBounds:

@@ -1,0 +1,193 @@
+"""Registrations that outlive a training: kept by content, reused, extended by new cases one at a time.
+
+An atlas is kept under the contents of its labelled cases; a registration under the atlas and the contents of
+the case. A fold that contains all the members of a stored atlas and fewer than a quarter more takes it over
+and registers only what is new; any other fold builds its own, so that no case from outside a fold ever
+shapes its template.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import pickle
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from scaling_app.strategies.base import PreparedCase
+from scaling_app.strategies.deformation.alignment import Frame, Placement
+from scaling_app.strategies.deformation.registration import RegistrationSettings, Template
+from scaling_app.strategies.deformation.template import (
+    Atlas,
+    build_atlas,
+    register_labelled,
+    register_unlabelled,
+)
+from scaling_app.strategies.deformation.velocity import Lattice
+
+logger = logging.getLogger(__name__)
+
+_VERSION = 1
+_GROWTH = 1.25
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A case's place around the template."""
+
+    placement: Placement
+    velocity: Tensor
+
+
+def content_hash(case: PreparedCase, *, with_label: bool) -> str:
+    """Identifies a prepared case by its voxels."""
+    digest = hashlib.blake2b(digest_size=12)
+    for part in (case.image, case.label if with_label else None):
+        if part is not None:
+            digest.update(str(tuple(part.shape)).encode())
+            digest.update(part.contiguous().numpy())
+    return digest.hexdigest()
+
+
+class AtlasStore:
+    """Atlases and registrations of one kind of plan, on disk when there is a folder."""
+
+    def __init__(
+        self,
+        folder: Path | None,
+        spacing_mm: Sequence[float],
+        structures: Mapping[str, int],
+        settings: RegistrationSettings | None = None,
+    ) -> None:
+        self._folder = folder / "deformation" if folder is not None else None
+        self._spacing, self._structures = tuple(spacing_mm), dict(structures)
+        self._settings = settings or RegistrationSettings()
+        kind = [_VERSION, self._spacing, sorted(self._structures.values()), asdict(self._settings)]
+        self._kind = hashlib.blake2b(repr(kind).encode(), digest_size=8).hexdigest()
+
+    def atlas(self, cases: Sequence[PreparedCase]) -> tuple[str, Atlas, dict[str, Registered]]:
+        """The fold's atlas: its key, itself, and every labelled case around it by case id."""
+        hashes = {content_hash(case, with_label=True): case for case in cases}
+        key, atlas, members = self._find(set(hashes))
+        if atlas is None:
+            atlas = build_atlas(list(hashes.values()), self._spacing, self._structures, self._settings)
+            members = {
+                h: Registered(atlas.placements[c.case_id], atlas.velocities[c.case_id])
+                for h, c in hashes.items()
+            }
+            key = self._key(members)
+            self._write(f"{key}.atlas.pt", _atlas_content(atlas, members))
+        around = {}
+        for digest, case in hashes.items():
+            around[digest] = members.get(digest) or self._remember(
+                key, digest, lambda case=case: register_labelled(atlas, case, self._spacing)
+            )
+        by_id = {content_hash(case, with_label=True): case.case_id for case in cases}
+        placed = {by_id[h]: r for h, r in around.items()}
+        for case in cases:  # the same content under two names
+            placed.setdefault(case.case_id, around[content_hash(case, with_label=True)])
+        return key, atlas, placed
+
+    def unlabelled(
+        self, key: str, atlas: Atlas, case: PreparedCase, predict: Callable[[Tensor], Tensor] | None = None
+    ) -> Registered:
+        """An image around the atlas of that key; kept only when no model's prediction went into it."""
+
+        def work() -> tuple[Placement, Tensor]:
+            return register_unlabelled(atlas, case, self._spacing, predict)
+
+        if predict is not None:
+            return Registered(*work())
+        return self._remember(key, content_hash(case, with_label=False), work)
+
+    def _find(self, wanted: set[str]) -> tuple[str, Atlas | None, dict[str, Registered]]:
+        """The stored atlas with the most members, all of them wanted."""
+        if self._folder is None:
+            return "", None, {}
+        exact = self._folder / f"{self._key(wanted)}.atlas.pt"
+        for path in [exact, *sorted(self._folder.glob(f"{self._kind}-*.atlas.pt"))]:
+            content = self._read(path)
+            if content is None:
+                continue
+            members = set(content["members"])
+            if members <= wanted and (path == exact or len(wanted) < _GROWTH * len(members)):
+                return path.name.removesuffix(".atlas.pt"), *_atlas_from(content, self._settings)
+        return "", None, {}
+
+    def _key(self, members: Mapping[str, object] | set[str]) -> str:
+        joined = "".join(sorted(members)).encode()
+        return f"{self._kind}-{hashlib.blake2b(joined, digest_size=10).hexdigest()}"
+
+    def _remember(self, key: str, digest: str, work: Callable[[], tuple[Placement, Tensor]]) -> Registered:
+        name = f"{key}-{digest}.case.pt"
+        content = self._read(self._folder / name) if self._folder is not None else None
+        if content is not None:
+            return _registered_from(content)
+        registered = Registered(*work())
+        self._write(name, _registered_content(registered))
+        return registered
+
+    def _read(self, path: Path) -> dict | None:
+        if not path.is_file():
+            return None
+        try:
+            return torch.load(path, weights_only=True)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            logger.warning("registering anew: %s cannot be read (%s)", path.name, error)
+            return None
+
+    def _write(self, name: str, content: dict) -> None:
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        part = self._folder / f"{name}.{os.getpid()}-{threading.get_ident()}.part"
+        try:
+            torch.save(content, part)
+            part.replace(self._folder / name)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _registered_content(registered: Registered) -> dict:
+    return {"placement": asdict(registered.placement), "velocity": registered.velocity}
+
+
+def _registered_from(content: dict) -> Registered:
+    return Registered(Placement(**content["placement"]), content["velocity"])
+
+
+def _atlas_content(atlas: Atlas, members: Mapping[str, Registered]) -> dict:
+    return {
+        "grid": asdict(atlas.frame.grid),
+        "nodes": asdict(atlas.frame.nodes),
+        "image": atlas.template.image,
+        "signed": atlas.template.signed,
+        "shared": atlas.shared,
+        "masked": atlas.masked,
+        "radius_mm": atlas.radius_mm,
+        "centre": atlas.centre,
+        "members": {h: _registered_content(r) for h, r in members.items()},
+    }
+
+
+def _atlas_from(content: dict, settings: RegistrationSettings) -> tuple[Atlas, dict[str, Registered]]:
+    members = {h: _registered_from(c) for h, c in content["members"].items()}
+    frame = Frame(Lattice(**content["grid"]), Lattice(**content["nodes"]))
+    atlas = Atlas(
+        frame,
+        Template(content["image"], content["signed"]),
+        content["shared"],
+        content["masked"],
+        content["radius_mm"],
+        content["centre"],
+        {},
+        {},
+        settings,
+    )
+    return atlas, members

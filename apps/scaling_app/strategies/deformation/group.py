@@ -1,0 +1,106 @@
+"""The shapes a strategy may learn from: the fold's labelled cases and images without labels, registered."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from scaling_app.strategies.base import PreparedCase, StrategyContext
+from scaling_app.strategies.deformation.alignment import Frame, resample
+from scaling_app.strategies.deformation.atlas_store import AtlasStore, Registered
+from scaling_app.strategies.deformation.template import Atlas
+from scaling_app.strategies.deformation.velocity import Deformation, Flow
+
+logger = logging.getLogger(__name__)
+
+MOST_LABELLED = 32
+MOST_UNLABELLED = 12
+"""More shapes than these are thinned evenly: registrations take seconds each."""
+_TIME_SHARE = 0.25
+
+
+@dataclass(frozen=True)
+class Group:
+    """Registered shapes of one fold.
+
+    Attributes:
+        atlas: the fold's template.
+        labelled: every registered labelled case by its id.
+        unlabelled: registered images of the pool by their id.
+        codes: `(labelled + unlabelled, C)` coarse image codes, in that order.
+    """
+
+    atlas: Atlas
+    labelled: dict[str, Registered]
+    unlabelled: dict[str, Registered]
+    codes: Tensor
+
+    @property
+    def frame(self) -> Frame:
+        """The common frame."""
+        return self.atlas.frame
+
+    @property
+    def velocities(self) -> list[Tensor]:
+        """Of all shapes, labelled first."""
+        return [r.velocity for r in (*self.labelled.values(), *self.unlabelled.values())]
+
+    def deform(self, case_id: str, flow: Flow) -> Deformation:
+        """A flow of the frame as a point map of a labelled case."""
+        placement = self.labelled[case_id].placement
+        return Deformation(placement.matrix, torch.tensor(placement.offset_mm), (flow,))
+
+
+def gather(cases: Sequence[PreparedCase], context: StrategyContext, *, with_pool: bool) -> Group:
+    """Registers the fold, from the cache where it can.
+
+    Raises:
+        ValueError: no labelled case.
+    """
+    began = time.monotonic()
+    store = AtlasStore(context.cache_dir, context.spacing, context.structures)
+    chosen = [cases[i] for i in thinned(len(cases), MOST_LABELLED)]
+    usable = [case for case in chosen if case.label is not None]
+    if not usable:
+        raise ValueError("none of the training cases has a label")
+    key, atlas, labelled = store.atlas(usable)
+    unlabelled: dict[str, Registered] = {}
+    codes = [_code(case, labelled[case.case_id], atlas.frame) for case in usable if case.case_id in labelled]
+    limit = float("inf") if context.max_minutes is None else 60 * context.max_minutes * _TIME_SHARE
+    for index in thinned(len(context.pool), MOST_UNLABELLED) if with_pool else []:
+        if time.monotonic() - began > limit:
+            logger.warning("registered %d of the pool's images in the time there was", len(unlabelled))
+            break
+        case = context.pool[index]
+        unlabelled[case.case_id] = store.unlabelled(key, atlas, case, context.predict)
+        codes.append(_code(case, unlabelled[case.case_id], atlas.frame))
+    return Group(atlas, labelled, unlabelled, _condense(torch.stack(codes)))
+
+
+def thinned(count: int, most: int) -> list[int]:
+    """At most `most` of the indices below `count`, evenly spaced."""
+    if count <= most:
+        return list(range(count))
+    return torch.linspace(0, count - 1, most).round().int().tolist()
+
+
+def _code(case: PreparedCase, registered: Registered, frame: Frame) -> Tensor:
+    """The placed image at 4 points per axis, standardised."""
+    image, _ = resample(case.image.float().mean(dim=0, keepdim=True), registered.placement, frame.grid)
+    pool = F.adaptive_avg_pool2d if frame.grid.dims == 2 else F.adaptive_avg_pool3d
+    code = pool(image[None], 4).flatten()
+    return (code - code.mean()) / code.std().clamp(min=1e-6)
+
+
+def _condense(codes: Tensor, size: int = 4) -> Tensor:
+    """Principal coordinates of the codes, of unit variance."""
+    centred = codes - codes.mean(dim=0)
+    left, values, _ = torch.linalg.svd(centred, full_matrices=False)
+    scores = left[:, :size] * values[:size]
+    return scores / scores.std(dim=0, correction=0).clamp(min=1e-3)
