@@ -200,6 +200,8 @@ class _Run:
             options=self.settings.options,
         )
         self.strategy.prepare(_LazyCases(self.cases, self.cases.units(self.train_ids)), context)
+        if previous is not None and previous.report.get("strategy") == self.settings.strategy:
+            self.strategy.load_state_dict(previous.strategy_state)
         self.prepare_seconds = time.perf_counter() - began
 
     def loop(self, on_step: OnStep | None, should_stop: Callable[[], bool]) -> None:
