@@ -31,6 +31,7 @@ from scaling_app.monai_app.scoring import Sufficiency
 from scaling_app.monai_app.session import Session
 from scaling_app.monai_app.train_options import number_option, parse_options
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
+from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
@@ -79,6 +80,7 @@ class ScalingApp(MONAILabelApp):
         self.session = Session(self.options, store)
         self.session.adopt_conf_labels()
         self.book = LabelBook(self.session)
+        self.keeper = ForecastKeeper(self.session.ledger, self._live_facts)
         return store
 
     def init_infers(self) -> dict:
@@ -124,11 +126,24 @@ class ScalingApp(MONAILabelApp):
         """Starts what only the server does: routes, forecasts, a look at the labels now and then."""
         from monailabel.app import app as server
 
-        from scaling_app.monai_app.routes import include_first, make_router
+        from scaling_app.monai_app import routes
+        from scaling_app.service.routes import make_router
 
         super().on_init_complete()
         self.close_interrupted_runs("interrupted: the server was stopped")
-        include_first(server, make_router(self))
+        if self.options.target is not None and self.session.ledger.setting("target") is None:
+            self.session.ledger.set_setting("target", self.options.target)
+        routes.include_first(server, routes.make_router(self))
+        sufficiency = make_router(
+            self.keeper,
+            self.session.ledger,
+            start_update=self.start_update,
+            has_image=self.session.has_image,
+            user=routes.USER,
+            annotator=routes.ANNOTATOR,
+            admin=routes.ADMIN,
+        )
+        routes.include_first(server, sufficiency)
         threading.Thread(target=self._watch, name="labels", daemon=True).start()
 
     def info(self) -> dict:
@@ -222,10 +237,22 @@ class ScalingApp(MONAILabelApp):
             time.sleep(LOOK_EVERY_SECONDS)
 
     def summary(self) -> dict:
-        return {}
+        """The short form of the forecast."""
+        return self.keeper.summary()
 
     def payload(self) -> dict:
-        return {}
+        """The whole forecast; a scoring task waits for the newest, the server never waits."""
+        return self.keeper.payload(fresh=not self.in_server())
+
+    def start_update(self) -> object:
+        """Starts the `learning_curve` trainer, as `POST /train/learning_curve` does."""
+        from scaling_app.monai_app.routes import start_training
+
+        return start_training(self, "learning_curve", None)
+
+    def _live_facts(self) -> LiveFacts:
+        status = self._datastore.status()
+        return LiveFacts(n_pool=max(0, status["total"] - status["completed"]))
 
 
 class _BatchInfer(BatchInferTask):

@@ -22,6 +22,9 @@ HOLD_OUT_FROM = 20
 
 VALIDATION_SHARE = 0.2
 
+HOLD_OUT_AT_LEAST = 3
+"""Patients without which the hold-out says too little to be worth its labels."""
+
 TRAINING, VALIDATION = "training", "validation"
 
 _NO_PATIENT = frozenset({"", "UNK", "NONE", "ANONYMOUS", "ANON"})
@@ -73,15 +76,16 @@ def split_cases(
             out although labels may have been removed since.
 
     Returns:
-        Ids in sorted order; no validation cases below `HOLD_OUT_FROM` patients, or when a part would be
-        empty.
+        Ids in sorted order; no validation cases below `HOLD_OUT_FROM` patients, or when fewer than
+        `HOLD_OUT_AT_LEAST` of them would be held out.
     """
     ids = sorted(patients)
     if len(set(patients.values())) < HOLD_OUT_FROM and not held_out_before:
         return Split(tuple(ids), ())
     validation = tuple(i for i in ids if role_of(patients[i]) == VALIDATION)
     training = tuple(i for i in ids if role_of(patients[i]) != VALIDATION)
-    if not training or not validation:
+    enough = held_out_before or len({patients[i] for i in validation}) >= HOLD_OUT_AT_LEAST
+    if not training or not enough:
         return Split(tuple(ids), ())
     return Split(training, validation)
 

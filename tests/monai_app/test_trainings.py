@@ -1,0 +1,197 @@
+"""Trainings and curve jobs as the ledger sees them, without a server around them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+
+import pytest
+
+from scaling_app.ledger import Flag
+from scaling_app.monai_app import curve_job, splits, train_runs
+from scaling_app.monai_app.curve_job import run_curve_job
+from scaling_app.monai_app.train_options import OptionError, config_of, parse_options
+from scaling_app.monai_app.train_runs import train_and_publish
+from scaling_app.monai_app.train_stats import latest_accuracy
+
+STEPS = 4
+
+
+def options_for(desk, **request):
+    return parse_options({"steps": STEPS, **request}, desk.session.conf)
+
+
+def finished(desk, purpose=None):
+    return [run for run in desk.session.ledger.runs(purpose) if run.state == "done"]
+
+
+def test_the_next_training_first_tests_the_model_on_what_it_has_not_seen(desk_of):
+    desk = desk_of(6)
+    images = sorted(desk.labels)
+    desk.submit(*images[:3])
+    train_and_publish(desk.session, options_for(desk))
+    first = desk.session.published()
+    assert desk.session.ledger.observations() == []
+    desk.submit(*images[3:5])
+    stats = train_and_publish(desk.session, options_for(desk))
+    seen = desk.session.ledger.observations(kind="prequential")
+    assert {o.image_id for o in seen} == set(images[3:5]) and {o.run_id for o in seen} == {first.run_id}
+    assert 0 <= stats["best_metric"] <= 1 and json.loads(desk.session.stats_file.read_text()) == stats
+    assert desk.session.published().train_ids == tuple(images[:5])
+
+
+def test_a_patient_trained_on_never_tests_the_model(desk_of):
+    desk = desk_of(4, patient_pattern="^(synthetic)_00[0-2]")
+    images = sorted(desk.labels)
+    desk.submit(images[0])
+    train_and_publish(desk.session, options_for(desk))
+    desk.submit(*images[1:])
+    train_and_publish(desk.session, options_for(desk))
+    assert {o.image_id for o in desk.session.ledger.observations()} == {images[3]}
+
+
+def test_patients_are_held_out_once_there_are_enough(desk_of, monkeypatch):
+    monkeypatch.setattr(splits, "HOLD_OUT_FROM", 6)
+    images = [f"synthetic_{k:03d}" for k in range(8)]
+    drawn = {seed: sum(splits.drawn_role(i, seed) == splits.VALIDATION for i in images) for seed in range(99)}
+    desk = desk_of(8, seed=str(next(seed for seed, held_out in drawn.items() if held_out == 3)))
+    desk.submit(*desk.labels)
+    stats = train_and_publish(desk.session, options_for(desk))
+    published = desk.session.published()
+    assert len(published.held_out) == 3 and not set(published.held_out) & set(published.train_ids)
+    assert stats["n_val"] == len(published.held_out)
+    seen = desk.session.ledger.observations(run_id=published.run_id)
+    assert {o.image_id for o in seen} == set(published.held_out)
+    assert latest_accuracy(desk.session.ledger) == pytest.approx(stats["best_metric"], abs=1e-3)
+
+
+def test_a_training_that_fails_leaves_the_model_in_use(desk_of, monkeypatch):
+    desk = desk_of(4)
+    desk.submit(*desk.labels)
+    train_and_publish(desk.session, options_for(desk))
+    before = desk.session.published()
+
+    def explode(*_args, **_more):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(train_runs, "train", explode)
+    with pytest.raises(RuntimeError):
+        train_and_publish(desk.session, options_for(desk))
+    assert desk.session.published() == before
+    assert [run.state for run in desk.session.ledger.runs("published")] == ["done", "failed"]
+
+
+def test_only_the_last_two_models_are_kept(desk_of):
+    desk = desk_of(2)
+    desk.submit(*desk.labels)
+    for _ in range(3):
+        train_and_publish(desk.session, options_for(desk))
+    assert len(list(desk.session.folder.glob("*.pt"))) == 2
+    assert desk.session.published().model_file.is_file()
+
+
+def test_a_curve_job_is_cheapest_first_resumable_and_leaves_the_model_alone(desk_of):
+    desk = desk_of(7)
+    desk.submit(*desk.labels)
+    train_and_publish(desk.session, options_for(desk))
+    files = {
+        p: hashlib.sha256(p.read_bytes()).digest()
+        for p in (desk.session.published().model_file, desk.session.published_file, desk.session.stats_file)
+    }
+    first = run_curve_job(desk.session, options_for(desk), budget_minutes=0.0001)
+    assert first["done"] == 1 and "wait for the next job" in first["message"]
+    (smallest,) = finished(desk, "nested")
+    rest = run_curve_job(desk.session, options_for(desk), budget_minutes=10)
+    assert rest["done"] == rest["total"] == len(finished(desk, "fold")) + len(finished(desk, "nested"))
+    sizes = [run.n for run in desk.session.ledger.runs() if run.purpose != "published"]
+    assert sizes == sorted(sizes) and smallest.n == min(sizes)
+    runs = desk.session.ledger.runs()
+    assert run_curve_job(desk.session, options_for(desk), budget_minutes=10)["done"] == rest["done"]
+    assert desk.session.ledger.runs() == runs
+    assert files == {p: hashlib.sha256(p.read_bytes()).digest() for p in files}
+    assert {o.image_id for o in desk.session.ledger.observations(kind="fold")} == set(desk.labels)
+
+
+def test_a_run_cut_off_by_a_kill_is_done_again(desk_of, monkeypatch):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    trained = curve_job.train
+
+    def killed(*_args, **_more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(curve_job, "train", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_curve_job(desk.session, options_for(desk), budget_minutes=10)
+    assert [run.state for run in desk.session.ledger.runs()] == ["running"]
+    desk.session.ledger.close_unfinished_runs()
+    monkeypatch.setattr(curve_job, "train", trained)
+    result = run_curve_job(desk.session, options_for(desk), budget_minutes=10)
+    assert result["done"] == result["total"] == len(finished(desk))
+
+
+def test_runs_that_keep_failing_end_the_job_and_say_so(desk_of, monkeypatch):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+
+    def explode(*_args, **_more):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(curve_job, "train", explode)
+    result = run_curve_job(desk.session, options_for(desk), budget_minutes=10)
+    assert result["done"] == 0 and "failed" in result["message"]
+    assert desk.session.ledger.job()["message"] == result["message"]
+    assert {(run.state, run.message) for run in desk.session.ledger.runs()} == {
+        ("failed", "RuntimeError: no memory")
+    }
+
+
+def test_too_few_cases_for_the_curve_are_counted(desk_of):
+    desk = desk_of(3)
+    desk.submit(*desk.labels)
+    assert "2 more to label" in run_curve_job(desk.session, options_for(desk), 1)["message"]
+
+
+def test_flagged_cases_are_left_out_and_may_leave_nothing(desk_of):
+    desk = desk_of(2)
+    desk.submit(*desk.labels)
+    ledger = desk.session.ledger
+    for case in ledger.cases():
+        ledger.save_case(replace(case, flags=(Flag("volume", "odd"),)))
+    with pytest.raises(OptionError, match="resolve the open doubts"):
+        train_and_publish(desk.session, options_for(desk))
+    ledger.resolve_flags(sorted(desk.labels)[0])
+    train_and_publish(desk.session, options_for(desk))
+    assert desk.session.published().train_ids == (sorted(desk.labels)[0],)
+
+
+def test_a_damaged_image_is_left_out_with_a_sentence(desk_of):
+    desk = desk_of(3)
+    desk.submit(*desk.labels)
+    broken = desk.session.image_path("synthetic_001")
+    broken.write_bytes(broken.read_bytes()[:2000])
+    train_and_publish(desk.session, options_for(desk))
+    (flag,) = desk.session.ledger.case("synthetic_001").flags
+    assert flag.kind == "unreadable" and "truncated" in flag.sentence
+    assert "synthetic_001" not in desk.session.published().train_ids
+
+
+def test_the_options_table_can_be_sent_back_as_it_is(desk_of):
+    conf = desk_of(1).session.conf
+    assert parse_options(config_of(conf), conf) == parse_options({}, conf)
+    assert parse_options({"steps": "12", "max_minutes": "", "client_id": "x"}, conf).steps == 12
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"strategy": "magic"}, "there are: .*baseline"),
+        ({"network": ["alexnet"]}, "there are: resunet"),
+        ({"steps": 1.5}, "whole number"),
+        ({"max_minutes": "nan"}, "from 0.05"),
+    ],
+)
+def test_unusable_options_say_what_is_possible(desk_of, request_, words):
+    with pytest.raises(OptionError, match=words):
+        parse_options(request_, desk_of(1).session.conf)
