@@ -78,11 +78,10 @@ class CaseNodes(VTKObservationMixin):
     def adopt(self, case_id: str, image: Any, segmentation: Any, labels: Mapping[str, int]) -> None:
         """Take nodes that are in the scene already: from a saved scene, or from another module."""
         self._release()
-        self._labels = dict(labels)
         self._label_suffix = ".nii.gz"
         self.image, self.segmentation = image, segmentation
         segmentation.SetAttribute(CASE_ATTRIBUTE, case_id)
-        add_missing_segments(segmentation, labels)
+        self.use_labels(labels)
         inner = segmentation.GetSegmentation()
         for event in (
             inner.SegmentModified,
@@ -92,6 +91,13 @@ class CaseNodes(VTKObservationMixin):
         ):
             self.addObserver(inner, event, self._edited)
         self._watch_views()
+
+    def use_labels(self, labels: Mapping[str, int]) -> None:
+        """The classes of the task, as the server named them; each gets a segment."""
+        self._labels = dict(labels)
+        self._quiet += 1
+        add_missing_segments(self.segmentation, labels)
+        self._quiet -= 1
 
     def fill(self, content: bytes) -> None:
         """Replace the segments by those of a label file on the image's grid.
@@ -176,9 +182,8 @@ class CaseNodes(VTKObservationMixin):
         self.looked.emit()
 
     def _scene_closes(self, _caller: Any = None, _event: Any = None) -> None:
-        if self.alive:
-            self._release()
-            self.gone.emit("scene")
+        self._release()
+        self.gone.emit("scene")
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _node_goes(self, _caller: Any, _event: Any, node: Any) -> None:

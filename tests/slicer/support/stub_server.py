@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.parser
 import email.policy
 import json
+import socket
 import ssl
 import threading
 import time
@@ -127,6 +129,12 @@ def sufficiency(
     return base
 
 
+def break_off(connection: socket.socket) -> None:
+    """End a connection, whatever is on it."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 class StubServer(ThreadingHTTPServer):
     """State and switches of the stub; `handlers` replaces single routes for single tests."""
 
@@ -152,6 +160,7 @@ class StubServer(ThreadingHTTPServer):
         self.job = {"state": "idle", "done": 0, "total": 0, "eta_seconds": None}
         self.checks: list[dict] = []
         self.automatic: bytes = b""
+        self.connections: set[socket.socket] = set()
         self.handlers: dict[tuple[str, str], Callable[[_Handler], None]] = {}
 
     @property
@@ -165,6 +174,16 @@ class StubServer(ThreadingHTTPServer):
     def stop(self) -> None:
         self.shutdown()
         self.server_close()
+        for connection in list(self.connections):
+            break_off(connection)
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: socket.socket) -> None:
+        self.connections.discard(request)
+        super().shutdown_request(request)
 
     def encrypt(self, certificate: Path, key: Path) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,0 +1,247 @@
+"""The forecast's numbers as people read them: Dice in points from 0 to 100, ranges beside every mean."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass
+
+from slicer.i18n import tr as _
+
+from .model import Advice, Coverage, Curve, ForecastRow, Interval, Job, StrategyEffect, Sufficiency, Target
+
+#: How strategies are written by those who published them.
+_NAMES = {
+    "none": "none",
+    "baseline": "baseline",
+    "red": "RED",
+    "regda": "RegDA",
+    "genda": "GenDA",
+    "genseg": "GenSeg",
+    "genda+genseg": "GenDA + GenSeg",
+    "auto": "auto",
+}
+_UNKNOWN = "\u2013"
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One line of the table: more cases, Dice expected, gain, time."""
+
+    cases: str
+    dice: str
+    gain: str
+    minutes: str
+    tip: str
+
+
+def strategy_name(name: str) -> str:
+    return _NAMES.get(name, name)
+
+
+def points(dice: float | None, digits: int = 0) -> str:
+    return _UNKNOWN if dice is None else f"{100 * dice:.{digits}f}"
+
+
+def dice_text(dice: Interval | None) -> str:
+    """`83 (81 to 85)`."""
+    if dice is None:
+        return _UNKNOWN
+    if dice.lo80 is None or dice.hi80 is None:
+        return points(dice.mean)
+    words = _("{mean} ({low} to {high})")
+    return words.format(mean=points(dice.mean), low=points(dice.lo80), high=points(dice.hi80))
+
+
+def gain_text(gain: Interval | None) -> str:
+    """`+2.0 (+1.0 to +3.0)`."""
+    if gain is None:
+        return _UNKNOWN
+    if gain.lo80 is None or gain.hi80 is None:
+        return f"{100 * gain.mean:+.1f}"
+    words = _("{mean} ({low} to {high})")
+    low, high = f"{100 * gain.lo80:+.1f}", f"{100 * gain.hi80:+.1f}"
+    return words.format(mean=f"{100 * gain.mean:+.1f}", low=low, high=high)
+
+
+def minutes_text(minutes: float | None) -> str:
+    """`45 min`, `1 h 30 min`."""
+    if minutes is None:
+        return _UNKNOWN
+    hours, rest = divmod(round(minutes), 60)
+    if not hours:
+        return _("{minutes} min").format(minutes=rest)
+    return _("{hours} h {minutes} min").format(hours=hours, minutes=rest)
+
+
+def table_rows(curve: Curve | None, target: Target | None) -> list[TableRow]:
+    """The table of one structure: its horizons, then the way to the target."""
+    rows = [_horizon(row) for row in curve.forecast if curve] if curve else []
+    return [*rows, _target_row(curve, target)] if target else rows
+
+
+def _horizon(row: ForecastRow) -> TableRow:
+    chance = ""
+    if row.p_at_least_1pt is not None:
+        chance = _("{percent} % chance of at least one point").format(percent=round(100 * row.p_at_least_1pt))
+    return TableRow(
+        f"+{row.extra}", dice_text(row.dice), gain_text(row.gain), minutes_text(row.minutes), chance
+    )
+
+
+def _target_row(curve: Curve | None, target: Target) -> TableRow:
+    """How many more cases the target takes; the time is that of as many cases as the median says."""
+    if target.median is None:
+        cases = _UNKNOWN
+    elif target.lo80 is None or target.hi80 is None:
+        cases = f"+{target.median:.0f}"
+    else:
+        words = _("+{median} ({low} to {high})")
+        cases = words.format(
+            median=f"{target.median:.0f}", low=f"{target.lo80:.0f}", high=f"{target.hi80:.0f}"
+        )
+    per_case = (
+        next((r.minutes / r.extra for r in curve.forecast if r.minutes and r.extra), None) if curve else None
+    )
+    minutes = per_case * target.median if per_case is not None and target.median is not None else None
+    dice = _("target {dice}").format(dice=points(target.dice))
+    return TableRow(cases, dice, _UNKNOWN, minutes_text(minutes), target_tip(target))
+
+
+def target_tip(target: Target) -> str:
+    parts = []
+    if target.p_reached is not None:
+        parts.append(
+            _("{percent} % chance that it is reached already").format(percent=round(100 * target.p_reached))
+        )
+    if target.p_unreachable is not None:
+        words = _("{percent} % chance that no number of cases reaches it")
+        parts.append(words.format(percent=round(100 * target.p_unreachable)))
+    return "; ".join(parts)
+
+
+def headline(answer: Sufficiency | None) -> str:
+    """The one sentence of advice."""
+    if answer is None:
+        return _("Connect to a server to see what the next case is worth.")
+    if answer.advice is not None and answer.advice.sentence:
+        return answer.advice.sentence
+    if answer.message:
+        return answer.message
+    if answer.status == "too_few":
+        return _("Too few cases are labelled for a forecast.")
+    if answer.status == "error":
+        return _("The server could not compute a forecast.")
+    if answer.advice is not None:
+        return _plain_advice(answer.advice)
+    return _("There is no advice yet.")
+
+
+def _plain_advice(advice: Advice) -> str:
+    if advice.action == "stop":
+        return _("You can stop: more cases are hardly worth your time.")
+    if advice.action == "continue" and advice.cases:
+        return _("Please label {count} more cases.").format(count=advice.cases)
+    return _("Please wait for the next forecast.")
+
+
+def state_text(answer: Sufficiency, age_seconds: float, offline_minutes: float | None) -> str:
+    """How old the forecast is, whether a new one is on its way, and how much of it is borrowed."""
+    parts = [age_text(answer.updated, age_seconds), job_text(answer)]
+    if offline_minutes is not None:
+        parts.append(
+            _("The server has not answered for {time}.").format(time=minutes_text(max(1, offline_minutes)))
+        )
+    if answer.n_labelled is not None and answer.n_in_curve not in (None, answer.n_labelled):
+        words = _("{used} of {all} labels are in the curve.")
+        parts.append(words.format(used=answer.n_in_curve, all=answer.n_labelled))
+    return " ".join(part for part in parts if part)
+
+
+def prior_text(curve: Curve | None) -> str:
+    """How much of a forecast comes from other tasks."""
+    if curve is None or curve.prior_share is None:
+        return ""
+    words = _("{percent} % of this forecast comes from other tasks, the rest from your own cases.")
+    return words.format(percent=round(100 * curve.prior_share))
+
+
+def age_text(updated: str, age_seconds: float) -> str:
+    """How long ago the server made the forecast; where it does not say, how long ago it came."""
+    made = _parsed(updated)
+    if made is not None:
+        age_seconds = max(0.0, (datetime.datetime.now(datetime.timezone.utc) - made).total_seconds())
+    if age_seconds < 90:
+        return _("Forecast made just now.")
+    return _("Forecast made {time} ago.").format(time=minutes_text(age_seconds / 60))
+
+
+def _parsed(moment: str) -> datetime.datetime | None:
+    try:
+        found = datetime.datetime.fromisoformat(moment.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)
+
+
+def job_text(answer: Sufficiency) -> str:
+    """Whether a computation is running, and for how long still."""
+    job: Job = answer.job
+    if not job.running:
+        return _("A new forecast is being computed.") if answer.status == "computing" else ""
+    if job.total:
+        words = _("A new curve is being computed: {done} of {total} runs.")
+        text = words.format(done=job.done or 0, total=job.total)
+    else:
+        text = _("A new curve is being computed.")
+    if job.eta_seconds is not None:
+        text += " " + _("About {time} left.").format(time=minutes_text(max(1, job.eta_seconds / 60)))
+    return text
+
+
+def kappa_text(effect: StrategyEffect, n: int | None) -> str:
+    """`with GenDA your 8 cases work like 13 (10 to 17)`."""
+    name = strategy_name(effect.name)
+    if effect.kappa is None or not n:
+        return _("{name}: not measured yet").format(name=name)
+    mean = f"{n * effect.kappa.mean:.0f}"
+    if effect.kappa.lo80 is None or effect.kappa.hi80 is None:
+        return _("With {name} your {n} cases work like {mean}.").format(name=name, n=n, mean=mean)
+    low, high = f"{n * effect.kappa.lo80:.0f}", f"{n * effect.kappa.hi80:.0f}"
+    words = _("With {name} your {n} cases work like {mean} ({low} to {high}).")
+    return words.format(name=name, n=n, mean=mean, low=low, high=high)
+
+
+def kappa_number(effect: StrategyEffect) -> str:
+    kappa = effect.kappa
+    if kappa is None:
+        return _UNKNOWN
+    if kappa.lo80 is None or kappa.hi80 is None:
+        return f"{kappa.mean:.1f}"
+    words = _("{mean} ({low} to {high})")
+    return words.format(mean=f"{kappa.mean:.1f}", low=f"{kappa.lo80:.1f}", high=f"{kappa.hi80:.1f}")
+
+
+def best_strategy(effects: tuple[StrategyEffect, ...]) -> StrategyEffect | None:
+    """The strategy that helps for sure, the most; None where no range lies above one."""
+    helping = [e for e in effects if e.kappa is not None and (e.kappa.lo80 or 0.0) > 1.0]
+    return max(helping, key=lambda e: e.kappa.mean if e.kappa else 0.0, default=None)
+
+
+def strategy_summary(effects: tuple[StrategyEffect, ...], n: int | None) -> str:
+    """The sentence above the table of strategies."""
+    if not any(effect.kappa for effect in effects):
+        return _("Not measured yet: the strategies are compared when the curve is computed.")
+    best = best_strategy(effects)
+    if best is None:
+        return _("No strategy is sure to help on your cases so far.")
+    return kappa_text(best, n)
+
+
+def coverage_text(coverage: Coverage | None) -> str:
+    if coverage is None:
+        return _("Not known yet.")
+    if coverage.outside == 0:
+        words = _("All {pool} unlabelled cases resemble cases that have been labelled.")
+        return words.format(pool=coverage.pool)
+    words = _("{outside} of {pool} unlabelled cases lie outside what has been labelled so far.")
+    return words.format(outside=coverage.outside, pool=coverage.pool)

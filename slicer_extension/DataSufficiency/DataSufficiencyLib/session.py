@@ -1,0 +1,373 @@
+"""What is going on, and what may happen next: the state machine between the buttons and the server.
+
+    disconnected -> connecting -> ready -> fetching -> open -> sending -> sent
+                                    ^________|__________|________________|
+
+No widgets here. The transport, the scene's nodes, the timers and the place for unsent labels are handed in,
+and every change is told by `changed`. An answer that belongs to a server or a case that is no longer at hand
+is dropped by its token; a label on its way is not: it goes on, even when the scene is closed meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from .activity import ActiveClock
+from .case_nodes import CaseNodes, LoadError
+from .client import Client, normal_address
+from .drafts import DraftStore
+from .forecast_watch import ForecastWatch
+from .http_messages import Failure
+from .model import Sufficiency
+from .segment_review import Answers, Question
+from .server_model import NextCase, ServerInfo
+from .signal import Signal
+from .submission import Submission
+from .training import TrainingWatch
+from .wording import Notice, explain, say
+
+logger = logging.getLogger(__name__)
+
+#: From each state, the states that may follow.
+FOLLOWS = {
+    "disconnected": ("connecting",),
+    "connecting": ("ready", "disconnected", "connecting"),
+    "ready": ("fetching", "open", "disconnected", "connecting"),
+    "fetching": ("open", "ready", "disconnected", "connecting"),
+    "open": ("sending", "fetching", "ready", "disconnected", "connecting"),
+    "sending": ("sent", "open", "ready"),
+    "sent": ("open", "sending", "fetching", "ready", "disconnected", "connecting"),
+}
+
+
+@dataclass(frozen=True)
+class CaseAtHand:
+    """The case on the screen."""
+
+    image_id: str
+    blind: bool | None
+    reason: str = ""
+
+
+class Session:
+    """One person at one server.
+
+    Args:
+        transport: Sends requests; see `client.Client`.
+        nodes: The case in the scene.
+        timers: Has `every(seconds, action)` and `after(seconds, action)`.
+        drafts: Where labels wait that have not arrived.
+        client_id: Who we say we are.
+        clock: Counts the active minutes.
+
+    Signals:
+        changed: Anything that a panel shows may have changed.
+    """
+
+    def __init__(
+        self,
+        transport: Any,
+        nodes: CaseNodes,
+        timers: Any,
+        drafts: DraftStore,
+        client_id: str,
+        clock: ActiveClock,
+    ) -> None:
+        self.changed = Signal()
+        self.nodes, self.clock, self.drafts = nodes, clock, drafts
+        self.state = "disconnected"
+        self.client: Client | None = None
+        self.info: ServerInfo | None = None
+        self.case: CaseAtHand | None = None
+        self.notice: Notice | None = None
+        self.connection: Notice | None = None
+        self.needs_sign_in = False
+        self.questions: tuple[Question, ...] = ()
+        self.waiting_strategy: str | None = None
+        self.edited = False
+        self.filling = False
+        self._transport, self._client_id = transport, client_id
+        self._server_token = self._case_token = 0
+        self.forecast = ForecastWatch(self, timers)
+        self.training = TrainingWatch(self, timers)
+        self.submission = Submission(self, drafts)
+        nodes.edited.connect(self._on_edited)
+        nodes.looked.connect(clock.touch)
+        nodes.gone.connect(self._on_gone)
+
+    @property
+    def sufficiency(self) -> Sufficiency | None:
+        return self.forecast.latest
+
+    @property
+    def connected(self) -> bool:
+        return self.state not in ("disconnected", "connecting")
+
+    # The server -----------------------------------------------------------------------------------
+
+    def connect(self, address: str, token: str = "") -> None:
+        """Ask the server who it is; `ready` when it is a MONAI Label server with this app."""
+        if self.state in ("connecting", "sending", "fetching"):
+            return
+        try:
+            self.client = Client(self._transport, normal_address(address), self._client_id, token)
+        except Failure as failure:
+            self._refuse(failure)
+            return
+        self._forget_server()
+        self._move("connecting")
+        self.connection = say("connecting", address=self.client.address)
+        self.client.info(self.same_server(self._on_info), self.same_server(self._refuse))
+        self.changed.emit()
+
+    def sign_in(self, user: str, password: str) -> None:
+        """Exchange a name and password for a token, then connect with it."""
+        client = self.client
+        if client is None or self.state in ("connecting", "sending", "fetching"):
+            return
+        self.connection = say("signing_in")
+        client.sign_in(
+            user,
+            password,
+            self.same_server(lambda token: self.connect(client.address, token)),
+            self.same_server(self._refuse),
+        )
+        self.changed.emit()
+
+    def disconnect(self) -> None:
+        """Forget the server. A case on the screen stays there; a label on its way goes on."""
+        if self.state in ("disconnected", "sending"):
+            return
+        self._forget_server()
+        self._move("disconnected")
+        self.connection = None
+        self.changed.emit()
+
+    def close(self) -> None:
+        """The module is going away: nothing may call back any more."""
+        self._server_token += 1
+        self.forecast.stop()
+        self.training.stop_watching()
+        self._transport.close()
+        self.nodes.stop()
+
+    def _on_info(self, info: ServerInfo) -> None:
+        if not info.has_sufficiency:
+            self._refuse(Failure("not_this_app"))
+            return
+        self.info = info
+        assert self.client is not None
+        self.client.sufficiency(self.same_server(self._on_first_forecast), self.same_server(self._refuse))
+
+    def _on_first_forecast(self, answer: Sufficiency) -> None:
+        assert self.client is not None
+        self.needs_sign_in = False
+        self.connection = None
+        self._move("ready")
+        if self.nodes.alive and self.case is not None and self.info is not None:
+            self.nodes.use_labels(self.info.labels)
+            self._move("open")
+        self.forecast.take(answer)
+        self.forecast.start()
+        self.training.look()
+        self.changed.emit()
+
+    def _refuse(self, failure: Failure) -> None:
+        logger.warning("No connection: %s", failure)
+        self.needs_sign_in = failure.kind == "sign_in"
+        self.connection = explain(failure)
+        if self.state != "disconnected":
+            self._move("disconnected")
+        self.changed.emit()
+
+    def _forget_server(self) -> None:
+        self._server_token += 1
+        self.info = None
+        self.notice = None
+        self.forecast.forget()
+        self.training.forget()
+
+    # The case -------------------------------------------------------------------------------------
+
+    def next_case(self, strategy: str, drop_unsent: bool = False) -> None:
+        """Fetch the next case. With edits that were not submitted, only after `drop_unsent` was said."""
+        if self.state not in ("ready", "open", "sent") or self.client is None:
+            return
+        if self.edited and self.state == "open" and not drop_unsent:
+            self.waiting_strategy = strategy
+            self.changed.emit()
+            return
+        self._leave_case()
+        self._move("fetching")
+        self.notice = say("asking_next")
+        self.client.next_case(strategy, self.same_case(self._on_next), self.same_case(self._on_next_failed))
+        self.changed.emit()
+
+    def stay(self) -> None:
+        """Do not go on to the next case after all."""
+        self.waiting_strategy = None
+        self.changed.emit()
+
+    def fill_in(self) -> None:
+        """Ask for the automatic segmentation of the case at hand; refused for a blind case."""
+        if not self.can_fill_in:
+            return
+        assert self.client is not None and self.case is not None and self.info is not None
+        self.filling = True
+        self.notice = say("asking_automatic")
+        model = self.info.models[0]
+        self.client.infer(
+            model,
+            self.case.image_id,
+            self.same_case(self._on_automatic),
+            self.same_case(self._on_fill_failed),
+        )
+        self.changed.emit()
+
+    @property
+    def can_fill_in(self) -> bool:
+        at_hand = self.state == "open" and self.case is not None and not self.case.blind
+        return bool(at_hand and not self.filling and not self.edited and self.info and self.info.models)
+
+    def adopt(self, image_id: str, blind: bool | None, image: Any, segmentation: Any) -> None:
+        """Take over a case that is in the scene already: another module's, or a saved scene's."""
+        if self.state not in ("ready", "open", "sent", "disconnected"):
+            return
+        labels = self.info.labels if self.info else {}
+        self._leave_case(remove=False)
+        self.nodes.adopt(image_id, image, segmentation, labels)
+        self.case = CaseAtHand(image_id, blind)
+        self.clock.restart()
+        if self.state in ("ready", "sent"):
+            self._move("open")
+        self.changed.emit()
+
+    def submit(self, answers: Answers | None = None) -> None:
+        """Send the label of the case at hand, once; with questions open, ask them first."""
+        if self.state == "open" or (self.state == "sent" and self.edited):
+            self.submission.submit(answers or Answers())
+
+    def take_back(self) -> None:
+        """Do not submit yet: go back to the segmentation."""
+        self.questions = ()
+        self.changed.emit()
+
+    def _on_next(self, case: NextCase | None) -> None:
+        if case is None:
+            self._move("ready")
+            self.notice = say("no_case_left")
+            self.changed.emit()
+            return
+        self.notice = say("loading", case=case.image_id)
+        assert self.client is not None
+        self.client.image(
+            case.image_id,
+            self.same_case(lambda content: self._on_image(case, content)),
+            self.same_case(self._on_next_failed),
+        )
+        self.changed.emit()
+
+    def _on_image(self, case: NextCase, content: bytes) -> None:
+        assert self.info is not None
+        try:
+            self.nodes.open(case.image_id, case.file_name, content, self.info.labels)
+        except (LoadError, OSError) as error:
+            logger.exception("Cannot load %s", case.image_id)
+            self._move("ready")
+            self.notice = say("cannot_load", case=case.image_id, detail=error)
+            self.changed.emit()
+            return
+        self.case = CaseAtHand(case.image_id, case.blind, case.reason)
+        self.edited = False
+        self.notice = None
+        self.clock.restart()
+        self._move("open")
+        self.changed.emit()
+
+    def _on_next_failed(self, failure: Failure) -> None:
+        self._move("ready")
+        self.notice = explain(failure)
+        self.changed.emit()
+
+    def _on_automatic(self, content: bytes) -> None:
+        self.filling = False
+        self.notice = None
+        if self.state == "open" and self.edited:
+            self.notice = say("automatic_too_late")
+        elif self.state == "open":
+            try:
+                self.nodes.fill(content)
+            except (LoadError, OSError) as error:
+                self.notice = say("cannot_load", case="", detail=error)
+        self.changed.emit()
+
+    def _on_fill_failed(self, failure: Failure) -> None:
+        self.filling = False
+        self.notice = say("no_automatic") if failure.kind == "server_error" else explain(failure)
+        self.changed.emit()
+
+    def _leave_case(self, remove: bool = True) -> None:
+        if remove:
+            self.nodes.close()
+        self._case_token += 1
+        self.case = None
+        self.edited = self.filling = False
+        self.questions = ()
+        self.waiting_strategy = None
+        self.clock.stop()
+
+    def _on_edited(self) -> None:
+        self.clock.touch()
+        first = not self.edited
+        self.edited = True
+        if self.state == "sent":
+            self._move("open")
+        if first:
+            self.changed.emit()
+
+    def _on_gone(self, why: str) -> None:
+        """The scene was closed or a node deleted. A label on its way is not touched by that."""
+        case, unsent = self.case, self.edited and self.state in ("open", "disconnected")
+        if case is None and self.state != "fetching":
+            return
+        self._leave_case(remove=False)
+        if self.state in ("open", "sent", "fetching"):
+            self._move("ready")
+        if case is None:
+            self.notice = say("fetching_stopped")
+        elif self.state != "sending":
+            self.notice = say("case_gone_" + why if unsent else "case_left", case=case.image_id)
+        self.changed.emit()
+
+    # How ------------------------------------------------------------------------------------------
+
+    def same_server(self, action: Callable[..., None]) -> Callable[..., None]:
+        """The action, as long as the server is still the one of now; afterwards nothing."""
+        token = self._server_token
+
+        def act(*args: Any) -> None:
+            if token == self._server_token:
+                action(*args)
+
+        return act
+
+    def same_case(self, action: Callable[..., None]) -> Callable[..., None]:
+        """The action, as long as server and case are still those of now; afterwards nothing."""
+        token = self._case_token
+
+        def act(*args: Any) -> None:
+            if token == self._case_token:
+                action(*args)
+
+        return self.same_server(act)
+
+    def _move(self, state: str) -> None:
+        if state == self.state:
+            return
+        if state not in FOLLOWS[self.state]:
+            raise RuntimeError(f"{state} does not follow {self.state}")
+        self.state = state
+
+    move = _move

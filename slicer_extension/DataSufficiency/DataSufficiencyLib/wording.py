@@ -1,0 +1,175 @@
+"""Every message about what happens, in plain words, each with what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from slicer.i18n import tr as _
+
+from .http_messages import Failure
+
+INFO, GOOD, WARNING, BAD = "info", "good", "warning", "bad"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A message to show: its words, how serious it is, and the technical reason for the tooltip."""
+
+    text: str
+    level: str = INFO
+    detail: str = ""
+
+
+def _failures() -> dict[str, str]:
+    return {
+        "unreachable": _(
+            "Nothing answers at this address. Is the server running, and is the address right? "
+            "In a hospital network, a firewall may be in between."
+        ),
+        "timeout": _("The server is there but did not answer in time. It may be busy; please try again."),
+        "lost": _("The connection broke before the answer was complete. Please try again."),
+        "tls": _(
+            "The server's certificate could not be verified, so nothing was sent. "
+            "Ask your administrator for the right address or certificate."
+        ),
+        "moved": _(
+            "The server points to another address. Nothing was sent there; please enter the address itself."
+        ),
+        "sign_in": _("The server wants to know who you are. Please sign in."),
+        "forbidden": _("Your account may not do this. Please ask the administrator of the server."),
+        "not_found": _("The server does not know this. It may have been removed meanwhile."),
+        "busy": _("The server is busy with the same work already."),
+        "rejected": _("The server did not accept this."),
+        "server_error": _("The server failed inside. Its log says why; please tell its administrator."),
+        "bad_answer": _(
+            "The server's answer could not be understood. Its version may not fit this extension."
+        ),
+        "bad_address": _("This is not a server's address. It looks like http://server:8000."),
+        "not_monai_label": _("Something answers at this address, but it is not a MONAI Label server."),
+        "not_this_app": _(
+            "This is a MONAI Label server, but its app has no forecast. Start it with the Scaling App."
+        ),
+        "server_too_old": _("The server's app is too old for this extension. Please update the app."),
+        "extension_too_old": _("The server's app is newer than this extension. Please update the extension."),
+    }
+
+
+def explain(failure: Failure) -> Notice:
+    """A failed call, in plain words."""
+    level = WARNING if failure.offline or failure.kind in ("busy", "sign_in") else BAD
+    return Notice(_failures()[failure.kind], level, str(failure))
+
+
+def _connection_words() -> dict[str, tuple[str, str]]:
+    return {
+        "connecting": (INFO, _("Asking {address}...")),
+        "signing_in": (INFO, _("Signing in...")),
+        "server_back": (GOOD, _("The server answers again.")),
+    }
+
+
+def _case_words() -> dict[str, tuple[str, str]]:
+    return {
+        "asking_next": (INFO, _("Asking for the next case...")),
+        "no_case_left": (GOOD, _("Every case on the server has a label.")),
+        "loading": (INFO, _("Loading {case}...")),
+        "fetching_stopped": (INFO, _("The scene was closed, so the next case was not loaded.")),
+        "cannot_load": (BAD, _("Slicer could not load {case}: {detail}")),
+        "asking_automatic": (INFO, _("Asking for the automatic segmentation...")),
+        "no_automatic": (
+            WARNING,
+            _("There is no automatic segmentation yet: the model has to be trained first."),
+        ),
+        "automatic_too_late": (
+            INFO,
+            _("The automatic segmentation came after you had begun to draw, so it was left out."),
+        ),
+        "case_gone_scene": (WARNING, _("The scene was closed before {case} was submitted.")),
+        "case_gone_node": (
+            WARNING,
+            _("Image or segmentation of {case} was deleted before it was submitted."),
+        ),
+        "case_left": (INFO, _("{case} is no longer in the scene.")),
+    }
+
+
+def _label_words() -> dict[str, tuple[str, str]]:
+    return {
+        "cannot_export": (BAD, _("The label of {case} could not be made: {detail}")),
+        "sending": (INFO, _("Sending the label of {case}...")),
+        "sent": (GOOD, _("The label of {case} has arrived. The label checks found nothing.")),
+        "sent_with_checks": (
+            WARNING,
+            _("The label of {case} has arrived, but please look at it again:\n{lines}"),
+        ),
+        "sent_without_minutes": (
+            WARNING,
+            _("The label of {case} has arrived; the minutes it took did not.\n{lines}"),
+        ),
+        "kept": (WARNING, _("The label of {case} has not arrived. It is kept on this computer.\n{lines}")),
+        "case_deleted": (BAD, _("The server no longer has this case.")),
+    }
+
+
+def _training_words() -> dict[str, tuple[str, str]]:
+    return {
+        "training_starting": (INFO, _("Starting...")),
+        "training_stopping": (INFO, _("Stopping...")),
+        "training_running": (INFO, _("{name} is being trained.")),
+        "training_done": (GOOD, _("The last training of {name} went well.")),
+        "training_stopped": (INFO, _("The training of {name} was stopped.")),
+        "training_busy": (WARNING, _("A training is running already; only one can run at a time.")),
+        "training_forbidden": (
+            BAD,
+            _("Your account may not train. Please ask the administrator of the server."),
+        ),
+        "training_out_of_memory": (
+            BAD,
+            _("The last training ran out of memory. Use a smaller network, or a larger graphics card."),
+        ),
+        "training_disk_full": (BAD, _("The last training stopped: the server's disk is full.")),
+        "training_too_few": (WARNING, _("The last training stopped: there are not enough labels yet.")),
+        "training_failed": (BAD, _("The last training failed: {lines}")),
+    }
+
+
+_GROUPS: tuple[Callable[[], dict[str, tuple[str, str]]], ...] = (
+    _connection_words,
+    _case_words,
+    _label_words,
+    _training_words,
+)
+
+
+def say(key: str, **facts: Any) -> Notice:
+    """The message of a key.
+
+    Args:
+        key: As in the tables above.
+        facts: What goes into the braces; `lines` is a sequence, `detail` also becomes the tooltip.
+    """
+    words = {name: entry for group in _GROUPS for name, entry in group().items()}
+    level, text = words[key]
+    filled = {name: "\n".join(value) if name == "lines" else value for name, value in facts.items()}
+    return Notice(text.format(**filled).strip(), level, str(facts.get("detail", "")))
+
+
+def label_question(kind: str, name: str, voxels: int) -> str:
+    """What to ask before a label is sent; `kind` as in `segment_review.Question`."""
+    if kind == "absent":
+        return _("{name} is empty").format(name=name)
+    if kind == "overlap":
+        return _("{count} voxels lie in two classes").format(count=voxels)
+    if voxels == 0:
+        return _("{name} (empty) is none of the classes").format(name=name)
+    return _("{name} is none of the classes").format(name=name)
+
+
+def blind_sentence(reason: str) -> str:
+    """Why a blind case has no automatic segmentation."""
+    words = _(
+        "Blind case: please draw it from nothing. The automatic segmentation is withheld, because only labels "
+        "made without seeing it measure fairly how good the model is."
+    )
+    return f"{words}\n{reason}" if reason else words
