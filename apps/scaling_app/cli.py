@@ -249,11 +249,14 @@ def demo(
     out: Annotated[Path, typer.Option()] = Path("demo"),
     cases: Annotated[int, typer.Option(min=5, help="how many cases the session labels")] = 15,
     minutes: Annotated[float, typer.Option(min=0.5, help="time to spend, about")] = 5.0,
+    patient: Annotated[
+        str | None, typer.Option(help="pattern whose first group is the patient in a file name")
+    ] = None,
 ) -> None:
     """Replays an annotation session over REST on a real server, with the forecast after each label."""
     from scaling_app.monai_app.demo import run_demo
 
-    run_demo(data=data, out=out, n_cases=cases, minutes=minutes)
+    run_demo(data=data, out=out, n_cases=cases, minutes=minutes, patient=patient)
 
 
 @app.command()
@@ -275,8 +278,8 @@ def serve(
 
 def _pair(text: str) -> tuple[str, str]:
     key, sign, value = text.partition("=")
-    if not sign or not key:
-        raise ValueError(f"--conf must be KEY VALUE, but is {text!r}")
+    if not sign or not key or not value:
+        raise ValueError(f"--conf {text.rstrip('=')} needs a value: --conf KEY VALUE")
     return key, value
 
 

@@ -62,7 +62,9 @@ class Session:
     seconds: float = 0.0
 
 
-def run_demo(*, data: Path | None, out: Path, n_cases: int, minutes: float) -> Session:
+def run_demo(
+    *, data: Path | None, out: Path, n_cases: int, minutes: float, patient: str | None = None
+) -> Session:
     """Runs the session and writes `session.json` and `report.html` under `out`.
 
     Raises:
@@ -72,11 +74,11 @@ def run_demo(*, data: Path | None, out: Path, n_cases: int, minutes: float) -> S
     started = time.monotonic()
     work = out / "work"
     shutil.rmtree(work, ignore_errors=True)
-    cases = prepare_cases(data, work, n_cases=n_cases, n_pool=N_POOL, n_truth=N_TRUTH)
+    cases = prepare_cases(data, work, n_cases=n_cases, n_pool=N_POOL, n_truth=N_TRUTH, patient=patient)
     structures = _structures(cases)
     session = Session(cases.synthetic, structures)
     console = Console()
-    with _server(work, cases, structures, minutes, n_cases) as viewer:
+    with _server(work, cases, structures, minutes, n_cases, patient) as viewer:
         display = _Display(session, cases)
         with Live(console=console, refresh_per_second=4, get_renderable=display.render):
             display.note = "starting MONAI Label"
@@ -171,7 +173,12 @@ def _structures(cases: DemoCases) -> dict[str, int]:
 
 @contextmanager
 def _server(
-    work: Path, cases: DemoCases, structures: dict[str, int], minutes: float, n_cases: int
+    work: Path,
+    cases: DemoCases,
+    structures: dict[str, int],
+    minutes: float,
+    n_cases: int,
+    patient: str | None,
 ) -> Iterator[Viewer]:
     """A MONAI Label server on a free loopback port, ended with all its children on leaving."""
     sizes = len([n for n in TRAIN_AT if n < n_cases]) + 1
@@ -183,6 +190,8 @@ def _server(
         "max_minutes": f"{0.3 * share:.2f}",
         "steps": "150",
     }
+    if patient:
+        conf["patient_pattern"] = patient
     port = free_port()
     command = server_command(
         str(cases.studies), host="127.0.0.1", port=port, app_dir=init_app(work / "app"), conf=conf

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from scaling_app.imaging.synthetic import make_case, write_case
+from scaling_app.trials.cohort import patient_of
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".png", ".jpg", ".tif")
 
@@ -28,8 +29,13 @@ class DemoCases:
     synthetic: bool
 
 
-def prepare_cases(data: Path | None, work: Path, *, n_cases: int, n_pool: int, n_truth: int) -> DemoCases:
-    """Lays out the cases of one session under `work`.
+def prepare_cases(
+    data: Path | None, work: Path, *, n_cases: int, n_pool: int, n_truth: int, patient: str | None = None
+) -> DemoCases:
+    """Lays out the cases of one session under `work`; no patient of the session is among the truth's.
+
+    Args:
+        patient: pattern that finds the patient in an image id; without it each image is a patient.
 
     Raises:
         FileNotFoundError: `data` lacks images/ or labels/.
@@ -37,25 +43,35 @@ def prepare_cases(data: Path | None, work: Path, *, n_cases: int, n_pool: int, n
     """
     studies = work / "studies"
     studies.mkdir(parents=True)
-    total = n_cases + n_pool + n_truth
-    if data is None:
-        pairs = _synthetic(work, total)
-    else:
-        pairs = _pairs(data)
-        if len(pairs) < n_cases + 3:
-            raise ValueError(
-                f"{data} holds {len(pairs)} labelled images; a session of {n_cases} needs {n_cases + 3}"
-            )
-        order = np.random.default_rng(0).permutation(len(pairs))[:total]
-        pairs = [pairs[i] for i in order]
-    n_truth = min(n_truth, len(pairs) - n_cases)
-    in_session, truth = pairs[: len(pairs) - n_truth], pairs[len(pairs) - n_truth :]
+    pairs = _synthetic(work, n_cases + n_pool + n_truth) if data is None else _pairs(data)
+    truth, rest = _set_aside(pairs, n_truth if data is None else min(n_truth, len(pairs) // 4), patient)
+    if len(rest) < n_cases or not truth:
+        raise ValueError(
+            f"{data} holds {len(pairs)} labelled images: too few for a session of {n_cases} cases"
+        )
+    in_session = rest[: n_cases + n_pool]
     labels = {}
     for image, label in in_session:
         shutil.copyfile(image, studies / image.name)
         labels[image_id(image)] = label
     flat = in_session[0][0].suffix in (".png", ".jpg", ".tif")
     return DemoCases(studies, labels, tuple(truth), 2 if flat else 3, synthetic=data is None)
+
+
+def _set_aside(
+    pairs: list[tuple[Path, Path]], n_truth: int, patient: str | None
+) -> tuple[list[tuple[Path, Path]], list[tuple[Path, Path]]]:
+    """Whole patients for the truth, `n_truth` cases of them, and the cases of the others in random order."""
+    by_patient: dict[str, list[tuple[Path, Path]]] = {}
+    for pair in pairs:
+        by_patient.setdefault(patient_of(image_id(pair[0]), patient), []).append(pair)
+    rng = np.random.default_rng(0)
+    patients = [list(by_patient)[i] for i in rng.permutation(len(by_patient))]
+    truth: list[tuple[Path, Path]] = []
+    while patients and len(truth) < n_truth:
+        truth += by_patient[patients.pop()]
+    rest = [pair for name in patients for pair in by_patient[name]]
+    return truth[:n_truth], [rest[i] for i in rng.permutation(len(rest))]
 
 
 def image_id(path: Path) -> str:
