@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 from scipy.stats import norm, qmc
 
-from scaling_app.forecast.families import Array
+from scaling_app.forecast.arms import ArmResult, compare_arms
+from scaling_app.forecast.evidence import Spread
+from scaling_app.forecast.families import Array, expit
 from scaling_app.forecast.misses import MissRate
-from scaling_app.forecast.observations import Observation
-from scaling_app.forecast.posterior import CurvePosterior
+from scaling_app.forecast.observations import Observation, by_structure
+from scaling_app.forecast.posterior import SPREAD_MEAN, CurvePosterior
 from scaling_app.forecast.prediction import OVERALL, Forecaster
-from scaling_app.forecast.prior import CurvePrior, weak_prior
+from scaling_app.forecast.prior import CurvePrior, shipped_prior
+from scaling_app.forecast.shift_alarm import find_shift
 
 DRAWS = 4000
+P_MISS_ALARM = 0.05
+BAD_DICE = 0.5
 
 
 class BayesForecaster(Forecaster):
@@ -27,7 +33,7 @@ class BayesForecaster(Forecaster):
     method: ClassVar[str] = "bayes"
 
     def __init__(self, prior: CurvePrior | None = None) -> None:
-        self.prior = prior or weak_prior()
+        self.prior = prior or shipped_prior()
 
     def _fit(self, groups: dict[str, list[Observation]]) -> None:
         self.misses = {name: MissRate(group) for name, group in groups.items()}
@@ -54,6 +60,66 @@ class BayesForecaster(Forecaster):
         """
         names = self.structures if structure == OVERALL else [structure]
         return float(np.mean([self._prior_share(self.posteriors.get(name)) for name in names]))
+
+    def alarms(self, observations: Sequence[Observation]) -> tuple[str, ...]:
+        """A lasting change of the scores, frequent misses, and a bad case among the last five."""
+        own = [o for o in observations if (o.strategy, o.network) == self.arm]
+        sentences: list[str] = []
+        for name, group in by_structure(own).items():
+            if name not in self.posteriors:
+                sentences.append(f"{name} was never found")
+                continue
+            sentences += self._alarms_of(name, group)
+        return tuple(sentences)
+
+    def _alarms_of(self, name: str, group: Sequence[Observation]) -> list[str]:
+        posterior = self.posteriors[name]
+        sentences = []
+        spread = Spread(*np.exp(SPREAD_MEAN)) if posterior.data.averaged else posterior.mode
+        shift = find_shift(group, self.prior, spread)
+        if shift is not None:
+            way = "below" if shift.lower else "above"
+            sentences.append(
+                f"scores of {name} have been {way} expectation since case {shift.case}: "
+                "another scanner, annotator or kind of case?"
+            )
+        p_miss = float(self.misses[name].mean(np.array([float(self.n_now)]))[0])
+        if p_miss > P_MISS_ALARM:
+            sentences.append(f"{name} is missed in about {100 * p_miss:.0f} % of cases")
+        last = [o for o in group if o.kind == "prequential" and o.dice is not None][-5:]
+        usual = float(np.median([o.dice for o in last])) if last else 0.0
+        for o in last:
+            if o.dice is not None and o.dice < BAD_DICE and usual >= BAD_DICE + 0.2:
+                sentences.append(f"{name} scored only {o.dice:.2f} in the recent case {o.case}")
+        return sentences
+
+    def notes(self) -> tuple[str, ...]:
+        """What was corrected for labels drawn with a prediction on screen, and what the prior rests on."""
+        return (
+            *self._assistance_notes(),
+            f"The prior rests on learning curves of {self.prior.n_tasks} tasks.",
+        )
+
+    def _assistance_notes(self) -> list[str]:
+        notes = []
+        for name, posterior in self.posteriors.items():
+            assisted = posterior.data.offsets[:, -1] > 0
+            if posterior.data.averaged or not assisted.any():
+                continue
+            mean, sd = (values[-1] for values in posterior.offsets())
+            eta = posterior.level_mean()[-1]
+            edges = eta + mean + np.array([0.0, -1.2816, 1.2816]) * sd
+            points = 100 * (expit(np.array(eta)) - expit(edges))
+            labels = len(np.unique(posterior.data.case[assisted]))
+            notes.append(
+                f"{labels} labels of {name} were drawn with a prediction on screen; this is taken to raise their "
+                f"Dice by {points[0]:.1f} points (80 % range {points[2]:.1f} to {points[1]:.1f}), which is corrected."
+            )
+        return notes
+
+    def strategies(self, observations: Sequence[Observation]) -> tuple[ArmResult, ...]:
+        """Paired differences and kappa of every other strategy."""
+        return tuple(compare_arms(observations, self.arm, self.posteriors))
 
     def _prior_share(self, posterior: CurvePosterior | None) -> float:
         if posterior is None:

@@ -113,7 +113,7 @@ def structure_data(observations: Sequence[Observation]) -> StructureData:
     columns.append([float(o.assisted) for o in found])
     return StructureData(
         sizes=sizes,
-        y=error if averaged else logit(np.clip(error, ERROR_CLIP, 1 - ERROR_CLIP)),
+        y=error if averaged else logit_error(1.0 - error),
         level=level,
         case=case,
         run=run,
@@ -123,6 +123,11 @@ def structure_data(observations: Sequence[Observation]) -> StructureData:
         case_weight=weight / weight.mean(),
         averaged=averaged,
     )
+
+
+def logit_error(dice: Array) -> Array:
+    """`logit(1 - Dice)`, the error kept 0.002 away from 0 and 1."""
+    return logit(np.clip(1.0 - dice, ERROR_CLIP, 1 - ERROR_CLIP))
 
 
 class Elimination:

@@ -185,3 +185,37 @@ MMF = Family(
     np.array([[0.0, 0.0], [1.0, 1.2]]),
 )
 """`(a b + c n^d) / (b + n^d)` (Morgan, Mercer, Flodin), first of 16 in LCDB 1.0's extrapolation ranks."""
+
+_REFERENCE_SIZE = 16.0
+
+
+def _offset_basis(shape: Array, n: Array) -> Array:
+    offset, power = shape[:, :1], shape[:, 1:]
+    return _with_ones(((n[None] + offset) / (_REFERENCE_SIZE + offset)) ** -power)
+
+
+POWER_LAW_OFFSET = Family(
+    "power_law_offset",
+    _offset_basis,
+    _grid(np.concatenate([[0.05], np.geomspace(0.5, 300.0, 13)]), np.geomspace(0.05, 4.0, 28)),
+    np.array([[1e-3, 0.0], [1.0, 1.2]]),
+)
+"""`e_inf + A (n + d)^-c`, scaled so that A is the excess error at 16; what templates are fitted with."""
+
+
+def fit_templates(n: Array, error: Array) -> Array:
+    """Power laws with floor and offset, fitted so that errors on the logit scale count alike.
+
+    Args:
+        n: `(K,)` sizes.
+        error: `(B, K)` mean errors.
+
+    Returns:
+        `(B, 4)` parameters of `power_law_error`.
+    """
+    safe = np.clip(error, ERROR_CLIP, 1 - ERROR_CLIP)
+    shape, coefficients = fit_family(POWER_LAW_OFFSET, n, safe, 1.0 / (safe * (1.0 - safe)) ** 2)
+    floor = logit(np.clip(coefficients[:, 0], 1e-3, 0.97))
+    scale = np.log(np.maximum(coefficients[:, 1], 1e-4))
+    scale += shape[:, 1] * np.log(_REFERENCE_SIZE + shape[:, 0])
+    return np.stack([floor, scale, np.log(shape[:, 1]), np.log(shape[:, 0])], axis=1)

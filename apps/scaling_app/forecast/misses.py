@@ -36,10 +36,13 @@ class MissRate:
         counts: dict[str, int] = {}
         for o in observations:
             counts[o.case] = counts.get(o.case, 0) + 1
+        totals: dict[tuple[int, bool], float] = {}
         for o in observations:
             share = 1.0 / (1.0 + 0.5 * (counts[o.case] - 1)) if o.case else 1.0
-            x = a - b * np.log(o.n)
-            log_likelihood -= share * np.logaddexp(0.0, -x if o.missed else x)
+            totals[o.n, o.missed] = totals.get((o.n, o.missed), 0.0) + share
+        for (n, missed), total in totals.items():
+            x = a - b * np.log(n)
+            log_likelihood -= total * np.logaddexp(0.0, -x if missed else x)
         self.n_missed = sum(o.missed for o in observations)
         joint = log_prior + log_likelihood
         evidence = np.logaddexp.reduce(joint)

@@ -14,26 +14,24 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
 from scipy.stats import norm, qmc
 
 from scaling_app.forecast.evidence import (
     Elimination,
-    LevelEvidence,
     Spread,
-    StructureData,
     population_dice,
     robust_weights,
     structure_data,
 )
 from scaling_app.forecast.families import Array, expit
+from scaling_app.forecast.mixture import Piece, Target, components_at, level_mean
 from scaling_app.forecast.observations import Observation
-from scaling_app.forecast.prior import Component, CurvePrior
+from scaling_app.forecast.prior import CurvePrior
 
 SPREAD_MEAN = np.log([0.5, 0.5, 0.25])
 SPREAD_SD = np.array([0.5, 0.5, 0.5])
@@ -41,21 +39,7 @@ AVERAGE_SE = (np.log(0.02), 0.35)
 """ln of the standard error of an averaged Dice: 2 points, as 10 to 30 test cases give."""
 _SPREAD_POINTS = 24
 _INFLATION = 1.1
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Posterior of one component at one spread: a mixture over its templates.
-
-    `log_mass (J,)` unnormalised; given template j the deviation at sizes n has mean
-    `K(n, sizes) (pull - precision t_j)` and covariance `K(n, n) - K(n, sizes) precision K(sizes, n)`.
-    """
-
-    component: Component
-    spread: Spread
-    log_mass: Array
-    precision: Array
-    innovation: Array
+_SEARCH_TEMPLATES = 100
 
 
 class CurvePosterior:
@@ -73,14 +57,15 @@ class CurvePosterior:
                 "the structure was missed by every model; a curve needs at least one score above 0"
             )
         self.prior = prior
-        self._search_prior = prior.thinned(200)
+        self._few = components_at(prior.thinned(_SEARCH_TEMPLATES), self.data.sizes)
+        self._all = components_at(prior, self.data.sizes)
         self.elimination = Elimination(self.data, np.ones(len(self.data.y)), None)
         mode = self._refine()
         self.spreads, spread_weights = self._spread_sample(mode)
         self.pieces = [
             piece
             for spread, log_weight in zip(self.spreads, spread_weights, strict=True)
-            for piece in self._pieces(spread, log_weight)
+            for piece in self._full(spread, log_weight)
         ]
         self.mode = self._spread(mode)
 
@@ -103,12 +88,12 @@ class CurvePosterior:
         noise = np.random.default_rng(seed).standard_normal((size, len(n)))
         edges = np.cumsum([0] + [len(piece.log_mass) for piece in self.pieces])
         eta, variance = np.empty((size, len(n))), np.empty((size, len(n)))
+        targets = {id(at): Target(at, n) for at in self._all}
         starts = np.searchsorted(chosen, edges)
         for piece, edge, start, stop in zip(self.pieces, edges, starts[:-1], starts[1:], strict=False):
             if start == stop:
                 continue
-            template = chosen[start:stop] - edge
-            mean, root = self._predictive(piece, template, n)
+            mean, root = targets[id(piece.at)].predictive(piece, chosen[start:stop] - edge)
             eta[start:stop] = mean + noise[start:stop] @ root.T
             variance[start:stop] = 0.0 if self.data.averaged else piece.spread.variance_at(n)
         return eta, variance
@@ -120,7 +105,7 @@ class CurvePosterior:
 
     def level_mean(self) -> Array:
         """`(K,)` posterior mean of eta at the observed sizes, at the mode of the spread."""
-        return self._level_mean(self._marginals(self.mode, self._search_prior))
+        return level_mean(self._search(self.mode))
 
     def offsets(self) -> tuple[Array, Array]:
         """Mean and standard deviation `(Q,)` of the offsets; the last is assistance (logit of the error)."""
@@ -150,7 +135,7 @@ class CurvePosterior:
             )
             mode = found.x
             spread = self._spread(mode)
-            levels = self._level_mean(self._marginals(spread, self._search_prior))
+            levels = level_mean(self._search(spread))
             if self.data.averaged:
                 self.elimination = Elimination(self.data, np.ones(len(self.data.y)), expit(levels))
                 continue
@@ -164,7 +149,7 @@ class CurvePosterior:
     def _negative_log_posterior(self, log_spread: Array) -> float:
         mean, sd = self._hyperprior()
         penalty = 0.5 * float((((log_spread - mean) / sd) ** 2).sum())
-        pieces = self._marginals(self._spread(log_spread), self._search_prior)
+        pieces = self._search(self._spread(log_spread))
         return penalty - float(np.logaddexp.reduce(np.concatenate([p.log_mass for p in pieces])))
 
     def _spread_sample(self, mode: Array) -> tuple[list[Spread], Array]:
@@ -177,69 +162,16 @@ class CurvePosterior:
         log_proposal = -0.5 * (z**2).sum(1) / _INFLATION**2
         return [self._spread(p) for p in points], log_prior - log_proposal
 
-    def _pieces(self, spread: Spread, log_weight: float) -> list[_Piece]:
-        return [
-            _Piece(p.component, p.spread, p.log_mass + log_weight, p.precision, p.innovation)
-            for p in self._marginals(spread, self.prior)
-        ]
-
-    def _marginals(self, spread: Spread, prior: CurvePrior) -> list[_Piece]:
-        """Marginal likelihood of every template times its prior weight, per component."""
+    def _search(self, spread: Spread) -> list[Piece]:
+        """The thinned prior's posterior at one spread."""
         evidence = self.elimination.evidence(spread)
-        return [
-            _condition(component, weight, evidence, spread, self.data)
-            for component, weight in zip(prior.components, prior.weights, strict=True)
-        ]
+        return [at.condition(evidence, spread) for at in self._few]
 
-    def _level_mean(self, pieces: Sequence[_Piece]) -> Array:
-        mass = np.concatenate([p.log_mass for p in pieces])
-        levels = np.concatenate(
-            [
-                p.component.eta(self.data.sizes)
-                + p.innovation @ p.component.deviation.covariance(self.data.sizes, self.data.sizes)
-                for p in pieces
-            ]
-        )
-        weight = np.exp(mass - mass.max())
-        return weight @ levels / weight.sum()
-
-    def _predictive(self, piece: _Piece, template: np.ndarray, n: Array) -> tuple[Array, Array]:
-        """Mean `(len(template), T)` and a root `(T, T)` of the covariance of eta(n), per template."""
-        kernel = piece.component.deviation.covariance
-        cross = kernel(n, self.data.sizes)
-        covariance = kernel(n, n) - cross @ piece.precision @ cross.T
-        values, vectors = np.linalg.eigh(covariance)
-        distinct, inverse = np.unique(template, return_inverse=True)
-        component = piece.component
-        chosen = Component(
-            component.name,
-            component.templates[distinct],
-            component.log_weights[distinct],
-            component.deviation,
-        )
-        mean = chosen.eta(n) + piece.innovation[distinct] @ cross.T
-        return mean[inverse], vectors * np.sqrt(np.maximum(values, 0.0))
-
-
-def _condition(
-    component: Component, weight: float, evidence: LevelEvidence, spread: Spread, data: StructureData
-) -> _Piece:
-    """Folds the deviation into the likelihood and scores each template."""
-    covariance = component.deviation.covariance(data.sizes, data.sizes)
-    root = np.linalg.cholesky(covariance + 1e-8 * np.eye(len(data.sizes)))
-    likelihood = np.column_stack([evidence.precision, evidence.pull])
-    spread_out = root.T @ likelihood
-    factor = cho_factor(np.eye(len(root)) + spread_out[:, :-1] @ root, check_finite=False)
-    solved = root @ cho_solve(factor, spread_out, check_finite=False)
-    conditioned = likelihood - evidence.precision @ solved
-    precision, pull = 0.5 * (conditioned[:, :-1] + conditioned[:, :-1].T), conditioned[:, -1]
-    levels = component.eta(data.sizes)
-    innovation = pull - levels @ precision
-    fit = (levels * (pull - 0.5 * levels @ precision)).sum(1)
-    log_det = 2.0 * float(np.log(np.diag(factor[0])).sum())
-    constant = evidence.constant + 0.5 * float(evidence.pull @ solved[:, -1]) - 0.5 * log_det
-    log_mass = np.log(weight) + component.log_weights + fit + constant
-    return _Piece(component, spread, log_mass, precision, innovation)
+    def _full(self, spread: Spread, log_weight: float) -> list[Piece]:
+        """The whole prior's posterior at one spread, its mass weighted."""
+        evidence = self.elimination.evidence(spread)
+        pieces = [at.condition(evidence, spread) for at in self._all]
+        return [replace(piece, log_mass=piece.log_mass + log_weight) for piece in pieces]
 
 
 def _curvature(function: Callable[[Array], float], point: Array, scale: Array) -> Array:

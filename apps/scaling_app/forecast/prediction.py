@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from scaling_app.forecast.arms import ArmResult
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.observations import Observation, by_structure, check_observations, main_arm
 
@@ -52,6 +53,7 @@ class Forecaster(ABC):
     Attributes:
         method: its name in `METHODS`.
         n_now: the size that gains count from.
+        arm: the session's own (strategy, network).
         structures: names, in order of first appearance.
     """
 
@@ -69,8 +71,8 @@ class Forecaster(ABC):
             CurveError: the same evidence counted twice.
         """
         check_observations(observations)
-        arm = main_arm(observations)
-        own = [o for o in observations if (o.strategy, o.network) == arm and o.dice is not None]
+        self.arm = main_arm(observations)
+        own = [o for o in observations if (o.strategy, o.network) == self.arm and o.dice is not None]
         _require_enough(own)
         self.n_now = n_now or max(o.n for o in own)
         groups = by_structure(own)
@@ -114,6 +116,14 @@ class Forecaster(ABC):
 
     def alarms(self, observations: Sequence[Observation]) -> tuple[str, ...]:
         """Sentences on what makes the curve doubtful; none by default."""
+        return ()
+
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what stands behind the numbers; none by default."""
+        return ()
+
+    def strategies(self, observations: Sequence[Observation]) -> tuple[ArmResult, ...]:
+        """Other strategies against the session's own; none by default."""
         return ()
 
     def predict(self, ns: Sequence[int], structure: str | None = None) -> list[Prediction]:

@@ -17,6 +17,8 @@ References:
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -120,6 +122,92 @@ def weak_component(size: int = 512) -> Component:
     means = np.array([-2.3, np.log(0.45), np.log(0.5), 0.0])
     templates = means + z * np.array([1.0, 0.5, 0.6, 1.0])
     return Component("weak", templates, np.full(size, -np.log(size)), Deviation(shift=0.25))
+
+
+@dataclass(frozen=True)
+class TemplateTable:
+    """Curves fitted on other tasks.
+
+    Attributes:
+        source: `(J,)` `bank` (segmentation replays) or `lcdb` (tabular classification).
+        task: `(J,)` the data set; the unit of independence.
+        templates: `(J, 4)` as in `power_law_error`.
+    """
+
+    source: np.ndarray
+    task: np.ndarray
+    templates: Array
+
+    def component(
+        self, source: str, *, scale: float = 1.0, without: Collection[str] = ()
+    ) -> Component | None:
+        """The templates of one source; every task has the same weight.
+
+        Args:
+            source: which.
+            scale: how many of the source's samples one labelled case is taken to be.
+            without: tasks to leave out.
+
+        Returns:
+            None when nothing is left.
+        """
+        rows = (self.source == source) & ~np.isin(self.task, list(without))
+        if not rows.any():
+            return None
+        templates = self.templates[rows].copy()
+        templates[:, 1] -= np.exp(templates[:, 2]) * np.log(scale)
+        templates[:, 3] -= np.log(scale)
+        tasks, index, counts = np.unique(self.task[rows], return_inverse=True, return_counts=True)
+        log_weights = -np.log(counts[index] * len(tasks))
+        return Component(source, templates, log_weights, DEVIATIONS[source], len(tasks))
+
+
+DEVIATIONS = {
+    "bank": Deviation(shift=0.35, wiggle=0.08, length=1.5),
+    "lcdb": Deviation(shift=0.5, wiggle=0.15, length=0.8),
+}
+"""Chosen on the tuning part of LCDB 1.1 (see `benchmarks/forecast`)."""
+_LCDB_SAMPLES_PER_CASE = 8.0
+
+
+def read_templates(path: Path) -> TemplateTable:
+    """Reads a table with columns source, task, logit_floor, ln_scale, ln_power, ln_offset."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    names = ("logit_floor", "ln_scale", "ln_power", "ln_offset")
+    return TemplateTable(
+        source=np.array([row["source"] for row in rows]),
+        task=np.array([row["task"] for row in rows]),
+        templates=np.array([[float(row[name]) for name in names] for row in rows]),
+    )
+
+
+@lru_cache(maxsize=1)
+def shipped_templates() -> TemplateTable:
+    """The table that comes with the package."""
+    return read_templates(DATA / "curve_templates.csv")
+
+
+def learned_prior(table: TemplateTable, without: Collection[str] = ()) -> CurvePrior:
+    """The mixture of the bank, the curve library and the weak component (20 %).
+
+    The library is of tabular classification and counts one labelled case as eight samples; where there
+    is no bank yet, it shares the mixture with the weak component evenly.
+    """
+    bank = table.component("bank", without=without)
+    lcdb = table.component("lcdb", scale=_LCDB_SAMPLES_PER_CASE, without=without)
+    weak = weak_component()
+    if lcdb is None:
+        return CurvePrior((bank, weak), (0.8, 0.2)) if bank else weak_prior()
+    if bank is None:
+        return CurvePrior((lcdb, weak), (0.5, 0.5))
+    return CurvePrior((bank, lcdb, weak), (0.55, 0.25, 0.2))
+
+
+@lru_cache(maxsize=1)
+def shipped_prior() -> CurvePrior:
+    """The prior of the app."""
+    return learned_prior(shipped_templates())
 
 
 def weak_prior() -> CurvePrior:

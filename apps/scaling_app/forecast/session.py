@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from scipy.stats import t as student
 
+from scaling_app.forecast.arms import ArmResult
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.observations import Observation, by_structure
 from scaling_app.forecast.prediction import MIN_CASES, OVERALL, Forecaster, TooFewPoints
@@ -128,7 +129,9 @@ def answer(
         structures=tuple({"name": name, **_curve_json(table, name)} for name in forecaster.structures),
         target=_target_json(table),
         observed=observed_points(observations),
+        strategies=tuple(asdict_arm(arm) for arm in forecaster.strategies(observations)),
         low_gain=low_gain(evidence),
+        notes=forecaster.notes(),
     )
 
 
@@ -167,6 +170,15 @@ class _DrawTable:
     def gain(self, name: str, n: float) -> Array:
         """Draws `(B,)` of the gain from now to size n."""
         return self.at(name, n) - self.at(name, self.question.n_now)
+
+
+def asdict_arm(arm: ArmResult) -> Json:
+    """One strategy as the service's JSON."""
+    return {
+        "name": arm.name,
+        "kappa": arm.kappa,
+        "dice_difference": {**arm.dice_difference, "n_cases": arm.n_cases},
+    }
 
 
 def observed_points(observations: Sequence[Observation]) -> tuple[Json, ...]:

@@ -1,0 +1,146 @@
+"""What a training strategy is worth: paired differences, and the effective-sample multiplier kappa.
+
+Strategy a trained on n cases is taken to do what the session's own strategy does with kappa_a n:
+
+    eta_a(n) = eta(kappa_a n).
+
+Two runs of the same size tested on the same case form a pair; pairs are averaged per case, since cases,
+not pairs, are independent. The paired difference on the logit scale has a mean d and a standard error over
+cases; kappa follows from d and the posterior of eta on a grid, with prior ln kappa ~ N(0, 0.5^2): where
+the curve is flat, a difference says little about kappa and the interval shows it.
+
+The difference in Dice itself is reported with a bootstrap interval over cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from scaling_app.forecast.evidence import logit_error
+from scaling_app.forecast.families import Array
+from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.posterior import CurvePosterior
+
+MIN_PAIRED_CASES = 3
+KAPPA_GRID = np.exp(np.linspace(-1.6, 1.6, 65))
+_PRIOR_SD = 0.5
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """A strategy against the session's own.
+
+    Attributes:
+        name: of the strategy.
+        n_cases: cases in the comparison.
+        kappa: mean, lo80, hi80 (None when no curve is known).
+        dice_difference: mean, lo80, hi80, lo95, hi95: the strategy's mean Dice minus the session's own.
+    """
+
+    name: str
+    n_cases: int
+    kappa: Mapping[str, float] | None
+    dice_difference: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """Differences of one structure, per pair: size, case index, in Dice and in logit error."""
+
+    n: Array
+    case: np.ndarray
+    dice: Array
+    logit: Array
+
+
+def compare_arms(
+    observations: Sequence[Observation], own: tuple[str, str], posteriors: Mapping[str, CurvePosterior]
+) -> list[ArmResult]:
+    """Every other strategy with at least 3 cases in common with the session's own, in order of appearance.
+
+    Args:
+        observations: of all structures and strategies.
+        own: (strategy, network) of the session's curve.
+        posteriors: of the session's curve, per structure.
+    """
+    strategies = list(dict.fromkeys(o.strategy for o in observations if o.strategy != own[0]))
+    results = (_compare(name, observations, own, posteriors) for name in strategies)
+    return [result for result in results if result is not None]
+
+
+def _compare(
+    name: str,
+    observations: Sequence[Observation],
+    own: tuple[str, str],
+    posteriors: Mapping[str, CurvePosterior],
+) -> ArmResult | None:
+    cases = {case: i for i, case in enumerate(sorted({o.case for o in observations if o.case}))}
+    structures = dict.fromkeys(o.structure for o in observations)
+    pairs = {s: _pairs([o for o in observations if o.structure == s], name, own, cases) for s in structures}
+    pairs = {s: p for s, p in pairs.items() if len(p.n)}
+    if not pairs:
+        return None
+    difference = _case_means(
+        np.concatenate([p.case for p in pairs.values()]), np.concatenate([p.dice for p in pairs.values()])
+    )
+    if len(difference) < MIN_PAIRED_CASES:
+        return None
+    rng = np.random.default_rng(0)
+    resampled = difference[rng.integers(len(difference), size=(_RESAMPLES, len(difference)))].mean(1)
+    lo80, hi80, lo95, hi95 = (float(v) for v in np.quantile(resampled, [0.1, 0.9, 0.025, 0.975]))
+    summary = {"mean": float(difference.mean()), "lo80": lo80, "hi80": hi80, "lo95": lo95, "hi95": hi95}
+    return ArmResult(name, len(difference), _kappa(pairs, posteriors), summary)
+
+
+def _pairs(
+    observations: Sequence[Observation], name: str, own: tuple[str, str], cases: Mapping[str, int]
+) -> _Pairs:
+    """Pairs of runs of equal size on the same case (runs of one case and size averaged per strategy)."""
+    cells: dict[tuple[int, str], dict[bool, list[float]]] = {}
+    for o in observations:
+        if o.dice is not None and o.case and o.network == own[1] and o.strategy in (name, own[0]):
+            cells.setdefault((o.n, o.case), {}).setdefault(o.strategy == name, []).append(o.dice)
+    both = [(key, cell) for key, cell in cells.items() if len(cell) == 2]
+    ours, theirs = (
+        np.array([np.mean(cell[flag]) for _, cell in both], dtype=float) for flag in (False, True)
+    )
+    return _Pairs(
+        n=np.array([key[0] for key, _ in both], dtype=float),
+        case=np.array([cases[key[1]] for key, _ in both], dtype=int),
+        dice=theirs - ours,
+        logit=logit_error(theirs) - logit_error(ours),
+    )
+
+
+def _case_means(case: np.ndarray, values: Array) -> Array:
+    """Mean per case, for the cases that are there."""
+    counts = np.bincount(case)
+    return (np.bincount(case, values) / np.maximum(counts, 1))[counts > 0]
+
+
+def _kappa(pairs: Mapping[str, _Pairs], posteriors: Mapping[str, CurvePosterior]) -> dict[str, float] | None:
+    """Posterior of kappa from every structure's logit differences.
+
+    The structures share their cases; each counts `1 / number of structures`, as if they said the same.
+    """
+    log_posterior = -0.5 * (np.log(KAPPA_GRID) / _PRIOR_SD) ** 2
+    used = [s for s in pairs if s in posteriors and len(np.unique(pairs[s].case)) >= MIN_PAIRED_CASES]
+    if not used:
+        return None
+    for structure in used:
+        p = pairs[structure]
+        per_case = _case_means(p.case, p.logit)
+        error = max(float(per_case.std(ddof=1)) / np.sqrt(len(per_case)), 0.03)
+        n = np.array([float(p.n.mean())])
+        eta, _ = posteriors[structure].draws(np.concatenate([n, n * KAPPA_GRID]), 800)
+        expected = eta[:, 1:] - eta[:, :1]
+        fit = -0.5 * ((per_case.mean() - expected) / error) ** 2
+        log_posterior += (np.logaddexp.reduce(fit, axis=0) - np.log(len(fit))) / len(used)
+    weight = np.exp(log_posterior - log_posterior.max())
+    cumulative = np.cumsum(weight) / weight.sum()
+    lo80, hi80 = np.interp([0.1, 0.9], cumulative, KAPPA_GRID)
+    return {"mean": float(weight @ KAPPA_GRID / weight.sum()), "lo80": float(lo80), "hi80": float(hi80)}

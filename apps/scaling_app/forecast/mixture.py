@@ -1,0 +1,106 @@
+"""A component of the prior met with Gaussian evidence about the levels: all in closed form.
+
+With templates t_j (their levels at the K observed sizes), deviation covariance C = R R' and evidence
+`-(t' P t)/2 + t' p`, integrating the deviation out gives each template's marginal likelihood, and
+conditioning on it gives the deviation's posterior. The Cholesky factor of `I + R' P R` serves all templates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from scaling_app.forecast.evidence import LevelEvidence, Spread
+from scaling_app.forecast.families import Array
+from scaling_app.forecast.prior import Component, CurvePrior
+
+_JITTER = 1e-8
+
+
+class ComponentAt:
+    """A component with what does not change while the evidence does.
+
+    Args:
+        component: of the prior.
+        weight: of the component in the mixture.
+        sizes: `(K,)` observed sizes.
+    """
+
+    def __init__(self, component: Component, weight: float, sizes: Array) -> None:
+        self.component, self.sizes = component, sizes
+        self.levels = component.eta(sizes)
+        self.covariance = component.deviation.covariance(sizes, sizes)
+        self.root = np.linalg.cholesky(self.covariance + _JITTER * np.eye(len(sizes)))
+        self.log_weights = np.log(weight) + component.log_weights
+
+    def condition(self, evidence: LevelEvidence, spread: Spread) -> Piece:
+        """Scores each template and finds its deviation's posterior."""
+        likelihood = np.column_stack([evidence.precision, evidence.pull])
+        whitened = self.root.T @ likelihood
+        factor = cho_factor(np.eye(len(self.sizes)) + whitened[:, :-1] @ self.root, check_finite=False)
+        solved = self.root @ cho_solve(factor, whitened, check_finite=False)
+        conditioned = likelihood - evidence.precision @ solved
+        precision, pull = 0.5 * (conditioned[:, :-1] + conditioned[:, :-1].T), conditioned[:, -1]
+        shrunk = self.levels @ precision
+        fit = (self.levels * (pull - 0.5 * shrunk)).sum(1)
+        log_det = 2.0 * float(np.log(np.diag(factor[0])).sum())
+        constant = evidence.constant + 0.5 * float(evidence.pull @ solved[:, -1]) - 0.5 * log_det
+        return Piece(self, spread, self.log_weights + fit + constant, precision, pull - shrunk)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Posterior of one component at one spread: a mixture of Gaussians over its templates.
+
+    Given template j, the deviation at sizes n has mean `C(n, sizes) innovation_j` and covariance
+    `C(n, n) - C(n, sizes) precision C(sizes, n)`.
+
+    Attributes:
+        at: the component.
+        spread: standard deviations of the random effects.
+        log_mass: `(J,)`, unnormalised.
+        precision: `(K, K)`.
+        innovation: `(J, K)`.
+    """
+
+    at: ComponentAt
+    spread: Spread
+    log_mass: Array
+    precision: Array
+    innovation: Array
+
+
+class Target:
+    """A component at the sizes that are asked for.
+
+    Args:
+        at: the component at the observed sizes.
+        n: `(T,)`.
+    """
+
+    def __init__(self, at: ComponentAt, n: Array) -> None:
+        kernel = at.component.deviation.covariance
+        self.levels = at.component.eta(n)
+        self.cross = kernel(n, at.sizes)
+        self.covariance = kernel(n, n)
+
+    def predictive(self, piece: Piece, template: np.ndarray) -> tuple[Array, Array]:
+        """Mean `(len(template), T)` and a root `(T, T)` of the covariance of eta."""
+        values, vectors = np.linalg.eigh(self.covariance - self.cross @ piece.precision @ self.cross.T)
+        mean = self.levels[template] + piece.innovation[template] @ self.cross.T
+        return mean, vectors * np.sqrt(np.maximum(values, 0.0))
+
+
+def components_at(prior: CurvePrior, sizes: Array) -> list[ComponentAt]:
+    """Every component of a prior at the observed sizes."""
+    return [ComponentAt(c, w, sizes) for c, w in zip(prior.components, prior.weights, strict=True)]
+
+
+def level_mean(pieces: list[Piece]) -> Array:
+    """`(K,)` posterior mean of eta at the observed sizes."""
+    mass = np.concatenate([piece.log_mass for piece in pieces])
+    levels = np.concatenate([p.at.levels + p.innovation @ p.at.covariance for p in pieces])
+    weight = np.exp(mass - mass.max())
+    return weight @ levels / weight.sum()

@@ -1,0 +1,107 @@
+"""Did something change in the middle of the session?
+
+Another scanner, another annotator or another protocol moves the test-then-train scores away from what
+the session's own past says. Each score has a predictive distribution given the scores before it, under
+the very model of the forecast; its position in it, as a standard normal deviate, would be white noise if
+nothing had changed (Dawid's prequential principle). A two-sided cumulative sum of the deviates, reset at
+zero, raises the alarm.
+
+With allowance 0.5 and threshold 5 a false alarm is expected once in some 460 scores, and a shift by 1.5
+standard deviations is found after about 5.
+
+References:
+    A. P. Dawid: Statistical theory: the prequential approach. JRSS A 147(2), 1984.
+    E. S. Page: Continuous inspection schemes. Biometrika 41, 1954.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+from scipy.special import ndtr, ndtri
+
+from scaling_app.forecast.evidence import Spread, structure_data
+from scaling_app.forecast.families import Array
+from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.prior import CurvePrior
+
+ALLOWANCE = 0.5
+THRESHOLD = 5.0
+LEARNING = 4
+"""Scores at the start that only set the level."""
+_CAP = 3.0
+
+
+@dataclass(frozen=True)
+class Shift:
+    """An alarm: the case at which the drift began, its direction, and how many scores were looked at."""
+
+    case: str
+    lower: bool
+    n_scores: int
+
+
+def find_shift(observations: Sequence[Observation], prior: CurvePrior, spread: Spread) -> Shift | None:
+    """Looks for a lasting change in one structure's test-then-train scores, in the order given.
+
+    Args:
+        observations: of one structure; kinds other than `prequential` are passed over.
+        prior: over curves.
+        spread: of cases, runs and residuals.
+    """
+    scores = [o for o in observations if o.kind == "prequential" and o.case and o.dice is not None]
+    scores = [o for o in scores if not o.missed]
+    if len(scores) <= 2 * LEARNING:
+        return None
+    deviates = prequential_deviates(scores, prior, spread)
+    deviates[:LEARNING] = 0.0
+    for sign in (1.0, -1.0):
+        start = _first_alarm(sign * np.clip(deviates, -_CAP, _CAP))
+        if start is not None:
+            return Shift(case=scores[start].case, lower=sign > 0, n_scores=len(scores))
+    return None
+
+
+def prequential_deviates(scores: Sequence[Observation], prior: CurvePrior, spread: Spread) -> Array:
+    """`(M,)` standard normal deviates of each score's logit error given those before it.
+
+    Every template predicts through the Cholesky factor of the scores' covariance, which they share; the
+    mixture weights follow the scores.
+    """
+    data = structure_data([replace(o, weight=1.0) for o in scores])
+    same_case = data.case[:, None] == data.case[None]
+    same_run = (data.run[:, None] == data.run[None]) / data.run_sizes[data.run]
+    noise = spread.case**2 * same_case + spread.run**2 * same_run + spread.residual**2 * np.eye(len(data.y))
+    noise += (data.offsets * data.offset_sd**2) @ data.offsets.T
+    sizes = data.sizes[data.level]
+    standard, log_weight, log_scale = [], [], []
+    for component, weight in zip(prior.components, prior.weights, strict=True):
+        factor = cholesky(noise + component.deviation.covariance(sizes, sizes), lower=True)
+        errors = data.y[:, None] - component.eta(data.sizes)[:, data.level].T
+        standard.append(solve_triangular(factor, errors, lower=True))
+        scale = np.log(np.diag(factor))[:, None]
+        log_scale.append(np.repeat(scale, errors.shape[1], axis=1))
+        log_weight.append(np.log(weight) + component.log_weights)
+    z = np.concatenate(standard, axis=1)
+    step = -0.5 * z**2 - np.concatenate(log_scale, axis=1)
+    log_mass = np.concatenate(log_weight)[None] + np.vstack(
+        [np.zeros(z.shape[1]), np.cumsum(step, axis=0)[:-1]]
+    )
+    mass = np.exp(log_mass - log_mass.max(axis=1, keepdims=True))
+    position = (mass * ndtr(z)).sum(1) / mass.sum(1)
+    return ndtri(np.clip(position, 1e-9, 1 - 1e-9))
+
+
+def _first_alarm(deviates: Array) -> int | None:
+    """Index at which the sum that crosses the threshold left zero."""
+    total, start = 0.0, 0
+    for index, z in enumerate(deviates):
+        if total == 0.0:
+            start = index
+        total = max(0.0, total + z - ALLOWANCE)
+        if total > THRESHOLD:
+            return start
+    return None
