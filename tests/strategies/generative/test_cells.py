@@ -88,7 +88,10 @@ def test_neighbourhood_is_one_round_the_label_and_zero_far_away() -> None:
     label = torch.zeros(1, 1, 64, 64)
     label[..., 28:36, 28:36] = 1
     mask = neighbourhood(torch.cat([1 - label, label], 1), (4, 4))
-    assert (mask[label == 1] == 1).all()
-    assert (mask[..., 24:40, 24:40] == 1).all()
+    assert torch.allclose(mask[..., 24:40, 24:40], torch.tensor(1.0))
     assert mask[..., :12, :].max() == 0
+    far = neighbourhood(torch.cat([1 - label, label], 1), (9, 9))
+    assert torch.allclose(far[..., 20:44, 20:44], torch.tensor(1.0))
+    assert far.max() <= 1 + 1e-6
+    assert far[0, 0, 0, 0] < 0.2
     assert 0 < mask[0, 0, 32, 20] < 1

@@ -71,7 +71,7 @@ def test_every_architecture_weight_matches_brute_force_differences_of_the_true_o
 
 
 def test_generator_weights_receive_the_same_exact_gradient(world) -> None:
-    weight = world.generator.blend.conv.weight
+    weight = world.generator.head.conv.weight
     (gradient,) = gradient_of(world, [weight])
     direction = gradient / gradient.norm()
     brute = central_difference(world, weight, direction, h=1e-3)

@@ -32,7 +32,8 @@ class SearchableGenerator(nn.Module):
         classes: K, background included.
         channels: C, of the image.
         patch: the training patch; it decides which axes are halved how often.
-        width: feature channels at full resolution, doubled per level.
+        width: feature channels after the first halving, doubled per level; at full resolution there are
+            half as many, in one cell and one convolution: that is where the time goes.
         levels: the most halvings; fewer where the patch is small.
         context: whether the low-pass image is an input and the base of the output.
     """
@@ -43,28 +44,27 @@ class SearchableGenerator(nn.Module):
         channels: int,
         patch: Sequence[int],
         *,
-        width: int = 12,
+        width: int = 16,
         levels: int = 2,
         context: bool = True,
     ) -> None:
         super().__init__()
         self.classes, self.channels, self.context = classes, channels, context
         self.strides = level_strides(patch, levels)
-        widths = [width * 2**level for level in range(len(self.strides) + 1)]
         inputs = classes + 1 + (channels if context else 0)
+        down = [inputs, *(width * 2**level for level in range(len(self.strides)))]
+        up = [max(4, width // 2), *down[1:-1]]
         dims = len(patch)
-        self.stem = _smooth_convolution(dims, inputs, width)
         self.down = nn.ModuleList(
-            SearchCell(a, b, s, "down") for a, b, s in zip(widths, widths[1:], self.strides, strict=False)
+            SearchCell(a, b, s, "down") for a, b, s in zip(down, down[1:], self.strides, strict=False)
         )
-        self.middle = _smooth_convolution(dims, widths[-1], widths[-1])
+        self.middle = _smooth_convolution(dims, down[-1], down[-1])
         self.up = nn.ModuleList()
-        features = widths[-1]
+        features = down[-1]
         for level in reversed(range(len(self.strides))):
-            self.up.append(SearchCell(features, widths[level], self.strides[level], "up"))
-            features = 2 * widths[level]
-        self.blend = _smooth_convolution(dims, features, width)
-        self.head = Convolution(dims, width, channels, kernel_size=1, conv_only=True)
+            self.up.append(SearchCell(features, up[level], self.strides[level], "up"))
+            features = up[level] + down[level]
+        self.head = Convolution(dims, features, channels, kernel_size=3, conv_only=True)
         cells = 2 * len(self.strides)
         candidates = len(self.down[0].candidates) if cells else 0
         self.architecture = nn.Parameter(1e-3 * torch.randn(cells, candidates))
@@ -94,7 +94,6 @@ class SearchableGenerator(nn.Module):
         inputs = [one_hot, noise] if context is None else [one_hot, noise, context]
         x, crop = self._padded(torch.cat(inputs, 1))
         p = self.probabilities()
-        x = self.stem(x)
         skips = []
         for cell, row in zip(self.down, p, strict=False):
             skips.append(x)
@@ -102,7 +101,7 @@ class SearchableGenerator(nn.Module):
         x = x + self.middle(x)
         for cell, row in zip(self.up, p[len(self.down) :], strict=True):
             x = torch.cat([cell(x, row), skips.pop()], 1)
-        detail = self.head(self.blend(x))[crop]
+        detail = self.head(x)[crop]
         return detail if context is None else context + detail
 
     def discretise(self) -> list[str]:
@@ -178,15 +177,27 @@ def low_pass(image: Tensor, factors: Sequence[int]) -> Tensor:
 def neighbourhood(one_hot: Tensor, radii: Sequence[int]) -> Tensor:
     """A soft mask `(B, 1, *P)` in [0, 1] of the foreground and what surrounds it.
 
-    One up to `radii` voxels around the foreground, falling linearly to zero at three times that.
+    One up to about `radii` voxels around the foreground, falling to zero at about three times that.
+    Computed on blocks of a third of the radius: it is smooth anyway.
     """
     dims = one_hot.dim() - 2
     grow = F.max_pool2d if dims == 2 else F.max_pool3d
     blur = F.avg_pool2d if dims == 2 else F.avg_pool3d
-    foreground = 1 - one_hot[:, :1]
-    edges = [2 * r + 1 for r in radii]
-    grown = grow(foreground, [2 * e - 1 for e in edges], stride=1, padding=[e - 1 for e in edges])
-    return blur(grown, edges, stride=1, padding=list(radii), count_include_pad=False)
+    blocks = [max(1, r // 3) for r in radii]
+    mask = grow(1 - one_hot[:, :1], blocks, ceil_mode=True)
+    radii = [-(-r // block) for r, block in zip(radii, blocks, strict=True)]
+    for axis, r in enumerate(radii):  # boxes are separable: one axis at a time
+        edges, margins = [1] * dims, [0] * dims
+        edges[axis], margins[axis] = 4 * r + 1, 2 * r
+        mask = grow(mask, edges, stride=1, padding=margins)
+    for axis, r in enumerate(radii):
+        edges, margins = [1] * dims, [0] * dims
+        edges[axis], margins[axis] = 2 * r + 1, r
+        mask = blur(mask, edges, stride=1, padding=margins, count_include_pad=False)
+    mode = "bilinear" if dims == 2 else "trilinear"
+    size = [n * block for n, block in zip(mask.shape[2:], blocks, strict=True)]
+    whole = F.interpolate(mask, size=size, mode=mode, align_corners=False)
+    return whole[(..., *(slice(0, n) for n in one_hot.shape[2:]))]
 
 
 def _smooth_convolution(dims: int, inputs: int, outputs: int) -> Convolution:

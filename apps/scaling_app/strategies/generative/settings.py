@@ -23,7 +23,7 @@ class GenSegSettings:
         adversarial: whether there is a discriminator.
         pool: whether the generator also learns from images without labels.
         flips: whether masks may be mirrored.
-        width: the generator's channels at full resolution.
+        width: the generator's channels after the first halving.
         radius: how far the segmenter's weights are moved for the finite difference.
     """
 
@@ -37,7 +37,7 @@ class GenSegSettings:
     adversarial: bool = True
     pool: bool = False
     flips: bool = False
-    width: int = 12
+    width: int = 16
     radius: float = 1e-2
 
     @classmethod

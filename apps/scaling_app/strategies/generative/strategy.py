@@ -201,7 +201,7 @@ class GenSeg(Strategy):
 
     def _stage_one(self, batch: Batch, feedback: list[Tensor] | None = None) -> None:
         coupling = self.coupling
-        count = self._count(batch)
+        count = max(1, len(batch.case_ids) // 4)
         pairs, known = Pairs(batch.image[:count], batch.label[:count]), True
         if self._pool is not None and coupling.trainer.steps % 2:
             drawn = self._pool.draw(count, coupling.generator, among=list(self._pool.cases))

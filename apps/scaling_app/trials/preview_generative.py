@@ -1,0 +1,287 @@
+"""Seeing GenSeg: generated pairs, a montage, and figures on how good they are.
+
+The generator is trained as in a real run. Its pictures are patches of the training grid with normalised
+intensities. They are written to the output folder alone, never to a datastore, and every file says
+`synthetic` in its name and in its metadata.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+
+from scaling_app.strategies import make_strategy
+from scaling_app.strategies.base import PreparedCase, StrategyContext
+from scaling_app.strategies.generative import GenSeg
+from scaling_app.strategies.generative.coupling import Coupling
+from scaling_app.strategies.generative.guard import diversity
+from scaling_app.strategies.generative.masks import Patches
+from scaling_app.strategies.generative.networks import neighbourhood
+from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.cohort import find_cases
+from scaling_app.trials.plan import make_plan
+from scaling_app.trials.trial import StepReport, TrainedModel, TrialSettings, train
+
+logger = logging.getLogger(__name__)
+
+_COLUMNS = ("mask", "generated", "real, warped", "difference")
+_COLOURS = np.array([[0, 0, 0], [230, 97, 0], [93, 58, 155], [26, 133, 255], [212, 17, 89], [64, 176, 166]])
+_TILE = 160
+_REAL_PATCHES = 64
+_MEMORY_BYTES = 2**30
+
+
+@dataclass(frozen=True)
+class GeneratedPairs:
+    """Generated images `(B, C, *P)`, the warped real ones they were made from, labels, and where they
+    differ (the labels' neighbourhoods)."""
+
+    image: Tensor
+    source: Tensor
+    label: Tensor
+    where: Tensor
+    case_ids: tuple[str, ...]
+
+
+def preview_genseg(
+    strategy: str,
+    images: Path | str,
+    labels: Path | str,
+    count: int,
+    out: Path | str,
+    *,
+    most_cases: int = 20,
+    steps: int = 300,
+    seed: int = 0,
+    options: Mapping[str, str] | None = None,
+    on_step: Callable[[StepReport], None] | None = None,
+) -> Path:
+    """Trains a generator on the cases and writes what it makes.
+
+    Args:
+        strategy: `genseg` or `genda+genseg`.
+        images, labels: folders whose files share names.
+        count: generated pairs to write.
+        out: folder for the pairs, `montage.png` and `quality.json`.
+        most_cases: cases to learn from, at most: GenSeg is for few.
+        steps: of the training whose generator is shown, and of the segmenter that judges it.
+        options: of the strategy.
+        on_step: told of the training's progress.
+
+    Returns:
+        The path of `quality.json`.
+
+    Raises:
+        ValueError: no pairs of files, one case alone, or another strategy.
+    """
+    out = Path(out)
+    files = find_cases(images, labels)
+    chosen = np.random.default_rng(seed).permutation(len(files))[:most_cases]
+    files = [files[i] for i in sorted(chosen)]
+    out.mkdir(parents=True, exist_ok=True)
+    cases = PreparedCases(make_plan(files), files, out / "cache", _MEMORY_BYTES)
+    settings = TrialSettings(strategy=strategy, steps=steps, seed=seed, options=dict(options or {}))
+    model = train(cases, cases.labelled, settings, on_step=on_step)
+    coupling, prepared = _taken_up(strategy, cases, settings, model)
+    pairs = generate(coupling, max(count, 8))
+    judge = train(cases, cases.labelled, TrialSettings(steps=steps, seed=seed + 1), on_step=on_step)
+    quality = _quality(coupling, pairs, prepared, judge) | {"strategy": strategy, "cases": len(files)}
+    quality["training"] = model.report
+    write_pairs(pairs, count, cases.plan.spacing, out)
+    _montage(pairs, count).save(out / "montage.png", pnginfo=_png_note())
+    path = out / "quality.json"
+    path.write_text(json.dumps(_finite(quality), indent=2) + "\n")
+    return path
+
+
+def generate(coupling: Coupling, count: int) -> GeneratedPairs:
+    """Fresh pairs from all the cases."""
+    ids = [i for cases in coupling.rotation.cases_of.values() for i in cases]
+    synthetic = coupling.synthesise(count, ids, lambda image, _: image)
+    patches: Patches = synthetic.patches
+    where = neighbourhood(coupling.trainer.one_hot(patches.label), coupling.trainer.task.radii).cpu()
+    return GeneratedPairs(synthetic.pairs.image.cpu(), patches.image, patches.label, where, patches.case_ids)
+
+
+def write_pairs(pairs: GeneratedPairs, count: int, spacing: Sequence[float], out: Path) -> None:
+    """Each pair as two files: PNG in 2D, NIfTI in 3D; `synthetic` in name and metadata."""
+    for i in range(min(count, len(pairs.case_ids))):
+        for kind, tensor in (("image", pairs.image[i]), ("label", pairs.label[i])):
+            name = f"synthetic_{i:03d}_{kind}"
+            if tensor.dim() == 3:
+                picture = _grey(tensor) if kind == "image" else tensor[0].numpy().astype(np.uint8)
+                Image.fromarray(picture).save(out / f"{name}.png", pnginfo=_png_note())
+            else:
+                volume = (
+                    tensor.movedim(0, -1).numpy().squeeze(-1) if len(tensor) == 1 else tensor.movedim(0, -1)
+                )
+                nifti = nib.Nifti1Image(np.asarray(volume), np.diag([*spacing, 1.0]))
+                nifti.header["descrip"] = b"synthetic: generated by GenSeg"
+                nib.save(nifti, out / f"{name}.nii.gz")
+
+
+def _taken_up(
+    strategy: str, cases: PreparedCases, settings: TrialSettings, model: TrainedModel
+) -> tuple[Coupling, list[PreparedCase]]:
+    """The trained run's generator, ready to make pairs."""
+    genseg = make_strategy(strategy)
+    if not isinstance(genseg, GenSeg):
+        raise ValueError(f"{strategy!r} generates nothing; use genseg or genda+genseg")
+    plan = cases.plan
+    prepared = [cases[unit] for unit in cases.units(cases.labelled)]
+    context = StrategyContext(
+        spatial_dims=plan.spatial_dims,
+        spacing=plan.spacing,
+        patch=plan.patch,
+        structures=plan.classes,
+        seed=settings.seed,
+        steps=settings.steps,
+        device=model.device,
+        cache_dir=cases.cache_dir / "strategies",
+        options=settings.options,
+    )
+    genseg.prepare(prepared, context)
+    if genseg.coupling is None:
+        raise ValueError("a preview of generated pairs needs the cases of at least two patients")
+    genseg.load_state_dict(model.strategy_state)
+    return genseg.coupling, prepared
+
+
+def _quality(
+    coupling: Coupling, pairs: GeneratedPairs, prepared: Sequence[PreparedCase], judge: TrainedModel
+) -> dict[str, object]:
+    trainer, guard = coupling.trainer, coupling.guard
+    ids = [case.case_id for case in prepared]
+    training = coupling.source.draw(_REAL_PATCHES, torch.Generator().manual_seed(1), among=ids).image
+    nearest = [max(_similarity(image, real) for real in training) for image in pairs.image]
+    between = diversity(pairs.image, pairs.where), diversity(pairs.source, pairs.where)
+    return {
+        "synthetic": True,
+        "discriminator_accuracy": _discriminator_accuracy(coupling, pairs),
+        "diversity": {"generated": between[0], "warped_real": between[1]},
+        "nearest_training_image_similarity": _mean(nearest),
+        "similarity_to_own_source": _mean(map(_similarity, pairs.image, pairs.source)),
+        "dice_of_unaware_segmenter": {
+            "generated": _agreement(judge, pairs.image, pairs.label),
+            "warped_real": _agreement(judge, pairs.source, pairs.label),
+        },
+        "alignment": {
+            "omega": guard.omega,
+            "consistency": guard.consistency,
+            "pair_weights": dict(
+                zip(pairs.case_ids, guard.pair_weights(pairs.case_ids).tolist(), strict=True)
+            ),
+            "by_source_case": guard.of_source,
+        },
+        "architecture": trainer.generator.genotype(),
+        "guard": guard.reason or "on",
+    }
+
+
+def _discriminator_accuracy(coupling: Coupling, pairs: GeneratedPairs) -> float:
+    """How often the trained discriminator tells these patches' neighbourhoods apart."""
+    trainer = coupling.trainer
+    one_hot = trainer.one_hot(pairs.label)
+    with torch.no_grad():
+        real = trainer.discriminator(one_hot, pairs.source.to(trainer.device))
+        fake = trainer.discriminator(one_hot, pairs.image.to(trainer.device))
+    return 0.5 * float((real > 0.5).float().mean() + (fake < 0.5).float().mean())
+
+
+def _agreement(judge: TrainedModel, images: Tensor, labels: Tensor) -> dict[str, float | None]:
+    """Mean Dice per structure of a segmenter that saw none of these images."""
+    found: dict[str, list[float]] = {name: [] for name in judge.plan.classes}
+    for image, label in zip(images, labels, strict=True):
+        predicted = judge.predict(image).argmax(0)
+        for name, value in judge.plan.classes.items():
+            ours, theirs = predicted == value, label[0] == value
+            if theirs.any():
+                found[name].append(float(2 * (ours & theirs).sum() / (ours.sum() + theirs.sum())))
+    return {name: _mean(values) for name, values in found.items()}
+
+
+def _similarity(first: Tensor, second: Tensor) -> float:
+    """Correlation of two patches."""
+    pair = torch.stack([first.flatten(), second.flatten()])
+    if bool((pair.std(1) == 0).any()):
+        return 0.0
+    return float(torch.corrcoef(pair)[0, 1])
+
+
+def _montage(pairs: GeneratedPairs, count: int) -> Image.Image:
+    """One row per pair: mask, generated, real, difference; volumes by the slice with most label."""
+    rows = min(count, len(pairs.case_ids))
+    height, width = _slice(pairs.image[0], pairs.label[0]).shape[1:]
+    scale = _TILE / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    sheet = Image.new("RGB", (4 * (size[0] + 4), rows * (size[1] + 4) + 16), "white")
+    draw = ImageDraw.Draw(sheet)
+    for column, title in enumerate(_COLUMNS):
+        draw.text((column * (size[0] + 4) + 2, 2), title, fill="black")
+    for row in range(rows):
+        label = pairs.label[row]
+        generated, real = _slice(pairs.image[row], label), _slice(pairs.source[row], label)
+        low, high = _window(real)
+        tiles = (
+            _COLOURS[_slice(label, label)[0].numpy().astype(int) % len(_COLOURS)].astype(np.uint8),
+            _grey(generated, low, high),
+            _grey(real, low, high),
+            _grey((generated - real).abs(), 0.0, (high - low) / 2),
+        )
+        for column, tile in enumerate(tiles):
+            picture = Image.fromarray(tile).convert("RGB").resize(size, Image.Resampling.NEAREST)
+            sheet.paste(picture, (column * (size[0] + 4), 16 + row * (size[1] + 4)))
+    return sheet
+
+
+def _slice(tensor: Tensor, label: Tensor) -> Tensor:
+    """`(C, *P)` to `(C, H, W)`: in 3D the slice, along the last axis, that holds most label."""
+    if tensor.dim() == 3:
+        return tensor
+    return tensor[..., int((label[0] > 0).sum((0, 1)).argmax())]
+
+
+def _window(image: Tensor) -> tuple[float, float]:
+    low, high = np.percentile(image.numpy(), [1, 99])
+    return float(low), float(max(high, low + 1e-6))
+
+
+def _grey(image: Tensor, low: float | None = None, high: float | None = None) -> np.ndarray:
+    """`(C, H, W)` to `(H, W)` or, with three channels, `(H, W, 3)`, uint8."""
+    if low is None or high is None:
+        low, high = _window(image)
+    scaled = ((image - low) / (high - low)).clamp(0, 1).mul(255).byte()
+    return scaled.movedim(0, -1).numpy() if len(image) == 3 else scaled[0].numpy()
+
+
+def _png_note() -> PngInfo:
+    note = PngInfo()
+    note.add_text("synthetic", "true")
+    return note
+
+
+def _mean(values) -> float | None:
+    values = list(values)
+    return sum(values) / len(values) if values else None
+
+
+def _finite(value: object) -> object:
+    """Numbers that are not finite become None."""
+    if isinstance(value, Mapping):
+        return {key: _finite(v) for key, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
