@@ -50,7 +50,7 @@ def curve_figure(
     data += [trace for kind in KINDS if (trace := _observations(kind, observed, panel))]
     sizes = [p["n"] for p in points] + [p["n"] for p in observed]
     furthest = max(sizes, default=1) * 1.02 + 0.5
-    shapes, notes = _now_and_target(n_now, furthest, target, panel)
+    shapes, notes = _now_and_target(n_now, furthest, target, panel, _nearer_at_left(points, target))
     y_axis = _axis(None if panel else "Dice (points)")
     if y_range is not None:
         y_axis["range"] = list(y_range)
@@ -97,7 +97,6 @@ def gain_figure(rows: Sequence[Mapping[str, Any]]) -> Json:
             "xaxis": {**_axis("further cases"), "type": "category", "showgrid": False},
             "yaxis": {**_axis("gain (Dice points)"), "zeroline": True, "zerolinecolor": "@muted"},
             "shapes": [_across(1.0, "@target")],
-            "annotations": [_right_note("1 point", 1.0, "@target")],
         },
     }
 
@@ -129,7 +128,7 @@ def kappa_figure(strategies: Sequence[Mapping[str, Any]]) -> Json:
         "layout": {
             **_layout(False),
             "xaxis": {**_axis("one labelled case counts as"), "rangemode": "tozero"},
-            "yaxis": {**_axis(None), "type": "category", "automargin": True, "showgrid": False},
+            "yaxis": {**_axis(None), "type": "category", "range": [-0.6, len(shown) - 0.4]},
             "shapes": [
                 {
                     "type": "line",
@@ -201,6 +200,14 @@ def _outcome_trace(chosen: Sequence[Mapping[str, float]], colour: str, symbol: s
         "text": [f"made at {o['made_at']} cases for {o['n']}" for o in chosen],
         "hovertemplate": "%{text}: forecast %{x:.1f}, came %{y:.1f}<extra></extra>",
     }
+
+
+def _nearer_at_left(points: Sequence[Mapping[str, Any]], target: float | None) -> bool:
+    """Whether the curve comes closer to the target at its left end, so that a note belongs at the right."""
+    if target is None or not points:
+        return False
+    first, last = points[0]["mean"], points[-1]["mean"]
+    return abs(first - target) < abs(last - target)
 
 
 def _drawn(curve: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
@@ -281,7 +288,7 @@ def _observations(kind: str, observed: Sequence[Mapping[str, Any]], panel: bool)
 
 
 def _now_and_target(
-    n_now: int, furthest: float, target: float | None, panel: bool
+    n_now: int, furthest: float, target: float | None, panel: bool, at_right: bool
 ) -> tuple[list[Json], list[Json]]:
     shapes: list[Json] = []
     notes: list[Json] = []
@@ -305,7 +312,7 @@ def _now_and_target(
     if target is not None:
         shapes.append(_across(100 * target, "@target"))
         if not panel:
-            notes.append(_right_note(f"target {100 * target:.0f}", 100 * target, "@target"))
+            notes.append(_line_note(f"target {100 * target:.0f}", 100 * target, "@target", right=at_right))
     return shapes, notes
 
 
@@ -314,8 +321,9 @@ def _across(y: float, colour: str) -> Json:
     return {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": line}
 
 
-def _right_note(text: str, y: float, colour: str) -> Json:
-    place = {"xref": "paper", "x": 1, "xanchor": "right", "y": y, "yanchor": "bottom"}
+def _line_note(text: str, y: float, colour: str, *, right: bool) -> Json:
+    side = {"x": 1, "xanchor": "right"} if right else {"x": 0, "xanchor": "left"}
+    place = {"xref": "paper", **side, "y": y, "yanchor": "bottom"}
     return {**place, "text": text, "showarrow": False, "font": {"color": colour, "size": 12}}
 
 

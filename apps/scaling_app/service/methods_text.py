@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scaling_app import __version__
-from scaling_app.service.page import duration, gain_points, percent, points, spread
+from scaling_app.service.page import count, duration, gain_points, percent, points, spread
 
 _SOURCES = {
     "prequential": "models tested on newly labelled cases before training on them",
@@ -41,7 +41,7 @@ def methods_text(payload: Mapping[str, Any]) -> str:
 def _how(payload: Mapping[str, Any]) -> str:
     n, excluded = payload["n_in_curve"], payload["n_labelled"] - payload["n_in_curve"]
     left_out = (
-        f"; {excluded} further labelled case(s) with open quality doubts were left out"
+        f"; {count(excluded, 'further labelled case')} with open quality doubts left out"
         if excluded > 0
         else ""
     )

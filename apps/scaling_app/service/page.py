@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from html import escape
@@ -13,6 +14,9 @@ Json = dict[str, Any]
 
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 """The page may load nothing from anywhere."""
+
+_UNBROKEN = re.compile(r"(\d) %")
+"""A number and its per cent sign stay on one line."""
 
 
 @cache
@@ -39,7 +43,7 @@ class Page:
         """Adds ready HTML."""
         self._parts.append(html)
 
-    def figure(self, name: str, figure: Json, alt: str, *, look: str = "") -> str:
+    def figure(self, name: str, figure: Json, alt: str, *, look: str = "", height: int = 0) -> str:
         """The place of a figure; it is drawn when the page opens.
 
         Args:
@@ -47,9 +51,11 @@ class Page:
             figure: Plotly JSON with named colours.
             alt: what it shows, for those who cannot see it.
             look: further CSS classes of the place.
+            height: in pixels, where the class does not decide.
         """
         self._figures[name] = figure
-        return f'<div class="chart {look}" id="{name}" role="img" aria-label="{escape(alt)}"></div>'
+        size = f' style="height:{height}px"' if height else ""
+        return f'<div class="chart {look}" id="{name}" role="img" aria-label="{escape(alt)}"{size}></div>'
 
     def html(self) -> str:
         """The file."""
@@ -60,7 +66,7 @@ class Page:
                 f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
                 '<meta name="viewport" content="width=device-width, initial-scale=1">',
                 f"<title>{escape(self.title)}</title><style>{_asset('report.css')}</style></head><body><main>",
-                *self._parts,
+                *(_UNBROKEN.sub("\\1\u00a0%", part) for part in self._parts),
                 "<noscript><p>The figures need JavaScript; the tables hold the same numbers.</p></noscript>",
                 f'</main><script type="application/json" id="figures">{figures}</script>',
                 f"<script>{_plotly()}</script><script>{_asset('report.js')}</script></body></html>",
@@ -103,7 +109,7 @@ def table(
 def _cells(headings: Sequence[str], row: Sequence[str]) -> str:
     first = f'<th scope="row"><span>{escape(row[0])}</span></th>'
     rest = (
-        f'<td class="nowrap" data-label="{escape(heading)}"><span>{escape(cell)}</span></td>'
+        f'<td class="nowrap{" unknown" if cell == "–" else ""}" data-label="{escape(heading)}"><span>{escape(cell)}</span></td>'
         for heading, cell in zip(headings[1:], row[1:], strict=True)
     )
     return first + "".join(rest)
@@ -176,3 +182,8 @@ def duration(minutes: float | None) -> str:
     if minutes < 90:
         return f"{minutes:.0f} min" if minutes >= 9.5 else f"{minutes:.1f} min"
     return f"{minutes / 60:.1f} h"
+
+
+def count(number: int, noun: str) -> str:
+    """The number with its noun, which takes an s in the plural."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -9,7 +9,7 @@ from typing import Any
 from scaling_app.service import figures
 from scaling_app.service.methods_text import methods_text
 from scaling_app.service.page import (
-    Page,
+    count,
     duration,
     gain_points,
     legend,
@@ -110,18 +110,22 @@ def missing(payload: Payload) -> str:
     steps = [
         (
             in_curve >= MIN_CASES,
-            f"{in_curve} labelled cases without open doubts (at least {MIN_CASES} are needed)",
+            f"{count(in_curve, 'labelled case')} without open doubts (at least {MIN_CASES} are needed)",
         ),
         (
             n_points > 0,
-            f"{n_points} measured points of the curve: train a model, then label on or start the curve job",
+            f"{count(n_points, 'measured point')} of the curve: train a model, then label on or start the curve job",
         ),
     ]
     if problems:
-        steps.append((False, f"{len(problems)} doubts about labels, below: settling them brings cases back"))
+        steps.append(
+            (
+                False,
+                f"{count(len(problems), 'open doubt')} about labels, below: settling them brings cases back",
+            )
+        )
     items = "".join(f"<li{' class=there' if there else ''}>{escape(text)}</li>" for there, text in steps)
-    lead = payload["message"]
-    return section("What is missing", f'<ul class="plain missing">{items}</ul>', lead=lead)
+    return section("What is missing", f'<ul class="plain missing">{items}</ul>')
 
 
 def forecast_table(payload: Payload) -> str:
@@ -153,7 +157,7 @@ def forecast_table(payload: Payload) -> str:
             ]
         )
     if overall.get("ceiling"):
-        rows.append(["Any number", "–", *_level(overall["ceiling"]), "–", "–", "–"])
+        rows.append(["Ceiling, by the forecast", "any", *_level(overall["ceiling"]), "–", "–", "–"])
     if timed:
         headings.append("Annotation")
         costs = ["–", *(duration(row.get("minutes")) for row in overall["forecast"]), "–"]
@@ -214,15 +218,16 @@ def gain_section(page: Page, payload: Payload) -> str:
     chart = page.figure(
         "gain", figures.gain_figure(rows), f"Expected gain in Dice points: {said}.", look="low"
     )
-    lead = (
-        "Expected gain of further cases, with its 80 % range. One point is about what two readers differ by."
+    lead = "Expected gain in mean Dice from further cases of this kind, with its 80 % range."
+    return section(
+        "What more cases bring", f"<figure>{legend([('target', '1 point')])}{chart}</figure>", lead=lead
     )
-    return section("What more cases bring", f"<figure>{chart}</figure>", lead=lead)
 
 
 def information_section(payload: Payload) -> str:
     """How much comes from this task, and how much from others."""
-    curves = [("All structures", payload.get("overall")), *((c["name"], c) for c in payload["structures"])]
+    named = [(c["name"], c) for c in payload["structures"]]
+    curves = named if len(named) == 1 else [("All structures", payload.get("overall")), *named]
     shares = [(name, c["prior_share"]) for name, c in curves if c and c.get("prior_share") is not None]
     if not shares:
         return ""
@@ -236,7 +241,8 @@ def information_section(payload: Payload) -> str:
         "The coloured part comes from this task's own cases, the rest from learning curves of other segmentation tasks "
         "(the prior). The larger the rest, the more the forecast is a guess from experience."
     )
-    return section("Where the information comes from", f'<div class="share">{rows}</div>', lead=lead)
+    said = f'<p class="small muted">{escape(payload["message"])}</p>' if payload["status"] == "ready" else ""
+    return section("Where the information comes from", f'{said}<div class="share">{rows}</div>', lead=lead)
 
 
 def structures_section(page: Page, payload: Payload) -> str:
@@ -294,7 +300,9 @@ def strategies_section(page: Page, payload: Payload) -> str:
         for s in known
     ]
     said = "; ".join(f"{s['name']} {s['kappa']['mean']:.2f}" for s in known)
-    chart = page.figure("kappa", figures.kappa_figure(known), f"Kappa per strategy: {said}.", look="low")
+    chart = page.figure(
+        "kappa", figures.kappa_figure(known), f"Kappa per strategy: {said}.", height=70 + 44 * len(known)
+    )
     headings = ["Strategy", "Kappa", "80 % range", "Dice difference", "80 % range of the difference"]
     lead = (
         "Kappa says how many cases one labelled case counts for when the model is trained with that strategy instead of "
@@ -313,6 +321,7 @@ def reliability_section(page: Page, outcomes: Sequence[Mapping[str, float]]) -> 
         "reliability",
         figures.reliability_figure(outcomes),
         f"Earlier forecasts against what came: {held} of {len(outcomes)} ranges held it.",
+        look="square",
     )
     key = legend(
         [("held", "range held it"), ("failed", "outside the range"), ("diagonal", "forecast = what came")]
@@ -367,7 +376,9 @@ def problems_section(payload: Payload) -> str:
 
 
 def methods_section(payload: Payload) -> str:
-    """The paragraph for a paper."""
+    """The paragraph for a paper, once there is something to report."""
+    if not payload.get("overall"):
+        return ""
     lead = (
         "For the methods section of a paper: the sample size and how it was determined (CLAIM 2024). "
         "Complete what stands in brackets."
