@@ -186,9 +186,9 @@ class Flow:
         """The factor's displacement, ready to be read at points like these."""
         return FieldReader(self.unit_displacement.to(like))
 
-    def move(self, points: Tensor, reader: FieldReader) -> Tensor:
-        """Moves unit points `(D, P)` by all the factors."""
-        for _ in range(self.repeats):
+    def move(self, points: Tensor, reader: FieldReader, times: int | None = None) -> Tensor:
+        """Moves unit points `(D, P)` by all the factors, or by so many of them."""
+        for _ in range(self.repeats if times is None else times):
             points = _undo(reader, points) if self.inverted else points + reader(points)
         return points
 
@@ -243,7 +243,7 @@ class Deformation:
         flows = [flow for flow in self.flows if flow.repeats]
         if not flows:
             return points
-        into, shift, back = self._unit_frame(flows[0], points)
+        into, shift, back = self.unit_frame(flows[0], points)
         readers = [flow.reader(points) for flow in flows]
         rows = points.reshape(-1, points.shape[-1])
         moved = torch.empty_like(rows)
@@ -254,7 +254,7 @@ class Deformation:
             moved[start : start + BLOCK] = (back @ (block - shift)).T
         return moved.reshape(points.shape)
 
-    def _unit_frame(self, flow: Flow, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def unit_frame(self, flow: Flow, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Voxels to unit points, `into @ x + shift`, and the inverse of `into`."""
         scale, shift = flow.unit_affine(like)
         into = self.matrix.to(like).flip(0) * scale[:, None]
