@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling_app import __version__
-from scaling_app.service import sections
+from scaling_app.service import picture_sections, sections
 from scaling_app.service.outcomes import outcomes_of
 from scaling_app.service.page import Page
 from scaling_app.service.payloads import Sufficiency
@@ -40,11 +40,11 @@ def report_html(
     page.add(sections.missing(answer))
     page.add(sections.problems_section(answer))
     page.add(sections.forecast_table(answer))
-    page.add(sections.curve_section(page, answer))
-    page.add(_pair(sections.gain_section(page, answer), sections.information_section(answer)))
-    page.add(sections.structures_section(page, answer))
-    page.add(sections.strategies_section(page, answer))
-    page.add(sections.reliability_section(page, outcomes_of(history or ())))
+    page.add(picture_sections.curve_section(page, answer))
+    page.add(_pair(picture_sections.gain_section(page, answer), sections.information_section(answer)))
+    page.add(picture_sections.structures_section(page, answer))
+    page.add(picture_sections.strategies_section(page, answer))
+    page.add(picture_sections.reliability_section(page, outcomes_of(history or ())))
     page.add(sections.coverage_section(answer))
     page.add(sections.methods_section(answer))
     page.add(sections.limits_section())

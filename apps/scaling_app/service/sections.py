@@ -1,18 +1,16 @@
-"""The sections of the report, each from the payload's JSON to a block of HTML."""
+"""The report's sections of words and tables, each from the payload's JSON to a block of HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from scaling_app.service import figures
 from scaling_app.service.methods_text import methods_text
 from scaling_app.service.page import (
     count,
     duration,
     gain_points,
-    legend,
     numbers,
     percent,
     points,
@@ -143,21 +141,21 @@ def forecast_table(payload: Payload) -> str:
         "80 % range of the gain",
         "Chance of 1 point or more",
     ]
-    rows = [["Now", str(payload["n_in_curve"]), *_level(overall["now"]), "–", "–", "–"]]
+    rows = [["Now", str(payload["n_in_curve"]), *level(overall["now"]), "–", "–", "–"]]
     for row in overall["forecast"]:
         gain = row.get("gain") or {}
         rows.append(
             [
                 f"{row['extra']} more",
                 str(row["n"]),
-                *_level(row),
+                *level(row),
                 gain_points(gain.get("mean")),
                 spread(gain.get("lo80"), gain.get("hi80"), gain_points),
                 percent(gain.get("p_at_least_1pt")),
             ]
         )
     if overall.get("ceiling"):
-        rows.append(["Ceiling, by the forecast", "any", *_level(overall["ceiling"]), "–", "–", "–"])
+        rows.append(["Ceiling, by the forecast", "any", *level(overall["ceiling"]), "–", "–", "–"])
     if timed:
         headings.append("Annotation")
         costs = ["–", *(duration(row.get("minutes")) for row in overall["forecast"]), "–"]
@@ -169,59 +167,9 @@ def forecast_table(payload: Payload) -> str:
     return section("Now, and with more cases", table(headings, rows, marked=0, fold=True), lead=lead)
 
 
-def _level(interval: Payload) -> list[str]:
+def level(interval: Payload) -> list[str]:
+    """Mean and 80 % range in points."""
     return [points(interval.get("mean")), spread(interval.get("lo80"), interval.get("hi80"))]
-
-
-def curve_section(page: Page, payload: Payload) -> str:
-    """The curve with what it rests on."""
-    overall, target = payload.get("overall"), _target_dice(payload)
-    observed = [p for p in _points_of(payload, OVERALL) if p.get("dice") is not None]
-    if not overall and not observed:
-        return ""
-    figure = figures.curve_figure(overall, observed, n_now=payload["n_in_curve"], target=target)
-    now = (overall or {}).get("now") or {}
-    alt = "Learning curve: Dice against the number of labelled training cases."
-    if now.get("mean") is not None:
-        alt += f" {points(now['mean'])} points at {payload['n_in_curve']} cases, rising from left to right."
-    key = legend(_curve_legend(overall, observed, target))
-    what = [[_kind(p["kind"]), str(p["n"]), *_level({**p, "mean": p["dice"]})] for p in _ordered(observed)]
-    content = numbers(table(["Measured by", "Cases", "Dice", "80 % range"], what), "The measured points")
-    if overall and overall.get("curve"):
-        fine = [[str(p["n"]), *_level(p), spread(p["lo95"], p["hi95"])] for p in overall["curve"]]
-        content += numbers(table(["Cases", "Dice", "80 % range", "95 % range"], fine), "The curve in numbers")
-    lead = "Each mark is a model tested on cases that it was not trained on; its line is the 80 % range over those cases."
-    body = f"<figure>{key}{page.figure('curve', figure, alt)}</figure>{content}"
-    return section("The learning curve", body, lead=lead)
-
-
-def _curve_legend(
-    overall: Payload | None, observed: Sequence[Payload], target: float | None
-) -> list[tuple[str, str]]:
-    kinds = {p["kind"] for p in observed}
-    entries = [(kind, what) for kind, (what, _) in figures.KINDS.items() if kind in kinds]
-    if overall and overall.get("curve"):
-        entries += [("curve", "curve"), ("forecast", "forecast"), ("band80", "80 %"), ("band95", "95 %")]
-    return entries if target is None else [*entries, ("target", "target")]
-
-
-def gain_section(page: Page, payload: Payload) -> str:
-    """Bars of the gain."""
-    rows = [
-        r
-        for r in (payload.get("overall") or {}).get("forecast") or []
-        if (r.get("gain") or {}).get("mean") is not None
-    ]
-    if not rows:
-        return ""
-    said = ", ".join(f"{gain_points(r['gain']['mean'])} for {r['extra']} more" for r in rows)
-    chart = page.figure(
-        "gain", figures.gain_figure(rows), f"Expected gain in Dice points: {said}.", look="low"
-    )
-    lead = "Expected gain in mean Dice from further cases of this kind, with its 80 % range."
-    return section(
-        "What more cases bring", f"<figure>{legend([('target', '1 point')])}{chart}</figure>", lead=lead
-    )
 
 
 def information_section(payload: Payload) -> str:
@@ -243,107 +191,6 @@ def information_section(payload: Payload) -> str:
     )
     said = f'<p class="small muted">{escape(payload["message"])}</p>' if payload["status"] == "ready" else ""
     return section("Where the information comes from", f'{said}<div class="share">{rows}</div>', lead=lead)
-
-
-def structures_section(page: Page, payload: Payload) -> str:
-    """A small panel per structure."""
-    curves = payload["structures"]
-    if len(curves) < 2:
-        return ""
-    target, n_now = _target_dice(payload), payload["n_in_curve"]
-    limits = _limits(payload)
-    panels, rows = [], []
-    for k, curve in enumerate(curves):
-        now, name = curve.get("now") or {}, curve["name"]
-        observed = _points_of(payload, name)
-        figure = figures.curve_figure(curve, observed, n_now=n_now, target=target, panel=True, y_range=limits)
-        alt = f"Learning curve of {name}: {points(now.get('mean'))} points now."
-        chart = page.figure(f"structure-{k}", figure, alt, look="panel")
-        reads = f'<p class="muted small">{points(now.get("mean"))} now, 80 %: {spread(now.get("lo80"), now.get("hi80"))}</p>'
-        panels.append(f"<figure><figcaption><h3>{escape(name)}</h3>{reads}</figcaption>{chart}</figure>")
-        rows.append([name, *_level(now), *_gains(curve)])
-    horizons = [f"+{row['extra']}" for row in curves[0].get("forecast") or []]
-    headings = ["Structure", "Dice now", "80 % range", *(f"Gain {h}" for h in horizons)]
-    body = f'<div class="panels">{"".join(panels)}</div>{numbers(table(headings, rows))}'
-    lead = "Same scale in every panel: Dice in points against labelled training cases; dashed is forecast."
-    return section("Structure by structure", body, lead=lead)
-
-
-def _gains(curve: Payload) -> list[str]:
-    return [gain_points((row.get("gain") or {}).get("mean")) for row in curve.get("forecast") or []]
-
-
-def _limits(payload: Payload) -> tuple[float, float]:
-    """A range of Dice points that fits every structure's curve and points."""
-    names = {curve["name"] for curve in payload["structures"]}
-    low = [p["dice"] for p in payload["observed"] if p["structure"] in names and p.get("dice") is not None]
-    high = list(low)
-    for curve in payload["structures"]:
-        low += [p["lo80"] for p in curve.get("curve") or [] if p.get("lo80") is not None]
-        high += [p["hi95"] for p in curve.get("curve") or [] if p.get("hi95") is not None]
-    return max(0.0, 100 * min(low, default=0.0) - 3), min(102.0, 100 * max(high, default=1.0) + 2)
-
-
-def strategies_section(page: Page, payload: Payload) -> str:
-    """What each augmentation strategy makes of a labelled case."""
-    known = [s for s in payload.get("strategies") or [] if (s.get("kappa") or {}).get("mean") is not None]
-    if not known:
-        return ""
-    rows = [
-        [
-            s["name"],
-            f"{s['kappa']['mean']:.2f}",
-            spread(s["kappa"].get("lo80"), s["kappa"].get("hi80"), lambda v: f"{v:.2f}"),
-            gain_points((s.get("dice_difference") or {}).get("mean")),
-            spread(*((s.get("dice_difference") or {}).get(k) for k in ("lo80", "hi80")), gain_points),
-        ]
-        for s in known
-    ]
-    said = "; ".join(f"{s['name']} {s['kappa']['mean']:.2f}" for s in known)
-    chart = page.figure(
-        "kappa", figures.kappa_figure(known), f"Kappa per strategy: {said}.", height=70 + 44 * len(known)
-    )
-    headings = ["Strategy", "Kappa", "80 % range", "Dice difference", "80 % range of the difference"]
-    lead = (
-        "Kappa says how many cases one labelled case counts for when the model is trained with that strategy instead of "
-        "the baseline, measured on the same training cases, seeds and test cases."
-    )
-    body = f"<figure>{chart}</figure>{table(headings, rows, fold=True)}"
-    return section("What strategies make of a label", body, lead=lead)
-
-
-def reliability_section(page: Page, outcomes: Sequence[Mapping[str, float]]) -> str:
-    """Were earlier forecasts right?"""
-    if not outcomes:
-        return ""
-    held = sum(figures.held_by(o) for o in outcomes)
-    chart = page.figure(
-        "reliability",
-        figures.reliability_figure(outcomes),
-        f"Earlier forecasts against what came: {held} of {len(outcomes)} ranges held it.",
-        look="square",
-    )
-    key = legend(
-        [("held", "range held it"), ("failed", "outside the range"), ("diagonal", "forecast = what came")]
-    )
-    rows = [
-        [
-            str(o["made_at"]),
-            str(o["n"]),
-            points(o["mean"]),
-            spread(o["lo80"], o["hi80"]),
-            points(o["came"]),
-            "yes" if figures.held_by(o) else "no",
-        ]
-        for o in outcomes
-    ]
-    headings = ["Made at", "For", "Forecast", "80 % range", "Came", "Held"]
-    lead = (
-        f"Of {len(outcomes)} earlier forecasts for sizes reached since, {held} ranges held what came (80 % are meant to). "
-        "“What came” is the level estimated at that size, itself uncertain; forecasts of one session are not independent."
-    )
-    body = f"<figure>{key}{chart}</figure>{numbers(table(headings, rows))}"
-    return section("Were earlier forecasts right?", body, lead=lead)
 
 
 def coverage_section(payload: Payload) -> str:
@@ -400,19 +247,3 @@ def limits_section() -> str:
     ]
     items = "".join(f"<li>{escape(text)}</li>" for text in said)
     return section("What this does not say", f'<ul class="plain">{items}</ul>')
-
-
-def _points_of(payload: Payload, structure: str) -> list[Payload]:
-    return [p for p in payload.get("observed") or [] if p["structure"] == structure]
-
-
-def _ordered(observed: Sequence[Payload]) -> list[Payload]:
-    return sorted(observed, key=lambda p: (p["kind"], p["n"]))
-
-
-def _target_dice(payload: Payload) -> float | None:
-    return (payload.get("target") or {}).get("dice")
-
-
-def _kind(kind: str) -> str:
-    return figures.KINDS[kind][0] if kind in figures.KINDS else kind
