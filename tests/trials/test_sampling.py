@@ -45,7 +45,9 @@ def test_reading_equals_scipy_with_zeros_outside(shape: tuple[int, ...]) -> None
     rng = np.random.default_rng(0)
     image, label = rng.normal(size=shape).astype(np.float32), rng.integers(0, 3, shape).astype(np.uint8)
     case = PreparedCase("a", "a", torch.from_numpy(image)[None], torch.from_numpy(label)[None])
-    points = torch.from_numpy(rng.uniform(1, np.array(shape) - 2, (*(4, 5, 3)[: len(shape)], len(shape)))).float()
+    points = torch.from_numpy(
+        rng.uniform(1, np.array(shape) - 2, (*(4, 5, 3)[: len(shape)], len(shape)))
+    ).float()
     found, classes = read_at(case, points, box_of(points))
     expected = map_coordinates(image, points.reshape(-1, len(shape)).numpy().T, order=1)
     assert np.allclose(found.flatten().numpy(), expected, atol=1e-4)

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from scaling_app.imaging.networks import NETWORKS
+from scaling_app.imaging.networks import NETWORKS, width_of
 from scaling_app.strategies import names as strategy_names
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.cohort import Cohort, CohortError, find_cases, make_cohort
@@ -153,6 +153,7 @@ def replay(
         ValueError: folders, sizes, strategies or networks that make no replay (`CohortError` and others).
     """
     _check_names(strategies, networks)
+    width_of(capacity)
     out = Path(out)
     cohort = make_cohort(find_cases(images, labels, patient_pattern), n_test, sizes, draws)
     structures = _structures(cohort, max(sizes))

@@ -1,0 +1,99 @@
+"""Test and training patients are disjoint, and training sets nested, whatever the folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaling_app.trials.cohort import CohortError, find_cases, make_cohort, patient_of
+from scaling_app.trials.plan import CaseFiles
+
+
+def some_cases(per_patient: list[int]) -> list[CaseFiles]:
+    return [
+        CaseFiles(f"p{p:02d}_{i}", f"p{p:02d}", Path("i"), Path("l"))
+        for p, count in enumerate(per_patient)
+        for i in range(count)
+    ]
+
+
+@given(
+    per_patient=st.lists(st.integers(1, 4), min_size=8, max_size=20),
+    n_test=st.integers(1, 6),
+    sizes=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    order=st.randoms(use_true_random=False),
+)
+def test_patients_are_on_one_side_and_training_sets_grow(
+    per_patient: list[int], n_test: int, sizes: list[int], order
+) -> None:
+    cases = some_cases(per_patient)
+    try:
+        cohort = make_cohort(cases, n_test, sizes, draws=3)
+    except CohortError:
+        assert sum(per_patient) < n_test + 3 + max(sizes) + 4
+        return
+    shuffled = list(cases)
+    order.shuffle(shuffled)
+    assert make_cohort(shuffled, n_test, sizes, draws=3) == cohort
+    assert len(cohort.test) == n_test
+    tested = {case.patient for case in cohort.test}
+    for draw in range(3):
+        smaller: set[str] = set()
+        for n in sorted(sizes):
+            chosen = {case.case_id for case in cohort.training(n, draw)}
+            assert len(chosen) == n
+            assert smaller <= chosen
+            assert not tested & {case.patient for case in cohort.training(n, draw)}
+            smaller = chosen
+
+
+def test_a_draw_takes_every_patient_before_any_comes_twice() -> None:
+    cohort = make_cohort(some_cases([2] * 10), 4, [8], draws=2)
+    assert len({case.patient for case in cohort.training(8, 0)}) == 8
+    assert cohort.training(8, 0) != cohort.training(8, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "patient"),
+    [
+        ("patient012_frame01", r"(patient\d+)", "patient012"),
+        ("12_HC", r"^\d+", "12"),
+        ("unnamed", r"(patient\d+)", "unnamed"),
+        ("case", None, "case"),
+    ],
+)
+def test_the_pattern_finds_the_patient(name: str, pattern: str | None, patient: str) -> None:
+    assert patient_of(name, pattern) == patient
+
+
+def test_images_and_labels_are_matched_by_name_over_kinds(tmp_path: Path) -> None:
+    for folder, names in (
+        ("images", ("a.nii.gz", "b.png", "c.nrrd")),
+        ("labels", ("a.seg.nrrd", "b.png", "d.png")),
+    ):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).touch()
+    cases = find_cases(tmp_path / "images", tmp_path / "labels")
+    assert [(case.case_id, case.label.name) for case in cases] == [("a", "a.seg.nrrd"), ("b", "b.png")]
+
+
+def test_folders_that_make_no_cohort_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    with pytest.raises(CohortError, match="not a folder"):
+        find_cases(tmp_path / "images", tmp_path / "nowhere")
+    with pytest.raises(CohortError, match="0 images"):
+        find_cases(tmp_path / "images", tmp_path / "images")
+    for name in ("a.png", "a.nrrd"):
+        (tmp_path / "images" / name).touch()
+    with pytest.raises(CohortError, match="same name"):
+        find_cases(tmp_path / "images", tmp_path / "images")
+    with pytest.raises(CohortError, match="too few"):
+        make_cohort(some_cases([1] * 5), 3, [4], 1)
+    with pytest.raises(CohortError, match="at least 1"):
+        make_cohort(some_cases([1] * 5), 3, [0], 1)
+    with pytest.raises(CohortError, match="regular expression"):
+        patient_of("a", "(")

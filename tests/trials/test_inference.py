@@ -1,0 +1,123 @@
+"""Segmentations lie on the image's own grid, however it is stored, and large ones fit in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from scaling_app.imaging.geometry import read_image, same_grid
+from scaling_app.imaging.synthetic import STRUCTURES
+from scaling_app.trials import inference
+from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.model import TrainedModel
+from scaling_app.trials.plan import CaseFiles, Plan, make_plan
+from scaling_app.trials.trial import TrialSettings, test, train
+
+CPU = torch.device("cpu")
+
+
+class Threshold(nn.Module):
+    """Class 1 where the normalised image is above 0, class 2 above 1: an exact network."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = image[:, :1]
+        return 20 * torch.cat([torch.zeros_like(x), x, 2 * x - 1], dim=1)
+
+
+@pytest.fixture
+def exact(volume_plan: Plan) -> TrainedModel:
+    """A model that thresholds, whose classes have the values 3 and 9."""
+    return TrainedModel(replace(volume_plan, structures={"a": 3, "b": 9}), Threshold(), (), {}, CPU)
+
+
+def test_labels_lie_on_the_grid_of_the_image_with_the_values_of_the_files(
+    exact: TrainedModel, volumes: list[CaseFiles]
+) -> None:
+    image = read_image(volumes[0].image)
+    label = exact.segment(volumes[0].image)
+    assert same_grid(image, label) is None
+    assert label.dtype == torch.uint8
+    assert set(label.unique().tolist()) <= {0, 3, 9}
+    high = image[0] > image.mean() + 0.3 * image.std()
+    assert float((label[0] > 0)[high].float().mean()) > 0.8
+    assert float((label[0] > 0)[~high].float().mean()) < 0.2
+
+
+def test_another_orientation_and_spacing_give_the_same_segmentation(
+    exact: TrainedModel, volumes: list[CaseFiles], tmp_path: Path
+) -> None:
+    loaded = nib.load(volumes[0].image)
+    straight = exact.segment(volumes[0].image)
+    turned = loaded.as_reoriented(nib.orientations.axcodes2ornt(("S", "L", "P")))
+    nib.save(turned, tmp_path / "turned.nii.gz")
+    label = exact.segment(tmp_path / "turned.nii.gz")
+    assert label.shape[1:] == turned.shape
+    back = nib.Nifti1Image(label[0].numpy(), np.asarray(label.affine)).as_reoriented(
+        nib.orientations.ornt_transform(
+            nib.orientations.io_orientation(np.asarray(label.affine)),
+            nib.orientations.io_orientation(loaded.affine),
+        )
+    )
+    assert (np.asanyarray(back.dataobj) == straight[0].numpy()).mean() > 0.999
+    fine = nib.Nifti1Image(
+        np.repeat(np.asanyarray(loaded.dataobj), 2, axis=0), loaded.affine @ np.diag([0.5, 1, 1, 1])
+    )
+    nib.save(fine, tmp_path / "fine.nii.gz")
+    doubled = exact.segment(tmp_path / "fine.nii.gz")
+    assert doubled.shape[1] == 2 * straight.shape[1]
+    assert float((doubled[:, ::2] == straight.as_tensor()).float().mean()) > 0.92
+
+
+def test_probabilities_sum_to_one_and_agree_with_the_labels(
+    exact: TrainedModel, volumes: list[CaseFiles]
+) -> None:
+    probabilities = exact.probabilities(volumes[1].image).float()
+    label = exact.segment(volumes[1].image)
+    assert probabilities.shape == (3, *label.shape[1:])
+    assert torch.allclose(probabilities.sum(0), torch.ones(()), atol=1e-2)
+    sure = probabilities.amax(0) > 0.6
+    values = torch.tensor([0, 3, 9])[probabilities.argmax(0)]
+    assert torch.equal(values[sure], label[0][sure].long())
+
+
+def test_slabs_give_what_one_piece_gives(volume_plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = replace(volume_plan, patch=(8, 8, 8))
+    image = torch.randn((1, 50, 12, 10), generator=torch.Generator().manual_seed(0))
+    whole = inference.predict(Threshold(), plan, image, CPU)
+    monkeypatch.setattr(inference, "_SLAB_BYTES", 1)
+    monkeypatch.setattr(inference, "_IN_RAM_BYTES", 1)
+    slabs = inference.predict(Threshold(), plan, image, CPU)
+    assert torch.allclose(whole.float(), slabs.float(), atol=2e-2)
+
+
+def test_two_dimensional_plans_segment_volumes_slice_by_slice(
+    volumes: list[CaseFiles], tmp_path: Path
+) -> None:
+    plan = make_plan(volumes, STRUCTURES, spatial_dims=2, capacity=4)
+    cases = PreparedCases(plan, volumes, tmp_path, 2**28)
+    model = train(cases, cases.labelled[:4], TrialSettings(steps=40))
+    scores = test(model, volumes[4:])
+    assert same_grid(read_image(volumes[4].image), model.segment(volumes[4].image)) is None
+    assert max(score.dice for scored in scores for score in scored.scores) > 0.4
+
+
+def test_colour_pictures_are_trained_on_and_segmented(pictures: list[CaseFiles], tmp_path: Path) -> None:
+    plan = make_plan(pictures, STRUCTURES, capacity=4)
+    cases = PreparedCases(plan, pictures, tmp_path, 2**28)
+    model = train(cases, cases.labelled[:3], TrialSettings(steps=40))
+    label = model.segment(pictures[3].image)
+    assert label.shape == (1, *read_image(pictures[3].image).shape[1:])
+    (scored,) = test(model, pictures[3:])
+    assert scored.scores[0].dice > 0.4
+    assert all(score.bce is not None and score.bce > 0 for score in scored.scores)
+
+
+def test_testing_stops_when_asked(exact: TrainedModel, volumes: list[CaseFiles]) -> None:
+    answers = iter([False, False, True])
+    assert len(test(exact, volumes, should_stop=lambda: next(answers))) == 2

@@ -1,0 +1,141 @@
+"""A replay's table grows by whole runs, resumes, and never mixes test cases in."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from scaling_app.trials import replay as replay_module
+from scaling_app.trials.cohort import CohortError
+from scaling_app.trials.plan import CaseFiles
+from scaling_app.trials.replay import COLUMNS, ReplayProgress, ReplayRun, replay
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as text:
+        return list(csv.DictReader(text))
+
+
+def folders(volumes: list[CaseFiles]) -> tuple[Path, Path]:
+    return volumes[0].image.parent, volumes[0].label.parent
+
+
+def stand_in(run: ReplayRun, on_step=None) -> list[dict[str, object]]:
+    """Rows without training."""
+    assert not {c.patient for c in run.training} & {c.patient for c in run.testing}
+    shared = {
+        **dict(zip(replay_module._KEY, run.key, strict=True)),
+        "dice": 0.5,
+        "nsd": None,
+        "hd95_mm": None,
+        "bce": 0.1,
+        "seconds": 1.0,
+    }
+    return [shared | {"case": c.case_id, "structure": s} for c in run.testing for s in run.structures]
+
+
+def test_a_replay_trains_tests_and_writes_the_table(volumes: list[CaseFiles], tmp_path: Path) -> None:
+    events: list[ReplayProgress] = []
+    out = replay(
+        *folders(volumes),
+        [1, 2],
+        n_test=2,
+        steps=3,
+        out=tmp_path / "runs.csv",
+        progress=events.append,
+        capacity=4,
+    )
+    table = rows(out)
+    assert tuple(table[0]) == COLUMNS
+    assert len(table) == 2 * 2 * 2
+    assert {row["n"] for row in table} == {"1", "2"}
+    assert all(0 <= float(row["dice"]) <= 1 and float(row["bce"]) > 0 for row in table)
+    assert [e.done for e in events if e.step is None] == [1, 2]
+    assert events[-1].total == 2
+    assert any(e.step is not None and e.step.step == 3 for e in events)
+
+
+def test_a_replay_goes_on_where_a_kill_left_it(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[tuple[int, int]] = []
+
+    def counted(run: ReplayRun, on_step=None) -> list[dict[str, object]]:
+        made.append((run.n, run.seed))
+        return stand_in(run)
+
+    monkeypatch.setattr(replay_module, "run_once", counted)
+    arguments = {"seeds": 2, "n_test": 2, "out": tmp_path / "runs.csv"}
+    out = replay(*folders(volumes), [1, 2], **arguments)
+    whole = out.read_text()
+    assert made == [(1, 0), (2, 0), (1, 1), (2, 1)]
+    replay(*folders(volumes), [1, 2], **arguments)
+    assert len(made) == 4
+    out.write_text(whole[: len(whole) - 30])  # the last run is left half written
+    replay(*folders(volumes), [1, 2], **arguments)
+    assert made[4:] == [(2, 1)]
+    assert out.read_text() == whole
+
+
+def test_strategies_share_their_training_sets(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets: dict[tuple[str, int, int], tuple[str, ...]] = {}
+
+    def noted(run: ReplayRun, on_step=None) -> list[dict[str, object]]:
+        sets[run.strategy, run.n, run.draw] = tuple(case.case_id for case in run.training)
+        return stand_in(run)
+
+    monkeypatch.setattr(replay_module, "run_once", noted)
+    replay(*folders(volumes), [1, 3], ["none", "baseline"], draws=2, n_test=2, out=tmp_path / "r.csv")
+    for n in (1, 3):
+        for draw in (0, 1):
+            assert sets["none", n, draw] == sets["baseline", n, draw]
+    assert set(sets["none", 1, 0]) < set(sets["none", 3, 0])
+
+
+def test_a_replay_in_another_process_gives_the_same_rows(volumes: list[CaseFiles], tmp_path: Path) -> None:
+    arguments = {"sizes": [1], "n_test": 1, "steps": 2, "capacity": 4}
+    here = rows(replay(*folders(volumes), out=tmp_path / "a.csv", **arguments))
+    there = rows(replay(*folders(volumes), out=tmp_path / "b.csv", workers=2, **arguments))
+    for one, other in zip(here, there, strict=True):
+        assert float(one["bce"]) == pytest.approx(float(other["bce"]), rel=0.05)
+        assert one["case"] == other["case"]
+
+
+def test_patients_named_by_the_pattern_are_not_split(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_module, "run_once", stand_in)
+    name = volumes[0].case_id
+    with pytest.raises(CohortError, match="1 patients"):
+        replay(*folders(volumes), [1], n_test=1, out=tmp_path / "r.csv", patient_pattern=f"^{name[:3]}")
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"strategies": ["magic"]}, "baseline"),
+        ({"networks": ["vnet"]}, "resunet"),
+        ({"sizes": [500]}, "too few"),
+        ({"capacity": "huge"}, "large"),
+        ({"sizes": []}, "at least 1"),
+    ],
+)
+def test_replays_that_make_no_sense_are_refused(
+    volumes: list[CaseFiles], tmp_path: Path, change: dict, word: str
+) -> None:
+    arguments = {"sizes": [1], "n_test": 1, "out": tmp_path / "r.csv"} | change
+    with pytest.raises(ValueError, match=word):
+        replay(*folders(volumes), **arguments)
+    assert not (tmp_path / "r.csv").exists()
+
+
+def test_a_file_that_is_no_table_is_left_alone(volumes: list[CaseFiles], tmp_path: Path) -> None:
+    other = tmp_path / "notes.csv"
+    other.write_text("a,b\n1,2\n")
+    with pytest.raises(CohortError, match="no table"):
+        replay(*folders(volumes), [1], n_test=1, out=other)
+    assert other.read_text() == "a,b\n1,2\n"

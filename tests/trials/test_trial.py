@@ -1,0 +1,236 @@
+"""A run learns, repeats itself, goes on after a kill, and says when it cannot."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from scaling_app.strategies import base
+from scaling_app.strategies.base import Batch, Loss, Strategy
+from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.plan import CaseFiles
+from scaling_app.trials.trial import StepReport, TrainedModel, TrainingError, TrialSettings, test, train
+
+QUICK = TrialSettings(strategy="none", steps=6, seed=3)
+
+
+def weights(model: TrainedModel) -> Tensor:
+    return torch.cat([weight.detach().flatten() for weight in model.network.parameters()])
+
+
+def dice(model: TrainedModel, cases: list[CaseFiles]) -> float:
+    return mean(s.dice for scored in test(model, cases) for s in scored.scores if s.structure == "organ")
+
+
+def test_training_learns_the_organ(prepared: PreparedCases, volumes: list[CaseFiles]) -> None:
+    settings = TrialSettings(steps=60, seed=0)
+    model = train(prepared, prepared.labelled[:4], settings)
+    untrained = train(prepared, prepared.labelled[:4], replace(settings, steps=1))
+    assert dice(model, volumes[4:]) > 0.5 > dice(untrained, volumes[4:]) + 0.2
+    assert model.report["steps"] == 60
+    assert model.report["ended"] == "finished"
+    assert model.train_ids == tuple(prepared.labelled[:4])
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_gives_others(prepared: PreparedCases) -> None:
+    state = torch.get_rng_state()
+    first, second = (
+        train(prepared, prepared.labelled[:2], replace(QUICK, strategy="baseline")) for _ in "ab"
+    )
+    other = train(prepared, prepared.labelled[:2], replace(QUICK, strategy="baseline", seed=4))
+    assert torch.equal(weights(first), weights(second))
+    assert not torch.equal(weights(first), weights(other))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_run_stopped_and_resumed_equals_one_that_was_not(prepared: PreparedCases, tmp_path: Path) -> None:
+    ids, checkpoint = prepared.labelled[:2], tmp_path / "run.pt"
+    whole = train(prepared, ids, QUICK)
+    seen: list[int] = []
+
+    def three_steps() -> bool:
+        seen.append(1)
+        return len(seen) > 3
+
+    stopped = train(prepared, ids, QUICK, checkpoint=checkpoint, should_stop=three_steps)
+    assert (stopped.report["steps"], stopped.report["ended"]) == (3, "asked")
+    steps: list[int] = []
+    resumed = train(prepared, ids, QUICK, checkpoint=checkpoint, on_step=lambda r: steps.append(r.step))
+    assert steps[:2] == [0, 4]
+    assert torch.allclose(weights(resumed), weights(whole), atol=1e-6)
+
+
+def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_taken_up(
+    prepared: PreparedCases, tmp_path: Path
+) -> None:
+    ids, checkpoint = prepared.labelled[:2], tmp_path / "run.pt"
+    train(prepared, ids, QUICK, checkpoint=checkpoint)
+    fresh = train(prepared, ids, replace(QUICK, seed=9))
+    other = train(prepared, ids, replace(QUICK, seed=9), checkpoint=checkpoint)
+    assert torch.equal(weights(other), weights(fresh))
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    again = train(prepared, ids, replace(QUICK, seed=9), checkpoint=checkpoint)
+    assert torch.equal(weights(again), weights(fresh))
+
+
+def test_a_killed_process_resumes_from_its_checkpoint(
+    prepared: PreparedCases, volumes: list[CaseFiles], tmp_path: Path
+) -> None:
+    (tmp_path / "plan.json").write_text(prepared.plan.to_json())
+    files = [tuple(map(str, (c.case_id, c.patient, c.image, c.label))) for c in volumes]
+    script = textwrap.dedent(f"""
+        import os, signal
+        from pathlib import Path
+        import torch
+        from scaling_app.trials import trial
+        from scaling_app.trials.cases import PreparedCases
+        from scaling_app.trials.plan import CaseFiles
+        torch.set_num_threads(1)
+        trial._CHECKPOINT_SECONDS = 0.0
+        folder = Path({str(tmp_path)!r})
+        cases = [CaseFiles(i, p, Path(a), Path(b)) for i, p, a, b in {files!r}]
+        plan = Plan.from_json((folder / "plan.json").read_text())
+        prepared = PreparedCases(plan, cases, Path({str(prepared.cache_dir)!r}), 2**28)
+        settings = trial.TrialSettings(strategy="none", steps=6, seed=3)
+        def kill(report):
+            if report.step == 4:
+                os.kill(os.getpid(), signal.SIGKILL)
+        trial.train(prepared, prepared.labelled[:2], settings, checkpoint=folder / "run.pt", on_step=kill)
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    steps: list[int] = []
+    resumed = train(
+        prepared,
+        prepared.labelled[:2],
+        QUICK,
+        checkpoint=tmp_path / "run.pt",
+        on_step=lambda report: steps.append(report.step),
+    )
+    assert steps[1] == 5
+    assert torch.allclose(weights(resumed), weights(train(prepared, prepared.labelled[:2], QUICK)), atol=1e-6)
+
+
+def test_progress_is_told_in_order_and_with_an_end(prepared: PreparedCases) -> None:
+    reports: list[StepReport] = []
+    train(prepared, prepared.labelled[:2], QUICK, on_step=reports.append)
+    assert [report.phase for report in reports] == ["preparing", *["training"] * 6, "done"]
+    assert [report.step for report in reports] == [0, 1, 2, 3, 4, 5, 6, 6]
+    assert reports[-2].eta_s == 0
+    assert all(report.eta_s > 0 for report in reports[1:-2])
+
+
+def test_a_time_limit_ends_the_run_with_an_annealed_model(prepared: PreparedCases) -> None:
+    settings = TrialSettings(strategy="none", steps=100_000, max_minutes=0.02)
+    reports: list[StepReport] = []
+    model = train(prepared, prepared.labelled[:2], settings, on_step=reports.append)
+    assert model.report["ended"] == "time"
+    assert 1 <= model.report["steps"] < 100_000
+    assert 1.0 < model.report["seconds"] < 6
+    assert all(report.eta_s <= 1.3 for report in reports if report.eta_s is not None)
+
+
+def test_the_report_measures_loading_against_the_step(prepared: PreparedCases) -> None:
+    report = train(prepared, prepared.labelled[:2], replace(QUICK, strategy="baseline")).report
+    assert report["loader_share"] == pytest.approx(
+        report["loader_cpu_seconds"] / report["step_cpu_seconds"], rel=0.05
+    )
+    assert 0 <= report["loader_waited_seconds"] <= report["seconds"]
+    assert report["precision"] in ("bfloat16", "float32")
+
+
+def test_a_model_survives_its_file(prepared: PreparedCases, volumes: list[CaseFiles], tmp_path: Path) -> None:
+    model = train(prepared, prepared.labelled[:2], QUICK)
+    loaded = TrainedModel.load(model.save(tmp_path / "m.pt"), "cpu")
+    assert (loaded.plan, loaded.train_ids, loaded.report) == (model.plan, model.train_ids, model.report)
+    assert torch.equal(loaded.segment(volumes[5].image), model.segment(volumes[5].image))
+    damaged = tmp_path / "damaged.pt"
+    damaged.write_bytes((tmp_path / "m.pt").read_bytes()[:500])
+    for path in (damaged, tmp_path / "nowhere.pt"):
+        with pytest.raises(ValueError, match=path.stem):
+            TrainedModel.load(path)
+
+
+def test_a_warm_start_begins_with_the_old_weights(prepared: PreparedCases, tmp_path: Path) -> None:
+    old = train(prepared, prepared.labelled[:2], QUICK)
+    path = old.save(tmp_path / "old.pt")
+    tiny = replace(QUICK, steps=1, learning_rate=1e-9, seed=5, warmup_steps=0)
+    warm = train(prepared, prepared.labelled[:3], tiny, warm_start=path)
+    assert torch.allclose(weights(warm), weights(old), atol=1e-5)
+    wider = PreparedCases(replace(prepared.plan, capacity=6), prepared_files(prepared), tmp_path, 2**28)
+    cold = train(wider, wider.labelled[:2], replace(QUICK, steps=1), warm_start=path)
+    assert weights(cold).shape != weights(old).shape
+
+
+class Undefined(Strategy):
+    """A strategy whose loss is NaN from a step on, for some steps."""
+
+    name: ClassVar[str] = "undefined"
+    affine: ClassVar[bool] = False
+    bad: ClassVar[range] = range(0)
+
+    def loss(self, network: nn.Module, loss: Loss, batch: Batch, step: int) -> Tensor:
+        value = super().loss(network, loss, batch, step)
+        return value * float("nan") if step in self.bad else value
+
+    def report(self) -> dict[str, float | int | str | bool]:
+        return {"bad": len(self.bad)}
+
+
+@pytest.fixture
+def undefined(monkeypatch: pytest.MonkeyPatch) -> type[Undefined]:
+    monkeypatch.setitem(base._REGISTRY, "undefined", Undefined)
+    return Undefined
+
+
+def test_single_undefined_losses_are_skipped_and_counted(
+    prepared: PreparedCases, undefined: type[Undefined], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(undefined, "bad", range(2, 4))
+    model = train(prepared, prepared.labelled[:2], replace(QUICK, strategy="undefined"))
+    assert model.report["skipped_steps"] == 2
+    assert model.report["strategy_bad"] == 2
+    assert torch.isfinite(weights(model)).all()
+
+
+def test_a_loss_that_stays_undefined_ends_the_run(
+    prepared: PreparedCases, undefined: type[Undefined], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(undefined, "bad", range(1000))
+    with pytest.raises(TrainingError, match="20 steps in a row"):
+        train(prepared, prepared.labelled[:2], replace(QUICK, strategy="undefined", steps=40))
+
+
+@pytest.mark.parametrize(
+    ("ids", "change", "word"),
+    [
+        ((), {}, "at least one"),
+        (("nobody",), {}, "nobody"),
+        (None, {"strategy": "magic"}, "baseline"),
+        (None, {"network": "unet"}, "with_network"),
+        (None, {"steps": 0}, "positive"),
+        (None, {"max_minutes": -1.0}, "positive"),
+    ],
+)
+def test_runs_that_make_no_sense_are_refused(
+    prepared: PreparedCases, ids: tuple[str, ...] | None, change: dict, word: str
+) -> None:
+    with pytest.raises(ValueError, match=word):
+        train(prepared, prepared.labelled[:2] if ids is None else ids, replace(QUICK, **change))
+
+
+def prepared_files(prepared: PreparedCases) -> list[CaseFiles]:
+    return list(prepared._files.values())
