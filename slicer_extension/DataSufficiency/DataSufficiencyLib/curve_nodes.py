@@ -20,7 +20,7 @@ _ROLE = "DataSufficiency.Role"
 _BLUE, _LIGHT, _PALE, _ORANGE, _GREEN = (
     (0.00, 0.35, 0.65),
     (0.35, 0.60, 0.82),
-    (0.60, 0.75, 0.88),
+    (0.45, 0.62, 0.80),
     (0.84, 0.37, 0.00),
     (0.00, 0.50, 0.30),
 )
@@ -31,11 +31,10 @@ _LINES = (
     ("hi95", _PALE, "LineStyleDot"),
     ("lo80", _LIGHT, "LineStyleDash"),
     ("hi80", _LIGHT, "LineStyleDash"),
-    ("target", _GREEN, "LineStyleDashDot"),
     ("mean", _BLUE, "LineStyleSolid"),
 )
 _FORECAST = "forecast"
-_COLUMNS = ("cases", "mean", "lo80", "hi80", "lo95", "hi95", "target")
+_COLUMNS = ("cases", "mean", "lo80", "hi80", "lo95", "hi95")
 
 
 class CurveNodes:
@@ -64,7 +63,8 @@ class CurveNodes:
             target: Drawn as a level line.
             name: Shown as the chart's title.
         """
-        rows = _forecast_rows(curve, target)
+        rows = _forecast_rows(curve)
+        largest = max([p.n for p in points] + [row[0] for row in rows] + [1]) * 1.05
         forecast = self._node("vtkMRMLTableNode", _FORECAST, "Sufficiency forecast")
         _fill(forecast, _COLUMNS, rows)
         chart = self._node("vtkMRMLPlotChartNode", "chart", "Sufficiency")
@@ -72,14 +72,14 @@ class CurveNodes:
         for column, colour, line in _LINES:
             index = _COLUMNS.index(column)
             if len(rows) > 0 and np.isfinite(rows[:, index]).all():
-                series = self._series(column, forecast, column, colour)
-                series.SetLineStyle(getattr(slicer.vtkMRMLPlotSeriesNode, line))
-                series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
-                series.SetLineWidth(3 if column == "mean" else 1.5)
-                wanted.append(series)
+                wanted.append(self._line(column, forecast, column, colour, line))
+        if target is not None:
+            level = self._node("vtkMRMLTableNode", "target", "Sufficiency target")
+            _fill(level, ("cases", "dice"), np.array([[0.0, target.dice], [largest, target.dice]]))
+            wanted.append(self._line("target", level, "dice", _GREEN, "LineStyleDashDot"))
         wanted += self._measured(points)
         _set_series(chart, wanted)
-        self._label(chart, rows, points, name)
+        self._label(chart, largest, _dice_range(rows, points, target), name)
         return chart
 
     def chart(self) -> Any:
@@ -118,15 +118,23 @@ class CurveNodes:
         node.SetColor(*colour)
         return node
 
-    def _label(self, chart: Any, rows: np.ndarray, points: Sequence[Observed], name: str) -> None:
+    def _line(
+        self, role: str, table: Any, column: str, colour: tuple[float, float, float], style: str
+    ) -> Any:
+        series = self._series(role, table, column, colour)
+        series.SetLineStyle(getattr(slicer.vtkMRMLPlotSeriesNode, style))
+        series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
+        series.SetLineWidth(3 if role == "mean" else 2)
+        return series
+
+    def _label(self, chart: Any, largest: float, dice: tuple[float, float], name: str) -> None:
         chart.SetTitle(name)
         chart.SetXAxisTitle(self._titles["cases"])
         chart.SetYAxisTitle(self._titles["dice"])
         chart.SetXAxisRangeAuto(False)
-        largest = max([p.n for p in points] + [row[0] for row in rows] + [1])
-        chart.SetXAxisRange(0, largest * 1.05)
+        chart.SetXAxisRange(0, largest)
         chart.SetYAxisRangeAuto(False)
-        chart.SetYAxisRange(*_dice_range(rows, points))
+        chart.SetYAxisRange(*dice)
         chart.SetLegendVisibility(True)
 
     @staticmethod
@@ -147,15 +155,14 @@ def _find(class_name: str, role: str) -> Any:
     return None
 
 
-def _forecast_rows(curve: Curve | None, target: Target | None) -> np.ndarray:
+def _forecast_rows(curve: Curve | None) -> np.ndarray:
     """Array (points, columns): the present size, then every horizon; NaN where the server gives no bound."""
     rows: list[list[float]] = []
     first = curve.forecast[0] if curve and curve.forecast else None
-    level = np.nan if target is None else target.dice
 
     def add(n: int, dice: Interval) -> None:
         bounds = (dice.mean, dice.lo80, dice.hi80, dice.lo95, dice.hi95)
-        rows.append([float(n), *(np.nan if bound is None else bound for bound in bounds), level])
+        rows.append([float(n), *(np.nan if bound is None else bound for bound in bounds)])
 
     if curve and curve.now and first and first.extra > 0:
         add(first.n - first.extra, curve.now)
@@ -165,9 +172,11 @@ def _forecast_rows(curve: Curve | None, target: Target | None) -> np.ndarray:
     return np.asarray(rows, dtype=float).reshape(-1, len(_COLUMNS))
 
 
-def _dice_range(rows: np.ndarray, points: Sequence[Observed]) -> tuple[float, float]:
+def _dice_range(rows: np.ndarray, points: Sequence[Observed], target: Target | None) -> tuple[float, float]:
     """Limits of the Dice axis: all that is drawn, rounded outwards to twentieths, inside [0, 1]."""
     values = [p.dice for p in points] + [v for v in rows[:, 1:].ravel() if np.isfinite(v)]
+    if target is not None:
+        values.append(target.dice)
     if not values:
         return 0.0, 1.0
     low = np.floor(20 * min(values) - 0.2) / 20

@@ -88,6 +88,12 @@ class ForecastWatch:
         self.trouble = explain(failure)
         self._plan(self.BUSY_S)
 
+    def note_trouble(self, failure: Failure) -> None:
+        """A call on the side failed; said, and that is all."""
+        logger.warning("The server did not take it: %s", failure)
+        if failure.offline:
+            self.note_failure(failure)
+
     def set_target(self, dice: float) -> None:
         """Tell the server which Dice would be good enough."""
         session = self._session

@@ -53,13 +53,13 @@ def dice_text(dice: Interval | None) -> str:
 
 
 def gain_text(gain: Interval | None) -> str:
-    """`+2.0 (+1.0 to +3.0)`."""
+    """`+2.0 (1.0 to 3.0)`."""
     if gain is None:
         return _UNKNOWN
     if gain.lo80 is None or gain.hi80 is None:
         return f"{100 * gain.mean:+.1f}"
     words = _("{mean} ({low} to {high})")
-    low, high = f"{100 * gain.lo80:+.1f}", f"{100 * gain.hi80:+.1f}"
+    low, high = f"{100 * gain.lo80:.1f}", f"{100 * gain.hi80:.1f}"
     return words.format(mean=f"{100 * gain.mean:+.1f}", low=low, high=high)
 
 
@@ -70,6 +70,8 @@ def minutes_text(minutes: float | None) -> str:
     hours, rest = divmod(round(minutes), 60)
     if not hours:
         return _("{minutes} min").format(minutes=rest)
+    if not rest:
+        return _("{hours} h").format(hours=hours)
     return _("{hours} h {minutes} min").format(hours=hours, minutes=rest)
 
 

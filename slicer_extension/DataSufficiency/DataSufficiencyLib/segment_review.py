@@ -100,10 +100,11 @@ def review(segmentation: Any, labels: Mapping[str, int], answers: Answers) -> Re
         filled[label] = filled.get(label, 0) + segment.voxels
         if segment.voxels:
             plan.append((segment.segment_id, segment.name, label))
+    guessed = {question.guess for question in questions if question.voxels}
     questions += [
         Question("absent", name, name)
         for name in labels
-        if not filled.get(name) and name not in answers.absent
+        if not filled.get(name) and name not in answers.absent and name not in guessed
     ]
     plan.sort(key=lambda entry: labels[entry[2]])
     overlap = 0 if answers.accepted_overlap else _overlap(segmentation, plan)

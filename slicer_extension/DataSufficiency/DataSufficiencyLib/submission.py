@@ -87,6 +87,22 @@ class Submission:
             self._drafts.forget(draft)
             self._session.changed.emit()
 
+    def submitted_elsewhere(self) -> None:
+        """Another module sent the label of the case at hand: only the minutes are left to send."""
+        session = self._session
+        if session.case is None or session.client is None or session.state not in ("open", "sent"):
+            return
+        case, minutes = session.case, round(session.clock.minutes, 2)
+        session.edited = False
+        if session.state == "open":
+            session.move("sending")
+            session.move("sent")
+        session.client.note_case(
+            case.image_id, minutes, case.blind, lambda _answer: None, session.forecast.note_trouble
+        )
+        session.forecast.ask()
+        session.changed.emit()
+
     def _send(self, draft: Draft) -> None:
         """Send the label, unless it arrived already; then the minutes."""
         session, client = self._session, self._session.client

@@ -46,7 +46,7 @@ class CtkCollapsibleButton(QtWidgets.QWidget):
     def paintEvent(self, _event: QtGui.QPaintEvent) -> None:  # noqa: N802
         painter = QtGui.QPainter(self)
         painter.setRenderHint(QtGui.QPainter.Antialiasing)
-        bar = QtCore.QRectF(0.5, 0.5, self.rect().width() - 1, self._BAR - 4)
+        bar = QtCore.QRectF(0.5, 0.5, self.rect.width() - 1, self._BAR - 4)
         painter.setPen(QtGui.QColor(176, 176, 176))
         painter.setBrush(QtGui.QColor(226, 226, 226))
         painter.drawRoundedRect(bar, 2, 2)
@@ -76,6 +76,7 @@ class QMRMLPlotView(QtWidgets.QWidget):
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
         self._view_node = None
+        self._drawn: tuple[object, QtGui.QImage] | None = None
         self.fits = 0
 
     def setMRMLScene(self, scene: object) -> None:  # noqa: N802
@@ -94,18 +95,23 @@ class QMRMLPlotView(QtWidgets.QWidget):
 
     def paintEvent(self, _event: QtGui.QPaintEvent) -> None:  # noqa: N802
         painter = QtGui.QPainter(self)
-        painter.fillRect(self.rect(), QtCore.Qt.white)
+        painter.fillRect(self.rect, QtCore.Qt.white)
         chart = self._view_node.GetPlotChartNode() if self._view_node else None
         if chart is None or chart.GetNumberOfPlotSeriesNodes() == 0 or not chart_picture.can_render():
             return
-        ratio = 2
-        picture = chart_picture.draw(
-            chart, (self.rect().width() * ratio, self.rect().height() * ratio), ratio
-        )
-        height, width = picture.shape[:2]
-        image = QtGui.QImage(picture.tobytes(), width, height, 3 * width, QtGui.QImage.Format_RGB888)
         painter.setRenderHint(QtGui.QPainter.SmoothPixmapTransform)
-        painter.drawImage(self.rect(), image)
+        painter.drawImage(self.rect, self._picture(chart))
+
+    def _picture(self, chart: object) -> QtGui.QImage:
+        """The chart at twice the size, drawn anew only when it changed."""
+        width, height = 2 * self.rect.width(), 2 * self.rect.height()
+        series = [chart.GetNthPlotSeriesNode(i) for i in range(chart.GetNumberOfPlotSeriesNodes())]
+        state = (width, height, chart.GetMTime(), *(s.GetTableNode().GetTable().GetMTime() for s in series))
+        if self._drawn is None or self._drawn[0] != state:
+            picture = chart_picture.draw(chart, (width, height), 2)
+            image = QtGui.QImage(picture.tobytes(), width, height, 3 * width, QtGui.QImage.Format_RGB888)
+            self._drawn = (state, image.copy())
+        return self._drawn[1]
 
 
 class QMRMLSegmentEditorWidget(QtWidgets.QWidget):

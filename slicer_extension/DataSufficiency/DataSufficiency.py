@@ -1,0 +1,180 @@
+"""Data Sufficiency: what the next labelled case is worth, beside the Segment Editor."""
+
+import logging
+
+import slicer
+from DataSufficiencyLib.activity import ActiveClock
+from DataSufficiencyLib.case_nodes import CaseNodes, find_case
+from DataSufficiencyLib.drafts import DraftStore
+from DataSufficiencyLib.panel import Panel
+from DataSufficiencyLib.session import Session
+from DataSufficiencyLib.settings import Settings
+from DataSufficiencyLib.stock_module import StockModule
+from DataSufficiencyLib.timers import QtTimers
+from DataSufficiencyLib.transport import QtTransport
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+
+class DataSufficiency(ScriptedLoadableModule):
+    """The module as Slicer lists it."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("Data Sufficiency")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Active Learning")]
+        self.parent.dependencies = ["Segmentations", "Plots", "Tables"]
+        self.parent.contributors = ["Scaling App contributors"]
+        self.parent.helpText = _(
+            "Shows while you annotate what each additional case is expected to bring, which training strategy "
+            "pays, which case is next and when to stop. Needs a MONAI Label server with the Scaling App."
+        )
+        self.parent.acknowledgementText = _(
+            "Talks to a server of MONAI Label (Project MONAI). Licensed under the Apache License 2.0."
+        )
+
+
+@parameterNodeWrapper
+class DataSufficiencyParameterNode:
+    """What a saved scene remembers. The server's address is not part of it: scenes are passed on."""
+
+    image: slicer.vtkMRMLScalarVolumeNode
+    segmentation: slicer.vtkMRMLSegmentationNode
+    caseId: str = ""  # noqa: N815
+    blind: bool = False
+
+
+class DataSufficiencyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """Loads the `.ui`, makes a session, and passes Slicer's calls on to the panel."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.session = None
+        self.panel = None
+        self._stock = None
+
+    def setup(self):
+        ScriptedLoadableModuleWidget.setup(self)
+        widget = slicer.util.loadUI(self.resourcePath("UI/DataSufficiency.ui"))
+        self.layout.addWidget(widget)
+        widget.setMRMLScene(slicer.mrmlScene)
+        self.ui = slicer.util.childWidgetVariables(widget)
+        settings = Settings()
+        self.logic = DataSufficiencyLogic()
+        self.session = self.logic.newSession(settings)
+        self.panel = Panel(self.ui, self.session, settings)
+        self._stock = StockModule(self.session)
+        self.session.changed.connect(self._remember)
+        scene = slicer.mrmlScene
+        for event in (scene.EndCloseEvent, scene.EndImportEvent):
+            self.addObserver(scene, event, self._onSceneChanged)
+        self._resume()
+
+    def cleanup(self):
+        self.removeObservers()
+        if self.session is not None:
+            self.session.changed.disconnect(self._remember)
+            self.panel.close()
+            self.session.close()
+
+    def enter(self):
+        self._stock.attach()
+        self.panel.enter()
+
+    def exit(self):
+        self.panel.exit()
+
+    def _onSceneChanged(self, caller=None, event=None):
+        self.panel.worth.scene_changed()
+        self._resume()
+
+    def _remember(self):
+        """Keep the parameter node in step with the case at hand."""
+        self.logic.remember(self.session)
+
+    def _resume(self):
+        """Take up the case of a scene that was loaded."""
+        self.logic.resume(self.session)
+
+
+class DataSufficiencyLogic(ScriptedLoadableModuleLogic):
+    """Sessions, and their place in the scene; usable from scripts, without the panel."""
+
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+
+    def getParameterNode(self):
+        return DataSufficiencyParameterNode(super().getParameterNode())
+
+    def newSession(self, settings=None):
+        """A session that is not connected yet."""
+        settings = settings or Settings()
+        drafts = DraftStore(settings.drafts_folder())
+        return Session(QtTransport(), CaseNodes(), QtTimers(), drafts, settings.client_id, ActiveClock())
+
+    def remember(self, session):
+        """Write the case at hand into the parameter node, so that it is saved with the scene."""
+        node = self.getParameterNode()
+        case = session.case
+        if node.caseId != (case.image_id if case else ""):
+            node.caseId = case.image_id if case else ""
+            node.blind = bool(case and case.blind)
+            node.image = session.nodes.image
+            node.segmentation = session.nodes.segmentation
+
+    def resume(self, session):
+        """Take up the case that the scene's parameter node names, if its nodes are there."""
+        node = self.getParameterNode()
+        if session.case is not None or not node.caseId:
+            return
+        segmentation = node.segmentation or find_case(node.caseId)
+        if node.image is None or segmentation is None:
+            logging.warning("The scene names the case %s but has not all of it", node.caseId)
+            return
+        session.adopt(node.caseId, node.blind, node.image, segmentation)
+
+
+class DataSufficiencyTest(ScriptedLoadableModuleTest):
+    """What can be tested without a server; see Testing/Python for the rest."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear(0)
+
+    def runTest(self):
+        self.setUp()
+        self.test_label_values_follow_names()
+
+    def test_label_values_follow_names(self):
+        """A deleted segment must not move the values of the others."""
+        import tempfile
+
+        import numpy as np
+        from DataSufficiencyLib.segment_review import Answers
+
+        image = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "phantom")
+        slicer.util.updateVolumeFromArray(image, np.zeros((6, 12, 16), np.int16))
+        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "phantom label")
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(image)
+        nodes = CaseNodes()
+        nodes.adopt("phantom", image, segmentation, {"liver": 1, "spleen": 2, "tumour": 3})
+        for index, name in enumerate(("liver", "spleen", "tumour")):
+            voxels = np.zeros((6, 12, 16), np.uint8)
+            voxels[2:4, 2:6, 1 + 5 * index : 4 + 5 * index] = 1
+            slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, segmentation, name, image)
+        segmentation.GetSegmentation().RemoveSegment("spleen")
+        answers = Answers(absent=frozenset({"spleen"}))
+        with tempfile.TemporaryDirectory() as folder:
+            info = nodes.export(nodes.review(answers).plan, folder + "/label.nii.gz", answers)
+        nodes.stop()
+        self.assertEqual(info, [{"name": "liver", "idx": 1}, {"name": "tumour", "idx": 3}])
+        self.delayDisplay("Label values follow class names")

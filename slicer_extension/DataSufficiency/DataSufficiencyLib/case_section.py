@@ -1,0 +1,168 @@
+"""The panel's second part: the next case, the Segment Editor on it, and its way to the server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from .forecast_words import minutes_text
+from .notice_label import show_notice, show_text
+from .question_rows import QuestionRows
+from .session import Session
+from .wording import blind_sentence
+
+
+class CaseSection:
+    """Buttons and messages around one case. What may be pressed follows from the session's state alone."""
+
+    def __init__(self, ui: Any, session: Session) -> None:
+        self._ui, self._session = ui, session
+        self._questions = QuestionRows(ui.questionGrid)
+        self._questions.changed.connect(lambda: ui.sendButton.setEnabled(self._questions.complete))
+        self._shown_segmentation: Any = None
+        self._strategies: list[str] = []
+        ui.nextButton.clicked.connect(lambda _checked=False: session.next_case(self._strategy))
+        ui.submitButton.clicked.connect(lambda _checked=False: session.submit())
+        ui.automaticButton.clicked.connect(lambda _checked=False: session.fill_in())
+        ui.sendButton.clicked.connect(lambda _checked=False: session.submit(self._questions.answers()))
+        ui.backButton.clicked.connect(lambda _checked=False: session.take_back())
+        ui.submitFirstButton.clicked.connect(self._submit_first)
+        ui.dropButton.clicked.connect(self._drop)
+        ui.stayButton.clicked.connect(lambda _checked=False: session.stay())
+        ui.resendButton.clicked.connect(self._resend)
+        ui.discardButton.clicked.connect(self._discard)
+
+    def refresh(self) -> None:
+        ui, session = self._ui, self._session
+        self._show_strategies()
+        self._show_case()
+        self._show_editor()
+        self._show_questions()
+        self._show_unsent()
+        show_notice(ui.caseStatus, session.notice)
+        ui.nextButton.setEnabled(session.state in ("ready", "open", "sent"))
+        ui.waitingFrame.setVisible(session.waiting_strategy is not None)
+        can_submit = session.state == "open" or (session.state == "sent" and session.edited)
+        ui.submitButton.setEnabled(can_submit and not session.submission.busy and not session.questions)
+        ui.submitButton.setToolTip(
+            _("Send this label to the server")
+            if can_submit
+            else _("First connect to a server and load a case")
+        )
+
+    def show_time(self) -> None:
+        """The active minutes, as they stand now."""
+        clock = self._session.clock
+        text = _("{minutes} active").format(minutes=minutes_text(clock.minutes)) if clock.running else ""
+        if clock.running and clock.idle:
+            text = _("{minutes} active, paused").format(minutes=minutes_text(clock.minutes))
+        self._ui.timeLabel.setText(text)
+
+    @property
+    def _strategy(self) -> str:
+        index = self._ui.strategyBox.currentIndex
+        return self._strategies[index] if 0 <= index < len(self._strategies) else ""
+
+    def _show_strategies(self) -> None:
+        info = self._session.info
+        names = list(info.strategies) if info else []
+        self._ui.strategyBox.setEnabled(bool(names))
+        if names == self._strategies:
+            return
+        self._strategies = names
+        self._ui.strategyBox.clear()
+        for index, name in enumerate(names):
+            description = info.strategies[name] if info else ""
+            self._ui.strategyBox.addItem(name)
+            self._ui.strategyBox.setItemData(index, description, 3)  # Qt::ToolTipRole
+
+    def _show_case(self) -> None:
+        ui, case = self._ui, self._session.case
+        ui.caseLabel.setText(case.image_id if case else _("No case is loaded"))
+        ui.blindFrame.setVisible(bool(case and case.blind))
+        if case is not None and case.blind:
+            ui.blindLabel.setText(blind_sentence(case.reason))
+        ui.automaticButton.setVisible(not (case and case.blind))
+        ui.automaticButton.setEnabled(self._session.can_fill_in)
+        if self._session.edited:
+            ui.automaticButton.setToolTip(_("You have drawn on this case already; it would be overwritten."))
+        else:
+            ui.automaticButton.setToolTip(_("Ask the server's model for a first segmentation of this case"))
+        words = _("{case} has changes that were not submitted.")
+        show_text(ui.waitingLabel, words.format(case=case.image_id) if case else "")
+        self.show_time()
+
+    def _show_editor(self) -> None:
+        """Put the Segment Editor on the case, sharing the editor node of Slicer's own module."""
+        editor, nodes = self._ui.segmentEditor, self._session.nodes
+        editor.setVisible(nodes.alive)
+        if nodes.segmentation is self._shown_segmentation:
+            return
+        self._shown_segmentation = nodes.segmentation
+        if nodes.alive:
+            editor.setMRMLSegmentEditorNode(editor_node())
+            editor.setSegmentationNode(nodes.segmentation)
+            editor.setSourceVolumeNode(nodes.image)
+        else:
+            editor.setSegmentationNode(None)
+
+    def _show_questions(self) -> None:
+        session = self._session
+        self._questions.ask(session.questions, list(session.info.labels) if session.info else [])
+        self._ui.questionFrame.setVisible(bool(session.questions))
+        self._ui.sendButton.setEnabled(self._questions.complete)
+
+    def _show_unsent(self) -> None:
+        ui, session = self._ui, self._session
+        self._unsent = session.submission.waiting()
+        ui.unsentFrame.setVisible(bool(self._unsent))
+        names = [draft.image_id for draft in self._unsent]
+        if [ui.unsentBox.itemText(i) for i in range(ui.unsentBox.count)] != names:
+            ui.unsentBox.clear()
+            ui.unsentBox.addItems(names)
+        gone = [draft.image_id for draft in self._unsent if draft.case_gone]
+        words = _("Not sent yet, kept on this computer: {count}.").format(count=len(names))
+        if gone:
+            words += " " + _("No longer on the server: {cases}.").format(cases=", ".join(gone))
+        if names and not session.connected:
+            words += " " + _("Connect to {server} to send.").format(server=self._unsent[0].server)
+        ui.unsentLabel.setText(words)
+        free = not session.submission.busy and session.state not in ("sending", "fetching")
+        ui.resendButton.setEnabled(session.connected and free)
+        ui.discardButton.setEnabled(free)
+        if names:
+            ui.unsentBox.setToolTip(str(session.drafts.file_of(self._unsent[0]).parent))
+
+    def _submit_first(self, _checked: bool = False) -> None:
+        self._session.stay()
+        self._session.submit()
+
+    def _drop(self, _checked: bool = False) -> None:
+        self._session.next_case(self._session.waiting_strategy or self._strategy, drop_unsent=True)
+
+    def _resend(self, _checked: bool = False) -> None:
+        index = self._ui.unsentBox.currentIndex
+        if 0 <= index < len(self._unsent):
+            self._session.submission.resend(self._unsent[index])
+
+    def _discard(self, _checked: bool = False) -> None:
+        index = self._ui.unsentBox.currentIndex
+        if not 0 <= index < len(self._unsent):
+            return
+        draft = self._unsent[index]
+        question = _("Delete the unsent label of {case} from this computer? It cannot be brought back.")
+        if slicer.util.confirmYesNoDisplay(question.format(case=draft.image_id)):
+            self._session.submission.discard(draft)
+
+
+def editor_node() -> Any:
+    """The node that Slicer's Segment Editor module uses, made as it makes it."""
+    scene, tag = slicer.mrmlScene, "SegmentEditor"
+    node = scene.GetSingletonNode(tag, "vtkMRMLSegmentEditorNode")
+    if node is None:
+        node = slicer.vtkMRMLSegmentEditorNode()
+        node.SetSingletonTag(tag)
+        node = scene.AddNode(node)
+    return node

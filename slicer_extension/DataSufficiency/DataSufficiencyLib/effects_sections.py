@@ -1,0 +1,98 @@
+"""The panel's lower parts: strategies, training and coverage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from .forecast_words import (
+    coverage_text,
+    gain_text,
+    kappa_number,
+    kappa_text,
+    strategy_name,
+    strategy_summary,
+)
+from .notice_label import show_notice, show_text
+from .session import Session
+from .table_view import fill_table, prepare_table
+
+_OUTSIDE_SHOWN = 5
+
+
+class StrategiesSection:
+    """What each way of training makes of the cases that there are."""
+
+    def __init__(self, ui: Any, session: Session) -> None:
+        self._ui, self._session = ui, session
+        self._shown: Any = self
+        prepare_table(ui.strategyTable, (_("Strategy"), _("One case works like"), _("Dice, in points")))
+
+    def refresh(self) -> None:
+        answer = self._session.sufficiency
+        if answer is self._shown:
+            return
+        self._shown = answer
+        effects = answer.strategies if answer else ()
+        n = answer.n_in_curve or answer.n_labelled if answer else None
+        show_text(self._ui.strategySummary, strategy_summary(effects, n))
+        rows = [(strategy_name(e.name), kappa_number(e), gain_text(e.dice_difference)) for e in effects]
+        fill_table(self._ui.strategyTable, rows, [kappa_text(effect, n) for effect in effects])
+
+
+class TrainingSection:
+    """Start, stop, how far, and how the last one ended."""
+
+    def __init__(self, ui: Any, session: Session) -> None:
+        self._ui, self._session = ui, session
+        self._trainers: list[str] = []
+        ui.trainButton.clicked.connect(self._start)
+        ui.stopButton.clicked.connect(lambda _checked=False: session.training.stop())
+
+    def refresh(self) -> None:
+        ui, training = self._ui, self._session.training
+        self._show_trainers()
+        free = self._session.connected and not training.running and not training.changing
+        ui.trainButton.setEnabled(free and bool(self._trainers))
+        ui.stopButton.setEnabled(training.running and not training.changing)
+        ui.trainerBox.setEnabled(free)
+        ui.trainingProgress.setVisible(training.running)
+        # A range of nothing makes the bar say "busy".
+        ui.trainingProgress.setRange(0, 0 if training.progress is None else 100)
+        if training.progress is not None:
+            ui.trainingProgress.setValue(round(100 * training.progress))
+        show_notice(ui.trainingStatus, training.notice)
+
+    def _show_trainers(self) -> None:
+        info = self._session.info
+        names = list(info.trainers) if info else []
+        if names != self._trainers:
+            self._trainers = names
+            self._ui.trainerBox.clear()
+            self._ui.trainerBox.addItems(names)
+
+    def _start(self, _checked: bool = False) -> None:
+        index = self._ui.trainerBox.currentIndex
+        if 0 <= index < len(self._trainers):
+            self._session.training.start(self._trainers[index])
+
+
+class CoverageSection:
+    """Unlabelled cases that are unlike those labelled so far."""
+
+    def __init__(self, ui: Any, session: Session) -> None:
+        self._ui, self._session = ui, session
+        self._shown: Any = self
+        prepare_table(ui.coverageTable, (_("Case"), _("Distance")))
+
+    def refresh(self) -> None:
+        answer = self._session.sufficiency
+        if answer is self._shown:
+            return
+        self._shown = answer
+        coverage = answer.coverage if answer else None
+        show_text(self._ui.coverageLabel, coverage_text(coverage))
+        cases = coverage.cases[:_OUTSIDE_SHOWN] if coverage else ()
+        rows = [(case.image, "" if case.distance is None else f"{case.distance:.1f}") for case in cases]
+        fill_table(self._ui.coverageTable, rows)

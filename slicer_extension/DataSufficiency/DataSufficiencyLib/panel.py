@@ -1,0 +1,84 @@
+"""The module's panel: its parts, kept in step with the session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+
+from .case_section import CaseSection
+from .effects_sections import CoverageSection, StrategiesSection, TrainingSection
+from .server_section import ServerSection
+from .session import Session
+from .settings import Settings
+from .timers import QtTimers
+from .worth_section import WorthSection
+
+_PLOT_HEIGHT = 260
+
+
+class Panel:
+    """Everything in the `.ui`, wired to a session.
+
+    Args:
+        ui: The widgets by their names, as `slicer.util.childWidgetVariables` gives them.
+        session: What is going on.
+        settings: What is remembered.
+    """
+
+    def __init__(self, ui: Any, session: Session, settings: Settings) -> None:
+        self.ui, self._session = ui, session
+        self.plot_view = slicer.qMRMLPlotView()
+        self.plot_view.setMRMLScene(slicer.mrmlScene)
+        self.plot_view.setMinimumHeight(_PLOT_HEIGHT)
+        ui.plotHolder.layout().addWidget(self.plot_view)
+        editor = ui.segmentEditor
+        editor.setMRMLScene(slicer.mrmlScene)
+        for hide in ("setSegmentationNodeSelectorVisible", "setSourceVolumeNodeSelectorVisible"):
+            if hasattr(editor, hide):  # the case's own nodes; choosing others would confuse
+                getattr(editor, hide)(False)
+        self.case = CaseSection(ui, session)
+        self.worth = WorthSection(ui, session, self.plot_view)
+        self._parts = (
+            ServerSection(ui, session, settings),
+            self.case,
+            self.worth,
+            StrategiesSection(ui, session),
+            TrainingSection(ui, session),
+            CoverageSection(ui, session),
+        )
+        self._timers = QtTimers()
+        self._ticker: Any = None
+        session.changed.connect(self.refresh)
+        self.refresh()
+
+    def refresh(self) -> None:
+        for part in self._parts:
+            part.refresh()
+
+    def enter(self) -> None:
+        """The panel comes on the screen."""
+        self.ui.segmentEditor.installKeyboardShortcuts()
+        self.ui.segmentEditor.setupViewObservations()
+        if self._session.connected:
+            self._session.forecast.start()
+            self._session.forecast.ask()
+        self._ticker = self._timers.every(1.0, self._tick)
+
+    def exit(self) -> None:
+        """The panel leaves the screen: ask the server for nothing more, hold no view."""
+        self.ui.segmentEditor.setActiveEffectByName("")
+        self.ui.segmentEditor.uninstallKeyboardShortcuts()
+        self.ui.segmentEditor.removeViewObservations()
+        self._session.forecast.stop()
+        if self._ticker is not None:
+            self._ticker.stop()
+            self._ticker = None
+
+    def close(self) -> None:
+        self.exit()
+        self._session.changed.disconnect(self.refresh)
+
+    def _tick(self) -> None:
+        self.case.show_time()
+        self.worth.show_age()

@@ -1,0 +1,81 @@
+"""The panel's first part: which server, and how it is with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from .client import is_encrypted, is_local, normal_address
+from .http_messages import Failure
+from .notice_label import show_notice, show_text
+from .session import Session
+from .settings import Settings
+from .wording import GOOD, Notice
+
+
+class ServerSection:
+    """Address, connection test, sign-in, and where data would go."""
+
+    def __init__(self, ui: Any, session: Session, settings: Settings) -> None:
+        self._ui, self._session, self._settings = ui, session, settings
+        ui.serverAddress.addItems(settings.history() or ["http://127.0.0.1:8000"])
+        ui.connectButton.clicked.connect(self._connect)
+        ui.signInButton.clicked.connect(self._sign_in)
+        ui.passwordEdit.returnPressed.connect(self._sign_in)
+        ui.serverAddress.lineEdit().returnPressed.connect(self._connect)
+        ui.serverAddress.currentTextChanged.connect(lambda _text: self._show_privacy())
+
+    def refresh(self) -> None:
+        ui, session = self._ui, self._session
+        ui.connectButton.setEnabled(session.state not in ("connecting", "fetching", "sending"))
+        ui.signInRow.setVisible(session.needs_sign_in)
+        notice = session.connection
+        if session.connected and session.info is not None and session.client is not None:
+            self._settings.remember(session.client.address)
+            notice = Notice(self._connected_text(), GOOD)
+            if session.forecast.offline_since is not None:
+                notice = session.forecast.trouble
+        show_notice(ui.serverStatus, notice)
+        self._show_privacy()
+
+    def _connect(self, _checked: bool = False) -> None:
+        self._session.connect(self._ui.serverAddress.currentText)
+
+    def _sign_in(self, _checked: bool = False) -> None:
+        ui = self._ui
+        if not self._session.needs_sign_in:
+            return
+        self._session.sign_in(ui.userEdit.text, ui.passwordEdit.text)
+        ui.passwordEdit.setText("")
+
+    def _connected_text(self) -> str:
+        info = self._session.info
+        assert info is not None
+        if info.total is None:
+            return _("Connected to {name}.").format(name=info.name)
+        words = _("Connected to {name}: {labelled} of {total} cases are labelled.")
+        latest = self._session.sufficiency
+        labelled = info.completed if latest is None or latest.n_labelled is None else latest.n_labelled
+        return words.format(name=info.name, labelled=labelled, total=info.total)
+
+    def _show_privacy(self) -> None:
+        """Say so when images and labels would travel in the open."""
+        try:
+            address = normal_address(self._ui.serverAddress.currentText)
+        except Failure:
+            address = ""
+        in_the_open = bool(address) and not is_local(address) and not is_encrypted(address)
+        words = _("This address is not encrypted (http): images and labels travel readable on the network.")
+        show_text(self._ui.privacyNote, words if in_the_open else "")
+        borrowed = (
+            self._settings.address_is_borrowed
+            and self._ui.serverAddress.currentText == self._settings.address
+        )
+        self._ui.serverAddress.setToolTip(
+            _("This address was taken from the MONAI Label module.")
+            if borrowed
+            else _(
+                "Where the MONAI Label server with the Scaling App runs, for example http://127.0.0.1:8000"
+            )
+        )

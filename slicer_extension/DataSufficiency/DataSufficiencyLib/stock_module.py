@@ -1,0 +1,64 @@
+"""Beside the MONAI Label module: its Next Sample and Submit are followed, when it is there and was opened.
+
+The module offers no events, so its buttons are listened to; our listener runs after its own. Nothing of it
+is changed, and without it nothing here happens.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import slicer
+
+from .client import normal_address
+from .http_messages import Failure
+from .session import Session
+
+logger = logging.getLogger(__name__)
+
+
+class StockModule:
+    """Follows the MONAI Label module's buttons for a session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._widget: Any = None
+
+    def attach(self) -> None:
+        """Listen, once, if the module's panel exists by now."""
+        widget = getattr(slicer.modules, "MONAILabelWidget", None)
+        if widget is None or widget is self._widget:
+            return
+        try:
+            widget.ui.nextSampleButton.clicked.connect(self._after_next)
+            widget.ui.saveLabelButton.clicked.connect(self._after_submit)
+        except AttributeError:
+            logger.warning("The MONAI Label module has other buttons than expected; it is not followed")
+            return
+        self._widget = widget
+
+    def _after_next(self, _checked: bool = False) -> None:
+        """Its Next Sample has loaded a case: that is the case at hand here, too."""
+        sample = getattr(self._widget, "current_sample", None) or {}
+        image = getattr(self._widget, "_volumeNode", None)
+        segmentation = getattr(self._widget, "_segmentNode", None)
+        if sample.get("id") and image is not None and segmentation is not None and self._same_server():
+            blind = sample.get("blind")
+            self._session.adopt(
+                str(sample["id"]), blind if isinstance(blind, bool) else None, image, segmentation
+            )
+
+    def _after_submit(self, _checked: bool = False) -> None:
+        """Its Submit has sent the label: the minutes follow, and a new forecast is asked for."""
+        if self._same_server():
+            self._session.submission.submitted_elsewhere()
+
+    def _same_server(self) -> bool:
+        client = self._session.client
+        if client is None or not self._session.connected:
+            return False
+        try:
+            return normal_address(str(self._widget.serverUrl())) == client.address
+        except (Failure, AttributeError):
+            return False

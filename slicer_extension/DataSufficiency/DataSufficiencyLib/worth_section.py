@@ -1,0 +1,141 @@
+"""The panel's third part: what the next case is worth. One sentence, a table, a plot, and how sure it is."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from slicer.i18n import tr as _
+
+from .curve_nodes import CurveNodes
+from .forecast_words import headline, prior_text, state_text, table_rows
+from .model import Sufficiency
+from .notice_label import show_text
+from .session import Session
+from .table_view import fill_table, prepare_table
+
+
+def curve_titles() -> dict[str, str]:
+    """Words on the chart."""
+    return {
+        "cases": _("labelled cases"),
+        "dice": _("Dice"),
+        "mean": _("forecast"),
+        "lo80": _("80 % low"),
+        "hi80": _("80 % high"),
+        "lo95": _("95 % low"),
+        "hi95": _("95 % high"),
+        "target": _("target"),
+        "prequential": _("measured before training"),
+        "fold": _("measured by folds"),
+        "nested": _("measured on subsets"),
+    }
+
+
+class WorthSection:
+    """Shows the session's newest forecast for the structure that is chosen.
+
+    Args:
+        plot_view: A `qMRMLPlotView`, already in the panel.
+    """
+
+    def __init__(self, ui: Any, session: Session, plot_view: Any) -> None:
+        self._ui, self._session, self._plot_view = ui, session, plot_view
+        self._curves = CurveNodes(curve_titles())
+        self._structures: list[str] = [""]
+        self._shown: tuple[Sufficiency | None, str] | None = None
+        self._plotted: Any = None
+        self._target_shown: float | None = None
+        headers = (_("More cases"), _("Dice then"), _("Gain in points"), _("Your time"))
+        prepare_table(ui.worthTable, headers, widest=2)
+        ui.worthTable.horizontalHeader().setToolTip(
+            _("In brackets: the range that holds with 80 % probability")
+        )
+        ui.structureBox.addItem(_("all together"))
+        ui.structureBox.currentIndexChanged.connect(lambda _index: self.refresh())
+        ui.targetButton.clicked.connect(self._set_target)
+        ui.updateButton.clicked.connect(lambda _checked=False: session.forecast.update())
+
+    @property
+    def structure(self) -> str:
+        """The structure that is shown; empty for all together."""
+        index = self._ui.structureBox.currentIndex
+        return self._structures[index] if 0 <= index < len(self._structures) else ""
+
+    def refresh(self) -> None:
+        ui, session = self._ui, self._session
+        answer = session.sufficiency
+        for widget in (ui.structureBox, ui.targetSpin, ui.targetButton, ui.updateButton):
+            widget.setEnabled(session.connected)
+        ui.updateButton.setEnabled(session.connected and not (answer is not None and answer.job.running))
+        self._show_structures(answer)
+        self.show_age()
+        shown = (answer, self.structure)
+        if self._shown is not None and shown[0] is self._shown[0] and shown[1] == self._shown[1]:
+            return
+        self._shown = shown
+        self._show(answer)
+
+    def show_age(self) -> None:
+        """How old the forecast is, as it stands now."""
+        forecast = self._session.forecast
+        if forecast.latest is None:
+            show_text(self._ui.stateLabel, "")
+            return
+        now = time.time()
+        offline = None if forecast.offline_since is None else (now - forecast.offline_since) / 60
+        age = now - (forecast.received_at or now)
+        show_text(self._ui.stateLabel, state_text(forecast.latest, age, offline))
+
+    def scene_changed(self) -> None:
+        """The scene was closed or loaded: write the nodes anew."""
+        self._shown = self._plotted = None
+        self.refresh()
+
+    def _show(self, answer: Sufficiency | None) -> None:
+        ui = self._ui
+        ui.adviceLabel.setText(headline(answer))
+        advice = answer.advice if answer else None
+        show_text(ui.reasonLabel, advice.reason if advice else "")
+        curve = answer.curve(self.structure) if answer else None
+        target = answer.target if answer else None
+        rows = table_rows(curve, target if not self.structure else None)
+        cells = [(row.cases, row.dice, row.gain, row.minutes) for row in rows]
+        fill_table(ui.worthTable, cells, [row.tip for row in rows])
+        show_text(ui.priorLabel, prior_text(curve))
+        if target is not None and target.dice != self._target_shown:
+            self._target_shown = target.dice
+            ui.targetSpin.setValue(round(100 * target.dice))
+        self._show_plot(answer)
+
+    def _show_plot(self, answer: Sufficiency | None) -> None:
+        points = answer.points(self.structure) if answer else ()
+        curve = answer.curve(self.structure) if answer else None
+        something = bool(points) or bool(curve and curve.forecast)
+        self._ui.plotHolder.setVisible(something)
+        if answer is None or not something:
+            return
+        drawn = (curve, points, answer.target, self.structure)
+        if drawn == self._plotted:
+            return
+        self._plotted = drawn
+        name = self.structure or _("all structures together")
+        self._curves.show(curve, points, answer.target, name)
+        self._plot_view.setMRMLPlotViewNode(self._curves.view())
+        self._plot_view.fitToContent()
+
+    def _show_structures(self, answer: Sufficiency | None) -> None:
+        names = ["", *(curve.name for curve in answer.structures if curve.name)] if answer else [""]
+        if names == self._structures:
+            return
+        chosen = self.structure
+        box = self._ui.structureBox
+        box.blockSignals(True)
+        box.clear()
+        box.addItems([name or _("all together") for name in names])
+        self._structures = names
+        box.setCurrentIndex(names.index(chosen) if chosen in names else 0)
+        box.blockSignals(False)
+
+    def _set_target(self, _checked: bool = False) -> None:
+        self._session.forecast.set_target(self._ui.targetSpin.value / 100.0)

@@ -1,0 +1,45 @@
+"""The whole module in a window of its own, and its picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import qt
+import slicer
+from DataSufficiency import DataSufficiencyWidget
+
+WIDTH = 540
+
+
+def open_module() -> DataSufficiencyWidget:
+    widget = DataSufficiencyWidget()
+    widget.setup()
+    widget.enter()
+    widget.parent.resize(WIDTH, 900)
+    widget.parent.show()
+    slicer.app.processEvents()
+    return widget
+
+
+def close_module(widget: DataSufficiencyWidget) -> None:
+    widget.exit()
+    widget.cleanup()
+    widget.parent.close()
+    widget.parent.deleteLater()
+
+
+def settle(widget: DataSufficiencyWidget) -> None:
+    """Let the layout find its height, as in Slicer's scrolling module panel."""
+    for _ in range(4):
+        slicer.app.processEvents()
+        widget.parent.resize(WIDTH, widget.parent.layout().totalHeightForWidth(WIDTH))
+
+
+def take_picture(widget: DataSufficiencyWidget, path: Path) -> qt.QImage:
+    settle(widget)
+    picture = qt.QPixmap(widget.parent.size * 1)
+    picture.fill(qt.QColor(239, 239, 239))
+    widget.parent.render(picture)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(str(path))
+    return picture.toImage()
