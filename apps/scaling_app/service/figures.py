@@ -51,14 +51,14 @@ def curve_figure(
     sizes = [p["n"] for p in points] + [p["n"] for p in observed]
     furthest = max(sizes, default=1) * 1.02 + 0.5
     shapes, notes = _now_and_target(n_now, furthest, target, panel, _nearer_at_left(points, target))
-    y_axis = _axis(None if panel else "Dice (points)")
+    y_axis = axis(None if panel else "Dice (points)")
     if y_range is not None:
         y_axis["range"] = list(y_range)
     return {
         "data": data,
         "layout": {
-            **_layout(panel),
-            "xaxis": {**_axis(None if panel else "labelled training cases"), "range": [0, furthest]},
+            **layout(panel=panel),
+            "xaxis": {**axis(None if panel else "labelled training cases"), "range": [0, furthest]},
             "yaxis": y_axis,
             "shapes": shapes,
             "annotations": notes,
@@ -93,9 +93,9 @@ def gain_figure(rows: Sequence[Mapping[str, Any]]) -> Json:
             }
         ],
         "layout": {
-            **_layout(False),
-            "xaxis": {**_axis("further cases"), "type": "category", "showgrid": False},
-            "yaxis": {**_axis("gain (Dice points)"), "zeroline": True, "zerolinecolor": "@muted"},
+            **layout(),
+            "xaxis": {**axis("further cases"), "type": "category", "showgrid": False},
+            "yaxis": {**axis("gain (Dice points)"), "zeroline": True, "zerolinecolor": "@muted"},
             "shapes": [_across(1.0, "@target")],
         },
     }
@@ -126,9 +126,9 @@ def kappa_figure(strategies: Sequence[Mapping[str, Any]]) -> Json:
             }
         ],
         "layout": {
-            **_layout(False),
-            "xaxis": {**_axis("one labelled case counts as"), "rangemode": "tozero"},
-            "yaxis": {**_axis(None), "type": "category", "range": [-0.6, len(shown) - 0.4]},
+            **layout(),
+            "xaxis": {**axis("one labelled case counts as"), "rangemode": "tozero"},
+            "yaxis": {**axis(None), "type": "category", "range": [-0.6, len(shown) - 0.4]},
             "shapes": [
                 {
                     "type": "line",
@@ -169,9 +169,9 @@ def reliability_figure(outcomes: Sequence[Mapping[str, float]]) -> Json:
     return {
         "data": data,
         "layout": {
-            **_layout(False),
-            "xaxis": {**_axis("forecast Dice (points), 80 % range"), "range": [low, high]},
-            "yaxis": {**_axis("what came (points)"), "range": [low, high]},
+            **layout(),
+            "xaxis": {**axis("forecast Dice (points), 80 % range"), "range": [low, high]},
+            "yaxis": {**axis("what came (points)"), "range": [low, high]},
         },
     }
 
@@ -327,8 +327,9 @@ def _line_note(text: str, y: float, colour: str, *, right: bool) -> Json:
     return {**place, "text": text, "showarrow": False, "font": {"color": colour, "size": 12}}
 
 
-def _axis(title: str | None) -> Json:
-    axis: Json = {
+def axis(title: str | None) -> Json:
+    """An axis that looks like the others and makes room for its labels."""
+    look: Json = {
         "gridcolor": "@grid",
         "linecolor": "@line",
         "zeroline": False,
@@ -337,11 +338,12 @@ def _axis(title: str | None) -> Json:
         "fixedrange": True,
     }
     if title:
-        axis["title"] = {"text": title, "font": {"color": "@muted", "size": 13}, "standoff": 10}
-    return axis
+        look["title"] = {"text": title, "font": {"color": "@muted", "size": 13}, "standoff": 10}
+    return look
 
 
-def _layout(panel: bool) -> Json:
+def layout(*, panel: bool = False) -> Json:
+    """What every picture shares: no frame, no tools, colours of the page."""
     return {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",

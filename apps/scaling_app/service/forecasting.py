@@ -18,6 +18,7 @@ from typing import Any
 from scaling_app import __version__
 from scaling_app.ledger import Ledger
 from scaling_app.service.forecast_worker import ForecastWorker, WorkerDiedError
+from scaling_app.service.ledger_curve import case_facts
 from scaling_app.service.payloads import Sufficiency, summary_of
 
 logger = logging.getLogger(__name__)
@@ -201,12 +202,6 @@ class ForecastKeeper:
         known = self._facts
         if known is not None and known[0] == revision:
             return known[1]
-        cases = self._ledger.cases()
-        facts = {
-            "n_labelled": len(cases),
-            "problems": [
-                {"image": case.image_id, "sentence": flag.sentence} for case in cases for flag in case.flags
-            ],
-        }
+        facts = case_facts(self._ledger)
         self._facts = (revision, facts)
         return facts

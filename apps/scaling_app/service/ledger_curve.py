@@ -122,6 +122,13 @@ def overall_scores(observations: Iterable[Observation]) -> list[Observation]:
     ]
 
 
+def case_facts(ledger: Ledger) -> dict[str, Any]:
+    """Number of labelled cases, and the open doubts about their labels."""
+    cases = ledger.cases()
+    problems = [{"image": case.image_id, "sentence": flag.sentence} for case in cases for flag in case.flags]
+    return {"n_labelled": len(cases), "problems": problems}
+
+
 def annotation_time(cases: Sequence[Case]) -> dict[str, Any]:
     """Median and sum of the annotation minutes that were measured."""
     timed = [case.minutes for case in cases if case.minutes]

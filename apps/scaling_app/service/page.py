@@ -134,6 +134,18 @@ def _line(colour: str, dash: str = "") -> str:
     return f'<line x1="0" x2="22" y1="7" y2="7" stroke="var(--{colour})" stroke-width="2.6"{dashed}/>'
 
 
+_SHAPES = (
+    "M6 7a5 5 0 1 0 10 0a5 5 0 1 0-10 0z",
+    "M6.5 2.5h9v9h-9z",
+    "M11 1l6 6-6 6-6-6z",
+    "M11 2l6 10H5z",
+    "M7 1l4 4 4-4 2 2-4 4 4 4-2 2-4-4-4 4-2-2 4-4-4-4z",
+    "M11 0l2 4.6 5 .5-3.800 3.300 1.200 4.900-4.400-2.600-4.400 2.600 1.200-4.900L4 5.100l5-.5z",
+    "M11 12l6-10H5z",
+    "M9 1h4v4h4v4h-4v4H9V9H5V5h4z",
+)
+"""Circle, square, diamond, triangle, x, star, triangle down, cross: the markers of series 0 to 7."""
+
 _SWATCHES: Mapping[str, str] = {
     "curve": _line("accent"),
     "forecast": _line("accent", "5 3"),
@@ -147,7 +159,7 @@ _SWATCHES: Mapping[str, str] = {
     "arm": '<path d="M11 2l6 10H5z" fill="var(--arm)"/>',
     "held": '<circle cx="11" cy="7" r="5" fill="var(--nested)"/>',
     "failed": '<path d="M7 3l8 8M15 3l-8 8" stroke="var(--target)" stroke-width="3"/>',
-    **{f"c{k}": f'<circle cx="11" cy="7" r="5" fill="var(--c{k})"/>' for k in range(8)},
+    **{f"c{k}": f'<path d="{path}" fill="var(--c{k})"/>' for k, path in enumerate(_SHAPES)},
 }
 
 

@@ -1,0 +1,120 @@
+"""Learning curves from the table of a replay: per dataset, network and strategy, mean Dice against n.
+
+A draw is one random set of n training cases. The mean over test cases, structures and seeds of a draw is one
+value; intervals are over draws (Student's t), because that is what another radiologist's n cases would be.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, linear_regression, stdev
+
+from scipy.stats import t as student
+
+COLUMNS = ("dataset", "network", "strategy", "n", "draw", "case", "structure", "dice")
+"""What this reader needs of the table."""
+
+
+class ReplayTableError(ValueError):
+    """The table cannot be read; the message says what is wrong and where."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """Mean Dice at one size, with an 80 % interval over draws where there are at least two."""
+
+    n: int
+    dice: float
+    lo80: float | None
+    hi80: float | None
+    draws: int
+
+
+@dataclass(frozen=True)
+class ReplayCurve:
+    """The curve of one network and strategy on one dataset."""
+
+    dataset: str
+    network: str
+    strategy: str
+    levels: tuple[Level, ...]
+
+    @property
+    def name(self) -> str:
+        """Network and strategy, in words."""
+        return f"{self.network}, {self.strategy}"
+
+    @property
+    def exponent(self) -> float | None:
+        """c of the power law `1 - Dice = A n^-c` through the levels, by least squares in logarithms."""
+        inside = [level for level in self.levels if level.dice < 1]
+        if len(inside) < 3:
+            return None
+        x = [math.log(level.n) for level in inside]
+        return -linear_regression(x, [math.log(1 - level.dice) for level in inside]).slope
+
+
+def read_replay(path: Path) -> list[ReplayCurve]:
+    """Reads a replay's table.
+
+    Raises:
+        ReplayTableError: a column is missing, a value is no number, or there is no row with a Dice.
+    """
+    draws: dict[tuple[str, str, str], dict[int, dict[str, list[float]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.DictReader(file)
+        lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+        if lacking:
+            raise ReplayTableError(
+                f"{path} is no table of `scaling-app replay`: it lacks the column(s) {', '.join(lacking)}"
+            )
+        for number, row in enumerate(reader, start=2):
+            dice = _dice(row, path, number)
+            if dice is not None:
+                key = (row["dataset"], row["network"], row["strategy"])
+                draws[key][_size(row, path, number)][row["draw"]].append(dice)
+    if not draws:
+        raise ReplayTableError(f"{path} has no row with a Dice; run the replay first")
+    return [
+        ReplayCurve(*key, tuple(_level(n, sizes[n].values()) for n in sorted(sizes)))
+        for key, sizes in sorted(draws.items())
+    ]
+
+
+def _dice(row: Mapping[str, str], path: Path, number: int) -> float | None:
+    text = (row["dice"] or "").strip()
+    if text in ("", "nan"):
+        return None
+    try:
+        dice = float(text)
+    except ValueError:
+        dice = math.nan
+    if not 0 <= dice <= 1:
+        raise ReplayTableError(f"{path}, line {number}: dice must be a number from 0 to 1, got {text!r}")
+    return dice
+
+
+def _size(row: Mapping[str, str], path: Path, number: int) -> int:
+    try:
+        n = int(row["n"])
+    except (TypeError, ValueError):
+        n = 0
+    if n < 1:
+        raise ReplayTableError(f"{path}, line {number}: n must be a whole number from 1, got {row['n']!r}")
+    return n
+
+
+def _level(n: int, draws: Iterable[list[float]]) -> Level:
+    means = [fmean(scores) for scores in draws]
+    mean = fmean(means)
+    if len(means) < 2:
+        return Level(n, mean, None, None, len(means))
+    half = float(student.ppf(0.9, len(means) - 1)) * stdev(means) / math.sqrt(len(means))
+    return Level(n, mean, max(0.0, mean - half), min(1.0, mean + half), len(means))

@@ -1,0 +1,45 @@
+"""Reports from files: a server's ledger, or the table of a replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scaling_app.ledger import Ledger
+from scaling_app.service.ledger_curve import case_facts, forecast_from
+from scaling_app.service.replay_report import replay_html
+from scaling_app.service.replay_table import read_replay
+from scaling_app.service.report import write_report
+
+SQLITE = b"SQLite format 3\x00"
+
+
+def report_from(source: Path, out: Path) -> Path:
+    """Writes the report of a ledger or of a replay's table, whichever `source` is.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ValueError: it is neither; the message says what is wrong with it.
+    """
+    source, out = Path(source), Path(out)
+    with source.open("rb") as file:
+        is_ledger = file.read(len(SQLITE)) == SQLITE
+    return report_from_ledger(source, out) if is_ledger else report_from_runs(source, out)
+
+
+def report_from_ledger(source: Path, out: Path) -> Path:
+    """The session in a ledger file, with a forecast made now."""
+    with Ledger(source, create=False) as ledger:
+        history = ledger.forecasts()
+        n_pool = history[-1].get("n_pool") if history else None
+        payload = {**forecast_from(ledger, n_pool=n_pool), **case_facts(ledger), "job": ledger.job()}
+        return write_report(payload, out, history=[*history, payload])
+
+
+def report_from_runs(source: Path, out: Path) -> Path:
+    """The curves in a replay's table."""
+    html = replay_html(read_replay(source))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(html, encoding="utf-8")
+    return out
