@@ -1,0 +1,142 @@
+"""The file: what is refused, how an older one becomes a newer one, how it is read by others."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from scaling_app.ledger import Ledger, LedgerError, tables
+
+
+def test_folders_are_made(tmp_path: Path) -> None:
+    assert Ledger(tmp_path / "new" / "folder" / "ledger.sqlite").cases() == []
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="is a folder"):
+        Ledger(tmp_path)
+
+
+def test_a_missing_file_is_refused_when_it_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="no ledger at"):
+        Ledger(tmp_path / "ledger.sqlite", create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_text_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database " * 100)
+    with pytest.raises(LedgerError, match="is no ledger"):
+        Ledger(path)
+    assert path.read_text() == "not a database " * 100
+
+
+def test_a_foreign_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "other.sqlite"
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE cases (a)")
+    before = path.read_bytes()
+    with pytest.raises(LedgerError, match="no ledger"):
+        Ledger(path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_from_a_newer_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    Ledger(path).close()
+    with sqlite3.connect(path) as raw:
+        raw.execute(f"PRAGMA user_version={tables.SCHEMA_VERSION + 1}")
+    with pytest.raises(LedgerError, match=r"newer version.*update"):
+        Ledger(path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(LedgerError, match="cannot"):
+            Ledger(tmp_path / "ledger.sqlite")
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(LedgerError, match="cannot make the folder"):
+        Ledger(tmp_path / "file" / "sub" / "ledger.sqlite")
+
+
+def test_an_older_file_is_migrated_with_what_it_holds(
+    tmp_path: Path, new_case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path) as older:
+        older.save_case(new_case())
+    version = tables.SCHEMA_VERSION
+    step = {version: lambda c: c.execute(text("ALTER TABLE cases ADD COLUMN scanner TEXT DEFAULT 'unknown'"))}
+    monkeypatch.setattr(tables, "SCHEMA_VERSION", version + 1)
+    monkeypatch.setattr(tables, "MIGRATIONS", step)
+    with Ledger(path) as newer:
+        assert newer.case("a") is not None
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("SELECT scanner FROM cases").fetchall() == [("unknown",)]
+        assert raw.execute("PRAGMA user_version").fetchone() == (version + 1,)
+
+
+def test_a_migration_that_fails_changes_nothing(
+    tmp_path: Path, new_case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path) as older:
+        older.save_case(new_case())
+    version = tables.SCHEMA_VERSION
+
+    def half_way(connection) -> None:
+        connection.execute(text("DROP TABLE exposures"))
+        raise RuntimeError("power cut")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tables, "SCHEMA_VERSION", version + 1)
+        patched.setattr(tables, "MIGRATIONS", {version: half_way})
+        with pytest.raises(RuntimeError, match="power cut"):
+            Ledger(path)
+    with Ledger(path) as again:
+        assert again.case("a") is not None
+        assert not again.was_exposed("a", None, again.case("a").saved_at)
+
+
+def test_writes_are_durable_and_references_are_kept(ledger: Ledger) -> None:
+    with ledger._read() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA synchronous")).scalar() == 2
+        assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+
+
+def test_a_ledger_travels_to_other_processes_as_its_path(ledger: Ledger, new_case) -> None:
+    ledger.save_case(new_case())
+    assert [case.image_id for case in pickle.loads(pickle.dumps(ledger)).cases()] == ["a"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_can_write(ledger: Ledger, new_case) -> None:
+    ledger.save_case(new_case("parent"))
+    child = os.fork()
+    if child == 0:
+        try:
+            ledger.save_case(new_case("child"))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert [case.image_id for case in ledger.cases()] == ["parent", "child"]
+
+
+def test_sqlite_alone_can_read_it(ledger: Ledger, new_case) -> None:
+    ledger.save_case(new_case())
+    with sqlite3.connect(f"file:{ledger.path}?mode=ro", uri=True) as raw:
+        assert raw.execute("SELECT image_id, patient FROM cases").fetchall() == [("a", "a")]

@@ -1,0 +1,110 @@
+"""Settings, forecasts, the job's progress, and the revision that tells when a forecast is out of date."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from scaling_app.ledger import Flag, Ledger, LedgerError, Observation, utc_now
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(value=json_values)
+@settings(max_examples=50, deadline=None)
+def test_a_setting_comes_back(shared_notes: Ledger, value: object) -> None:
+    shared_notes.set_setting("key", value)
+    assert shared_notes.setting("key") == value
+
+
+@pytest.fixture(scope="module")
+def shared_notes(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    return Ledger(tmp_path_factory.mktemp("notes") / "ledger.sqlite")
+
+
+def test_a_setting_that_is_not_there_has_the_default(ledger: Ledger) -> None:
+    assert ledger.setting("target") is None
+    assert ledger.setting("target", 0.8) == 0.8
+
+
+def test_what_is_no_json_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(LedgerError, match="JSON"):
+        ledger.set_setting("key", object())
+
+
+def test_no_number_that_json_lacks_gets_in(ledger: Ledger) -> None:
+    ledger.save_forecast({"mean": math.nan, "all": (1.0, math.inf)})
+    assert ledger.latest_forecast() == ({"mean": None, "all": [1.0, None]}, 0)
+
+
+def test_the_latest_forecast_is_the_one_of_the_newest_revision(ledger: Ledger) -> None:
+    assert ledger.latest_forecast() is None
+    ledger.save_forecast({"k": 2}, revision=2)
+    ledger.save_forecast({"k": 1}, revision=1)
+    assert ledger.latest_forecast() == ({"k": 2}, 2)
+    assert ledger.forecasts() == [{"k": 2}, {"k": 1}]
+
+
+def test_old_forecasts_make_room(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scaling_app.ledger.notes.KEPT_FORECASTS", 3)
+    for k in range(5):
+        ledger.save_forecast({"k": k}, revision=k)
+    assert ledger.forecasts() == [{"k": 2}, {"k": 3}, {"k": 4}]
+
+
+def test_the_revision_moves_with_what_can_change_a_forecast_and_with_nothing_else(
+    ledger: Ledger, new_case, new_run
+) -> None:
+    def moved_by(write) -> bool:
+        before = ledger.revision()
+        write()
+        return ledger.revision() != before
+
+    assert moved_by(lambda: ledger.save_case(new_case(flags=(Flag("empty", "Empty."),))))
+    assert moved_by(lambda: ledger.set_minutes("a", 3))
+    assert moved_by(lambda: ledger.resolve_flags("a"))
+    assert moved_by(lambda: ledger.set_setting("target", 0.8))
+    assert not moved_by(lambda: ledger.set_setting("target", 0.8))
+    assert not moved_by(lambda: ledger.start_run(new_run("r")))
+    assert moved_by(lambda: ledger.finish_run("r"))
+    assert moved_by(lambda: ledger.add_observations("r", [Observation("r", "a", "s", "fold")]))
+    assert moved_by(lambda: ledger.rename_structure("s", "t"))
+    assert moved_by(lambda: ledger.remove_case("a"))
+    assert not moved_by(lambda: ledger.note_exposure("a", None, utc_now()))
+    assert not moved_by(lambda: ledger.assign_role("p", "train"))
+    assert not moved_by(lambda: ledger.set_job({"state": "running", "done": 1, "total": 2}))
+    assert not moved_by(lambda: ledger.save_forecast({}))
+
+
+def test_the_job_says_how_far_it_is(ledger: Ledger) -> None:
+    assert ledger.job()["state"] == "idle"
+    ledger.set_job({"state": "running", "done": 3, "total": 9, "eta_seconds": math.nan})
+    expected = {"state": "running", "done": 3, "total": 9, "eta_seconds": None, "message": None}
+    assert ledger.job() == expected
+    with pytest.raises(LedgerError, match="idle or running"):
+        ledger.set_job({"state": "dreaming"})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX tells whether a process lives")
+def test_a_job_whose_process_died_is_not_running(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    code = f"from scaling_app.ledger import Ledger; Ledger({str(path)!r}).set_job({{'state': 'running', 'done': 1}})"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    job = Ledger(path).job()
+    assert job["state"] == "idle"
+    assert "interrupted" in job["message"]
