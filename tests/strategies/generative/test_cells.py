@@ -49,7 +49,7 @@ def test_generator_and_discriminator_keep_the_grid_of_any_patch(patch, context) 
     generator = SearchableGenerator(4, 2, patch, width=4, context=context)
     one_hot = torch.rand(1, 4, *patch)
     image = torch.rand(1, 2, *patch)
-    out = generator(one_hot, image if context else None, torch.randn(1, 1, *patch))
+    out = generator(one_hot, image if context else None, torch.randn(1, 2, *patch))
     assert out.shape == image.shape
     assert torch.isfinite(PatchDiscriminator(4, 2, patch, width=4)(one_hot, out)).all()
 

@@ -2,7 +2,13 @@
 
 The generator is a small U-Net whose down and up steps are searchable cells (`cells.py`). It sees the
 one-hot mask, a low-pass version of a real image warped like the mask (its *context*; a mask says
-nothing about the rest of the body) and one channel of noise, and adds detail to the context.
+nothing about the rest of the body) and a field of noise, and returns
+
+    x = context + detail + gain * noise.
+
+The noise is the image's own texture, normalised and moved elsewhere (`texture_noise`): a generator
+trained on a few images for a few hundred steps paints means, and an image that is smooth round every
+label would teach the segmenter to look for smoothness.
 Everything is smooth (GELU, instance norm), because the hypergradient is a derivative.
 
 References:
@@ -26,7 +32,7 @@ from scaling_app.strategies.generative.cells import SearchCell, level_strides
 
 
 class SearchableGenerator(nn.Module):
-    """Mask and context to image: `x = context + detail(one_hot, context, noise)`.
+    """Mask and context to image: `x = context + detail + gain * noise`, see above.
 
     Args:
         classes: K, background included.
@@ -51,7 +57,7 @@ class SearchableGenerator(nn.Module):
         super().__init__()
         self.classes, self.channels, self.context = classes, channels, context
         self.strides = level_strides(patch, levels)
-        inputs = classes + 1 + (channels if context else 0)
+        inputs = classes + channels + (channels if context else 0)
         down = [inputs, *(width * 2**level for level in range(len(self.strides)))]
         up = [max(4, width // 2), *down[1:-1]]
         dims = len(patch)
@@ -64,7 +70,7 @@ class SearchableGenerator(nn.Module):
         for level in reversed(range(len(self.strides))):
             self.up.append(SearchCell(features, up[level], self.strides[level], "up"))
             features = up[level] + down[level]
-        self.head = Convolution(dims, features, channels, kernel_size=3, conv_only=True)
+        self.head = Convolution(dims, features, 2 * channels, kernel_size=3, conv_only=True)
         cells = 2 * len(self.strides)
         candidates = len(self.down[0].candidates) if cells else 0
         self.architecture = nn.Parameter(1e-3 * torch.randn(cells, candidates))
@@ -86,11 +92,16 @@ class SearchableGenerator(nn.Module):
         Args:
             one_hot: `(B, K, *P)`, floating.
             context: `(B, C, *P)`, the low-pass image, or None for a generator without context.
-            noise: `(B, 1, *P)`.
+            noise: `(B, C, *P)`.
 
         Returns:
             `(B, C, *P)`.
         """
+        mean, gain = self.mean_and_gain(one_hot, context, noise)
+        return mean + gain * noise
+
+    def mean_and_gain(self, one_hot: Tensor, context: Tensor | None, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The parts of `forward`: `context + detail`, and how strong the noise is, both `(B, C, *P)`."""
         inputs = [one_hot, noise] if context is None else [one_hot, noise, context]
         x, crop = self._padded(torch.cat(inputs, 1))
         p = self.probabilities()
@@ -101,8 +112,8 @@ class SearchableGenerator(nn.Module):
         x = x + self.middle(x)
         for cell, row in zip(self.up, p[len(self.down) :], strict=True):
             x = torch.cat([cell(x, row), skips.pop()], 1)
-        detail = self.head(x)[crop]
-        return detail if context is None else context + detail
+        detail, gain = self.head(x)[crop].chunk(2, 1)
+        return (detail if context is None else context + detail), F.softplus(gain - 1)
 
     def discretise(self) -> list[str]:
         """Keeps the likeliest candidate of every cell for good; returns their names."""
@@ -172,6 +183,30 @@ def low_pass(image: Tensor, factors: Sequence[int]) -> Tensor:
     coarse = pool(image, edges, ceil_mode=True)
     mode = "bilinear" if dims == 2 else "trilinear"
     return F.interpolate(coarse, size=image.shape[2:], mode=mode, align_corners=False)
+
+
+def high_pass(image: Tensor, factors: Sequence[int]) -> Tensor:
+    """What averaging over half of `factors` removes from `(B, C, *P)`."""
+    return image - low_pass(image, [max(1, f // 2) for f in factors])
+
+
+def texture_energy(image: Tensor, factors: Sequence[int]) -> Tensor:
+    """How strong fine detail is in each place of `(B, C, *P)`, averaged over `factors` voxels."""
+    return low_pass(torch.sqrt(high_pass(image, factors) ** 2 + 1e-4), factors)
+
+
+def texture_noise(image: Tensor, factors: Sequence[int], generator: torch.Generator) -> Tensor:
+    """Noise with the texture of `image (B, C, *P)` but not in its places: about unit variance.
+
+    Its high-pass part, divided by its local strength and rolled round by a random shift.
+    """
+    texture = (high_pass(image, factors) / texture_energy(image, factors)).clamp(-3, 3)
+    axes = tuple(range(1, image.dim() - 1))
+    rolled = []
+    for sample in texture:
+        shifts = [int(torch.randint(n, (), generator=generator)) for n in sample.shape[1:]]
+        rolled.append(sample.roll(shifts, axes))
+    return torch.stack(rolled)
 
 
 def neighbourhood(one_hot: Tensor, radii: Sequence[int]) -> Tensor:

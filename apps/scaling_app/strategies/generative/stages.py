@@ -1,7 +1,7 @@
 """The generator's side of GenSeg: stage I, making pairs, and the outer step's update.
 
-Stage I is a conditional GAN on real pairs: least squares for the discriminator, Charbonnier distance to
-the real image. Stage III's gradient arrives as dF / d image (`hypergradient.py`) and is carried to the
+Stage I is a conditional GAN on real pairs: least squares for the discriminator, Charbonnier distance of the
+generator's mean to the real image, and of the local strength of fine detail. Stage III's gradient arrives as dF / d image (`hypergradient.py`) and is carried to the
 architecture weights, which have an optimiser of their own, and, bounded to a tenth of stage I's gradient,
 to the generator's weights.
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -26,10 +27,13 @@ from scaling_app.strategies.generative.networks import (
     SearchableGenerator,
     low_pass,
     neighbourhood,
+    texture_energy,
+    texture_noise,
 )
 from scaling_app.strategies.generative.settings import GenSegSettings
 
 _DISTANCE_WEIGHT = 20.0
+_TEXTURE_WEIGHT = 10.0
 _FEEDBACK_SHARE = 0.1
 _BETAS = (0.5, 0.999)
 _SURE_DISCRIMINATOR = 0.95
@@ -57,6 +61,13 @@ class GeneratorTask:
         return tuple(max(1, edge // 16) if edge >= 8 else 0 for edge in self.patch)
 
 
+class Noise(NamedTuple):
+    """`texture (B, C, *P)` goes into the generator, `change (B, 2)` varies what the discriminator sees."""
+
+    texture: Tensor
+    change: Tensor
+
+
 class GeneratorTrainer:
     """Generator and discriminator with their optimisers.
 
@@ -79,7 +90,7 @@ class GeneratorTrainer:
             self.discriminator = PatchDiscriminator(task.classes, task.channels, task.patch).to(device)
         architecture = self.generator.architecture
         self.architecture_at_start = architecture.detach().clone()
-        self.weight_optimizer = torch.optim.Adam(self.generator.weight_parameters(), lr=1e-3, betas=_BETAS)
+        self.weight_optimizer = torch.optim.Adam(self.generator.weight_parameters(), lr=2e-3, betas=_BETAS)
         self.discriminator_optimizer = torch.optim.Adam(
             self.discriminator.parameters(), lr=4e-4, betas=_BETAS
         )
@@ -95,26 +106,27 @@ class GeneratorTrainer:
         hot = F.one_hot(label[:, 0].long().to(self.device), self.task.classes)
         return hot.movedim(-1, 1).float()
 
-    def generate(self, pairs: Pairs, noise: Tensor) -> Tensor:
+    def generate(self, pairs: Pairs, noise: Noise) -> Tensor:
         """Images for `pairs.label` in the surroundings `pairs.image`; carries the generator's graph."""
         image = pairs.image.to(self.device)
         one_hot = self.one_hot(pairs.label)
         with self._full_precision():
             return self._compose(self._raw(one_hot, image, noise), image, one_hot)
 
-    def noise_like(self, image: Tensor, generator: torch.Generator) -> Tensor:
-        """One channel of noise `(B, 1, *P)` for `image (B, C, *P)`."""
-        shape = (image.shape[0], 1, *image.shape[2:])
-        return torch.randn(shape, generator=generator).to(self.device)
+    def noise_like(self, image: Tensor, generator: torch.Generator) -> Noise:
+        """Fresh noise for `image (B, C, *P)`."""
+        texture = texture_noise(image.float().cpu(), self.task.low_pass_factors, generator)
+        change = torch.randn((image.shape[0], 2), generator=generator)
+        return Noise(texture.to(self.device), change.to(self.device))
 
     def stage_one(
-        self, pairs: Pairs, noise: Tensor, *, known: bool = True, feedback: Sequence[Tensor] | None = None
+        self, pairs: Pairs, noise: Noise, *, known: bool = True, feedback: Sequence[Tensor] | None = None
     ) -> bool:
         """One step of discriminator and generator on real pairs.
 
         Args:
             pairs: real pairs.
-            noise: `(B, 1, *P)`.
+            noise: from `noise_like`.
             known: False for images without labels, whose classes are given as equally likely.
             feedback: dF / d weights from an outer step, added at no more than a tenth of the own gradient.
 
@@ -124,17 +136,19 @@ class GeneratorTrainer:
         with self._full_precision():
             return self._stage_one(pairs, noise, known, feedback)
 
-    def _stage_one(self, pairs: Pairs, noise: Tensor, known: bool, feedback: Sequence[Tensor] | None) -> bool:
+    def _stage_one(self, pairs: Pairs, noise: Noise, known: bool, feedback: Sequence[Tensor] | None) -> bool:
         image = pairs.image.to(self.device)
         one_hot = self.one_hot(pairs.label)
         if not known:
             one_hot = torch.full_like(one_hot, 1 / self.task.classes)
         where = neighbourhood(one_hot, self.task.radii) if self.settings.compose and known else None
-        fake = self._raw(one_hot, image, noise)
-        composed = fake if where is None else where * fake + (1 - where) * image
-        distance = torch.sqrt((fake - image) ** 2 + 1e-4)
         weight = torch.ones_like(image) if where is None else (where + 0.1).expand_as(image)
-        loss = _DISTANCE_WEIGHT * (weight * distance).sum() / weight.sum()
+        mean, gain = self.generator.mean_and_gain(one_hot, self._context(image), noise.texture)
+        fake = mean + gain * noise.texture
+        composed = fake if where is None else where * fake + (1 - where) * image
+        loss = _DISTANCE_WEIGHT * _distance(mean, image, weight) + _TEXTURE_WEIGHT * _distance(
+            *(texture_energy(x, self.task.low_pass_factors) for x in (fake, image)), weight
+        )
         playing = self._discriminator_plays and known
         if playing:
             loss = loss + ((self._judge(one_hot, composed, noise) - 1) ** 2).mean()
@@ -211,9 +225,11 @@ class GeneratorTrainer:
         names = ("generator", "discriminator", "weight_optimizer", "discriminator_optimizer")
         return {name: getattr(self, name) for name in (*names, "architecture_optimizer")}
 
-    def _raw(self, one_hot: Tensor, image: Tensor, noise: Tensor) -> Tensor:
-        context = low_pass(image, self.task.low_pass_factors) if self.settings.context else None
-        return self.generator(one_hot, context, noise)
+    def _raw(self, one_hot: Tensor, image: Tensor, noise: Noise) -> Tensor:
+        return self.generator(one_hot, self._context(image), noise.texture)
+
+    def _context(self, image: Tensor) -> Tensor | None:
+        return low_pass(image, self.task.low_pass_factors) if self.settings.context else None
 
     def _compose(self, fake: Tensor, image: Tensor, one_hot: Tensor) -> Tensor:
         if not self.settings.compose:
@@ -221,7 +237,7 @@ class GeneratorTrainer:
         where = neighbourhood(one_hot, self.task.radii)
         return where * fake + (1 - where) * image
 
-    def _train_discriminator(self, one_hot: Tensor, real: Tensor, fake: Tensor, noise: Tensor) -> bool:
+    def _train_discriminator(self, one_hot: Tensor, real: Tensor, fake: Tensor, noise: Noise) -> bool:
         on_real, on_fake = self._judge(one_hot, real, noise), self._judge(one_hot, fake, noise)
         loss = 0.5 * (((on_real - 1) ** 2).mean() + (on_fake**2).mean())
         weights = list(self.discriminator.parameters())
@@ -236,14 +252,16 @@ class GeneratorTrainer:
         self._sure_steps = self._sure_steps + 1 if sure else 0
         return True
 
-    def _judge(self, one_hot: Tensor, image: Tensor, noise: Tensor) -> Tensor:
-        """The discriminator on a varied view; the variation depends on the noise alone, so that real and
-        generated images are varied alike."""
-        change = noise.flatten(1).mean(1) * noise[0, 0].numel() ** 0.5
-        shape = (-1, *[1] * (image.dim() - 1))
-        return self.discriminator(
-            one_hot, image * (1 + 0.1 * change.reshape(shape)) + 0.2 * change.reshape(shape)
-        )
+    def _judge(self, one_hot: Tensor, image: Tensor, noise: Noise) -> Tensor:
+        """The discriminator on a varied view; real and generated images are varied alike."""
+        shape = (2, -1, *[1] * (image.dim() - 1))
+        contrast, brightness = noise.change.T.reshape(shape)
+        return self.discriminator(one_hot, image * (1 + 0.1 * contrast) + 0.1 * brightness)
+
+
+def _distance(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
+    """Charbonnier distance: smooth where the absolute one has a kink."""
+    return (weight * torch.sqrt((first - second) ** 2 + 1e-4)).sum() / weight.sum()
 
 
 def _step(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
