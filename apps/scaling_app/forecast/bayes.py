@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import norm, qmc
 
 from scaling_app.forecast.arms import ArmResult, compare_arms
+from scaling_app.forecast.calibration import REGIMES, Calibration, Factor, shipped_calibration
 from scaling_app.forecast.evidence import Spread
 from scaling_app.forecast.families import Array, expit
 from scaling_app.forecast.misses import MissRate
@@ -28,12 +29,14 @@ class BayesForecaster(Forecaster):
 
     Args:
         prior: over curves; the shipped one when None.
+        calibration: of the intervals; the shipped one when None.
     """
 
     method: ClassVar[str] = "bayes"
 
-    def __init__(self, prior: CurvePrior | None = None) -> None:
+    def __init__(self, prior: CurvePrior | None = None, calibration: Calibration | None = None) -> None:
         self.prior = prior or shipped_prior()
+        self.calibration = calibration or shipped_calibration()
 
     def _fit(self, groups: dict[str, list[Observation]]) -> None:
         self.misses = {name: MissRate(group) for name, group in groups.items()}
@@ -60,6 +63,11 @@ class BayesForecaster(Forecaster):
         """
         names = self.structures if structure == OVERALL else [structure]
         return float(np.mean([self._prior_share(self.posteriors.get(name)) for name in names]))
+
+    def factor(self, quantity: str, n: float) -> Factor:
+        """The calibration's factor for this kind of evidence, number of cases and horizon."""
+        averaged = all(p.data.averaged for p in self.posteriors.values())
+        return self.calibration(quantity, REGIMES[averaged], self.n_now, n / self.n_now)
 
     def alarms(self, observations: Sequence[Observation]) -> tuple[str, ...]:
         """A lasting change of the scores, frequent misses, and a bad case among the last five."""
@@ -99,6 +107,13 @@ class BayesForecaster(Forecaster):
             *self._assistance_notes(),
             f"The prior rests on learning curves of {self.prior.n_tasks} tasks.",
         )
+
+    def _basis(self) -> str:
+        tasks = self.factor("level", 2 * self.n_now).n_tasks
+        calibrated = (
+            f"its intervals are calibrated on {tasks} tasks" if tasks else "its intervals are not calibrated"
+        )
+        return f"The prior rests on learning curves of {self.prior.n_tasks} other tasks; {calibrated}."
 
     def _assistance_notes(self) -> list[str]:
         notes = []
@@ -176,8 +191,9 @@ def _case_means(group: list[Observation]) -> dict[str, float]:
     runs: dict[tuple[object, ...], list[float]] = {}
     for o in group:
         runs.setdefault(o.run_key, []).append(o.dice or 0.0)
+    means = {key: sum(scores) / len(scores) for key, scores in runs.items()}
     deviations: dict[str, list[float]] = {}
     for o in group:
         if o.case:
-            deviations.setdefault(o.case, []).append((o.dice or 0.0) - float(np.mean(runs[o.run_key])))
-    return {case: float(np.mean(values)) for case, values in deviations.items()}
+            deviations.setdefault(o.case, []).append((o.dice or 0.0) - means[o.run_key])
+    return {case: sum(values) / len(values) for case, values in deviations.items()}

@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
 from scaling_app.forecast.families import ERROR_CLIP, Array, expit, logit
 from scaling_app.forecast.observations import Observation
@@ -48,14 +47,23 @@ class Spread:
 
 @dataclass(frozen=True)
 class LevelEvidence:
-    """Gaussian likelihood of the levels: `-(t' precision t)/2 + t' pull + constant`.
+    """Gaussian likelihood of the levels t `(K,)`: `constant - (t, -1)' form (t, -1) / 2`.
 
-    Shapes `(K, K)`, `(K,)`, scalar.
+    `form (K + 1, K + 1)` holds the information matrix, the vector `pull` and the square of the scores.
     """
 
-    precision: Array
-    pull: Array
+    form: Array
     constant: float
+
+    @property
+    def precision(self) -> Array:
+        """`(K, K)` information about the levels."""
+        return self.form[:-1, :-1]
+
+    @property
+    def pull(self) -> Array:
+        """`(K,)`: precision times the best levels."""
+        return self.form[:-1, -1]
 
 
 @dataclass(frozen=True)
@@ -164,16 +172,14 @@ class Elimination:
         """Integrates cases, runs and offsets out."""
         gram, log_det = self._without_cases(spread)
         k = len(self.data.sizes)
-        side = slice(k, -1)
-        reduced = gram
-        if side.start < len(gram) - 1:
-            prior = self._side_precision(spread)
-            factor = cho_factor(gram[side, side] + np.diag(prior), check_finite=False)
-            log_det += 2 * float(np.log(np.diag(factor[0])).sum()) - float(np.log(prior).sum())
-            reduced = gram - gram[:, side] @ cho_solve(factor, gram[side], check_finite=False)
+        prior = self._side_precision(spread)
+        order = np.r_[k : len(gram) - 1, :k, len(gram) - 1]
+        arranged = gram[np.ix_(order, order)]
+        arranged[np.arange(len(prior)), np.arange(len(prior))] += prior
+        reduced, log_det_side = schur_complement(arranged, len(prior))
+        log_det += log_det_side - float(np.log(prior).sum())
         rows = len(self.data.y)
-        constant = -0.5 * (reduced[-1, -1] + log_det + rows * np.log(2 * np.pi))
-        return LevelEvidence(reduced[:k, :k], reduced[:k, -1], float(constant))
+        return LevelEvidence(reduced, -0.5 * (log_det + rows * float(np.log(2 * np.pi))))
 
     def residuals(self, spread: Spread, levels: Array) -> Array:
         """`(M,)` residuals of y after the best linear predictions of all effects, given the levels."""
@@ -216,6 +222,22 @@ class Elimination:
         if self.data.averaged:
             return np.zeros(0)
         return np.concatenate([self.data.run_sizes / spread.run**2, 1.0 / self.data.offset_sd**2])
+
+
+def schur_complement(matrix: Array, size: int) -> tuple[Array, float]:
+    """Eliminates the first `size` rows and columns of a positive semi-definite matrix.
+
+    The complement is read off the Cholesky factor of the whole: one call, and no triangular solves, which
+    multi-threaded libraries slow down at these sizes.
+
+    Returns:
+        The complement, and the log-determinant of the eliminated block.
+    """
+    nugget = 1e-10 * float(np.abs(np.diag(matrix)).max())
+    diagonal = np.concatenate([np.zeros(size), np.full(len(matrix) - size, nugget)])
+    factor = np.linalg.cholesky(matrix + np.diag(diagonal))
+    rest = factor[size:, size:]
+    return rest @ rest.T, 2.0 * float(np.log(np.diag(factor)[:size]).sum())
 
 
 def robust_weights(residuals: Array, spread: Spread, weight: Array) -> Array:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from scaling_app.forecast.bayes import BayesForecaster
+from scaling_app.forecast.gaussian_process import GaussianProcess
+from scaling_app.forecast.lstm import LstmForecaster
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster, Prediction, TooFewPoints
 from scaling_app.forecast.published_methods import (
@@ -23,7 +25,17 @@ from scaling_app.forecast.session import (
 )
 
 _FACTORIES: dict[str, Callable[[], Forecaster]] = {
-    cls.method: cls for cls in (BayesForecaster, LastValue, PowerLaw, PowerLawFloor, Exponential, Mmf)
+    cls.method: cls
+    for cls in (
+        BayesForecaster,
+        LastValue,
+        PowerLaw,
+        PowerLawFloor,
+        Exponential,
+        Mmf,
+        GaussianProcess,
+        LstmForecaster,
+    )
 }
 METHODS: tuple[str, ...] = tuple(_FACTORIES)
 """The names of the methods, the default first."""

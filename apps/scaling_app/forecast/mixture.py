@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
-from scaling_app.forecast.evidence import LevelEvidence, Spread
+from scaling_app.forecast.evidence import LevelEvidence, Spread, schur_complement
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.prior import Component, CurvePrior
 
@@ -37,16 +36,16 @@ class ComponentAt:
 
     def condition(self, evidence: LevelEvidence, spread: Spread) -> Piece:
         """Scores each template and finds its deviation's posterior."""
-        likelihood = np.column_stack([evidence.precision, evidence.pull])
-        whitened = self.root.T @ likelihood
-        factor = cho_factor(np.eye(len(self.sizes)) + whitened[:, :-1] @ self.root, check_finite=False)
-        solved = self.root @ cho_solve(factor, whitened, check_finite=False)
-        conditioned = likelihood - evidence.precision @ solved
-        precision, pull = 0.5 * (conditioned[:, :-1] + conditioned[:, :-1].T), conditioned[:, -1]
+        whitened = self.root.T @ evidence.form[:-1]
+        k = len(self.sizes)
+        joint = np.empty((2 * k + 1, 2 * k + 1))
+        joint[:k, :k] = np.eye(k) + whitened[:, :-1] @ self.root
+        joint[:k, k:], joint[k:, :k], joint[k:, k:] = whitened, whitened.T, evidence.form
+        form, log_det = schur_complement(joint, k)
+        precision, pull = form[:-1, :-1], form[:-1, -1]
         shrunk = self.levels @ precision
         fit = (self.levels * (pull - 0.5 * shrunk)).sum(1)
-        log_det = 2.0 * float(np.log(np.diag(factor[0])).sum())
-        constant = evidence.constant + 0.5 * float(evidence.pull @ solved[:, -1]) - 0.5 * log_det
+        constant = evidence.constant - 0.5 * (float(form[-1, -1]) + log_det)
         return Piece(self, spread, self.log_weights + fit + constant, precision, pull - shrunk)
 
 

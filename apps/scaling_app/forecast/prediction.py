@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from scaling_app.forecast.arms import ArmResult
+from scaling_app.forecast.calibration import UNCALIBRATED, Factor, edges
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.observations import Observation, by_structure, check_observations, main_arm
 
@@ -110,6 +111,15 @@ class Forecaster(ABC):
         """The `(T,)` point forecast: the mean of the draws, unless a method has a better one."""
         return draws.mean(0)
 
+    def factor(self, quantity: str, n: float) -> Factor:
+        """Conformal widening of the intervals at size n; none by default."""
+        return UNCALIBRATED
+
+    def level_edges(self, draws: Array, n: float) -> tuple[float, float, float, float]:
+        """lo80, hi80, lo95, hi95 of the Dice at size n from draws `(B,)`, within [0, 1]."""
+        lo80, hi80, lo95, hi95 = (min(max(edge, 0.0), 1.0) for edge in edges(draws, self.factor("level", n)))
+        return lo80, hi80, lo95, hi95
+
     def prior_share(self, structure: str = OVERALL) -> float | None:
         """Share of the forecast gain's variance that the prior leaves, in [0, 1]; None without a prior."""
         return None
@@ -134,20 +144,20 @@ class Forecaster(ABC):
     def _summaries(self, name: str, ns: Sequence[int]) -> list[Prediction]:
         draws = self.draws([self.n_now, *ns], name)
         centre = self.centre(draws)
-        gain = draws[:, 1:] - draws[:, :1]
-        level_edges = np.quantile(draws[:, 1:], [0.1, 0.9, 0.025, 0.975], axis=0)
-        gain_edges = np.quantile(gain, [0.1, 0.9], axis=0)
-        return [
-            Prediction(
-                name,
-                int(n),
-                float(centre[t + 1]),
-                *(float(v) for v in level_edges[:, t]),
-                float(centre[t + 1] - centre[0]),
-                *(float(v) for v in gain_edges[:, t]),
+        rows = []
+        for t, n in enumerate(ns, start=1):
+            gain = draws[:, t] - draws[:, 0]
+            rows.append(
+                Prediction(
+                    name,
+                    int(n),
+                    float(centre[t]),
+                    *self.level_edges(draws[:, t], n),
+                    float(centre[t] - centre[0]),
+                    *edges(gain, self.factor("gain", n))[:2],
+                )
             )
-            for t, n in enumerate(ns)
-        ]
+        return rows
 
     def _joint_draws(self, n: Array) -> list[Array]:
         """One `(B, T)` array per structure, rows belonging together."""

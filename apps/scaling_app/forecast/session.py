@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import t as student
 
 from scaling_app.forecast.arms import ArmResult
+from scaling_app.forecast.calibration import widened
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.observations import Observation, by_structure
 from scaling_app.forecast.prediction import MIN_CASES, OVERALL, Forecaster, TooFewPoints
@@ -168,8 +169,9 @@ class _DrawTable:
         return float(self.forecaster.centre(self.draws[name])[self.column[n]])
 
     def gain(self, name: str, n: float) -> Array:
-        """Draws `(B,)` of the gain from now to size n."""
-        return self.at(name, n) - self.at(name, self.question.n_now)
+        """Draws `(B,)` of the gain from now to size n, as wide as the calibration asks."""
+        gain = self.at(name, n) - self.at(name, self.question.n_now)
+        return widened(gain, self.forecaster.factor("gain", n))
 
 
 def asdict_arm(arm: ArmResult) -> Json:
@@ -190,7 +192,7 @@ def observed_points(observations: Sequence[Observation]) -> tuple[Json, ...]:
             cell = cells.setdefault((o.kind, o.n), {})
             cell.setdefault(o.case or f"row {index}", []).append(float(o.dice or 0.0))
         for (kind, n), cases in sorted(cells.items()):
-            values = np.array([np.mean(scores) for scores in cases.values()])
+            values = np.array([sum(scores) / len(scores) for scores in cases.values()])
             point: Json = {"n": n, "dice": float(values.mean()), "lo80": None, "hi80": None}
             if len(values) > 1:
                 half = float(student.ppf(0.9, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
@@ -268,7 +270,7 @@ def _row(table: _DrawTable, name: str, n: int) -> Json:
 
 
 def _interval(table: _DrawTable, name: str, n: float) -> Json:
-    lo80, hi80, lo95, hi95 = (float(v) for v in np.quantile(table.at(name, n), [0.1, 0.9, 0.025, 0.975]))
+    lo80, hi80, lo95, hi95 = table.forecaster.level_edges(table.at(name, n), n)
     return {"mean": table.centre(name, n), "lo80": lo80, "hi80": hi80, "lo95": lo95, "hi95": hi95}
 
 

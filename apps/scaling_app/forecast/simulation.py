@@ -8,6 +8,7 @@ is a test before it is training (`prequential`); at the end 5-fold cross-validat
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,9 +22,24 @@ UPDATES = (2, 3, 4, 6, 8, 11, 16, 22, 32, 45, 64, 90, 128)
 SPREAD = Spread(case=0.6, run=0.5, residual=0.25)
 
 
+class Truth(ABC):
+    """A curve and the scatter about it."""
+
+    spread: Spread
+
+    @abstractmethod
+    def eta(self, n: Array) -> Array:
+        """`(T,)` logit errors at sizes n."""
+
+    def dice(self, n: Sequence[float]) -> Array:
+        """`(T,)` mean Dice over patients and training sets."""
+        sizes = np.asarray(n, dtype=float)
+        return population_dice(self.eta(sizes), self.spread.variance_at(sizes))
+
+
 @dataclass(frozen=True)
-class Truth:
-    """A curve and the scatter about it; `parameters (4,)` as in `power_law_error`."""
+class PowerLawTruth(Truth):
+    """A curve of the model's own family; `parameters (4,)` as in `power_law_error`."""
 
     parameters: Array
     spread: Spread = SPREAD
@@ -32,16 +48,29 @@ class Truth:
         """`(T,)` logit errors at sizes n."""
         return logit(power_law_error(self.parameters[None], n))[0]
 
-    def dice(self, n: Sequence[float]) -> Array:
-        """`(T,)` mean Dice over patients and training sets."""
-        sizes = np.asarray(n, dtype=float)
-        return population_dice(self.eta(sizes), self.spread.variance_at(sizes))
+
+@dataclass(frozen=True)
+class TabulatedTruth(Truth):
+    """A measured curve: `levels (K,)` logit errors at `sizes (K,)`, linear in ln n between them."""
+
+    sizes: Array
+    levels: Array
+    spread: Spread = SPREAD
+
+    def eta(self, n: Array) -> Array:
+        """`(T,)` logit errors at sizes n; constant beyond the measured range."""
+        return np.interp(np.log(n), np.log(self.sizes), self.levels)
 
 
-def random_truth(rng: np.random.Generator) -> Truth:
+def random_spread(rng: np.random.Generator) -> Spread:
+    """Scatter of a random task: case ~ LogN(ln 0.5, 0.4), run ~ LogN(ln 0.5, 0.4), residual ~ LogN(ln 0.25, 0.3)."""
+    return Spread(*(float(v) for v in np.exp(rng.normal(np.log([0.5, 0.5, 0.25]), [0.4, 0.4, 0.3]))))
+
+
+def random_truth(rng: np.random.Generator) -> PowerLawTruth:
     """e_inf ~ expit N(-2.6, 0.7), A ~ LogN(ln 0.45, 0.4), c ~ LogN(ln 0.55, 0.4), d = 0.05."""
     floor, scale, power = rng.normal([-2.6, np.log(0.45), np.log(0.55)], [0.7, 0.4, 0.4])
-    return Truth(np.array([floor, scale, power, np.log(0.05)]))
+    return PowerLawTruth(np.array([floor, scale, power, np.log(0.05)]))
 
 
 def simulate_session(

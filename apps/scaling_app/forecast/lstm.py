@@ -1,0 +1,133 @@
+"""A uni-directional LSTM that reads a learning curve and says how it goes on.
+
+After Lee et al., who train one on 200 finished configurations of the very task and take its last output as
+the final score. This one is trained once, on simulated curves and on the tuning part of a public curve
+library (`benchmarks/forecast/train_lstm.py`), so that it answers without any training on the user's
+side; steps are (n, mean Dice, number of scores, network, strategy), the query is a size, the answer a change
+of the logit error since the last step with a standard deviation. Inference is written out in NumPy.
+
+Reference: Lee, Chung, Suh, Lee, Choi: PLOS One, 2025, 10.1371/journal.pone.0339064 (idea; written anew).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+
+from scaling_app.forecast.evidence import logit_error
+from scaling_app.forecast.families import Array, expit
+from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.prediction import Forecaster
+from scaling_app.forecast.prior import DATA
+from scaling_app.forecast.published_methods import RESAMPLES, mean_curves
+
+STEPS = 8
+"""Longest sequence read; of longer curves the sizes nearest to an even spread in ln n are kept."""
+STRATEGY_CODE = {"none": 0.0, "baseline": 0.5}
+FARTHEST = 64.0
+"""Queries beyond this multiple of the last size are answered for it."""
+
+
+def step_features(n: Array, dice: Array, count: Array, network: str, strategy: str) -> Array:
+    """`(B, K, 5)` inputs from sizes `(K,)`, mean Dice `(B, K)` and numbers of scores `(B, K)`."""
+    shape = dice.shape
+    columns = [
+        np.broadcast_to(np.log(n) / 5.0, shape),
+        logit_error(dice) / 2.0,
+        np.log1p(count) / 5.0,
+        np.full(shape, float(network != "resunet")),
+        np.full(shape, STRATEGY_CODE.get(strategy, 1.0)),
+    ]
+    return np.stack(columns, axis=-1)
+
+
+def run_lstm(weights: Mapping[str, Array], features: Array) -> Array:
+    """The last hidden state `(B, H)` of one layer (gate order input, forget, cell, output)."""
+    hidden = np.zeros((len(features), weights["recurrent"].shape[1]))
+    cell = np.zeros_like(hidden)
+    for step in np.moveaxis(features, 1, 0):
+        gates = step @ weights["input"].T + hidden @ weights["recurrent"].T + weights["bias"]
+        i, f, g, o = np.split(gates, 4, axis=1)
+        cell = expit(f) * cell + expit(i) * np.tanh(g)
+        hidden = expit(o) * np.tanh(cell)
+    return hidden
+
+
+def change(weights: Mapping[str, Array], hidden: Array, log_ratio: Array) -> tuple[Array, Array]:
+    """Mean and standard deviation `(B, T)` of the change of logit error over `ln(n / n_last)` `(T,)`.
+
+    Both vanish at the last size itself, where only the noise of the score remains.
+    """
+    x = np.concatenate(
+        [
+            np.repeat(hidden[:, None], len(log_ratio), axis=1),
+            np.broadcast_to(log_ratio[None, :, None] / 3.0, (len(hidden), len(log_ratio), 1)),
+        ],
+        axis=-1,
+    )
+    inner = np.tanh(x @ weights["head_1"].T + weights["head_1_bias"])
+    outer = inner @ weights["head_2"].T + weights["head_2_bias"]
+    return outer[..., 0], np.exp(np.clip(outer[..., 1], -5.0, 1.0))
+
+
+@lru_cache(maxsize=1)
+def shipped_weights() -> dict[str, Array]:
+    """The trained weights that come with the package."""
+    with np.load(DATA / "lstm.npz") as archive:
+        return {name: archive[name].astype(float) for name in archive.files}
+
+
+class LstmForecaster(Forecaster):
+    """See the module."""
+
+    method: ClassVar[str] = "lstm"
+
+    def _fit(self, groups: dict[str, list[Observation]]) -> None:
+        self._states = {name: self._read(group) for name, group in groups.items()}
+
+    def _read(self, group: list[Observation]) -> tuple[float, Array, Array]:
+        """Last size, its logit errors `(B,)` and hidden states `(B, H)`, row 0 for the scores as they are."""
+        curves = mean_curves(group)
+        error = np.where(curves.weight > 0, curves.error, curves.error[:1])
+        kept = _evenly_spread(curves.n)
+        network, strategy = group[0].network, group[0].strategy
+        features = step_features(
+            curves.n[kept], 1.0 - error[:, kept], curves.weight[:, kept], network, strategy
+        )
+        return float(curves.n[-1]), logit_error(1.0 - error[:, -1]), run_lstm(shipped_weights(), features)
+
+    def _draws(self, n: Array, structure: str) -> Array:
+        last, level, hidden = self._states[structure]
+        ratio = np.log(np.clip(n / last, 1.0 / FARTHEST, FARTHEST))
+        mean, sd = change(shipped_weights(), hidden, ratio)
+        noise = np.random.default_rng(self.structures.index(structure)).standard_normal((RESAMPLES + 1, 1))
+        noise[0] = 0.0
+        return 1.0 - expit(level[:, None] + mean + sd * noise)
+
+    def centre(self, draws: Array) -> Array:
+        """The answer to the scores as they are, which is row 0."""
+        return draws[0]
+
+    def plateau(self, structure: str, delta: float = 0.01) -> int | None:
+        """Smallest multiple of the last size (by doublings) whose own doubling gains less than `delta`.
+
+        Returns:
+            The size, or None when the curve still rises at the farthest query.
+        """
+        last = self._states[structure][0]
+        sizes = last * 2.0 ** np.arange(7)
+        gains = np.diff(self.centre(self._draws(sizes, structure)))
+        flat = np.flatnonzero(gains < delta)
+        return int(sizes[flat[0]]) if len(flat) else None
+
+
+def _evenly_spread(n: Array) -> np.ndarray:
+    """Indices of at most `STEPS` sizes, the first and the last among them."""
+    if len(n) <= STEPS:
+        return np.arange(len(n))
+    wanted = np.linspace(np.log(n[0]), np.log(n[-1]), STEPS)
+    nearest = np.abs(np.log(n)[None] - wanted[:, None]).argmin(1)
+    return np.unique(nearest)

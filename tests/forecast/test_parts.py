@@ -1,0 +1,177 @@
+"""Misses, strategies, labels drawn on a prediction, and changes in mid-session."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from scaling_app.forecast.arms import compare_arms
+from scaling_app.forecast.bayes import BayesForecaster
+from scaling_app.forecast.families import expit
+from scaling_app.forecast.forecaster import forecast_session
+from scaling_app.forecast.misses import MissRate
+from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.posterior import CurvePosterior
+from scaling_app.forecast.prior import shipped_prior
+from scaling_app.forecast.shift_alarm import find_shift, prequential_deviates
+from scaling_app.forecast.simulation import SPREAD, random_truth, simulate_session
+
+
+def test_no_miss_seen_leaves_hardly_any_expected() -> None:
+    seen = [Observation(8, 0.8, case=f"c{i}", run="r") for i in range(16)]
+    rate = MissRate(seen)
+    assert rate.mean(np.array([8.0]))[0] < 0.02
+    assert rate.p_never > 0.8
+
+
+def test_misses_pull_the_mean_down_and_fall_with_n() -> None:
+    rng = np.random.default_rng(0)
+    observations = [
+        Observation(n, 0.0 if rng.random() < p else 0.8 + 0.001 * i, case=f"{n}-{i}", run=f"r{n}")
+        for n, p in ((4, 0.5), (16, 0.25))
+        for i in range(40)
+    ]
+    rate = MissRate(observations)
+    early, late = rate.mean(np.array([4.0, 16.0]))
+    assert early == pytest.approx(0.5, abs=0.12)
+    assert late == pytest.approx(0.25, abs=0.1)
+    assert rate.draws(np.array([4.0, 64.0, np.inf]), 2000).mean(0)[2] < 0.05
+    (p,) = BayesForecaster().fit(observations).predict([16])
+    assert p.mean == pytest.approx(0.8 * 0.75, abs=0.1)
+
+
+def test_draws_of_the_miss_rate_have_its_mean() -> None:
+    observations = [Observation(4, 0.0 if i % 3 == 0 else 0.7, case=f"c{i}", run="r") for i in range(12)]
+    rate = MissRate(observations)
+    n = np.array([4.0, 8.0])
+    np.testing.assert_allclose(rate.draws(n, 20_000).mean(0), rate.mean(n), atol=0.01)
+
+
+@pytest.mark.parametrize("shift", [0.0, -0.6])
+def test_labels_drawn_on_a_prediction_are_corrected(shift: float) -> None:
+    errors, plain_errors = [], []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        truth = random_truth(rng)
+        observations = simulate_session(truth, 24, rng, assisted_share=0.7, assisted_shift=shift)
+        actual = truth.dice([24])[0]
+        errors.append(BayesForecaster().fit(observations, 24).predict([24])[0].mean - actual)
+        blinded = [replace(o, assisted=False) for o in observations]
+        plain_errors.append(BayesForecaster().fit(blinded, 24).predict([24])[0].mean - actual)
+    if shift:
+        assert np.mean(plain_errors) > 0.02
+        assert abs(np.mean(errors)) < 0.6 * np.mean(plain_errors)
+    else:
+        assert abs(np.mean(errors)) < 0.015
+
+
+def test_the_correction_is_reported() -> None:
+    rng = np.random.default_rng(1)
+    observations = simulate_session(random_truth(rng), 24, rng, assisted_share=0.7, assisted_shift=-0.8)
+    message = str(forecast_session(observations, n_now=24).payload()["message"])
+    assert "labels of structure were drawn with a prediction on screen" in message
+    assert "which is corrected" in message
+
+
+def arms_session(kappa: float, seed: int, n_cases: int = 24) -> list[Observation]:
+    """A session and, on its folds' cases, a second strategy that is worth `kappa` times as many labels."""
+    rng = np.random.default_rng(seed)
+    truth = random_truth(rng)
+    own = simulate_session(truth, n_cases, rng)
+    folds = [o for o in own if o.kind == "fold"]
+    sizes = np.array([float(o.n) for o in folds])
+    step = truth.eta(kappa * sizes) - truth.eta(sizes)
+    noise = rng.normal(0, 0.2, len(folds))
+    arms = [
+        replace(
+            o,
+            kind="arm",
+            strategy="red",
+            run=f"red-{o.run}",
+            dice=float(1 - expit(np.log((1 - o.dice) / o.dice) + d + e)),
+        )
+        for o, d, e in zip(folds, step, noise, strict=True)
+        if o.dice is not None
+    ]
+    return own + arms
+
+
+@pytest.mark.parametrize("kappa", [1.0, 2.0])
+def test_kappa_is_recovered(kappa: float) -> None:
+    found, covered = [], 0
+    for seed in range(10):
+        observations = arms_session(kappa, seed)
+        (result,) = forecast_session(observations, n_now=24).strategies
+        found.append(result["kappa"]["mean"])
+        covered += result["kappa"]["lo80"] <= kappa <= result["kappa"]["hi80"]
+    assert np.mean(found) == pytest.approx(kappa, rel=0.25)
+    assert covered >= 5
+
+
+def test_the_difference_has_an_interval_over_cases_and_says_how_many() -> None:
+    observations = arms_session(2.0, 0)
+    own = [o for o in observations if o.strategy == "baseline"]
+    posterior = CurvePosterior(own, shipped_prior())
+    (result,) = compare_arms(observations, ("baseline", "resunet"), {"structure": posterior})
+    assert result.n_cases == 24
+    d = result.dice_difference
+    assert d["lo95"] <= d["lo80"] <= d["mean"] <= d["hi80"] <= d["hi95"]
+    assert result.kappa is not None
+    assert result.kappa["lo80"] < result.kappa["hi80"]
+
+
+def test_arms_do_not_feed_the_sessions_own_curve() -> None:
+    observations = arms_session(2.0, 0)
+    own = [o for o in observations if o.strategy == "baseline"]
+    assert (
+        forecast_session(observations, n_now=24).payload()["overall"]
+        == forecast_session(own, n_now=24).payload()["overall"]
+    )
+
+
+def test_two_cases_are_no_comparison() -> None:
+    observations = arms_session(2.0, 0)
+    few = [o for o in observations if o.kind != "arm"] + [o for o in observations if o.kind == "arm"][:2]
+    assert forecast_session(few, n_now=24).strategies == ()
+
+
+def stream(seed: int, shift: float, n_cases: int = 40, at: int = 22) -> list[Observation]:
+    rng = np.random.default_rng(seed)
+    difficulty = rng.normal(0, SPREAD.case, n_cases)
+    difficulty[at:] += shift
+    return simulate_session(random_truth(rng), n_cases, rng, kinds=["prequential"], case_effects=difficulty)
+
+
+def test_deviates_of_an_undisturbed_session_are_standard_normal() -> None:
+    z = np.concatenate([prequential_deviates(stream(s, 0.0), shipped_prior(), SPREAD) for s in range(30)])
+    assert abs(z.mean()) < 0.1
+    assert z.std() == pytest.approx(1.0, abs=0.12)
+
+
+def test_a_level_shift_raises_the_alarm_and_an_undisturbed_session_rarely_does() -> None:
+    alarms = [find_shift(stream(s, 2.0), shipped_prior(), SPREAD) for s in range(30)]
+    caught = [a for a in alarms if a is not None]
+    assert len(caught) >= 26
+    assert all(a.lower for a in caught)
+    starts = [int(a.case[-3:]) for a in caught]
+    assert np.median(starts) == pytest.approx(22, abs=3)
+    assert sum(find_shift(stream(s, 0.0), shipped_prior(), SPREAD) is not None for s in range(30)) <= 3
+
+
+def test_an_alarm_holds_a_stop_back() -> None:
+    advice = forecast_session(stream(0, 2.0), n_now=40, target=0.05).advice
+    assert advice.action == "wait"
+    assert "another scanner, annotator or kind of case" in advice.sentence
+
+
+def test_sampling_weights_count_cases_by_their_inverse_probability() -> None:
+    observations = [
+        Observation(8, d, case=f"{d}-{i}", run="r", weight=w)
+        for d, w in ((0.6, 4.0), (0.9, 1.0))
+        for i in range(12)
+    ]
+    weighted = BayesForecaster().fit(observations).predict([8])[0].mean
+    plain = BayesForecaster().fit([replace(o, weight=1.0) for o in observations]).predict([8])[0].mean
+    assert weighted < plain - 0.03

@@ -1,0 +1,87 @@
+"""The Gaussian process and the LSTM, against known answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from scaling_app.forecast.forecaster import make_forecaster
+from scaling_app.forecast.gaussian_process import GaussianProcess
+from scaling_app.forecast.lstm import LstmForecaster, change, run_lstm, shipped_weights, step_features
+from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.published_methods import mean_curves
+
+SIZES = (4, 8, 16, 32, 64)
+
+
+def curve(floor: float = 0.1, scale: float = 0.6, power: float = 0.6) -> list[Observation]:
+    return [Observation(n, 1 - floor - scale * n**-power) for n in SIZES]
+
+
+def test_the_process_follows_a_power_law_and_widens_ahead() -> None:
+    near, far = GaussianProcess().fit(curve()).predict([64, 256])
+    assert far.mean == pytest.approx(1 - 0.1 - 0.6 * 256**-0.6, abs=0.03)
+    assert far.hi80 - far.lo80 > near.hi80 - near.lo80
+
+
+def test_the_lstm_equals_torch() -> None:
+    torch = pytest.importorskip("torch")
+    weights = shipped_weights()
+    lstm = torch.nn.LSTM(5, weights["recurrent"].shape[1], batch_first=True)
+    with torch.no_grad():
+        lstm.weight_ih_l0.copy_(torch.tensor(weights["input"]))
+        lstm.weight_hh_l0.copy_(torch.tensor(weights["recurrent"]))
+        lstm.bias_ih_l0.copy_(torch.tensor(weights["bias"]))
+        lstm.bias_hh_l0.zero_()
+        features = np.random.default_rng(0).normal(size=(3, 6, 5))
+        theirs = lstm(torch.tensor(features, dtype=torch.float32))[1][0][-1].numpy()
+    np.testing.assert_allclose(run_lstm(weights, features), theirs, atol=1e-5)
+
+
+def test_the_lstm_expects_a_rising_curve_to_rise_and_a_flat_one_to_stay() -> None:
+    (rising,) = LstmForecaster().fit(curve()).predict([128])
+    (flat,) = (
+        LstmForecaster().fit([Observation(n, 0.85 + 0.0003 * i) for i, n in enumerate(SIZES)]).predict([128])
+    )
+    assert rising.gain_mean > flat.gain_mean
+    assert abs(flat.gain_mean) < 0.02
+
+
+def test_the_lstm_finds_the_plateau_of_a_flat_curve_at_once() -> None:
+    flat = LstmForecaster().fit([Observation(n, 0.85 + 0.0003 * i) for i, n in enumerate(SIZES)])
+    assert flat.plateau("structure", delta=0.02) == 64
+    steep = LstmForecaster().fit(curve(0.02, 0.9, 0.35))
+    assert steep.plateau("structure", delta=0.01) != 64
+
+
+def test_features_and_changes_have_their_shapes() -> None:
+    features = step_features(np.array([4.0, 8.0]), np.full((3, 2), 0.7), np.ones((3, 2)), "resunet", "none")
+    assert features.shape == (3, 2, 5)
+    hidden = run_lstm(shipped_weights(), features)
+    mean, sd = change(shipped_weights(), hidden, np.array([0.0, 1.0, 2.0]))
+    assert mean.shape == sd.shape == (3, 3)
+    assert (sd > 0).all()
+
+
+def test_the_bootstrap_takes_cases_whole() -> None:
+    observations = [
+        Observation(n, d, case=c, run=f"r{n}") for n in (4, 8) for c, d in (("a", 0.5), ("b", 0.9))
+    ]
+    curves = mean_curves(observations, resamples=50)
+    assert curves.error[0] == pytest.approx([0.3, 0.3])
+    np.testing.assert_allclose(curves.error[:, 0], curves.error[:, 1])
+    assert set(np.round(curves.error[:, 0], 3)) == {0.1, 0.3, 0.5}
+
+
+def test_the_interval_of_the_power_law_knows_its_noise() -> None:
+    rng = np.random.default_rng(0)
+    inside = []
+    for _ in range(60):
+        observations = [
+            Observation(n, float(1 - 0.6 * n**-0.4 + rng.normal(0, 0.01)), seed=s)
+            for n in (2, 4, 8, 16, 32)
+            for s in range(2)
+        ]
+        (p,) = make_forecaster("power_law").fit(observations).predict([64])
+        inside.append(p.lo95 <= 1 - 0.6 * 64**-0.4 <= p.hi95)
+    assert np.mean(inside) > 0.8
