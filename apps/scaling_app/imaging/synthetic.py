@@ -55,7 +55,7 @@ def make_case(index: int, *, size: int = 40, spatial_dims: int = 3, seed: int = 
     organ = _inside(points, centre, radius, rng, roughness=0.2)
     offset = rng.normal(size=spatial_dims)
     offset *= radius * rng.uniform(0.25, 0.5) / np.linalg.norm(offset)
-    nodule = _inside(points, centre + offset, radius * rng.uniform(0.4, 0.55), rng, roughness=0.12) & organ
+    nodule = _inside(points, centre + offset, radius * rng.uniform(0.45, 0.6), rng, roughness=0.12) & organ
     label = organ.astype(np.uint8) + nodule.astype(np.uint8)
 
     image = np.full(tuple(shape), 0.2)
@@ -63,12 +63,12 @@ def make_case(index: int, *, size: int = 40, spatial_dims: int = 3, seed: int = 
     image[body] = 0.42
     for grey in (rng.uniform(0.55, 0.75), rng.uniform(0.15, 0.3)):
         image[_neighbour(points, centre, radius, rng) & body] = grey
-    organ_grey = rng.uniform(0.56, 0.74)
+    organ_grey = rng.uniform(0.54, 0.7)
     image[organ] = organ_grey
-    image[nodule] = organ_grey + rng.choice([-1, 1]) * rng.uniform(0.1, 0.2)
+    image[nodule] = organ_grey + rng.uniform(0.16, 0.3)
     image = gaussian_filter(image, 0.7)
     image += 0.05 * _scaled(gaussian_filter(rng.normal(size=image.shape), size / 5))
-    image += rng.uniform(0.03, 0.07) * rng.normal(size=image.shape)
+    image += rng.uniform(0.03, 0.06) * rng.normal(size=image.shape)
     return SyntheticCase(
         case_id=f"synthetic_{index:03d}",
         image=(1000 * image).astype(np.float32),

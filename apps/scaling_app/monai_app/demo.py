@@ -186,9 +186,9 @@ def _server(
     conf = {
         "labels": ",".join(structures),
         "dimension": str(cases.spatial_dims),
-        "curve_minutes": f"{0.45 * share:.2f}",
-        "max_minutes": f"{0.3 * share:.2f}",
-        "steps": "150",
+        "curve_minutes": f"{0.5 * share:.2f}",
+        "max_minutes": f"{0.25 * share:.2f}",
+        "steps": "200",
     }
     if patient:
         conf["patient_pattern"] = patient

@@ -89,7 +89,7 @@ def _synthetic(work: Path, total: int) -> list[tuple[Path, Path]]:
     paths = []
     for index in range(total):
         suffix = ".nrrd" if index % 4 == 3 else ".nii.gz"
-        paths.append(write_case(make_case(index), images, labels, suffix=suffix))
+        paths.append(write_case(make_case(index, size=32), images, labels, suffix=suffix))
     return [(path, labels / path.name) for path in paths]
 
 
