@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from scaling_app.strategies.base import PreparedCase, StrategyContext
 from scaling_app.strategies.deformation.alignment import Frame, resample
 from scaling_app.strategies.deformation.atlas_store import AtlasStore, Registered
+from scaling_app.strategies.deformation.subspace import fit_subspace
 from scaling_app.strategies.deformation.template import Atlas
 from scaling_app.strategies.deformation.velocity import Deformation, Flow
 
@@ -50,6 +51,11 @@ class Group:
     def velocities(self) -> list[Tensor]:
         """Of all shapes, labelled first."""
         return [r.velocity for r in (*self.labelled.values(), *self.unlabelled.values())]
+
+    @property
+    def modes_90(self) -> int:
+        """Number of modes of the geodesic subspace that hold 90 % of its variance."""
+        return fit_subspace(self.velocities, self.frame.nodes).modes_90
 
     def deform(self, case_id: str, flow: Flow) -> Deformation:
         """A flow of the frame as a point map of a labelled case."""

@@ -98,6 +98,11 @@ class _Subspace(_Deforming):
         super().__init__()
         self._group: Group | None = None
 
+    @property
+    def group(self) -> Group | None:
+        """The registered shapes; None where there are none to learn from."""
+        return self._group
+
     def prepare(self, cases: Sequence[PreparedCase], context: StrategyContext) -> None:
         """Registers the fold; what goes wrong there costs the subspace, not the training.
 

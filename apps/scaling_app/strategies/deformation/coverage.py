@@ -1,0 +1,133 @@
+"""Shape coverage: how well the labelled shapes explain one that they have not seen.
+
+Each labelled case is left out in turn and rebuilt from the geodesic subspace of the others: the Dice of that
+reconstruction is the group's shape coverage. A case without a label is registered by its image alone; what
+the subspace cannot express of its velocity is its distance, in units of what it cannot express of a labelled
+case that was left out and registered in the same way. The template itself is made from all labelled cases,
+the one left out among them, which flatters the reconstruction a little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from scaling_app.strategies.base import PreparedCase
+from scaling_app.strategies.deformation.alignment import look_at
+from scaling_app.strategies.deformation.atlas_store import AtlasStore, Registered
+from scaling_app.strategies.deformation.registration import warp
+from scaling_app.strategies.deformation.subspace import Subspace, embed, fit_subspace
+from scaling_app.strategies.deformation.template import Atlas
+
+FEWEST = 3
+"""Fewer labelled cases leave nothing to compare a distance with."""
+OUTSIDE = 2.0
+"""A case lies outside when it is so many times further off than labelled cases are when left out."""
+
+
+class CaseCoverage(NamedTuple):
+    """How far a case lies outside what the labelled ones span; 1 is as far as they are from each other."""
+
+    case_id: str
+    distance: float
+    outside: bool
+
+
+class Cases(Protocol):
+    """Prepared cases by id."""
+
+    def __getitem__(self, case_id: str) -> PreparedCase: ...
+
+
+def coverage(
+    cases: Cases,
+    labelled_ids: Sequence[str],
+    pool_ids: Iterable[str],
+    *,
+    spacing_mm: Sequence[float],
+    structures: Mapping[str, int],
+    cache_dir: Path | None = None,
+    predict: Callable[[Tensor], Tensor] | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> list[CaseCoverage]:
+    """The pool's cases, the one that the labelled cases explain worst first.
+
+    Takes a registration (seconds) per case that is not in the cache yet. Empty with fewer than `FEWEST`
+    labelled cases, or when they all agree.
+
+    Args:
+        cases: the prepared cases by id.
+        labelled_ids: cases with labels.
+        pool_ids: cases whose label, if any, is not looked at.
+        spacing_mm: of the prepared cases.
+        structures: names and values of the labels.
+        cache_dir: where registrations are kept.
+        predict: class probabilities `(K, *S)` of a prepared image, if there is a model.
+        should_stop: asked before each case; what is done so far is returned.
+    """
+    labelled = [cases[i] for i in labelled_ids]
+    if len(labelled) < FEWEST:
+        return []
+    store = AtlasStore(cache_dir, spacing_mm, structures)
+    key, atlas, around = store.atlas(labelled)
+    velocities = [around[case.case_id].velocity for case in labelled]
+    if fit_subspace(velocities, atlas.frame.nodes).energy <= 1e-6:
+        return []
+    unit = _left_out_distance(
+        labelled, velocities, lambda case: store.unlabelled(key, atlas, case, predict), atlas
+    )
+    space = fit_subspace(velocities, atlas.frame.nodes)
+    found = []
+    for case_id in pool_ids:
+        if should_stop():
+            break
+        velocity = store.unlabelled(key, atlas, cases[case_id], predict).velocity
+        distance = _unexplained(space, velocity) / unit
+        found.append(CaseCoverage(case_id, round(distance, 4), distance > OUTSIDE))
+    return sorted(found, key=lambda case: -case.distance)
+
+
+def _left_out_distance(
+    labelled: Sequence[PreparedCase],
+    velocities: Sequence[Tensor],
+    register: Callable[[PreparedCase], Registered],
+    atlas: Atlas,
+) -> float:
+    """Median distance of labelled cases, each from the subspace of the others, in mm."""
+    distances = []
+    for index, case in enumerate(labelled):
+        others = [v for i, v in enumerate(velocities) if i != index]
+        space = fit_subspace(others, atlas.frame.nodes)
+        distances.append(_unexplained(space, register(case).velocity))
+    return max(float(torch.tensor(distances).median()), 1e-6)
+
+
+def _unexplained(space: Subspace, velocity: Tensor) -> float:
+    """Sobolev length in mm of what the subspace cannot express of a velocity."""
+    rest = velocity - space.field(space.project(velocity))
+    return float(embed(rest[None], space.nodes).norm())
+
+
+def shape_coverage(
+    atlas: Atlas, around: Mapping[str, Registered], labelled: Sequence[PreparedCase]
+) -> float | None:
+    """Mean Dice of left-out shapes rebuilt from the others; None for fewer than `FEWEST` cases or no labels."""
+    usable = [case for case in labelled if case.case_id in around]
+    if len(usable) < FEWEST or atlas.template.signed is None:
+        return None
+    scores = []
+    for case in usable:
+        others = [around[c.case_id].velocity for c in usable if c.case_id != case.case_id]
+        space = fit_subspace(others, atlas.frame.nodes)
+        own = around[case.case_id]
+        rebuilt = space.field(space.project(own.velocity))
+        shape = warp(atlas.template.signed, rebuilt, atlas.frame.nodes, atlas.frame.grid.shape) < 0
+        real = look_at(case, own.placement, atlas.frame, atlas.shared).signed < 0
+        both = (shape & real).flatten(1).sum(dim=1)
+        sizes = (shape.flatten(1).sum(dim=1) + real.flatten(1).sum(dim=1)).clamp(min=1)
+        scores.append(float((2 * both / sizes).mean()))
+    return sum(scores) / len(scores)

@@ -1,0 +1,50 @@
+"""Topology of label masks: connected components and Euler number of the union of closed voxels.
+
+Neighbours touch at a face, an edge or a corner. In 3D, chi = components - tunnels + cavities; in 2D,
+components - holes.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+from scipy import ndimage
+
+
+def euler_number(mask: np.ndarray) -> int:
+    """V - E + F - C of the cells of a mask `(*S)`, 2D or 3D."""
+    padded = np.pad(mask.astype(bool), 1)
+    total = 0
+    for thick in product((0, 1), repeat=mask.ndim):  # along a thin axis two voxels share the cell
+        cells = padded
+        for axis, is_thick in enumerate(thick):
+            if not is_thick:
+                cells = np.logical_or(
+                    np.take(cells, range(1, cells.shape[axis]), axis),
+                    np.take(cells, range(cells.shape[axis] - 1), axis),
+                )
+        total += (-1) ** sum(thick) * int(cells.sum())
+    return total
+
+
+def components(mask: np.ndarray) -> int:
+    """Number of connected components."""
+    return int(ndimage.label(mask, structure=np.ones((3,) * mask.ndim))[1])
+
+
+def signature(mask: np.ndarray) -> tuple[int, int]:
+    """`(components, Euler number)`."""
+    return components(mask), euler_number(mask)
+
+
+def is_thick(mask: np.ndarray, voxels: float = 3.0, share: float = 0.98) -> bool:
+    """Whether nearly all of a mask is more than so many voxels thick: balls of that diameter fill it."""
+    if not mask.any():
+        return False
+    padded = np.pad(mask.astype(bool), 1)
+    deep = ndimage.distance_transform_edt(padded) > voxels / 2
+    if not deep.any():
+        return False
+    filled = ndimage.distance_transform_edt(~deep) <= voxels / 2
+    return float((filled & padded).sum()) >= share * float(padded.sum())

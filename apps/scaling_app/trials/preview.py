@@ -1,0 +1,143 @@
+"""A strategy's samples on a task's own images, to be looked at before anything is trained with them.
+
+Writes `images/` and `labels/` of deformed cases on the plan's grid, `montage.png` (the case, the deformed
+case, what happened to a regular grid, and where volume grew or shrank) and `quality.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from scaling_app.strategies import make_strategy
+from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
+from scaling_app.strategies.deformation.coverage import shape_coverage
+from scaling_app.strategies.deformation.quality import QualityReport
+from scaling_app.strategies.deformation.velocity import Deformation
+from scaling_app.strategies.deformation.warping import warp_volumes
+from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.cohort import find_cases
+from scaling_app.trials.montage import montage_row, stack_rows
+from scaling_app.trials.plan import Plan, make_plan
+
+logger = logging.getLogger(__name__)
+
+MOST_TRAINING = 8
+MOST_POOL = 8
+
+
+def preview(
+    strategy: str, images: Path | str, labels: Path | str, count: int, out: Path | str, *, seed: int = 0
+) -> dict[str, object]:
+    """Draws `count` samples of a strategy and writes them, a picture of them and their quality.
+
+    The first `MOST_TRAINING` cases are taken as labelled, the next `MOST_POOL` as images without labels.
+
+    Args:
+        strategy: its name.
+        images, labels: folders whose files share names.
+        count: number of samples; the labelled cases take turns.
+        out: folder for the results; registrations are kept in `out/cache`.
+        seed: of everything random.
+
+    Returns:
+        The content of `quality.json`.
+
+    Raises:
+        ValueError: no such strategy, or folders without cases.
+    """
+    made = make_strategy(strategy)
+    out = Path(out)
+    files = find_cases(images, labels)
+    training, rest = files[:MOST_TRAINING], files[MOST_TRAINING : MOST_TRAINING + MOST_POOL]
+    plan = make_plan(training)
+    prepared = PreparedCases(plan, [*training, *rest], out / "cache", 2**30)
+    cases = [prepared[unit] for unit in _spread(prepared.units([f.case_id for f in training]), MOST_TRAINING)]
+    pool = [
+        _without_label(prepared[u]) for u in _spread(prepared.units([f.case_id for f in rest]), MOST_POOL)
+    ]
+    context = StrategyContext(
+        plan.spatial_dims,
+        plan.spacing,
+        plan.patch,
+        plan.classes,
+        seed,
+        count,
+        pool=pool,
+        cache_dir=out / "cache",
+    )
+    made.prepare(cases, context)
+    quality, rows = QualityReport(), []
+    generator = torch.Generator().manual_seed(seed)
+    for index in range(count):
+        case = cases[index % len(cases)]
+        deformation = made.deformation(case, generator)
+        quality.add(case, deformation)
+        image, label = _deformed(made, case, deformation, generator)
+        _write(out, f"{index:03d}_{_plain(case.case_id)}", image, label, plan)
+        if len(rows) < 12:
+            rows.append(montage_row(case, image, label, deformation, plan.spacing))
+    out.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(stack_rows(rows)).save(out / "montage.png")
+    content = {"strategy": strategy, **quality.payload(), **_subspace(made, cases), "report": made.report()}
+    (out / "quality.json").write_text(json.dumps(content, indent=2, allow_nan=False))
+    return content
+
+
+def _spread(units: Sequence[str], most: int) -> list[str]:
+    if len(units) <= most:
+        return list(units)
+    return [units[int(i)] for i in np.linspace(0, len(units) - 1, most)]
+
+
+def _without_label(case: PreparedCase) -> PreparedCase:
+    return PreparedCase(case.case_id, case.patient, case.image, None)
+
+
+def _deformed(
+    made: Strategy, case: PreparedCase, deformation, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Image and label of a sample on the whole grid of its case."""
+    image, label = case.image.float(), case.label
+    if isinstance(deformation, Deformation):
+        image, label = warp_volumes([image, label], [True, False], deformation)
+    return made.appearance(image[None], generator)[0], label
+
+
+def _subspace(made: Strategy, cases: Sequence[PreparedCase]) -> dict[str, float | int | None]:
+    group = getattr(made, "group", None)
+    if group is None:
+        return {"subspace_modes_90": None, "shape_coverage": None}
+    return {
+        "subspace_modes_90": group.modes_90,
+        "shape_coverage": shape_coverage(group.atlas, group.labelled, cases),
+    }
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in name)
+
+
+def _write(out: Path, name: str, image: Tensor, label: Tensor, plan: Plan) -> None:
+    """NIfTI for volumes, PNG for pictures; intensities as the plan normalises them."""
+    for folder in ("images", "labels"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    if plan.spatial_dims == 3:
+        affine = np.diag([*plan.spacing, 1.0])
+        channels = image.movedim(0, -1).squeeze(-1).numpy()
+        nib.save(nib.Nifti1Image(channels, affine), out / "images" / f"{name}.nii.gz")
+        nib.save(nib.Nifti1Image(label[0].numpy(), affine), out / "labels" / f"{name}.nii.gz")
+        return
+    low, high = np.quantile(image.numpy(), [0.005, 0.995])
+    grey = ((image - low) / max(high - low, 1e-6)).clamp(0, 1).mul(255).byte()
+    picture = grey.movedim(0, -1) if len(grey) == 3 else grey[0]
+    Image.fromarray(picture.transpose(0, 1).contiguous().numpy()).save(out / "images" / f"{name}.png")
+    Image.fromarray(label[0].T.contiguous().numpy()).save(out / "labels" / f"{name}.png")
