@@ -185,28 +185,26 @@ def low_pass(image: Tensor, factors: Sequence[int]) -> Tensor:
     return F.interpolate(coarse, size=image.shape[2:], mode=mode, align_corners=False)
 
 
-def high_pass(image: Tensor, factors: Sequence[int]) -> Tensor:
-    """What averaging over half of `factors` removes from `(B, C, *P)`."""
-    return image - low_pass(image, [max(1, f // 2) for f in factors])
-
-
 def texture_energy(image: Tensor, factors: Sequence[int]) -> Tensor:
-    """How strong fine detail is in each place of `(B, C, *P)`, averaged over `factors` voxels."""
-    return low_pass(torch.sqrt(high_pass(image, factors) ** 2 + 1e-4), factors)
+    """How strong the detail that `low_pass` drops is in each place of `(B, C, *P)`."""
+    return low_pass(torch.sqrt((image - low_pass(image, factors)) ** 2 + 1e-4), factors)
 
 
 def texture_noise(image: Tensor, factors: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Noise with the texture of `image (B, C, *P)` but not in its places: about unit variance.
+    """Noise with the texture of `image (B, C, *P)` but not in its places; values of about one.
 
-    Its high-pass part, divided by its local strength and rolled round by a random shift.
+    The detail that `low_pass` drops, divided by its local strength and moved by a random shift; what
+    leaves at one side comes back mirrored, so that no seam shows.
     """
-    texture = (high_pass(image, factors) / texture_energy(image, factors)).clamp(-3, 3)
-    axes = tuple(range(1, image.dim() - 1))
-    rolled = []
-    for sample in texture:
-        shifts = [int(torch.randint(n, (), generator=generator)) for n in sample.shape[1:]]
-        rolled.append(sample.roll(shifts, axes))
-    return torch.stack(rolled)
+    texture = (image - low_pass(image, factors)) / texture_energy(image, factors)
+    moved = []
+    for sample in texture.clamp(-2.5, 2.5):
+        for axis, n in enumerate(sample.shape[1:], start=1):
+            shift = int(torch.randint(2 * n, (), generator=generator))
+            index = (torch.arange(n) + shift) % (2 * n)
+            sample = sample.index_select(axis, torch.minimum(index, 2 * n - 1 - index).to(sample.device))
+        moved.append(sample)
+    return torch.stack(moved)
 
 
 def neighbourhood(one_hot: Tensor, radii: Sequence[int]) -> Tensor:
