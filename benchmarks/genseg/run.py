@@ -1,0 +1,215 @@
+"""Does GenSeg help? Paired, resumable: the same labels, steps and test cases for every arm.
+
+    python benchmarks/genseg/run.py --data DIR --out runs.csv [--tasks wbc,busi] [--arms none,baseline,genseg]
+    python benchmarks/genseg/table.py runs.csv --out table.md
+
+Every arm trains on all n labels, those that GenSeg validates on included. A draw changes training cases,
+weights and batches together. Networks are small, grids bounded and trainings short, so that the whole
+runs on two processor cores; the seconds of processor time are in the table, since equal steps are not
+equal work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from scaling_app.imaging.networks import NETWORKS
+from scaling_app.strategies import register
+from scaling_app.strategies.base import PointMap, PreparedCase, Strategy
+from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.cohort import Cohort, find_cases, make_cohort
+from scaling_app.trials.plan import make_plan
+from scaling_app.trials.trial import TrialSettings, test, train
+
+COLUMNS = ("task", "network", "arm", "n", "draw", "steps", "case", "structure", "dice", "cpu_seconds", "note")
+N_TEST = 60
+
+
+@dataclass(frozen=True)
+class Task:
+    """A folder of data, its training sizes, and what tells its patients apart."""
+
+    folder: str
+    sizes: tuple[int, ...]
+    patient: str | None = None
+    dims: int = 2
+    networks: tuple[str, ...] = ("unet", "deeplab")
+
+
+TASKS = {
+    "wbc": Task("wbc", (40,)),
+    "busi": Task("busi", (25, 100)),
+    "nuclei": Task("dsb2018_nuclei", (40,)),
+    "lv": Task("sunnybrook_lv", (9,), patient=r"^(SC-[A-Z]+(?:-[A-Z]+)?-\d+)"),
+    "hippocampus": Task("msd_hippocampus", (4, 8), dims=3, networks=("unet", "resunet")),
+    "acdc": Task("acdc", (4, 8), patient=r"^(patient\d+)", dims=3, networks=("unet", "resunet")),
+}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A strategy with its options."""
+
+    strategy: str
+    options: dict[str, str] = field(default_factory=dict)
+
+
+ARMS = {
+    "none": Arm("none"),
+    "baseline": Arm("baseline"),
+    "genseg": Arm("genseg"),
+    "separate": Arm("genseg", {"genseg_couple": "false"}),
+    "genda": Arm("genda"),
+    "genda+genseg": Arm("genda+genseg"),
+    "rotate": Arm("rotate"),
+    "flip": Arm("flip"),
+    "translate": Arm("translate"),
+    "combined": Arm("combined"),
+    "genseg without context": Arm("genseg", {"genseg_context": "false"}),
+    "genseg without compositing": Arm("genseg", {"genseg_compose": "false"}),
+    "genseg weights only": Arm("genseg", {"genseg_architecture": "false", "genseg_feedback": "false"}),
+}
+MAIN_ARMS = tuple(name for name in ARMS if not name.startswith("genseg "))
+SHORT_ARMS = ("none", "baseline", "genseg")
+
+
+class SimpleAugmentation(Strategy):
+    """The published baselines: rotation (15 degrees), flips, translation (10 %), or all of them."""
+
+    name: ClassVar[str] = "simple"
+    affine: ClassVar[bool] = False
+
+    def __init__(self, *kinds: str) -> None:
+        self.kinds = kinds
+
+    def deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap:
+        """A rigid map of the whole case about its centre."""
+        shape = torch.tensor(case.image.shape[1:], dtype=torch.float32)
+        matrix, shift = torch.eye(len(shape)), torch.zeros(len(shape))
+        if "rotate" in self.kinds:
+            angle = math.radians(15) * float(2 * torch.rand((), generator=generator) - 1)
+            matrix[0, 0] = matrix[1, 1] = math.cos(angle)
+            matrix[0, 1], matrix[1, 0] = -math.sin(angle), math.sin(angle)
+        if "flip" in self.kinds:
+            matrix = matrix * (1 - 2 * torch.randint(0, 2, (len(shape),), generator=generator))
+        if "translate" in self.kinds:
+            shift = 0.1 * shape * (2 * torch.rand(len(shape), generator=generator) - 1)
+        centre = (shape - 1) / 2
+
+        def move(points: Tensor) -> Tensor:
+            return (points - centre) @ matrix.T + centre + shift
+
+        return move
+
+
+def main() -> None:
+    """Makes the runs that the table does not hold yet."""
+    options = _options()
+    for kind in ("rotate", "flip", "translate"):
+        register(kind, lambda kind=kind: SimpleAugmentation(kind))
+    register("combined", lambda: SimpleAugmentation("rotate", "flip", "translate"))
+    torch.set_num_threads(options.threads)
+    done = _finished(options.out)
+    for name in options.tasks.split(","):
+        task = TASKS[name]
+        files = find_cases(
+            options.data / task.folder / "images", options.data / task.folder / "labels", task.patient
+        )
+        cohort = make_cohort(files, N_TEST, task.sizes, options.draws)
+        for n, draw, network in (
+            (n, d, k) for n in task.sizes for d in range(options.draws) for k in task.networks
+        ):
+            if network not in NETWORKS or (options.networks and network not in options.networks.split(",")):
+                continue
+            for arm in _arms(options.arms, network):
+                key = (name, network, arm, str(n), str(draw), str(options.steps))
+                if key not in done:
+                    _append(options.out, _run(key, task, cohort, options))
+
+
+def _arms(chosen: str | None, network: str) -> tuple[str, ...]:
+    arms = MAIN_ARMS if network == "unet" else SHORT_ARMS
+    return (
+        arms
+        if chosen is None
+        else tuple(a for a in chosen.split(",") if network == "unet" or a in SHORT_ARMS)
+    )
+
+
+def _run(key: tuple[str, ...], task: Task, cohort: Cohort, options: argparse.Namespace) -> list[dict]:
+    _, network, arm, n, draw, steps = key
+    training = cohort.training(int(n), int(draw))
+    plan = make_plan(
+        training, spatial_dims=task.dims, network=network, memory_bytes=options.megabytes * 2**20
+    )
+    cases = PreparedCases(plan, training, options.out.with_suffix(".cache"), 2**30)
+    settings = TrialSettings(
+        strategy=ARMS[arm].strategy, steps=int(steps), seed=int(draw), options=ARMS[arm].options
+    )
+    began = time.process_time()
+    model = train(cases, cases.labelled, settings)
+    seconds = round(time.process_time() - began, 2)
+    report = {k.removeprefix("strategy_"): v for k, v in model.report.items()}
+    note = "; ".join(
+        f"{k}={report[k]}" for k in ("synthesis", "omega", "architecture_max_change") if k in report
+    )
+    scores = [(case.case_id, s) for case in test(model, cohort.test) for s in case.scores]
+    dices = [s.dice for _, s in scores if s.dice is not None]
+    print(*key, f"{100 * sum(dices) / len(dices):.1f}", f"{seconds:.0f} s", note, flush=True)
+    return [
+        dict(
+            zip(
+                COLUMNS,
+                (*key, case_id, s.structure, "" if s.dice is None else s.dice, seconds, note),
+                strict=True,
+            )
+        )
+        for case_id, s in scores
+    ]
+
+
+def _finished(path: Path) -> set[tuple[str, ...]]:
+    if not path.is_file():
+        return set()
+    with path.open(newline="") as stream:
+        return {tuple(row[c] for c in COLUMNS[:6]) for row in csv.DictReader(stream)}
+
+
+def _append(path: Path, rows: list[dict]) -> None:
+    """A run's rows in one write, so that a kill leaves whole runs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.is_file()
+    with path.open("a", newline="", buffering=1 << 20) as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with one folder per data set")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--arms", help="default: all main arms with unet, none, baseline, genseg with others")
+    parser.add_argument("--networks", help="default: those of each task that are available")
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--megabytes", type=int, default=16, help="bounds the grid, the patch and the batch")
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
