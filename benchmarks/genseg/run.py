@@ -204,6 +204,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--arms", help="default: all main arms with unet, none, baseline, genseg with others")
     parser.add_argument("--networks", help="default: those of each task that are available")
+    parser.add_argument("--sizes", help="default: all sizes of each task")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--megabytes", type=int, default=16, help="bounds the grid, the patch and the batch")
