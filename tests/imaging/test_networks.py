@@ -54,6 +54,7 @@ def test_capacity_grows_with_its_name_and_number() -> None:
 def test_thick_slices_are_not_halved() -> None:
     assert all(step[2] == 1 for step in strides_for((96, 96, 12), (1.0, 1.0, 10.0)))
     assert all(step[2] == 1 for step in strides_for((96, 96, 9), (1.0, 1.0, 1.0)))
+    assert strides_for((116, 128, 10), (2.0, 2.0, 1.0)) == ((2, 2, 1),) * 3  # a file that knows no better
     assert strides_for((40, 56, 40), (1.0, 1.0, 1.0)) == ((2, 2, 2),) * 3
 
 

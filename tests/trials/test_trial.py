@@ -95,7 +95,7 @@ def test_a_killed_process_resumes_from_its_checkpoint(
         import torch
         from scaling_app.trials import trial
         from scaling_app.trials.cases import PreparedCases
-        from scaling_app.trials.plan import CaseFiles
+        from scaling_app.trials.plan import CaseFiles, Plan
         torch.set_num_threads(1)
         trial._CHECKPOINT_SECONDS = 0.0
         folder = Path({str(tmp_path)!r})

@@ -205,7 +205,9 @@ def _read(path: Path, as_label: bool) -> Arrays:
 
 def _read_nifti(path: Path, as_label: bool) -> Arrays:
     image = nib.load(path)
-    array = np.asanyarray(image.dataobj)
+    scaled = not as_label and not image.get_data_dtype().names
+    # not through float64, which nibabel takes for scaled integers: twice the memory of a large scan
+    array = np.asarray(image.dataobj, dtype=np.float32 if scaled else None)
     affine = np.asarray(image.affine, dtype=np.float64)
     if array.dtype.names:  # RGB stored as a record
         array = np.stack([array[name] for name in array.dtype.names], axis=-1)[..., :3]

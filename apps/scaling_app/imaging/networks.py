@@ -112,10 +112,10 @@ def strides_for(patch: Sequence[int], spacing: Sequence[float], levels: int = 3)
     sizes, voxels = [float(n) for n in patch], [float(x) for x in spacing]
     strides = []
     for _ in range(levels):
-        finest = min(voxels)
+        long = [n >= max(8, max(sizes) / 2) for n in sizes]
+        finest = min((voxel for voxel, is_long in zip(voxels, long, strict=True) if is_long), default=0.0)
         step = tuple(
-            2 if n >= max(8, max(sizes) / 2) and voxel <= 2 * finest else 1
-            for n, voxel in zip(sizes, voxels, strict=True)
+            2 if is_long and voxel <= 2 * finest else 1 for voxel, is_long in zip(voxels, long, strict=True)
         )
         if all(s == 1 for s in step):
             step = tuple(2 if n == max(sizes) else 1 for n in sizes)

@@ -44,9 +44,9 @@ def largest(maps: Iterable[tuple[int, Tensor]], shape: Sequence[int]) -> Tensor:
     winner = torch.zeros(tuple(shape), dtype=torch.int16)
     best = torch.full(tuple(shape), -torch.inf)
     for value, score in maps:
-        better = score > best
-        winner[better] = value
-        best = torch.maximum(best, score, out=best)
+        winner[score > best] = value
+        torch.maximum(best, score, out=best)
+        del score  # the next map is made before this name is bound again
     return winner[None]
 
 

@@ -73,9 +73,11 @@ def probability_maps(
 
 def to_label(indices: Tensor, plan: Plan, image: MetaTensor) -> MetaTensor:
     """Class indices `(1, *S)` to label values, on the image's grid."""
-    values = torch.tensor(plan.class_values)
-    values = values.to(torch.uint8 if int(values.max()) <= 255 else torch.int32)
-    return MetaTensor(values[indices.long()].contiguous(), affine=image.affine)
+    dtype = torch.uint8 if max(plan.class_values) <= 255 else torch.int32
+    label = torch.zeros(indices.shape, dtype=dtype)
+    for index, value in enumerate(plan.class_values):  # a table would need indices of 64 bits
+        label[indices == index] = value
+    return MetaTensor(label, affine=image.affine)
 
 
 def _predict_slabs(network: nn.Module, plan: Plan, prepared: Tensor, device: torch.device) -> Tensor:

@@ -3,7 +3,7 @@
 As in nnU-Net (Isensee et al., Nat Methods 18:203, 2021) everything follows from a few properties of the
 training cases and the memory at hand. Two things differ: a patch on a CPU is bounded by the work of a
 step and not by memory alone, and where a patch would cover little of a case the grid is made coarser, as
-long as the smallest structure keeps enough voxels. A plan is made from training cases only.
+long as the thinnest structure stays a few voxels thick. A plan is made from training cases only.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _HEAVY = {"resunet": 1.0, "unet": 1.0, "dynunet": 0.5, "segresnet": 0.25, "swinu
 _BYTES_PER_VOXEL_AND_CHANNEL = {"resunet": 60, "unet": 60, "dynunet": 120, "segresnet": 160, "swinunetr": 400}
 _BATCH = {2: 8, 3: 4}
 _COVERED = 1 / 4
-_SMALLEST_STRUCTURE_VOXELS = 500
+_THINNEST_VOXELS = 2.0
 
 
 @dataclass(frozen=True)
@@ -225,14 +225,10 @@ def _coarsened(plan: Plan, prints: Fingerprint, extent_mm: Sequence[float], on_g
             return plan
         finest = min(plan.spacing)
         coarser = [size * 1.1 if size < 1.5 * finest else size for size in plan.spacing]
-        if prints.smallest_structure_mm(plan.spatial_dims) / math.prod(coarser) < _enough_voxels(plan):
+        if prints.thinnest_mm < _THINNEST_VOXELS * min(coarser):
             return plan
         plan = _at_spacing(plan, extent_mm, coarser)
     return plan
-
-
-def _enough_voxels(plan: Plan) -> float:
-    return _SMALLEST_STRUCTURE_VOXELS if plan.spatial_dims == 3 else _SMALLEST_STRUCTURE_VOXELS ** (2 / 3)
 
 
 def _patch_and_batch(plan: Plan, on_gpu: bool) -> tuple[tuple[int, ...], int]:

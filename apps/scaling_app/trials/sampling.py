@@ -29,9 +29,9 @@ _AHEAD = 4
 class AffineRange:
     """The shared random affine map, in mm about the patch's centre; each part is drawn with a probability.
 
-    Rotations up to 30 degrees (180 in the plane of a picture or a thick-sliced stack is too much for
-    organs that always lie the same way: 30 there too), scale 0.7 to 1.4, shear up to 0.1: nnU-Net's
-    ranges, but for its mirroring, which confuses left with right and front with back.
+    nnU-Net's ranges, drawn more often: few cases need it more. Without its mirroring, which confuses left
+    with right, and in pictures with 30 degrees instead of 180: organs mostly lie the same way up. Along
+    thick slices nothing moves.
     """
 
     rotation = math.radians(30)

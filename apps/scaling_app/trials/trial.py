@@ -182,8 +182,11 @@ class _Run:
         return network.to(self.device, memory_format=memory_format(self.plan.spatial_dims))
 
     def prepare(self) -> None:
-        """Lets the strategy learn from the training cases."""
+        """Brings the training cases to the plan's grid, and lets the strategy learn from them."""
         began = time.perf_counter()
+        for unit in self.cases.units(self.train_ids):
+            self.cases.foreground(unit)
+            self.cases[unit]
         previous = TrainedModel.load(self.warm_start, self.device) if self.warm_start is not None else None
         context = StrategyContext(
             spatial_dims=self.plan.spatial_dims,
