@@ -14,7 +14,6 @@ batch at each step.
 
 from __future__ import annotations
 
-from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,7 +75,7 @@ class StrategyContext:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-class Strategy(ABC):
+class Strategy:
     """How n labelled cases become training samples. One instance serves one training run."""
 
     name: ClassVar[str]
