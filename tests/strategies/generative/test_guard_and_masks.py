@@ -1,0 +1,106 @@
+"""The guard trusts what helps; masks are warped with their images, and their strengths can be learned."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scaling_app.strategies.base import PreparedCase
+from scaling_app.strategies.generative.guard import Guard, diversity
+from scaling_app.strategies.generative.masks import KINDS, MaskAugmentation, PatchSource, read_pair
+
+
+def square_case(shape=(40, 48), case_id="a") -> PreparedCase:
+    label = torch.zeros(1, *shape, dtype=torch.uint8)
+    label[(0, *(slice(n // 3, n // 2) for n in shape))] = 1
+    return PreparedCase(case_id, case_id, label.float() * 3, label)
+
+
+def test_the_guard_gives_weight_to_consistent_help_and_turns_off_what_does_not_help() -> None:
+    helpful, noisy = Guard(), Guard()
+    g = torch.Generator().manual_seed(0)
+    for _ in range(30):
+        helpful.observe(torch.rand(4, generator=g) + 0.1, "abcd")
+        noisy.observe(torch.randn(4, generator=g), "abcd")
+    assert helpful.on and helpful.omega == pytest.approx(1)
+    assert not noisy.on and noisy.omega == 0 and "did not help" in noisy.reason
+
+
+def test_harmful_pairs_count_nothing_and_helpful_ones_more() -> None:
+    guard = Guard()
+    for _ in range(5):
+        guard.observe(torch.tensor([1.0, -0.2, 0.5]), ("good", "bad", "fair"))
+    weights = guard.pair_weights(("good", "bad", "fair"))
+    assert weights[1] == 0
+    assert weights[0] > weights[2] > 0
+    own = guard.pair_weights(("good", "bad"), torch.tensor([-1.0, 1.0]))
+    assert own[0] == 0 and own[1] > 0
+
+
+def test_a_collapsed_generator_is_turned_off() -> None:
+    guard = Guard()
+    mask = torch.ones(3, 1, 8, 8)
+    real, same = torch.randn(3, 1, 8, 8), torch.randn(1, 1, 8, 8).expand(3, 1, 8, 8)
+    guard.observe_diversity(diversity(real, mask), diversity(real, mask))
+    assert guard.on
+    guard.observe_diversity(diversity(same, mask), diversity(real, mask))
+    assert not guard.on and "differ" in guard.reason
+
+
+def test_the_guard_survives_a_round_trip() -> None:
+    guard, other = Guard(), Guard()
+    guard.observe(torch.tensor([0.3, 0.1]), ("a", "b"))
+    other.load_state_dict(guard.state_dict())
+    assert other == guard
+
+
+@pytest.mark.parametrize("shape", [(40, 48), (30, 32, 24)])
+def test_image_and_label_are_warped_alike(shape) -> None:
+    case = square_case(shape)
+    patch = tuple(n // 2 for n in shape)
+    source = PatchSource([case], patch, 2)
+    masks = MaskAugmentation(patch, (1.0,) * len(shape), flips=True)
+    drawn = source.draw(4, torch.Generator().manual_seed(0), among=["a"], augmentation=masks)
+    inside = (drawn.image > 1.5).to(torch.uint8)
+    assert drawn.label.sum() > 0
+    assert (inside != drawn.label).float().mean() < 0.02
+    assert not torch.equal(drawn.label[0], drawn.label[1])
+
+
+def test_reading_at_whole_voxels_returns_them_and_zero_outside() -> None:
+    case = PreparedCase(
+        "a", "a", torch.arange(12.0).reshape(1, 3, 4) + 1, torch.ones(1, 3, 4, dtype=torch.uint8)
+    )
+    grid = torch.stack(torch.meshgrid(torch.arange(-2.0, 5), torch.arange(-2.0, 6), indexing="ij"), -1)
+    image, label = read_pair(case, grid)
+    assert torch.allclose(image[0, 2:5, 2:6], case.image[0], atol=1e-5)
+    assert image[0, :2].abs().max() == 0 and label[0, :, 6:].max() == 0
+    assert label[0, 2:5, 2:6].min() == 1
+
+
+def test_the_same_generator_state_draws_the_same_patches() -> None:
+    source, masks = PatchSource([square_case()], (16, 16), 2), MaskAugmentation((16, 16), (1.0, 1.0))
+    first, second = (
+        source.draw(2, torch.Generator().manual_seed(3), among=["a"], augmentation=masks) for _ in range(2)
+    )
+    assert torch.equal(first.image, second.image) and torch.equal(first.draws, second.draws)
+
+
+def test_strengths_grow_where_strong_draws_are_rewarded_and_shrink_where_they_harm() -> None:
+    masks = MaskAugmentation((16, 16), (1.0, 1.0))
+    g = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        draws = torch.randn(4, len(KINDS), generator=g)
+        reward = 0.5 * (draws[:, 0] ** 2 - draws[:, 1] ** 2)
+        masks.learn(reward, draws, rate=0.02)
+    strengths = masks.strengths()
+    assert strengths["rotation"] > 1.2
+    assert strengths["scale"] < 0.8
+    assert 0.6 < strengths["shear"] < 1.6
+
+
+def test_thick_slices_are_not_rotated_into_each_other() -> None:
+    masks = MaskAugmentation((16, 16, 8), (1.0, 1.0, 8.0))
+    warp = masks.draw(square_case((20, 20, 8)), torch.Generator().manual_seed(0))
+    assert warp.matrix[2, :2].abs().max() == 0 and warp.matrix[:2, 2].abs().max() == 0
+    assert warp.matrix[0, 1].abs() > 0

@@ -1,0 +1,276 @@
+"""GenSeg inside a training: roles kept apart, bad input, resuming, and what it says of itself."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from monai.losses import DiceCELoss
+from monai.networks.nets import UNet
+from torch import Tensor, nn
+
+from scaling_app.strategies import make_strategy
+from scaling_app.strategies.base import Batch, PreparedCase, StrategyContext
+from scaling_app.strategies.generative import GenSeg
+from scaling_app.strategies.generative import coupling as coupling_module
+
+PATCH = (32, 32)
+STEPS = 40
+STRUCTURES = {"inner": 2, "outer": 1}
+
+
+def dice_ce(logits: Tensor, label: Tensor) -> Tensor:
+    return DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)(logits, label)
+
+
+def disc_case(index: int, patch=PATCH, patient: str | None = None, constant: bool = False) -> PreparedCase:
+    """A bright disc in a ring in noise, on a grid a little larger than the patch."""
+    g = torch.Generator().manual_seed(index)
+    shape = [n + 6 for n in patch]
+    grid = torch.stack(torch.meshgrid(*[torch.arange(n).float() for n in shape], indexing="ij"), -1)
+    centre = torch.tensor(shape) / 2 + 3 * torch.randn(len(shape), generator=g)
+    distance = (grid - centre).norm(dim=-1)
+    label = (distance < 11).to(torch.uint8) + (distance < 6).to(torch.uint8)
+    image = torch.zeros(shape) if constant else label.float() + 0.3 * torch.randn(shape, generator=g)
+    return PreparedCase(f"case{index}", patient or f"patient{index}", image[None], label[None])
+
+
+def context(steps: int = STEPS, patch=PATCH, **options: str) -> StrategyContext:
+    return StrategyContext(
+        spatial_dims=len(patch),
+        spacing=(1.0,) * len(patch),
+        patch=patch,
+        structures=STRUCTURES,
+        seed=0,
+        steps=steps,
+        options={f"genseg_{key}": value for key, value in options.items()},
+    )
+
+
+def new_network(dims: int = 2) -> nn.Module:
+    torch.manual_seed(0)
+    return UNet(dims, 1, 3, (4, 8), (2,), norm="INSTANCE", act="GELU")
+
+
+def batch_of(cases: list[PreparedCase], step: int, patch=PATCH, size: int = 4) -> Batch:
+    chosen = [cases[(step * size + i) % len(cases)] for i in range(size)]
+    box = (slice(None), *(slice(3, 3 + n) for n in patch))
+    return Batch(
+        torch.stack([c.image[box] for c in chosen]),
+        torch.stack([c.label[box] for c in chosen]),
+        tuple(c.case_id for c in chosen),
+    )
+
+
+def run(strategy, network, cases, steps, patch=PATCH, optimizer=None) -> list[float]:
+    optimizer = optimizer or torch.optim.AdamW(network.parameters(), lr=3e-3)
+    losses = []
+    for step in steps:
+        optimizer.zero_grad()
+        loss = strategy.loss(network, dice_ce, batch_of(cases, step, patch), step)
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    return losses
+
+
+def prepared(cases, patch=PATCH, steps=STEPS, **options) -> GenSeg:
+    strategy = make_strategy("genseg")
+    strategy.prepare(cases, context(steps, patch, **options))
+    return strategy
+
+
+@pytest.fixture
+def cases() -> list[PreparedCase]:
+    return [disc_case(i) for i in range(4)]
+
+
+@pytest.mark.parametrize("patch", [(32, 32), (16, 16, 12)], ids=["2D", "3D"])
+def test_a_training_searches_moves_the_architecture_and_logs_it(patch, caplog) -> None:
+    caplog.set_level("INFO")
+    cases = [disc_case(i, patch) for i in range(4)]
+    strategy = prepared(cases, patch, steps=80, interval="2", width="8")
+    losses = run(strategy, new_network(len(patch)), cases, range(80), patch)
+    report = strategy.report()
+    assert all(math.isfinite(x) for x in losses)
+    assert report["outer_steps"] >= 8
+    assert report["architecture_max_change"] > 1e-2
+    assert 0 < report["architecture_entropy"] < 1
+    assert report["architecture"].count(",") == 2 * len(strategy.coupling.trainer.generator.strides) - 1
+    assert bool(strategy.coupling.trainer.generator.chosen.any())  # discretised at the end
+    assert "entropy" in caplog.text and "max change" in caplog.text
+    assert all(isinstance(v, (str, bool)) or math.isfinite(v) for v in report.values())
+
+
+def test_the_architecture_optimiser_holds_exactly_the_architecture_weights(cases) -> None:
+    trainer = prepared(cases).coupling.trainer
+    held = [p for group in trainer.architecture_optimizer.param_groups for p in group["params"]]
+    assert [id(p) for p in held] == [id(trainer.generator.architecture)]
+    others = [p for group in trainer.weight_optimizer.param_groups for p in group["params"]]
+    assert id(trainer.generator.architecture) not in {id(p) for p in others}
+
+
+def test_an_outer_step_changes_the_architecture_and_no_other_weights(cases) -> None:
+    strategy = prepared(cases, feedback="false")
+    coupling, network = strategy.coupling, new_network()
+    before = copy.deepcopy((network.state_dict(), coupling.trainer.generator.state_dict()))
+    discriminator = copy.deepcopy(coupling.trainer.discriminator.state_dict())
+    patient, others = coupling.rotation.next(())
+    batch = coupling.without(batch_of(cases, 0), patient, others)
+    synthetic = coupling.synthesise(2, others, strategy.appearance, graph=True)
+    coupling.outer_step(network, dice_ce, batch, synthetic, patient)
+    generator = coupling.trainer.generator.state_dict()
+    changed = {name for name, tensor in generator.items() if not torch.equal(tensor, before[1][name])}
+    assert changed == {"architecture"}
+    assert all(torch.equal(t, before[0][name]) for name, t in network.state_dict().items())
+    after = coupling.trainer.discriminator.state_dict()
+    assert all(torch.equal(t, discriminator[name]) for name, t in after.items())
+
+
+def test_without_a_graph_to_the_generator_the_architecture_gets_exactly_nothing(cases) -> None:
+    strategy = prepared(cases)
+    coupling, architecture = strategy.coupling, strategy.coupling.trainer.generator.architecture
+    patient, others = coupling.rotation.next(())
+    detached = coupling.synthesise(2, others, strategy.appearance, graph=False)
+    seen = []
+    coupling.trainer.architecture_optimizer.step = lambda: seen.append(architecture.grad.clone())
+    coupling.outer_step(new_network(), dice_ce, batch_of(cases, 0), detached, patient)
+    assert torch.equal(seen[0], torch.zeros_like(architecture))
+
+
+@pytest.mark.parametrize("patients", [2, 4])
+def test_the_validation_case_of_a_step_is_in_neither_of_its_training_sets(patients, monkeypatch) -> None:
+    cases = [disc_case(i, patient=f"patient{i % patients}") for i in range(4)]
+    patient_of = {c.case_id: c.patient for c in cases}
+    strategy = prepared(cases, interval="2")
+    seen = []
+    original = coupling_module.Coupling.outer_step
+
+    def watched(self, network, loss, real, synthetic, patient):
+        drawn = []
+        draw = self.source.draw
+        self.source.draw = lambda *a, **k: drawn.append(k["among"]) or draw(*a, **k)
+        found = original(self, network, loss, real, synthetic, patient)
+        self.source.draw = draw
+        training = {patient_of[c] for c in (*real.case_ids, *synthetic.patches.case_ids)}
+        seen.append((patient, training, {patient_of[c] for c in drawn[0]}))
+        return found
+
+    monkeypatch.setattr(coupling_module.Coupling, "outer_step", watched)
+    run(strategy, new_network(), cases, range(28))
+    assert len(seen) >= 8
+    for patient, training, validation in seen:
+        assert validation == {patient}
+        assert training and patient not in training
+    assert len({patient for patient, _, _ in seen}) == patients  # every patient has its turn
+
+
+def test_one_case_alone_trains_without_synthesis_and_says_so(caplog) -> None:
+    one = [disc_case(0)]
+    strategy, plain = prepared(one), make_strategy("baseline")
+    plain.prepare(one, context())
+    network = new_network()
+    batch = batch_of(one, 0)
+    assert torch.equal(strategy.loss(network, dice_ce, batch, 20), plain.loss(network, dice_ce, batch, 20))
+    assert "one patient only" in strategy.report()["synthesis"]
+    assert "one patient only" in caplog.text
+
+
+def test_the_run_ends_on_real_pairs_alone(cases) -> None:
+    strategy = prepared(cases)
+    network, batch = new_network(), batch_of(cases, 0)
+    for step in (0, STEPS - 1):
+        assert float(strategy.loss(network, dice_ce, batch, step)) == pytest.approx(
+            float(dice_ce(network(batch.image), batch.label))
+        )
+
+
+def test_an_undefined_generator_loss_costs_its_own_step_only(cases) -> None:
+    strategy = prepared(cases, interval="2")
+    run(strategy, new_network(), cases, range(12))
+    trainer = strategy.coupling.trainer
+    weights = copy.deepcopy(trainer.generator.state_dict())
+    head = trainer.generator.head.conv
+    head.register_forward_hook(lambda *_: torch.full_like(_[2], float("nan")))
+    network = new_network()
+    losses = run(strategy, network, cases, range(12, 26))
+    assert all(math.isfinite(x) for x in losses)
+    assert all(bool(torch.isfinite(p).all()) for p in network.parameters())
+    assert all(torch.equal(t, weights[n]) for n, t in trainer.generator.state_dict().items())
+    assert strategy.report()["skipped_steps"] > 0
+    assert "not finite" in strategy.report()["synthesis"]
+
+
+def test_constant_images_and_a_structure_missing_from_most_cases_train_on() -> None:
+    cases = [disc_case(i, constant=True) for i in range(3)]
+    for case in cases[1:]:
+        case.label[case.label == 2] = 1
+    strategy = prepared(cases, interval="2")
+    losses = run(strategy, new_network(), cases, range(STEPS))
+    assert all(math.isfinite(x) for x in losses)
+    assert all(isinstance(v, (str, bool)) or math.isfinite(v) for v in strategy.report().values())
+
+
+@pytest.mark.parametrize("stop", [6, 17, 33])
+def test_a_resumed_run_goes_on_exactly_as_if_never_interrupted(cases, stop, tmp_path) -> None:
+    whole, network = prepared(cases, interval="2"), new_network()
+    expected = run(whole, network, cases, range(STEPS))
+    first, network = prepared(cases, interval="2"), new_network()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    begun = run(first, network, cases, range(stop), optimizer=optimizer)
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    again = prepared(cases, interval="2")
+    again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    rest = run(again, network, cases, range(stop, STEPS), optimizer=optimizer)
+    assert begun + rest == pytest.approx(expected, rel=1e-5)
+    assert again.report()["architecture"] == whole.report()["architecture"]
+
+
+def test_a_warm_start_keeps_the_generator_searches_anew_and_warms_up_shortly(cases) -> None:
+    first = prepared(cases[:3])
+    run(first, new_network(), cases[:3], range(STEPS))
+    state = first.state_dict()
+    warm = prepared(cases)
+    warm.load_state_dict(state)
+    run(warm, new_network(), cases, [0])
+    trainer = warm.coupling.trainer
+    assert trainer.steps > first.coupling.trainer.steps - 1
+    assert not bool(trainer.generator.chosen.any())
+    assert warm.coupling.outer_steps == 0
+    run(warm, new_network(), cases, range(1, STEPS // 4))
+    assert warm.coupling.outer_steps > 0  # a cold run is still warming up here
+
+
+def test_the_wall_clock_ends_the_search_as_the_steps_do(cases, monkeypatch) -> None:
+    from scaling_app.strategies.generative import schedule
+
+    now = [0.0]
+    monkeypatch.setattr(schedule.time, "monotonic", lambda: now[0])
+    plan = schedule.Schedule(steps=1_000_000, max_minutes=1.0)
+    seen = []
+    for _ in range(60):
+        seen.append(plan.phase(plan.progress(0)))
+        now[0] += 1.0
+    assert [p for i, p in enumerate(seen) if i == 0 or p is not seen[i - 1]] == list(schedule.Phase)
+
+
+def test_separate_training_never_lets_the_validation_loss_in(cases) -> None:
+    strategy = prepared(cases, couple="false")
+    run(strategy, new_network(), cases, range(30))
+    assert strategy.report()["outer_steps"] == 0
+    assert strategy.report()["architecture_max_change"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"speed": "1"}, "genseg_speed"),
+        ({"interval": "often"}, "genseg_interval"),
+        ({"couple": "2"}, "true or"),
+    ],
+)
+def test_unreadable_options_are_named(cases, options, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepared(cases, **options)
