@@ -111,7 +111,7 @@ def kappa_figure(strategies: Sequence[Mapping[str, Any]]) -> Json:
                 "type": "scatter",
                 "mode": "markers",
                 "x": [kappa["mean"] for kappa in kappas],
-                "y": [escape(s["name"]) for s in shown],
+                "y": [escape(_short(s["name"])) for s in shown],
                 "marker": {"color": "@accent", "size": 11},
                 "error_x": {
                     "type": "data",
@@ -127,7 +127,7 @@ def kappa_figure(strategies: Sequence[Mapping[str, Any]]) -> Json:
         ],
         "layout": {
             **layout(),
-            "xaxis": {**axis("one labelled case counts as"), "rangemode": "tozero"},
+            "xaxis": {**axis("one case counts as"), "rangemode": "tozero"},
             "yaxis": {**axis(None), "type": "category", "range": [-0.6, len(shown) - 0.4]},
             "shapes": [
                 {
@@ -200,6 +200,11 @@ def _outcome_trace(chosen: Sequence[Mapping[str, float]], colour: str, symbol: s
         "text": [f"made at {o['made_at']} cases for {o['n']}" for o in chosen],
         "hovertemplate": "%{text}: forecast %{x:.1f}, came %{y:.1f}<extra></extra>",
     }
+
+
+def _short(name: str, length: int = 18) -> str:
+    """A name that leaves room for the picture."""
+    return name if len(name) <= length else name[: length - 1] + "…"
 
 
 def _nearer_at_left(points: Sequence[Mapping[str, Any]], target: float | None) -> bool:

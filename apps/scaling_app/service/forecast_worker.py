@@ -21,6 +21,9 @@ import scaling_app
 
 logger = logging.getLogger(__name__)
 
+NICENESS = 5
+"""Behind the server, but not starved by a training: somebody is waiting for the answer."""
+
 
 class WorkerDiedError(RuntimeError):
     """The process ended without an answer."""
@@ -35,6 +38,7 @@ class ForecastWorker:
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
         self._lock = Lock()
+        self._starting = Lock()
         self._closed = False
 
     @property
@@ -50,7 +54,8 @@ class ForecastWorker:
             WorkerDiedError: the process ended, or was ended, before it answered.
         """
         with self._lock:
-            process = self._running()
+            with self._starting:
+                process = self._running()
             try:
                 assert process.stdin is not None and process.stdout is not None
                 process.stdin.write(json.dumps(question) + "\n")
@@ -64,8 +69,9 @@ class ForecastWorker:
 
     def close(self) -> None:
         """Ends the process, now, and collects it."""
-        self._closed = True
-        process = self._process
+        with self._starting:
+            self._closed = True
+            process = self._process
         if process is not None:
             process.kill()
             process.wait()
@@ -134,7 +140,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING)
     answers, sys.stdout = sys.stdout, sys.stderr
     if hasattr(os, "nice"):
-        os.nice(10)
+        os.nice(NICENESS)
     serve(sys.stdin, answers)
 
 

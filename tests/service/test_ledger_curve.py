@@ -1,0 +1,112 @@
+"""From the ledger to the forecast's terms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scaling_app.forecast.observations import read_curve
+from scaling_app.ledger import Case, Flag, Ledger, Observation, Run, utc_now
+from scaling_app.service.ledger_curve import (
+    annotation_time,
+    curve_csv,
+    curve_observations,
+    forecast_from,
+    overall_scores,
+)
+
+
+def start(ledger: Ledger, name: str, train_ids: list[str], **more: object) -> None:
+    values = {"purpose": "fold", "strategy": "genda", "network": "unet", "seed": 7, "fold": 0, **more}
+    ledger.start_run(
+        Run(name, train_ids=train_ids, n=len(train_ids), settings_hash="s", started_at=utc_now(), **values)  # type: ignore[arg-type]
+    )
+
+
+def test_an_observation_carries_the_size_of_its_run_and_how_its_label_was_made(ledger: Ledger) -> None:
+    ledger.save_case(Case("blind", "h", utc_now(), "p", blind=True, sampling_weight=2.5))
+    ledger.save_case(Case("seen", "h", utc_now(), "q", blind=True, assisted=True))
+    start(ledger, "r", ["a", "b", "c"])
+    ledger.finish_run(
+        "r", [Observation("r", image, "liver", "fold", dice=0.5) for image in ("blind", "seen")]
+    )
+    blind, seen = curve_observations(ledger)
+    assert (blind.n, blind.strategy, blind.network, blind.seed) == (3, "genda", "unet", 7)
+    assert (blind.case, blind.run, blind.kind, blind.dice) == ("blind", "r", "fold", 0.5)
+    assert (blind.blind, blind.assisted, blind.weight) == (True, False, 2.5)
+    assert (seen.blind, seen.assisted, seen.weight) == (False, True, 1.0)
+
+
+def test_untrained_models_and_stale_labels_are_no_points_of_a_curve(ledger: Ledger) -> None:
+    ledger.save_case(Case("a", "h", utc_now(), "p"))
+    start(ledger, "untrained", [])
+    start(ledger, "r", ["b"])
+    for run in ("untrained", "r"):
+        ledger.finish_run(run, [Observation(run, "a", "liver", "fold", dice=0.5)])
+    assert [seen.run for seen in curve_observations(ledger)] == ["r"]
+    ledger.save_case(Case("a", "other", utc_now(), "p"))
+    assert curve_observations(ledger) == []
+
+
+def test_the_table_can_be_read_again(session, tmp_path: Path) -> None:
+    for n in range(1, 9):
+        session.label(n)
+    observations = curve_observations(session.ledger)
+    path = tmp_path / "curve.csv"
+    path.write_text(curve_csv(observations), encoding="utf-8")
+    assert read_curve(path) == observations
+
+
+def test_an_absent_structure_stays_absent_in_the_table(ledger: Ledger, tmp_path: Path) -> None:
+    start(ledger, "r", ["b"])
+    ledger.finish_run("r", [Observation("r", "a", 'with "quotes", commas', "fold", dice=d) for d in (None,)])
+    ledger.add_observations("r", [Observation("r", "a", "liver", "fold", dice=0.0, missed=True)])
+    path = tmp_path / "curve.csv"
+    path.write_text(curve_csv(curve_observations(ledger)), encoding="utf-8")
+    assert [(seen.structure, seen.dice) for seen in read_curve(path)] == [
+        ('with "quotes", commas', None),
+        ("liver", 0.0),
+    ]
+
+
+def test_a_forecast_has_standard_horizons_and_a_curve_around_them(answered) -> None:
+    payload, _ = answered
+    assert payload["status"] == "ready"
+    assert payload["n_in_curve"] == 13
+    for curve in [payload["overall"], *payload["structures"]]:
+        assert [row["extra"] for row in curve["forecast"]] == [1, 5, 10, 13]
+        sizes = [point["n"] for point in curve["curve"]]
+        assert sizes == sorted(set(sizes))
+        assert {13, 14, 18, 23, 26} <= set(sizes)
+        assert sizes[0] == 2
+    assert {point["structure"] for point in payload["observed"]} == {"anterior", "posterior", "overall"}
+    assert payload["overall"]["forecast"][1]["minutes"] == pytest.approx(5 * 7)
+
+
+def test_flagged_cases_are_not_counted(session) -> None:
+    for n in range(1, 7):
+        session.label(n)
+    session.ledger.save_case(Case("bad", "h", utc_now(), "p", flags=(Flag("empty", "Empty."),)))
+    assert forecast_from(session.ledger)["n_in_curve"] == 6
+
+
+def test_too_few_cases_say_so_and_not_more(ledger: Ledger) -> None:
+    payload = forecast_from(ledger, n_pool=12)
+    assert payload["status"] == "too_few"
+    assert payload["overall"] is None
+    assert payload["advice"]["action"] == "wait"
+
+
+def test_the_mean_over_structures_is_taken_case_by_case(ledger: Ledger) -> None:
+    start(ledger, "r", ["b"])
+    scores = {("x", "liver"): 0.8, ("x", "spleen"): 0.6, ("y", "liver"): 0.5, ("y", "spleen"): None}
+    ledger.finish_run("r", [Observation("r", case, s, "fold", dice=d) for (case, s), d in scores.items()])
+    together = {seen.case: seen.dice for seen in overall_scores(curve_observations(ledger))}
+    assert together == pytest.approx({"x": 0.7, "y": 0.5})
+
+
+def test_annotation_time_is_of_the_measured_cases() -> None:
+    cases = [Case(str(k), "h", utc_now(), "p", minutes=m) for k, m in enumerate((None, 4.0, 6.0, 20.0))]
+    assert annotation_time(cases) == {"minutes_per_case": 6.0, "minutes_total": 30.0, "n_timed": 3}
+    assert annotation_time([])["minutes_per_case"] is None

@@ -1,0 +1,128 @@
+"""Reports from files: a ledger, a replay's table, and what is neither."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import pytest
+
+from scaling_app.service.replay_table import ReplayTableError, read_replay
+from scaling_app.service.report_sources import report_from
+
+COLUMNS = [
+    "dataset",
+    "network",
+    "strategy",
+    "n",
+    "draw",
+    "seed",
+    "case",
+    "structure",
+    "dice",
+    "nsd",
+    "hd95_mm",
+    "bce",
+    "seconds",
+    "steps",
+]
+
+
+def write_table(path: Path, rows: list[dict[str, object]]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def row(n: int, dice: object, **more: object) -> dict[str, object]:
+    fixed = {
+        "dataset": "d",
+        "network": "resunet",
+        "strategy": "none",
+        "draw": 0,
+        "case": "c",
+        "structure": "s",
+    }
+    return {**fixed, "n": n, "dice": dice, **more}
+
+
+def test_a_level_is_the_mean_over_draws_with_an_interval_over_draws(tmp_path: Path) -> None:
+    rows = [
+        row(4, d, draw=k, case=c)
+        for k, (a, b) in enumerate([(0.5, 0.7), (0.8, 0.8)])
+        for c, d in (("x", a), ("y", b))
+    ]
+    (curve,) = read_replay(write_table(tmp_path / "runs.csv", rows))
+    (level,) = curve.levels
+    assert level.dice == pytest.approx(0.7)
+    half = 3.0776835 * math.sqrt(0.02) / math.sqrt(2)  # Student's t, 1 degree of freedom, 90 %
+    assert level.lo80 == pytest.approx(0.7 - half, abs=1e-6)
+    assert level.hi80 == 1.0
+    assert level.draws == 2
+
+
+def test_one_draw_has_no_interval_and_absent_structures_do_not_count(tmp_path: Path) -> None:
+    rows = [row(2, 0.5), row(2, "", structure="absent"), row(2, "nan", structure="absent2")]
+    (curve,) = read_replay(write_table(tmp_path / "runs.csv", rows))
+    assert (curve.levels[0].dice, curve.levels[0].lo80, curve.levels[0].draws) == (0.5, None, 1)
+
+
+def test_the_exponent_of_a_power_law_is_found(tmp_path: Path) -> None:
+    rows = [row(n, 1 - 0.6 * n**-0.4) for n in (2, 4, 8, 16)]
+    (curve,) = read_replay(write_table(tmp_path / "runs.csv", rows))
+    assert curve.exponent == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"), [({"dice": "1.2"}, "line 3"), ({"n": "few"}, "line 3"), ({"dice": "x"}, "dice must be")]
+)
+def test_a_bad_value_is_named_with_its_line(tmp_path: Path, bad: dict[str, str], said: str) -> None:
+    path = write_table(tmp_path / "runs.csv", [row(2, 0.5), {**row(4, 0.5), **bad}])
+    with pytest.raises(ReplayTableError, match=said):
+        report_from(path, tmp_path / "out.html")
+    assert not (tmp_path / "out.html").exists()
+
+
+def test_other_tables_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "curve.csv").write_text("n,dice\n4,0.5\n")
+    with pytest.raises(ValueError, match="lacks the column"):
+        report_from(tmp_path / "curve.csv", tmp_path / "out.html")
+    with pytest.raises(ValueError, match="no row"):
+        report_from(write_table(tmp_path / "empty.csv", []), tmp_path / "out.html")
+
+
+def test_a_replay_becomes_a_page_with_a_section_per_dataset(tmp_path: Path) -> None:
+    rows = [
+        row(n, 0.5 + n / 100, dataset=dataset, strategy=strategy, draw=draw)
+        for dataset in ("liver", "<b>heart</b>")
+        for strategy in ("none", "baseline")
+        for n in (2, 4, 8)
+        for draw in (0, 1)
+    ]
+    out = report_from(write_table(tmp_path / "runs.csv", rows), tmp_path / "new" / "out.html")
+    html = out.read_text(encoding="utf-8")
+    assert html.count("<section>") == 2
+    assert "&lt;b&gt;heart&lt;/b&gt;" in html
+    assert "resunet, baseline" in html
+    assert '"dice-1"' in html
+    assert '"error-1"' in html
+
+
+def test_a_ledger_becomes_the_page_of_its_session(session, tmp_path: Path) -> None:
+    for n in range(1, 9):
+        session.label(n)
+    html = report_from(session.ledger.path, tmp_path / "out.html").read_text(encoding="utf-8")
+    assert "The learning curve" in html
+    assert "Text for a paper" in html
+
+
+def test_a_database_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
+    import sqlite3
+
+    with sqlite3.connect(tmp_path / "x.sqlite") as other:
+        other.execute("CREATE TABLE a (b)")
+    with pytest.raises(ValueError, match="no ledger"):
+        report_from(tmp_path / "x.sqlite", tmp_path / "out.html")

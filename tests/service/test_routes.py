@@ -1,0 +1,192 @@
+"""The REST interface: roles, sentences instead of stack traces, nothing changed by a refused request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Annotated
+
+import pytest
+from fastapi import FastAPI, Header, HTTPException
+from fastapi.testclient import TestClient
+
+from scaling_app.forecast.observations import read_curve
+from scaling_app.ledger import Case, Flag, Ledger, utc_now
+from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
+from scaling_app.service.routes import UpdateRefusedError, make_router
+
+IMAGES = {"a", "folder/b", "x y?"}
+
+
+def role(*allowed: str):
+    def check(role: Annotated[str, Header()] = "admin") -> None:
+        if role not in allowed:
+            raise HTTPException(403)
+
+    return check
+
+
+class Job:
+    """Stands in for the curve job."""
+
+    def __init__(self) -> None:
+        self.running, self.started = False, 0
+
+    def start(self) -> None:
+        if self.running:
+            raise UpdateRefusedError("A training is running.")
+        self.started += 1
+
+
+@pytest.fixture
+def job() -> Job:
+    return Job()
+
+
+@pytest.fixture
+def client(ledger: Ledger, job: Job) -> Iterator[TestClient]:
+    keeper = ForecastKeeper(ledger, lambda: LiveFacts(n_pool=3))
+    app = FastAPI()
+    app.include_router(
+        make_router(
+            keeper,
+            ledger,
+            start_update=job.start,
+            has_image=IMAGES.__contains__,
+            user=role("user", "annotator", "admin"),
+            annotator=role("annotator", "admin"),
+            admin=role("admin"),
+        )
+    )
+    with TestClient(app) as made:
+        yield made
+    keeper.close()
+
+
+def test_the_answer_is_the_contract(client: TestClient, ledger: Ledger) -> None:
+    ledger.save_case(Case("a", "h", utc_now(), "p", flags=(Flag("empty", "The label is empty."),)))
+    answer = client.get("/sufficiency/")
+    assert answer.status_code == 200
+    body = json.loads(answer.text, parse_constant=pytest.fail)
+    assert body["schema"] == 1
+    assert body["status"] == "computing"
+    assert body["problems"] == [{"image": "a", "sentence": "The label is empty."}]
+    assert body["job"]["state"] == "idle"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "lowest"),
+    [
+        ("GET", "/sufficiency/", None, "user"),
+        ("GET", "/sufficiency/curve.csv", None, "user"),
+        ("GET", "/sufficiency/report", None, "user"),
+        ("POST", "/sufficiency/target", {"dice": 0.8}, "annotator"),
+        ("POST", "/sufficiency/case/a", {"minutes": 3}, "annotator"),
+        ("POST", "/sufficiency/update", {}, "admin"),
+    ],
+)
+def test_each_route_asks_for_its_role(client: TestClient, method, path, body, lowest) -> None:
+    order = ["nobody", "user", "annotator", "admin"]
+    for name in order:
+        answer = client.request(method, path, json=body, headers={"role": name})
+        assert answer.status_code == (200 if order.index(name) >= order.index(lowest) else 403), name
+
+
+def test_a_target_is_kept(client: TestClient, ledger: Ledger) -> None:
+    assert client.post("/sufficiency/target", json={"dice": 0.85}).json() == {"target": 0.85}
+    assert ledger.setting("target") == 0.85
+    client.post("/sufficiency/target", json={"dice": None})
+    assert ledger.setting("target") is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"dice": 0}',
+        '{"dice": 1}',
+        '{"dice": -0.5}',
+        '{"dice": 85}',
+        '{"dice": NaN}',
+        '{"dice": true}',
+        '{"dice": "0.8"}',
+        "{}",
+        "[0.8]",
+        "x",
+    ],
+)
+def test_a_target_that_is_none_is_refused_with_a_sentence(
+    client: TestClient, ledger: Ledger, body: str
+) -> None:
+    answer = client.post("/sufficiency/target", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].endswith(".")
+    assert ledger.setting("target") is None
+
+
+@pytest.mark.parametrize("image", ["a", "folder/b", "x%20y%3F", "folder%2Fb"])
+def test_facts_about_a_case_are_kept(client: TestClient, ledger: Ledger, image: str) -> None:
+    answer = client.post(f"/sufficiency/case/{image}", json={"minutes": 7.5, "blind": True})
+    assert answer.status_code == 200
+    name = answer.json()["image"]
+    assert name in IMAGES
+    assert ledger.is_blind(name)
+    ledger.save_case(Case(name, "h", utc_now(), "p"))
+    assert ledger.case(name).minutes == 7.5
+
+
+def test_doubts_can_be_settled(client: TestClient, ledger: Ledger) -> None:
+    ledger.save_case(Case("a", "h", utc_now(), "p", flags=(Flag("empty", "The label is empty."),)))
+    told = client.post("/sufficiency/case/a", json={"minutes": 2})
+    assert told.json()["problems"] == ["The label is empty."]
+    assert client.post("/sufficiency/case/a", json={"resolved": True}).json()["problems"] == []
+    assert len(ledger.usable_cases()) == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "body", "status", "word"),
+    [
+        ("ghost", {"minutes": 3}, 404, "ghost"),
+        ("a", {"minutes": -1}, 422, "minutes"),
+        ("a", {"minutes": "3"}, 422, "minutes"),
+        ("a", {"blind": "yes"}, 422, "blind"),
+        ("a", {"resolved": 1}, 422, "resolved"),
+        ("a", {"minuts": 3}, 422, "minuts"),
+        ("a", {}, 422, "nothing"),
+    ],
+)
+def test_what_makes_no_sense_about_a_case_changes_nothing(
+    client: TestClient, ledger: Ledger, image: str, body: dict, status: int, word: str
+) -> None:
+    before = ledger.revision()
+    answer = client.post(f"/sufficiency/case/{image}", json=body)
+    assert answer.status_code == status
+    assert word in answer.json()["detail"]
+    assert ledger.revision() == before
+
+
+def test_a_second_update_is_refused(client: TestClient, job: Job) -> None:
+    assert client.post("/sufficiency/update").json()["job"]["state"] == "idle"
+    job.running = True
+    answer = client.post("/sufficiency/update")
+    assert answer.status_code == 409
+    assert answer.json()["detail"] == "A training is running."
+    assert job.started == 1
+
+
+def test_the_curve_can_be_downloaded_and_read(client: TestClient, session, tmp_path) -> None:
+    for n in range(1, 7):
+        session.label(n)
+    answer = client.get("/sufficiency/curve.csv")
+    assert answer.headers["content-type"].startswith("text/csv")
+    (tmp_path / "curve.csv").write_text(answer.text, encoding="utf-8")
+    assert len(read_curve(tmp_path / "curve.csv")) > 8
+
+
+def test_an_empty_curve_is_a_table_without_rows(client: TestClient) -> None:
+    assert client.get("/sufficiency/curve.csv").text.startswith("n,dice,")
+
+
+def test_the_report_is_a_page(client: TestClient) -> None:
+    answer = client.get("/sufficiency/report")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.text.startswith("<!doctype html>")
