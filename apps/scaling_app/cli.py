@@ -193,11 +193,12 @@ def replay(
     from scaling_app.trials.progress import replay_bars
     from scaling_app.trials.replay import replay as run
 
+    folders = _folder(images, what="--images"), _folder(labels, what="--labels")
+    counts = _numbers(sizes, option="--sizes")
     with replay_bars() as progress:
         run(
-            _folder(images, what="--images"),
-            _folder(labels, what="--labels"),
-            sizes=_numbers(sizes, option="--sizes"),
+            *folders,
+            sizes=counts,
             strategies=strategies.split(","),
             networks=networks.split(","),
             seeds=seeds,
