@@ -80,6 +80,7 @@ class ScalingApp(MONAILabelApp):
         self.session = Session(self.options, store)
         self.session.adopt_conf_labels()
         self.book = LabelBook(self.session)
+        self._shown: dict = {}
         self.keeper = ForecastKeeper(self.session.ledger, self._live_facts)
         return store
 
@@ -100,7 +101,7 @@ class ScalingApp(MONAILabelApp):
 
     def init_scoring_methods(self) -> dict:
         """The forecast for clients that know only MONAI Label."""
-        return {"sufficiency": Sufficiency(self.summary, self.payload)}
+        return {"sufficiency": Sufficiency(lambda: self._shown, self.payload)}
 
     def init_batch_infer(self) -> BatchInferTask:
         """Batch inference, which leaves blind cases out."""
@@ -148,7 +149,8 @@ class ScalingApp(MONAILabelApp):
 
     def info(self) -> dict:
         """MONAI Label's description of the app, with the structures and the forecast's summary."""
-        return {**super().info(), "labels": list(self.session.structures()), "sufficiency": self.summary()}
+        self._shown = self.summary()
+        return {**super().info(), "labels": list(self.session.structures()), "sufficiency": self._shown}
 
     def infer(self, request: dict, datastore: Datastore | None = None) -> dict:
         """Runs a prediction and notes who may have seen it.

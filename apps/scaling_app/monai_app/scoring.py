@@ -15,18 +15,18 @@ class Sufficiency(ScoringMethod):
     """Answers with the newest forecast; the computing is done elsewhere, so this takes milliseconds.
 
     Args:
-        summary: the short form that `/info/` shows.
+        shown: the short form that `/info/` is about to show.
         payload: the whole of it, brought up to date first where the server does not do so itself.
     """
 
-    def __init__(self, summary: Callable[[], dict], payload: Callable[[], dict]) -> None:
+    def __init__(self, shown: Callable[[], dict], payload: Callable[[], dict]) -> None:
         super().__init__("What the next labelled case is worth")
-        self._summary = summary
+        self._shown = shown
         self._payload = payload
 
     def info(self) -> dict:
         """The description, and the newest summary as `result`."""
-        return {**super().info(), "result": self._summary()}
+        return {**super().info(), "result": self._shown()}
 
     def __call__(self, request: dict, datastore: Datastore) -> dict:
         """The newest forecast."""
