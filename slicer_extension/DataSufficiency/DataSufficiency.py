@@ -174,7 +174,7 @@ class DataSufficiencyTest(ScriptedLoadableModuleTest):
         segmentation.GetSegmentation().RemoveSegment("spleen")
         answers = Answers(absent=frozenset({"spleen"}))
         with tempfile.TemporaryDirectory() as folder:
-            info = nodes.export(nodes.review(answers).plan, folder + "/label.nii.gz", answers)
+            info = nodes.export(nodes.review(answers), folder + "/label.nii.gz", answers)
         nodes.stop()
         self.assertEqual(info, [{"name": "liver", "idx": 1}, {"name": "tumour", "idx": 3}])
         self.delayDisplay("Label values follow class names")

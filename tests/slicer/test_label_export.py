@@ -44,7 +44,7 @@ def exported(nodes: CaseNodes, folder: Path, answers: Answers | None = None) -> 
     plan = nodes.review(answers)
     assert plan.questions == ()
     path = folder / "label.nii.gz"
-    nodes.export(plan.plan, str(path), answers)
+    nodes.export(plan, str(path), answers)
     return nibabel.load(path)
 
 
@@ -193,7 +193,7 @@ def test_what_lies_outside_the_image_is_an_error_not_an_empty_class(case: CaseNo
     plan = case.review(Answers())
     assert plan.questions == ()
     with pytest.raises(ExportError, match="tumour"):
-        case.export(plan.plan, str(tmp_path / "label.nii.gz"), Answers())
+        case.export(plan, str(tmp_path / "label.nii.gz"), Answers())
 
 
 def test_export_leaves_the_scene_as_it_was(case: CaseNodes, tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_export_is_no_edit(case: CaseNodes, tmp_path: Path) -> None:
 def test_label_info_names_the_values_in_the_file(case: CaseNodes, tmp_path: Path) -> None:
     inner(case).RemoveSegment("spleen")
     answers = Answers(absent=frozenset({"spleen"}))
-    info = case.export(case.review(answers).plan, str(tmp_path / "label.nii.gz"), answers)
+    info = case.export(case.review(answers), str(tmp_path / "label.nii.gz"), answers)
     assert info == [{"name": "liver", "idx": 1}, {"name": "tumour", "idx": 3}, {"name": "vessel", "idx": 7}]
 
 
@@ -279,6 +279,23 @@ def test_a_pictures_label_lies_on_its_pixels(scene: object, tmp_path: Path) -> N
     array = np.zeros((1, 20, 30), np.uint8)
     array[:, 2:5, 3:9] = 1
     slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, "lesion", image)
-    nodes.export(nodes.review(Answers()).plan, str(tmp_path / "label.png"), Answers())
+    nodes.export(nodes.review(Answers()), str(tmp_path / "label.png"), Answers())
     nodes.stop()
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "label.png")), array[0])
+
+
+def test_the_first_label_of_all_makes_the_classes(scene: object, image_file: Path, tmp_path: Path) -> None:
+    nodes = CaseNodes()
+    nodes.open("first", image_file.name, image_file.read_bytes(), {})
+    for name in ("kidney", "cyst", "empty"):
+        inner(nodes).AddEmptySegment(name, name)
+    paint(nodes, "kidney", 1, 3)
+    paint(nodes, "cyst", 5, 8)
+    (question,) = nodes.review(Answers()).questions
+    assert (question.kind, question.name) == ("classes", "kidney = 1, cyst = 2")
+    agreed = Answers(accepted_classes=True)
+    info = nodes.export(nodes.review(agreed), str(tmp_path / "label.nii.gz"), agreed)
+    nodes.stop()
+    assert info == [{"name": "kidney", "idx": 1}, {"name": "cyst", "idx": 2}]
+    voxels = np.asarray(nibabel.load(tmp_path / "label.nii.gz").dataobj)
+    assert (np.unique(voxels[1:3, 4:9, 2:5]), np.unique(voxels[5:8, 4:9, 2:5])) == ([1], [2])

@@ -88,6 +88,13 @@ def test_class_values_come_from_the_model_not_from_the_order_of_a_list() -> None
     assert ServerInfo.from_json(INFO).labels == {"liver": 2, "tumour": 5}
 
 
+def test_before_the_first_model_the_trainer_says_the_values() -> None:
+    trainers = {"segmentation": {"labels": {"liver": 2, "tumour": 5}, "config": {"strategy": ["baseline"]}}}
+    info = ServerInfo.from_json({**INFO, "models": {}, "trainers": trainers})
+    assert info.labels == {"liver": 2, "tumour": 5}
+    assert info.trainers == {"segmentation": ("baseline",)}
+
+
 def test_a_plain_list_of_classes_counts_from_one() -> None:
     info = ServerInfo.from_json({**INFO, "models": {"m": {"type": "segmentation"}}})
     assert info.labels == {"liver": 1, "tumour": 2}

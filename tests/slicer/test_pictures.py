@@ -246,7 +246,8 @@ def test_the_bounds_are_dashed_and_hold_the_servers_numbers(scene: object) -> No
     }
     styles = slicer.vtkMRMLPlotSeriesNode
     assert series["80 % low"].GetLineStyle() == series["80 % high"].GetLineStyle() == styles.LineStyleDash
-    assert series["95 % low"].GetLineStyle() == styles.LineStyleDot
+    assert series["95 % low"].GetLineStyle() == styles.LineStyleDash
+    assert series["95 % low"].GetLineWidth() < series["80 % low"].GetLineWidth()
     table = series["80 % high"].GetTableNode().GetTable()
     column = table.GetColumnByName("hi80")
     wanted = [answer.overall.now.hi80] + [row.dice.hi80 for row in answer.overall.forecast]

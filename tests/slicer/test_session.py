@@ -304,6 +304,50 @@ def test_a_corrected_label_can_be_sent_again(at_work: Session, server: StubServe
     wait(lambda: at_work.state == "sent" and len(server.saved) == 2)
 
 
+def test_a_refused_label_is_kept_with_the_servers_reason(
+    at_work: Session, server: StubServer, wait: object
+) -> None:
+    reason = "The label has 3 slices, the image 8."
+    server.handlers["PUT", "/datastore/label"] = lambda handler: handler.answer({"detail": reason}, 422)
+    at_work.submit()
+    wait(lambda: at_work.state == "open")
+    assert reason in at_work.notice.text
+    assert len(at_work.submission.waiting()) == 1
+
+
+def test_a_server_without_classes_learns_them_from_the_first_label(
+    session: Session, server: StubServer, wait: object
+) -> None:
+    server.labels = {}
+    session.connect(server.url)
+    wait(lambda: session.state == "ready")
+    session.next_case("random")
+    wait(lambda: session.state == "open")
+    session.submit()
+    assert "Nothing is drawn" in session.notice.text
+    session.nodes.segmentation.GetSegmentation().AddEmptySegment("kidney", "kidney")
+    paint(session.nodes, "kidney")
+    session.submit()
+    assert [question.kind for question in session.questions] == ["classes"]
+    session.submit(Answers(accepted_classes=True))
+    wait(lambda: session.state == "sent" and session.info.labels == {"kidney": 1})
+    session.next_case("random")
+    wait(lambda: session.state == "open")
+    assert session.nodes.segmentation.GetSegmentation().GetSegment("kidney") is not None
+
+
+def test_a_first_model_is_noticed_after_training(session: Session, server: StubServer, wait: object) -> None:
+    server.model = False
+    session.connect(server.url)
+    wait(lambda: session.state == "ready")
+    assert session.info.models == ()
+    session.training.start("segmentation", "genda")
+    wait(lambda: session.training.running)
+    server.model = True
+    server.training = {**server.training, "status": "DONE"}
+    wait(lambda: session.info.models == ("segmentation",))
+
+
 def test_questions_come_before_sending(at_work: Session, server: StubServer, wait: object) -> None:
     at_work.nodes.segmentation.GetSegmentation().AddEmptySegment("scratch", "scratch")
     paint(at_work.nodes, "scratch", 15, 17)

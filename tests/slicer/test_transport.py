@@ -48,6 +48,7 @@ def test_bytes_arrive_as_they_were(server: StubServer, transport: object, wait: 
         (401, "sign_in"),
         (403, "forbidden"),
         (404, "not_found"),
+        (409, "rejected"),
         (429, "busy"),
         (422, "rejected"),
         (500, "server_error"),

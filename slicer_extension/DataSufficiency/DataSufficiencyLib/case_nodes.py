@@ -134,15 +134,15 @@ class CaseNodes(VTKObservationMixin):
     def review(self, answers: Answers) -> Review:
         return review(self.segmentation, self._labels, answers)
 
-    def export(self, plan: Any, path: str, answers: Answers) -> list[dict[str, Any]]:
+    def export(self, found: Review, path: str, answers: Answers) -> list[dict[str, Any]]:
         """Write the label file and return what MONAI Label stores beside it."""
         self._quiet += 1
         try:
-            counts = export_label(self.segmentation, self.image, self._labels, plan, path)
+            counts = export_label(self.segmentation, self.image, found.labels, found.plan, path)
             remember_assignments(self.segmentation, answers)
         finally:
             self._quiet -= 1
-        return label_info(self._labels, counts)
+        return label_info(found.labels, counts)
 
     def close(self) -> None:
         """Take the case out of the scene."""

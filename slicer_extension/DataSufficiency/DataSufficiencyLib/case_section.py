@@ -83,10 +83,10 @@ class CaseSection:
         ui.caseLabel.setText(case.image_id if case else _("No case is loaded"))
         ui.blindFrame.setVisible(bool(case and case.blind))
         if case is not None and case.blind:
-            ui.blindLabel.setText(blind_sentence(case.reason))
+            ui.blindLabel.setText(blind_sentence())
         ui.automaticButton.setVisible(not (case and case.blind))
         ui.automaticButton.setEnabled(self._session.can_fill_in)
-        if self._session.edited:
+        if self._session.drawn:
             ui.automaticButton.setToolTip(_("You have drawn on this case already; it would be overwritten."))
         else:
             ui.automaticButton.setToolTip(_("Ask the server's model for a first segmentation of this case"))

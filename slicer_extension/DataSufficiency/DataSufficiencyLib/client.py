@@ -195,10 +195,10 @@ class Client:
     # Training -------------------------------------------------------------------------------------
 
     def start_training(
-        self, trainer: str, on_done: Callable[[TrainingTask], None], on_failed: OnFailed
+        self, trainer: str, strategy: str, on_done: Callable[[TrainingTask], None], on_failed: OnFailed
     ) -> Any:
         path = "/train/" + quote(trainer, safe="")
-        body = {"client_id": self._client_id}
+        body = {"client_id": self._client_id, **({"strategy": strategy} if strategy else {})}
         return self._json("POST", path, body, on_done, on_failed, TrainingTask.from_json)
 
     def training(self, on_done: Callable[[TrainingTask | None], None], on_failed: OnFailed) -> Any:

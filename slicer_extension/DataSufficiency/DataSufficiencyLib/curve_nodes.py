@@ -27,12 +27,13 @@ _BLUE, _LIGHT, _PALE, _ORANGE, _GREEN = (
 
 #: Columns of the forecast table, with the series drawn from them: role, column, colour, line style.
 _LINES = (
-    ("lo95", _PALE, "LineStyleDot"),
-    ("hi95", _PALE, "LineStyleDot"),
+    ("lo95", _PALE, "LineStyleDash"),
+    ("hi95", _PALE, "LineStyleDash"),
     ("lo80", _LIGHT, "LineStyleDash"),
     ("hi80", _LIGHT, "LineStyleDash"),
     ("mean", _BLUE, "LineStyleSolid"),
 )
+_WIDTHS = {"mean": 3.0, "lo95": 1.2, "hi95": 1.2}
 _FORECAST = "forecast"
 _COLUMNS = ("cases", "mean", "lo80", "hi80", "lo95", "hi95")
 
@@ -124,7 +125,7 @@ class CurveNodes:
         series = self._series(role, table, column, colour)
         series.SetLineStyle(getattr(slicer.vtkMRMLPlotSeriesNode, style))
         series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
-        series.SetLineWidth(3 if role == "mean" else 2)
+        series.SetLineWidth(_WIDTHS.get(role, 2))
         return series
 
     def _label(self, chart: Any, largest: float, dice: tuple[float, float], name: str) -> None:
@@ -156,7 +157,10 @@ def _find(class_name: str, role: str) -> Any:
 
 
 def _forecast_rows(curve: Curve | None) -> np.ndarray:
-    """Array (points, columns): the present size, then every horizon; NaN where the server gives no bound."""
+    """Array (points, columns); NaN where the server gives no bound.
+
+    Rows are the server's own line where it sends one, else the present size and every horizon.
+    """
     rows: list[list[float]] = []
     first = curve.forecast[0] if curve and curve.forecast else None
 
@@ -164,6 +168,10 @@ def _forecast_rows(curve: Curve | None) -> np.ndarray:
         bounds = (dice.mean, dice.lo80, dice.hi80, dice.lo95, dice.hi95)
         rows.append([float(n), *(np.nan if bound is None else bound for bound in bounds)])
 
+    if curve and curve.line:
+        for n, dice in curve.line:
+            add(n, dice)
+        return np.asarray(rows, dtype=float)
     if curve and curve.now and first and first.extra > 0:
         add(first.n - first.extra, curve.now)
     for row in curve.forecast if curve else ():

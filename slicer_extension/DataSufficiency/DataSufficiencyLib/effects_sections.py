@@ -47,6 +47,8 @@ class TrainingSection:
     def __init__(self, ui: Any, session: Session) -> None:
         self._ui, self._session = ui, session
         self._trainers: list[str] = []
+        self._strategies: list[str] = []
+        ui.trainerBox.currentIndexChanged.connect(lambda _index: self._show_strategies())
         ui.trainButton.clicked.connect(self._start)
         ui.stopButton.clicked.connect(lambda _checked=False: session.training.stop())
 
@@ -57,6 +59,7 @@ class TrainingSection:
         ui.trainButton.setEnabled(free and bool(self._trainers))
         ui.stopButton.setEnabled(training.running and not training.changing)
         ui.trainerBox.setEnabled(free)
+        ui.trainingStrategyBox.setEnabled(free and bool(self._strategies))
         ui.trainingProgress.setVisible(training.running)
         # A range of nothing makes the bar say "busy".
         ui.trainingProgress.setRange(0, 0 if training.progress is None else 100)
@@ -71,11 +74,24 @@ class TrainingSection:
             self._trainers = names
             self._ui.trainerBox.clear()
             self._ui.trainerBox.addItems(names)
+            self._show_strategies()
+
+    def _show_strategies(self) -> None:
+        """The strategies of the chosen trainer, the server's own first choice on top."""
+        info, index = self._session.info, self._ui.trainerBox.currentIndex
+        known = info is not None and 0 <= index < len(self._trainers)
+        names = list(info.trainers.get(self._trainers[index], ())) if info is not None and known else []
+        if names != self._strategies:
+            self._strategies = names
+            self._ui.trainingStrategyBox.clear()
+            self._ui.trainingStrategyBox.addItems([strategy_name(name) for name in names])
 
     def _start(self, _checked: bool = False) -> None:
         index = self._ui.trainerBox.currentIndex
         if 0 <= index < len(self._trainers):
-            self._session.training.start(self._trainers[index])
+            chosen = self._ui.trainingStrategyBox.currentIndex
+            strategy = self._strategies[chosen] if 0 <= chosen < len(self._strategies) else ""
+            self._session.training.start(self._trainers[index], strategy)
 
 
 class CoverageSection:

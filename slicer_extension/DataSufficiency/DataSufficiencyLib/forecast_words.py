@@ -7,7 +7,18 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
-from .model import Advice, Coverage, Curve, ForecastRow, Interval, Job, StrategyEffect, Sufficiency, Target
+from .model import (
+    Advice,
+    Coverage,
+    Curve,
+    ForecastRow,
+    Interval,
+    Job,
+    Problem,
+    StrategyEffect,
+    Sufficiency,
+    Target,
+)
 
 #: How strategies are written by those who published them.
 _NAMES = {
@@ -20,6 +31,7 @@ _NAMES = {
     "genda+genseg": "GenDA + GenSeg",
     "auto": "auto",
 }
+_PROBLEMS_SHOWN = 3
 _UNKNOWN = "\u2013"
 
 
@@ -165,6 +177,16 @@ def prior_text(curve: Curve | None) -> str:
         return ""
     words = _("{percent} % of this forecast comes from other tasks, the rest from your own cases.")
     return words.format(percent=round(100 * curve.prior_share))
+
+
+def problems_text(problems: tuple[Problem, ...]) -> str:
+    """Labels that are left out of the curve until somebody has looked at them."""
+    if not problems:
+        return ""
+    lines = [f"{problem.image}: {problem.sentence}" for problem in problems[:_PROBLEMS_SHOWN]]
+    if len(problems) > _PROBLEMS_SHOWN:
+        lines.append(_("and {count} more").format(count=len(problems) - _PROBLEMS_SHOWN))
+    return _("Left out of the curve until you have looked at them again:") + "\n" + "\n".join(lines)
 
 
 def age_text(updated: str, age_seconds: float) -> str:

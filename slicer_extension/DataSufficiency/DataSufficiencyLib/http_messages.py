@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ FAILURES = (
     "sign_in",  # 401
     "forbidden",  # 403
     "not_found",  # 404
-    "busy",  # 409, 429
+    "busy",  # 429
     "rejected",  # any other 4xx
     "server_error",  # 5xx
     "bad_answer",  # an answer that breaks the contract
@@ -70,10 +71,19 @@ class Failure(Exception):
         """Whether trying again later, unchanged, may well succeed."""
         return self.kind in ("unreachable", "timeout", "lost")
 
+    @property
+    def sentence(self) -> str:
+        """The server's own sentence, where it gave one (FastAPI's `detail`)."""
+        try:
+            said = json.loads(self.detail)["detail"]
+        except (ValueError, KeyError, TypeError):
+            return ""
+        return said if isinstance(said, str) else ""
+
 
 def failure_of_status(status: int, detail: str) -> Failure:
     """The failure that an HTTP status outside 2xx means."""
-    kinds = {401: "sign_in", 403: "forbidden", 404: "not_found", 409: "busy", 429: "busy"}
+    kinds = {401: "sign_in", 403: "forbidden", 404: "not_found", 429: "busy"}
     if 300 <= status < 400:
         kind = "moved"
     elif status >= 500:

@@ -65,13 +65,17 @@ class ForecastRow:
 
 @dataclass(frozen=True)
 class Curve:
-    """The forecast of one structure, or of all together (`name` empty)."""
+    """The forecast of one structure, or of all together (`name` empty).
+
+    `line` is the forecast at sizes from the smallest that was measured onwards, for the plot.
+    """
 
     name: str
     now: Interval | None
     forecast: tuple[ForecastRow, ...]
     ceiling: Interval | None
     prior_share: float | None
+    line: tuple[tuple[int, Interval], ...] = ()
 
     @classmethod
     def read(cls, reader: JsonReader, name: str) -> Curve:
@@ -84,7 +88,15 @@ class Curve:
             forecast=tuple(rows),
             ceiling=Interval.read(reader.child("ceiling"), 0, 1),
             prior_share=reader.number("prior_share", 0, 1),
+            line=_line(reader),
         )
+
+
+def _line(reader: JsonReader) -> tuple[tuple[int, Interval], ...]:
+    points = [(p.integer("n", 0), Interval.read(p, 0, 1)) for p in reader.children("curve")]
+    return tuple(
+        sorted(((n, dice) for n, dice in points if n is not None and dice is not None), key=lambda p: p[0])
+    )
 
 
 @dataclass(frozen=True)

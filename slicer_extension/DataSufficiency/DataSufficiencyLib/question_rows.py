@@ -55,7 +55,7 @@ class QuestionRows:
         """What was answered so far, earlier rounds included."""
         assigned = dict(self._given.assigned)
         absent = set(self._given.absent)
-        overlap = self._given.accepted_overlap
+        overlap, classes = self._given.accepted_overlap, self._given.accepted_classes
         for question, _words, control in self._rows:
             if question.kind == "unknown" and control.currentIndex > 0:
                 chosen = control.currentIndex - 1
@@ -64,7 +64,9 @@ class QuestionRows:
                 absent.add(question.subject)
             elif question.kind == "overlap" and control.checked:
                 overlap = True
-        return Answers(assigned, frozenset(absent), overlap)
+            elif question.kind == "classes" and control.checked:
+                classes = True
+        return Answers(assigned, frozenset(absent), overlap, classes)
 
     def _choice(self, question: Question) -> Any:
         box = qt.QComboBox()
@@ -81,6 +83,7 @@ class QuestionRows:
         texts = {
             "absent": _("it is truly not in this image"),
             "overlap": _("the class further down wins"),
+            "classes": _("these are the classes"),
         }
         box = qt.QCheckBox(texts[question.kind])
         box.toggled.connect(lambda _checked: self.changed.emit())

@@ -39,19 +39,22 @@ class Answers:
         assigned: Segment ID to class, or to None for "leave it out".
         absent: Classes that are truly not in this image.
         accepted_overlap: The higher class value wins where two segments overlap.
+        accepted_classes: The segments' names shall be the classes of a server that knows none yet.
     """
 
     assigned: Mapping[str, str | None] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
     accepted_overlap: bool = False
+    accepted_classes: bool = False
 
 
 @dataclass(frozen=True)
 class Question:
     """Something to ask before a label is sent.
 
-    `kind` is `unknown` (which class is this segment?), `absent` (is this class truly not in the image?) or
-    `overlap` (may the higher class win?). `subject` is a segment ID, a class, or empty.
+    `kind` is `unknown` (which class is this segment?), `absent` (is this class truly not in the image?),
+    `overlap` (may the higher class win?) or `classes` (shall these names be the server's classes?).
+    `subject` is a segment ID, a class, or empty.
     """
 
     kind: str
@@ -67,11 +70,13 @@ class Review:
 
     Attributes:
         plan: (segment ID, segment name, class), in the order of class values.
+        labels: Class name to voxel value: the server's, or the first label's own.
         questions: Nothing may be sent while there are any.
     """
 
     plan: tuple[tuple[str, str, str], ...]
     questions: tuple[Question, ...]
+    labels: Mapping[str, int]
 
 
 def review(segmentation: Any, labels: Mapping[str, int], answers: Answers) -> Review:
@@ -82,6 +87,8 @@ def review(segmentation: Any, labels: Mapping[str, int], answers: Answers) -> Re
         labels: Class name to voxel value.
         answers: What was decided so far.
     """
+    if not labels:
+        return _first_label(segmentation, answers)
     facts = [_facts(segmentation, segment_id, labels) for segment_id in segment_ids(segmentation)]
     plan: list[tuple[str, str, str]] = []
     questions: list[Question] = []
@@ -110,7 +117,23 @@ def review(segmentation: Any, labels: Mapping[str, int], answers: Answers) -> Re
     overlap = 0 if answers.accepted_overlap else _overlap(segmentation, plan)
     if overlap:
         questions.append(Question("overlap", "", "", None, overlap))
-    return Review(tuple(plan), tuple(questions))
+    return Review(tuple(plan), tuple(questions), labels)
+
+
+def _first_label(segmentation: Any, answers: Answers) -> Review:
+    """The server knows no classes: the names of what was drawn become the classes, once the user agrees."""
+    found = [_facts(segmentation, segment_id, {}) for segment_id in segment_ids(segmentation)]
+    drawn = [segment for segment in found if segment.voxels]
+    labels = {name: value for value, name in enumerate(dict.fromkeys(s.name for s in drawn), start=1)}
+    if not labels:
+        return Review((), (), {})
+    if answers.accepted_classes:
+        named = Answers(
+            {s.segment_id: None for s in found if not s.voxels}, frozenset(), answers.accepted_overlap
+        )
+        return review(segmentation, labels, named)
+    names = ", ".join(f"{name} = {value}" for name, value in labels.items())
+    return Review((), (Question("classes", "", names),), labels)
 
 
 def _facts(segmentation: Any, segment_id: str, labels: Mapping[str, int]) -> SegmentFacts:

@@ -16,6 +16,7 @@ class ServerInfo:
     Attributes:
         labels: Class name to the value of its voxels, background left out.
         models: Names of the models that can make an automatic segmentation.
+        trainers: Name of each trainer to the strategies that it offers.
         strategies: Name to description, for the next case.
         progress: Trainer name to the part done of its present run, in [0, 1].
     """
@@ -23,7 +24,7 @@ class ServerInfo:
     name: str
     labels: Mapping[str, int]
     models: tuple[str, ...]
-    trainers: tuple[str, ...]
+    trainers: Mapping[str, tuple[str, ...]]
     strategies: Mapping[str, str]
     total: int | None
     completed: int | None
@@ -46,7 +47,7 @@ class ServerInfo:
             name=reader.text("name"),
             labels=_labels(data),
             models=_segmentation_models(data["models"]),
-            trainers=tuple(data.get("trainers") or {}),
+            trainers=_trainers(data.get("trainers")),
             strategies={name: _description(strategies.raw(name)) for name in strategies.names()}
             if strategies
             else {},
@@ -67,10 +68,21 @@ def _segmentation_models(models: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name, kind in kinds.items() if kind == "segmentation")
 
 
+def _trainers(entries: Any) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for name, entry in entries.items() if isinstance(entries, dict) else ():
+        config = entry.get("config") if isinstance(entry, dict) else None
+        offered = config.get("strategy") if isinstance(config, dict) else None
+        found[name] = tuple(map(str, offered)) if isinstance(offered, list) else ()
+    return found
+
+
 def _labels(data: Mapping[str, Any]) -> dict[str, int]:
     """Class values. A list counts from 1, as MONAI Label does; a mapping says the values itself."""
-    candidates = [entry.get("labels") for entry in data["models"].values() if isinstance(entry, dict)]
-    # A model's mapping is what its network learns; the app's own list may have lost the values.
+    trainers = data.get("trainers")
+    tasks = [*data["models"].values(), *(trainers.values() if isinstance(trainers, dict) else ())]
+    candidates = [task.get("labels") for task in tasks if isinstance(task, dict)]
+    # The mapping of a model or its trainer is what the network learns; the app's own list has lost the values.
     for labels in [*[c for c in candidates if isinstance(c, dict) and c], data.get("labels")]:
         if not labels:
             continue
@@ -112,7 +124,6 @@ class NextCase:
     file_name: str
     path: str
     blind: bool | None
-    reason: str
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> NextCase | None:
@@ -126,7 +137,6 @@ class NextCase:
             file_name=reader.text("name") or image_id + ".nii.gz",
             path=reader.text("path"),
             blind=reader.boolean("blind"),
-            reason=reader.text("blind_reason") or reader.text("reason"),
         )
 
 

@@ -48,7 +48,6 @@ class CaseAtHand:
 
     image_id: str
     blind: bool | None
-    reason: str = ""
 
 
 class Session:
@@ -86,7 +85,8 @@ class Session:
         self.needs_sign_in = False
         self.questions: tuple[Question, ...] = ()
         self.waiting_strategy: str | None = None
-        self.edited = False
+        self.edited = False  # since the last submission
+        self.drawn = False  # since the case was opened
         self.filling = False
         self._transport, self._client_id = transport, client_id
         self._server_token = self._case_token = 0
@@ -152,6 +152,15 @@ class Session:
         self.training.stop_watching()
         self._transport.close()
         self.nodes.stop()
+
+    def look_again(self) -> None:
+        """Ask the server anew what it offers: a first label makes classes, a first training a model."""
+        if self.client is not None and self.connected:
+            self.client.info(self.same_server(self._on_new_info), lambda _failure: None)
+
+    def _on_new_info(self, info: ServerInfo) -> None:
+        self.info = info
+        self.changed.emit()
 
     def _on_info(self, info: ServerInfo) -> None:
         if not info.has_sufficiency:
@@ -229,7 +238,7 @@ class Session:
     @property
     def can_fill_in(self) -> bool:
         at_hand = self.state == "open" and self.case is not None and not self.case.blind
-        return bool(at_hand and not self.filling and not self.edited and self.info and self.info.models)
+        return bool(at_hand and not self.filling and not self.drawn and self.info and self.info.models)
 
     def adopt(self, image_id: str, blind: bool | None, image: Any, segmentation: Any) -> None:
         """Take over a case that is in the scene already: another module's, or a saved scene's."""
@@ -279,8 +288,7 @@ class Session:
             self.notice = say("cannot_load", case=case.image_id, detail=error)
             self.changed.emit()
             return
-        self.case = CaseAtHand(case.image_id, case.blind, case.reason)
-        self.edited = False
+        self.case = CaseAtHand(case.image_id, case.blind)
         self.notice = None
         self.clock.restart()
         self._move("open")
@@ -294,7 +302,7 @@ class Session:
     def _on_automatic(self, content: bytes) -> None:
         self.filling = False
         self.notice = None
-        if self.state == "open" and self.edited:
+        if self.state == "open" and self.drawn:
             self.notice = say("automatic_too_late")
         elif self.state == "open":
             try:
@@ -305,7 +313,7 @@ class Session:
 
     def _on_fill_failed(self, failure: Failure) -> None:
         self.filling = False
-        self.notice = say("no_automatic") if failure.kind == "server_error" else explain(failure)
+        self.notice = say("no_automatic") if failure.kind == "not_found" else explain(failure)
         self.changed.emit()
 
     def _leave_case(self, remove: bool = True) -> None:
@@ -313,7 +321,7 @@ class Session:
             self.nodes.close()
         self._case_token += 1
         self.case = None
-        self.edited = self.filling = False
+        self.edited = self.drawn = self.filling = False
         self.questions = ()
         self.waiting_strategy = None
         self.clock.stop()
@@ -321,7 +329,7 @@ class Session:
     def _on_edited(self) -> None:
         self.clock.touch()
         first = not self.edited
-        self.edited = True
+        self.edited = self.drawn = True
         if self.state == "sent":
             self._move("open")
         if first:

@@ -50,7 +50,9 @@ class Submission:
             return
         found = session.nodes.review(answers)
         session.questions = found.questions
-        if found.questions:
+        if not found.labels:
+            session.notice = say("nothing_drawn", case=session.case.image_id)
+        if found.questions or not found.labels:
             session.changed.emit()
             return
         case = session.case
@@ -59,7 +61,7 @@ class Submission:
             session.client.address, case.image_id, session.nodes.label_file_name, [], minutes, case.blind
         )
         try:
-            info = session.nodes.export(found.plan, str(self._drafts.prepare(draft)), answers)
+            info = session.nodes.export(found, str(self._drafts.prepare(draft)), answers)
             draft = Draft(draft.server, draft.image_id, draft.file_name, info, minutes, case.blind)
             self._drafts.keep(draft)
         except (ExportError, OSError) as error:
@@ -157,6 +159,7 @@ class Submission:
         self._on_its_way = None
         self._after_sending(draft, "sent")
         self._session.forecast.ask()
+        self._session.look_again()
 
     def _on_failed(self, draft: Draft, failure: Failure) -> None:
         """Keep the label; where the server broke, find out whether it still has the case."""

@@ -8,14 +8,13 @@ from typing import Any
 import qt
 
 
-def prepare_table(table: Any, headers: Sequence[str], widest: int = 0) -> None:
-    """Set a read-only table up; the widest column takes what the others leave."""
+def prepare_table(table: Any, headers: Sequence[str]) -> None:
+    """Set a read-only table up; the columns share the width."""
     table.setColumnCount(len(headers))
     table.setHorizontalHeaderLabels(list(headers))
     table.verticalHeader().setVisible(False)
     header = table.horizontalHeader()
-    header.setSectionResizeMode(qt.QHeaderView.ResizeToContents)
-    header.setSectionResizeMode(widest, qt.QHeaderView.Stretch)
+    header.setSectionResizeMode(qt.QHeaderView.Stretch)
     header.setHighlightSections(False)
     table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
     table.setSelectionMode(qt.QAbstractItemView.NoSelection)

@@ -52,14 +52,14 @@ class TrainingWatch:
     def running(self) -> bool:
         return self.task is not None and self.task.running
 
-    def start(self, trainer: str) -> None:
+    def start(self, trainer: str, strategy: str = "") -> None:
         client = self._session.client
         if client is None or not self._session.connected or self.running or self.changing:
             return
         self.changing = True
         self._turn += 1
         self.notice = say("training_starting")
-        client.start_training(trainer, self._newest(self._on_task), self._newest(self._failed))
+        client.start_training(trainer, strategy, self._newest(self._on_task), self._newest(self._failed))
         self._session.changed.emit()
 
     def stop(self) -> None:
@@ -112,6 +112,7 @@ class TrainingWatch:
             self.notice = _ending(task)
             if was_running:
                 self._session.forecast.ask()
+                self._session.look_again()
         self._session.changed.emit()
 
     def _ask_progress(self) -> None:

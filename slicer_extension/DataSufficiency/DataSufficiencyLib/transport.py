@@ -117,7 +117,7 @@ class QtTransport:
         elif status is None:
             call.fail(_no_answer(reply))
         elif not 200 <= int(status) < 300:
-            detail = body[:400].decode("utf-8", "replace")
+            detail = body[:2000].decode("utf-8", "replace")
             call.fail(failure_of_status(int(status), detail))
         elif _error_code(reply) != 0:
             call.fail(Failure("lost", reply.errorString(), int(status)))

@@ -56,9 +56,12 @@ def _failures() -> dict[str, str]:
 
 
 def explain(failure: Failure) -> Notice:
-    """A failed call, in plain words."""
-    level = WARNING if failure.offline or failure.kind in ("busy", "sign_in") else BAD
-    return Notice(_failures()[failure.kind], level, str(failure))
+    """A failed call, in plain words; with the server's own sentence where it gave one."""
+    level = WARNING if failure.offline or failure.kind in ("busy", "sign_in", "rejected") else BAD
+    text = _failures()[failure.kind]
+    if failure.kind in ("rejected", "not_found") and failure.sentence:
+        text = _("The server says: {sentence}").format(sentence=failure.sentence)
+    return Notice(text, level, str(failure))
 
 
 def _connection_words() -> dict[str, tuple[str, str]]:
@@ -96,6 +99,7 @@ def _case_words() -> dict[str, tuple[str, str]]:
 
 def _label_words() -> dict[str, tuple[str, str]]:
     return {
+        "nothing_drawn": (WARNING, _("Nothing is drawn on {case} yet.")),
         "cannot_export": (BAD, _("The label of {case} could not be made: {detail}")),
         "sending": (INFO, _("Sending the label of {case}...")),
         "sent": (GOOD, _("The label of {case} has arrived. The label checks found nothing.")),
@@ -161,15 +165,16 @@ def label_question(kind: str, name: str, voxels: int) -> str:
         return _("{name} is empty").format(name=name)
     if kind == "overlap":
         return _("{count} voxels lie in two classes").format(count=voxels)
+    if kind == "classes":
+        return _("The server has no classes yet. This label makes them: {names}").format(names=name)
     if voxels == 0:
         return _("{name} (empty) is none of the classes").format(name=name)
     return _("{name} is none of the classes").format(name=name)
 
 
-def blind_sentence(reason: str) -> str:
+def blind_sentence() -> str:
     """Why a blind case has no automatic segmentation."""
-    words = _(
+    return _(
         "Blind case: please draw it from nothing. The automatic segmentation is withheld, because only labels "
         "made without seeing it measure fairly how good the model is."
     )
-    return f"{words}\n{reason}" if reason else words

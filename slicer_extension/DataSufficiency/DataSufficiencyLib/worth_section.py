@@ -8,7 +8,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from .curve_nodes import CurveNodes
-from .forecast_words import headline, prior_text, state_text, table_rows
+from .forecast_words import headline, prior_text, problems_text, state_text, table_rows
 from .model import Sufficiency
 from .notice_label import show_text
 from .session import Session
@@ -47,7 +47,7 @@ class WorthSection:
         self._plotted: Any = None
         self._target_shown: float | None = None
         headers = (_("More cases"), _("Dice then"), _("Gain in points"), _("Your time"))
-        prepare_table(ui.worthTable, headers, widest=2)
+        prepare_table(ui.worthTable, headers)
         ui.worthTable.horizontalHeader().setToolTip(
             _("In brackets: the range that holds with 80 % probability")
         )
@@ -103,6 +103,7 @@ class WorthSection:
         cells = [(row.cases, row.dice, row.gain, row.minutes) for row in rows]
         fill_table(ui.worthTable, cells, [row.tip for row in rows])
         show_text(ui.priorLabel, prior_text(curve))
+        show_text(ui.problemsLabel, problems_text(answer.problems if answer else ()))
         if target is not None and target.dice != self._target_shown:
             self._target_shown = target.dice
             ui.targetSpin.setValue(round(100 * target.dice))

@@ -45,7 +45,9 @@ def curve(n: int, offset: float = 0.0) -> dict:
             }
         )
     rows = [row for i, row in enumerate(rows) if row["n"] not in [r["n"] for r in rows[:i]]]
+    sizes = [k for k in (2, 3, 4, 6, 8, 10) if k < n] + [n] + [row["n"] for row in rows]
     return {
+        "curve": [{"n": k, **interval(dice_at(k, offset), 0.09 / k**0.5)} for k in sorted(set(sizes))],
         "now": interval(dice_at(n, offset), half),
         "forecast": rows,
         "ceiling": interval(0.885 + offset, 0.02),
@@ -144,7 +146,8 @@ class StubServer(ThreadingHTTPServer):
         self, image: Path | None = None, labels: dict[str, int] | None = None, port: int = 0
     ) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
-        self.labels = labels or {"anterior": 1, "posterior": 2}
+        self.labels = {"anterior": 1, "posterior": 2} if labels is None else labels
+        self.model = True
         self.image = image
         self.n = 6
         self.target: float | None = 0.85
@@ -240,12 +243,12 @@ class _Handler(BaseHTTPRequestHandler):
                 "description": "",
                 "version": "0.1.0",
                 "labels": list(server.labels),
-                "models": {
-                    "segmentation": {"type": "segmentation", "labels": {"background": 0, **server.labels}}
-                },
+                "models": {"segmentation": {"type": "segmentation", "labels": server.labels}}
+                if server.model
+                else {},
                 "trainers": {
-                    "segmentation": {"description": "", "config": {}},
-                    "learning_curve": {"config": {}},
+                    "segmentation": {"config": {"strategy": ["baseline", "genda"]}, "labels": server.labels},
+                    "learning_curve": {"config": {"strategy": ["baseline", "genda"]}},
                 },
                 "strategies": {
                     "random": {"description": "A random case"},
@@ -260,7 +263,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _get_sufficiency(self) -> None:
         server = self.server
-        data = sufficiency(server.n, server.target, tuple(server.labels))
+        data = sufficiency(server.n, server.target, tuple(server.labels) or ("kidney",))
         self.answer({**data, "job": server.job, "problems": server.checks})
 
     def _post_sufficiency(self) -> None:
@@ -299,7 +302,7 @@ class _Handler(BaseHTTPRequestHandler):
         parts = {part.get_param("name", header="content-disposition"): part for part in message.iter_parts()}
         image = self.query["image"]
         if image not in server.cases and image not in [s["image"] for s in server.saved]:
-            self.send(b"Internal Server Error", "text/plain", 500)
+            self.answer({"detail": f"There is no image {image!r} in the datastore."}, 404)
             return
         server.saved.append(
             {
@@ -310,10 +313,16 @@ class _Handler(BaseHTTPRequestHandler):
                 "content": parts["label"].get_payload(decode=True),
             }
         )
+        if not server.labels:
+            server.labels = {
+                entry["name"]: entry["idx"] for entry in server.saved[-1]["params"]["label_info"]
+            }
         if image in server.cases:
             server.cases.remove(image)
             server.n += 1
-        self.answer({"image": image, "label": image, "sufficiency": {"problems": server.checks}})
+        self.answer(
+            {"image": image, "label": image, "sufficiency": {"status": "ready", "flags": server.checks}}
+        )
 
     def _post_infer(self) -> None:
         self.send(self.server.automatic)
