@@ -105,6 +105,28 @@ def test_a_replay_in_another_process_gives_the_same_rows(volumes: list[CaseFiles
         assert one["case"] == other["case"]
 
 
+def test_runs_go_to_a_dask_cluster(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(replay_module, "run_once", stand_in)
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        arguments = {"n_test": 2, "out": tmp_path / "r.csv", "scheduler": cluster.scheduler_address}
+        table = rows(replay(*folders(volumes), [1, 2, 3], **arguments))
+    assert len(table) == 3 * 2 * 2
+
+
+def test_a_cluster_that_does_not_answer_is_named(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(replay_module, "_ANSWER_SECONDS", 1)
+    with pytest.raises(CohortError, match="127.0.0.1:1"):
+        replay(*folders(volumes), [1], n_test=1, out=tmp_path / "r.csv", scheduler="tcp://127.0.0.1:1")
+
+
 def test_patients_named_by_the_pattern_are_not_split(
     volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

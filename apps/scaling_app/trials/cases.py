@@ -13,7 +13,6 @@ import json
 import logging
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import lru_cache
@@ -52,7 +51,7 @@ class PreparedCases:
         self._files = {case.case_id: case for case in cases}
         if len(self._files) < len(cases):
             raise ValueError("case ids must differ")
-        self._in_ram: OrderedDict[str, PreparedCase] = OrderedDict()
+        self._in_ram: dict[str, PreparedCase] = {}
         self._ram_bytes = 0
         self._points: dict[str, list[np.ndarray]] = {}
         self._lock = threading.RLock()
@@ -118,7 +117,6 @@ class PreparedCases:
             raise KeyError(f"no case {case_id!r}")
         with self._lock:
             if case_id in self._in_ram:
-                self._in_ram.move_to_end(case_id)
                 return self._in_ram[case_id]
         stem = self._prepared(case_id)
         image = np.load(stem.with_suffix(".image.npy"), mmap_mode="c")

@@ -30,6 +30,7 @@ from scaling_app.trials.trial import CaseScore, StepReport, TrialSettings, test,
 
 COLUMNS = ("dataset", "network", "strategy", "n", "draw", "seed", "case", "structure")
 COLUMNS += ("dice", "nsd", "hd95_mm", "bce", "seconds", "steps")
+_ANSWER_SECONDS = 20
 _KEY = ("dataset", "network", "strategy", "n", "draw", "seed", "steps")
 
 
@@ -268,7 +269,7 @@ def _executor(scheduler: str | None, workers: int) -> Iterator[Executor]:
     except ImportError as error:
         raise CohortError("a scheduler needs Dask: pip install 'scaling-app[cluster]'") from error
     try:
-        client = Client(scheduler, timeout="20s")
+        client = Client(scheduler, timeout=_ANSWER_SECONDS)
     except OSError as error:
         raise CohortError(f"no Dask scheduler answers at {scheduler}") from error
     with client:
