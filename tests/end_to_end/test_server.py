@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -237,6 +238,22 @@ def test_the_forecast_is_everywhere(server, trained):
     assert server.get("/sufficiency/curve.csv").text.startswith("n,")
     assert "<html" in server.get("/sufficiency/report").text
     json.dumps(server.info(), allow_nan=False)
+
+
+def test_scoring_answers_at_once(server, trained):
+    server.sufficiency()
+    began = time.monotonic()
+    answer = server.post("/scoring/sufficiency", params={"run_sync": "true"}, json={})
+    assert answer.json()["n_labelled"] == len(ledger_of(server).cases())
+    assert time.monotonic() - began < 2
+
+
+def test_the_curve_job_starts_from_the_panel_too(server, trained):
+    assert server.post("/sufficiency/update").status_code == 200
+    answer = server.post("/sufficiency/update")
+    assert answer.status_code == 429
+    server.wait_for(lambda: server.get("/train/").json()["status"] == "RUNNING")
+    assert server.http.delete(f"{server.base}/train/", timeout=30).json()["status"] == "STOPPED"
 
 
 def test_a_target_is_kept_and_a_senseless_one_refused(server, trained):

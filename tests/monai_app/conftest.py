@@ -51,9 +51,8 @@ def desk_of(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
             suffix = ".nii.gz" if index % 2 else ".nrrd"
             image = synthetic.write_case(case, tmp_path / "studies", tmp_path / "truth", suffix=suffix)
             labels[case.case_id] = tmp_path / "truth" / image.name
-        store = LocalDatastore(
-            str(tmp_path / "studies"), extensions=["*.nii.gz", "*.nrrd", "*.nii"], auto_reload=False
-        )
+        kinds = ["*.nii.gz", "*.nrrd", "*.nii", "*.png"]
+        store = LocalDatastore(str(tmp_path / "studies"), extensions=kinds, auto_reload=False)
         options = read_conf(conf, app_dir=tmp_path / "app", studies=str(tmp_path / "studies"))
         session = Session(options, store)
         session.adopt_conf_labels()

@@ -6,11 +6,14 @@ import hashlib
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from scaling_app.ledger import Flag
 from scaling_app.monai_app import curve_job, splits, train_runs
 from scaling_app.monai_app.curve_job import run_curve_job
+from scaling_app.monai_app.infer_task import Segmentation
 from scaling_app.monai_app.train_options import OptionError, config_of, parse_options
 from scaling_app.monai_app.train_runs import train_and_publish
 from scaling_app.monai_app.train_stats import latest_accuracy
@@ -147,6 +150,14 @@ def test_runs_that_keep_failing_end_the_job_and_say_so(desk_of, monkeypatch):
     }
 
 
+def test_no_network_of_a_curve_run_is_kept(desk_of):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    run_curve_job(desk.session, options_for(desk), budget_minutes=10)
+    assert list(desk.session.folder.rglob("*.pt")) == []
+    assert desk.session.published() is None
+
+
 def test_too_few_cases_for_the_curve_are_counted(desk_of):
     desk = desk_of(3)
     desk.submit(*desk.labels)
@@ -195,3 +206,23 @@ def test_the_options_table_can_be_sent_back_as_it_is(desk_of):
 def test_unusable_options_say_what_is_possible(desk_of, request_, words):
     with pytest.raises(OptionError, match=words):
         parse_options(request_, desk_of(1).session.conf)
+
+
+def test_pictures_train_and_are_segmented_as_pictures(desk_of, tmp_path):
+    desk = desk_of(0, dimension="2")
+    rng = np.random.default_rng(0)
+    for index in range(4):
+        label = np.zeros((40, 32), np.uint8)
+        label[8:24, 10 + index : 26] = 1
+        image = rng.normal(60, 8, (40, 32)) + 90 * label
+        for folder, array in (("studies", image.clip(0, 255)), ("truth", label)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(array.astype(np.uint8)).save(tmp_path / folder / f"picture_{index}.png")
+        desk.labels[f"picture_{index}"] = tmp_path / "truth" / f"picture_{index}.png"
+    desk.session.datastore.refresh()
+    for image in desk.labels:
+        desk.book.store(image, desk.labels[image], {}, None)
+    train_and_publish(desk.session, options_for(desk))
+    path, facts = Segmentation(desk.session)({"image": str(tmp_path / "studies" / "picture_0.png")})
+    assert path.endswith(".png") and Image.open(path).size == (32, 40)
+    assert set(facts["label_names"]) <= {"structure_1"}

@@ -1,8 +1,9 @@
 """The `learning_curve` job: the runs that the curve is owed, cheapest first, within a budget.
 
 Every run is one ledger entry that begins and ends in one transaction each, so the job may be killed at
-any point; the next one goes on with what is still due. The published model and its stats are never
-written here, and the networks of these runs are not kept.
+any point; the next one goes on with what is still due, and in the middle of a training where its
+checkpoint stands. The published model and its stats are never written here, and the networks of these
+runs are not kept.
 """
 
 from __future__ import annotations
@@ -132,6 +133,7 @@ class _CurveJob:
     def _run_one(self, due: RunDue, done: int, total: int, *, left: int) -> bool:
         ledger = self.session.ledger
         ledger.start_run(self._record(due))
+        checkpoint = self.session.folder / "unfinished" / f"{due.run_id}.pt"
         try:
             plan = self._plan(due)
             files = [*self.material.of(due.train_ids), *self.material.pool]
@@ -140,14 +142,17 @@ class _CurveJob:
                 due.train_ids,
                 settings_of(self.options),
                 pool_ids=[case.case_id for case in self.material.pool],
+                checkpoint=checkpoint,
                 on_step=_Progress(self, due, done, total, left),
             )
             scores = test(model, self.material.of(due.test_ids), tolerance_mm=self.session.conf.tolerance_mm)
         except Exception as error:
             logger.exception("Curve run %s failed", due.run_id)
             ledger.finish_run(due.run_id, state="failed", message=f"{type(error).__name__}: {error}")
+            checkpoint.unlink(missing_ok=True)
             return False
         ledger.finish_run(due.run_id, observations_of(due.run_id, due.purpose, scores, self.material.cases))
+        checkpoint.unlink(missing_ok=True)
         return True
 
     def _record(self, due: RunDue) -> Run:

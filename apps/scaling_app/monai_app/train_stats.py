@@ -20,6 +20,9 @@ WRITE_EVERY_SECONDS = 1.0
 MOST_RECENT = 20
 """Test-then-train cases that speak for the present model."""
 
+SAME_SIZE = 0.8
+"""Folds of one cross-validation differ less than this in their numbers of cases, two of them more."""
+
 
 def latest_accuracy(ledger: Ledger) -> float | None:
     """Mean Dice of the newest evidence on cases that the tested network had not seen.
@@ -31,9 +34,9 @@ def latest_accuracy(ledger: Ledger) -> float | None:
     current = ledger.observations()
     held_out = [seen.dice for seen in current if seen.run_id == newest and seen.kind == "prequential"]
     folds = [seen for seen in current if seen.kind == "fold"]
-    latest_n = {run.run_id: run.n for run in ledger.runs("fold")}
-    most = max((latest_n.get(seen.run_id, 0) for seen in folds), default=0)
-    crossed = [seen.dice for seen in folds if latest_n.get(seen.run_id, 0) >= most - 1]
+    fold_n = {run.run_id: run.n for run in ledger.runs("fold")}
+    most = max((fold_n.get(seen.run_id, 0) for seen in folds), default=0)
+    crossed = [seen.dice for seen in folds if fold_n.get(seen.run_id, 0) >= SAME_SIZE * most]
     recent = [seen.dice for seen in current if seen.kind == "prequential"][-MOST_RECENT:]
     for evidence in (held_out, crossed, recent):
         known = [dice for dice in evidence if dice is not None]
