@@ -48,7 +48,7 @@ def test_a_case_comes_back_as_it_was_saved(shared: Ledger, case: Case) -> None:
 
 
 @given(saves=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xyz")), max_size=12))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_the_history_tells_every_label_in_order(
     tmp_path_factory: pytest.TempPathFactory, saves: list[tuple[str, str]]
 ) -> None:

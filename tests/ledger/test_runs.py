@@ -37,7 +37,7 @@ observation_records = st.builds(
         unique_by=lambda o: (o.image_id, o.structure, o.kind, o.label_hash),
     )
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_observations_come_back_as_they_were_written(
     tmp_path_factory: pytest.TempPathFactory, seen: list[Observation]
 ) -> None:

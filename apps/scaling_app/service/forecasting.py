@@ -85,10 +85,13 @@ class ForecastKeeper:
         self._key: _Key | None = None
         self._failure: tuple[_Key, str, float] | None = None
         self._facts: tuple[int, dict[str, Any]] | None = None
+        self._answered: tuple[tuple[Any, ...], dict[str, Any]] | None = None
         self._take_up_saved_forecast()
 
     def payload(self, *, fresh: bool = False, timeout: float = 60.0) -> dict[str, Any]:
         """The JSON of `GET /sufficiency/`; starts a new forecast when the ledger has moved.
+
+        While nothing changes the same object is returned: read it, do not change it.
 
         Args:
             fresh: wait for that new forecast, at most `timeout` seconds (for tasks, not for the server).
@@ -180,8 +183,12 @@ class ForecastKeeper:
             logger.exception("the ledger could not be read")
 
     def _answer(self, key: _Key, live: LiveFacts, status: str | None) -> dict[str, Any]:
+        job = self._ledger.job()
         with self._lock:
             forecast, failure = self._forecast or _NOTHING_YET, self._failure
+        state = (key, live, status, job, failure, id(forecast))
+        if self._answered is not None and self._answered[0] == state:
+            return self._answered[1]
         answer = {
             **forecast,
             **self._ledger_facts(key[0]),
@@ -189,13 +196,15 @@ class ForecastKeeper:
             "model": self._model,
             "n_pool": live.n_pool,
             "coverage": live.coverage,
-            "job": self._ledger.job(),
+            "job": job,
         }
         if status is not None:
             answer["status"] = status
         if status == "error" and failure is not None:
             answer["message"] = f"There is no new forecast: {failure[1]}"
-        return Sufficiency.model_validate(answer).model_dump(mode="json", by_alias=True)
+        sent = Sufficiency.model_validate(answer).model_dump(mode="json", by_alias=True)
+        self._answered = (state, sent)
+        return sent
 
     def _ledger_facts(self, revision: int) -> dict[str, Any]:
         """What is read from the cases, once per revision."""

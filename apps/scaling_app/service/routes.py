@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Body, Depends, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 
 from scaling_app.ledger import Ledger
@@ -82,9 +82,9 @@ def _add_views(router: APIRouter, keeper: ForecastKeeper, ledger: Ledger, user: 
     readers = [Depends(user)]
 
     @router.get("/", response_model=Sufficiency, dependencies=readers)
-    def sufficiency() -> dict[str, Any]:
+    def sufficiency() -> JSONResponse:
         """What the next labelled case is worth."""
-        return keeper.payload()
+        return JSONResponse(keeper.payload())
 
     @router.get("/curve.csv", response_class=PlainTextResponse, dependencies=readers)
     def curve() -> PlainTextResponse:

@@ -12,13 +12,18 @@
     return value;
   }
 
-  function draw(width) {
+  function widthOnPaper(place) {
+    if (place.closest(".panels")) return 315;
+    return place.classList.contains("square") ? 460 : 650;
+  }
+
+  function draw(onPaper) {
     const style = getComputedStyle(document.documentElement);
     for (const [id, figure] of Object.entries(figures)) {
       const place = document.getElementById(id);
       if (!place) continue;
       const themed = resolve(figure, style);
-      const size = { width: Math.round(width || place.clientWidth), height: place.clientHeight };
+      const size = { width: onPaper ? widthOnPaper(place) : place.clientWidth, height: place.clientHeight };
       Plotly.react(place, themed.data, { ...themed.layout, ...size }, config);
     }
     document.documentElement.dataset.drawn = Object.keys(figures).length;
@@ -40,14 +45,8 @@
   drawnWidth = document.documentElement.clientWidth;
   window.addEventListener("resize", later);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
-  window.addEventListener("beforeprint", function () {
-    document.querySelectorAll("details").forEach((part) => { part.dataset.was = part.open ? "1" : ""; part.open = true; });
-    draw(660);
-  });
-  window.addEventListener("afterprint", function () {
-    document.querySelectorAll("details").forEach((part) => { part.open = part.dataset.was === "1"; });
-    draw();
-  });
+  window.addEventListener("beforeprint", () => draw(true));
+  window.addEventListener("afterprint", () => draw());
 
   document.querySelectorAll("button[data-copy]").forEach(function (button) {
     button.hidden = false;
