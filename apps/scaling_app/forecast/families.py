@@ -181,7 +181,7 @@ EXPONENTIAL = Family(
 MMF = Family(
     "mmf",
     _mmf_basis,
-    _grid(np.geomspace(0.5, 500.0, 24), np.geomspace(0.1, 3.0, 16)),
+    _grid(np.geomspace(0.5, 500.0, 16), np.geomspace(0.1, 3.0, 12)),
     np.array([[0.0, 0.0], [1.0, 1.2]]),
 )
 """`(a b + c n^d) / (b + n^d)` (Morgan, Mercer, Flodin), first of 16 in LCDB 1.0's extrapolation ranks."""

@@ -1,0 +1,259 @@
+"""LCDB 1.1, data sets held out: extrapolation, stop rule, cases to a target.
+
+The library's curves at its own sizes: a curve is observed at 16, 32, 64, 128 with an error of 2 points. The prior of
+`bayes` here is made of the tuning part's templates at their own scale (80 %) and the weak component (20 %).
+Conformal factors of every method come from the tuning part (for `bayes` with the curve's data set left out).
+Results are of the report part only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from lcdb import SIZES, Library
+from tables import Row, share, with_interval
+
+from scaling_app.forecast.bayes import BayesForecaster
+from scaling_app.forecast.calibration import Calibration, conformal_quantile, edges
+from scaling_app.forecast.families import Array
+from scaling_app.forecast.forecaster import METHODS, make_forecaster
+from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.prediction import Forecaster
+from scaling_app.forecast.prior import CurvePrior, shipped_templates, weak_component
+from scaling_app.forecast.session import cases_needed
+
+NOISE = 0.02
+OBSERVED = 4
+HORIZONS = (2, 4, 8)
+CURVES_PER_TASK = 5
+NORMALISED = ("bayes", "gp", "lstm")
+"""Methods whose intervals are scaled; the others' are a conformal distance about the point forecast."""
+
+
+def own_scale_prior(without: int | None = None) -> CurvePrior:
+    """The library's templates at their own scale, and the weak component."""
+    left_out = [] if without is None else [f"lcdb-{without}"]
+    library = shipped_templates().component("lcdb", without=left_out)
+    assert library is not None
+    return CurvePrior((library, weak_component()), (0.8, 0.2))
+
+
+def observe(error: Array, sizes: Array, rng: np.random.Generator, noise: float = NOISE) -> list[Observation]:
+    """Noisy scores of a curve at the library's first sizes, or at any via `true_error`."""
+    noisy = np.clip(true_error(error, sizes) + rng.normal(0, noise, len(sizes)), 0.003, 0.99)
+    return [
+        Observation(int(n), float(1 - e), seed=i) for i, (n, e) in enumerate(zip(sizes, noisy, strict=True))
+    ]
+
+
+def true_error(error: Array, n: Array) -> Array:
+    """The measured curve, linear in ln n between its sizes."""
+    known = np.isfinite(error)
+    return np.interp(np.log(n), np.log(SIZES[known]), error[known])
+
+
+def sample_rows(library: Library, rng: np.random.Generator, per_task: int = CURVES_PER_TASK) -> np.ndarray:
+    """Up to `per_task` random curves of every data set."""
+    rows = [
+        rng.permutation(np.flatnonzero(library.dataset == t))[:per_task] for t in np.unique(library.dataset)
+    ]
+    return np.concatenate(rows)
+
+
+def _forecaster(method: str, dataset: int | None) -> Forecaster:
+    if method == "bayes":
+        return BayesForecaster(own_scale_prior(dataset), Calibration([]))
+    return make_forecaster(method)
+
+
+def _forecasts(
+    library: Library, rows: np.ndarray, method: str, leave_out: bool, seed: int
+) -> tuple[Array, Array, Array]:
+    """Errors `(R, H)` of the point forecast, and scores against the edges `(R, H, 2)` with half-widths `(R, H, 2)`."""
+    rng = np.random.default_rng(seed)
+    sizes = SIZES[:OBSERVED]
+    ahead = sizes[-1] * np.array(HORIZONS)
+    misses, scores, widths = [], [], []
+    for row in rows:
+        observations = observe(library.error[row], sizes, rng)
+        dataset = int(library.dataset[row]) if leave_out else None
+        forecaster = _forecaster(method, dataset).fit(observations)
+        draws = forecaster.draws(ahead, "structure")
+        truth = 1 - true_error(library.error[row], ahead)
+        misses.append(forecaster.centre(draws) - truth)
+        scores.append([_normalised(t, d) for t, d in zip(truth, draws.T, strict=True)])
+        widths.append([_half_widths(d) for d in draws.T])
+    return np.array(misses), np.array(scores), np.array(widths)
+
+
+def _half_widths(draws: Array) -> tuple[float, float]:
+    lo80, hi80, lo95, hi95 = edges(draws)
+    return (hi80 - lo80) / 2, (hi95 - lo95) / 2
+
+
+def _normalised(truth: float, draws: Array) -> tuple[float, float]:
+    median = float(np.median(draws))
+    return tuple(abs(truth - median) / max(w, 1e-6) for w in _half_widths(draws))  # type: ignore[return-value]
+
+
+def extrapolation(tuning: Library, report: Library, progress: Callable[[str], None]) -> list[Row]:
+    """MAE at x2, x4, x8, conformal coverage and widths, per method."""
+    rng = np.random.default_rng(7)
+    tuning_rows, report_rows = sample_rows(tuning, rng, 2), sample_rows(report, rng)
+    tasks, tuning_tasks = report.dataset[report_rows], tuning.dataset[tuning_rows]
+    table: list[Row] = []
+    for method in METHODS:
+        progress(f"extrapolation: {method}")
+        t_miss, t_score, _ = _forecasts(tuning, tuning_rows, method, True, seed=1)
+        miss, score, width = _forecasts(report, report_rows, method, False, seed=2)
+        for h, horizon in enumerate(HORIZONS):
+            row: dict[str, object] = {"method": method, "horizon": f"x{horizon}", "curves": len(miss)}
+            row |= {"tasks": len(np.unique(tasks)), "MAE points": with_interval(abs(miss[:, h]), tasks)}
+            for k, level in enumerate((0.8, 0.95)):
+                if method in NORMALISED:
+                    factor = conformal_quantile(t_score[:, h, k], tuning_tasks, level)
+                    inside, half = score[:, h, k] <= factor, factor * width[:, h, k]
+                else:
+                    factor = conformal_quantile(abs(t_miss[:, h]), tuning_tasks, level)
+                    inside, half = abs(miss[:, h]) <= factor, np.full(len(miss), factor)
+                row[f"coverage {level:.0%}"] = with_interval(inside, tasks, 1.0)
+                row[f"width {level:.0%} points"] = float(200 * np.mean(half))
+            table.append(row)
+    return table
+
+
+def stop_rule(report: Library, progress: Callable[[str], None], per_task: int = 3) -> list[Row]:
+    """Decisions after 3 to 6 sizes: is the gain of the next doubling below delta?"""
+    rng = np.random.default_rng(8)
+    rows = sample_rows(report, rng, per_task)
+    prior = own_scale_prior()
+    records = []
+    for count, row in enumerate(rows):
+        if count % 50 == 0:
+            progress(f"stop rule: curve {count} of {len(rows)}")
+        noisy = observe(report.error[row], SIZES[:7], rng)
+        before = {0.01: 0.0, 0.02: 0.0}
+        for k in (3, 4, 5, 6):
+            forecaster = BayesForecaster(prior, Calibration([])).fit(noisy[:k])
+            draws = forecaster.draws(SIZES[k - 1 : k + 1], "structure")
+            gain = draws[:, 1] - draws[:, 0]
+            power = make_forecaster("power_law").fit(noisy[:k])
+            p = power.centre(power.draws(SIZES[k - 1 : k + 1], "structure"))
+            last = (noisy[k - 1].dice or 0.0) - (noisy[k - 2].dice or 0.0)
+            actual = float(report.error[row, k - 1] - report.error[row, k])
+            for delta in before:
+                low = float((gain < delta).mean())
+                records.append(
+                    (delta, low, before[delta], actual, float(p[1] - p[0]), last, float(gain.mean()))
+                )
+                before[delta] = low
+    return _stop_table(np.array(records), len(np.unique(report.dataset[rows])))
+
+
+def _stop_table(records: np.ndarray, tasks: int) -> list[Row]:
+    table: list[Row] = []
+    for delta in (0.01, 0.02):
+        _, low, before, actual, power, last, mean = records[records[:, 0] == delta].T
+        flat = actual < delta
+        rules = {
+            "P(gain < delta) >= 0.8": low >= 0.8,
+            "the same at two updates running": (low >= 0.8) & (before >= 0.8),
+            "P(gain < delta) >= 0.6": low >= 0.6,
+            "expected gain < delta": mean < delta,
+            "power law's gain < delta": power < delta,
+            "last increment < delta": last < delta,
+        }
+        for name, stop in rules.items():
+            table.append(
+                {
+                    "delta points": 100 * delta,
+                    "rule": name,
+                    "decisions": len(flat),
+                    "tasks": tasks,
+                    "truly flat": float(flat.mean()),
+                    "precision": share(int((flat & stop).sum()), int(stop.sum())),
+                    "stops of the truly flat": share(int((flat & stop).sum()), int(flat.sum())),
+                    "lost gain points": float(100 * np.clip(actual[stop], 0, None).mean())
+                    if stop.any()
+                    else float("nan"),
+                }
+            )
+    table.append(_gain_row(records, tasks))
+    return table
+
+
+def _gain_row(records: np.ndarray, tasks: int) -> Row:
+    _, _, _, actual, power, last, mean = records[records[:, 0] == 0.01].T
+    errors = {"bayes": mean, "power law": power, "last increment": last}
+    text = ", ".join(f"{name} {100 * np.abs(g - actual).mean():.2f}" for name, g in errors.items())
+    return {
+        "delta points": "",
+        "rule": f"MAE of the gain, points: {text}",
+        "decisions": len(actual),
+        "tasks": tasks,
+        "truly flat": "",
+        "precision": "",
+        "stops of the truly flat": "",
+        "lost gain points": "",
+    }
+
+
+def cases_to_target(report: Library, progress: Callable[[str], None], per_task: int = 2) -> list[Row]:
+    """Sizes asked for to reach what a random larger size really gives, at a stated 80 %.
+
+    `one shot`: from four observed sizes, the size at which P(target reached) is 0.8. `in rounds`: collect towards it but
+    at most half as much again, observe there, and stop once P(reached) is 0.8 (at most 8 rounds, to 1,024).
+    """
+    rng = np.random.default_rng(9)
+    rows = sample_rows(report, rng, per_task)
+    prior = own_scale_prior()
+    outcome: dict[str, list[tuple[float, bool]]] = {"one shot": [], "in rounds": []}
+    for count, row in enumerate(rows):
+        if count % 40 == 0:
+            progress(f"cases to target: curve {count} of {len(rows)}")
+        curve = np.minimum.accumulate(np.where(np.isfinite(report.error[row]), report.error[row], np.inf))
+        curve = np.where(np.isfinite(report.error[row]), curve, np.nan)
+        needed = float(np.exp(rng.uniform(np.log(160), np.log(800))))
+        target = 1 - float(true_error(curve, np.array([needed]))[0])
+        if target - (1 - float(true_error(curve, np.array([128.0]))[0])) < 0.005:
+            continue
+        sizes = list(SIZES[:OBSERVED])
+        noisy = observe(curve, np.array(sizes), rng)
+        first = _size_for(prior, noisy, sizes[-1], target)
+        if first is not None:
+            outcome["one shot"].append((first / needed, first < needed))
+        asked = first
+        for _ in range(8):
+            if asked is None or asked <= sizes[-1] * 1.02:
+                break
+            sizes.append(float(round(min(asked, 1.5 * sizes[-1], 1024.0))))
+            more = observe(curve, np.array(sizes[-1:]), rng)[0]
+            noisy.append(replace(more, seed=len(sizes)))
+            asked = _size_for(prior, noisy, sizes[-1], target)
+            if sizes[-1] >= 1024:
+                break
+        outcome["in rounds"].append((sizes[-1] / needed, sizes[-1] < needed))
+    return [_target_row(name, values, len(rows)) for name, values in outcome.items()]
+
+
+def _target_row(name: str, values: list[tuple[float, bool]], tried: int) -> Row:
+    ratio = np.array([v[0] for v in values])
+    failed = sum(v[1] for v in values)
+    return {
+        "protocol": name,
+        "curves": len(values),
+        "of": tried,
+        "median collected / needed": float(np.median(ratio)),
+        "90th percentile": float(np.quantile(ratio, 0.9)),
+        "failures (collected < needed)": share(int(failed), len(values)),
+    }
+
+
+def _size_for(prior: CurvePrior, observations: list[Observation], now: float, target: float) -> float | None:
+    """The size at which the target is reached with probability 0.8; None beyond 16 times the present."""
+    grid = now * np.geomspace(1, 16, 50)
+    draws = BayesForecaster(prior, Calibration([])).fit(observations).draws(grid, "structure")
+    extra = float(np.quantile(cases_needed(draws, grid, target), 0.8, method="higher"))
+    return extra if np.isfinite(extra) else None
