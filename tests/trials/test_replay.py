@@ -123,7 +123,7 @@ def test_a_cluster_that_does_not_answer_is_named(
 ) -> None:
     pytest.importorskip("distributed")
     monkeypatch.setattr(replay_module, "_ANSWER_SECONDS", 1)
-    with pytest.raises(CohortError, match="127.0.0.1:1"):
+    with pytest.raises(CohortError, match=r"127\.0\.0\.1:1"):
         replay(*folders(volumes), [1], n_test=1, out=tmp_path / "r.csv", scheduler="tcp://127.0.0.1:1")
 
 
