@@ -16,7 +16,12 @@ from monai.networks.nets import DynUNet, SegResNet, SwinUNETR, UNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-NETWORKS = ("resunet", "unet", "swinunetr", "segresnet", "dynunet")
+from scaling_app.imaging.deeplab import DeepLab
+
+NETWORKS = ("resunet", "unet", "swinunetr", "segresnet", "dynunet", "deeplab")
+PLANAR = ("deeplab",)
+"""Networks for pictures and slices alone."""
+
 CAPACITIES = {"small": 8, "medium": 16, "large": 32}
 """Channels at full resolution."""
 
@@ -74,7 +79,7 @@ def build_network(
         spatial_dims: 2 or 3.
         capacity: `small`, `medium`, `large`, or the number of channels at full resolution.
         strides: the strides between levels, from `strides_for`; default 2 along every axis, three times.
-            Ignored by swinunetr and segresnet, whose strides are fixed.
+            Ignored by swinunetr, segresnet and deeplab, whose strides are fixed.
 
     Raises:
         ValueError: unknown network, dimension or capacity.
@@ -83,6 +88,8 @@ def build_network(
         raise ValueError(f"unknown network {name!r}; there are: {', '.join(NETWORKS)}")
     if spatial_dims not in (2, 3):
         raise ValueError(f"networks are 2D or 3D, not {spatial_dims}D")
+    if spatial_dims == 3 and name in PLANAR:
+        raise ValueError(f"{name} is a network for pictures and slices; in 3D use another, or dimension 2")
     strides = strides or ((2,) * spatial_dims,) * 3
     width = width_of(capacity)
     size = _Size(spatial_dims, in_channels, out_channels, width, strides)
@@ -129,7 +136,7 @@ def patch_multiples(name: str, spatial_dims: int, strides: Strides) -> tuple[int
     """What each side of a patch must be divisible by for `name` to need no padding."""
     if name == "swinunetr":
         return (32,) * spatial_dims
-    if name == "segresnet":
+    if name in ("segresnet", "deeplab"):
         return (8,) * spatial_dims
     return tuple(math.prod(step[axis] for step in strides) for axis in range(spatial_dims))
 
@@ -207,10 +214,15 @@ def _dynunet(size: _Size) -> nn.Module:
     )
 
 
+def _deeplab(size: _Size) -> nn.Module:
+    return DeepLab(size.channels, size.classes, size.width)
+
+
 _FACTORIES: dict[str, Callable[[_Size], nn.Module]] = {
     "resunet": lambda size: _unet(size, residual_units=1),
     "unet": lambda size: _unet(size, residual_units=0),
     "swinunetr": _swinunetr,
     "segresnet": _segresnet,
     "dynunet": _dynunet,
+    "deeplab": _deeplab,
 }

@@ -41,7 +41,14 @@ __all__ = ["CaseScore", "StepReport", "TrainedModel", "TrainingError", "TrialSet
 logger = logging.getLogger(__name__)
 
 _CLIP_NORM = 5.0
-_LEARNING_RATES = {"resunet": 1e-2, "unet": 1e-2, "dynunet": 5e-3, "segresnet": 5e-3, "swinunetr": 1e-3}
+_LEARNING_RATES = {
+    "resunet": 1e-2,
+    "unet": 1e-2,
+    "dynunet": 5e-3,
+    "segresnet": 5e-3,
+    "swinunetr": 1e-3,
+    "deeplab": 1e-3,
+}
 _BAD_STEPS = 20
 _CHECKPOINT_SECONDS = 30.0
 
