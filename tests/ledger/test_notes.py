@@ -60,6 +60,12 @@ def test_the_latest_forecast_is_the_one_of_the_newest_revision(ledger: Ledger) -
     assert ledger.forecasts() == [{"k": 2}, {"k": 1}]
 
 
+def test_of_the_forecasts_at_one_number_of_cases_the_newest_stays(ledger: Ledger) -> None:
+    for k, n in enumerate((4, 5, 5, 6)):
+        ledger.save_forecast({"k": k, "n_in_curve": n}, revision=k)
+    assert [past["k"] for past in ledger.forecasts()] == [0, 2, 3]
+
+
 def test_old_forecasts_make_room(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scaling_app.ledger.notes.KEPT_FORECASTS", 3)
     for k in range(5):

@@ -8,7 +8,7 @@ import os
 import socket
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from scaling_app.ledger import tables
@@ -44,14 +44,21 @@ class NoteBook(Store):
         return default if found is None else json.loads(found)
 
     def save_forecast(self, payload: dict[str, Any], revision: int | None = None) -> None:
-        """Keeps a forecast and the revision it was made from (default: the present one)."""
+        """Keeps a forecast and the revision it was made from (default: the present one).
+
+        Of the forecasts made at one number of cases (`n_in_curve`) the newest stays.
+        """
         table = tables.forecasts
         with self._write() as connection:
             if revision is None:
                 revision = connection.execute(select(tables.state.c.revision)).scalar_one()
             row = {"revision": revision, "made_at": utc_now(), "payload": _to_json(payload)}
             newest = connection.execute(table.insert().values(**row)).inserted_primary_key[0]
-            connection.execute(delete(table).where(table.c.id <= newest - KEPT_FORECASTS))
+            outdated = table.c.id <= newest - KEPT_FORECASTS
+            if payload.get("n_in_curve") is not None:
+                size = func.json_extract(table.c.payload, "$.n_in_curve")
+                outdated |= (table.c.id < newest) & (size == payload["n_in_curve"])
+            connection.execute(delete(table).where(outdated))
 
     def latest_forecast(self) -> tuple[dict[str, Any], int] | None:
         """The forecast made from the newest revision, with that revision; None before the first one."""

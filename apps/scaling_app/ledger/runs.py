@@ -178,25 +178,29 @@ def _present_hashes(connection: Connection) -> dict[str, str]:
 
 def _write_observations(connection: Connection, run_id: str, observations: Iterable[Observation]) -> None:
     hashes = _present_hashes(connection)
-    for seen in observations:
-        if seen.run_id != run_id:
-            raise LedgerError(f"an observation of run {seen.run_id!r} was given to run {run_id!r}")
-        values = {
-            "run_id": run_id,
-            "image_id": seen.image_id,
-            "label_hash": seen.label_hash or hashes.get(seen.image_id, ""),
-            "structure": seen.structure,
-            "kind": seen.kind,
-            "dice": _finite(seen.dice),
-            "nsd": _finite(seen.nsd),
-            "nsd_tolerance_mm": _finite(seen.nsd_tolerance_mm),
-            "hd95_mm": _finite(seen.hd95_mm),
-            "bce": _finite(seen.bce),
-            "missed": bool(seen.missed),
-            "hallucinated": bool(seen.hallucinated),
-            "assisted": bool(seen.assisted),
-        }
-        connection.execute(tables.observations.insert().prefix_with("OR REPLACE").values(**values))
+    rows = [_row(seen, run_id, hashes) for seen in observations]
+    if rows:
+        connection.execute(tables.observations.insert().prefix_with("OR REPLACE"), rows)
+
+
+def _row(seen: Observation, run_id: str, hashes: Mapping[str, str]) -> dict[str, object]:
+    if seen.run_id != run_id:
+        raise LedgerError(f"an observation of run {seen.run_id!r} was given to run {run_id!r}")
+    return {
+        "run_id": run_id,
+        "image_id": seen.image_id,
+        "label_hash": seen.label_hash or hashes.get(seen.image_id, ""),
+        "structure": seen.structure,
+        "kind": seen.kind,
+        "dice": _finite(seen.dice),
+        "nsd": _finite(seen.nsd),
+        "nsd_tolerance_mm": _finite(seen.nsd_tolerance_mm),
+        "hd95_mm": _finite(seen.hd95_mm),
+        "bce": _finite(seen.bce),
+        "missed": bool(seen.missed),
+        "hallucinated": bool(seen.hallucinated),
+        "assisted": bool(seen.assisted),
+    }
 
 
 def _finite(value: float | None) -> float | None:
