@@ -46,10 +46,16 @@ def colour_table(rows: Iterable[tuple[str, int]]) -> Any:
     for name, value in pairs:
         red, green, blue = colour_of(value)
         table.SetColor(value, name, red, green, blue, 1.0)
-    if hasattr(table, "NamesInitialisedOn"):
+    if _names_need_a_flag():
         table.NamesInitialisedOn()
     slicer.mrmlScene.AddNode(table)
     return table
+
+
+def _names_need_a_flag() -> bool:
+    """Up to Slicer 5.10 a table forgets names that were given without the flag; later ones only complain of it."""
+    version = (getattr(slicer.app, "majorVersion", 5), getattr(slicer.app, "minorVersion", 11))
+    return version < (5, 11)
 
 
 def add_missing_segments(segmentation: Any, labels: Mapping[str, int]) -> None:

@@ -1,0 +1,770 @@
+<?xml version="1.0" encoding="utf-8"?>
+<!DOCTYPE TS>
+<TS version="2.1" language="de_DE" sourcelanguage="en">
+    <context>
+        <name>DataSufficiency</name>
+        <message>
+            <source>Data Sufficiency</source>
+            <translation>Genug Daten?</translation>
+        </message>
+        <message>
+            <source>Shows while you annotate what each additional case is expected to bring, which training strategy pays, which case is next and when to stop. Needs a MONAI Label server with the Scaling App.</source>
+            <translation>Zeigt während des Annotierens, was jeder weitere Fall bringen dürfte, welche Trainingsstrategie sich lohnt, welcher Fall der nächste ist und wann Schluss sein kann. Braucht einen MONAI-Label-Server mit der Scaling App.</translation>
+        </message>
+        <message>
+            <source>Talks to a server of MONAI Label (Project MONAI). Licensed under the Apache License 2.0.</source>
+            <translation>Spricht mit einem Server von MONAI Label (Project MONAI). Lizenz: Apache License 2.0.</translation>
+        </message>
+        <message>
+            <source>Server</source>
+            <translation>Server</translation>
+        </message>
+        <message>
+            <source>Address:</source>
+            <translation>Adresse:</translation>
+        </message>
+        <message>
+            <source>Where the MONAI Label server with the Scaling App runs, for example http://127.0.0.1:8000</source>
+            <translation>Wo der MONAI-Label-Server mit der Scaling App läuft, zum Beispiel http://127.0.0.1:8000</translation>
+        </message>
+        <message>
+            <source>Test connection</source>
+            <translation>Verbindung prüfen</translation>
+        </message>
+        <message>
+            <source>Ask the server who it is, and load its forecast. Nothing is sent but the question.</source>
+            <translation>Fragt den Server, wer er ist, und lädt seine Prognose. Gesendet wird nur die Frage.</translation>
+        </message>
+        <message>
+            <source>User name</source>
+            <translation>Benutzername</translation>
+        </message>
+        <message>
+            <source>Password</source>
+            <translation>Passwort</translation>
+        </message>
+        <message>
+            <source>Sign in</source>
+            <translation>Anmelden</translation>
+        </message>
+        <message>
+            <source>Send name and password to this server. Neither is stored.</source>
+            <translation>Sendet Name und Passwort an diesen Server. Nichts davon wird gespeichert.</translation>
+        </message>
+        <message>
+            <source>Case</source>
+            <translation>Fall</translation>
+        </message>
+        <message>
+            <source>Choose by:</source>
+            <translation>Auswahl nach:</translation>
+        </message>
+        <message>
+            <source>How the server picks the next case</source>
+            <translation>Wie der Server den nächsten Fall aussucht</translation>
+        </message>
+        <message>
+            <source>Next case</source>
+            <translation>Nächster Fall</translation>
+        </message>
+        <message>
+            <source>Load the next case from the server</source>
+            <translation>Lädt den nächsten Fall vom Server</translation>
+        </message>
+        <message>
+            <source>Submit it</source>
+            <translation>Einreichen</translation>
+        </message>
+        <message>
+            <source>Go on without it</source>
+            <translation>Ohne ihn weiter</translation>
+        </message>
+        <message>
+            <source>What was drawn on this case is lost</source>
+            <translation>Was auf diesem Fall gezeichnet wurde, geht verloren</translation>
+        </message>
+        <message>
+            <source>Stay</source>
+            <translation>Bleiben</translation>
+        </message>
+        <message>
+            <source>Active minutes on this case. They pause when nothing moves for a minute, and are sent with the label.</source>
+            <translation>Aktive Minuten an diesem Fall. Sie pausieren, wenn sich eine Minute lang nichts bewegt, und werden mit der Markierung gesendet.</translation>
+        </message>
+        <message>
+            <source>Fill in the automatic segmentation</source>
+            <translation>Automatische Segmentierung einsetzen</translation>
+        </message>
+        <message>
+            <source>Before the label is sent, please say:</source>
+            <translation>Bevor die Markierung gesendet wird, bitte angeben:</translation>
+        </message>
+        <message>
+            <source>Send the label</source>
+            <translation>Markierung senden</translation>
+        </message>
+        <message>
+            <source>Back to the segmentation</source>
+            <translation>Zurück zur Segmentierung</translation>
+        </message>
+        <message>
+            <source>Submit label</source>
+            <translation>Markierung einreichen</translation>
+        </message>
+        <message>
+            <source>Send again</source>
+            <translation>Erneut senden</translation>
+        </message>
+        <message>
+            <source>Discard...</source>
+            <translation>Verwerfen...</translation>
+        </message>
+        <message>
+            <source>Delete this label from this computer; asks once more</source>
+            <translation>Löscht diese Markierung von diesem Rechner; fragt noch einmal nach</translation>
+        </message>
+        <message>
+            <source>What the next case is worth</source>
+            <translation>Was der nächste Fall wert ist</translation>
+        </message>
+        <message>
+            <source>Structure:</source>
+            <translation>Struktur:</translation>
+        </message>
+        <message>
+            <source>Show the forecast of one structure, or of all together</source>
+            <translation>Zeigt die Prognose einer Struktur oder aller zusammen</translation>
+        </message>
+        <message>
+            <source>Good enough at Dice:</source>
+            <translation>Gut genug ab Dice:</translation>
+        </message>
+        <message>
+            <source>The Dice, in points from 0 to 100, at which you would stop</source>
+            <translation>Der Dice, in Punkten von 0 bis 100, bei dem Sie aufhören würden</translation>
+        </message>
+        <message>
+            <source>Set</source>
+            <translation>Setzen</translation>
+        </message>
+        <message>
+            <source>Tell the server this target; it applies to everybody who labels there</source>
+            <translation>Nennt dem Server dieses Ziel; es gilt für alle, die dort annotieren</translation>
+        </message>
+        <message>
+            <source>Compute the curve anew</source>
+            <translation>Kurve neu berechnen</translation>
+        </message>
+        <message>
+            <source>Start the server's computation of new points on the curve; it goes on while you label</source>
+            <translation>Startet auf dem Server die Berechnung neuer Punkte der Kurve; sie läuft, während Sie annotieren</translation>
+        </message>
+        <message>
+            <source>Strategies: what makes each case worth more</source>
+            <translation>Strategien: was jeden Fall mehr wert macht</translation>
+        </message>
+        <message>
+            <source>Training</source>
+            <translation>Training</translation>
+        </message>
+        <message>
+            <source>What to train on the server</source>
+            <translation>Was auf dem Server trainiert wird</translation>
+        </message>
+        <message>
+            <source>How the training data are augmented; the table above says what pays</source>
+            <translation>Wie die Trainingsdaten angereichert werden; die Tabelle oben sagt, was sich lohnt</translation>
+        </message>
+        <message>
+            <source>Start training</source>
+            <translation>Training starten</translation>
+        </message>
+        <message>
+            <source>Stop</source>
+            <translation>Stopp</translation>
+        </message>
+        <message>
+            <source>Coverage: cases unlike those labelled so far</source>
+            <translation>Abdeckung: Fälle, die den bisherigen nicht gleichen</translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.case_section</name>
+        <message>
+            <source>Send this label to the server</source>
+            <translation>Sendet diese Markierung an den Server</translation>
+        </message>
+        <message>
+            <source>First connect to a server and load a case</source>
+            <translation>Zuerst mit einem Server verbinden und einen Fall laden</translation>
+        </message>
+        <message>
+            <source>{minutes} active</source>
+            <translation>{minutes} aktiv</translation>
+        </message>
+        <message>
+            <source>{minutes} active, paused</source>
+            <translation>{minutes} aktiv, pausiert</translation>
+        </message>
+        <message>
+            <source>No case is loaded</source>
+            <translation>Kein Fall geladen</translation>
+        </message>
+        <message>
+            <source>You have drawn on this case already; it would be overwritten.</source>
+            <translation>Sie haben auf diesem Fall schon gezeichnet; das würde überschrieben.</translation>
+        </message>
+        <message>
+            <source>Ask the server's model for a first segmentation of this case</source>
+            <translation>Bittet das Modell des Servers um eine erste Segmentierung dieses Falls</translation>
+        </message>
+        <message>
+            <source>{case} has changes that were not submitted.</source>
+            <translation>{case} hat Änderungen, die nicht eingereicht sind.</translation>
+        </message>
+        <message>
+            <source>Not sent yet, kept on this computer: {count}.</source>
+            <translation>Noch nicht gesendet, auf diesem Rechner aufbewahrt: {count}.</translation>
+        </message>
+        <message>
+            <source>No longer on the server: {cases}.</source>
+            <translation>Nicht mehr auf dem Server: {cases}.</translation>
+        </message>
+        <message>
+            <source>Connect to {server} to send.</source>
+            <translation>Zum Senden mit {server} verbinden.</translation>
+        </message>
+        <message>
+            <source>Delete the unsent label of {case} from this computer? It cannot be brought back.</source>
+            <translation>Die nicht gesendete Markierung von {case} von diesem Rechner löschen? Sie lässt sich nicht zurückholen.</translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.effects_sections</name>
+        <message>
+            <source>Strategy</source>
+            <translation>Strategie</translation>
+        </message>
+        <message>
+            <source>One case works like</source>
+            <translation>Ein Fall wirkt wie</translation>
+        </message>
+        <message>
+            <source>Dice, in points</source>
+            <translation>Dice, in Punkten</translation>
+        </message>
+        <message>
+            <source>Case</source>
+            <translation>Fall</translation>
+        </message>
+        <message>
+            <source>Distance</source>
+            <translation>Abstand</translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.forecast_words</name>
+        <message>
+            <source>{mean} ({low} to {high})</source>
+            <translation>{mean} ({low} bis {high})</translation>
+        </message>
+        <message>
+            <source>{minutes} min</source>
+            <translation>{minutes} min</translation>
+        </message>
+        <message>
+            <source>{hours} h</source>
+            <translation>{hours} h</translation>
+        </message>
+        <message>
+            <source>{hours} h {minutes} min</source>
+            <translation>{hours} h {minutes} min</translation>
+        </message>
+        <message>
+            <source>{percent} % chance of at least one point</source>
+            <translation>{percent} % Wahrscheinlichkeit für mindestens einen Punkt</translation>
+        </message>
+        <message>
+            <source>+{median} ({low} to {high})</source>
+            <translation>+{median} ({low} bis {high})</translation>
+        </message>
+        <message>
+            <source>target {dice}</source>
+            <translation>Ziel {dice}</translation>
+        </message>
+        <message>
+            <source>{percent} % chance that it is reached already</source>
+            <translation>mit {percent} % Wahrscheinlichkeit schon erreicht</translation>
+        </message>
+        <message>
+            <source>{percent} % chance that no number of cases reaches it</source>
+            <translation>mit {percent} % Wahrscheinlichkeit mit keiner Fallzahl erreichbar</translation>
+        </message>
+        <message>
+            <source>Connect to a server to see what the next case is worth.</source>
+            <translation>Verbinden Sie sich mit einem Server, um zu sehen, was der nächste Fall wert ist.</translation>
+        </message>
+        <message>
+            <source>Too few cases are labelled for a forecast.</source>
+            <translation>Für eine Prognose sind zu wenige Fälle annotiert.</translation>
+        </message>
+        <message>
+            <source>The server could not compute a forecast.</source>
+            <translation>Der Server konnte keine Prognose berechnen.</translation>
+        </message>
+        <message>
+            <source>There is no advice yet.</source>
+            <translation>Es gibt noch keinen Rat.</translation>
+        </message>
+        <message>
+            <source>You can stop: more cases are hardly worth your time.</source>
+            <translation>Sie können aufhören: Weitere Fälle sind Ihre Zeit kaum wert.</translation>
+        </message>
+        <message>
+            <source>Please label {count} more cases.</source>
+            <translation>Bitte annotieren Sie {count} weitere Fälle.</translation>
+        </message>
+        <message>
+            <source>Please wait for the next forecast.</source>
+            <translation>Bitte warten Sie auf die nächste Prognose.</translation>
+        </message>
+        <message>
+            <source>The server has not answered for {time}.</source>
+            <translation>Der Server antwortet seit {time} nicht.</translation>
+        </message>
+        <message>
+            <source>{used} of {all} labels are in the curve.</source>
+            <translation>{used} von {all} Markierungen sind in der Kurve.</translation>
+        </message>
+        <message>
+            <source>{percent} % of this forecast comes from other tasks, the rest from your own cases.</source>
+            <translation>{percent} % dieser Prognose stammen von anderen Aufgaben, der Rest von Ihren eigenen Fällen.</translation>
+        </message>
+        <message>
+            <source>and {count} more</source>
+            <translation>und {count} weitere</translation>
+        </message>
+        <message>
+            <source>Left out of the curve until you have looked at them again:</source>
+            <translation>Nicht in der Kurve, bis Sie sie noch einmal angesehen haben:</translation>
+        </message>
+        <message>
+            <source>Forecast made just now.</source>
+            <translation>Prognose von eben.</translation>
+        </message>
+        <message>
+            <source>Forecast made {time} ago.</source>
+            <translation>Prognose von vor {time}.</translation>
+        </message>
+        <message>
+            <source>A new forecast is being computed.</source>
+            <translation>Eine neue Prognose wird berechnet.</translation>
+        </message>
+        <message>
+            <source>A new curve is being computed: {done} of {total} runs.</source>
+            <translation>Eine neue Kurve wird berechnet: {done} von {total} Läufen.</translation>
+        </message>
+        <message>
+            <source>A new curve is being computed.</source>
+            <translation>Eine neue Kurve wird berechnet.</translation>
+        </message>
+        <message>
+            <source>About {time} left.</source>
+            <translation>Noch etwa {time}.</translation>
+        </message>
+        <message>
+            <source>{name}: not measured yet</source>
+            <translation>{name}: noch nicht gemessen</translation>
+        </message>
+        <message>
+            <source>With {name} your {n} cases work like {mean}.</source>
+            <translation>Mit {name} wirken Ihre {n} Fälle wie {mean}.</translation>
+        </message>
+        <message>
+            <source>With {name} your {n} cases work like {mean} ({low} to {high}).</source>
+            <translation>Mit {name} wirken Ihre {n} Fälle wie {mean} ({low} bis {high}).</translation>
+        </message>
+        <message>
+            <source>Not measured yet: the strategies are compared when the curve is computed.</source>
+            <translation>Noch nicht gemessen: Die Strategien werden verglichen, wenn die Kurve berechnet wird.</translation>
+        </message>
+        <message>
+            <source>No strategy is sure to help on your cases so far.</source>
+            <translation>Bisher hilft auf Ihren Fällen keine Strategie mit Sicherheit.</translation>
+        </message>
+        <message>
+            <source>Not known yet.</source>
+            <translation>Noch nicht bekannt.</translation>
+        </message>
+        <message>
+            <source>All {pool} unlabelled cases resemble cases that have been labelled.</source>
+            <translation>Alle {pool} nicht annotierten Fälle gleichen schon annotierten.</translation>
+        </message>
+        <message>
+            <source>{outside} of {pool} unlabelled cases lie outside what has been labelled so far.</source>
+            <translation>{outside} von {pool} nicht annotierten Fällen liegen außerhalb des bisher Annotierten.</translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.question_rows</name>
+        <message>
+            <source>choose...</source>
+            <translation>wählen...</translation>
+        </message>
+        <message>
+            <source>it is {name}</source>
+            <translation>es ist {name}</translation>
+        </message>
+        <message>
+            <source>leave it out</source>
+            <translation>weglassen</translation>
+        </message>
+        <message>
+            <source>it is truly not in this image</source>
+            <translation>kommt in diesem Bild wirklich nicht vor</translation>
+        </message>
+        <message>
+            <source>the class further down wins</source>
+            <translation>die weiter unten stehende Klasse gilt</translation>
+        </message>
+        <message>
+            <source>these are the classes</source>
+            <translation>das sind die Klassen</translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.server_section</name>
+        <message>
+            <source>Connected to {name}.</source>
+            <translation>Verbunden mit {name}.</translation>
+        </message>
+        <message>
+            <source>Connected to {name}: {labelled} of {total} cases are labelled.</source>
+            <translation>Verbunden mit {name}: {labelled} von {total} Fällen sind annotiert.</translation>
+        </message>
+        <message>
+            <source>This address is not encrypted (http): images and labels travel readable on the network.</source>
+            <translation>Diese Adresse ist nicht verschlüsselt (http): Bilder und Markierungen gehen lesbar durchs Netz.</translation>
+        </message>
+        <message>
+            <source>This address was taken from the MONAI Label module.</source>
+            <translation>Diese Adresse stammt aus dem Modul MONAI Label.</translation>
+        </message>
+        <message>
+            <source>Where the MONAI Label server with the Scaling App runs, for example http://127.0.0.1:8000</source>
+            <translation>Wo der MONAI-Label-Server mit der Scaling App läuft, zum Beispiel http://127.0.0.1:8000</translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.wording</name>
+        <message>
+            <source>Nothing answers at this address. Is the server running, and is the address right? In a hospital network, a firewall may be in between.</source>
+            <translation>Unter dieser Adresse antwortet nichts. Läuft der Server, und stimmt die Adresse? In einem Krankenhausnetz kann eine Firewall dazwischen sein.</translation>
+        </message>
+        <message>
+            <source>The server is there but did not answer in time. It may be busy; please try again.</source>
+            <translation>Der Server ist da, hat aber nicht rechtzeitig geantwortet. Vielleicht ist er beschäftigt; bitte noch einmal versuchen.</translation>
+        </message>
+        <message>
+            <source>The connection broke before the answer was complete. Please try again.</source>
+            <translation>Die Verbindung riss ab, bevor die Antwort vollständig war. Bitte noch einmal versuchen.</translation>
+        </message>
+        <message>
+            <source>The server's certificate could not be verified, so nothing was sent. Ask your administrator for the right address or certificate.</source>
+            <translation>Das Zertifikat des Servers ließ sich nicht prüfen, deshalb wurde nichts gesendet. Fragen Sie Ihre Administration nach der richtigen Adresse oder dem Zertifikat.</translation>
+        </message>
+        <message>
+            <source>The server points to another address. Nothing was sent there; please enter the address itself.</source>
+            <translation>Der Server verweist auf eine andere Adresse. Dorthin wurde nichts gesendet; bitte geben Sie die Adresse selbst ein.</translation>
+        </message>
+        <message>
+            <source>The server wants to know who you are. Please sign in.</source>
+            <translation>Der Server möchte wissen, wer Sie sind. Bitte melden Sie sich an.</translation>
+        </message>
+        <message>
+            <source>Your account may not do this. Please ask the administrator of the server.</source>
+            <translation>Ihr Konto darf das nicht. Bitte fragen Sie die Administration des Servers.</translation>
+        </message>
+        <message>
+            <source>The server does not know this. It may have been removed meanwhile.</source>
+            <translation>Der Server kennt das nicht. Vielleicht wurde es inzwischen entfernt.</translation>
+        </message>
+        <message>
+            <source>The server is busy with the same work already.</source>
+            <translation>Der Server ist schon mit derselben Arbeit beschäftigt.</translation>
+        </message>
+        <message>
+            <source>The server did not accept this.</source>
+            <translation>Der Server hat das nicht angenommen.</translation>
+        </message>
+        <message>
+            <source>The server failed inside. Its log says why; please tell its administrator.</source>
+            <translation>Im Server ist ein Fehler aufgetreten. Sein Protokoll sagt, welcher; bitte sagen Sie es seiner Administration.</translation>
+        </message>
+        <message>
+            <source>The server's answer could not be understood. Its version may not fit this extension.</source>
+            <translation>Die Antwort des Servers war nicht zu verstehen. Vielleicht passt seine Version nicht zu dieser Erweiterung.</translation>
+        </message>
+        <message>
+            <source>This is not a server's address. It looks like http://server:8000.</source>
+            <translation>Das ist keine Serveradresse. Sie sieht etwa so aus: http://server:8000.</translation>
+        </message>
+        <message>
+            <source>Something answers at this address, but it is not a MONAI Label server.</source>
+            <translation>Unter dieser Adresse antwortet etwas, aber es ist kein MONAI-Label-Server.</translation>
+        </message>
+        <message>
+            <source>This is a MONAI Label server, but its app has no forecast. Start it with the Scaling App.</source>
+            <translation>Das ist ein MONAI-Label-Server, aber seine App hat keine Prognose. Starten Sie ihn mit der Scaling App.</translation>
+        </message>
+        <message>
+            <source>The server's app is too old for this extension. Please update the app.</source>
+            <translation>Die App des Servers ist zu alt für diese Erweiterung. Bitte aktualisieren Sie die App.</translation>
+        </message>
+        <message>
+            <source>The server's app is newer than this extension. Please update the extension.</source>
+            <translation>Die App des Servers ist neuer als diese Erweiterung. Bitte aktualisieren Sie die Erweiterung.</translation>
+        </message>
+        <message>
+            <source>The server says: {sentence}</source>
+            <translation>Der Server sagt: {sentence}</translation>
+        </message>
+        <message>
+            <source>Asking {address}...</source>
+            <translation>Frage {address}...</translation>
+        </message>
+        <message>
+            <source>Signing in...</source>
+            <translation>Anmeldung läuft...</translation>
+        </message>
+        <message>
+            <source>The server answers again.</source>
+            <translation>Der Server antwortet wieder.</translation>
+        </message>
+        <message>
+            <source>Asking for the next case...</source>
+            <translation>Der nächste Fall wird angefragt...</translation>
+        </message>
+        <message>
+            <source>Every case on the server has a label.</source>
+            <translation>Jeder Fall auf dem Server ist annotiert.</translation>
+        </message>
+        <message>
+            <source>Loading {case}...</source>
+            <translation>{case} wird geladen...</translation>
+        </message>
+        <message>
+            <source>The scene was closed, so the next case was not loaded.</source>
+            <translation>Die Szene wurde geschlossen, deshalb wurde der nächste Fall nicht geladen.</translation>
+        </message>
+        <message>
+            <source>Slicer could not load {case}: {detail}</source>
+            <translation>Slicer konnte {case} nicht laden: {detail}</translation>
+        </message>
+        <message>
+            <source>Asking for the automatic segmentation...</source>
+            <translation>Die automatische Segmentierung wird angefragt...</translation>
+        </message>
+        <message>
+            <source>There is no automatic segmentation yet: the model has to be trained first.</source>
+            <translation>Es gibt noch keine automatische Segmentierung: Das Modell muss erst trainiert werden.</translation>
+        </message>
+        <message>
+            <source>The automatic segmentation came after you had begun to draw, so it was left out.</source>
+            <translation>Die automatische Segmentierung kam, nachdem Sie zu zeichnen begonnen hatten, und wurde deshalb weggelassen.</translation>
+        </message>
+        <message>
+            <source>The scene was closed before {case} was submitted.</source>
+            <translation>Die Szene wurde geschlossen, bevor {case} eingereicht war.</translation>
+        </message>
+        <message>
+            <source>Image or segmentation of {case} was deleted before it was submitted.</source>
+            <translation>Bild oder Segmentierung von {case} wurde gelöscht, bevor der Fall eingereicht war.</translation>
+        </message>
+        <message>
+            <source>{case} is no longer in the scene.</source>
+            <translation>{case} ist nicht mehr in der Szene.</translation>
+        </message>
+        <message>
+            <source>Nothing is drawn on {case} yet.</source>
+            <translation>Auf {case} ist noch nichts gezeichnet.</translation>
+        </message>
+        <message>
+            <source>The label of {case} could not be made: {detail}</source>
+            <translation>Die Markierung von {case} ließ sich nicht erstellen: {detail}</translation>
+        </message>
+        <message>
+            <source>Sending the label of {case}...</source>
+            <translation>Die Markierung von {case} wird gesendet...</translation>
+        </message>
+        <message>
+            <source>The label of {case} has arrived. The label checks found nothing.</source>
+            <translation>Die Markierung von {case} ist angekommen. Die Prüfung hat nichts gefunden.</translation>
+        </message>
+        <message>
+            <source>The label of {case} has arrived, but please look at it again:
+{lines}</source>
+            <translation>Die Markierung von {case} ist angekommen, aber bitte sehen Sie sie noch einmal an:
+{lines}</translation>
+        </message>
+        <message>
+            <source>The label of {case} has arrived; the minutes it took did not.
+{lines}</source>
+            <translation>Die Markierung von {case} ist angekommen; die Minuten dafür nicht.
+{lines}</translation>
+        </message>
+        <message>
+            <source>The label of {case} has not arrived. It is kept on this computer.
+{lines}</source>
+            <translation>Die Markierung von {case} ist nicht angekommen. Sie wird auf diesem Rechner aufbewahrt.
+{lines}</translation>
+        </message>
+        <message>
+            <source>The server no longer has this case.</source>
+            <translation>Der Server hat diesen Fall nicht mehr.</translation>
+        </message>
+        <message>
+            <source>Starting...</source>
+            <translation>Wird gestartet...</translation>
+        </message>
+        <message>
+            <source>Stopping...</source>
+            <translation>Wird angehalten...</translation>
+        </message>
+        <message>
+            <source>{name} is being trained.</source>
+            <translation>{name} wird trainiert.</translation>
+        </message>
+        <message>
+            <source>The last training of {name} went well.</source>
+            <translation>Das letzte Training von {name} ist gut gegangen.</translation>
+        </message>
+        <message>
+            <source>The training of {name} was stopped.</source>
+            <translation>Das Training von {name} wurde angehalten.</translation>
+        </message>
+        <message>
+            <source>A training is running already; only one can run at a time.</source>
+            <translation>Es läuft schon ein Training; nur eines kann gleichzeitig laufen.</translation>
+        </message>
+        <message>
+            <source>Your account may not train. Please ask the administrator of the server.</source>
+            <translation>Ihr Konto darf nicht trainieren. Bitte fragen Sie die Administration des Servers.</translation>
+        </message>
+        <message>
+            <source>The last training ran out of memory. Use a smaller network, or a larger graphics card.</source>
+            <translation>Beim letzten Training reichte der Speicher nicht. Nehmen Sie ein kleineres Netz oder eine größere Grafikkarte.</translation>
+        </message>
+        <message>
+            <source>The last training stopped: the server's disk is full.</source>
+            <translation>Das letzte Training brach ab: Die Platte des Servers ist voll.</translation>
+        </message>
+        <message>
+            <source>The last training stopped: there are not enough labels yet.</source>
+            <translation>Das letzte Training brach ab: Es gibt noch nicht genug Markierungen.</translation>
+        </message>
+        <message>
+            <source>The last training failed: {lines}</source>
+            <translation>Das letzte Training ist gescheitert: {lines}</translation>
+        </message>
+        <message>
+            <source>{name} is empty</source>
+            <translation>{name} ist leer</translation>
+        </message>
+        <message>
+            <source>{count} voxels lie in two classes</source>
+            <translation>{count} Voxel liegen in zwei Klassen</translation>
+        </message>
+        <message>
+            <source>The server has no classes yet. This label makes them: {names}</source>
+            <translation>Der Server hat noch keine Klassen. Diese Markierung legt sie fest: {names}</translation>
+        </message>
+        <message>
+            <source>{name} (empty) is none of the classes</source>
+            <translation>{name} (leer) ist keine der Klassen</translation>
+        </message>
+        <message>
+            <source>{name} is none of the classes</source>
+            <translation>{name} ist keine der Klassen</translation>
+        </message>
+        <message>
+            <source>Blind case: please draw it from nothing. The automatic segmentation is withheld, because only labels made without seeing it measure fairly how good the model is.</source>
+            <translation>Blinder Fall: Bitte zeichnen Sie ihn von Grund auf. Die automatische Segmentierung wird zurückgehalten, denn nur Markierungen, die ohne sie entstanden, messen ehrlich, wie gut das Modell ist.</translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.worth_section</name>
+        <message>
+            <source>labelled cases</source>
+            <translation>annotierte Fälle</translation>
+        </message>
+        <message>
+            <source>Dice</source>
+            <translation>Dice</translation>
+        </message>
+        <message>
+            <source>forecast</source>
+            <translation>Prognose</translation>
+        </message>
+        <message>
+            <source>80 % low</source>
+            <translation>80 % unten</translation>
+        </message>
+        <message>
+            <source>80 % high</source>
+            <translation>80 % oben</translation>
+        </message>
+        <message>
+            <source>95 % low</source>
+            <translation>95 % unten</translation>
+        </message>
+        <message>
+            <source>95 % high</source>
+            <translation>95 % oben</translation>
+        </message>
+        <message>
+            <source>target</source>
+            <translation>Ziel</translation>
+        </message>
+        <message>
+            <source>measured before training</source>
+            <translation>gemessen vor dem Training</translation>
+        </message>
+        <message>
+            <source>measured by folds</source>
+            <translation>gemessen durch Kreuzprüfung</translation>
+        </message>
+        <message>
+            <source>measured on subsets</source>
+            <translation>gemessen auf Teilmengen</translation>
+        </message>
+        <message>
+            <source>More cases</source>
+            <translation>Weitere Fälle</translation>
+        </message>
+        <message>
+            <source>Dice then</source>
+            <translation>Dice dann</translation>
+        </message>
+        <message>
+            <source>Gain in points</source>
+            <translation>Gewinn in Punkten</translation>
+        </message>
+        <message>
+            <source>Your time</source>
+            <translation>Ihre Zeit</translation>
+        </message>
+        <message>
+            <source>In brackets: the range that holds with 80 % probability</source>
+            <translation>In Klammern: der Bereich, der mit 80 % Wahrscheinlichkeit gilt</translation>
+        </message>
+        <message>
+            <source>all together</source>
+            <translation>alle zusammen</translation>
+        </message>
+        <message>
+            <source>all structures together</source>
+            <translation>alle Strukturen zusammen</translation>
+        </message>
+    </context>
+</TS>

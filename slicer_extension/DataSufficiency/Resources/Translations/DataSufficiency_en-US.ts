@@ -1,0 +1,767 @@
+<?xml version="1.0" encoding="utf-8"?>
+<!DOCTYPE TS>
+<TS version="2.1" language="en_US" sourcelanguage="en">
+    <context>
+        <name>DataSufficiency</name>
+        <message>
+            <source>Data Sufficiency</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Shows while you annotate what each additional case is expected to bring, which training strategy pays, which case is next and when to stop. Needs a MONAI Label server with the Scaling App.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Talks to a server of MONAI Label (Project MONAI). Licensed under the Apache License 2.0.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Server</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Address:</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Where the MONAI Label server with the Scaling App runs, for example http://127.0.0.1:8000</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Test connection</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Ask the server who it is, and load its forecast. Nothing is sent but the question.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>User name</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Password</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Sign in</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Send name and password to this server. Neither is stored.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Case</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Choose by:</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>How the server picks the next case</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Next case</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Load the next case from the server</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Submit it</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Go on without it</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>What was drawn on this case is lost</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Stay</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Active minutes on this case. They pause when nothing moves for a minute, and are sent with the label.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Fill in the automatic segmentation</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Before the label is sent, please say:</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Send the label</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Back to the segmentation</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Submit label</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Send again</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Discard...</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Delete this label from this computer; asks once more</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>What the next case is worth</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Structure:</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Show the forecast of one structure, or of all together</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Good enough at Dice:</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The Dice, in points from 0 to 100, at which you would stop</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Set</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Tell the server this target; it applies to everybody who labels there</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Compute the curve anew</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Start the server's computation of new points on the curve; it goes on while you label</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Strategies: what makes each case worth more</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Training</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>What to train on the server</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>How the training data are augmented; the table above says what pays</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Start training</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Stop</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Coverage: cases unlike those labelled so far</source>
+            <translation type="unfinished"></translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.case_section</name>
+        <message>
+            <source>Send this label to the server</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>First connect to a server and load a case</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{minutes} active</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{minutes} active, paused</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>No case is loaded</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>You have drawn on this case already; it would be overwritten.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Ask the server's model for a first segmentation of this case</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{case} has changes that were not submitted.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Not sent yet, kept on this computer: {count}.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>No longer on the server: {cases}.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Connect to {server} to send.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Delete the unsent label of {case} from this computer? It cannot be brought back.</source>
+            <translation type="unfinished"></translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.effects_sections</name>
+        <message>
+            <source>Strategy</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>One case works like</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Dice, in points</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Case</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Distance</source>
+            <translation type="unfinished"></translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.forecast_words</name>
+        <message>
+            <source>{mean} ({low} to {high})</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{minutes} min</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{hours} h</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{hours} h {minutes} min</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{percent} % chance of at least one point</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>+{median} ({low} to {high})</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>target {dice}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{percent} % chance that it is reached already</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{percent} % chance that no number of cases reaches it</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Connect to a server to see what the next case is worth.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Too few cases are labelled for a forecast.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server could not compute a forecast.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>There is no advice yet.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>You can stop: more cases are hardly worth your time.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Please label {count} more cases.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Please wait for the next forecast.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server has not answered for {time}.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{used} of {all} labels are in the curve.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{percent} % of this forecast comes from other tasks, the rest from your own cases.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>and {count} more</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Left out of the curve until you have looked at them again:</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Forecast made just now.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Forecast made {time} ago.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>A new forecast is being computed.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>A new curve is being computed: {done} of {total} runs.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>A new curve is being computed.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>About {time} left.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{name}: not measured yet</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>With {name} your {n} cases work like {mean}.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>With {name} your {n} cases work like {mean} ({low} to {high}).</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Not measured yet: the strategies are compared when the curve is computed.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>No strategy is sure to help on your cases so far.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Not known yet.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>All {pool} unlabelled cases resemble cases that have been labelled.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{outside} of {pool} unlabelled cases lie outside what has been labelled so far.</source>
+            <translation type="unfinished"></translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.question_rows</name>
+        <message>
+            <source>choose...</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>it is {name}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>leave it out</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>it is truly not in this image</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>the class further down wins</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>these are the classes</source>
+            <translation type="unfinished"></translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.server_section</name>
+        <message>
+            <source>Connected to {name}.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Connected to {name}: {labelled} of {total} cases are labelled.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>This address is not encrypted (http): images and labels travel readable on the network.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>This address was taken from the MONAI Label module.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Where the MONAI Label server with the Scaling App runs, for example http://127.0.0.1:8000</source>
+            <translation type="unfinished"></translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.wording</name>
+        <message>
+            <source>Nothing answers at this address. Is the server running, and is the address right? In a hospital network, a firewall may be in between.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server is there but did not answer in time. It may be busy; please try again.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The connection broke before the answer was complete. Please try again.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server's certificate could not be verified, so nothing was sent. Ask your administrator for the right address or certificate.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server points to another address. Nothing was sent there; please enter the address itself.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server wants to know who you are. Please sign in.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Your account may not do this. Please ask the administrator of the server.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server does not know this. It may have been removed meanwhile.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server is busy with the same work already.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server did not accept this.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server failed inside. Its log says why; please tell its administrator.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server's answer could not be understood. Its version may not fit this extension.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>This is not a server's address. It looks like http://server:8000.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Something answers at this address, but it is not a MONAI Label server.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>This is a MONAI Label server, but its app has no forecast. Start it with the Scaling App.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server's app is too old for this extension. Please update the app.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server's app is newer than this extension. Please update the extension.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server says: {sentence}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Asking {address}...</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Signing in...</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server answers again.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Asking for the next case...</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Every case on the server has a label.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Loading {case}...</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The scene was closed, so the next case was not loaded.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Slicer could not load {case}: {detail}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Asking for the automatic segmentation...</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>There is no automatic segmentation yet: the model has to be trained first.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The automatic segmentation came after you had begun to draw, so it was left out.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The scene was closed before {case} was submitted.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Image or segmentation of {case} was deleted before it was submitted.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{case} is no longer in the scene.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Nothing is drawn on {case} yet.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The label of {case} could not be made: {detail}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Sending the label of {case}...</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The label of {case} has arrived. The label checks found nothing.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The label of {case} has arrived, but please look at it again:
+{lines}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The label of {case} has arrived; the minutes it took did not.
+{lines}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The label of {case} has not arrived. It is kept on this computer.
+{lines}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server no longer has this case.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Starting...</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Stopping...</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{name} is being trained.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The last training of {name} went well.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The training of {name} was stopped.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>A training is running already; only one can run at a time.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Your account may not train. Please ask the administrator of the server.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The last training ran out of memory. Use a smaller network, or a larger graphics card.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The last training stopped: the server's disk is full.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The last training stopped: there are not enough labels yet.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The last training failed: {lines}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{name} is empty</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{count} voxels lie in two classes</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server has no classes yet. This label makes them: {names}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{name} (empty) is none of the classes</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{name} is none of the classes</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Blind case: please draw it from nothing. The automatic segmentation is withheld, because only labels made without seeing it measure fairly how good the model is.</source>
+            <translation type="unfinished"></translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.worth_section</name>
+        <message>
+            <source>labelled cases</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Dice</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>forecast</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>80 % low</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>80 % high</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>95 % low</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>95 % high</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>target</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>measured before training</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>measured by folds</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>measured on subsets</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>More cases</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Dice then</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Gain in points</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Your time</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>In brackets: the range that holds with 80 % probability</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>all together</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>all structures together</source>
+            <translation type="unfinished"></translation>
+        </message>
+    </context>
+</TS>

@@ -1,0 +1,82 @@
+"""What only a real Slicer can show: the module loads, its widgets are there, a round works in the window.
+
+    Slicer --no-splash --testing --additional-module-paths slicer_extension/DataSufficiency \\
+        --python-code "import slicer.testing; slicer.testing.runUnitTest(['<this folder>'], 'DataSufficiencyInSlicerTest')"
+
+With DATA_SUFFICIENCY_SERVER set to the address of a running server (for example one that
+`scaling-app serve` started on sample data), the round with that server is tested, too; it submits one label.
+"""
+
+import os
+import time
+import unittest
+
+import numpy as np
+import qt
+import slicer
+
+
+class DataSufficiencyInSlicerTest(unittest.TestCase):
+    def setUp(self):
+        slicer.mrmlScene.Clear(0)
+        slicer.util.selectModule("DataSufficiency")
+        self.widget = slicer.modules.datasufficiency.widgetRepresentation().self()
+        self.session = self.widget.session
+
+    def wait(self, condition, seconds=60):
+        limit = time.monotonic() + seconds
+        while not condition():
+            self.assertLess(time.monotonic(), limit, "it did not happen in time")
+            slicer.app.processEvents()
+
+    def test_the_module_is_listed_and_its_widgets_are_real(self):
+        self.assertEqual(slicer.modules.datasufficiency.title, "Data Sufficiency")
+        self.assertEqual(self.widget.ui.segmentEditor.className(), "qMRMLSegmentEditorWidget")
+        self.assertEqual(self.widget.panel.plot_view.className(), "qMRMLPlotView")
+
+    def test_nothing_answers_is_told_in_plain_words(self):
+        self.widget.ui.serverAddress.setCurrentText("http://127.0.0.1:9")
+        self.widget.ui.connectButton.click()
+        self.wait(lambda: self.session.state == "disconnected" and self.session.connection.level != "info")
+        self.assertIn("Nothing answers", self.widget.ui.serverStatus.text)
+
+    def test_bytes_pass_through_this_qt_unchanged(self):
+        from DataSufficiencyLib.transport import content_of
+
+        everything = bytes(range(256))
+        self.assertEqual(content_of(qt.QByteArray(everything)), everything)
+
+    def test_leaving_and_entering_keeps_the_case(self):
+        slicer.util.selectModule("Data")
+        slicer.util.selectModule("DataSufficiency")
+        self.assertIs(self.session, self.widget.session)
+
+    @unittest.skipUnless(os.environ.get("DATA_SUFFICIENCY_SERVER"), "DATA_SUFFICIENCY_SERVER names no server")
+    def test_a_round_with_a_server(self):
+        ui, session = self.widget.ui, self.session
+        ui.serverAddress.setCurrentText(os.environ["DATA_SUFFICIENCY_SERVER"])
+        ui.connectButton.click()
+        self.wait(lambda: session.state == "ready")
+        ui.nextButton.click()
+        self.wait(lambda: session.state == "open", 300)
+        self.assertIs(ui.segmentEditor.segmentationNode(), session.nodes.segmentation)
+        shape = slicer.util.arrayFromVolume(session.nodes.image).shape
+        width = shape[2] // (2 * max(1, len(session.info.labels)))
+        for index, name in enumerate(session.info.labels):
+            voxels = np.zeros(shape, np.uint8)
+            voxels[:, : shape[1] // 2, index * width : (index + 1) * width] = 1
+            nodes = session.nodes
+            slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, nodes.segmentation, name, nodes.image)
+        gaps, watch, timer = [], qt.QElapsedTimer(), qt.QTimer()
+        timer.setInterval(10)
+        timer.timeout.connect(lambda: gaps.append(watch.restart()))
+        watch.start()
+        timer.start()
+        ui.submitButton.click()
+        self.wait(lambda: session.state == "sent", 300)
+        timer.stop()
+        self.assertLess(max(gaps), 1000, "the window stood still")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,136 @@
+"""Every text that a person reads can be translated, and the translations keep up with the sources."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import shutil
+import string
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import panel_bench
+import pytest
+import qt
+
+EXTENSION = Path(__file__).parents[2] / "slicer_extension"
+MODULE = EXTENSION / "DataSufficiency"
+
+#: Calls whose texts a person sees.
+SHOWING = re.compile(
+    r"^(set(Text|ToolTip|Title|PlaceholderText|HorizontalHeaderLabels|WindowTitle)|addItems?|addAction"
+    r"|QLabel|QPushButton|QCheckBox|QTableWidgetItem|show_text|Notice|confirmYesNoDisplay|errorDisplay|infoDisplay)$"
+)
+#: Calls whose texts are for programmers: errors that are shown through `wording`, and the log.
+SILENT = re.compile(r"(Error|Answer|Failure|JsonReader|^get|^debug|^info|^warning|^error|^exception|_fault)$")
+SENTENCE = re.compile(r"[A-Za-z]{2,} [a-z]{2,}")
+
+
+def load_translations() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("extension_translations", EXTENSION / "translations.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+translations = load_translations()
+
+
+def sources() -> list[Path]:
+    return [*MODULE.glob("*.py"), *MODULE.glob("DataSufficiencyLib/*.py")]
+
+
+def name_of(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def untranslated(path: Path) -> Iterator[str]:
+    """Texts that look as if a person read them, outside `_()`, `translate()`, errors, the log and docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    excused: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and (
+            name_of(node.func) in ("_", "translate") or SILENT.search(name_of(node.func))
+        ):
+            excused |= set(ast.walk(node))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            excused.add(node.value)
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Test"):
+            excused |= set(ast.walk(node))
+    for node in ast.walk(tree):
+        shown = isinstance(node, ast.Call) and SHOWING.match(name_of(node.func))
+        for argument in node.args if shown else ():
+            for text in ast.walk(argument):
+                if is_text(text) and text not in excused and re.search(r"[A-Za-z]{2}", text.value):
+                    yield f"{path.name}:{text.lineno} {text.value!r}"
+        if is_text(node) and node not in excused and SENTENCE.search(node.value):
+            yield f"{path.name}:{node.lineno} {node.value!r}"
+
+
+def is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+#: Texts that are no words of ours: node names in the scene, MIME types, an example address, patterns.
+ALLOWED = re.compile(
+    r"Sufficiency (forecast|target|measured )|DataSufficiency (export|import)|Binary labelmap|http://127|form-data"
+    r"|no label\||no space left|out of memory| label'|label$|App contributors"
+)
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.name)
+def test_every_text_for_people_goes_through_the_translation(path: Path) -> None:
+    assert [text for text in untranslated(path) if not ALLOWED.search(text)] == []
+
+
+def test_a_forgotten_text_would_be_found(tmp_path: Path) -> None:
+    path = tmp_path / "forgetful.py"
+    path.write_text(
+        'label.setText("Please wait")\nx = "Some words here"\nlabel.setToolTip(_("Fine words here"))\n'
+    )
+    assert len(set(untranslated(path))) == 2
+
+
+def test_the_translation_files_are_up_to_date() -> None:
+    assert translations.main(["--check"]) == 0
+
+
+def test_the_german_translation_is_whole_and_keeps_what_is_filled_in() -> None:
+    known = translations.known_translations(translations.path_of("de-DE"))
+    wanted = {(context, text) for context, strings in translations.texts().items() for text in strings}
+    assert wanted - set(known) == set()
+    for (_context, text), german in known.items():
+        assert fields(text) == fields(german), text
+
+
+def fields(text: str) -> set[str]:
+    return {name for _words, name, _spec, _conversion in string.Formatter().parse(text) if name is not None}
+
+
+def lrelease() -> str | None:
+    return shutil.which("pyside6-lrelease", path=str(Path(sys.executable).parent)) or shutil.which(
+        "pyside6-lrelease"
+    )
+
+
+@pytest.mark.skipif(lrelease() is None, reason="PySide6 brings no lrelease here")
+def test_the_panel_speaks_german(scene: object, tmp_path: Path) -> None:
+    compiled = tmp_path / "de.qm"
+    subprocess.run(
+        [lrelease(), translations.path_of("de-DE"), "-qm", compiled], check=True, capture_output=True
+    )
+    translator = qt.QTranslator()
+    assert translator.load(str(compiled))
+    qt.QCoreApplication.installTranslator(translator)
+    try:
+        module = panel_bench.open_module()
+        assert module.ui.connectButton.text == "Verbindung prüfen"
+        assert module.ui.caseLabel.text == "Kein Fall geladen"
+        assert module.ui.adviceLabel.text.startswith("Verbinden Sie sich")
+        panel_bench.close_module(module)
+    finally:
+        qt.QCoreApplication.removeTranslator(translator)
