@@ -194,6 +194,12 @@ def test_unknown_numbers_are_dashes(full: dict[str, Any]) -> None:
     assert "Annotation" not in words
 
 
+def test_a_strategy_without_kappa_still_shows_its_difference(full: dict[str, Any]) -> None:
+    html = report_html({**full, "strategies": [{**STRATEGIES[0], "kappa": None}]})
+    assert "genda – – +2.1 +1.0 to +3.2" in words_of(html)
+    assert "kappa" not in figures_of(html)
+
+
 def test_a_single_structure_needs_no_panels(full: dict[str, Any]) -> None:
     single = {**full, "structures": full["structures"][:1]}
     assert "Structure by structure" not in words_of(report_html(single))

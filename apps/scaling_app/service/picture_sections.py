@@ -113,30 +113,42 @@ def _limits(payload: Payload) -> tuple[float, float]:
 
 def strategies_section(page: Page, payload: Payload) -> str:
     """What each augmentation strategy makes of a labelled case."""
-    known = [s for s in payload.get("strategies") or [] if (s.get("kappa") or {}).get("mean") is not None]
-    if not known:
+    strategies = payload.get("strategies") or []
+    if not strategies:
         return ""
-    rows = [
-        [
-            s["name"],
-            f"{s['kappa']['mean']:.2f}",
-            spread(s["kappa"].get("lo80"), s["kappa"].get("hi80"), lambda v: f"{v:.2f}"),
-            gain_points((s.get("dice_difference") or {}).get("mean")),
-            spread(*((s.get("dice_difference") or {}).get(k) for k in ("lo80", "hi80")), gain_points),
-        ]
-        for s in known
-    ]
-    said = "; ".join(f"{s['name']} {s['kappa']['mean']:.2f}" for s in known)
-    chart = page.figure(
-        "kappa", figures.kappa_figure(known), f"Kappa per strategy: {said}.", height=70 + 44 * len(known)
-    )
+    rows = []
+    for strategy in strategies:
+        kappa, difference = strategy.get("kappa") or {}, strategy.get("dice_difference") or {}
+        rows.append(
+            [
+                strategy["name"],
+                _times(kappa.get("mean")),
+                spread(kappa.get("lo80"), kappa.get("hi80"), _times),
+                gain_points(difference.get("mean")),
+                spread(difference.get("lo80"), difference.get("hi80"), gain_points),
+            ]
+        )
     headings = ["Strategy", "Kappa", "80 % range", "Dice difference", "80 % range of the difference"]
     lead = (
         "Kappa says how many cases one labelled case counts for when the model is trained with that strategy instead of "
-        "the baseline, measured on the same training cases, seeds and test cases."
+        "the session's own, measured on the same training cases, seeds and test cases."
     )
-    body = f"<figure>{chart}</figure>{table(headings, rows, fold=True)}"
+    body = _kappa_picture(page, strategies) + table(headings, rows, fold=True)
     return section("What strategies make of a label", body, lead=lead)
+
+
+def _kappa_picture(page: Page, strategies: Sequence[Payload]) -> str:
+    """The strategies whose kappa is known; nothing when there is none."""
+    known = [s for s in strategies if (s.get("kappa") or {}).get("mean") is not None]
+    if not known:
+        return ""
+    said = "; ".join(f"{s['name']} {_times(s['kappa']['mean'])}" for s in known)
+    alt = f"Kappa per strategy: {said}."
+    return f"<figure>{page.figure('kappa', figures.kappa_figure(known), alt, height=70 + 44 * len(known))}</figure>"
+
+
+def _times(kappa: float | None) -> str:
+    return "–" if kappa is None else f"{kappa:.2f}"
 
 
 def reliability_section(page: Page, outcomes: Sequence[Mapping[str, float]]) -> str:
