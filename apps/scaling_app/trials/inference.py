@@ -24,7 +24,7 @@ from scaling_app.imaging.resampling import largest, resize_map
 from scaling_app.trials.cases import prepare_image
 from scaling_app.trials.plan import Plan
 
-_SLAB_BYTES = 256 * 2**20
+_SLAB_BYTES = 64 * 2**20
 _IN_RAM_BYTES = 1024 * 2**20
 _OVERLAP = 0.5
 _SLICES = 8
@@ -91,8 +91,8 @@ def _predict_slabs(network: nn.Module, plan: Plan, prepared: Tensor, device: tor
         stop = min(shape[axis], start + thickness)
         low, high = max(0, start - margin), min(shape[axis], stop + margin)
         slab = prepared.narrow(1 + axis, low, high - low)
-        found = _slide(network, plan, slab[None], device)[0]
-        out.narrow(1 + axis, start, stop - start).copy_(found.narrow(1 + axis, start - low, stop - start))
+        logits = _slide(network, plan, slab[None], device)[0].narrow(1 + axis, start - low, stop - start)
+        out.narrow(1 + axis, start, stop - start).copy_(torch.softmax(logits, dim=0))
     return out
 
 
@@ -102,19 +102,19 @@ def _predict_slices(network: nn.Module, plan: Plan, prepared: Tensor, device: to
     for start in range(0, prepared.shape[1 + axis], _SLICES):
         count = min(_SLICES, prepared.shape[1 + axis] - start)
         slices = prepared.narrow(1 + axis, start, count).movedim(1 + axis, 0)
-        found = _slide(network, plan, slices, device)
+        found = torch.softmax(_slide(network, plan, slices, device), dim=1)
         out.narrow(1 + axis, start, count).copy_(found.movedim(0, 1 + axis))
     return out
 
 
 def _slide(network: nn.Module, plan: Plan, images: Tensor, device: torch.device) -> Tensor:
-    """Probabilities `(B, K, *S)` of `(B, C, *S)`; windows run on `device`, sums on the CPU."""
+    """Logits `(B, K, *S)` of `(B, C, *S)`; windows run on `device`, sums on the CPU."""
 
     def logits(windows: Tensor) -> Tensor:
         with reduced_precision(device):
             return network(windows).float()
 
-    found = sliding_window_inference(
+    return sliding_window_inference(
         images.float(),
         roi_size=plan.patch,
         sw_batch_size=plan.batch,
@@ -124,7 +124,6 @@ def _slide(network: nn.Module, plan: Plan, images: Tensor, device: torch.device)
         sw_device=device,
         device=torch.device("cpu"),
     )
-    return torch.softmax(found, dim=1)
 
 
 def _half_precision_array(shape: tuple[int, ...]) -> Tensor:
