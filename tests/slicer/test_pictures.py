@@ -250,8 +250,18 @@ def test_the_bounds_are_dashed_and_hold_the_servers_numbers(scene: object) -> No
     assert series["95 % low"].GetLineWidth() < series["80 % low"].GetLineWidth()
     table = series["80 % high"].GetTableNode().GetTable()
     column = table.GetColumnByName("hi80")
-    wanted = [answer.overall.now.hi80] + [row.dice.hi80 for row in answer.overall.forecast]
+    wanted = [dice.hi80 for _n, dice in answer.overall.line]
     assert [column.GetValue(i) for i in range(column.GetNumberOfTuples())] == pytest.approx(wanted)
+
+
+def test_without_a_line_of_the_servers_the_horizons_are_joined(scene: object) -> None:
+    data = sufficiency(12)
+    del data["overall"]["curve"]
+    answer = Sufficiency.from_json(data)
+    chart = CurveNodes(curve_titles()).show(answer.curve(""), (), None, "all")
+    table = chart.GetNthPlotSeriesNode(0).GetTableNode().GetTable()
+    sizes = [table.GetColumnByName("cases").GetValue(i) for i in range(table.GetNumberOfRows())]
+    assert sizes == [12, 13, 17, 22, 24]
 
 
 @pytest.mark.parametrize("page", ["slicer_extension/README.md", "docs/slicer/tutorial.md"])

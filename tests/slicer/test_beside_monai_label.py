@@ -1,0 +1,119 @@
+"""Beside the MONAI Label module: its settings are read, its buttons followed; without it nothing is missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+import numpy as np
+import panel_bench
+import pytest
+import qt
+import slicer
+import slicer.util
+from stub_server import StubServer
+
+
+class StockWidget:
+    """As much of the MONAI Label module's widget as is listened to."""
+
+    def __init__(self, address: str) -> None:
+        self.ui = SimpleNamespace(nextSampleButton=qt.QPushButton(), saveLabelButton=qt.QPushButton())
+        self.current_sample: dict = {}
+        self._volumeNode = self._segmentNode = None
+        self._address = address
+        self.ui.nextSampleButton.clicked.connect(self._load)
+
+    def serverUrl(self) -> str:  # noqa: N802
+        return self._address
+
+    def _load(self) -> None:
+        self.current_sample = {"id": "case_009", "blind": True}
+        self._volumeNode = slicer.util.addVolumeFromArray(np.zeros((4, 5, 6), np.int16), name="case_009")
+        self._segmentNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+        self._segmentNode.SetReferenceImageGeometryParameterFromVolumeNode(self._volumeNode)
+
+
+@pytest.fixture
+def stock(server: StubServer, scene: object) -> Iterator[StockWidget]:
+    widget = StockWidget(server.url)
+    slicer.modules.MONAILabelWidget = widget
+    yield widget
+    del slicer.modules.MONAILabelWidget
+
+
+@pytest.fixture
+def module(scene: object) -> Iterator[object]:
+    widget = panel_bench.open_module()
+    yield widget
+    panel_bench.close_module(widget)
+
+
+def connect(module: object, server: StubServer, wait: Callable) -> None:
+    module.ui.serverAddress.setCurrentText(server.url)
+    module.ui.connectButton.click()
+    wait(lambda: module.session.state == "ready")
+
+
+def test_its_next_sample_is_the_case_at_hand(
+    stock: StockWidget, module: object, server: StubServer, wait: Callable
+) -> None:
+    connect(module, server, wait)
+    stock.ui.nextSampleButton.click()
+    assert module.session.case.image_id == "case_009"
+    assert module.ui.blindFrame.isVisible()
+    assert module.session.nodes.segmentation is stock._segmentNode
+    assert "/activelearning/" not in "".join(server.requests)
+
+
+def test_its_submit_sends_the_minutes_and_asks_anew(
+    stock: StockWidget, module: object, server: StubServer, wait: Callable
+) -> None:
+    connect(module, server, wait)
+    stock.ui.nextSampleButton.click()
+    server.n += 1
+    stock.ui.saveLabelButton.click()
+    wait(lambda: server.notes and module.session.sufficiency.n_labelled == 7)
+    assert server.notes[0][0] == "case_009"
+    assert server.notes[0][1]["blind"] is True
+    assert not server.saved
+
+
+def test_another_servers_case_is_left_alone(
+    stock: StockWidget, module: object, server: StubServer, wait: Callable
+) -> None:
+    connect(module, server, wait)
+    stock._address = "http://elsewhere:8000"
+    stock.ui.nextSampleButton.click()
+    assert module.session.case is None
+
+
+def test_a_module_with_other_buttons_does_no_harm(module: object, server: StubServer, wait: Callable) -> None:
+    slicer.modules.MONAILabelWidget = SimpleNamespace(ui=SimpleNamespace())
+    try:
+        module.exit()
+        module.enter()
+        connect(module, server, wait)
+    finally:
+        del slicer.modules.MONAILabelWidget
+
+
+def test_its_address_and_name_are_taken_over(scene: object) -> None:
+    settings = slicer.app.userSettings()
+    settings.setValue("MONAILabel/serverUrl", "http://monai:8000")
+    settings.setValue("MONAILabel/clientId", "reader-2")
+    module = panel_bench.open_module()
+    assert module.ui.serverAddress.currentText == "http://monai:8000"
+    assert "MONAI Label module" in module.ui.serverAddress.toolTip
+    assert module.session._client_id == "reader-2"
+    panel_bench.close_module(module)
+
+
+def test_without_it_a_name_is_made_up_once(scene: object) -> None:
+    names = set()
+    for _ in range(2):
+        module = panel_bench.open_module()
+        names.add(module.session._client_id)
+        panel_bench.close_module(module)
+    (name,) = names
+    assert name.startswith("slicer-")
