@@ -206,8 +206,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--networks", help="default: those of each task that are available")
     parser.add_argument("--sizes", help="default: all sizes of each task")
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--megabytes", type=int, default=16, help="bounds the grid, the patch and the batch")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--megabytes", type=int, default=48, help="bounds the grid, the patch and the batch")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 

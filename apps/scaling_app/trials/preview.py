@@ -23,10 +23,12 @@ from scaling_app.strategies.deformation.coverage import shape_coverage
 from scaling_app.strategies.deformation.quality import QualityReport
 from scaling_app.strategies.deformation.velocity import Deformation
 from scaling_app.strategies.deformation.warping import warp_volumes
+from scaling_app.strategies.generative import GenSeg
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.cohort import find_cases
 from scaling_app.trials.montage import montage_row, stack_rows
 from scaling_app.trials.plan import Plan, make_plan
+from scaling_app.trials.preview_generative import preview_genseg
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +57,8 @@ def preview(
         ValueError: no such strategy, or folders without cases.
     """
     made = make_strategy(strategy)
+    if isinstance(made, GenSeg):
+        return json.loads(preview_genseg(strategy, images, labels, count, out, seed=seed).read_text())
     out = Path(out)
     files = find_cases(images, labels)
     training, rest = files[:MOST_TRAINING], files[MOST_TRAINING : MOST_TRAINING + MOST_POOL]

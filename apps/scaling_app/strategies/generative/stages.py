@@ -94,8 +94,9 @@ class GeneratorTrainer:
         self.discriminator_optimizer = torch.optim.Adam(
             self.discriminator.parameters(), lr=4e-4, betas=_BETAS
         )
-        self.architecture_optimizer = torch.optim.Adam(
-            [architecture], lr=3e-2, betas=_BETAS, weight_decay=1e-3
+        # decay apart from the gradient (AdamW): a hypergradient is small, its scale that of one step
+        self.architecture_optimizer = torch.optim.AdamW(
+            [architecture], lr=3e-2, betas=_BETAS, eps=1e-12, weight_decay=1e-3
         )
         self.steps = 0
         self.discriminator_accuracy: float | None = None
