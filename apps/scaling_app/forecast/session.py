@@ -114,6 +114,8 @@ def answer(
     if question.n_now < MIN_CASES:
         missing = f"{question.n_now} case(s) labelled, at least {MIN_CASES} are needed"
         return too_few(missing, question, observations)
+    if all(seen.dice is None for seen in observations):
+        return too_few("no model has been tested on these cases yet", question, observations)
     try:
         forecaster.fit(observations, question.n_now)
     except TooFewPoints as error:
