@@ -299,3 +299,54 @@ def test_the_first_label_of_all_makes_the_classes(scene: object, image_file: Pat
     assert info == [{"name": "kidney", "idx": 1}, {"name": "cyst", "idx": 2}]
     voxels = np.asarray(nibabel.load(tmp_path / "label.nii.gz").dataobj)
     assert (np.unique(voxels[1:3, 4:9, 2:5]), np.unique(voxels[5:8, 4:9, 2:5])) == ([1], [2])
+
+
+AXES = {
+    "right-handed": np.diag([-1.2, -1.2, 3.0]),
+    "radiological": np.diag([-1.2, 1.2, 3.0]),
+    "reversed slices": np.diag([-1.2, -1.2, -3.0]),
+    "sagittal": np.array([[0.0, 0.0, 3.0], [1.2, 0.0, 0.0], [0.0, 1.2, 0.0]]),
+    "sagittal, left-handed": np.array([[0.0, 0.0, -3.0], [1.2, 0.0, 0.0], [0.0, 1.2, 0.0]]),
+}
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd"])
+@pytest.mark.parametrize("axes", AXES.values(), ids=AXES)
+def test_a_label_lies_voxel_by_voxel_on_the_images_file(
+    scene: object, tmp_path: Path, axes: np.ndarray, suffix: str
+) -> None:
+    """Slicer reverses the slices of left-handed files; the label has to go back onto the file's own grid."""
+    voxels = np.random.default_rng(5).integers(0, 4, (7, 9, 5)).astype(np.int16)
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = axes, (11.0, -7.0, 5.0)
+    path = tmp_path / f"image{suffix}"
+    write_image(path, voxels, affine)
+    nodes = CaseNodes()
+    nodes.open("case", path.name, path.read_bytes(), {"one": 1, "two": 2, "three": 3})
+    seen = slicer.util.arrayFromVolume(nodes.image)
+    for name, value in (("one", 1), ("two", 2), ("three", 3)):
+        mask = (seen == value).astype(np.uint8)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(mask, nodes.segmentation, name, nodes.image)
+    nodes.export(nodes.review(Answers()), str(tmp_path / "label.nii.gz"), Answers())
+    label = nibabel.load(tmp_path / "label.nii.gz")
+    np.testing.assert_array_equal(np.asarray(label.dataobj), voxels)
+    np.testing.assert_allclose(label.affine, affine, atol=1e-4)
+    nodes.fill((tmp_path / "label.nii.gz").read_bytes())
+    nodes.export(nodes.review(Answers()), str(tmp_path / "again.nii.gz"), Answers())
+    nodes.stop()
+    np.testing.assert_array_equal(np.asarray(nibabel.load(tmp_path / "again.nii.gz").dataobj), voxels)
+
+
+def write_image(path: Path, voxels: np.ndarray, affine: np.ndarray) -> None:
+    if path.suffix != ".nrrd":
+        nibabel.save(nibabel.Nifti1Image(voxels, affine), path)
+        return
+    import nrrd
+
+    to_lps = np.diag([-1.0, -1.0, 1.0])
+    header = {
+        "space": "left-posterior-superior",
+        "space directions": (to_lps @ affine[:3, :3]).T,
+        "space origin": to_lps @ affine[:3, 3],
+    }
+    nrrd.write(str(path), voxels, header)

@@ -14,10 +14,11 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from .label_export import export_label, label_info, remove_volume
+from .label_export import REVERSED_ATTRIBUTE, export_label, label_info, remove_volume
 from .label_set import add_missing_segments, colour_table, segment_ids
 from .segment_review import Answers, Review, remember_assignments, review
 from .signal import Signal
+from .slice_order import is_left_handed
 
 #: Attribute of the segmentation node: the case that it belongs to.
 CASE_ATTRIBUTE = "DataSufficiency.Case"
@@ -68,6 +69,8 @@ class CaseNodes(VTKObservationMixin):
         if image is None:
             raise LoadError(f"Slicer cannot read {file_name} as an image")
         _forget_file(image)
+        if is_left_handed(file_name, content) and _is_right_handed(image):
+            image.SetAttribute(REVERSED_ATTRIBUTE, "true")
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", case_id + " label")
         segmentation.CreateDefaultDisplayNodes()
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(image)
@@ -209,6 +212,12 @@ def _show(image: Any) -> None:
     if selection is not None:
         selection.SetActiveVolumeID(image.GetID())
         application.PropagateVolumeSelection(1)
+
+
+def _is_right_handed(volume: Any) -> bool:
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    return matrix.Determinant() > 0
 
 
 def _forget_file(volume: Any) -> None:

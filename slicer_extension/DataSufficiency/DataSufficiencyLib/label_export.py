@@ -1,6 +1,6 @@
 """From a segmentation to a label file in which every class has the value that the server expects.
 
-The value comes from the class's name through a colour table, on the image's own grid. Segments' order,
+The value comes from the class's name through a colour table, on the grid of the image's own file. Segments' order,
 IDs and visibility play no part: the values of a deleted, reordered, renamed or hidden segment are right.
 """
 
@@ -17,6 +17,10 @@ from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from .label_set import colour_table
 
 _Plan = Sequence[tuple[str, str, str]]
+
+
+#: Attribute of an image node: Slicer read its file's slices in reverse (see `slice_order`).
+REVERSED_ATTRIBUTE = "DataSufficiency.SlicesReversed"
 
 
 class ExportError(RuntimeError):
@@ -125,12 +129,17 @@ def _write(values: np.ndarray, image: Any, path: str) -> None:
         _write_flat(values, data, path)
         return
     data.GetPointData().SetScalars(numpy_to_vtk(values.ravel(), deep=True))
+    matrix = vtk.vtkMatrix4x4()
+    image.GetIJKToRASMatrix(matrix)
+    if image.GetAttribute(REVERSED_ATTRIBUTE):
+        values, matrix = _as_in_file(values, matrix)
+        data.GetPointData().SetScalars(numpy_to_vtk(values.ravel(), deep=True))
     node = slicer.vtkMRMLLabelMapVolumeNode()
     node.SetHideFromEditors(True)
     slicer.mrmlScene.AddNode(node)
     storage = slicer.vtkMRMLVolumeArchetypeStorageNode()
     try:
-        node.CopyOrientation(image)
+        node.SetIJKToRASMatrix(matrix)
         node.SetAndObserveImageData(data)
         storage.SetFileName(str(path))
         storage.SetUseCompression(True)
@@ -138,6 +147,16 @@ def _write(values: np.ndarray, image: Any, path: str) -> None:
             raise ExportError(f"cannot write {path}")
     finally:
         remove_volume(node)
+
+
+def _as_in_file(values: np.ndarray, matrix: Any) -> tuple[np.ndarray, Any]:
+    """Slices in the file's own order, and the matrix that goes with it: the same place in space."""
+    back = vtk.vtkMatrix4x4()
+    back.SetElement(2, 2, -1.0)
+    back.SetElement(2, 3, values.shape[0] - 1.0)
+    product = vtk.vtkMatrix4x4()
+    vtk.vtkMatrix4x4.Multiply4x4(matrix, back, product)
+    return np.ascontiguousarray(values[::-1]), product
 
 
 def _write_flat(values: np.ndarray, data: Any, path: str) -> None:
