@@ -1,8 +1,8 @@
 """Reads replays of segmentation trainings: one row per (run, test case, structure).
 
 The format is that of `scaling-app replay`: columns dataset, network, strategy, n, draw, seed, case, structure,
-dice and more. A curve is one (dataset, structure, network, strategy); the dataset is the unit of
-independence.
+dice and more, optionally capacity. A curve is one (dataset, structure, network, capacity, strategy); the
+dataset is the unit of independence.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Curve:
-    """All runs of one (dataset, structure, network, strategy)."""
+    """All runs of one (dataset, structure, network, capacity, strategy)."""
 
     dataset: str
     structure: str
     network: str
+    capacity: str
     strategy: str
     runs: tuple[Run, ...]
 
@@ -70,10 +71,10 @@ def bank_files(folder: Path) -> list[Path]:
 
 def read_bank(paths: Sequence[Path], *, min_sizes: int = 4) -> list[Curve]:
     """Reads the tables; curves with fewer than `min_sizes` sizes are left out."""
-    groups: dict[tuple[str, str, str, str], dict[tuple[int, int, int], dict[str, float | None]]]
+    groups: dict[tuple[str, ...], dict[tuple[int, int, int], dict[str, float | None]]]
     groups = defaultdict(lambda: defaultdict(dict))
     for row in _rows(paths):
-        key = (row["dataset"], row["structure"], row["network"], row["strategy"])
+        key = (row["dataset"], row["structure"], row["network"], row.get("capacity", ""), row["strategy"])
         text = row["dice"].strip().lower()
         dice = None if text in ("", "nan", "none") else float(text)
         if dice is not None and not math.isfinite(dice):

@@ -8,6 +8,7 @@ run at each size up to N (`prequential`: each new case under the model of the ti
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ from tables import Row, with_interval
 
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, Factor, conformal_factor, score
-from scaling_app.forecast.forecaster import METHODS, make_forecaster
+from scaling_app.forecast.forecaster import make_forecaster
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster, TooFewPoints
 from scaling_app.forecast.prior import learned_prior, shipped_templates
@@ -25,8 +26,10 @@ RATIOS = (1.0, 1.25, 1.5, 2.0, 4.0)
 BANDS = (8, 16, 32)
 REPEATS = 3
 
-Answer = tuple[str, str, np.ndarray, np.ndarray, np.ndarray]
-"""data set, structure, point forecasts `(H,)`, draws `(B, H)`, truth `(H,)` (NaN beyond the measured sizes)."""
+Answer = tuple[str, str, np.ndarray, np.ndarray, np.ndarray, list[tuple[float, float]]]
+"""data set, structure, point forecasts `(H,)`, draws of the measured truth `(B, H)` (the forecast's draws plus the
+truth's own standard error), truth `(H,)` (NaN beyond the measured sizes), and the method's factors of the 80 %
+and 95 % interval."""
 
 
 def bank_session(
@@ -65,23 +68,33 @@ def _scores(run: Run, kind: str, cases: Sequence[str], tag: str = "") -> list[Ob
     ]
 
 
-def true_dice(curve: Curve, cases: Sequence[str], n: Sequence[float]) -> np.ndarray:
-    """Mean Dice over runs and the given cases, log-linear between sizes, NaN outside them."""
-    kept = set(cases)
-    means = [
-        np.mean(
+def true_dice(curve: Curve, cases: Sequence[str], n: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean Dice over runs and the given cases, log-linear between sizes, NaN outside them, and its standard error.
+
+    The error is that of the mean over so few cases and runs, as if independent: what even a perfect
+    forecast would miss the measured truth by.
+    """
+    means, errors = [], []
+    for size in curve.sizes:
+        table = np.array(
             [
-                d
+                [np.nan if run.dice.get(c) is None else run.dice[c] for c in cases]
                 for run in curve.runs
                 if run.n == size
-                for c, d in run.dice.items()
-                if c in kept and d is not None
-            ]
+            ],
+            dtype=float,
         )
-        for size in curve.sizes
-    ]
-    x = np.log(np.asarray(n, dtype=float))
-    return np.interp(x, np.log(curve.sizes), means, left=np.nan, right=np.nan)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            case_means = np.nanmean(table, axis=0)
+        case_means = case_means[np.isfinite(case_means)]
+        run_means = np.nanmean(table, axis=1)
+        means.append(float(case_means.mean()))
+        spread = float(run_means.var(ddof=1)) / len(run_means) if len(run_means) > 1 else 0.0
+        errors.append(float(np.sqrt(case_means.var(ddof=1) / len(case_means) + spread)))
+    x, sizes = np.log(np.asarray(n, dtype=float)), np.log(curve.sizes)
+    truth = np.interp(x, sizes, means, left=np.nan, right=np.nan)
+    return truth, np.interp(x, sizes, errors)
 
 
 def _answers(
@@ -101,15 +114,11 @@ def _answers(
                 continue
             sizes = [n_now * ratio for ratio in RATIOS]
             draws = forecaster.draws(sizes, "structure")
-            answers.append(
-                (
-                    curve.dataset,
-                    curve.structure,
-                    forecaster.centre(draws),
-                    draws,
-                    true_dice(curve, rest, sizes),
-                )
-            )
+            widths = [(f.f80, f.f95) for f in (forecaster.factor("level", n) for n in sizes)]
+            truth, error = true_dice(curve, rest, sizes)
+            centre = forecaster.centre(draws)
+            noisy = draws + error * rng.standard_normal((len(draws), 1))
+            answers.append((curve.dataset, curve.structure, centre, noisy, truth, widths))
     return answers
 
 
@@ -117,22 +126,9 @@ def _own_curves(curves: Sequence[Curve]) -> list[Curve]:
     return [c for c in curves if c.strategy == "baseline" and c.network.startswith("resunet")]
 
 
-def _without(curve: Curve, calibration: Calibration) -> BayesForecaster:
-    return BayesForecaster(learned_prior(shipped_templates(), without=[curve.dataset]), calibration)
-
-
-def calibration_factors(curves: Sequence[Curve], exclude: str | None = None) -> list[Factor]:
-    """Conformal factors from the bank, one data set excluded."""
-    factors = []
-    for n_now in BANDS:
-        answers = _answers(
-            [c for c in _own_curves(curves) if c.dataset != exclude],
-            n_now,
-            lambda c: _without(c, Calibration([])),
-            1,
-        )
-        factors += _factors(answers, n_now)
-    return factors
+def _without(curve: Curve) -> BayesForecaster:
+    """The app's forecaster, with the shipped calibration and a prior that has not seen the data set."""
+    return BayesForecaster(learned_prior(shipped_templates(), without=[curve.dataset]))
 
 
 def _factors(answers: Sequence[Answer], n_now: int) -> list[Factor]:
@@ -150,13 +146,13 @@ def _factors(answers: Sequence[Answer], n_now: int) -> list[Factor]:
     return factors
 
 
-def accuracy(curves: Sequence[Curve], progress: Callable[[str], None]) -> list[Row]:
+def accuracy(curves: Sequence[Curve], methods: Sequence[str], progress: Callable[[str], None]) -> list[Row]:
     """Level and gain error and coverage per method, N and horizon; every data set held out."""
     own = _own_curves(curves)
     table: list[Row] = []
     for n_now in BANDS:
-        plain = _answers(own, n_now, lambda c: _without(c, Calibration([])), 2)
-        for method in METHODS:
+        plain = _answers(own, n_now, _without, 2)
+        for method in methods:
             progress(f"bank: N={n_now} {method}")
             is_own = method == "bayes"
             answers = plain if is_own else _answers(own, n_now, lambda c, m=method: make_forecaster(m), 2)
@@ -177,20 +173,21 @@ def _row(
     level = np.array([a[2][t] - a[4][t] for a in usable])
     gain = np.array([a[2][t] - a[2][0] - (a[4][t] - a[4][0]) for a in usable])
     scores = np.array([score(a[4][t], a[3][:, t]) for a in usable])
-    inside = scores <= 1.0
-    if held_out:
-        factors = {task: _factors([a for a in answers if a[0] != task], n_now) for task in np.unique(tasks)}
-        for i, task in enumerate(tasks):
-            f = Calibration(factors[task])("level", "cases", n_now, ratio)
-            inside[i] = scores[i] <= (f.f80, f.f95)
-    return {
+    inside = scores <= np.array([a[5][t] for a in usable])
+    row: dict[str, object] = {
         "N": n_now,
         "horizon": f"x{ratio:g}",
         "method": method,
         "sessions": len(usable),
         "tasks": len(np.unique(tasks)),
         "level MAE points": with_interval(abs(level), tasks),
-        "gain MAE points": with_interval(abs(gain), tasks) if t else "",
+        "gain MAE points": with_interval(abs(gain), tasks),
         "coverage 80%": with_interval(inside[:, 0], tasks, 1.0),
         "coverage 95%": with_interval(inside[:, 1], tasks, 1.0),
+        "coverage 80%, factors of the other tasks": "",
     }
+    if held_out:
+        others = {task: _factors([a for a in answers if a[0] != task], n_now) for task in np.unique(tasks)}
+        f80 = [Calibration(others[task])("level", "cases", n_now, ratio).f80 for task in tasks]
+        row["coverage 80%, factors of the other tasks"] = with_interval(scores[:, 0] <= f80, tasks, 1.0)
+    return row

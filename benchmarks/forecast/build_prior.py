@@ -1,6 +1,6 @@
 """Fits the templates of the shipped prior.
 
-    python benchmarks/forecast/build_prior.py [--bank benchmarks/results]
+    python benchmarks/forecast/build_prior.py [--bank benchmarks/results] [--out FILE]
 
 Reads the tuning part of LCDB 1.1 (`data/lcdb11_curves.csv.gz`, made by `lcdb.py`) and the segmentation bank where there is
 one, and writes `apps/scaling_app/forecast/data/curve_templates.csv`.
@@ -35,6 +35,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--bank", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--out", type=Path, default=DATA / "curve_templates.csv")
     arguments = parser.parse_args()
     library = read_curves().tuning()
     rows = [
@@ -45,8 +46,7 @@ def main() -> None:
     for curve in read_bank(files) if files else []:
         (template,) = fit_templates(curve.sizes, curve.typical_error()[None])
         rows.append(("bank", curve.dataset, *template))
-    out = DATA / "curve_templates.csv"
-    out.parent.mkdir(exist_ok=True)
+    out: Path = arguments.out
     with out.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["source", "task", "logit_floor", "ln_scale", "ln_power", "ln_offset"])

@@ -1,14 +1,14 @@
 """LCDB 1.1, data sets held out: extrapolation, stop rule, cases to a target.
 
 The library's curves at its own sizes: a curve is observed at 16, 32, 64, 128 with an error of 2 points. The prior of
-`bayes` here is made of the tuning part's templates at their own scale (80 %) and the weak component (20 %).
+`bayes` here is made of the tuning part's templates at their own scale (70 %), the weak component (20 %) and the plateau (10 %).
 Conformal factors of every method come from the tuning part (for `bayes` with the curve's data set left out).
 Results are of the report part only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,10 +18,10 @@ from tables import Row, share, with_interval
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, conformal_quantile, edges
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.forecaster import METHODS, make_forecaster
+from scaling_app.forecast.forecaster import make_forecaster
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster
-from scaling_app.forecast.prior import CurvePrior, shipped_templates, weak_component
+from scaling_app.forecast.prior import CurvePrior, shipped_templates, weak_component, with_plateau
 from scaling_app.forecast.session import cases_needed
 
 NOISE = 0.02
@@ -37,7 +37,7 @@ def own_scale_prior(without: int | None = None) -> CurvePrior:
     left_out = [] if without is None else [f"lcdb-{without}"]
     library = shipped_templates().component("lcdb", without=left_out)
     assert library is not None
-    return CurvePrior((library, weak_component()), (0.8, 0.2))
+    return with_plateau(CurvePrior((library, weak_component()), (0.7 / 0.9, 0.2 / 0.9)))
 
 
 def observe(error: Array, sizes: Array, rng: np.random.Generator, noise: float = NOISE) -> list[Observation]:
@@ -98,13 +98,15 @@ def _normalised(truth: float, draws: Array) -> tuple[float, float]:
     return tuple(abs(truth - median) / max(w, 1e-6) for w in _half_widths(draws))  # type: ignore[return-value]
 
 
-def extrapolation(tuning: Library, report: Library, progress: Callable[[str], None]) -> list[Row]:
+def extrapolation(
+    tuning: Library, report: Library, methods: Sequence[str], progress: Callable[[str], None]
+) -> list[Row]:
     """MAE at x2, x4, x8, conformal coverage and widths, per method."""
     rng = np.random.default_rng(7)
     tuning_rows, report_rows = sample_rows(tuning, rng, 2), sample_rows(report, rng)
     tasks, tuning_tasks = report.dataset[report_rows], tuning.dataset[tuning_rows]
     table: list[Row] = []
-    for method in METHODS:
+    for method in methods:
         progress(f"extrapolation: {method}")
         t_miss, t_score, _ = _forecasts(tuning, tuning_rows, method, True, seed=1)
         miss, score, width = _forecasts(report, report_rows, method, False, seed=2)

@@ -1,6 +1,6 @@
 """All measurements of the forecast, one command.
 
-    python benchmarks/forecast/run.py [--parts extrapolation,stop_rule,...] [--bank benchmarks/results] [--again]
+    python benchmarks/forecast/run.py [--parts extrapolation,stop_rule,...] [--bank benchmarks/results] [--methods bayes] [--again]
 
 A part whose table is there already is read back, not run again (`--again` runs it). Results go to
 `benchmarks/forecast/results`: one CSV per part, `RESULTS.md`, figures. Parts on segmentation replays need
@@ -23,6 +23,8 @@ from bank import bank_files, read_bank
 from lcdb import read_curves
 from tables import Row, markdown, read, write
 
+from scaling_app.forecast.forecaster import METHODS
+
 RESULTS = Path(__file__).parent / "results"
 TITLES = {
     "extrapolation": "LCDB 1.1, data sets held out: four sizes observed with 2 points of noise",
@@ -41,7 +43,7 @@ def progress(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def parts(bank: Path) -> dict[str, Callable[[], Sequence[Row] | None]]:
+def parts(bank: Path, methods: Sequence[str]) -> dict[str, Callable[[], Sequence[Row] | None]]:
     """What can be measured, by name; a part answers None when its data are missing."""
     library = read_curves()
     tuning, report = library.tuning(), library.report()
@@ -51,14 +53,14 @@ def parts(bank: Path) -> dict[str, Callable[[], Sequence[Row] | None]]:
         if not files:
             progress(f"bank: no bank*.csv in {bank}; make one with `scaling-app replay`")
             return None
-        return bank_tests.accuracy(read_bank(files), progress)
+        return bank_tests.accuracy(read_bank(files), methods, progress)
 
     return {
-        "extrapolation": lambda: curve_tests.extrapolation(tuning, report, progress),
+        "extrapolation": lambda: curve_tests.extrapolation(tuning, report, methods, progress),
         "stop_rule": lambda: curve_tests.stop_rule(report, progress),
         "cases_to_target": lambda: curve_tests.cases_to_target(report, progress),
-        "sessions_simulated": lambda: session_tests.accuracy("simulated", report, progress),
-        "sessions_real": lambda: session_tests.accuracy("real shapes", report, progress),
+        "sessions_simulated": lambda: session_tests.accuracy("simulated", report, methods, progress),
+        "sessions_real": lambda: session_tests.accuracy("real shapes", report, methods, progress),
         "session_stops": lambda: session_tests.stopping(report, progress),
         "controls": lambda: session_tests.controls(progress),
         "bank": on_bank,
@@ -72,13 +74,15 @@ def main() -> None:
     )
     parser.add_argument("--parts", default=",".join(TITLES))
     parser.add_argument("--bank", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--methods", default=",".join(METHODS), help="of the parts that compare methods")
     parser.add_argument("--again", action="store_true")
     arguments = parser.parse_args()
     wanted = arguments.parts.split(",")
     unknown = sorted(set(wanted) - TITLES.keys())
     if unknown:
         parser.error(f"unknown part(s) {', '.join(unknown)}; there are: {', '.join(TITLES)}")
-    makers = parts(arguments.bank)
+    methods = arguments.methods.split(",")
+    makers = parts(arguments.bank, methods)
     for name in wanted:
         path = RESULTS / f"{name}.csv"
         if path.exists() and not arguments.again:
@@ -86,9 +90,18 @@ def main() -> None:
             continue
         rows = makers[name]()
         if rows:
-            write(path, rows)
+            write(path, _merged(path, rows))
             progress(f"{name}: {path}")
     _write_report()
+
+
+def _merged(path: Path, rows: Sequence[Row]) -> Sequence[Row]:
+    """The new rows after those of other methods that are there already."""
+    if not path.exists() or "method" not in rows[0]:
+        return rows
+    new = {row["method"] for row in rows}
+    merged = [*(row for row in read(path) if row["method"] not in new), *rows]
+    return sorted(merged, key=lambda row: (int(str(row.get("N", 0))), METHODS.index(str(row["method"]))))
 
 
 def _write_report() -> None:

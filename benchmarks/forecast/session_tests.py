@@ -7,7 +7,7 @@ seen these data sets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from lcdb import Library
 from tables import Row, share, with_interval
 
 from scaling_app.forecast.bayes import BayesForecaster
-from scaling_app.forecast.forecaster import METHODS, forecast_session, make_forecaster
+from scaling_app.forecast.forecaster import forecast_session, make_forecaster
 from scaling_app.forecast.observations import CurveError
 from scaling_app.forecast.prior import shipped_prior
 from scaling_app.forecast.session import SessionForecast
@@ -40,11 +40,13 @@ def truths(kind: str, library: Library) -> Iterator[Case]:
             yield int(library.dataset[row]), real_truth(library.error[row], rng)
 
 
-def accuracy(kind: str, library: Library, progress: Callable[[str], None]) -> list[Row]:
+def accuracy(
+    kind: str, library: Library, methods: Sequence[str], progress: Callable[[str], None]
+) -> list[Row]:
     """Error of level and gain, and coverage, per method, number of cases and horizon."""
     table: list[Row] = []
     for n_now in (8, 16, 32):
-        for method in METHODS:
+        for method in methods:
             progress(f"{kind} sessions: N={n_now} {method}")
             table += _accuracy(kind, library, n_now, method)
     return table

@@ -10,6 +10,7 @@ import pytest
 from scaling_app.forecast.prior import (
     Deviation,
     learned_prior,
+    plateau_component,
     read_templates,
     shipped_prior,
     shipped_templates,
@@ -32,6 +33,12 @@ def test_the_weak_component_never_leaves_the_mixture() -> None:
         component.name: weight for component, weight in zip(prior.components, prior.weights, strict=True)
     }
     assert weights["weak"] >= 0.2 - 1e-12
+    assert weights["plateau"] == pytest.approx(0.1)
+
+
+def test_the_plateau_does_not_rise() -> None:
+    eta = plateau_component().eta(SIZES)
+    assert np.abs(np.diff(eta, axis=1)).max() < 0.05
 
 
 def test_moments_are_those_of_the_mixture() -> None:
@@ -76,7 +83,7 @@ def test_a_table_with_a_bank_gives_it_the_largest_share(tmp_path: Path) -> None:
     prior = learned_prior(table)
     shares = {c.name: w for c, w in zip(prior.components, prior.weights, strict=True)}
     assert max(shares, key=lambda name: shares[name]) == "bank"
-    assert {c.name for c in learned_prior(table, without=["liver"]).components} == {"lcdb", "weak"}
+    assert {c.name for c in learned_prior(table, without=["liver"]).components} == {"lcdb", "weak", "plateau"}
 
 
 @pytest.mark.parametrize("deviation", [Deviation(), Deviation(0.5, 0.1, 0.15, 0.8)])

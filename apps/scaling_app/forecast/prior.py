@@ -29,6 +29,7 @@ from scipy.stats import norm, qmc
 from scaling_app.forecast.families import Array, logit, power_law_error
 
 DATA = Path(__file__).parent / "data"
+PLATEAU_SHARE = 0.1
 _FAR = 40.0
 """ln n that stands for infinitely many cases in the kernel: uncorrelated with anything observed."""
 
@@ -124,6 +125,23 @@ def weak_component(size: int = 512) -> Component:
     return Component("weak", templates, np.full(size, -np.log(size)), Deviation(shift=0.25))
 
 
+@lru_cache(maxsize=1)
+def plateau_component(size: int = 64) -> Component:
+    """Curves that rise no more: logit e ~ N(-2, 1.2), no decay, little deviation.
+
+    Every other template rises; without this one no evidence could say that a curve has stopped.
+    """
+    floor = -2.0 + 1.2 * norm.ppf((np.arange(size) + 0.5) / size)
+    templates = np.stack([floor, np.full(size, -6.0), np.full(size, np.log(0.5)), np.zeros(size)], axis=1)
+    return Component("plateau", templates, np.full(size, -np.log(size)), Deviation(shift=0.25, wiggle=0.04))
+
+
+def with_plateau(prior: CurvePrior) -> CurvePrior:
+    """A prior in which one curve in ten has reached its plateau."""
+    weights = (*((1.0 - PLATEAU_SHARE) * w for w in prior.weights), PLATEAU_SHARE)
+    return CurvePrior((*prior.components, plateau_component()), weights)
+
+
 @dataclass(frozen=True)
 class TemplateTable:
     """Curves fitted on other tasks.
@@ -189,7 +207,7 @@ def shipped_templates() -> TemplateTable:
 
 
 def learned_prior(table: TemplateTable, without: Collection[str] = ()) -> CurvePrior:
-    """The mixture of the bank, the curve library and the weak component (20 %).
+    """The mixture of the bank, the curve library, the weak component (20 %) and the plateau (10 %).
 
     The library is of tabular classification and counts one labelled case as eight samples; where there
     is no bank yet, it shares the mixture with the weak component evenly.
@@ -197,11 +215,13 @@ def learned_prior(table: TemplateTable, without: Collection[str] = ()) -> CurveP
     bank = table.component("bank", without=without)
     lcdb = table.component("lcdb", scale=_LCDB_SAMPLES_PER_CASE, without=without)
     weak = weak_component()
-    if lcdb is None:
-        return CurvePrior((bank, weak), (0.8, 0.2)) if bank else weak_prior()
-    if bank is None:
-        return CurvePrior((lcdb, weak), (0.5, 0.5))
-    return CurvePrior((bank, lcdb, weak), (0.55, 0.25, 0.2))
+    if bank is not None and lcdb is not None:
+        return with_plateau(CurvePrior((bank, lcdb, weak), (0.5 / 0.9, 0.2 / 0.9, 0.2 / 0.9)))
+    if bank is not None:
+        return with_plateau(CurvePrior((bank, weak), (0.7 / 0.9, 0.2 / 0.9)))
+    if lcdb is not None:
+        return with_plateau(CurvePrior((lcdb, weak), (0.5, 0.5)))
+    return with_plateau(weak_prior())
 
 
 @lru_cache(maxsize=1)
