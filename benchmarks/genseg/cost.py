@@ -1,0 +1,72 @@
+"""What GenSeg costs beside the baseline: processor time and wall time per step, and peak memory.
+
+    python benchmarks/genseg/cost.py --data DIR/wbc --cases 10 --steps 100 [--network resunet]
+
+Each strategy trains in a process of its own, so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.cohort import find_cases
+from scaling_app.trials.plan import make_plan
+from scaling_app.trials.trial import TrialSettings, train
+
+
+def main() -> None:
+    """Prints one line per strategy, and the ratios."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--cases", type=int, default=10)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--network", default="resunet")
+    parser.add_argument("--strategy", help="measure this one here (used by the parent process)")
+    options = parser.parse_args()
+    if options.strategy is not None:
+        print(json.dumps(_measure(options)))
+        return
+    found = {}
+    for strategy in ("baseline", "genseg"):
+        command = [sys.executable, __file__, *sys.argv[1:], "--strategy", strategy]
+        answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        found[strategy] = json.loads(answer.splitlines()[-1])
+        print(strategy, found[strategy], flush=True)
+    print({k: round(found["genseg"][k] / found["baseline"][k], 2) for k in found["baseline"]})
+
+
+def _measure(options: argparse.Namespace) -> dict[str, float]:
+    torch.set_num_threads(1)
+    files = find_cases(options.data / "images", options.data / "labels")[: options.cases]
+    plan = make_plan(files, network=options.network)
+    with tempfile.TemporaryDirectory() as folder:
+        cases = PreparedCases(plan, files, Path(folder), 2**30)
+        for case_id in cases.labelled:
+            cases[case_id]
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        cpu, wall = time.process_time(), time.perf_counter()
+        train(cases, cases.labelled, TrialSettings(strategy=options.strategy, steps=options.steps))
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "cpu_ms_per_step": round(1000 * cpu / options.steps, 1),
+        "wall_ms_per_step": round(1000 * wall / options.steps, 1),
+        "peak_mb": round(peak / 1024),
+        "training_mb": round(max(1, peak - before) / 1024),
+    }
+
+
+if __name__ == "__main__":
+    main()
