@@ -119,7 +119,7 @@ def make_frame(
     for axis, spacing in enumerate(spacing_mm):
         seen = float(np.median([shape[axis] * spacing for shape in shapes]))
         scales = [bounded_scale(m.radius_mm / radius_mm) for m in found]
-        needed = max((3.2 * m.reach_mm[axis] / s for m, s in zip(found, scales, strict=True)), default=seen)
+        needed = max((4.0 * m.reach_mm[axis] / s for m, s in zip(found, scales, strict=True)), default=seen)
         extents.append(max(min(seen, needed), 3.0 * spacing))
     points = _grid_shape(extents, spacing_mm)
     nodes = tuple(max(4, math.ceil((n + 1) / 2)) for n in points)

@@ -68,7 +68,7 @@ class AdversarialGenerator:
         deviations: Tensor,
         seed: int,
         *,
-        steps: int = 600,
+        steps: int = 400,
         left_out: int | None = None,
     ) -> None:
         """Trains at once.
@@ -161,7 +161,7 @@ def energy_score(drawn: Tensor, real: Tensor) -> float:
     return float(near - between / 2)
 
 
-def compare(coefficients: Tensor, codes: Tensor, deviations: Tensor, seed: int, most: int = 6) -> Comparison:
+def compare(coefficients: Tensor, codes: Tensor, deviations: Tensor, seed: int, most: int = 5) -> Comparison:
     """Leaves cases out one by one, and scores both generators on the pairs that lead to them.
 
     The GAN wins when its mean score is better by more than one standard error of the paired differences.

@@ -23,6 +23,7 @@ import torch
 
 from scaling_app.strategies.base import PointMap, PreparedCase, Strategy, StrategyContext
 from scaling_app.strategies.baseline import vary_intensity
+from scaling_app.strategies.deformation.folds import cell_determinants
 from scaling_app.strategies.deformation.generator import FEWEST_FOR_GAUSSIAN, check_kind
 from scaling_app.strategies.deformation.group import Group, gather
 from scaling_app.strategies.deformation.random_field import (
@@ -40,8 +41,11 @@ NODES_PER_SIZE = 18
 """Lattice nodes over the image size: two nodes within the narrowest width of the random fields."""
 
 RED_STRENGTH = "3%"
-STRONGEST_LEARNED = 4.0
-"""Learned fields of a larger rho are scaled down: six certified factors."""
+STRONGEST_LEARNED = 3.39
+"""Learned fields of a larger rho are scaled down: five certified factors."""
+_LEAST_DETERMINANT = 0.2
+_SURELY_UNFOLDED = 2
+"""So few factors never folded a sampled grid."""
 
 
 class _Deforming(Strategy):
@@ -129,8 +133,7 @@ class _Subspace(_Deforming):
             velocity = self._velocity(self._group, case.case_id, generator)
         if velocity is None:
             return self._random(case, generator)
-        nodes = self._group.frame.nodes
-        flow = Flow.of(tempered(velocity, nodes, STRONGEST_LEARNED), nodes)
+        flow = sampled_unfolded(velocity, self._group.frame.nodes)
         self._drawn.add(flow)
         return self._group.deform(case.case_id, flow)
 
@@ -204,6 +207,24 @@ class RunningBounds:
         """`fields`, `certified`, `mean_factors`."""
         mean = self._factors / self._fields if self._fields else 0.0
         return {"fields": self._fields, "certified": self._certified, "mean_factors": round(mean, 3)}
+
+
+def sampled_unfolded(velocity: torch.Tensor, nodes: Lattice) -> Flow:
+    """The flow of a learned velocity, weakened until its samples do not fold either.
+
+    A certified map has no fold. Sampled on a grid, a very strong one may still turn a simplex over; the
+    lattice is twice as coarse as the images and keeps a margin, so that what passes on it passes on them.
+    """
+    velocity = tempered(velocity, nodes, STRONGEST_LEARNED)
+    origin, step = torch.tensor(nodes.origin_mm), torch.tensor(nodes.step_mm)
+    points = nodes.nodes_mm()
+    while True:
+        flow = Flow.of(velocity, nodes)
+        if flow.repeats <= _SURELY_UNFOLDED:
+            return flow
+        if float(cell_determinants((flow(points) - origin) / step).min()) > _LEAST_DETERMINANT:
+            return flow
+        velocity = 0.8 * velocity
 
 
 def random_flow(

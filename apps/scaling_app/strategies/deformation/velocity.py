@@ -192,6 +192,11 @@ class Flow:
             points = _undo(reader, points) if self.inverted else points + reader(points)
         return points
 
+    def __call__(self, points_mm: Tensor) -> Tensor:
+        """Moves points `(..., D)` in mm."""
+        dims = self.lattice.dims
+        return Deformation(torch.eye(dims), torch.zeros(dims), (self,))(points_mm)
+
 
 def _undo(reader: FieldReader, target: Tensor, tolerance: float = 2e-7, most: int = 200) -> Tensor:
     """Solves x + u(x) = target by fixed-point iteration, which contracts because rho(u) < 1."""

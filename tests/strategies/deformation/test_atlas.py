@@ -1,0 +1,229 @@
+"""Registration, templates, subspaces and coverage on cases whose truth is known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from scaling_app.imaging.synthetic import STRUCTURES
+from scaling_app.strategies.deformation import atlas_store
+from scaling_app.strategies.deformation.alignment import look_at, shared_structures
+from scaling_app.strategies.deformation.atlas_store import AtlasStore, content_hash
+from scaling_app.strategies.deformation.coverage import coverage, shape_coverage
+from scaling_app.strategies.deformation.registration import warp
+from scaling_app.strategies.deformation.subspace import embed, fit_subspace, logarithm_of_pair
+from scaling_app.strategies.deformation.template import build_atlas, register_unlabelled
+from scaling_app.strategies.deformation.velocity import Flow, Lattice
+
+SPACING = (1.0, 1.0, 1.9)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return AtlasStore(tmp_path_factory.mktemp("atlas"), SPACING, STRUCTURES)
+
+
+@pytest.fixture(scope="module")
+def placed(store, volumes):
+    """The atlas of four volumes, with the fifth registered without its label."""
+    key, atlas, around = store.atlas(volumes[:4])
+    return atlas, around, store.unlabelled(key, atlas, volumes[4])
+
+
+def dice(a: torch.Tensor, b: torch.Tensor) -> float:
+    return 2 * float((a & b).sum()) / max(1.0, float(a.sum() + b.sum()))
+
+
+def carried(placed, i, j, source, target, *, deform: bool) -> float:
+    """Dice of case i's organ carried onto case j by exp(-v_i) o exp(v_j), on j's voxels."""
+    atlas, around, _ = placed
+    a, b = around[i.case_id], around[j.case_id]
+    points = torch.stack(
+        torch.meshgrid(*[torch.arange(float(n)) for n in target.shape], indexing="ij"), dim=-1
+    )
+    mm = points @ b.placement.matrix.T + torch.tensor(b.placement.offset_mm)
+    if deform:
+        mm = Flow.of(b.velocity, atlas.frame.nodes)(mm)
+        mm = Flow.of(a.velocity, atlas.frame.nodes).inverse()(mm)
+    index = a.placement.to_voxels(mm).round().long().clamp(min=0)
+    index = torch.minimum(index, torch.tensor(source.shape) - 1)
+    return dice(source[tuple(index.unbind(-1))], target)
+
+
+def test_pairs_by_composition_through_the_template(placed, volumes) -> None:
+    before, after = [], []
+    for i in volumes[:4]:
+        for j in volumes[:4]:
+            if i is not j:
+                masks = i.label[0] > 0, j.label[0] > 0
+                before.append(carried(placed, i, j, *masks, deform=False))
+                after.append(carried(placed, i, j, *masks, deform=True))
+    assert sum(after) / len(after) > sum(before) / len(before) + 0.05
+
+
+def overlap(atlas, case, placement, velocity) -> float:
+    """Dice of the template's organ, carried onto a case by a velocity, with the case's own."""
+    found = warp(atlas.template.signed, velocity, atlas.frame.nodes, atlas.frame.grid.shape) < 0
+    real = look_at(case, placement, atlas.frame, atlas.shared).signed < 0
+    return dice(found[0], real[0])
+
+
+def test_an_image_without_its_label_finds_its_place(placed, volumes) -> None:
+    atlas, _, found = placed
+    still = overlap(atlas, volumes[4], found.placement, torch.zeros_like(found.velocity))
+    assert overlap(atlas, volumes[4], found.placement, found.velocity) > still + 0.1
+
+
+def test_a_models_prediction_helps_to_place_an_image(placed, volumes) -> None:
+    atlas, _, alone = placed
+    chances = torch.nn.functional.one_hot(volumes[4].label[0].long(), 3).movedim(-1, 0).float()
+    found = register_unlabelled(atlas, volumes[4], SPACING, lambda image: chances)
+    assert (
+        overlap(atlas, volumes[4], *found) > overlap(atlas, volumes[4], alone.placement, alone.velocity) + 0.1
+    )
+
+
+def test_the_template_is_unbiased_and_knows_only_its_fold(placed, store, volumes, bare) -> None:
+    atlas, around, _ = placed
+    mean = torch.stack([around[c.case_id].velocity for c in volumes[:4]]).mean(dim=0)
+    assert float(mean.abs().max()) < 1e-4
+    again = build_atlas(volumes[:4], SPACING, STRUCTURES)
+    assert torch.allclose(again.template.image, atlas.template.image, atol=1e-5)
+    with pytest.raises(ValueError, match="label"):
+        build_atlas([bare(volumes[0])], SPACING, STRUCTURES)
+
+
+def test_registrations_are_kept_reused_and_extended(tmp_path, pictures, monkeypatch) -> None:
+    made, added = [], []
+    build, register = atlas_store.build_atlas, atlas_store.register_labelled
+    monkeypatch.setattr(
+        atlas_store, "build_atlas", lambda cases, *a: made.append(len(cases)) or build(cases, *a)
+    )
+    monkeypatch.setattr(atlas_store, "register_labelled", lambda *a: added.append(1) or register(*a))
+    cases, spacing = pictures[:6], (1.0, 1.0)
+
+    def place(some):
+        return AtlasStore(tmp_path, spacing, STRUCTURES).atlas(some)
+
+    key, _, first = place(cases[:5])
+    assert (made, added) == ([5], [])
+    same, _, again = place([replace(c, case_id=c.case_id + "x") for c in reversed(cases[:5])])
+    assert (made, added) == ([5], []), "content decides, not names or order"
+    assert same == key and torch.equal(again["case0x"].velocity, first["case0"].velocity)
+    grown, _, _ = place(cases[:6])
+    assert grown == key and (made, added) == ([5], [1]), "one more case is one more registration"
+    place(cases[:6])
+    assert (made, added) == ([5], [1])
+    place(cases[1:5])
+    assert made == [5, 4], "a template with a case from outside the fold is not used"
+
+
+def test_a_broken_file_in_the_cache_costs_time_only(tmp_path, pictures) -> None:
+    key, _, _ = AtlasStore(tmp_path, (1.0, 1.0), STRUCTURES).atlas(pictures[:2])
+    path = next(tmp_path.glob(f"deformation/{key}.atlas.pt"))
+    path.write_bytes(path.read_bytes()[:100])
+    again, _, around = AtlasStore(tmp_path, (1.0, 1.0), STRUCTURES).atlas(pictures[:2])
+    assert again == key and len(around) == 2
+
+
+def test_the_content_decides_the_hash(pictures) -> None:
+    case = pictures[0]
+    assert content_hash(case, with_label=True) == content_hash(replace(case, case_id="x"), with_label=True)
+    assert content_hash(case, with_label=True) != content_hash(case, with_label=False)
+    assert content_hash(case, with_label=True) != content_hash(
+        replace(case, image=case.image + 1), with_label=True
+    )
+
+
+def test_structures_that_some_cases_lack_are_not_compared() -> None:
+    labels = [torch.tensor([[0, 1, 2]]), torch.tensor([[0, 1, 1]])]
+    assert shared_structures(labels, {"organ": 1, "lesion": 2}) == (1,)
+
+
+def smooth_fields(count: int) -> tuple[list[torch.Tensor], Lattice]:
+    from scaling_app.strategies.deformation.random_field import random_velocity
+
+    lattice = Lattice.over_voxels((30, 30), (1.0, 1.0), 3.0)
+    rng = torch.Generator().manual_seed(0)
+    return [random_velocity(lattice, 1.0, 30.0, rng) for _ in range(count)], lattice
+
+
+def test_the_logarithm_of_a_pair_is_that_of_the_composition() -> None:
+    (a, b), lattice = smooth_fields(2)
+    points = torch.rand(300, 2, generator=torch.Generator().manual_seed(1)) * 24 + 3
+    exact = Flow.of(a, lattice).inverse()(Flow.of(b, lattice)(points))
+    third = Flow.of(logarithm_of_pair(a, b, lattice), lattice)(points)
+    first = Flow.of(b - a, lattice)(points)
+    assert float((third - exact).norm(dim=-1).mean()) < 0.6 * float((first - exact).norm(dim=-1).mean())
+    assert float((third - exact).norm(dim=-1).mean()) < 0.1
+
+
+def test_modes_are_orthonormal_and_rebuild_what_they_were_made_from() -> None:
+    fields, lattice = smooth_fields(5)
+    space = fit_subspace(fields, lattice)
+    vectors = embed(space.modes, lattice)
+    assert torch.allclose(vectors @ vectors.T, torch.eye(4), atol=1e-4)
+    assert torch.allclose(space.field(space.coefficients[2]), fields[2], atol=1e-4)
+    assert torch.allclose(space.project(fields[3]), space.coefficients[3], atol=1e-4)
+    assert 1 <= space.modes_90 <= 4 and 0.0 <= space.shrinkage <= 1.0
+
+
+def test_more_samples_need_less_shrinkage() -> None:
+    fields, lattice = smooth_fields(3)
+    few = fit_subspace([fields[0], fields[1], -fields[0]], lattice)
+    rng = torch.Generator().manual_seed(0)
+    many = [sum(float(torch.randn((), generator=rng)) * f for f in fields) for _ in range(40)]
+    assert fit_subspace(many, lattice).shrinkage < 0.2 < few.shrinkage
+
+
+def test_fields_that_agree_span_nothing() -> None:
+    (field,), lattice = smooth_fields(1)
+    space = fit_subspace([field, field.clone()], lattice)
+    assert space.modes_90 == 0 and torch.equal(space.project(field), torch.zeros(0))
+
+
+def test_more_shapes_explain_an_unseen_one_better(pictures, tmp_path) -> None:
+    store = AtlasStore(tmp_path, (1.0, 1.0), STRUCTURES)
+    few, many = pictures[:4], pictures[:14]
+    scores = [
+        shape_coverage(atlas, around, cases)
+        for cases in (few, many)
+        for _, atlas, around in [store.atlas(cases)]
+    ]
+    assert 0.3 < scores[0] < scores[1] <= 1.0
+    _, atlas, around = store.atlas(few)
+    assert shape_coverage(atlas, around, few[:2]) is None
+
+
+def test_the_odd_one_out_lies_outside(pictures, tmp_path) -> None:
+    cases = {c.case_id: c for c in pictures[:8]}
+    odd = replace(
+        pictures[9], case_id="odd", label=None, image=pictures[9].image.roll(9, 1) * pictures[9].image.flip(2)
+    )
+    cases["odd"] = odd
+    answer = coverage(
+        cases,
+        [f"case{i}" for i in range(6)],
+        ["case6", "case7", "odd"],
+        spacing_mm=(1.0, 1.0),
+        structures=STRUCTURES,
+        cache_dir=tmp_path,
+    )
+    assert {c.case_id for c in answer} == {"case6", "case7", "odd"}
+    assert answer[0].case_id == "odd"
+    assert [c.distance for c in answer] == sorted((c.distance for c in answer), reverse=True)
+
+
+def test_two_labels_say_nothing_about_coverage(pictures) -> None:
+    assert (
+        coverage(
+            {c.case_id: c for c in pictures},
+            ["case0", "case1"],
+            ["case2"],
+            spacing_mm=(1.0, 1.0),
+            structures=STRUCTURES,
+        )
+        == []
+    )
