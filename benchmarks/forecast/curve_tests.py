@@ -182,8 +182,28 @@ def _stop_table(records: np.ndarray, tasks: int) -> list[Row]:
                     else float("nan"),
                 }
             )
-    table.append(_gain_row(records, tasks))
-    return table
+    return [*table, *_reliability_rows(records, tasks), _gain_row(records, tasks)]
+
+
+def _reliability_rows(records: np.ndarray, tasks: int) -> list[Row]:
+    """Stated against observed probability that the next doubling gains less than 1 point."""
+    _, low, _, actual, *_ = records[records[:, 0] == 0.01].T
+    rows: list[Row] = []
+    for start, stop in ((0.0, 0.2), (0.2, 0.5), (0.5, 0.8), (0.8, 1.01)):
+        chosen = (low >= start) & (low < stop)
+        rows.append(
+            {
+                "delta points": 1.0,
+                "rule": f"stated probability {low[chosen].mean():.2f}",
+                "decisions": int(chosen.sum()),
+                "tasks": tasks,
+                "truly flat": float((actual[chosen] < 0.01).mean()),
+                "precision": "",
+                "stops of the truly flat": "",
+                "lost gain points": "",
+            }
+        )
+    return rows
 
 
 def _gain_row(records: np.ndarray, tasks: int) -> Row:

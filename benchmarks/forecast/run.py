@@ -18,6 +18,7 @@ from pathlib import Path
 
 import bank_tests
 import curve_tests
+import peers
 import session_tests
 from bank import bank_files, read_bank
 from lcdb import read_curves
@@ -34,6 +35,7 @@ TITLES = {
     "sessions_real": "Sessions about real curve shapes (LCDB 1.1, data sets held out; scatter simulated)",
     "session_stops": "The app's stop rule in sessions about real curve shapes",
     "controls": "Negative controls",
+    "peers": "DataEval's Sufficiency fit on the same points",
     "bank": "Segmentation bank, data sets held out",
 }
 
@@ -63,6 +65,7 @@ def parts(bank: Path, methods: Sequence[str]) -> dict[str, Callable[[], Sequence
         "sessions_real": lambda: session_tests.accuracy("real shapes", report, methods, progress),
         "session_stops": lambda: session_tests.stopping(report, progress),
         "controls": lambda: session_tests.controls(progress),
+        "peers": lambda: peers.compare(report, progress),
         "bank": on_bank,
     }
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy.stats import binom
 
 from scaling_app.forecast.forecaster import make_forecaster
-from scaling_app.forecast.simulation import random_spread, random_truth, simulate_session
+from scaling_app.forecast.simulation import broad_truth, random_truth, simulate_session
 
 SESSIONS = 200
 
@@ -22,7 +20,7 @@ def test_the_80_and_95_percent_intervals_cover_what_they_say(n_cases: int) -> No
     inside = np.zeros((2, 3))
     gain_inside = 0
     for _ in range(SESSIONS):
-        truth = replace(random_truth(rng), spread=random_spread(rng))
+        truth = broad_truth(rng)
         forecaster = make_forecaster("bayes").fit(simulate_session(truth, n_cases, rng), n_cases)
         actual = truth.dice(sizes)
         predictions = forecaster.predict(sizes)

@@ -103,10 +103,7 @@ class BayesForecaster(Forecaster):
 
     def notes(self) -> tuple[str, ...]:
         """What was corrected for labels drawn with a prediction on screen, and what the prior rests on."""
-        return (
-            *self._assistance_notes(),
-            f"The prior rests on learning curves of {self.prior.n_tasks} tasks.",
-        )
+        return (*self._assistance_notes(), self._basis())
 
     def _basis(self) -> str:
         tasks = self.factor("level", 2 * self.n_now).n_tasks
