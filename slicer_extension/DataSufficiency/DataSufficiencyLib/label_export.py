@@ -46,10 +46,11 @@ def export_label(
     Raises:
         ExportError: When Slicer cannot export or write, or when a class lost all its voxels on the way.
     """
-    values = np.zeros(_shape(image), dtype=np.uint8 if max(labels.values()) < 256 else np.uint16)
-    for rows in _passes(plan, labels):
-        exported = _export(segmentation, image, rows)
-        values = np.where(exported > 0, exported, values).astype(values.dtype)
+    kind = np.uint8 if max(labels.values()) < 256 else np.uint16
+    parts = [_export(segmentation, image, rows).astype(kind) for rows in _passes(plan, labels)]
+    values = parts[0] if parts else np.zeros(_shape(image), dtype=kind)
+    for part in parts[1:]:
+        np.copyto(values, part, where=part > 0)
     counts = {name: int(np.count_nonzero(values == value)) for name, value in labels.items()}
     lost = sorted({label for _id, _name, label in plan if counts[label] == 0})
     if lost:
@@ -105,9 +106,11 @@ def _export(segmentation: Any, image: Any, rows: list[tuple[str, str, int]]) -> 
             slicer.mrmlScene.RemoveNode(made)
     if values.shape != _shape(image):
         raise ExportError(f"the labelmap has {values.shape} voxels, the image {_shape(image)}")
-    unexpected = set(np.unique(values)) - {0} - {value for _id, _name, value in rows}
-    if unexpected:
-        raise ExportError(f"unexpected values in the labelmap: {sorted(unexpected)}")
+    expected = {value for _id, _name, value in rows}
+    if np.count_nonzero(values) != sum(np.count_nonzero(values == value) for value in expected):
+        raise ExportError(
+            f"unexpected values in the labelmap: {sorted(set(np.unique(values)) - expected)}"
+        )
     return values
 
 
@@ -128,12 +131,12 @@ def _write(values: np.ndarray, image: Any, path: str) -> None:
     if path.endswith(".png"):
         _write_flat(values, data, path)
         return
-    data.GetPointData().SetScalars(numpy_to_vtk(values.ravel(), deep=True))
+    data.GetPointData().SetScalars(numpy_to_vtk(values.ravel()))
     matrix = vtk.vtkMatrix4x4()
     image.GetIJKToRASMatrix(matrix)
     if image.GetAttribute(REVERSED_ATTRIBUTE):
         values, matrix = _as_in_file(values, matrix)
-        data.GetPointData().SetScalars(numpy_to_vtk(values.ravel(), deep=True))
+        data.GetPointData().SetScalars(numpy_to_vtk(values.ravel()))
     node = slicer.vtkMRMLLabelMapVolumeNode()
     node.SetHideFromEditors(True)
     slicer.mrmlScene.AddNode(node)
