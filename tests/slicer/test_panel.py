@@ -69,7 +69,7 @@ def test_every_widget_of_the_ui_file_is_reached_by_name(module: object) -> None:
         "worthTable",
         "plotHolder",
         "coverageTable",
-        "questionGrid",
+        "questionHolder",
     ]
     assert [name for name in names if not hasattr(module.ui, name)] == []
 

@@ -19,7 +19,7 @@ class CaseSection:
 
     def __init__(self, ui: Any, session: Session) -> None:
         self._ui, self._session = ui, session
-        self._questions = QuestionRows(ui.questionGrid)
+        self._questions = QuestionRows(ui.questionHolder.layout())
         self._questions.changed.connect(lambda: ui.sendButton.setEnabled(self._questions.complete))
         self._shown_segmentation: Any = None
         self._strategies: list[str] = []

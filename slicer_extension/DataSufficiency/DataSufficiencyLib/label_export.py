@@ -108,9 +108,7 @@ def _export(segmentation: Any, image: Any, rows: list[tuple[str, str, int]]) -> 
         raise ExportError(f"the labelmap has {values.shape} voxels, the image {_shape(image)}")
     expected = {value for _id, _name, value in rows}
     if np.count_nonzero(values) != sum(np.count_nonzero(values == value) for value in expected):
-        raise ExportError(
-            f"unexpected values in the labelmap: {sorted(set(np.unique(values)) - expected)}"
-        )
+        raise ExportError(f"unexpected values in the labelmap: {sorted(set(np.unique(values)) - expected)}")
     return values
 
 

@@ -67,7 +67,7 @@ class Panel:
 
     def exit(self) -> None:
         """The panel leaves the screen: ask the server for nothing more, hold no view."""
-        self.ui.segmentEditor.setActiveEffectByName("")
+        self.ui.segmentEditor.setActiveEffect(None)
         self.ui.segmentEditor.uninstallKeyboardShortcuts()
         self.ui.segmentEditor.removeViewObservations()
         self._session.forecast.stop()

@@ -36,7 +36,7 @@ class Call:
         self._timer.timeout.connect(self._give_up)
         self._timer.start()
 
-    def moved(self, *_bytes: int) -> None:
+    def moved(self, _done: int = 0, _total: int = 0) -> None:
         """Some bytes went or came: the time-out starts anew."""
         if self.open:
             self._timer.start()
@@ -87,19 +87,19 @@ class QtTransport:
         self._calls.clear()
 
     def _start(self, request: Request) -> Any:
+        # Bytes are handed over as they are: bindings turn them into a QByteArray with zeros and all.
         message = qt.QNetworkRequest(qt.QUrl(request.url))
         for name, value in request.headers.items():
-            message.setRawHeader(qt.QByteArray(name.encode("ascii")), qt.QByteArray(value.encode("utf-8")))
+            message.setRawHeader(name.encode("ascii"), value.encode("utf-8"))
         redirects = getattr(qt.QNetworkRequest, "RedirectPolicyAttribute", None)
         if redirects is not None:
             message.setAttribute(redirects, 0)  # QNetworkRequest::ManualRedirectPolicy
-        body = qt.QByteArray(request.body)
         if request.method == "GET":
             return self._manager.get(message)
         if request.method == "POST":
-            return self._manager.post(message, body)
+            return self._manager.post(message, request.body)
         if request.method == "PUT":
-            return self._manager.put(message, body)
+            return self._manager.put(message, request.body)
         if request.method == "DELETE":
             return self._manager.deleteResource(message)
         raise ValueError("no such method: " + request.method)

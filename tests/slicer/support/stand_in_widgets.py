@@ -181,7 +181,7 @@ class QMRMLSegmentEditorWidget(QtWidgets.QWidget):
     def removeViewObservations(self) -> None:  # noqa: N802
         self.observing = False
 
-    def setActiveEffectByName(self, _name: str) -> None:  # noqa: N802
+    def setActiveEffect(self, _effect: object) -> None:  # noqa: N802
         """Nothing to switch."""
 
     def setSwitchToSegmentationsButtonVisible(self, _visible: bool) -> None:  # noqa: N802
