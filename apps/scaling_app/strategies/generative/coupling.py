@@ -104,7 +104,6 @@ class Coupling:
         self.outer_steps = 0
         self.gradient_norm: float | None = None
         self.validation_loss: float | None = None
-        self._step_length = _StepLength()
 
     def synthesise(self, count: int, among: Sequence[str], appearance, *, graph: bool = False) -> Synthetic:
         """`count` generated pairs from the masks and surroundings of the cases `among`."""
@@ -175,17 +174,9 @@ class Coupling:
             validation,
             weights=weights,
             step_gradient=step,
-            step_size=self._step_length.per_gradient(frozen.weights, step),
+            step_size=self.trainer.settings.step_size,
             radius=self.trainer.settings.radius,
         )
-
-    def note_weights(self, network: nn.Module) -> None:
-        """Remembers the segmenter's weights, so that its next step's length is known."""
-        self._step_length.note(network)
-
-    def measure_step(self, network: nn.Module) -> None:
-        """Measures the optimiser's step since `note_weights`."""
-        self._step_length.measure(network)
 
     def _check_diversity(self, count: int = 4) -> None:
         """Compares generated images of `count` masks with the warped real ones they were made from."""
@@ -210,7 +201,6 @@ class Coupling:
             "guard": self.guard.state_dict(),
             "masks": self.masks.state_dict(),
             "rotation": self.rotation.state_dict(),
-            "step_length": self._step_length.state_dict(),
             "random": self.generator.get_state(),
             "outer_steps": self.outer_steps,
         }
@@ -225,42 +215,5 @@ class Coupling:
         self.guard.load_state_dict(state["guard"])
         self.masks.load_state_dict(state["masks"])
         self.rotation.load_state_dict(state["rotation"])
-        self._step_length.load_state_dict(state["step_length"])
         self.generator.set_state(state["random"].cpu())
         self.outer_steps = int(state["outer_steps"])
-
-
-class _StepLength:
-    """How far the run's own optimiser moves the segmenter, so that the look-ahead step is as long.
-
-    Adam's step is not a multiple of the gradient; what the one-step objective takes from it is its length.
-    """
-
-    def __init__(self, first: float = 1e-2) -> None:
-        self.length = first
-        self._before: dict[str, Tensor] | None = None
-
-    def note(self, network: nn.Module) -> None:
-        self._before = {n: p.detach().clone() for n, p in network.named_parameters() if p.requires_grad}
-
-    def measure(self, network: nn.Module) -> None:
-        if self._before is None:
-            return
-        now = {n: p.detach() for n, p in network.named_parameters()}
-        moved = [now[n] - before.to(now[n]) for n, before in self._before.items() if n in now]
-        length = float(torch.sqrt(sum((m**2).sum() for m in moved)))
-        if 0 < length < float("inf"):
-            self.length = length
-        self._before = None
-
-    def state_dict(self) -> dict[str, object]:
-        return {"length": self.length, "before": self._before}
-
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
-        self.length = float(state["length"])
-        self._before = state["before"]
-
-    def per_gradient(self, weights: Mapping[str, Tensor], gradient: Mapping[str, Tensor]) -> float:
-        """xi such that `xi * |gradient|` is the measured length."""
-        norm = float(torch.sqrt(sum((g**2).sum() for g in gradient.values())))
-        return self.length / norm if norm > 0 else 0.0

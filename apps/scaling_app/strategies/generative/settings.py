@@ -24,6 +24,8 @@ class GenSegSettings:
         pool: whether the generator also learns from images without labels.
         flips: whether masks may be mirrored.
         width: the generator's channels after the first halving.
+        step_size: xi, of the look-ahead step. Not the run's own learning rate: a plain gradient step as long
+            as one of Adam's overshoots, and then every pair, real ones too, seems to do harm.
         radius: how far the segmenter's weights are moved for the finite difference.
     """
 
@@ -38,6 +40,7 @@ class GenSegSettings:
     pool: bool = False
     flips: bool = False
     width: int = 16
+    step_size: float = 1e-3
     radius: float = 1e-2
 
     @classmethod
@@ -58,8 +61,10 @@ class GenSegSettings:
                 raise ValueError(f"unknown option {key!r}; there are: {there}")
             values[name] = _read(key, str(text), known[name])
         settings = cls(**values)
-        if settings.interval < 1 or settings.width < 1 or settings.radius <= 0:
-            raise ValueError("genseg_interval, genseg_width and genseg_radius must be above zero")
+        if settings.interval < 1 or settings.width < 1 or min(settings.radius, settings.step_size) <= 0:
+            raise ValueError(
+                "genseg_interval, genseg_width, genseg_step_size and genseg_radius must be above zero"
+            )
         return settings
 
 

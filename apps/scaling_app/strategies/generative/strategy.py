@@ -112,7 +112,6 @@ class GenSeg(Strategy):
             self._stage_one(batch)
         if phase not in (Phase.SEARCH, Phase.FADE):
             return self.real.loss(network, loss, batch, step)
-        coupling.measure_step(network)
         if phase is Phase.SEARCH and self.settings.couple and step % self.settings.interval == 0:
             return self._outer(network, loss, batch, step)
         if phase is Phase.SEARCH and step % _STAGE_ONE_EVERY == 0:
@@ -244,7 +243,6 @@ class GenSeg(Strategy):
         synthetic = coupling.synthesise(self._count(batch), others, self.real.appearance, graph=True)
         found = coupling.outer_step(network, loss, batch, synthetic, patient)
         real = self.real.loss(network, loss, batch, step)
-        coupling.note_weights(network)
         if found is None:
             self._skipped += 1
             return real
