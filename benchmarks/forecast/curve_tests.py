@@ -28,6 +28,8 @@ NOISE = 0.02
 OBSERVED = 4
 HORIZONS = (2, 4, 8)
 CURVES_PER_TASK = 5
+STEP = 1.2
+"""Largest growth of the training set between two looks when collecting towards a target."""
 NORMALISED = ("bayes", "gp", "lstm")
 """Methods whose intervals are scaled; the others' are a conformal distance about the point forecast."""
 
@@ -225,51 +227,59 @@ def _gain_row(records: np.ndarray, tasks: int) -> Row:
 def cases_to_target(report: Library, progress: Callable[[str], None], per_task: int = 2) -> list[Row]:
     """Sizes asked for to reach what a random larger size really gives, at a stated 80 %.
 
-    `one shot`: from four observed sizes, the size at which P(target reached) is 0.8. `in rounds`: collect towards it but
-    at most half as much again, observe there, and stop once P(reached) is 0.8 (at most 8 rounds, to 1,024).
+    `one shot`: from four observed sizes, the size at which P(target reached) is 0.8; often none can be promised within
+    16 times the present. `in rounds`: collect towards that size but at most a fifth more (a fifth more when
+    none can be promised), observe there, and stop once P(reached) is 0.8, or at 1,024.
     """
     rng = np.random.default_rng(9)
     rows = sample_rows(report, rng, per_task)
     prior = own_scale_prior()
-    outcome: dict[str, list[tuple[float, bool]]] = {"one shot": [], "in rounds": []}
+    outcome: dict[str, list[tuple[float, float]]] = {"one shot": [], "in rounds": []}
+    tried = 0
     for count, row in enumerate(rows):
         if count % 40 == 0:
             progress(f"cases to target: curve {count} of {len(rows)}")
-        curve = np.minimum.accumulate(np.where(np.isfinite(report.error[row]), report.error[row], np.inf))
-        curve = np.where(np.isfinite(report.error[row]), curve, np.nan)
+        known = np.isfinite(report.error[row])
+        curve = np.where(known, np.minimum.accumulate(np.where(known, report.error[row], np.inf)), np.nan)
         needed = float(np.exp(rng.uniform(np.log(160), np.log(800))))
-        target = 1 - float(true_error(curve, np.array([needed]))[0])
-        if target - (1 - float(true_error(curve, np.array([128.0]))[0])) < 0.005:
+        target_error, error_now = true_error(curve, np.array([needed, SIZES[OBSERVED - 1]]))
+        if error_now - target_error < 0.005:
             continue
-        sizes = list(SIZES[:OBSERVED])
-        noisy = observe(curve, np.array(sizes), rng)
-        first = _size_for(prior, noisy, sizes[-1], target)
-        if first is not None:
-            outcome["one shot"].append((first / needed, first < needed))
-        asked = first
-        for _ in range(8):
-            if asked is None or asked <= sizes[-1] * 1.02:
-                break
-            sizes.append(float(round(min(asked, 1.5 * sizes[-1], 1024.0))))
-            more = observe(curve, np.array(sizes[-1:]), rng)[0]
-            noisy.append(replace(more, seed=len(sizes)))
-            asked = _size_for(prior, noisy, sizes[-1], target)
-            if sizes[-1] >= 1024:
-                break
-        outcome["in rounds"].append((sizes[-1] / needed, sizes[-1] < needed))
-    return [_target_row(name, values, len(rows)) for name, values in outcome.items()]
+        tried += 1
+        first, last = _collect_to(prior, curve, 1 - float(target_error), rng)
+        for name, size in (("one shot", first), ("in rounds", last)):
+            if size is not None:
+                shortfall = float(true_error(curve, np.array([size]))[0] - target_error)
+                outcome[name].append((size / needed, max(shortfall, 0.0)))
+    return [_target_row(name, values, tried) for name, values in outcome.items()]
 
 
-def _target_row(name: str, values: list[tuple[float, bool]], tried: int) -> Row:
-    ratio = np.array([v[0] for v in values])
-    failed = sum(v[1] for v in values)
+def _collect_to(
+    prior: CurvePrior, curve: Array, target: float, rng: np.random.Generator
+) -> tuple[float | None, float]:
+    """The size asked for at first, and the size at which collection in rounds ends."""
+    size = float(SIZES[OBSERVED - 1])
+    noisy = observe(curve, SIZES[:OBSERVED], rng)
+    asked = first = _size_for(prior, noisy, size, target)
+    while size < 1024 and (asked is None or asked > 1.02 * size):
+        size = float(round(min(asked or np.inf, STEP * size, 1024.0)))
+        noisy.append(replace(observe(curve, np.array([size]), rng)[0], seed=len(noisy)))
+        asked = _size_for(prior, noisy, size, target)
+    return first, size
+
+
+def _target_row(name: str, values: list[tuple[float, float]], tried: int) -> Row:
+    ratio, shortfall = np.array(values).T
+    failed = ratio < 1.0
     return {
         "protocol": name,
-        "curves": len(values),
-        "of": tried,
+        "answered": f"{len(values)} of {tried}",
         "median collected / needed": float(np.median(ratio)),
         "90th percentile": float(np.quantile(ratio, 0.9)),
-        "failures (collected < needed)": share(int(failed), len(values)),
+        "failures (collected < needed)": share(int(failed.sum()), len(values)),
+        "median shortfall of failures, points": float(100 * np.median(shortfall[failed]))
+        if failed.any()
+        else 0.0,
     }
 
 
