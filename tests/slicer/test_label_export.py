@@ -337,6 +337,24 @@ def test_a_label_lies_voxel_by_voxel_on_the_images_file(
     np.testing.assert_array_equal(np.asarray(nibabel.load(tmp_path / "again.nii.gz").dataobj), voxels)
 
 
+def test_an_image_that_another_module_loaded_keeps_its_files_grid(scene: object, tmp_path: Path) -> None:
+    voxels = np.random.default_rng(6).integers(0, 2, (7, 9, 5)).astype(np.int16)
+    affine = np.diag([-1.2, 1.2, 3.0, 1.0])
+    write_image(tmp_path / "image.nii.gz", voxels, affine)
+    image = slicer.modules.volumes.logic().AddArchetypeVolume(str(tmp_path / "image.nii.gz"), "case")
+    segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    segmentation.SetReferenceImageGeometryParameterFromVolumeNode(image)
+    nodes = CaseNodes()
+    nodes.adopt("case", image, segmentation, {"one": 1})
+    mask = slicer.util.arrayFromVolume(image).astype(np.uint8)
+    slicer.util.updateSegmentBinaryLabelmapFromArray(mask, segmentation, "one", image)
+    nodes.export(nodes.review(Answers()), str(tmp_path / "label.nii.gz"), Answers())
+    nodes.stop()
+    label = nibabel.load(tmp_path / "label.nii.gz")
+    np.testing.assert_array_equal(np.asarray(label.dataobj), voxels)
+    np.testing.assert_allclose(label.affine, affine, atol=1e-4)
+
+
 def write_image(path: Path, voxels: np.ndarray, affine: np.ndarray) -> None:
     if path.suffix != ".nrrd":
         nibabel.save(nibabel.Nifti1Image(voxels, affine), path)

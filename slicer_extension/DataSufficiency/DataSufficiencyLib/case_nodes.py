@@ -23,6 +23,8 @@ from .slice_order import is_left_handed
 #: Attribute of the segmentation node: the case that it belongs to.
 CASE_ATTRIBUTE = "DataSufficiency.Case"
 
+#: Enough of a file to hold its header, compressed or not.
+_HEADER_BYTES = 65536
 _FLAT_FORMATS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
@@ -69,8 +71,7 @@ class CaseNodes(VTKObservationMixin):
         if image is None:
             raise LoadError(f"Slicer cannot read {file_name} as an image")
         _forget_file(image)
-        if is_left_handed(file_name, content) and _is_right_handed(image):
-            image.SetAttribute(REVERSED_ATTRIBUTE, "true")
+        _note_slice_order(image, file_name, content)
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", case_id + " label")
         segmentation.CreateDefaultDisplayNodes()
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(image)
@@ -82,6 +83,11 @@ class CaseNodes(VTKObservationMixin):
         """Take nodes that are in the scene already: from a saved scene, or from another module."""
         self._release()
         self._label_suffix = ".nii.gz"
+        storage = image.GetStorageNode()
+        path = Path(storage.GetFileName() or "") if storage is not None else Path()
+        if path.is_file():
+            with path.open("rb") as file:
+                _note_slice_order(image, path.name, file.read(_HEADER_BYTES))
         self.image, self.segmentation = image, segmentation
         segmentation.SetAttribute(CASE_ATTRIBUTE, case_id)
         self.use_labels(labels)
@@ -214,10 +220,12 @@ def _show(image: Any) -> None:
         application.PropagateVolumeSelection(1)
 
 
-def _is_right_handed(volume: Any) -> bool:
+def _note_slice_order(image: Any, file_name: str, content: bytes) -> None:
+    """Mark an image whose slices Slicer read in reverse; the mark is saved with the scene."""
     matrix = vtk.vtkMatrix4x4()
-    volume.GetIJKToRASMatrix(matrix)
-    return matrix.Determinant() > 0
+    image.GetIJKToRASMatrix(matrix)
+    if is_left_handed(file_name, content) and matrix.Determinant() > 0:
+        image.SetAttribute(REVERSED_ATTRIBUTE, "true")
 
 
 def _forget_file(volume: Any) -> None:
