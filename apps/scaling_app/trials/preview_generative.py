@@ -85,6 +85,8 @@ def preview_genseg(
     Raises:
         ValueError: no pairs of files, one case alone, or another strategy.
     """
+    if not isinstance(make_strategy(strategy), GenSeg):
+        raise ValueError(f"{strategy!r} generates nothing; use genseg or genda+genseg")
     out = Path(out)
     files = find_cases(images, labels)
     chosen = np.random.default_rng(seed).permutation(len(files))[:most_cases]
@@ -136,8 +138,6 @@ def _taken_up(
 ) -> tuple[Coupling, list[PreparedCase]]:
     """The trained run's generator, ready to make pairs."""
     genseg = make_strategy(strategy)
-    if not isinstance(genseg, GenSeg):
-        raise ValueError(f"{strategy!r} generates nothing; use genseg or genda+genseg")
     plan = cases.plan
     prepared = [cases[unit] for unit in cases.units(cases.labelled)]
     context = StrategyContext(
