@@ -111,6 +111,8 @@ def test_the_overall_mean_is_the_mean_of_the_structures() -> None:
     ("n_now", "observations", "status"),
     [
         (0, [], "too_few"),
+        (9, [], "too_few"),
+        (9, [Observation(8, None, case="a")], "too_few"),
         (3, AVERAGES, "too_few"),
         (9, AVERAGES[:2], "too_few"),
         (5, AVERAGES, "prior_dominated"),

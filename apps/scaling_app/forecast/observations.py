@@ -100,6 +100,8 @@ def read_curve(path: str | Path) -> list[Observation]:
     observations = [_observation(row, number) for number, row in _rows(text, path)]
     if not observations:
         raise CurveError(f"{path} has a header but no rows; add at least one row n,dice per curve point")
+    if all(o.dice is None for o in observations):
+        raise CurveError("no row has a dice value; the structures are absent from every reference")
     check_observations(observations)
     return observations
 
@@ -111,8 +113,6 @@ def check_observations(observations: Sequence[Observation]) -> None:
         CurveError: the same test appears twice, or two cases have the same scores throughout (one
             patient under two names).
     """
-    if all(o.dice is None for o in observations):
-        raise CurveError("no row has a dice value; the structures are absent from every reference")
     seen: dict[tuple[object, ...], int] = {}
     for number, o in enumerate(observations, start=1):
         key = (o.structure, o.case, *o.run_key) if o.case else (o.structure, o.dice, *o.run_key)

@@ -72,6 +72,8 @@ class Forecaster(ABC):
             CurveError: the same evidence counted twice.
         """
         check_observations(observations)
+        if all(o.dice is None for o in observations):
+            raise TooFewPoints("no model has been tested yet on a case that has the structure")
         self.arm = main_arm(observations)
         own = [o for o in observations if (o.strategy, o.network) == self.arm and o.dice is not None]
         _require_enough(own)
