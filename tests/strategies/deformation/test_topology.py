@@ -49,17 +49,17 @@ def test_thickness() -> None:
     assert not is_thick(ball(1.2)) and not is_thick(torus(9, 1.2))
 
 
-@pytest.mark.parametrize("strength", [Strength(3.0), Strength(5.0)])
-def test_thick_structures_keep_their_topology(strength: Strength) -> None:
+def test_thick_structures_keep_their_topology() -> None:
     label = torch.zeros(1, 32, 32, 32, dtype=torch.uint8)
     label[0][torch.from_numpy(torus(9.0, 4.0))] = 1
     label[0][torch.from_numpy(ball(4.5))] = 2
     generator = torch.Generator().manual_seed(0)
     kept = []
-    for _ in range(120):
+    for index in range(100):
+        strength = Strength(3.0 + index % 3)
         flow = random_flow((32,) * 3, (1.0,) * 3, strength, generator)
         kept += kept_topology(label, Deformation.in_voxels([flow], (1.0,) * 3))
-    assert len(kept) > 100
+    assert len(kept) > 50
     assert np.mean(kept) >= 0.995
 
 

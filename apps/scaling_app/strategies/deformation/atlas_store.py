@@ -73,26 +73,24 @@ class AtlasStore:
 
     def atlas(self, cases: Sequence[PreparedCase]) -> tuple[str, Atlas, dict[str, Registered]]:
         """The fold's atlas: its key, itself, and every labelled case around it by case id."""
-        hashes = {content_hash(case, with_label=True): case for case in cases}
-        key, atlas, members = self._find(set(hashes))
+        digests = {case.case_id: content_hash(case, with_label=True) for case in cases}
+        distinct = {digests[case.case_id]: case for case in cases}
+        key, atlas, members = self._find(set(distinct))
         if atlas is None:
-            atlas = build_atlas(list(hashes.values()), self._spacing, self._structures, self._settings)
+            atlas = build_atlas(list(distinct.values()), self._spacing, self._structures, self._settings)
             members = {
-                h: Registered(atlas.placements[c.case_id], atlas.velocities[c.case_id])
-                for h, c in hashes.items()
+                digest: Registered(atlas.placements[case.case_id], atlas.velocities[case.case_id])
+                for digest, case in distinct.items()
             }
             key = self._key(members)
             self._write(f"{key}.atlas.pt", _atlas_content(atlas, members))
-        around = {}
-        for digest, case in hashes.items():
-            around[digest] = members.get(digest) or self._remember(
-                key, digest, lambda case=case: register_labelled(atlas, case, self._spacing)
-            )
-        by_id = {content_hash(case, with_label=True): case.case_id for case in cases}
-        placed = {by_id[h]: r for h, r in around.items()}
-        for case in cases:  # the same content under two names
-            placed.setdefault(case.case_id, around[content_hash(case, with_label=True)])
-        return key, atlas, placed
+        around = dict(members)
+        for digest, case in distinct.items():
+            if digest not in around:
+                around[digest] = self._remember(
+                    key, digest, lambda case=case: register_labelled(atlas, case, self._spacing)
+                )
+        return key, atlas, {case_id: around[digest] for case_id, digest in digests.items()}
 
     def unlabelled(
         self, key: str, atlas: Atlas, case: PreparedCase, predict: Callable[[Tensor], Tensor] | None = None

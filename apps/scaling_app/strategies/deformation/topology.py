@@ -38,7 +38,7 @@ def signature(mask: np.ndarray) -> tuple[int, int]:
     return components(mask), euler_number(mask)
 
 
-def is_thick(mask: np.ndarray, voxels: float = 3.0, share: float = 0.93) -> bool:
+def is_thick(mask: np.ndarray, voxels: float = 3.0, share: float = 0.97) -> bool:
     """Whether nearly all of a mask is more than so many voxels thick: balls of that diameter fill it."""
     if not mask.any():
         return False

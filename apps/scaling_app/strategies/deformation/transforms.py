@@ -66,7 +66,7 @@ class _RandDeformd(RandomizableTransform, MapTransform):
         keys = list(self.key_iterator(result))
         if not self._do_transform or not keys:
             return result
-        volumes = [convert_to_tensor(result[key]) for key in keys]
+        volumes = [convert_to_tensor(result[key], track_meta=True) for key in keys]
         generator = torch.Generator().manual_seed(seed)
         self.deformation = self.draw(result, volumes[0], generator)
         linear = [dict(zip(self.keys, self.mode, strict=True))[key] == "bilinear" for key in keys]
