@@ -38,6 +38,11 @@ def configure(tmp_path: Path) -> Callable[[Callable[[Path], None]], subprocess.C
         change(copy / "slicer_extension" / "DataSufficiency")
         stub = Path(__file__).parent / "cmake_stub"
         command = ["cmake", "-S", copy, "-B", tmp_path / "build", f"-DSlicer_DIR={stub}"]
+        for language in ("C", "CXX"):  # nothing is compiled, so no compiler is needed
+            command += [
+                f"-DCMAKE_{language}_COMPILER={shutil.which('true')}",
+                f"-DCMAKE_{language}_COMPILER_FORCED=1",
+            ]
         return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
 
     return go
