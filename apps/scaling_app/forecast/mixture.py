@@ -15,7 +15,7 @@ from scaling_app.forecast.evidence import LevelEvidence, Spread, schur_complemen
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.prior import Component, CurvePrior
 
-_JITTER = 1e-8
+_JITTER = 1e-7
 
 
 class ComponentAt:
@@ -86,10 +86,13 @@ class Target:
         self.covariance = kernel(n, n)
 
     def predictive(self, piece: Piece, template: np.ndarray) -> tuple[Array, Array]:
-        """Mean `(len(template), T)` and a root `(T, T)` of the covariance of eta."""
-        values, vectors = np.linalg.eigh(self.covariance - self.cross @ piece.precision @ self.cross.T)
+        """Mean `(len(template), T)` and a root `(T, T)` of the covariance of eta.
+
+        A Cholesky root, which follows rounding errors continuously; eigenvectors of equal values do not.
+        """
+        covariance = self.covariance - self.cross @ piece.precision @ self.cross.T
         mean = self.levels[template] + piece.innovation[template] @ self.cross.T
-        return mean, vectors * np.sqrt(np.maximum(values, 0.0))
+        return mean, np.linalg.cholesky(covariance + _JITTER * np.eye(len(covariance)))
 
 
 def components_at(prior: CurvePrior, sizes: Array) -> list[ComponentAt]:

@@ -133,7 +133,7 @@ class CurvePosterior:
                 bounds=list(zip(mean - 5 * sd, mean + 5 * sd, strict=True)),
                 options={"maxiter": 12, "ftol": 1e-5},
             )
-            mode = found.x
+            mode = np.round(found.x, 3)  # the search ends on rounding errors; the forecast shall not
             spread = self._spread(mode)
             levels = level_mean(self._search(spread))
             if self.data.averaged:
