@@ -22,7 +22,9 @@ STRUCTURES = {"inner": 2, "outer": 1}
 
 
 def dice_ce(logits: Tensor, label: Tensor) -> Tensor:
-    return DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)(logits, label)
+    return DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)(
+        logits.float(), label
+    )
 
 
 def disc_case(index: int, patch=PATCH, patient: str | None = None, constant: bool = False) -> PreparedCase:
@@ -241,6 +243,27 @@ def test_a_warm_start_keeps_the_generator_searches_anew_and_warms_up_shortly(cas
     assert warm.coupling.outer_steps == 0
     run(warm, new_network(), cases, range(1, STEPS // 4))
     assert warm.coupling.outer_steps > 0  # a cold run is still warming up here
+
+
+def test_half_precision_stays_with_the_segmenter(monkeypatch) -> None:
+    """Drawn patches, deformations and outer steps keep float32 inside a run's autocast."""
+    cases = [disc_case(i, (16, 16, 12)) for i in range(3)]
+    strategy = prepared(cases, (16, 16, 12), interval="2")
+    kinds = set()
+    original = coupling_module.Coupling.synthesise
+
+    def watched(self, *arguments, **options):
+        made = original(self, *arguments, **options)
+        kinds.update((made.pairs.image.dtype, made.patches.image.dtype))
+        return made
+
+    monkeypatch.setattr(coupling_module.Coupling, "synthesise", watched)
+    strategy.coupling.guard.mean = strategy.coupling.guard.magnitude = 1.0
+    network = new_network(3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = run(strategy, network, cases, range(STEPS), (16, 16, 12))
+    assert kinds == {torch.float32}
+    assert all(math.isfinite(x) for x in losses)
 
 
 def test_the_wall_clock_ends_the_search_as_the_steps_do(cases, monkeypatch) -> None:

@@ -25,7 +25,7 @@ from scaling_app.strategies.generative.hypergradient import (
 )
 from scaling_app.strategies.generative.masks import MaskAugmentation, Patches, PatchSource
 from scaling_app.strategies.generative.networks import neighbourhood
-from scaling_app.strategies.generative.stages import GeneratorTrainer
+from scaling_app.strategies.generative.stages import GeneratorTrainer, full_precision
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class Coupling:
             len(synthetic.patches.case_ids), self.generator, among=self.rotation.cases_of[patient]
         )
         validation = Pairs(held_out.image.to(device), held_out.label.to(device))
-        with torch.autocast(device.type, enabled=False):
+        with full_precision(device):
             gradient = self._hypergradient(
                 network, loss, Pairs(real.image, real.label), synthetic, validation
             )

@@ -13,7 +13,8 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -59,6 +60,16 @@ class GeneratorTask:
     def radii(self) -> tuple[int, ...]:
         """Voxels round a label that are generated too: a sixteenth of the patch, none on thin axes."""
         return tuple(max(1, edge // 16) if edge >= 8 else 0 for edge in self.patch)
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Leaves the run's half precision, on the device and on the CPU, where patches are drawn.
+
+    Differences of losses and point coordinates lose their digits in it, and adversaries their balance.
+    """
+    with torch.autocast(device.type, enabled=False), torch.autocast("cpu", enabled=False):
+        yield
 
 
 class Noise(NamedTuple):
@@ -111,7 +122,7 @@ class GeneratorTrainer:
         """Images for `pairs.label` in the surroundings `pairs.image`; carries the generator's graph."""
         image = pairs.image.to(self.device)
         one_hot = self.one_hot(pairs.label)
-        with self._full_precision():
+        with full_precision(self.device):
             return self._compose(self._raw(one_hot, image, noise), image, one_hot)
 
     def noise_like(self, image: Tensor, generator: torch.Generator) -> Noise:
@@ -134,7 +145,7 @@ class GeneratorTrainer:
         Returns:
             Whether the step was made; False when a loss was not finite, and then nothing has changed.
         """
-        with self._full_precision():
+        with full_precision(self.device):
             return self._stage_one(pairs, noise, known, feedback)
 
     def _stage_one(self, pairs: Pairs, noise: Noise, known: bool, feedback: Sequence[Tensor] | None) -> bool:
@@ -212,10 +223,6 @@ class GeneratorTrainer:
         """Makes a discretised generator searchable again (new labels have arrived)."""
         self.generator.chosen.zero_()
         self.architecture_at_start = self.generator.architecture.detach().clone()
-
-    def _full_precision(self) -> torch.autocast:
-        """Differences of losses lose their digits in half precision, and adversaries their balance."""
-        return torch.autocast(self.device.type, enabled=False)
 
     @property
     def _discriminator_plays(self) -> bool:

@@ -25,7 +25,7 @@ from scaling_app.strategies.generative.hypergradient import Pairs, pair_losses
 from scaling_app.strategies.generative.masks import MaskAugmentation, PatchSource
 from scaling_app.strategies.generative.schedule import Phase, Schedule
 from scaling_app.strategies.generative.settings import GenSegSettings
-from scaling_app.strategies.generative.stages import GeneratorTask, GeneratorTrainer
+from scaling_app.strategies.generative.stages import GeneratorTask, GeneratorTrainer, full_precision
 
 logger = logging.getLogger(__name__)
 
@@ -205,8 +205,10 @@ class GenSeg(Strategy):
         if self._pool is not None and coupling.trainer.steps % 2:
             drawn = self._pool.draw(count, coupling.generator, among=list(self._pool.cases))
             pairs, known = Pairs(drawn.image, drawn.label), False
-        noise = coupling.trainer.noise_like(pairs.image, coupling.generator)
-        if not coupling.trainer.stage_one(pairs, noise, known=known, feedback=feedback):
+        with full_precision(batch.image.device):
+            noise = coupling.trainer.noise_like(pairs.image, coupling.generator)
+            done = coupling.trainer.stage_one(pairs, noise, known=known, feedback=feedback)
+        if not done:
             self._skipped += 1
             coupling.guard.observe_failure()
 
@@ -222,7 +224,8 @@ class GenSeg(Strategy):
         weight = coupling.guard.omega if self.settings.couple else 1.0
         if weight <= 0:
             return batch.image.new_zeros(())
-        synthetic = coupling.synthesise(self._count(batch), self._train_ids, self.real.appearance)
+        with full_precision(batch.image.device):
+            synthetic = coupling.synthesise(self._count(batch), self._train_ids, self.real.appearance)
         weights = None
         if self.settings.couple:
             weights = coupling.guard.pair_weights(synthetic.patches.case_ids)
@@ -239,9 +242,10 @@ class GenSeg(Strategy):
     def _outer(self, network: nn.Module, loss: Loss, batch: Batch, step: int) -> Tensor:
         coupling = self.coupling
         patient, others = coupling.rotation.next(batch.case_ids)
-        batch = coupling.without(batch, patient, others)
-        synthetic = coupling.synthesise(self._count(batch), others, self.real.appearance, graph=True)
-        found = coupling.outer_step(network, loss, batch, synthetic, patient)
+        with full_precision(batch.image.device):
+            batch = coupling.without(batch, patient, others)
+            synthetic = coupling.synthesise(self._count(batch), others, self.real.appearance, graph=True)
+            found = coupling.outer_step(network, loss, batch, synthetic, patient)
         real = self.real.loss(network, loss, batch, step)
         if found is None:
             self._skipped += 1
