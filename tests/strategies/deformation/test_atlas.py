@@ -186,7 +186,7 @@ def test_fields_that_agree_span_nothing() -> None:
 
 def test_more_shapes_explain_an_unseen_one_better(pictures, tmp_path) -> None:
     store = AtlasStore(tmp_path, (1.0, 1.0), STRUCTURES)
-    few, many = pictures[:4], pictures[:14]
+    few, many = pictures[:4], pictures[:10]
     scores = [
         shape_coverage(atlas, around, cases)
         for cases in (few, many)

@@ -39,7 +39,7 @@ def prepared(volumes, pictures, context, cache, bare):
 
 
 @pytest.mark.parametrize("name", [*NAMES, "genda-adversarial"])
-@pytest.mark.parametrize(("dims", "fields"), [(3, 1500), (2, 500)])
+@pytest.mark.parametrize(("dims", "fields"), [(3, 1000), (2, 1000)])
 def test_no_sample_folds(prepared, volumes, pictures, name: str, dims: int, fields: int) -> None:
     strategy, cases = prepared[name, dims], volumes[:4] if dims == 3 else pictures
     generator = torch.Generator().manual_seed(1)

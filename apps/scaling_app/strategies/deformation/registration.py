@@ -43,12 +43,12 @@ class RegistrationSettings:
         step: Adam's step, as a share of the frame's size.
     """
 
-    iterations: tuple[int, int] = (40, 25)
+    iterations: tuple[int, int] = (40, 12)
     width: float = 0.07
     image_weight: float = 1.0
     label_weight: float = 8.0
     smoothness: float = 0.3
-    step: float = 0.015
+    step: float = 0.02
 
 
 @dataclass(frozen=True)
