@@ -21,6 +21,7 @@ import numpy as np
 
 from scaling_app.ledger import Case, Flag, utc_now
 from scaling_app.monai_app import label_checks as checks
+from scaling_app.monai_app.label_grid import in_image_order
 from scaling_app.monai_app.session import FINAL, ORIGINAL, Session, file_hash
 
 logger = logging.getLogger(__name__)
@@ -103,6 +104,21 @@ class LabelBook:
         """
         parse_minutes(params.get("minutes"))
         facts = read_facts(path)
+        image = self.session.image_path(image_id)
+        grid = facts.grid if image is None else image_grid(image)
+        with in_image_order(path, facts.grid, grid) as usable:
+            if usable != path:
+                path, facts = usable, read_facts(usable)
+            return self._store(image_id, path, facts, params, annotator)
+
+    def _store(
+        self,
+        image_id: str,
+        path: Path,
+        facts: LabelFacts,
+        params: Mapping[str, object],
+        annotator: str | None,
+    ) -> tuple[str, tuple[Flag, ...]]:
         self.require_usable(image_id, facts, params.get("label_info"))
         with self._lock:
             label_id = self.session.datastore.save_label(image_id, str(path), FINAL, dict(params))
