@@ -123,9 +123,12 @@ class BayesForecaster(Forecaster):
             edges = eta + mean + np.array([0.0, -1.2816, 1.2816]) * sd
             points = 100 * (expit(np.array(eta)) - expit(edges))
             labels = len(np.unique(posterior.data.case[assisted]))
+            drawn = f"{labels} labels of {name} were" if labels > 1 else f"1 label of {name} was"
+            change = "raise" if points[0] >= 0 else "lower"
+            low, high = sorted(np.sign(points[0]) * points[1:])
             notes.append(
-                f"{labels} labels of {name} were drawn with a prediction on screen; this is taken to raise their "
-                f"Dice by {points[0]:.1f} points (80 % range {points[2]:.1f} to {points[1]:.1f}), which is corrected."
+                f"{drawn} drawn with a prediction on screen; this is taken to {change} the Dice by "
+                f"{abs(points[0]):.1f} points (80 % range {low:.1f} to {high:.1f}), which is corrected."
             )
         return notes
 
