@@ -38,13 +38,16 @@ def signature(mask: np.ndarray) -> tuple[int, int]:
     return components(mask), euler_number(mask)
 
 
-def is_thick(mask: np.ndarray, voxels: float = 3.0, share: float = 0.97) -> bool:
-    """Whether nearly all of a mask is more than so many voxels thick: balls of that diameter fill it."""
-    if not mask.any():
-        return False
-    padded = np.pad(mask.astype(bool), 1)
-    deep = ndimage.distance_transform_edt(padded) > voxels / 2
-    if not deep.any():
-        return False
-    filled = ndimage.distance_transform_edt(~deep) <= voxels / 2
-    return float((filled & padded).sum()) >= share * float(padded.sum())
+def is_thick(mask: np.ndarray, voxels: float = 3.0) -> bool:
+    """Whether a grid can show a mask's topology: neither it nor a gap in it is thinner than so many voxels.
+
+    Balls of that diameter must come within 3/4 of a voxel, a digital corner, of every voxel of the mask and
+    of the rest.
+    """
+    padded = np.pad(mask.astype(bool), int(voxels) + 2)
+    return bool(mask.any()) and _filled(padded, voxels) and _filled(~padded, voxels)
+
+
+def _filled(mask: np.ndarray, voxels: float) -> bool:
+    deep = ndimage.distance_transform_edt(mask) > voxels / 2
+    return bool(deep.any()) and bool((ndimage.distance_transform_edt(~deep)[mask] <= voxels / 2 + 0.75).all())
