@@ -105,7 +105,8 @@ def lines_of(task: str, runs: Runs, nsd: Runs) -> list[dict[str, str]]:
 def _with_interval(scores: np.ndarray, paired: tuple[int, int], digits: int = 3) -> str:
     if np.isnan(scores).all():
         return ""
-    low, high = bootstrap(paired, lambda d, c: np.nanmean(scores[d][:, c]))
+    made = np.flatnonzero((~np.isnan(scores)).any(axis=(1, 2)))
+    low, high = bootstrap((len(made), paired[1]), lambda d, c: np.nanmean(scores[made[d]][:, c]))
     return f"{np.nanmean(scores):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
@@ -113,14 +114,22 @@ def _kappa_text(runs: Runs, arm: str, position: int, paired: tuple[int, int]) ->
     if arm == "baseline" or "baseline" not in runs.arms:
         return ""
 
+    made = np.flatnonzero((~np.isnan(runs.of(arm)[position])).any(axis=(1, 2)))
+
     def at(draws: np.ndarray, cases: np.ndarray) -> np.ndarray:
-        means = [np.nanmean(runs.of(a)[:, draws][:, :, cases], axis=(1, 2, 3)) for a in (arm, "baseline")]
+        means = [_means(runs.of(a)[:, made[draws]][:, :, cases]) for a in (arm, "baseline")]
         return kappa(*means, runs.sizes)[position]
 
-    with np.errstate(all="ignore"):
-        value = at(np.arange(paired[0]), np.arange(paired[1]))
-        low, high = bootstrap(paired, at)
+    value = at(np.arange(len(made)), np.arange(paired[1]))
+    low, high = bootstrap((len(made), paired[1]), at)
     return "" if np.isnan(value) else f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _means(scores: np.ndarray) -> np.ndarray:
+    """Mean per size of `(size, draw, case, structure)`; NaN for a size without runs."""
+    flat = scores.reshape(len(scores), -1)
+    known = ~np.isnan(flat)
+    return np.where(known.any(axis=1), np.nansum(flat, axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
 
 
 def draw_figure(task: str, runs: Runs, out: Path) -> None:
@@ -132,9 +141,7 @@ def draw_figure(task: str, runs: Runs, out: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     for arm in runs.arms:
-        with np.errstate(all="ignore"):
-            mean = np.nanmean(runs.of(arm), axis=(1, 2, 3))
-        axes.plot(runs.sizes, mean, marker="o", label=arm)
+        axes.plot(runs.sizes, _means(runs.of(arm)), marker="o", label=arm)
     axes.set(xscale="log", xlabel="training cases", ylabel="mean Dice", title=task)
     axes.set_xticks(runs.sizes, [str(n) for n in runs.sizes])
     axes.legend(fontsize="small")
