@@ -14,7 +14,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -72,6 +72,7 @@ def run_demo(
         ServerError: the server failed.
     """
     started = time.monotonic()
+    out = out.resolve()
     work = out / "work"
     shutil.rmtree(work, ignore_errors=True)
     cases = prepare_cases(data, work, n_cases=n_cases, n_pool=N_POOL, n_truth=N_TRUTH, patient=patient)
@@ -205,11 +206,17 @@ def _server(
         try:
             yield Viewer(f"http://127.0.0.1:{port}", process, log)
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends the server and the training it may be running."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 class _Display:
