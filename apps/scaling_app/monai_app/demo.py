@@ -187,9 +187,9 @@ def _server(
     conf = {
         "labels": ",".join(structures),
         "dimension": str(cases.spatial_dims),
-        "curve_minutes": f"{0.5 * share:.2f}",
+        "curve_minutes": f"{0.75 * share:.2f}",
         "max_minutes": f"{0.25 * share:.2f}",
-        "steps": "200",
+        "steps": "150",
     }
     if patient:
         conf["patient_pattern"] = patient
