@@ -1,0 +1,48 @@
+"""The demonstration keeps the patients of its truth out of its session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scaling_app.imaging.synthetic import make_case, write_case
+from scaling_app.monai_app.demo_data import image_id, prepare_cases
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Twenty images of ten patients, two each."""
+    folder = tmp_path / "data"
+    case = make_case(0, size=10)
+    for patient in range(10):
+        for visit in (1, 2):
+            path = write_case(case, folder / "images", folder / "labels")
+            for kind in ("images", "labels"):
+                (folder / kind / path.name).rename(folder / kind / f"p{patient}_v{visit}.nii.gz")
+    return folder
+
+
+def test_no_patient_is_both_labelled_and_tested_on(data: Path, tmp_path: Path) -> None:
+    cases = prepare_cases(data, tmp_path / "work", n_cases=8, n_pool=2, n_truth=4, patient=r"^(p\d+)_")
+    in_session = {name.split("_")[0] for name in cases.labels}
+    tested = {image_id(image).split("_")[0] for image, _ in cases.truth}
+    assert len(cases.labels) == 10
+    assert len(cases.truth) == 4
+    assert not in_session & tested
+
+
+def test_the_studies_hold_images_and_no_labels(data: Path, tmp_path: Path) -> None:
+    cases = prepare_cases(data, tmp_path / "work", n_cases=5, n_pool=1, n_truth=2)
+    assert sorted(image_id(p) for p in cases.studies.iterdir()) == sorted(cases.labels)
+
+
+def test_too_few_cases_are_refused_with_their_number(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="20 labelled images: too few for a session of 19"):
+        prepare_cases(data, tmp_path / "work", n_cases=19, n_pool=0, n_truth=4)
+
+
+def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    with pytest.raises(FileNotFoundError, match="images/ and labels/"):
+        prepare_cases(tmp_path, tmp_path / "work", n_cases=5, n_pool=0, n_truth=2)
