@@ -125,7 +125,7 @@ def answer(
     evidence = _stop_evidence(table, observations, prior_dominated)
     return SessionForecast(
         status="prior_dominated" if prior_dominated else "ready",
-        message=_message(question.n_now, prior_dominated),
+        message=_message(question.n_now, prior_dominated, forecaster.prior_share(OVERALL)),
         advice=advise(evidence),
         n_now=question.n_now,
         overall=_curve_json(table, OVERALL),
@@ -138,9 +138,10 @@ def answer(
     )
 
 
-def _message(n_now: int, prior_dominated: bool) -> str:
+def _message(n_now: int, prior_dominated: bool, prior_share: float | None) -> str:
     if prior_dominated:
-        return f"Early forecast from {n_now} cases: it rests mostly on learning curves of other tasks."
+        borrowed = "" if prior_share is None else f" {prior_share:.0%} of it comes from other tasks' curves;"
+        return f"Early forecast from {n_now} cases:{borrowed} it can change much with the next ones."
     return f"Forecast from {n_now} cases for further cases of the same kind."
 
 
