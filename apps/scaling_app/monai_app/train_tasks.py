@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NICENESS = 10
+NICENESS = 19
 
 
 class SegmentationTrainer(TrainTask):
