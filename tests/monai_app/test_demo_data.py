@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from scaling_app.imaging.geometry import stem_of
 from scaling_app.imaging.synthetic import make_case, write_case
-from scaling_app.monai_app.demo_data import image_id, prepare_cases
+from scaling_app.monai_app.demo_data import prepare_cases
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def data(tmp_path: Path) -> Path:
 def test_no_patient_is_both_labelled_and_tested_on(data: Path, tmp_path: Path) -> None:
     cases = prepare_cases(data, tmp_path / "work", n_cases=8, n_pool=2, n_truth=4, patient=r"^(p\d+)_")
     in_session = {name.split("_")[0] for name in cases.labels}
-    tested = {image_id(image).split("_")[0] for image, _ in cases.truth}
+    tested = {stem_of(image).split("_")[0] for image, _ in cases.truth}
     assert len(cases.labels) == 10
     assert len(cases.truth) == 4
     assert not in_session & tested
@@ -34,7 +35,7 @@ def test_no_patient_is_both_labelled_and_tested_on(data: Path, tmp_path: Path) -
 
 def test_the_studies_hold_images_and_no_labels(data: Path, tmp_path: Path) -> None:
     cases = prepare_cases(data, tmp_path / "work", n_cases=5, n_pool=1, n_truth=2)
-    assert sorted(image_id(p) for p in cases.studies.iterdir()) == sorted(cases.labels)
+    assert sorted(stem_of(p) for p in cases.studies.iterdir()) == sorted(cases.labels)
 
 
 def test_too_few_cases_are_refused_with_their_number(data: Path, tmp_path: Path) -> None:

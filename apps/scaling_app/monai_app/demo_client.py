@@ -10,7 +10,7 @@ from pathlib import Path
 
 import requests
 
-from scaling_app.monai_app.demo_data import suffix_of
+from scaling_app.imaging.geometry import suffix_of
 
 
 class ServerError(RuntimeError):

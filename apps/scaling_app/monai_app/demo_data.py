@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from scaling_app.imaging.geometry import stem_of
 from scaling_app.imaging.synthetic import make_case, write_case
-from scaling_app.trials.cohort import patient_of
-
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".png", ".jpg", ".tif")
+from scaling_app.trials.cohort import find_cases, patient_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def prepare_cases(
     labels = {}
     for image, label in in_session:
         shutil.copyfile(image, studies / image.name)
-        labels[image_id(image)] = label
+        labels[stem_of(image)] = label
     flat = in_session[0][0].suffix in (".png", ".jpg", ".tif")
     return DemoCases(studies, labels, tuple(truth), 2 if flat else 3, synthetic=data is None)
 
@@ -64,7 +63,7 @@ def _set_aside(
     """Whole patients for the truth, `n_truth` cases of them, and the cases of the others in random order."""
     by_patient: dict[str, list[tuple[Path, Path]]] = {}
     for pair in pairs:
-        by_patient.setdefault(patient_of(image_id(pair[0]), patient), []).append(pair)
+        by_patient.setdefault(patient_of(stem_of(pair[0]), patient), []).append(pair)
     rng = np.random.default_rng(0)
     patients = [list(by_patient)[i] for i in rng.permutation(len(by_patient))]
     truth: list[tuple[Path, Path]] = []
@@ -72,16 +71,6 @@ def _set_aside(
         truth += by_patient[patients.pop()]
     rest = [pair for name in patients for pair in by_patient[name]]
     return truth[:n_truth], [rest[i] for i in rng.permutation(len(rest))]
-
-
-def image_id(path: Path) -> str:
-    """MONAI Label's id of an image file: its name without the extension."""
-    return next((path.name[: -len(s)] for s in SUFFIXES if path.name.endswith(s)), path.stem)
-
-
-def suffix_of(path: Path) -> str:
-    """The whole extension of an image file, such as `.nii.gz`."""
-    return path.name[len(image_id(path)) :]
 
 
 def _synthetic(work: Path, total: int) -> list[tuple[Path, Path]]:
@@ -97,6 +86,4 @@ def _pairs(data: Path) -> list[tuple[Path, Path]]:
     images, labels = data / "images", data / "labels"
     if not images.is_dir() or not labels.is_dir():
         raise FileNotFoundError(f"{data} must hold the folders images/ and labels/")
-    by_id = {image_id(p): p for p in labels.iterdir() if p.name.endswith(SUFFIXES)}
-    found = sorted(p for p in images.iterdir() if p.name.endswith(SUFFIXES))
-    return [(p, by_id[image_id(p)]) for p in found if image_id(p) in by_id]
+    return [(case.image, case.label) for case in find_cases(images, labels) if case.label is not None]
