@@ -24,7 +24,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from scaling_app.imaging.geometry import read_label
+from scaling_app.imaging.geometry import read_label, spacing_of
 from scaling_app.imaging.scores import score_case
 from scaling_app.monai_app.demo_client import Viewer
 from scaling_app.monai_app.demo_data import DemoCases, prepare_cases
@@ -135,7 +135,7 @@ def _truth(viewer: Viewer, cases: DemoCases, structures: dict[str, int]) -> dict
     for image, label in cases.truth:
         found = viewer.segment(image, cases.studies.parent / f"found_{image.name}")
         reference, prediction = read_label(label), read_label(found)
-        scores = score_case(prediction, reference, structures, _spacing(reference, cases.spatial_dims))
+        scores = score_case(prediction, reference, structures, spacing_of(reference))
         values = [s.dice for s in scores if s.dice is not None]
         if values:
             dice.append(float(np.mean(values)))
@@ -146,10 +146,6 @@ def _truth(viewer: Viewer, cases: DemoCases, structures: dict[str, int]) -> dict
         half = float(t.ppf(0.975, len(dice) - 1) * np.std(dice, ddof=1) / np.sqrt(len(dice)))
     mean = float(np.mean(dice)) if dice else None
     return {"cases": len(dice), "mean": mean, "half95": half, "dice": dice}
-
-
-def _spacing(label: object, spatial_dims: int) -> tuple[float, ...]:
-    return tuple(float(v) for v in np.linalg.norm(np.asarray(label.affine)[:3, :3], axis=0)[:spatial_dims])
 
 
 def _row(n: int, image: str, blind: bool, payload: dict, seconds: float) -> Row:
