@@ -188,6 +188,9 @@ def replay(
         str | None, typer.Option(help="pattern whose first group is the patient in a file name")
     ] = None,
     scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler")] = None,
+    pool: Annotated[
+        int, typer.Option(min=0, help="other cases whose images, without labels, strategies learn from")
+    ] = 0,
 ) -> None:
     """Trains on growing numbers of cases and tests on untouched ones: a learning curve in a table."""
     from scaling_app.trials.progress import replay_bars
@@ -210,6 +213,7 @@ def replay(
             patient_pattern=patient,
             scheduler=scheduler,
             progress=progress,
+            pool=pool,
         )
     typer.echo(out)
 

@@ -18,56 +18,83 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from scaling_app.trials.replay import replay
+from scaling_app.trials.replay import Arm, replay
 
 RESULTS = Path(__file__).parents[1] / "results"
-STEP_MB = {2: 40, 3: 60}
-"""Bound on a training step: it sets the working resolution, small enough for hundreds of runs."""
-STEPS = {2: 200, 3: 300}
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A folder of cases: dimensions, and the pattern whose first group is the patient in a file name."""
+    """A folder of cases: the pattern whose first group is the patient in a file name, the largest size.
+
+    `step_mb` bounds a training step and with it the working resolution, so that hundreds of runs fit.
+    """
 
     name: str
-    spatial_dims: int
     patient: str | None
     largest: int
     test: int = 40
+    steps: int = 200
+    step_mb: int = 40
 
 
 DATA_SETS = (
-    DataSet("wbc", 2, None, 128),
-    DataSet("sunnybrook_lv", 2, r"^(SC-.+?)-IM", 128),
-    DataSet("hc18", 2, r"^(\d+)_", 128),
-    DataSet("busi", 2, None, 128),
-    DataSet("dsb2018_nuclei", 2, None, 128),
-    DataSet("axondeepseg_sem", 2, r"^(sub-rat\d+)", 64),
-    DataSet("chase_db1", 2, r"^(Image_\d+)", 16, test=10),
-    DataSet("acdc", 3, r"^(patient\d+)", 128),
-    DataSet("msd_hippocampus", 3, None, 128),
+    DataSet("wbc", None, 128),
+    DataSet("sunnybrook_lv", r"^(SC-.+?)-IM", 128),
+    DataSet("hc18", r"^(\d+)_", 128),
+    DataSet("busi", None, 128),
+    DataSet("dsb2018_nuclei", None, 128),
+    DataSet("axondeepseg_sem", r"^(sub-rat\d+)", 64),
+    DataSet("chase_db1", r"^(Image_\d+)", 16, test=10),
+    DataSet("acdc", r"^(patient\d+)", 128, steps=300, step_mb=60),
+    DataSet("msd_hippocampus", None, 128),
 )
+
+
+POOL = 12
+"""Unlabelled images of the draw that RegDA and GenDA may learn from."""
+
+ARMS = {
+    arm.name: arm
+    for arm in (
+        Arm("regda-labelled", "regda", {"regda_targets": "labelled"}),
+        Arm("regda-pool", "regda", {"regda_targets": "pool"}),
+        Arm("genda-gaussian", "genda", {"genda_generator": "gaussian"}),
+        Arm("genda-adversarial", "genda", {"genda_generator": "adversarial"}),
+        # remedies, where the first design missed its bar
+        Arm("red-mild", "red", {"red_strength": "1.5%"}),
+        Arm("red-strong", "red", {"red_strength": "5%"}),
+        Arm("genda-labelled", "genda", {"genda_generator": "gaussian", "genda_shapes": "labelled"}),
+    )
+}
+DEFORMED = ("msd_hippocampus", "acdc", "wbc", "hc18", "sunnybrook_lv")
+"""The tasks on which the deformation strategies are compared."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the fractional design, a call of `replay`."""
+    """One cell of the fractional design, a call of `replay`: for all data sets, or some."""
 
     sizes: tuple[int, ...]
     strategies: tuple[str, ...]
-    network: str
-    capacity: str
-    draws: int
+    network: str = "resunet"
+    capacity: str = "small"
+    draws: int = 3
+    data_sets: tuple[str, ...] | None = None
 
 
+SIZES = (2, 4, 8, 16, 32, 64, 128)
+LEARNED = ("regda-labelled", "regda-pool", "genda-gaussian", "genda-adversarial")
 DESIGN = (
-    Cell((2, 4, 8, 16, 32, 64, 128), ("baseline",), "resunet", "small", 2),
-    Cell((2, 8, 32), ("none", "red"), "resunet", "small", 2),
-    Cell((2, 4, 8, 16, 32, 64, 128), ("baseline",), "resunet", "small", 5),
-    Cell((4, 32), ("regda", "genda"), "resunet", "small", 2),
-    Cell((8, 32), ("baseline",), "resunet", "medium", 2),
-    Cell((4, 16, 64), ("baseline",), "swinunetr", "small", 1),
+    Cell(SIZES, ("baseline",)),
+    Cell((2, 4, 8), ("none", "red", "genda-gaussian", "regda-pool"), data_sets=DEFORMED),
+    Cell((2, 4, 8), LEARNED, data_sets=DEFORMED),
+    Cell((1,), ("none", "baseline", "red", *LEARNED), data_sets=("msd_hippocampus", "acdc")),
+    Cell((16,), ("none", "red", *LEARNED), data_sets=DEFORMED),
+    Cell((8, 32), ("baseline",), capacity="medium", draws=2),
+    Cell((4, 16, 64), ("baseline",), network="swinunetr", draws=1),
+    Cell((2, 8, 32), ("none", "red"), draws=2),
+    Cell(SIZES, ("baseline",), draws=5),
 )
 
 
@@ -92,7 +119,7 @@ def _train(arguments: argparse.Namespace) -> None:
     console, deadline = Console(), time.monotonic() + 60 * arguments.minutes
     chosen = arguments.only.split(",") if arguments.only else [d.name for d in DATA_SETS]
     for number, cell in enumerate(DESIGN, start=1):
-        for data_set in (d for d in DATA_SETS if d.name in chosen):
+        for data_set in (d for d in DATA_SETS if d.name in chosen and d.name in (cell.data_sets or chosen)):
             folder = arguments.data / data_set.name
             if not folder.is_dir():
                 console.print(f"{folder} is not there: skipped")
@@ -105,16 +132,17 @@ def _train(arguments: argparse.Namespace) -> None:
                 folder / "images",
                 folder / "labels",
                 sizes=[n for n in cell.sizes if n <= data_set.largest],
-                strategies=list(cell.strategies),
+                strategies=[ARMS.get(name, name) for name in cell.strategies],
                 networks=[cell.network],
                 seeds=1,
                 draws=cell.draws,
                 n_test=data_set.test,
-                steps=STEPS[data_set.spatial_dims],
+                steps=data_set.steps,
                 out=arguments.runs / f"{data_set.name}.{cell.capacity}.csv",
                 capacity=cell.capacity,
                 patient_pattern=data_set.patient,
-                step_bytes=STEP_MB[data_set.spatial_dims] * 2**20,
+                step_bytes=data_set.step_mb * 2**20,
+                pool=POOL,
                 should_stop=lambda: time.monotonic() > deadline,
             )
 

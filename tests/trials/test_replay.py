@@ -10,7 +10,7 @@ import pytest
 from scaling_app.trials import replay as replay_module
 from scaling_app.trials.cohort import CohortError
 from scaling_app.trials.plan import CaseFiles
-from scaling_app.trials.replay import COLUMNS, ReplayProgress, ReplayRun, replay
+from scaling_app.trials.replay import COLUMNS, Arm, ReplayProgress, ReplayRun, replay
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -55,6 +55,30 @@ def test_a_replay_trains_tests_and_writes_the_table(volumes: list[CaseFiles], tm
     assert [e.done for e in events if e.step is None] == [1, 2]
     assert events[-1].total == 2
     assert any(e.step is not None and e.step.step == 3 for e in events)
+
+
+def test_an_arm_trains_its_strategy_with_its_options_and_a_pool_without_labels(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple] = []
+    real = replay_module.train
+
+    def seen(cases, train_ids, settings, **keywords):
+        given.append((cases, train_ids, settings, keywords["pool_ids"]))
+        return real(cases, train_ids, settings, **keywords)
+
+    monkeypatch.setattr(replay_module, "train", seen)
+    arm = Arm("red-mild", "red", {"red_strength": "1%"})
+    arguments = {"strategies": [arm], "n_test": 2, "steps": 1, "capacity": 4, "pool": 1}
+    (row, *_) = rows(replay(*folders(volumes), [1], out=tmp_path / "r.csv", **arguments))
+    ((cases, train_ids, settings, pool_ids),) = given
+    assert row["strategy"] == "red-mild"
+    assert (settings.strategy, settings.options) == ("red", {"red_strength": "1%"})
+    assert len(pool_ids) == 1 and not set(pool_ids) & {
+        *train_ids,
+        *(r["case"] for r in rows(tmp_path / "r.csv")),
+    }
+    assert pool_ids == cases.pool
 
 
 def test_a_replay_goes_on_where_a_kill_left_it(

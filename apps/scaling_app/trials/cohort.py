@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,16 @@ class Cohort:
     def training(self, n: int, draw: int) -> tuple[CaseFiles, ...]:
         """The first n cases of a draw."""
         return self.draws[draw][:n]
+
+    def pool(self, n: int, draw: int, count: int) -> tuple[CaseFiles, ...]:
+        """Up to `count` unlabelled cases of patients that are neither trained on nor tested.
+
+        They are taken from the end of the draw, so that they are the same for all sizes, as long as the
+        cases suffice; their labels are left out.
+        """
+        patients = {case.patient for case in self.training(n, draw)}
+        others = [case for case in reversed(self.draws[draw]) if case.patient not in patients]
+        return tuple(replace(case, label=None) for case in others[:count])
 
 
 def patient_of(case_id: str, pattern: str | None) -> str:

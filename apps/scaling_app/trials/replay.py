@@ -11,7 +11,7 @@ import csv
 import io
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -35,12 +35,21 @@ _KEY = ("dataset", "network", "strategy", "n", "draw", "seed", "steps")
 
 
 @dataclass(frozen=True)
+class Arm:
+    """A strategy with options, under the name that the table's column `strategy` shows."""
+
+    name: str
+    strategy: str
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ReplayRun:
     """One run of a replay: what to train on what, and the cases to test on."""
 
     dataset: str
     network: str
-    strategy: str
+    arm: Arm
     n: int
     draw: int
     seed: int
@@ -48,11 +57,17 @@ class ReplayRun:
     structures: dict[str, int]
     training: tuple[CaseFiles, ...]
     testing: tuple[CaseFiles, ...]
+    pool: tuple[CaseFiles, ...]
     cache_dir: Path
     memory_bytes: int
     threads: int | None = None
     capacity: str | int = "small"
     step_bytes: int | None = None
+
+    @property
+    def strategy(self) -> str:
+        """What the table calls the arm."""
+        return self.arm.name
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -117,7 +132,7 @@ def replay(
     images: Path | str,
     labels: Path | str,
     sizes: Sequence[int],
-    strategies: Sequence[str] = ("baseline",),
+    strategies: Sequence[str | Arm] = ("baseline",),
     networks: Sequence[str] = ("resunet",),
     seeds: int = 1,
     draws: int = 1,
@@ -132,6 +147,7 @@ def replay(
     cache_dir: Path | None = None,
     capacity: str | int = "small",
     step_bytes: int | None = None,
+    pool: int = 0,
     should_stop: Callable[[], bool] | None = None,
 ) -> Path:
     """Trains and tests every combination that the table does not hold yet.
@@ -139,6 +155,7 @@ def replay(
     Args:
         images, labels: folders whose files share names.
         sizes: numbers of training cases.
+        strategies: names, or arms of their own name with options.
         seeds: runs per training set, which differ in weights and batches.
         draws: training sets per size; nested over sizes.
         out: the table, one row per run, test case and structure.
@@ -149,11 +166,13 @@ def replay(
         capacity: size of the networks; the table does not tell sizes apart, so one table holds one.
         step_bytes: bound on the memory of a training step; a small one makes the grid coarser and the
             runs short (default: the plan's own).
+        pool: cases of other patients whose images, without labels, strategies may learn from.
 
     Raises:
         ValueError: folders, sizes, strategies or networks that make no replay (`CohortError` and others).
     """
-    _check_names(strategies, networks)
+    arms = [chosen if isinstance(chosen, Arm) else Arm(chosen, chosen) for chosen in strategies]
+    _check_names([arm.strategy for arm in arms], networks)
     width_of(capacity)
     out = Path(out)
     cohort = make_cohort(find_cases(images, labels, patient_pattern), n_test, sizes, draws)
@@ -163,7 +182,7 @@ def replay(
         ReplayRun(
             dataset=Path(images).resolve().parent.name,
             network=network,
-            strategy=strategy,
+            arm=arm,
             n=n,
             draw=draw,
             seed=seed,
@@ -171,6 +190,7 @@ def replay(
             structures=structures,
             training=cohort.training(n, draw),
             testing=cohort.test,
+            pool=cohort.pool(n, draw, pool),
             cache_dir=cache.resolve(),
             memory_bytes=psutil.virtual_memory().available // (4 * max(1, workers)),
             threads=max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None,
@@ -181,7 +201,7 @@ def replay(
         for draw in range(draws)
         for n in sizes
         for network in networks
-        for strategy in strategies
+        for arm in arms
     ]
     table = _Table(out)
     table.open(runs)
@@ -201,10 +221,16 @@ def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None
         capacity=run.capacity,
         memory_bytes=run.step_bytes,
     )
-    cases = PreparedCases(plan, run.training, run.cache_dir, run.memory_bytes)
-    settings = TrialSettings(strategy=run.strategy, steps=run.steps, seed=1000 * run.draw + run.seed)
+    cases = PreparedCases(plan, [*run.training, *run.pool], run.cache_dir, run.memory_bytes)
+    settings = TrialSettings(
+        strategy=run.arm.strategy,
+        steps=run.steps,
+        seed=1000 * run.draw + run.seed,
+        options=run.arm.options,
+    )
     began = time.perf_counter()
-    model = train(cases, cases.labelled, settings, on_step=on_step)
+    pool_ids = [case.case_id for case in run.pool]
+    model = train(cases, cases.labelled, settings, on_step=on_step, pool_ids=pool_ids)
     seconds = time.perf_counter() - began
     return [row for scored in test(model, run.testing) for row in _rows_of(run, scored, seconds)]
 
