@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scaling_app.forecast.arms import compare_arms
+from scaling_app.forecast.arms import choose_strategy, compare_arms
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.families import expit
 from scaling_app.forecast.forecaster import forecast_session
@@ -120,6 +120,65 @@ def test_the_difference_has_an_interval_over_cases_and_says_how_many() -> None:
     assert d["lo95"] <= d["lo80"] <= d["mean"] <= d["hi80"] <= d["hi95"]
     assert result.kappa is not None
     assert result.kappa["lo80"] < result.kappa["hi80"]
+
+
+def with_nsd(observations: list[Observation]) -> list[Observation]:
+    return [replace(o, nsd=None if o.dice is None else 0.5 * o.dice) for o in observations]
+
+
+def test_the_difference_in_surface_dice_is_told_where_it_is_known() -> None:
+    observations = arms_session(2.0, 0)
+    (without,) = forecast_session(observations, n_now=24).strategies
+    assert without["nsd_difference"] is None
+    (known,) = forecast_session(with_nsd(observations), n_now=24).strategies
+    assert known["nsd_difference"]["mean"] == pytest.approx(0.5 * known["dice_difference"]["mean"])
+    assert known["dice_difference"] == without["dice_difference"]
+
+
+def test_test_then_train_scores_are_no_part_of_the_comparison() -> None:
+    observations = arms_session(2.0, 0)
+    (fair,) = compare_arms(observations, ("baseline", "resunet"), {})
+    lucky = [
+        replace(o, kind="prequential", run=f"published-{o.n}", dice=0.999)
+        for o in observations
+        if o.strategy == "red" and o.case
+    ]
+    assert compare_arms([*observations, *lucky], ("baseline", "resunet"), {}) == [fair]
+
+
+def arm_ahead_by(points: float, strategy: str = "red", noise: float = 1.0) -> list[Observation]:
+    """A strategy that scores so many points of Dice more than the session's own on every fold's case."""
+    rng = np.random.default_rng(0)
+    folds = [o for o in simulate_session(random_truth(rng), 24, rng) if o.kind == "fold" and o.dice]
+    steps = rng.normal(points / 100, noise / 100, len(folds))
+    folds = [replace(o, dice=0.2 + 0.5 * o.dice) for o in folds]
+    arms = [
+        replace(o, kind="arm", strategy=strategy, run=f"{strategy}-{o.run}", dice=o.dice + step)
+        for o, step in zip(folds, steps, strict=True)
+    ]
+    return folds + arms
+
+
+@pytest.mark.parametrize(
+    ("points", "noise", "chosen"), [(2.0, 1.0, "red"), (0.3, 9.0, "baseline"), (-2.0, 1.0, "baseline")]
+)
+def test_auto_takes_a_clear_winner_and_nothing_else(points: float, noise: float, chosen: str) -> None:
+    observations = arm_ahead_by(points, noise=noise)
+    choice = choose_strategy(observations, ("baseline", "resunet"))
+    assert choice.strategy == chosen
+    assert "24 cases" in choice.reason and "\n" not in choice.reason
+
+
+def test_auto_takes_the_better_one_of_two_winners() -> None:
+    red, genda = arm_ahead_by(2.0), arm_ahead_by(4.0, "genda")
+    both = [*red, *(o for o in genda if o.strategy == "genda")]
+    assert choose_strategy(both, ("baseline", "resunet")).strategy == "genda"
+
+
+def test_auto_without_a_comparison_stays_with_the_baseline_and_says_so() -> None:
+    own = [o for o in arms_session(2.0, 0) if o.kind != "arm"]
+    choice = choose_strategy(own, ("baseline", "resunet"))
+    assert choice.strategy == "baseline" and "no other strategy has been compared" in choice.reason
 
 
 def test_arms_do_not_feed_the_sessions_own_curve() -> None:

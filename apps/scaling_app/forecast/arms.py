@@ -4,24 +4,26 @@ Strategy a trained on n cases is taken to do what the session's own strategy doe
 
     eta_a(n) = eta(kappa_a n).
 
-Two runs of the same size tested on the same case form a pair; pairs are averaged per case, since cases,
-not pairs, are independent. The paired difference on the logit scale has a mean d and a standard error over
+Two runs of the same size tested on the same case of the same folds form a pair; pairs are averaged per
+case, since cases, not pairs, are independent. Test-then-train scores form none: the models behind them saw
+other training cases. The paired difference on the logit scale has a mean d and a standard error over
 cases; kappa follows from d and the posterior of eta on a grid, with prior ln kappa ~ N(0, 0.5^2): where
 the curve is flat, a difference says little about kappa and the interval shows it.
 
-The difference in Dice itself is reported with a bootstrap interval over cases.
+The differences in Dice and surface Dice themselves are reported with a bootstrap interval over cases.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from scaling_app.forecast.evidence import logit_error
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.observations import Observation, by_structure
 from scaling_app.forecast.posterior import CurvePosterior
 
 MIN_PAIRED_CASES = 3
@@ -39,21 +41,31 @@ class ArmResult:
         n_cases: cases in the comparison.
         kappa: mean, lo80, hi80 (None when no curve is known).
         dice_difference: mean, lo80, hi80, lo95, hi95: the strategy's mean Dice minus the session's own.
+        nsd_difference: the same for the surface Dice; None when it is known for too few of the cases.
     """
 
     name: str
     n_cases: int
     kappa: Mapping[str, float] | None
     dice_difference: Mapping[str, float]
+    nsd_difference: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The strategy to train with, and why, in a sentence."""
+
+    strategy: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Differences of one structure, per pair: size, case index, in Dice and in logit error."""
+    """Differences of one structure, per pair: size, case index, in the score and in its logit error."""
 
     n: Array
     case: np.ndarray
-    dice: Array
+    score: Array
     logit: Array
 
 
@@ -72,6 +84,28 @@ def compare_arms(
     return [result for result in results if result is not None]
 
 
+def choose_strategy(observations: Sequence[Observation], own: tuple[str, str]) -> Choice:
+    """What `auto` trains with: the best strategy that is better on these very cases, else the session's own.
+
+    Better means that the lower end of the 80 % interval of the paired Dice difference lies above zero; the
+    best is the one with the largest mean difference among those.
+    """
+    results = compare_arms(observations, own, {})
+    if not results:
+        return Choice(own[0], f"{own[0]}: no other strategy has been compared on these cases yet.")
+    better = [result for result in results if result.dice_difference["lo80"] > 0]
+    if not better:
+        said = "; ".join(_in_words(result) for result in results)
+        return Choice(own[0], f"{own[0]}: no other strategy is better beyond doubt ({said}).")
+    best = max(better, key=lambda result: result.dice_difference["mean"])
+    return Choice(best.name, f"{_in_words(best)}, against {own[0]} on the same folds.")
+
+
+def _in_words(result: ArmResult) -> str:
+    mean, lo80, hi80 = (100 * result.dice_difference[key] for key in ("mean", "lo80", "hi80"))
+    return f"{result.name}: {mean:+.1f} points of Dice on {result.n_cases} cases (80 %: {lo80:+.1f} to {hi80:+.1f})"
+
+
 def _compare(
     name: str,
     observations: Sequence[Observation],
@@ -79,31 +113,68 @@ def _compare(
     posteriors: Mapping[str, CurvePosterior],
 ) -> ArmResult | None:
     cases = {case: i for i, case in enumerate(sorted({o.case for o in observations if o.case}))}
-    structures = dict.fromkeys(o.structure for o in observations)
-    pairs = {s: _pairs([o for o in observations if o.structure == s], name, own, cases) for s in structures}
-    pairs = {s: p for s, p in pairs.items() if len(p.n)}
+    pairs = _all_pairs(observations, name, own, cases, "dice")
+    difference = _summary(pairs)
+    if difference is None:
+        return None
+    return ArmResult(
+        name=name,
+        n_cases=len({int(case) for p in pairs.values() for case in p.case}),
+        kappa=_kappa(pairs, posteriors),
+        dice_difference=difference,
+        nsd_difference=_summary(_all_pairs(observations, name, own, cases, "nsd")),
+    )
+
+
+def _all_pairs(
+    observations: Sequence[Observation],
+    name: str,
+    own: tuple[str, str],
+    cases: Mapping[str, int],
+    score: Literal["dice", "nsd"],
+) -> dict[str, _Pairs]:
+    """The pairs of every structure that has any."""
+    found = {
+        structure: _pairs(group, name, own, cases, score)
+        for structure, group in by_structure(observations).items()
+    }
+    return {structure: pairs for structure, pairs in found.items() if len(pairs.n)}
+
+
+def _summary(pairs: Mapping[str, _Pairs]) -> dict[str, float] | None:
+    """Mean difference over cases with its bootstrap interval; None for fewer than 3 cases."""
     if not pairs:
         return None
     difference = _case_means(
-        np.concatenate([p.case for p in pairs.values()]), np.concatenate([p.dice for p in pairs.values()])
+        np.concatenate([p.case for p in pairs.values()]), np.concatenate([p.score for p in pairs.values()])
     )
     if len(difference) < MIN_PAIRED_CASES:
         return None
     rng = np.random.default_rng(0)
     resampled = difference[rng.integers(len(difference), size=(_RESAMPLES, len(difference)))].mean(1)
     lo80, hi80, lo95, hi95 = (float(v) for v in np.quantile(resampled, [0.1, 0.9, 0.025, 0.975]))
-    summary = {"mean": float(difference.mean()), "lo80": lo80, "hi80": hi80, "lo95": lo95, "hi95": hi95}
-    return ArmResult(name, len(difference), _kappa(pairs, posteriors), summary)
+    return {"mean": float(difference.mean()), "lo80": lo80, "hi80": hi80, "lo95": lo95, "hi95": hi95}
 
 
 def _pairs(
-    observations: Sequence[Observation], name: str, own: tuple[str, str], cases: Mapping[str, int]
+    observations: Sequence[Observation],
+    name: str,
+    own: tuple[str, str],
+    cases: Mapping[str, int],
+    score: Literal["dice", "nsd"],
 ) -> _Pairs:
     """Pairs of runs of equal size on the same case (runs of one case and size averaged per strategy)."""
-    cells: dict[tuple[int, str], dict[bool, list[float]]] = {}
+    cells: dict[tuple[int, str, str], dict[bool, list[float]]] = {}
     for o in observations:
-        if o.dice is not None and o.case and o.network == own[1] and o.strategy in (name, own[0]):
-            cells.setdefault((o.n, o.case), {}).setdefault(o.strategy == name, []).append(o.dice)
+        value = getattr(o, score)
+        if value is None or not o.case or o.network != own[1] or o.strategy not in (name, own[0]):
+            continue
+        if o.kind == "prequential":
+            continue
+        kind = (
+            "fold" if o.kind == "arm" else o.kind
+        )  # arms are trained on the folds of the session's own runs
+        cells.setdefault((o.n, o.case, kind), {}).setdefault(o.strategy == name, []).append(value)
     both = [(key, cell) for key, cell in cells.items() if len(cell) == 2]
     ours, theirs = (
         np.array([np.mean(cell[flag]) for _, cell in both], dtype=float) for flag in (False, True)
@@ -111,7 +182,7 @@ def _pairs(
     return _Pairs(
         n=np.array([key[0] for key, _ in both], dtype=float),
         case=np.array([cases[key[1]] for key, _ in both], dtype=int),
-        dice=theirs - ours,
+        score=theirs - ours,
         logit=logit_error(theirs) - logit_error(ours),
     )
 

@@ -43,6 +43,7 @@ class Observation:
         strategy: training strategy of the run.
         network: of the run.
         weight: sampling weight of the case, 1 / probability of having been chosen (any scale).
+        nsd: surface Dice in [0, 1]; None where it is undefined or not known.
     """
 
     n: int
@@ -57,12 +58,15 @@ class Observation:
     strategy: str = "baseline"
     network: str = "resunet"
     weight: float = 1.0
+    nsd: float | None = None
 
     def __post_init__(self) -> None:
         if self.n < 1:
             raise CurveError(f"n must be at least 1 training case, got {self.n}")
         if self.dice is not None and not 0.0 <= self.dice <= 1.0:
             raise CurveError(f"dice must be in [0, 1], got {self.dice}{_percent_hint(self.dice)}")
+        if self.nsd is not None and not 0.0 <= self.nsd <= 1.0:
+            raise CurveError(f"nsd must be in [0, 1], got {self.nsd}{_percent_hint(self.nsd)}")
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise CurveError(f"weight must be a positive number, got {self.weight}")
 
@@ -80,8 +84,8 @@ class Observation:
 def read_curve(path: str | Path) -> list[Observation]:
     """Reads a table of scores.
 
-    Columns `n,dice` and optionally `case,structure,run,seed,kind,assisted,blind,strategy,network,weight`;
-    others are ignored. A blank Dice (or `nan`) means "absent from the reference".
+    Columns `n,dice` and optionally `case,structure,run,seed,kind,assisted,blind,strategy,network,weight,
+    nsd`; others are ignored. A blank Dice (or `nan`) means "absent from the reference".
 
     Args:
         path: CSV file with a header line, comma or semicolon separated, UTF-8.
@@ -176,7 +180,7 @@ def _observation(row: Mapping[str, str], number: int) -> Observation:
     try:
         return Observation(
             n=_whole(row["n"], "n"),
-            dice=_dice(row["dice"]),
+            dice=_score(row["dice"], "dice"),
             structure=row.get("structure") or "structure",
             case=row.get("case", ""),
             run=row.get("run", ""),
@@ -187,6 +191,7 @@ def _observation(row: Mapping[str, str], number: int) -> Observation:
             strategy=row.get("strategy") or "baseline",
             network=row.get("network") or "resunet",
             weight=_number(row.get("weight") or "1", "weight"),
+            nsd=_score(row.get("nsd", ""), "nsd"),
         )
     except CurveError as error:
         raise CurveError(f"row {number}: {error}") from None
@@ -206,10 +211,10 @@ def _whole(text: str, name: str) -> int:
     return int(value)
 
 
-def _dice(text: str) -> float | None:
+def _score(text: str, name: str) -> float | None:
     if text == "" or text.lower() in {"nan", "none", "na"}:
         return None
-    return _number(text, "dice")
+    return _number(text, name)
 
 
 def _flag(text: str, name: str) -> bool:

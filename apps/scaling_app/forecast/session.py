@@ -183,6 +183,7 @@ def asdict_arm(arm: ArmResult) -> Json:
         "name": arm.name,
         "kappa": arm.kappa,
         "dice_difference": {**arm.dice_difference, "n_cases": arm.n_cases},
+        "nsd_difference": arm.nsd_difference,
     }
 
 

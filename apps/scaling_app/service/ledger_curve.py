@@ -45,6 +45,7 @@ def curve_observations(ledger: Ledger) -> list[Observation]:
                 strategy=run.strategy,
                 network=run.network,
                 weight=(case.sampling_weight if case is not None else None) or 1.0,
+                nsd=seen.nsd,
             )
         )
     return found

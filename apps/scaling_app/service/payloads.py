@@ -115,6 +115,7 @@ class StrategyEffect(Part):
     name: str
     kappa: Range | None = None
     dice_difference: Range | None = None
+    nsd_difference: Range | None = None
 
 
 class Advice(Part):

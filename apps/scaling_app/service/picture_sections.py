@@ -119,6 +119,7 @@ def strategies_section(page: Page, payload: Payload) -> str:
     rows = []
     for strategy in strategies:
         kappa, difference = strategy.get("kappa") or {}, strategy.get("dice_difference") or {}
+        surface = strategy.get("nsd_difference") or {}
         rows.append(
             [
                 strategy["name"],
@@ -126,9 +127,12 @@ def strategies_section(page: Page, payload: Payload) -> str:
                 spread(kappa.get("lo80"), kappa.get("hi80"), _times),
                 gain_points(difference.get("mean")),
                 spread(difference.get("lo80"), difference.get("hi80"), gain_points),
+                gain_points(surface.get("mean")),
+                spread(surface.get("lo80"), surface.get("hi80"), gain_points),
             ]
         )
     headings = ["Strategy", "Kappa", "80 % range", "Dice difference", "80 % range of the difference"]
+    headings += ["Surface Dice difference", "80 % range of that"]
     lead = (
         "Kappa says how many cases one labelled case counts for when the model is trained with that strategy instead of "
         "the session's own, measured on the same training cases, seeds and test cases."
