@@ -172,3 +172,14 @@ def test_assignments_survive_reopening(tmp_path: Path) -> None:
         first.assign_role("p", "validation")
     with Ledger(tmp_path / "l.sqlite") as second:
         assert second.assign_role("p", "training") == "validation"
+
+
+def test_the_weight_of_the_last_serving_counts(ledger: Ledger) -> None:
+    assert ledger.sampling_weight("a") is None
+    before = ledger.revision()
+    ledger.note_sampling_weight("a", 4.0)
+    ledger.note_sampling_weight("a", 0.25)
+    assert ledger.sampling_weight("a") == 0.25 and ledger.revision() == before
+    for impossible in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(LedgerError, match="above 0"):
+            ledger.note_sampling_weight("a", impossible)

@@ -88,6 +88,18 @@ def test_an_older_file_is_migrated_with_what_it_holds(
         assert raw.execute("PRAGMA user_version").fetchone() == (version + 1,)
 
 
+def test_a_file_of_the_first_schema_learns_of_sampling_weights(tmp_path: Path, new_case) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path) as older:
+        older.save_case(new_case())
+    with sqlite3.connect(path) as raw:
+        raw.execute("DROP TABLE sampling_weights")
+        raw.execute("PRAGMA user_version=1")
+    with Ledger(path) as newer:
+        newer.note_sampling_weight("a", 2.0)
+        assert newer.case("a") is not None and newer.sampling_weight("a") == 2.0
+
+
 def test_a_migration_that_fails_changes_nothing(
     tmp_path: Path, new_case, monkeypatch: pytest.MonkeyPatch
 ) -> None:

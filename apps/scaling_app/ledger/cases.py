@@ -134,6 +134,25 @@ class CaseBook(Store):
             told = table.c.assisted.is_(False) if blind else False
             connection.execute(update(table).where(table.c.image_id == image_id).values(blind=told))
 
+    def note_sampling_weight(self, image_id: str, weight: float) -> None:
+        """An image was served, picked with a probability that was 1 / weight of that of a random pick.
+
+        The last time counts; the weight joins the case when its label is saved.
+
+        Raises:
+            LedgerError: not above zero, or not finite.
+        """
+        if not (math.isfinite(weight) and weight > 0):
+            raise LedgerError(f"a sampling weight must be a number above 0, got {weight!r}")
+        with self._write() as connection:
+            _upsert(connection, tables.sampling_weights, image_id=image_id, weight=float(weight))
+
+    def sampling_weight(self, image_id: str) -> float | None:
+        """The weight noted when that image was last served, or None."""
+        table = tables.sampling_weights
+        with self._read() as connection:
+            return connection.execute(select(table.c.weight).where(table.c.image_id == image_id)).scalar()
+
     def assign_role(self, patient: str, role: str) -> str:
         """Gives a patient (or image) a role for ever, unless there is one; returns the role in force."""
         return str(self._assign_once(tables.roles, patient=patient, role=role))

@@ -49,7 +49,8 @@ class Case:
         assisted: a prediction was on screen before this label was saved.
         minutes: active annotation time, > 0, where measured.
         flags: the open doubts.
-        sampling_weight: inverse of the probability with which active learning picked the case, if any.
+        sampling_weight: how much less likely than by a random pick the case was to be served (1 for a random
+            pick, below 1 for one that was preferred); None when nobody knows.
     """
 
     image_id: str

@@ -28,10 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 APPLICATION_ID = 0x5CA11A6E
-SCHEMA_VERSION = 1
-
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
-"""`MIGRATIONS[v]` takes a file from schema `v` to `v + 1`; each runs inside the opening transaction."""
+SCHEMA_VERSION = 2
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -176,6 +173,13 @@ blind_assignments = Table(
     Column("blind", Boolean, nullable=False),
 )
 
+sampling_weights = Table(
+    "sampling_weights",
+    metadata,
+    Column("image_id", String, primary_key=True),
+    Column("weight", Float, CheckConstraint("weight > 0"), nullable=False),
+)
+
 roles = Table(
     "roles",
     metadata,
@@ -198,3 +202,6 @@ forecasts = Table(
     Column("made_at", UtcTime, nullable=False),
     Column("payload", Text, nullable=False),
 )
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: sampling_weights.create}
+"""`MIGRATIONS[v]` takes a file from schema `v` to `v + 1`; each runs inside the opening transaction."""
