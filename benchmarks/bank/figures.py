@@ -1,0 +1,291 @@
+"""The scaling-law figures and their table, from the bank.
+
+    python benchmarks/bank/figures.py [--bank benchmarks/results/bank.csv.gz] [--out benchmarks/results]
+
+After Chu et al. (arXiv 2511.13883): error (1 - Dice) against the number of training cases, log-log, one panel
+for each task (data set and structure), with a power law `A n^-c` and a power law with a floor
+`e_inf + A n^-c`, fitted so that relative errors count alike. A point is the mean over label draws and test
+cases; its bar, and the intervals in the table, are 95 % percentile intervals from draws and cases drawn
+anew (cases alone where there is one draw, which is too narrow).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from scaling_app.forecast.families import POWER_LAW, POWER_LAW_FLOOR, Array, Family, fit_family
+
+REPEATS = 500
+COLUMNS = 5
+MISSING_SHARE = 0.97
+"""A mean error above this is a network that found nothing: shown, not fitted."""
+NAMES = {
+    "none": ("none", "#7f7f7f"),
+    "baseline": ("affine + intensity", "#0b5394"),
+    "red": ("RED", "#e69138"),
+    "regda-labelled": ("RegDA", "#6aa84f"),
+    "regda-pool": ("RegDA, pool", "#38761d"),
+    "genda-gaussian": ("GenDA, Gaussian", "#c27ba0"),
+    "genda-adversarial": ("GenDA, adversarial", "#a64d79"),
+}
+MODELS = {
+    ("resunet", "small"): ("Res-UNet", "#0b5394"),
+    ("resunet", "medium"): ("Res-UNet, medium", "#3d9be9"),
+    ("swinunetr", "small"): ("Swin-UNETR", "#c0504d"),
+}
+KEYS = ["dataset", "structure", "network", "capacity", "strategy"]
+
+
+@dataclass(frozen=True)
+class Points:
+    """A measured curve: row 0 of `error (B, K)` is the mean at sizes `n (K,)`, the others are resampled."""
+
+    n: Array
+    error: Array
+    draws: tuple[int, ...]
+    cases: int
+
+    def bars(self) -> Array:
+        """Lengths `(2, K)` of the 95 % interval below and above the mean."""
+        low, high = np.percentile(self.error[1:], [2.5, 97.5], axis=0)
+        return np.stack([self.error[0] - low, high - self.error[0]]).clip(0)
+
+    def fitted(self, family: Family, parameters: int) -> tuple[Array, Array] | None:
+        """Shapes `(B, S)` and coefficients `(B, 2)`; None with fewer than one size more than parameters."""
+        usable = self.error[0] < MISSING_SHARE
+        if usable.sum() <= parameters:
+            return None
+        error = self.error[:, usable].clip(1e-3, 1)
+        return fit_family(family, self.n[usable], error, error**-2)
+
+
+def measured(table: pd.DataFrame) -> Points:
+    """The curve of one task, network and strategy."""
+    table = table.dropna(subset="dice")
+    sizes = np.sort(table["n"].unique())
+    draws, cases = np.sort(table["draw"].unique()), np.sort(table["case"].unique())
+    dice = table.groupby(["n", "draw", "case"])["dice"].mean()
+    index = pd.MultiIndex.from_product([sizes, draws, cases], names=["n", "draw", "case"])
+    error = 1.0 - dice.reindex(index).to_numpy().reshape(len(sizes), len(draws), len(cases))
+    per_draw = tuple(int(np.isfinite(level).any(1).sum()) for level in error)
+    rng = np.random.default_rng(0)
+    rows = [np.nanmean(error, axis=(1, 2))]
+    for _ in range(REPEATS):
+        of_cases = error[:, :, rng.integers(len(cases), size=len(cases))]
+        # each size draws anew from the label draws it has
+        rows.append(
+            np.array(
+                [
+                    np.nanmean(level[rng.choice(np.flatnonzero(np.isfinite(level).any(1)), size=count)])
+                    for level, count in zip(of_cases, per_draw, strict=True)
+                ]
+            )
+        )
+    return Points(sizes.astype(float), np.array(rows), per_draw, len(cases))
+
+
+def draw_points(
+    axis: Axes, points: Points, name: str, colour: str, *, aside: float = 1.0, fits: bool = True
+) -> None:
+    """Points with their bars, at `aside` times their size, the power law (dashed) and the one with a floor (solid)."""
+    axis.errorbar(
+        aside * points.n, points.error[0], yerr=points.bars(), fmt="o", color=colour, ms=3.5, lw=1, label=name
+    )
+    grid = np.geomspace(points.n[0], points.n[-1], 80)
+    for family, parameters, style in ((POWER_LAW, 2, "--"), (POWER_LAW_FLOOR, 3, "-")):
+        found = points.fitted(family, parameters) if fits else None
+        if found is not None:
+            axis.plot(grid, family.predict(found[0][:1], found[1][:1], grid)[0], style, color=colour, lw=1)
+    if not fits:
+        axis.plot(aside * points.n, points.error[0], "-", color=colour, lw=1)
+
+
+def panels(count: int) -> tuple[plt.Figure, list[Axes]]:
+    """A page of small log-log panels."""
+    columns = min(COLUMNS, count)
+    rows = math.ceil(count / columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(2.5 * columns + 0.4, 2.35 * rows + 0.5), squeeze=False, layout="constrained"
+    )
+    flat = list(axes.ravel())
+    for axis in flat[count:]:
+        axis.set_axis_off()
+    return figure, flat[:count]
+
+
+def dress(axis: Axes, title: str, curves: Sequence[Points]) -> None:
+    """Log axes whose ticks are plain numbers."""
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    sizes = sorted({n for points in curves for n in points.n})
+    low = min(float((p.error[0] - p.bars()[0]).min()) for p in curves)
+    high = max(float((p.error[0] + p.bars()[1]).max()) for p in curves)
+    low, high = max(low, 0.004) / 1.12, min(high, 1.0) * 1.12
+    ticks = [t for t in (0.01, 0.02, 0.03, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0) if low <= t <= high]
+    axis.set_ylim(low, high)
+    axis.xaxis.set_major_locator(FixedLocator(sizes))
+    axis.yaxis.set_major_locator(FixedLocator(ticks))
+    for side in (axis.xaxis, axis.yaxis):
+        side.set_minor_locator(NullLocator())
+        side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.tick_params(labelsize=7)
+    axis.set_title(title, fontsize=8.5)
+
+
+def finish(figure: plt.Figure, axes: Sequence[Axes], path: Path, note: str) -> Path:
+    """One legend for all panels, and what the lines mean."""
+    handles: dict[str, object] = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(
+        handles.values(),
+        handles.keys(),
+        loc="outside upper center",
+        ncols=min(len(handles), int(figure.get_figwidth() / 1.7)),
+        fontsize=8,
+    )
+    figure.supxlabel(f"training cases ({note})", fontsize=8.5)
+    figure.supylabel("error, 1 - Dice", fontsize=8.5)
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
+    return path
+
+
+def title_of(task: tuple[str, str], tasks: Sequence[tuple[str, str]]) -> str:
+    """The data set, and the structure where it has several."""
+    several = sum(other[0] == task[0] for other in tasks) > 1
+    return f"{task[0]}\n{task[1].replace('_', ' ')}" if several else f"{task[0]}\n"
+
+
+def draw_all(curves: dict[tuple[str, ...], Points], out: Path) -> list[Path]:
+    """The three pages that there are data for."""
+    tasks = list(dict.fromkeys((key[0], key[1]) for key in curves))
+    fits = "dashed: power law, solid: with a floor"
+    pages: list[tuple[str, str, dict[tuple[str, ...], tuple[str, str]], int, bool]] = [
+        (
+            "bank_curves.png",
+            fits,
+            {("resunet", "small", "baseline"): ("Res-UNet, affine + intensity", "#0b5394")},
+            1,
+            True,
+        ),
+        (
+            "bank_networks.png",
+            fits,
+            {(network, size, "baseline"): look for (network, size), look in MODELS.items()},
+            2,
+            True,
+        ),
+        (
+            "bank_strategies.png",
+            "Res-UNet, small",
+            {("resunet", "small", name): look for name, look in NAMES.items()},
+            2,
+            False,
+        ),
+    ]
+    made = []
+    for name, note, looks, least, fit in pages:
+        shown = {
+            task: [(curves[(*task, *kind)], look) for kind, look in looks.items() if (*task, *kind) in curves]
+            for task in tasks
+        }
+        shown = {task: found for task, found in shown.items() if len(found) >= least}
+        if not shown:
+            continue
+        figure, axes = panels(len(shown))
+        for axis, (task, found) in zip(axes, shown.items(), strict=True):
+            for place, (points, (label, colour)) in enumerate(found):
+                aside = 1.06 ** (place - (len(found) - 1) / 2)
+                draw_points(axis, points, label, colour, aside=aside, fits=fit)
+            dress(axis, title_of(task, tasks), [points for points, _ in found])
+        made.append(finish(figure, axes, out / name, note))
+    return made
+
+
+def fit_rows(curves: dict[tuple[str, ...], Points]) -> list[str]:
+    """The table of fits, one line for each curve of four sizes or more."""
+    lines = [
+        "| data set | structure | network | strategy | sizes | draws | test cases | power law c | RMS relative error "
+        "| with a floor: e_inf | c | RMS relative error |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for (dataset, structure, network, capacity, strategy), points in curves.items():
+        plain, floor = points.fitted(POWER_LAW, 2), points.fitted(POWER_LAW_FLOOR, 3)
+        if plain is None or floor is None:
+            continue
+        cells = [dataset, structure, f"{network}, {capacity}", strategy]
+        cells += [f"{points.n[0]:g} to {points.n[-1]:g} ({len(points.n)})", _range(points.draws)]
+        cells += [str(points.cases), _interval(plain[0][:, 0]), _misfit(POWER_LAW, plain, points)]
+        cells += [
+            _interval(floor[1][:, 0]),
+            _interval(floor[0][:, 0]),
+            _misfit(POWER_LAW_FLOOR, floor, points),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _range(values: Sequence[int]) -> str:
+    return str(min(values)) if min(values) == max(values) else f"{min(values)} to {max(values)}"
+
+
+def _interval(values: Array) -> str:
+    low, high = np.percentile(values[1:], [2.5, 97.5])
+    return f"{values[0]:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _misfit(family: Family, found: tuple[Array, Array], points: Points) -> str:
+    usable = points.error[0] < MISSING_SHARE
+    fitted = family.predict(found[0][:1], found[1][:1], points.n[usable])[0]
+    return f"{100 * np.sqrt(np.mean((fitted / points.error[0, usable] - 1) ** 2)):.1f} %"
+
+
+def main() -> None:
+    """Draws the pages and writes the table."""
+    results = Path(__file__).parents[1] / "results"
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--bank", type=Path, default=results / "bank.csv.gz")
+    parser.add_argument("--out", type=Path, default=results)
+    arguments = parser.parse_args()
+    table = pd.read_csv(arguments.bank, keep_default_na=False, na_values=[""])
+    curves = {
+        tuple(str(part) for part in key): measured(rows) for key, rows in table.groupby(KEYS, sort=True)
+    }
+    curves = {key: points for key, points in curves.items() if len(points.n) > 1}
+    made = draw_all(curves, arguments.out)
+    text = [
+        "# Scaling laws fitted to the bank",
+        "",
+        "Made by `python benchmarks/bank/figures.py`: error e = 1 - Dice against n training cases, e = A n^-c and",
+        "e = e_inf + A n^-c, relative errors counting alike; sizes at which nothing was found (error above 0.97) are",
+        "left out. Brackets: 95 % intervals, draws of labels and test cases drawn anew (test cases alone where there",
+        "is one draw). Trainings are short: floors are those of these trainings, not of the data sets.",
+        "",
+        *[f"![{path.stem}]({path.name})" for path in made],
+        "",
+        *fit_rows(curves),
+        "",
+    ]
+    (arguments.out / "bank_fits.md").write_text("\n".join(text), encoding="utf-8")
+    print(*made, arguments.out / "bank_fits.md", sep="\n")
+
+
+if __name__ == "__main__":
+    main()
