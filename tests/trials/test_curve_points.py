@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from scaling_app.trials.curve_points import (
     CHECKPOINTS,
+    Recipe,
     UsableCase,
     checkpoint_of,
     deal_folds,
     fits_budget,
     nested_subset,
-    planned_total,
     runs_due,
 )
 
@@ -24,8 +24,10 @@ def cases_of(n: int, scans: int = 1) -> list[UsableCase]:
     return [UsableCase(f"p{k // scans}_s{k % scans}", f"p{k // scans}", f"hash{k}") for k in range(n)]
 
 
-def due(cases, *, done=(), settings_hash="s", seed=0, blocks=None):
-    return runs_due(cases, done=done, settings_hash=settings_hash, seed=seed, blocks=blocks or {})
+def due(cases, *, done=(), settings_hash="s", seed=0, blocks=None, arms=()):
+    own = Recipe("baseline", settings_hash)
+    arms = [Recipe(name, f"{settings_hash}-{name}") for name in arms]
+    return runs_due(cases, done=done, own=own, arms=arms, seed=seed, blocks=blocks or {})
 
 
 def test_the_largest_checkpoint_reached_counts():
@@ -123,6 +125,29 @@ def test_the_budget_is_kept():
     assert not fits_budget(40, 60, [1, 1, 30, 30, 30])
 
 
-def test_the_total_counts_runs_done_and_due():
-    cases = cases_of(16)
-    assert planned_total(cases, 0, {}) == len(due(cases)) == 9
+def test_sixteen_cases_take_five_folds_and_four_nested_runs():
+    assert len(due(cases_of(16))) == 9
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(5, 40), st.integers(1, 3), st.integers(0, 3))
+def test_arms_train_and_test_on_the_folds_of_the_sessions_own_runs_and_come_after_them(n, scans, seed):
+    cases = cases_of(n, scans)
+    own, both = due(cases, seed=seed), due(cases, seed=seed, arms=["genda", "red"])
+    assert both[: len(own)] == own
+    arms = both[len(own) :]
+    folds = {(run.train_ids, run.test_ids, run.fold, run.checkpoint) for run in own if run.purpose == "fold"}
+    for name in ("genda", "red"):
+        mine = [run for run in arms if run.strategy == name]
+        assert {(run.train_ids, run.test_ids, run.fold, run.checkpoint) for run in mine} == folds
+        assert all(run.purpose == "arm" and run.settings_hash == f"s-{name}" for run in mine)
+    assert [run.strategy for run in arms] == ["genda"] * len(folds) + ["red"] * len(folds)
+    assert len({run.run_id for run in both}) == len(both)
+
+
+def test_other_settings_of_an_arm_make_it_due_again_and_nothing_else():
+    cases = cases_of(8)
+    done = {run.run_id for run in due(cases, arms=["genda"])}
+    assert due(cases, done=done, arms=["genda"]) == []
+    (again,) = {run.strategy for run in due(cases, done=done, arms=["genda", "red"])}
+    assert again == "red"

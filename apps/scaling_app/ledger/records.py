@@ -87,7 +87,7 @@ class Run:
         train_ids: the images trained on, `n` of them.
         settings_hash: hash of everything that decides the result besides the cases and the seed.
         parent_run: the run it started from (warm start) or is a part of.
-        message: for people: why it failed or stopped.
+        message: for people: why it failed or stopped, or why `auto` took this strategy.
 
     Raises:
         ValueError: unknown purpose or state, or `n` differs from the number of `train_ids`.

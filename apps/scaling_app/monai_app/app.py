@@ -26,10 +26,11 @@ from scaling_app.ledger import utc_now
 from scaling_app.monai_app.conf import read_conf
 from scaling_app.monai_app.infer_task import Segmentation
 from scaling_app.monai_app.label_book import LabelBook
-from scaling_app.monai_app.next_case import BLIND_SENTENCE, FirstCase, RandomCase
+from scaling_app.monai_app.next_case import BLIND_SENTENCE, CoverageCase, FirstCase, RandomCase
+from scaling_app.monai_app.pool_coverage import coverage_facts
 from scaling_app.monai_app.scoring import Sufficiency
 from scaling_app.monai_app.session import Session
-from scaling_app.monai_app.train_options import number_option, parse_options
+from scaling_app.monai_app.train_options import number_option, parse_options, strategies_to_compare
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 
@@ -97,7 +98,11 @@ class ScalingApp(MONAILabelApp):
 
     def init_strategies(self) -> dict:
         """Which case to label next; the first is the default."""
-        return {"random": RandomCase(self.session), "first": FirstCase(self.session)}
+        return {
+            "random": RandomCase(self.session),
+            "first": FirstCase(self.session),
+            "coverage": CoverageCase(self.session),
+        }
 
     def init_scoring_methods(self) -> dict:
         """The forecast for clients that know only MONAI Label."""
@@ -203,6 +208,7 @@ class ScalingApp(MONAILabelApp):
             ValueError: unusable options, or no usable label.
         """
         parse_options(params, self.options)
+        strategies_to_compare(params, self.options)
         number_option("curve_minutes", params, self.options.curve_minutes, low=0.05, high=10080)
         self.take_stock()
         if not self.session.ledger.usable_cases():
@@ -254,7 +260,9 @@ class ScalingApp(MONAILabelApp):
 
     def _live_facts(self) -> LiveFacts:
         status = self._datastore.status()
-        return LiveFacts(n_pool=max(0, status["total"] - status["completed"]))
+        return LiveFacts(
+            n_pool=max(0, status["total"] - status["completed"]), coverage=coverage_facts(self.session)
+        )
 
 
 class _BatchInfer(BatchInferTask):

@@ -16,6 +16,9 @@ from pathlib import Path
 DEFAULT_PATIENT_PATTERN = r"^sub-[A-Za-z0-9]+"
 """BIDS names (`sub-07_ses-2_T1w`); an image id that does not match is its own patient."""
 
+AUTO = "auto"
+"""As a strategy: the one that won on this session's own folds, else the baseline. As `compare`: what that needs."""
+
 FOREIGN_KEYS = frozenset({"server_mode"})
 """Keys that MONAI Label itself reads from the same dictionary."""
 
@@ -33,7 +36,9 @@ class Conf:
         dimension: 2 or 3, or None to see it in the images.
         network: network of published models and curve runs.
         capacity: size of the network: a word, or the number of channels of its first level.
-        strategy: how training data are augmented, unless a request says otherwise.
+        strategy: how training data are augmented, unless a request says otherwise; may be `AUTO`.
+        compare: the strategies that the curve job compares with the session's own; None means what
+            the strategy needs (see `train_options.strategies_to_compare`).
         patient_pattern: regular expression searched in the image id; its first group, or the whole
             match, names the patient.
         curve_minutes: wall-clock budget of one `learning_curve` job, minutes.
@@ -52,6 +57,7 @@ class Conf:
     network: str
     capacity: str | int
     strategy: str
+    compare: tuple[str, ...] | None
     patient_pattern: str
     curve_minutes: float
     ledger: Path
@@ -135,10 +141,29 @@ def _network(text: str) -> str:
     return _one_of(text, NETWORKS)
 
 
-def _strategy(text: str) -> str:
+def strategy_choices() -> list[str]:
+    """What may be chosen as a strategy: those there are, and `auto`."""
     from scaling_app import strategies
 
-    return _one_of(text, strategies.names())
+    return [*strategies.names(), AUTO]
+
+
+def _strategy(text: str) -> str:
+    return _one_of(text, strategy_choices())
+
+
+def parse_compare(text: str) -> tuple[str, ...] | None:
+    """`genda,genseg`, nothing for no comparison, or `auto` (None).
+
+    Raises:
+        ConfError: an unknown strategy.
+    """
+    if text.strip() == AUTO:
+        return None
+    from scaling_app import strategies
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    return tuple(dict.fromkeys(_one_of(name, strategies.names()) for name in names))
 
 
 def _one_of(text: str, choices: tuple[str, ...] | list[str]) -> str:
@@ -163,6 +188,7 @@ KEYS: tuple[Key, ...] = (
     Key("network", "resunet", _network, "network of the published model and of the curve runs"),
     Key("capacity", "small", _capacity, "size of the network"),
     Key("strategy", "baseline", _strategy, "how training data are augmented"),
+    Key("compare", AUTO, parse_compare, "strategies that the curve job compares with it"),
     Key("patient_pattern", DEFAULT_PATIENT_PATTERN, _pattern, "finds the patient in an image id"),
     Key("curve_minutes", "30", _number(0.1, 10080), "budget of one learning_curve job, minutes"),
     Key("ledger", "", str, "path of the SQLite ledger"),

@@ -1,6 +1,7 @@
 """The `learning_curve` job: the runs that the curve is owed, cheapest first, within a budget.
 
-Every run is one ledger entry that begins and ends in one transaction each, so the job may be killed at
+First the session's own curve, then other strategies on the same folds (arms), at last a look at the shapes of
+the images without labels. Every run is one ledger entry that begins and ends in one transaction each, so the job may be killed at
 any point; the next one goes on with what is still due, and in the middle of a training where its
 checkpoint stands. The published model and its stats are never written here, and the networks of these
 runs are not kept.
@@ -10,10 +11,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from scaling_app.ledger import Run, utc_now
+from scaling_app.monai_app.coverage_job import look_at_pool
 from scaling_app.monai_app.session import Session
 from scaling_app.monai_app.train_options import TrainOptions
 from scaling_app.monai_app.train_runs import (
@@ -27,12 +30,12 @@ from scaling_app.monai_app.train_runs import (
 )
 from scaling_app.trials.curve_points import (
     CHECKPOINTS,
+    Recipe,
     RunDue,
     UsableCase,
     block_of,
     checkpoint_of,
     fits_budget,
-    planned_total,
     runs_due,
 )
 from scaling_app.trials.plan import Plan
@@ -41,11 +44,20 @@ from scaling_app.trials.trial import StepReport, test, train
 logger = logging.getLogger(__name__)
 
 FAILURES_ALLOWED = 2
-"""So many failed runs in a row end the job."""
+"""So many failed runs in a row end the job, or the comparison with that strategy."""
+
+COVERAGE_SHARE = 0.2
+"""Of the budget, on top of it, for the look at the pool: it must not starve while runs are due."""
 
 
-def run_curve_job(session: Session, options: TrainOptions, budget_minutes: float) -> dict:
+def run_curve_job(
+    session: Session, options: TrainOptions, budget_minutes: float, compared: Sequence[str] = ()
+) -> dict:
     """Works off what is due.
+
+    Args:
+        budget_minutes: for the trainings, the session's own and those of `compared`.
+        compared: the strategies to train on the session's own folds.
 
     Returns:
         `done` and `total` runs of the present checkpoint, and a sentence.
@@ -57,7 +69,9 @@ def run_curve_job(session: Session, options: TrainOptions, budget_minutes: float
     session.ledger.set_job({"state": "running", "message": "Testing the model in use on new cases"})
     try:
         test_then_train(session, material)
-        message, done, total = _CurveJob(session, options, material, budget_minutes * 60).work()
+        job = _CurveJob(session, options, material, budget_minutes * 60, compared)
+        message, done, total = job.work()
+        job.look_at_pool(done, total)
     except Exception as error:
         session.ledger.set_job({"state": "idle", "message": f"The curve job failed: {error}"})
         raise
@@ -66,14 +80,22 @@ def run_curve_job(session: Session, options: TrainOptions, budget_minutes: float
 
 
 class _CurveJob:
-    def __init__(self, session: Session, options: TrainOptions, material: Material, budget_s: float) -> None:
+    def __init__(
+        self,
+        session: Session,
+        options: TrainOptions,
+        material: Material,
+        budget_s: float,
+        compared: Sequence[str],
+    ) -> None:
         self.session = session
-        self.options = options
+        self.options = options.own_curve()
         self.material = material
         self.budget_s = budget_s
         self.started = time.monotonic()
-        self.durations: list[float] = []
-        self.settings_hash = options.settings_hash(session.structures(), session.conf.dimension)
+        self.durations: list[tuple[str, float]] = []
+        self.own = self._recipe(self.options.strategy)
+        self.arms = [self._recipe(strategy) for strategy in compared]
         self.cases = [
             UsableCase(case.image_id, case.patient, case.label_hash) for case in material.cases.values()
         ]
@@ -86,18 +108,37 @@ class _CurveJob:
             missing = CHECKPOINTS[0] - len(self.cases)
             return f"Cross-validation begins at {CHECKPOINTS[0]} cases: {missing} more to label.", 0, 0
         blocks = self._fix_block(checkpoint)
-        finished = [run.run_id for run in self.session.ledger.runs() if run.state == "done"]
-        due = runs_due(
-            self.cases,
-            done=finished,
-            settings_hash=self.settings_hash,
-            seed=self.options.seed,
-            blocks=blocks,
+        planned = runs_due(
+            self.cases, done=(), own=self.own, arms=self.arms, seed=self.options.seed, blocks=blocks
         )
-        total = planned_total(self.cases, self.options.seed, blocks)
-        if total == 0:
+        if not planned:
             return "Cross-validation needs labels of at least two patients.", 0, 0
-        return self._run_all(due, total)
+        finished = {run.run_id for run in self.session.ledger.runs() if run.state == "done"}
+        return self._run_all([run for run in planned if run.run_id not in finished], len(planned))
+
+    def look_at_pool(self, done: int, total: int) -> None:
+        """Compares the shapes of unlabelled images with those of the labelled cases; a failure is only noted."""
+        if total and not done:
+            return
+
+        def report(message: str, share: float) -> None:
+            self._tell(done, total, message, eta=None)
+
+        try:
+            look_at_pool(
+                self.session,
+                self.options,
+                self.material,
+                seconds=COVERAGE_SHARE * self.budget_s,
+                report=report,
+            )
+        except Exception:
+            logger.exception("The unlabelled images could not be compared with the labelled cases")
+
+    def _recipe(self, strategy: str) -> Recipe:
+        options = self.options.with_strategy(strategy)
+        settings = options.settings_hash(self.session.structures(), self.session.conf.dimension)
+        return Recipe(strategy, settings)
 
     def _fix_block(self, checkpoint: int) -> Mapping[str, Sequence[str]]:
         """Remembers which cases this checkpoint is made of, so that new labels do not disturb it."""
@@ -110,27 +151,37 @@ class _CurveJob:
 
     def _run_all(self, due: Sequence[RunDue], total: int) -> tuple[str, int, int]:
         done = total - len(due)
-        failures = 0
+        failures: Counter[str] = Counter()
         for position, run in enumerate(due):
-            if not fits_budget(time.monotonic() - self.started, self.budget_s, self.durations):
-                left = len(due) - position
+            left = len(due) - position
+            if failures[run.strategy] >= FAILURES_ALLOWED:
+                if run.strategy == self.own.strategy:
+                    return "Two trainings in a row failed; see the server's log.", done, total
+                continue
+            if not fits_budget(time.monotonic() - self.started, self.budget_s, self._seconds_of(run)):
                 return (
                     f"The budget is used up: {left} of {total} trainings wait for the next job.",
                     done,
                     total,
                 )
-            self._report(done, total, left=len(due) - position, message=_describe(run))
+            self._report(done, total, due[position:], message=_describe(run))
             begun = time.monotonic()
-            if self._run_one(run, done, total, left=len(due) - position):
-                done, failures = done + 1, 0
+            if self._run_one(run, done, total, due[position:]):
+                done += 1
+                failures[run.strategy] = 0
             else:
-                failures += 1
-                if failures >= FAILURES_ALLOWED:
-                    return "Two trainings in a row failed; see the server's log.", done, total
-            self.durations.append(time.monotonic() - begun)
+                failures[run.strategy] += 1
+            self.durations.append((run.strategy, time.monotonic() - begun))
+        if done < total:
+            return f"{total - done} of {total} trainings failed; see the server's log.", done, total
         return f"All {total} trainings for {len(self.cases)} cases are done.", done, total
 
-    def _run_one(self, due: RunDue, done: int, total: int, *, left: int) -> bool:
+    def _seconds_of(self, run: RunDue) -> list[float]:
+        """How long runs of its strategy took, else those of any."""
+        same = [seconds for strategy, seconds in self.durations if strategy == run.strategy]
+        return same or [seconds for _, seconds in self.durations]
+
+    def _run_one(self, due: RunDue, done: int, total: int, left: Sequence[RunDue]) -> bool:
         ledger = self.session.ledger
         ledger.start_run(self._record(due))
         checkpoint = self.session.folder / "unfinished" / f"{due.run_id}.pt"
@@ -140,10 +191,10 @@ class _CurveJob:
             model = train(
                 prepare(self.session, plan, files),
                 due.train_ids,
-                settings_of(self.options),
+                settings_of(self.options.with_strategy(due.strategy)),
                 pool_ids=[case.case_id for case in self.material.pool],
                 checkpoint=checkpoint,
-                on_step=_Progress(self, due, done, total, left),
+                on_step=_Progress(self, done, total, left),
             )
             scores = test(model, self.material.of(due.test_ids), tolerance_mm=self.session.conf.tolerance_mm)
         except Exception as error:
@@ -159,18 +210,18 @@ class _CurveJob:
         return Run(
             run_id=due.run_id,
             purpose=due.purpose,
-            strategy=self.options.strategy,
+            strategy=due.strategy,
             network=self.options.network,
             train_ids=due.train_ids,
             n=due.n,
             seed=self.options.seed,
             fold=due.fold,
-            settings_hash=self.settings_hash,
+            settings_hash=due.settings_hash,
             started_at=utc_now(),
         )
 
     def _plan(self, due: RunDue) -> Plan:
-        """One plan per fold, from the fold's training cases; its nested runs share it."""
+        """One plan per fold, from the fold's training cases; its nested runs and arms share it."""
         if due.fold not in self._plans:
             held_out = {self.material.cases[i].patient for i in due.test_ids}
             members = set(self.session.ledger.setting("curve_blocks", {})[str(due.checkpoint)])
@@ -182,8 +233,15 @@ class _CurveJob:
             self._plans[due.fold] = plan_for(self.session, self.options, self.material.of(training))
         return self._plans[due.fold]
 
-    def _report(self, done: int, total: int, *, left: int, message: str, share: float = 0.0) -> None:
-        eta = (left - share) * fmean(self.durations) if self.durations else None
+    def _report(
+        self, done: int, total: int, left: Sequence[RunDue], *, message: str, share: float = 0.0
+    ) -> None:
+        eta = None
+        if self.durations:
+            eta = sum(fmean(self._seconds_of(run)) for run in left) - share * fmean(self._seconds_of(left[0]))
+        self._tell(done, total, message, eta)
+
+    def _tell(self, done: int, total: int, message: str, eta: float | None) -> None:
         self.session.ledger.set_job(
             {"state": "running", "done": done, "total": total, "eta_seconds": eta, "message": message}
         )
@@ -194,8 +252,8 @@ class _Progress:
 
     EVERY_SECONDS = 2.0
 
-    def __init__(self, job: _CurveJob, due: RunDue, done: int, total: int, left: int) -> None:
-        self._job, self._due, self._done, self._total, self._left = job, due, done, total, left
+    def __init__(self, job: _CurveJob, done: int, total: int, left: Sequence[RunDue]) -> None:
+        self._job, self._done, self._total, self._left = job, done, total, left
         self._last = time.monotonic()
 
     def __call__(self, report: StepReport) -> None:
@@ -203,10 +261,11 @@ class _Progress:
             return
         self._last = time.monotonic()
         share = report.step / max(1, report.steps)
-        message = f"{_describe(self._due)}, step {report.step} of {report.steps}"
-        self._job._report(self._done, self._total, left=self._left, message=message, share=share)
+        message = f"{_describe(self._left[0])}, step {report.step} of {report.steps}"
+        self._job._report(self._done, self._total, self._left, message=message, share=share)
 
 
 def _describe(run: RunDue) -> str:
     cases = "case" if run.n == 1 else "cases"
-    return f"Training on {run.n} {cases} (fold {run.fold + 1}), testing on {len(run.test_ids)}"
+    how = f" with {run.strategy}" if run.purpose == "arm" else ""
+    return f"Training on {run.n} {cases}{how} (fold {run.fold + 1}), testing on {len(run.test_ids)}"

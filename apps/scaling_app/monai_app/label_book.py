@@ -167,7 +167,7 @@ class LabelBook:
                     assisted=assisted,
                     minutes=parse_minutes(params.get("minutes")),
                     flags=flags,
-                    sampling_weight=None if drawn_blind is None else 1.0,
+                    sampling_weight=self.session.ledger.sampling_weight(image_id),
                 )
             )
         return flags

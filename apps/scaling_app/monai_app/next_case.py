@@ -5,17 +5,24 @@
 its cases are *blind*: no prediction is to be on screen before their label is saved, for a label drawn
 over the model's own proposal flatters the model. Blind cases are spread evenly: in each stretch of about
 four or five images in that order exactly one is.
+
+`coverage` prefers the image whose shape the labelled cases explain worst. Serving only such images would
+tell the curve of odd cases alone, so one pick in four is uniformly random, and the case keeps its weight
+1 / (N q): q is the probability with which it was picked among the N images at hand (Farquhar, Gal and
+Rainforth, "On Statistical Bias in Active Learning", ICLR 2021, https://arxiv.org/abs/2101.11665).
 """
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from scaling_app.monai_app.splits import uniform
+from scaling_app.monai_app.pool_coverage import distances_of
+from scaling_app.monai_app.splits import random_order, uniform
 
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
@@ -27,6 +34,13 @@ RECENT_SECONDS = 3600.0
 
 BLIND_SENTENCE = "Blind case: please draw this label without looking at a prediction first."
 OPEN_SENTENCE = "A prediction may be shown for this case."
+
+RANDOM_SHARE = 0.25
+"""Of the picks of `coverage`: so that every image can come up, and no weight exceeds four."""
+
+NOTHING_COMPUTED = "The shapes of these images have not been compared yet: served at random."
+WORST_EXPLAINED = "Of the images looked at, the labelled cases explain this one worst."
+PICKED_AT_RANDOM = "Picked at random, as one in four is, so that the curve stays honest."
 
 
 def is_blind_at(rank: int, fraction: float, seed: int) -> bool:
@@ -56,14 +70,46 @@ class RandomCase(Strategy):
 
     def __call__(self, request: dict, datastore: Datastore) -> dict:
         """The next image, `blind`, and a sentence for people; `{}` when nothing is left."""
+        ordered = random_order(datastore.list_images(), self.session.conf.seed)
+        candidates = _at_hand(ordered, datastore)
+        return _serve(self.session, ordered, candidates[0], weight=1.0) if candidates else {}
+
+
+class CoverageCase(Strategy):
+    """The image that the labelled cases explain worst, three times in four; else a random one."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__("The case that the labelled ones explain worst; one in four at random")
+        self.session = session
+
+    def __call__(self, request: dict, datastore: Datastore) -> dict:
+        """The next image, `blind`, and why this one; `{}` when nothing is left.
+
+        Among the same images at hand the answer is always the same.
+        """
         seed = self.session.conf.seed
-        ordered = sorted(datastore.list_images(), key=lambda i: (uniform(seed, "order", i), i))
-        served = _first_not_recent(ordered, datastore)
-        if served is None:
+        ordered = random_order(datastore.list_images(), seed)
+        candidates = _at_hand(ordered, datastore)
+        if not candidates:
             return {}
-        drawn = is_blind_at(ordered.index(served), self.session.conf.blind_fraction, seed)
-        blind = self.session.ledger.assign_blind(served, drawn)
-        return {"id": served, "blind": blind, "message": BLIND_SENTENCE if blind else OPEN_SENTENCE}
+        distances = distances_of(self.session.ledger)
+        known = [image for image in candidates if image in distances]
+        if not known:
+            served, weight, why = candidates[0], 1.0, NOTHING_COMPUTED
+        else:
+            worst = max(known, key=distances.__getitem__)
+            served = worst
+            if uniform(seed, "coverage", "at random", *candidates) < RANDOM_SHARE:
+                served = candidates[int(uniform(seed, "coverage", "which", *candidates) * len(candidates))]
+            weight = picked_weight(len(candidates), worst=served == worst)
+            why = WORST_EXPLAINED if served == worst else PICKED_AT_RANDOM
+        sample = _serve(self.session, ordered, served, weight=weight)
+        return {**sample, "message": f"{sample['message']} {why}"}
+
+
+def picked_weight(n: int, *, worst: bool) -> float:
+    """1 / (n q) of a pick of `coverage` among n images: about 4, and far below 1 for the worst explained."""
+    return 1 / (RANDOM_SHARE + n * (1 - RANDOM_SHARE) * worst)
 
 
 class FirstCase(Strategy):
@@ -82,14 +128,22 @@ class FirstCase(Strategy):
         return {"id": unlabelled[0], "blind": blind, "message": BLIND_SENTENCE if blind else OPEN_SENTENCE}
 
 
-def _first_not_recent(ordered: list[str], datastore: Datastore) -> str | None:
-    """The first unlabelled image not served lately; else the one served longest ago."""
+def _serve(session: Session, ordered: Sequence[str], image_id: str, *, weight: float) -> dict:
+    """The answer for an image picked with that sampling weight; which images are blind is in the order."""
+    session.ledger.note_sampling_weight(image_id, weight)
+    drawn = is_blind_at(ordered.index(image_id), session.conf.blind_fraction, session.conf.seed)
+    blind = session.ledger.assign_blind(image_id, drawn)
+    return {"id": image_id, "blind": blind, "message": BLIND_SENTENCE if blind else OPEN_SENTENCE}
+
+
+def _at_hand(ordered: Sequence[str], datastore: Datastore) -> list[str]:
+    """The unlabelled images not served lately, in that order; else the one served longest ago."""
     unlabelled = set(datastore.get_unlabeled_images())
     left = [image_id for image_id in ordered if image_id in unlabelled]
     served_at = {image_id: _served_at(datastore, image_id) for image_id in left}
     now = time.time()
     fresh = [i for i in left if now - served_at[i] > RECENT_SECONDS]
-    return fresh[0] if fresh else min(left, key=served_at.__getitem__, default=None)
+    return fresh or sorted(left, key=served_at.__getitem__)[:1]
 
 
 def _served_at(datastore: Datastore, image_id: str) -> float:

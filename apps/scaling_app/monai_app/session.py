@@ -38,7 +38,8 @@ ORIGINAL = "original"
 class Published:
     """The model in use: its file, the run that made it, from which cases, and who was held out.
 
-    `patients` maps each training image to its patient, as it was then.
+    `patients` maps every image whose label has shaped the model to its patient, as it was then: those it was
+    trained on, and those of the models whose strategy it took up.
     """
 
     run_id: str
@@ -51,7 +52,7 @@ class Published:
 
     @property
     def train_ids(self) -> tuple[str, ...]:
-        """The images trained on."""
+        """The images whose labels have shaped the model."""
         return tuple(self.patients)
 
 

@@ -36,6 +36,11 @@ def uniform(*key: object) -> float:
     return int.from_bytes(digest[:7], "big") / 2**56
 
 
+def random_order(image_ids: Iterable[str], seed: int) -> list[str]:
+    """The images in the session's random order; a new image comes in between and moves no other."""
+    return sorted(image_ids, key=lambda i: (uniform(seed, "order", i), i))
+
+
 def patient_of(image_id: str, pattern: str, image_info: Mapping[str, object] | None = None) -> str:
     """The patient an image belongs to.
 

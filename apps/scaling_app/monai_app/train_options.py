@@ -6,11 +6,18 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
+
+from scaling_app.monai_app.conf import AUTO, ConfError, parse_compare, strategy_choices
 
 if TYPE_CHECKING:
     from scaling_app.monai_app.conf import Conf
+
+OWN_OF_AUTO = "baseline"
+"""What the session's own curve is trained with under `auto`, and what the others have to beat."""
+
+COMPARED_BY_AUTO = ("genda", "genseg")
 
 
 class OptionError(ValueError):
@@ -19,7 +26,10 @@ class OptionError(ValueError):
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train: everything a request may choose, and the capacity from the conf."""
+    """How to train: everything a request may choose, and the capacity from the conf.
+
+    `strategy` may be `auto`, which is never trained with: see `own_curve` and `with_strategy`.
+    """
 
     strategy: str
     network: str
@@ -27,6 +37,14 @@ class TrainOptions:
     steps: int
     max_minutes: float
     seed: int
+
+    def with_strategy(self, strategy: str) -> TrainOptions:
+        """The same with another strategy."""
+        return replace(self, strategy=strategy)
+
+    def own_curve(self) -> TrainOptions:
+        """How the session's own curve is trained."""
+        return self.with_strategy(OWN_OF_AUTO) if self.strategy == AUTO else self
 
     def settings_hash(self, structures: Mapping[str, int], dimension: int | None) -> str:
         """Of everything that decides what a run learns, besides its cases and seed."""
@@ -38,7 +56,7 @@ class TrainOptions:
 def config_of(conf: Conf) -> dict[str, str | int | float | list[str]]:
     """The options table: flat values and lists of words whose first is the default."""
     return {
-        "strategy": _first(conf.strategy, _strategies()),
+        "strategy": _first(conf.strategy, strategy_choices()),
         "network": _first(conf.network, _networks()),
         "steps": conf.steps,
         "max_minutes": conf.max_minutes,
@@ -56,13 +74,40 @@ def parse_options(request: Mapping[str, object], conf: Conf) -> TrainOptions:
         OptionError: an unknown strategy or network, or a number out of range.
     """
     return TrainOptions(
-        strategy=_choice("strategy", request, conf.strategy, _strategies()),
+        strategy=_choice("strategy", request, conf.strategy, strategy_choices()),
         network=_choice("network", request, conf.network, _networks()),
         capacity=conf.capacity,
         steps=int(number_option("steps", request, conf.steps, low=1, high=1_000_000, whole=True)),
         max_minutes=number_option("max_minutes", request, conf.max_minutes, low=0.05, high=10080),
         seed=int(number_option("seed", request, conf.seed, low=0, high=2**31 - 1, whole=True)),
     )
+
+
+def strategies_to_compare(request: Mapping[str, object], conf: Conf) -> tuple[str, ...]:
+    """The strategies that a `learning_curve` request wants compared with the session's own.
+
+    What the request leaves out comes from the conf; `auto` means `COMPARED_BY_AUTO` when the strategy is
+    `auto`, else none.
+
+    Raises:
+        OptionError: an unknown strategy.
+    """
+    options = parse_options(request, conf)
+    told = request.get("compare")
+    if isinstance(told, (list, tuple)):
+        told = ",".join(str(name) for name in told)
+    try:
+        wanted = conf.compare if told is None else parse_compare(str(told))
+    except ConfError as error:
+        raise OptionError(f"compare {told!r}: {error}.") from None
+    if wanted is None:
+        wanted = COMPARED_BY_AUTO if options.strategy == AUTO else ()
+    return tuple(name for name in wanted if name != options.own_curve().strategy)
+
+
+def compare_text(conf: Conf) -> str:
+    """The conf's `compare` as a request would write it."""
+    return AUTO if conf.compare is None else ",".join(conf.compare)
 
 
 def number_option(
@@ -85,12 +130,6 @@ def number_option(
         what = "a whole number" if whole else "a number"
         raise OptionError(f"{name} must be {what} from {low:g} to {high:g}, got {value!r}.")
     return number
-
-
-def _strategies() -> list[str]:
-    from scaling_app import strategies
-
-    return strategies.names()
 
 
 def _networks() -> Sequence[str]:

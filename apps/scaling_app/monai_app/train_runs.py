@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -9,12 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scaling_app.forecast.arms import Choice, choose_strategy
 from scaling_app.ledger import Case, Observation, Run, utc_now
 from scaling_app.monai_app import splits
+from scaling_app.monai_app.conf import AUTO
 from scaling_app.monai_app.label_book import LabelBook
 from scaling_app.monai_app.session import Published, Session
 from scaling_app.monai_app.train_options import OptionError, TrainOptions
 from scaling_app.monai_app.train_stats import TrainStats, latest_accuracy
+from scaling_app.service.ledger_curve import curve_observations
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import CaseFiles, Plan, make_plan
 from scaling_app.trials.trial import StepReport, TrainedModel, TrialSettings, test, train
@@ -158,39 +162,100 @@ def test_then_train(session: Session, material: Material) -> int:
 def train_and_publish(session: Session, options: TrainOptions) -> dict:
     """One published run: test the old model, train the new one, put it in place, test it on the held out.
 
+    Under `auto` it is trained with the strategy that won on this session's own folds. A training that was
+    killed goes on where its checkpoint stands, when it is asked for again with the same labels and options.
+
     Raises:
         OptionError: nothing to train on.
     """
     material = gather(session)
     test_then_train(session, material)
     split = _split(session, material)
-    run = _new_run(session, options, split.training)
+    choice = _settled(session, options)
+    options = options.with_strategy(choice.strategy)
+    parent = warm_start_for(session, options, material, split.validation)
+    run = _new_run(session, options, split.training, parent)
     session.ledger.start_run(run)
-    stats = TrainStats(session.stats_file, total=options.steps, accuracy=latest_accuracy(session.ledger))
+    stats = TrainStats(
+        session.stats_file,
+        total=options.steps,
+        accuracy=latest_accuracy(session.ledger),
+        strategy=choice.strategy,
+        **({"strategy_reason": choice.reason} if choice.reason else {}),
+    )
+    checkpoint = _checkpoint(session, run, material, parent)
     try:
-        model = _train(session, options, material, split, stats.step)
+        model = _train(session, options, material, split, stats.step, checkpoint, parent)
         scores = test(model, material.of(split.validation), tolerance_mm=session.conf.tolerance_mm)
         model_file = session.new_model_file(run.run_id)
         model.save(model_file)
     except BaseException as error:
         session.ledger.finish_run(run.run_id, state="failed", message=f"{type(error).__name__}: {error}")
+        if isinstance(
+            error, Exception
+        ):  # an error would come again; whoever stops a training may go on with it
+            checkpoint.unlink(missing_ok=True)
         raise
     held_out = observations_of(run.run_id, "prequential", scores, material.cases)
-    session.ledger.finish_run(run.run_id, held_out, model_file=str(model_file))
+    session.ledger.finish_run(run.run_id, held_out, model_file=str(model_file), message=choice.reason or None)
+    seen = {i: material.cases[i].patient for i in split.training}
     session.publish(
         Published(
             run_id=run.run_id,
             model_file=model_file,
             strategy=run.strategy,
             network=run.network,
-            patients={i: material.cases[i].patient for i in split.training},
+            patients={**parent.patients, **seen} if parent else seen,
             held_out=split.validation,
             trained_at=utc_now().isoformat(timespec="seconds"),
         )
     )
+    checkpoint.unlink(missing_ok=True)
     return stats.end(
         latest_accuracy(session.ledger), n_train=len(split.training), n_val=len(split.validation)
     )
+
+
+def _settled(session: Session, options: TrainOptions) -> Choice:
+    """The strategy to train with, and why: under `auto` what the paired comparisons say now."""
+    if options.strategy != AUTO:
+        return Choice(options.strategy, "")
+    own = (options.own_curve().strategy, options.network)
+    choice = choose_strategy(curve_observations(session.ledger), own)
+    logger.info("auto: %s", choice.reason)
+    return choice
+
+
+def warm_start_for(
+    session: Session, options: TrainOptions, material: Material, held_out: Sequence[str]
+) -> Published | None:
+    """The model in use, if the next one may take up what its strategy learned (GenSeg's generator).
+
+    The network itself always begins with fresh weights, so that the points of test-then-train speak of the
+    same trainings as those of the folds. Whatever a strategy learned, it learned from labels: nothing is taken
+    up from a model that has seen a patient who is held out now.
+    """
+    published = session.published()
+    if published is None or session.ledger.run(published.run_id) is None:
+        return None
+    if (published.strategy, published.network) != (options.strategy, options.network):
+        return None
+    patients = {**published.patients, **{i: case.patient for i, case in material.cases.items()}}
+    if len(splits.unseen(held_out, patients, published.train_ids)) < len(held_out):
+        return None
+    return published if TrainedModel.load(published.model_file, "cpu").strategy_state else None
+
+
+def _checkpoint(session: Session, run: Run, material: Material, parent: Published | None) -> Path:
+    """Where an unfinished training of these very labels and options is kept; those of others are deleted."""
+    labels = [f"{i}:{material.cases[i].label_hash}" for i in run.train_ids]
+    facts = [run.settings_hash, str(run.seed), str(parent and parent.run_id), *labels]
+    digest = hashlib.sha256("\x1f".join(facts).encode()).hexdigest()[:16]
+    file = session.folder / "unfinished" / f"published-{digest}.pt"
+    for other in file.parent.glob("published-*.pt"):
+        if other != file:
+            other.unlink(missing_ok=True)
+    return file
 
 
 def _split(session: Session, material: Material) -> splits.Split:
@@ -202,7 +267,9 @@ def _split(session: Session, material: Material) -> splits.Split:
     )
 
 
-def _new_run(session: Session, options: TrainOptions, train_ids: Sequence[str]) -> Run:
+def _new_run(
+    session: Session, options: TrainOptions, train_ids: Sequence[str], parent: Published | None
+) -> Run:
     now = utc_now()
     return Run(
         run_id=f"published-{now:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}",
@@ -215,6 +282,7 @@ def _new_run(session: Session, options: TrainOptions, train_ids: Sequence[str]) 
         fold=None,
         settings_hash=options.settings_hash(session.structures(), session.conf.dimension),
         started_at=now,
+        parent_run=parent.run_id if parent else None,
     )
 
 
@@ -224,6 +292,8 @@ def _train(
     material: Material,
     split: splits.Split,
     on_step: Callable[[StepReport], None],
+    checkpoint: Path,
+    parent: Published | None,
 ) -> TrainedModel:
     plan = plan_for(session, options, material.of(split.training))
     prepared = prepare(session, plan, [*material.of(split.training), *material.pool])
@@ -232,6 +302,9 @@ def _train(
         split.training,
         settings_of(options),
         pool_ids=[files.case_id for files in material.pool],
+        checkpoint=checkpoint,
+        warm_start=parent.model_file if parent else None,
+        fresh_weights=True,
         on_step=on_step,
     )
 

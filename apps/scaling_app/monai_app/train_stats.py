@@ -54,9 +54,10 @@ class TrainStats:
         path: the file.
         total: steps planned.
         accuracy: mean Dice to show meanwhile, None to show none.
+        facts: what else is known from the start.
     """
 
-    def __init__(self, path: Path, *, total: int, accuracy: float | None) -> None:
+    def __init__(self, path: Path, *, total: int, accuracy: float | None, **facts: str) -> None:
         self._path = path
         self._started = time.time()
         self._written = 0.0
@@ -65,6 +66,7 @@ class TrainStats:
             "total_epochs": total,
             "start_ts": int(self._started),
             "current_time": "0:00:00",
+            **facts,
         }
         self._show(accuracy)
         self._write()

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 
 from monailabel.interfaces.tasks.train import TrainTask
 
-from scaling_app.monai_app.train_options import config_of, number_option, parse_options
+from scaling_app.monai_app.train_options import (
+    compare_text,
+    config_of,
+    number_option,
+    parse_options,
+    strategies_to_compare,
+)
 
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
@@ -78,12 +84,18 @@ class CurveTrainer(TrainTask):
         self._in_server = in_server
 
     def config(self) -> dict:
-        """What a request may choose, and the budget."""
-        return {**config_of(self.session.conf), "curve_minutes": self.session.conf.curve_minutes}
+        """What a request may choose, the strategies to compare, and the budget."""
+        conf = self.session.conf
+        return {
+            **config_of(conf),
+            "compare": compare_text(conf),
+            "curve_minutes": conf.curve_minutes,
+        }
 
     def __call__(self, request: dict, datastore: Datastore) -> dict:
         """Works off the runs due within the budget; returns how many were done."""
         options = parse_options(request, self.session.conf)
+        compared = strategies_to_compare(request, self.session.conf)
         budget = number_option(
             "curve_minutes", request, self.session.conf.curve_minutes, low=0.05, high=10080
         )
@@ -91,7 +103,7 @@ class CurveTrainer(TrainTask):
             give_way()
         from scaling_app.monai_app.curve_job import run_curve_job
 
-        return run_curve_job(self.session, options, budget)
+        return run_curve_job(self.session, options, budget, compared)
 
 
 def give_way() -> None:

@@ -1,11 +1,13 @@
 """Which trainings the learning curve is still owed: ledger state in, list of runs out. No torch.
 
-Two sources of points are planned here (test-then-train points are free and made elsewhere):
+Three kinds of runs are planned here (test-then-train points are free and made elsewhere):
 
 - *folds*: cross-validation with up to 5 folds by patient, once the number of usable cases has reached one
   of `CHECKPOINTS`; every case is tested once, by a network that saw about 80 % of them;
 - *nested*: in some folds also a half and a quarter of the fold's training cases, tested on the same held
-  out cases: the slope of the curve with paired noise.
+  out cases: the slope of the curve with paired noise;
+- *arms*: other strategies on the very same folds, once the session's own runs are done: what a strategy is
+  worth, in pairs.
 
 Folds are dealt from the patients in the order of a hash, so the same patients always give the same folds,
 in any order of labelling. The cases of a checkpoint are fixed when its first run starts (its *block*): a
@@ -36,16 +38,29 @@ class UsableCase:
     label_hash: str
 
 
+Purpose = Literal["fold", "nested", "arm"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A strategy, and the hash of all settings that decide a result with it (strategy, network, steps, ...)."""
+
+    strategy: str
+    settings_hash: str
+
+
 @dataclass(frozen=True)
 class RunDue:
     """A training that the curve is owed.
 
     `run_id` is a function of everything that decides the result: the cases and their labels, the split,
-    the settings and the seed. A run of that name that is done need not be repeated.
+    the settings (the strategy among them) and the seed. A run of that name that is done need not be repeated.
     """
 
     run_id: str
-    purpose: Literal["fold", "nested"]
+    purpose: Purpose
+    strategy: str
+    settings_hash: str
     checkpoint: int
     fold: int
     share: float
@@ -100,34 +115,35 @@ def runs_due(
     cases: Sequence[UsableCase],
     *,
     done: Collection[str],
-    settings_hash: str,
+    own: Recipe,
     seed: int,
     blocks: Mapping[str, Sequence[str]],
+    arms: Sequence[Recipe] = (),
 ) -> list[RunDue]:
-    """The runs still missing at the present checkpoint, cheapest first.
+    """The runs still missing at the present checkpoint.
 
     Args:
         cases: the usable cases.
         done: ids of the finished runs in the ledger.
-        settings_hash: of everything else that decides a result (strategy, network, steps, ...).
+        own: how the session's own curve is trained.
         seed: of folds, subsets and trainings.
         blocks: checkpoint (as text) -> image ids of the block begun there.
+        arms: the strategies to compare with it.
 
     Returns:
-        Fewest training cases first, ties by fold; empty before the first checkpoint or with a single
-        patient.
+        First the session's own, fewest training cases first, ties by fold; then one arm after the other,
+        fold by fold. Empty before the first checkpoint or with a single patient.
     """
     checkpoint = checkpoint_of(len(cases))
     if checkpoint is None:
         return []
-    wanted = _runs_of_block(block_of(cases, checkpoint, blocks), checkpoint, settings_hash, seed)
-    missing = [run for run in wanted if run.run_id not in done]
-    return sorted(missing, key=lambda run: (run.n, run.fold, -run.share))
-
-
-def planned_total(cases: Sequence[UsableCase], seed: int, blocks: Mapping[str, Sequence[str]]) -> int:
-    """How many runs the present checkpoint consists of, done or not."""
-    return len(runs_due(cases, done=(), settings_hash="", seed=seed, blocks=blocks))
+    members = block_of(cases, checkpoint, blocks)
+    wanted = sorted(
+        _runs_of_block(members, checkpoint, own, seed), key=lambda run: (run.n, run.fold, -run.share)
+    )
+    folds = sorted((run for run in wanted if run.purpose == "fold"), key=lambda run: run.fold)
+    wanted += [_as_arm(run, arm, seed, members) for arm in arms for run in folds]
+    return [run for run in wanted if run.run_id not in done]
 
 
 def fits_budget(elapsed_s: float, budget_s: float, seconds_per_run: Sequence[float]) -> bool:
@@ -141,9 +157,7 @@ def fits_budget(elapsed_s: float, budget_s: float, seconds_per_run: Sequence[flo
     return elapsed_s + expected <= budget_s
 
 
-def _runs_of_block(
-    members: Sequence[UsableCase], checkpoint: int, settings_hash: str, seed: int
-) -> list[RunDue]:
+def _runs_of_block(members: Sequence[UsableCase], checkpoint: int, own: Recipe, seed: int) -> list[RunDue]:
     fold_of = deal_folds((case.patient for case in members), seed)
     folds = sorted(set(fold_of.values()))
     if len(folds) < 2:
@@ -152,7 +166,7 @@ def _runs_of_block(
     for fold in folds:
         test = [case for case in members if fold_of[case.patient] == fold]
         rest = [case for case in members if fold_of[case.patient] != fold]
-        whole = _run(rest, test, checkpoint, fold, 1.0, settings_hash, seed)
+        whole = _run("fold", rest, test, checkpoint, fold, 1.0, own, seed)
         runs.append(whole)
         if fold >= NESTED_FOLDS:
             continue
@@ -163,27 +177,36 @@ def _runs_of_block(
             if len(part) in sizes:
                 continue
             sizes.add(len(part))
-            runs.append(_run(part, test, checkpoint, fold, share, settings_hash, seed))
+            runs.append(_run("nested", part, test, checkpoint, fold, share, own, seed))
     return runs
 
 
+def _as_arm(fold: RunDue, arm: Recipe, seed: int, members: Sequence[UsableCase]) -> RunDue:
+    """The same training and test cases with another strategy."""
+    by_id = {case.image_id: case for case in members}
+    train, test = ([by_id[i] for i in ids] for ids in (fold.train_ids, fold.test_ids))
+    return _run("arm", train, test, fold.checkpoint, fold.fold, 1.0, arm, seed)
+
+
 def _run(
+    purpose: Purpose,
     train: Sequence[UsableCase],
     test: Sequence[UsableCase],
     checkpoint: int,
     fold: int,
     share: float,
-    settings_hash: str,
+    recipe: Recipe,
     seed: int,
 ) -> RunDue:
     train = sorted(train, key=lambda case: case.image_id)
     test = sorted(test, key=lambda case: case.image_id)
-    purpose: Literal["fold", "nested"] = "fold" if share == 1.0 else "nested"
     facts = [f"{case.image_id}:{case.label_hash}" for case in (*train, *test)]
-    identity = _digest(settings_hash, seed, len(train), *facts)
+    identity = _digest(recipe.settings_hash, seed, len(train), *facts)
     return RunDue(
         run_id=f"{purpose}-{checkpoint}-{fold}-{len(train)}-{identity[:12]}",
         purpose=purpose,
+        strategy=recipe.strategy,
+        settings_hash=recipe.settings_hash,
         checkpoint=checkpoint,
         fold=fold,
         share=share,

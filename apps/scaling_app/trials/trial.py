@@ -101,6 +101,7 @@ def train(
     pool_ids: Sequence[str] = (),
     checkpoint: Path | None = None,
     warm_start: Path | None = None,
+    fresh_weights: bool = False,
     on_step: OnStep | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> TrainedModel:
@@ -110,7 +111,9 @@ def train(
         train_ids: labelled cases.
         pool_ids: cases whose images, without labels, the strategy may look at.
         checkpoint: resumed from when it holds this very run, and kept up to date.
-        warm_start: a model whose weights to start from, when its network is the same.
+        warm_start: a model whose weights to start from, when its network is the same, and whose strategy's
+            state to take up, when its strategy is.
+        fresh_weights: take up the strategy's state alone.
         on_step: told of every step.
         should_stop: asked at every step; True ends the training with what there is
             (`report["ended"]` says "asked").
@@ -120,7 +123,7 @@ def train(
         TrainingError: the loss stays undefined.
     """
     _check(cases, train_ids, settings)
-    run = _Run(cases, tuple(train_ids), tuple(pool_ids), settings, checkpoint, warm_start)
+    run = _Run(cases, tuple(train_ids), tuple(pool_ids), settings, checkpoint, warm_start, fresh_weights)
     run.tell(on_step, 0, None, "preparing")
     run.prepare()
     run.resume()
@@ -159,13 +162,14 @@ class _Run:
         settings: TrialSettings,
         checkpoint: Path | None,
         warm_start: Path | None,
+        fresh_weights: bool,
     ) -> None:
         self.cases, self.train_ids, self.pool_ids = cases, train_ids, pool_ids
         self.settings, self.plan = settings, cases.plan
         self.checkpoint, self.warm_start = checkpoint, warm_start
         self.device = torch.device(settings.device) if settings.device else default_device()
         self.strategy: Strategy = make_strategy(settings.strategy)
-        self.network = self._network()
+        self.network = self._network(None if fresh_weights else warm_start)
         self.peak_rate = settings.learning_rate or _LEARNING_RATES[self.plan.network]
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=self.peak_rate, weight_decay=settings.weight_decay
@@ -179,13 +183,13 @@ class _Run:
         self.prepare_seconds = 0.0
         self.began = time.perf_counter()
 
-    def _network(self) -> nn.Module:
+    def _network(self, weights: Path | None) -> nn.Module:
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(self.settings.seed)
             network = new_network(self.plan)
-        if self.warm_start is not None:
-            _take_weights(network, self.warm_start)
+        if weights is not None:
+            _take_weights(network, weights)
         return network.to(self.device, memory_format=memory_format(self.plan.spatial_dims))
 
     def prepare(self) -> None:

@@ -67,7 +67,7 @@ def coverage(
         structures: names and values of the labels.
         cache_dir: where registrations are kept.
         predict: class probabilities `(K, *S)` of a prepared image, if there is a model.
-        should_stop: asked before each case; what is done so far is returned.
+        should_stop: asked before each case; what is known so far is returned.
     """
     labelled = [cases[i] for i in labelled_ids]
     if len(labelled) < FEWEST:
@@ -77,9 +77,12 @@ def coverage(
     velocities = [around[case.case_id].velocity for case in labelled]
     if fit_subspace(velocities, atlas.frame.nodes).energy <= 1e-6:
         return []
-    unit = _left_out_distance(
-        labelled, velocities, lambda case: store.unlabelled(key, atlas, case, predict), atlas
-    )
+    alone: list[Tensor] = []
+    for case in labelled:
+        if should_stop():
+            return []
+        alone.append(store.unlabelled(key, atlas, case, predict).velocity)
+    unit = _left_out_distance(velocities, alone, atlas)
     space = fit_subspace(velocities, atlas.frame.nodes)
     found = []
     for case_id in pool_ids:
@@ -91,18 +94,12 @@ def coverage(
     return sorted(found, key=lambda case: -case.distance)
 
 
-def _left_out_distance(
-    labelled: Sequence[PreparedCase],
-    velocities: Sequence[Tensor],
-    register: Callable[[PreparedCase], Registered],
-    atlas: Atlas,
-) -> float:
-    """Median distance of labelled cases, each from the subspace of the others, in mm."""
+def _left_out_distance(velocities: Sequence[Tensor], alone: Sequence[Tensor], atlas: Atlas) -> float:
+    """Median distance of labelled cases, registered by their images alone, from the subspace of the others, in mm."""
     distances = []
-    for index, case in enumerate(labelled):
+    for index, velocity in enumerate(alone):
         others = [v for i, v in enumerate(velocities) if i != index]
-        space = fit_subspace(others, atlas.frame.nodes)
-        distances.append(_unexplained(space, register(case).velocity))
+        distances.append(_unexplained(fit_subspace(others, atlas.frame.nodes), velocity))
     return max(float(torch.tensor(distances).median()), 1e-6)
 
 
