@@ -1,0 +1,149 @@
+"""Strategies compared on the session's own folds, and what `auto` makes of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from scaling_app.ledger import Observation, Run, utc_now
+from scaling_app.monai_app import curve_job
+from scaling_app.monai_app.conf import ConfError, read_conf
+from scaling_app.monai_app.curve_job import run_curve_job
+from scaling_app.monai_app.train_options import OptionError, config_of, parse_options, strategies_to_compare
+from scaling_app.monai_app.train_runs import train_and_publish
+from scaling_app.monai_app.train_tasks import CurveTrainer
+
+STEPS = 2
+
+
+def options_for(desk, **request):
+    return parse_options({"steps": STEPS, **request}, desk.session.conf)
+
+
+def finished(desk, purpose):
+    return [run for run in desk.session.ledger.runs(purpose) if run.state == "done"]
+
+
+def test_arms_are_trained_on_the_sessions_folds_and_tested_on_the_same_cases(desk_of):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    result = run_curve_job(desk.session, options_for(desk), 10, ["none"])
+    folds, arms = finished(desk, "fold"), finished(desk, "arm")
+    assert result["done"] == result["total"] == len(folds) + len(finished(desk, "nested")) + len(arms)
+    assert {run.strategy for run in arms} == {"none"} and {run.strategy for run in folds} == {"baseline"}
+    assert {run.train_ids for run in arms} == {run.train_ids for run in folds} and len(arms) == 5
+    assert {run.network for run in arms} == {"resunet"} and {run.seed for run in arms} == {0}
+    tested = {
+        kind: {(o.image_id, o.structure) for o in desk.session.ledger.observations(kind=kind)}
+        for kind in ("fold", "arm")
+    }
+    assert tested["arm"] == tested["fold"] != set()
+    last_own = max(run.started_at for purpose in ("fold", "nested") for run in finished(desk, purpose))
+    assert last_own < min(run.started_at for run in arms)
+    again = run_curve_job(desk.session, options_for(desk), 10, ["none"])
+    assert again == result and finished(desk, "arm") == arms
+
+
+def test_arms_share_the_budget_and_the_next_job_goes_on_with_them(desk_of):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    run_curve_job(desk.session, options_for(desk), 10)
+    first = run_curve_job(desk.session, options_for(desk), 0.0001, ["none"])
+    assert len(finished(desk, "arm")) == 1 and "4 of" in first["message"]
+    run_curve_job(desk.session, options_for(desk), 10, ["none"])
+    assert len(finished(desk, "arm")) == 5
+
+
+def test_a_strategy_that_keeps_failing_does_not_hold_up_the_others(desk_of, monkeypatch):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    trained = curve_job.train
+
+    def train(cases, train_ids, settings, **more):
+        if settings.strategy == "red":
+            raise RuntimeError("red cannot")
+        return trained(cases, train_ids, settings, **more)
+
+    monkeypatch.setattr(curve_job, "train", train)
+    result = run_curve_job(desk.session, options_for(desk), 10, ["red", "none"])
+    assert len(finished(desk, "arm")) == 5 and {run.strategy for run in finished(desk, "arm")} == {"none"}
+    assert sum(run.state == "failed" for run in desk.session.ledger.runs("arm")) == curve_job.FAILURES_ALLOWED
+    assert "failed" in result["message"]
+
+
+def compared(desk, *, dice: dict[str, float], noise: float = 0.002) -> None:
+    """Writes folds of the baseline and arms of others on the labelled cases, with these mean Dice."""
+    cases = desk.session.ledger.cases()
+    for strategy, mean in dice.items():
+        for index, case in enumerate(cases):
+            kind = "fold" if strategy == "baseline" else "arm"
+            rest = [other.image_id for other in cases if other is not case]
+            name = f"{strategy}-{index}"
+            desk.session.ledger.start_run(
+                Run(name, kind, strategy, "resunet", rest, len(rest), 0, index, "s", utc_now())
+            )
+            score = mean + noise * ((index * len(strategy)) % 3 - 1)
+            desk.session.ledger.finish_run(
+                name, [Observation(name, case.image_id, "organ", kind, dice=score, nsd=score)]
+            )
+
+
+def test_auto_publishes_with_the_winner_and_says_why(desk_of):
+    desk = desk_of(5, strategy="auto")
+    desk.submit(*desk.labels)
+    compared(desk, dice={"baseline": 0.7, "none": 0.74, "red": 0.72})
+    stats = train_and_publish(desk.session, options_for(desk))
+    (run,) = desk.session.ledger.runs("published")
+    assert run.strategy == desk.session.published().strategy == stats["strategy"] == "none"
+    assert run.message == stats["strategy_reason"] and "none: +4.0 points" in run.message
+    assert json.loads(desk.session.stats_file.read_text()) == stats
+
+
+@pytest.mark.parametrize(
+    ("dice", "words"),
+    [
+        ({}, "no other strategy has been compared"),
+        ({"baseline": 0.7, "none": 0.66}, "no other strategy is better beyond doubt"),
+    ],
+)
+def test_auto_falls_back_to_the_baseline_without_evidence(desk_of, dice, words):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    compared(desk, dice=dice)
+    train_and_publish(desk.session, options_for(desk, strategy="auto"))
+    (run,) = desk.session.ledger.runs("published")
+    assert run.strategy == "baseline" and words in run.message
+
+
+def test_the_curve_of_auto_is_the_baselines(desk_of):
+    desk = desk_of(5, strategy="auto")
+    desk.submit(*desk.labels)
+    run_curve_job(desk.session, options_for(desk), 10)
+    plain = options_for(desk, strategy="baseline")
+    runs = finished(desk, "fold")
+    assert {run.strategy for run in runs} == {"baseline"}
+    run_curve_job(desk.session, plain, 10)
+    assert finished(desk, "fold") == runs
+
+
+def test_what_is_compared_comes_from_the_request_then_the_conf_then_the_strategy(desk_of, tmp_path):
+    conf = desk_of(1).session.conf
+    assert strategies_to_compare({}, conf) == ()
+    assert strategies_to_compare({"strategy": "auto"}, conf) == ("genda", "genseg")
+    assert strategies_to_compare({"strategy": "auto", "compare": ""}, conf) == ()
+    assert strategies_to_compare({"compare": "red, genda,red"}, conf) == ("red", "genda")
+    assert strategies_to_compare({"compare": "red,baseline"}, conf) == ("red",)
+    told = read_conf({"compare": "none,red"}, app_dir=tmp_path, studies="s")
+    assert strategies_to_compare({"strategy": "auto"}, told) == ("none", "red")
+    table = CurveTrainer(desk_of(1).session, lambda: False).config()
+    assert strategies_to_compare(table, conf) == strategies_to_compare({}, conf)
+    assert config_of(conf)["strategy"][-1] == "auto"
+
+
+@pytest.mark.parametrize("compare", ["nonsense", "genda,nonsense", "auto,genda"])
+def test_unknown_strategies_to_compare_are_refused_with_those_there_are(desk_of, tmp_path, compare):
+    with pytest.raises(OptionError, match=r"compare.*baseline"):
+        strategies_to_compare({"compare": compare}, desk_of(1).session.conf)
+    with pytest.raises(ConfError, match=r"--conf compare.*baseline"):
+        read_conf({"compare": compare}, app_dir=tmp_path, studies="s")
