@@ -2,9 +2,10 @@
 
 The frame is a box in mm around the structures, centred at 0, with two lattices: a `grid` on which images
 are compared (about 48^3 points in 3D, 96^2 in 2D, no finer than the voxels) and the `nodes` of velocity
-fields, half as dense. A case is placed in it by the moments of its structures: centroid and, within
-limits, size. An image without labels is placed by the model's prediction where there is one, else by a
-search over shift and scale that makes it look like the others.
+fields, half as dense. A case is placed in it by the moments of its structures: centroid, size within
+limits, and the rotation that brings the structures' own centroids onto those of the group. An image without
+labels is placed by the model's prediction where there is one, else by a search over shift, scale and
+rotation that makes it look like the others.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -27,6 +29,10 @@ from scaling_app.strategies.deformation.velocity import Lattice, unit_nodes
 GRID_POINTS = {2: 96**2, 3: 48**3}
 LARGEST_SCALE = 1.6
 """Cases are scaled by at most this factor (and its inverse) towards the common size."""
+UPRIGHT = 0.1
+"""How strongly a rotation is held back, in squares of the structures' common radius."""
+TURN = 1.5
+"""Radians that a search turns by where it shifts by the image size."""
 BAND = 0.10
 """Signed distances are cut at this share of the image size and given in units of it."""
 
@@ -46,21 +52,31 @@ class Frame:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a case lies in the frame: `frame_mm = voxel * spacing / scale + offset_mm`."""
+    """Where a case lies in the frame: `frame_mm = rotation @ (voxel * spacing) / scale + offset_mm`."""
 
     spacing_mm: tuple[float, ...]
     scale: float
+    rotation: tuple[tuple[float, ...], ...]
     offset_mm: tuple[float, ...]
+
+    @classmethod
+    def centring(
+        cls, point_mm: Sequence[float], spacing_mm: Sequence[float], scale: float, rotation: Tensor
+    ) -> Placement:
+        """The placement that brings a point of the case to 0."""
+        moved = rotation @ torch.tensor(point_mm) / scale
+        turned = tuple(tuple(row) for row in rotation.tolist())
+        return cls(tuple(spacing_mm), scale, turned, tuple((-moved).tolist()))
 
     @property
     def matrix(self) -> Tensor:
         """`(D, D)`: frame mm per voxel."""
-        return torch.diag(torch.tensor(self.spacing_mm) / self.scale)
+        return torch.tensor(self.rotation) @ torch.diag(torch.tensor(self.spacing_mm)) / self.scale
 
     def to_voxels(self, points_mm: Tensor) -> Tensor:
         """Voxels of the case for points `(..., D)` of the frame."""
-        offset = torch.tensor(self.offset_mm)
-        return (points_mm - offset) * self.scale / torch.tensor(self.spacing_mm)
+        moved = (points_mm - torch.tensor(self.offset_mm)) @ torch.tensor(self.rotation)
+        return moved * self.scale / torch.tensor(self.spacing_mm)
 
 
 @dataclass(frozen=True)
@@ -86,11 +102,15 @@ class View:
 
 @dataclass(frozen=True)
 class Moments:
-    """Centroid and root mean square radius of a case's structures, and their reach, in mm of the case."""
+    """Centroid and root mean square radius of a case's structures, and their reach, in mm of the case.
+
+    `parts` `(K, D)` are the centroids of the single structures, seen from the common one.
+    """
 
     centre_mm: tuple[float, ...]
     radius_mm: float
     reach_mm: tuple[float, ...]
+    parts: Tensor
 
 
 def shared_structures(labels: Sequence[Tensor], structures: Mapping[str, int]) -> tuple[int, ...]:
@@ -99,16 +119,41 @@ def shared_structures(labels: Sequence[Tensor], structures: Mapping[str, int]) -
     return tuple(v for v in sorted(structures.values()) if found and all(v in values for values in found))
 
 
-def moments(mask: Tensor, spacing_mm: Sequence[float]) -> Moments | None:
-    """Moments of a mask `(*S)`; None when it is empty."""
-    where = mask.nonzero().float()
+def moments(label: Tensor, values: Sequence[int], spacing_mm: Sequence[float]) -> Moments | None:
+    """Moments of the structures of these values in a label `(*S)`; None when there is none of them."""
+    where = torch.isin(label, torch.tensor(values, dtype=label.dtype)).nonzero()
     if len(where) == 0:
         return None
-    points = where * torch.tensor(spacing_mm)
+    points = where.float() * torch.tensor(spacing_mm)
     centre = points.mean(dim=0)
     radius = float(((points - centre) ** 2).sum(dim=1).mean().sqrt())
     reach = (points - centre).abs().amax(dim=0)
-    return Moments(tuple(centre.tolist()), max(radius, min(spacing_mm)), tuple(reach.tolist()))
+    found = label[tuple(where.T)]
+    parts = [points[found == v].mean(dim=0) - centre if (found == v).any() else 0 * centre for v in values]
+    smallest = min(spacing_mm)
+    return Moments(tuple(centre.tolist()), max(radius, smallest), tuple(reach.tolist()), torch.stack(parts))
+
+
+def common_parts(found: Sequence[Moments], radius_mm: float, rounds: int = 3) -> Tensor:
+    """Where the group's structures lie `(K, D)`, in mm at the common size: a Procrustes mean."""
+    scaled = [m.parts / bounded_scale(m.radius_mm / radius_mm) for m in found]
+    mean = torch.stack(scaled).mean(dim=0)
+    for _ in range(rounds):
+        mean = torch.stack([p @ rotation_onto(p, mean, radius_mm).T for p in scaled]).mean(dim=0)
+    return mean
+
+
+def rotation_onto(parts: Tensor, target: Tensor, radius_mm: float) -> Tensor:
+    """The rotation `(D, D)` that brings centroids `(K, D)` near the target's, held back towards none.
+
+    Source: Kabsch, "A solution for the best rotation to relate two sets of vectors", Acta Cryst. A 1976,
+    with a multiple of the identity added to the covariance.
+    """
+    covariance = target.T @ parts / max(len(parts), 1)
+    left, _, right = torch.linalg.svd(covariance + UPRIGHT * radius_mm**2 * torch.eye(parts.shape[1]))
+    sign = torch.ones(parts.shape[1])
+    sign[-1] = torch.sign(torch.linalg.det(left @ right))
+    return left @ torch.diag(sign) @ right
 
 
 def make_frame(
@@ -151,10 +196,11 @@ def _grid_shape(extents: Sequence[float], spacing_mm: Sequence[float]) -> tuple[
     return tuple(min(160, max(4, round(e / s) + 1)) for e, s in zip(extents, steps, strict=True))
 
 
-def place(found: Moments, spacing_mm: Sequence[float], radius_mm: float) -> Placement:
-    """The placement that brings the centroid to 0 and the radius to the common one."""
+def place(found: Moments, spacing_mm: Sequence[float], radius_mm: float, parts: Tensor) -> Placement:
+    """The placement that brings the centroid to 0, the radius to the common one, structures near `parts`."""
     scale = bounded_scale(found.radius_mm / radius_mm)
-    return Placement(tuple(spacing_mm), scale, tuple(-c / scale for c in found.centre_mm))
+    rotation = rotation_onto(found.parts / scale, parts, radius_mm)
+    return Placement.centring(found.centre_mm, spacing_mm, scale, rotation)
 
 
 def resample(volume: Tensor, placement: Placement, grid: Lattice) -> tuple[Tensor, Tensor]:
@@ -229,7 +275,7 @@ def look_at(
 
 
 def search_placement(case: PreparedCase, start: Placement, frame: Frame, looks_like: Tensor) -> Placement:
-    """Shift and scale under which an image without labels correlates best with `looks_like (1, *G)`."""
+    """Shift, scale and rotation under which an image without labels correlates best with `looks_like (1, *G)`."""
     image = case.image.float().mean(dim=0, keepdim=True)
     grid = Lattice(
         frame.grid.origin_mm,
@@ -255,17 +301,27 @@ def _coarse(shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def _neighbours(placement: Placement, reach: float, size_mm: float) -> list[Placement]:
+    """The placement shifted along, scaled by and turned about every axis, both ways."""
+    dims = len(placement.offset_mm)
+    rotation = torch.tensor(placement.rotation)
+    centre = (
+        -torch.tensor(placement.offset_mm) @ rotation * placement.scale
+    )  # what lies at 0, in mm of the case
+
+    def around(point: Tensor, scale: float, turned: Tensor) -> Placement:
+        return Placement.centring(point.tolist(), placement.spacing_mm, scale, turned)
+
     found = []
-    for axis in range(len(placement.offset_mm)):
-        for sign in (-1.0, 1.0):
-            offset = tuple(
-                o + sign * reach * size_mm * (a == axis) for a, o in enumerate(placement.offset_mm)
-            )
-            found.append(Placement(placement.spacing_mm, placement.scale, offset))
-    for factor in (1.0 - reach, 1.0 + reach):
-        scale = bounded_scale(placement.scale * factor)
-        offset = tuple(o * placement.scale / scale for o in placement.offset_mm)
-        found.append(Placement(placement.spacing_mm, scale, offset))
+    for sign in (-1.0, 1.0):
+        for axis in range(dims):
+            shift = sign * reach * size_mm * torch.eye(dims)[axis]
+            found.append(around(centre - shift @ rotation * placement.scale, placement.scale, rotation))
+        found.append(around(centre, bounded_scale(placement.scale * (1.0 + sign * reach)), rotation))
+        for first, second in combinations(range(dims), 2):
+            plane = torch.zeros(dims, dims)
+            plane[first, second], plane[second, first] = 1.0, -1.0
+            turned = torch.linalg.matrix_exp(sign * TURN * reach * plane) @ rotation
+            found.append(around(centre, placement.scale, turned))
     return found
 
 

@@ -33,7 +33,7 @@ from scaling_app.strategies.deformation.velocity import Lattice
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 1
+_VERSION = 2
 _GROWTH = 1.25
 
 
@@ -169,6 +169,7 @@ def _atlas_content(atlas: Atlas, members: Mapping[str, Registered]) -> dict:
         "shared": atlas.shared,
         "masked": atlas.masked,
         "radius_mm": atlas.radius_mm,
+        "parts": atlas.parts,
         "centre": atlas.centre,
         "members": {h: _registered_content(r) for h, r in members.items()},
     }
@@ -183,6 +184,7 @@ def _atlas_from(content: dict, settings: RegistrationSettings) -> tuple[Atlas, d
         content["shared"],
         content["masked"],
         content["radius_mm"],
+        content["parts"],
         content["centre"],
         {},
         {},

@@ -1,10 +1,11 @@
 """Shape coverage: how well the labelled shapes explain one that they have not seen.
 
 Each labelled case is left out in turn and rebuilt from the geodesic subspace of the others: the Dice of that
-reconstruction is the group's shape coverage. A case without a label is registered by its image alone; what
-the subspace cannot express of its velocity is its distance, in units of what it cannot express of a labelled
-case that was left out and registered in the same way. The template itself is made from all labelled cases,
-the one left out among them, which flatters the reconstruction a little.
+reconstruction is the group's shape coverage. A case without a label is registered by its image alone. What
+the subspace cannot express of its velocity, and what of its image the template does not show after that, are
+measured in units of the same of a labelled case that was left out and registered in the same way; the larger
+of the two is its distance, since a case too odd to be registered moves little. The template itself is made
+from all labelled cases, the one left out among them, which flatters the reconstruction a little.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from scaling_app.strategies.base import PreparedCase
-from scaling_app.strategies.deformation.alignment import look_at
+from scaling_app.strategies.deformation.alignment import look_at, resample
 from scaling_app.strategies.deformation.atlas_store import AtlasStore, Registered
 from scaling_app.strategies.deformation.registration import warp
 from scaling_app.strategies.deformation.subspace import Subspace, embed, fit_subspace
@@ -75,38 +76,37 @@ def coverage(
     store = AtlasStore(cache_dir, spacing_mm, structures)
     key, atlas, around = store.atlas(labelled)
     velocities = [around[case.case_id].velocity for case in labelled]
-    if fit_subspace(velocities, atlas.frame.nodes).energy <= 1e-6:
-        return []
-    alone: list[Tensor] = []
-    for case in labelled:
-        if should_stop():
-            return []
-        alone.append(store.unlabelled(key, atlas, case, predict).velocity)
-    unit = _left_out_distance(velocities, alone, atlas)
     space = fit_subspace(velocities, atlas.frame.nodes)
+    if space.energy <= 1e-6:
+        return []
+
+    def unexplained(case: PreparedCase, by: Subspace) -> Tensor:
+        registered = store.unlabelled(key, atlas, case, predict)
+        rest = registered.velocity - by.field(by.project(registered.velocity))
+        length_mm = embed(rest[None], by.nodes).norm()
+        return torch.stack([length_mm, _mismatch(atlas, case, registered)])
+
+    left_out = [
+        unexplained(case, fit_subspace([v for j, v in enumerate(velocities) if j != i], atlas.frame.nodes))
+        for i, case in enumerate(labelled)
+    ]
+    unit = torch.stack(left_out).median(dim=0).values.clamp(min=1e-6)
     found = []
     for case_id in pool_ids:
         if should_stop():
             break
-        velocity = store.unlabelled(key, atlas, cases[case_id], predict).velocity
-        distance = _unexplained(space, velocity) / unit
+        distance = float((unexplained(cases[case_id], space) / unit).max())
         found.append(CaseCoverage(case_id, round(distance, 4), distance > OUTSIDE))
     return sorted(found, key=lambda case: -case.distance)
 
 
-def _left_out_distance(velocities: Sequence[Tensor], alone: Sequence[Tensor], atlas: Atlas) -> float:
-    """Median distance of labelled cases, registered by their images alone, from the subspace of the others, in mm."""
-    distances = []
-    for index, velocity in enumerate(alone):
-        others = [v for i, v in enumerate(velocities) if i != index]
-        distances.append(_unexplained(fit_subspace(others, atlas.frame.nodes), velocity))
-    return max(float(torch.tensor(distances).median()), 1e-6)
-
-
-def _unexplained(space: Subspace, velocity: Tensor) -> float:
-    """Sobolev length in mm of what the subspace cannot express of a velocity."""
-    rest = velocity - space.field(space.project(velocity))
-    return float(embed(rest[None], space.nodes).norm())
+def _mismatch(atlas: Atlas, case: PreparedCase, registered: Registered) -> Tensor:
+    """One minus the correlation of an image with the template brought onto it, where the image shows any."""
+    frame = atlas.frame
+    image, inside = resample(case.image.float().mean(dim=0, keepdim=True), registered.placement, frame.grid)
+    template = warp(atlas.template.image, registered.velocity, frame.nodes, frame.grid.shape)
+    both = torch.stack([image[inside > 0], template[inside > 0]])
+    return (1.0 - torch.corrcoef(both)[0, 1]).nan_to_num(1.0)
 
 
 def shape_coverage(

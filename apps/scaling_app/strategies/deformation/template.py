@@ -23,6 +23,7 @@ from scaling_app.strategies.deformation.alignment import (
     Moments,
     Placement,
     View,
+    common_parts,
     look_at,
     make_frame,
     moments,
@@ -47,6 +48,7 @@ class Atlas:
         template: the mean anatomy.
         shared: structure values that every labelled case has.
         radius_mm: the common size of the structures.
+        parts: `(K, D)`, where the centroids of the shared structures lie, in mm of the frame.
         centre: where the structures' centroid lies in an image, as a share of its extent.
         placements: of the labelled cases.
         velocities: `(D, *nodes)` in mm, of the labelled cases.
@@ -58,6 +60,7 @@ class Atlas:
     shared: tuple[int, ...]
     masked: tuple[int, ...]
     radius_mm: float
+    parts: Tensor
     centre: tuple[float, ...]
     placements: Mapping[str, Placement]
     velocities: Mapping[str, Tensor]
@@ -85,7 +88,8 @@ def build_atlas(
     found = [_moments_of(case, shared, spacing_mm) for case in cases]
     radius = sum(m.radius_mm for m in found) / len(found)
     frame = make_frame(found, [case.image.shape[1:] for case in cases], spacing_mm, radius)
-    placements = [place(m, spacing_mm, radius) for m in found]
+    parts = common_parts(found, radius)
+    placements = [place(m, spacing_mm, radius, parts) for m in found]
     views = [look_at(c, p, frame, shared, masked) for c, p in zip(cases, placements, strict=True)]
     template, velocities = _groupwise(views, frame, settings)
     ids = [case.case_id for case in cases]
@@ -95,6 +99,7 @@ def build_atlas(
         shared,
         masked,
         radius,
+        parts,
         _mean_centre(cases, found, spacing_mm),
         dict(zip(ids, placements, strict=True)),
         dict(zip(ids, velocities, strict=True)),
@@ -105,12 +110,14 @@ def build_atlas(
 def _moments_of(case: PreparedCase, shared: Sequence[int], spacing_mm: Sequence[float]) -> Moments:
     """Moments of the shared structures, else of all, else of the whole image."""
     label = case.label[0]
-    values = torch.tensor(shared, dtype=label.dtype)
-    found = moments(torch.isin(label, values), spacing_mm) if shared else None
-    found = found or moments(label > 0, spacing_mm) or moments(torch.ones_like(label), spacing_mm)
+    found = moments(label, shared, spacing_mm) if shared else None
+    if found is not None:
+        return found
+    found = moments((label > 0).int(), [1], spacing_mm)
+    found = found or moments(torch.ones_like(label), [1], spacing_mm)
     if found is None:
         raise ValueError(f"case {case.case_id!r} has an empty image")
-    return found
+    return replace(found, parts=torch.zeros(max(len(shared), 1), len(spacing_mm)))
 
 
 def _mean_centre(
@@ -176,18 +183,17 @@ def register_unlabelled(
     bare = PreparedCase(case.case_id, case.patient, case.image, None)
     chances = predict(case.image) if predict is not None else None
     found = (
-        moments(torch.isin(chances.argmax(dim=0), torch.tensor(atlas.shared)), spacing_mm)
+        moments(chances.argmax(dim=0), atlas.shared, spacing_mm)
         if (chances is not None and atlas.shared)
         else None
     )
     if found is not None:
-        placement = place(found, spacing_mm, atlas.radius_mm)
+        placement = place(found, spacing_mm, atlas.radius_mm, atlas.parts)
     else:
         chances = None
         extents = [n * s for n, s in zip(case.image.shape[1:], spacing_mm, strict=True)]
-        guess = Placement(
-            tuple(spacing_mm), 1.0, tuple(-c * e for c, e in zip(atlas.centre, extents, strict=True))
-        )
+        middle = [c * e for c, e in zip(atlas.centre, extents, strict=True)]
+        guess = Placement.centring(middle, spacing_mm, 1.0, torch.eye(len(middle)))
         placement = search_placement(bare, guess, atlas.frame, atlas.template.image)
     view = look_at(bare, placement, atlas.frame, atlas.shared, chances=chances)
     return placement, register(atlas.template, view, atlas.frame, atlas.settings)
@@ -198,6 +204,6 @@ def register_labelled(
 ) -> tuple[Placement, Tensor]:
     """Placement and velocity of a new labelled case, the template left as it is."""
     found = _moments_of(case, atlas.shared, spacing_mm)
-    placement = place(found, spacing_mm, atlas.radius_mm)
+    placement = place(found, spacing_mm, atlas.radius_mm, atlas.parts)
     view = look_at(case, placement, atlas.frame, atlas.shared, atlas.masked)
     return placement, register(atlas.template, view, atlas.frame, atlas.settings)
