@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from monailabel.datastore.local import LocalDatastore
 
 from scaling_app.imaging import synthetic
@@ -38,6 +39,12 @@ class Desk:
         shutil.copy(source, target)
         self.session.datastore.refresh()
         return target
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    """Small tensors are slower on several threads, most of all beside other work."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
