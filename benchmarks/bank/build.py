@@ -64,6 +64,8 @@ ARMS = {
         # remedies, where the first design missed its bar
         Arm("red-mild", "red", {"red_strength": "1.5%"}),
         Arm("red-strong", "red", {"red_strength": "5%"}),
+        Arm("red-third", "red", {"deformed_share": "0.33"}),
+        Arm("genda-third", "genda", {"genda_generator": "gaussian", "deformed_share": "0.33"}),
         Arm("genda-labelled", "genda", {"genda_generator": "gaussian", "genda_shapes": "labelled"}),
     )
 }

@@ -19,15 +19,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+import nibabel as nib
+import numpy as np
 import torch
 from torch import Tensor
 
+from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.imaging.networks import NETWORKS
 from scaling_app.strategies import register
 from scaling_app.strategies.base import PointMap, PreparedCase, Strategy
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.cohort import Cohort, find_cases, make_cohort
-from scaling_app.trials.plan import make_plan
+from scaling_app.trials.plan import CaseFiles, make_plan
 from scaling_app.trials.trial import TrialSettings, test, train
 
 COLUMNS = ("task", "network", "arm", "n", "draw", "steps", "case", "structure", "dice", "cpu_seconds", "note")
@@ -43,13 +46,15 @@ class Task:
     patient: str | None = None
     dims: int = 2
     networks: tuple[str, ...] = ("unet", "deeplab")
+    elsewhere: bool = False
+    """Whether the models are tested on another hospital's images too, as the task `NAME elsewhere`."""
 
 
 TASKS = {
     "wbc": Task("wbc", (40,)),
     "busi": Task("busi", (25, 100)),
     "nuclei": Task("dsb2018_nuclei", (40,)),
-    "lv": Task("sunnybrook_lv", (9,), patient=r"^(SC-[A-Z]+(?:-[A-Z]+)?-\d+)"),
+    "lv": Task("sunnybrook_lv", (9,), patient=r"^(SC-.+?)-IM", elsewhere=True),
     "hippocampus": Task("msd_hippocampus", (4, 8), dims=3, networks=("unet", "resunet")),
     "acdc": Task("acdc", (4, 8), patient=r"^(patient\d+)", dims=3, networks=("unet", "resunet")),
 }
@@ -136,6 +141,28 @@ def main() -> None:
                     _append(options.out, _run(key, task, cohort, options))
 
 
+def left_ventricle_slices(data: Path, folder: Path) -> list[CaseFiles]:
+    """ACDC's first `N_TEST` patients: the slice with most left ventricle (its value 3) of the first frame.
+
+    Written to `folder` as pictures of one structure.
+    """
+    found = {}
+    for case in find_cases(data / "acdc" / "images", data / "acdc" / "labels", r"^(patient\d+)"):
+        found.setdefault(case.patient, case)
+    cases = []
+    for patient, case in sorted(found.items())[:N_TEST]:
+        label = read_label(case.label).array[0] == 3
+        level = int(label.sum(axis=(0, 1)).argmax())
+        paths = []
+        for kind, plane in (("image", read_image(case.image).array[0]), ("label", label)):
+            paths.append(folder / f"{patient}_{kind}.nii.gz")
+            paths[-1].parent.mkdir(parents=True, exist_ok=True)
+            values = np.asarray(plane[..., level], dtype=np.float32 if kind == "image" else np.uint8)
+            nib.save(nib.Nifti1Image(values, np.eye(4)), paths[-1])
+        cases.append(CaseFiles(patient, patient, *paths))
+    return cases
+
+
 def _arms(chosen: str | None, network: str) -> tuple[str, ...]:
     arms = MAIN_ARMS if network == "unet" else SHORT_ARMS
     return (
@@ -162,19 +189,19 @@ def _run(key: tuple[str, ...], task: Task, cohort: Cohort, options: argparse.Nam
     note = "; ".join(
         f"{k}={report[k]}" for k in ("synthesis", "omega", "architecture_max_change") if k in report
     )
-    scores = [(case.case_id, s) for case in test(model, cohort.test) for s in case.scores]
-    dices = [s.dice for _, s in scores if s.dice is not None]
-    print(*key, f"{100 * sum(dices) / len(dices):.1f}", f"{seconds:.0f} s", note, flush=True)
-    return [
-        dict(
-            zip(
-                COLUMNS,
-                (*key, case_id, s.structure, "" if s.dice is None else s.dice, seconds, note),
-                strict=True,
-            )
-        )
-        for case_id, s in scores
-    ]
+    tested = [(key, cohort.test)]
+    if task.elsewhere:
+        slices = left_ventricle_slices(options.data, options.out.with_suffix(".cache") / "acdc_slices")
+        tested.append(((f"{key[0]} elsewhere", *key[1:]), slices))
+    rows = []
+    for name, files in tested:
+        scores = [(case.case_id, s) for case in test(model, files) for s in case.scores]
+        dices = [s.dice for _, s in scores if s.dice is not None]
+        print(*name, f"{100 * sum(dices) / len(dices):.1f}", f"{seconds:.0f} s", note, flush=True)
+        for case_id, s in scores:
+            dice = "" if s.dice is None else s.dice
+            rows.append(dict(zip(COLUMNS, (*name, case_id, s.structure, dice, seconds, note), strict=True)))
+    return rows
 
 
 def _finished(path: Path) -> set[tuple[str, ...]]:
@@ -206,8 +233,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--networks", help="default: those of each task that are available")
     parser.add_argument("--sizes", help="default: all sizes of each task")
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--megabytes", type=int, default=48, help="bounds the grid, the patch and the batch")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--megabytes", type=int, default=40, help="bounds the grid, the patch and the batch")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 

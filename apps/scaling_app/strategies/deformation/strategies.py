@@ -49,20 +49,41 @@ _SURELY_UNFOLDED = 2
 
 
 class _Deforming(Strategy):
-    """What the three share: the baseline's intensity changes, and the record of what was drawn."""
+    """What the three share: the baseline's intensity changes, and the record of what was drawn.
+
+    Option `deformed_share`, in (0, 1]: the share of samples that are deformed at all (default: all).
+    """
 
     name = "deforming"
 
     def __init__(self) -> None:
         self._spacing: tuple[float, ...] = ()
         self._strength = Strength.parse(RED_STRENGTH)
+        self._share = 1.0
         self._drawn = RunningBounds()
         self._notes: dict[str, float | int | str | bool] = {}
 
     def prepare(self, cases: Sequence[PreparedCase], context: StrategyContext) -> None:
-        """Takes the spacing and the strength."""
+        """Takes the spacing, the strength and the share of samples to deform.
+
+        Raises:
+            ValueError: a strength or a share that cannot be.
+        """
         self._spacing = tuple(context.spacing)
         self._strength = Strength.parse(context.options.get("red_strength", RED_STRENGTH))
+        self._share = share_of(context.options.get("deformed_share", "1"))
+
+    def deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap | None:
+        """A fresh flow, or None for a sample that keeps its shape."""
+        if self._share < 1:
+            drawn = float(torch.rand((), generator=generator, device=generator.device))
+            if drawn >= self._share:
+                return None
+        return self._deformation(case, generator)
+
+    def _deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap:
+        """A fresh flow."""
+        raise NotImplementedError
 
     def appearance(self, image: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """The baseline's intensity changes."""
@@ -88,7 +109,7 @@ class Red(_Deforming):
 
     name = "red"
 
-    def deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap:
+    def _deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap:
         """A fresh flow over the case's own box."""
         return self._random(case, generator)
 
@@ -126,7 +147,7 @@ class _Subspace(_Deforming):
         shapes = len(self._group.velocities)
         self._notes |= {"shapes": shapes, "shapes_unlabelled": len(self._group.unlabelled)}
 
-    def deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap:
+    def _deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap:
         """A fresh flow in the frame of the group, or of the case's own box where it has no place there."""
         velocity = None
         if self._group is not None and case.case_id in self._group.labelled:
@@ -187,6 +208,21 @@ class GenDA(_Subspace):
         if float(torch.rand((), generator=generator, device=generator.device)) < 0.5:
             return None
         return between_shapes(group, case_id, generator)
+
+
+def share_of(text: str) -> float:
+    """A share above 0 and up to 1.
+
+    Raises:
+        ValueError: anything else.
+    """
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise ValueError(f"deformed_share must be a number above 0 and up to 1, got {text!r}")
+    return share
 
 
 class RunningBounds:
