@@ -60,7 +60,7 @@ def test_it_starts_with_no_option_and_nothing_to_show(server):
     info = server.info()
     assert next(iter(info["trainers"])) == "segmentation"
     assert list(info["trainers"]) == ["segmentation", "learning_curve"]
-    assert list(info["strategies"]) == ["random", "first"]
+    assert list(info["strategies"]) == ["random", "first", "coverage"]
     assert "sufficiency" in info["scoring"] and "sufficiency" in info
     assert info["models"] == {} and info["datastore"]["total"] == 16
     assert "config" not in info  # the stock Slicer module refuses a server that has it
@@ -154,7 +154,11 @@ def test_bad_training_options_are_refused_before_anything_starts(server, labelle
     for request, words in [({"strategy": "magic"}, "baseline"), ({"steps": -1}, "steps")]:
         answer = server.post("/train/segmentation", json=request)
         assert answer.status_code == 422 and words in answer.json()["detail"]
+    revision = ledger_of(server).revision()
+    answer = server.post("/train/learning_curve", json={"strategy": "auto", "compare": "genda,nonsense"})
+    assert answer.status_code == 422 and "nonsense" in answer.json()["detail"]
     assert server.get("/train/").status_code == 404
+    assert ledger_of(server).revision() == revision and ledger_of(server).runs() == []
 
 
 def test_training_publishes_a_model_and_a_second_one_waits(server, labelled, trained):

@@ -171,6 +171,8 @@ def test_a_warm_start_begins_with_the_old_weights(prepared: PreparedCases, tmp_p
     tiny = replace(QUICK, steps=1, learning_rate=1e-9, seed=5, warmup_steps=0)
     warm = train(prepared, prepared.labelled[:3], tiny, warm_start=path)
     assert torch.allclose(weights(warm), weights(old), atol=1e-5)
+    fresh = train(prepared, prepared.labelled[:3], tiny, warm_start=path, fresh_weights=True)
+    assert torch.equal(weights(fresh), weights(train(prepared, prepared.labelled[:3], tiny)))
     wider = PreparedCases(replace(prepared.plan, capacity=6), prepared_files(prepared), tmp_path, 2**28)
     cold = train(wider, wider.labelled[:2], replace(QUICK, steps=1), warm_start=path)
     assert weights(cold).shape != weights(old).shape

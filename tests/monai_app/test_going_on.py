@@ -1,0 +1,187 @@
+"""What a published training takes up: its own checkpoint after a kill, and what GenSeg learned before."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import nrrd
+import numpy as np
+import pytest
+
+from scaling_app.monai_app import curve_job, splits, train_runs
+from scaling_app.monai_app.curve_job import run_curve_job
+from scaling_app.monai_app.train_options import parse_options
+from scaling_app.monai_app.train_runs import train_and_publish
+from scaling_app.monai_app.train_stats import TrainStats
+from scaling_app.monai_app.train_tasks import SegmentationTrainer
+from scaling_app.trials import trial
+from scaling_app.trials.model import TrainedModel
+
+STEPS = 6
+KILLED_AT = 3
+
+
+def options_for(desk, **request):
+    return parse_options({"steps": STEPS, **request}, desk.session.conf)
+
+
+def unfinished(desk):
+    return list((desk.session.folder / "unfinished").glob("*"))
+
+
+def killed_training(desk, options, monkeypatch) -> None:
+    """A training in a process of its own that is killed (-9) at a step, its checkpoints as they are."""
+
+    def step(self, report):
+        if report.step == KILLED_AT:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trial, "_CHECKPOINT_SECONDS", 0.0)
+        patched.setattr(TrainStats, "step", step)
+        child = os.fork()
+        if child == 0:
+            try:
+                train_and_publish(desk.session, options)
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(child, 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    desk.session.ledger.close_unfinished_runs("interrupted: the process ended")
+
+
+@pytest.fixture
+def steps(monkeypatch) -> list[int]:
+    """The steps that trainings tell of."""
+    told: list[int] = []
+    monkeypatch.setattr(
+        TrainStats,
+        "step",
+        lambda self, report: told.append(report.step) if report.phase == "training" else None,
+    )
+    return told
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks and kills")
+
+
+@needs_fork
+@pytest.mark.parametrize("strategy", ["baseline", "genseg"])
+def test_a_killed_training_goes_on_where_its_checkpoint_stands(desk_of, monkeypatch, steps, strategy):
+    desk = desk_of(3)
+    desk.submit(*desk.labels)
+    options = options_for(desk, strategy=strategy)
+    killed_training(desk, options, monkeypatch)
+    assert desk.session.published() is None and len(unfinished(desk)) == 1
+    train_and_publish(desk.session, options)
+    assert steps == list(range(KILLED_AT + 1, STEPS + 1))
+    assert [run.state for run in desk.session.ledger.runs("published")] == ["stopped", "done"]
+    assert desk.session.published().strategy == strategy and unfinished(desk) == []
+
+
+@needs_fork
+def test_a_corrected_label_begins_the_training_anew(desk_of, monkeypatch, steps):
+    desk = desk_of(3)
+    desk.submit(*desk.labels)
+    killed_training(desk, options_for(desk), monkeypatch)
+    label = desk.labels["synthetic_000"]
+    voxels, header = nrrd.read(str(label))
+    voxels[tuple(np.argwhere(voxels == 1)[0])] = 0
+    nrrd.write(str(label), voxels, header)
+    desk.submit("synthetic_000")
+    assert len(desk.session.ledger.usable_cases()) == 3
+    train_and_publish(desk.session, options_for(desk))
+    assert steps == list(range(1, STEPS + 1)) and unfinished(desk) == []
+
+
+def test_a_training_that_failed_leaves_nothing_to_go_on_with(desk_of, monkeypatch):
+    desk = desk_of(3)
+    desk.submit(*desk.labels)
+
+    def explode(self, report):
+        if report.step == KILLED_AT:
+            raise RuntimeError("no memory")
+
+    monkeypatch.setattr(trial, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(TrainStats, "step", explode)
+    with pytest.raises(RuntimeError):
+        train_and_publish(desk.session, options_for(desk))
+    assert unfinished(desk) == []
+
+
+@pytest.fixture
+def started_from(monkeypatch) -> list:
+    """The model that each training of this test took something up from, or None."""
+    found: list = []
+    for module in (train_runs, curve_job):
+        whole = module.train
+
+        def train(*args, whole=whole, **more):
+            found.append(more.get("warm_start"))
+            assert more.get("warm_start") is None or more["fresh_weights"]
+            return whole(*args, **more)
+
+        monkeypatch.setattr(module, "train", train)
+    return found
+
+
+def test_genseg_trains_through_the_trainer_and_takes_its_generator_over(desk_of, started_from):
+    desk = desk_of(4)
+    images = sorted(desk.labels)
+    trainer = SegmentationTrainer(desk.session, lambda: True)
+    assert "genseg" in trainer.config()["strategy"]
+    desk.submit(*images[:3])
+    request = {"strategy": "genseg", "steps": STEPS}
+    stats = trainer(request, desk.session.datastore)
+    assert stats["strategy"] == "genseg" and stats["epoch"] == STEPS
+    first = desk.session.published()
+    assert first.strategy == "genseg" and TrainedModel.load(first.model_file, "cpu").strategy_state
+    desk.submit(images[3])
+    trainer(request, desk.session.datastore)
+    second = desk.session.published()
+    assert started_from == [None, first.model_file]
+    assert desk.session.ledger.run(second.run_id).parent_run == first.run_id
+    before, after = (TrainedModel.load(model.model_file, "cpu").report for model in (first, second))
+    assert after["strategy_generator_steps"] > before["strategy_generator_steps"]
+
+
+def test_only_the_same_strategy_takes_up_what_it_learned_and_curve_runs_never_do(desk_of, started_from):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    for strategy in ("baseline", "baseline", "genseg"):
+        train_and_publish(desk.session, options_for(desk, strategy=strategy))
+    run_curve_job(desk.session, options_for(desk, strategy="genseg", steps=2), 10)
+    assert len(started_from) > 3 and set(started_from) == {None}
+
+
+def test_nothing_is_taken_up_from_a_model_that_has_seen_who_is_held_out_now(
+    desk_of, started_from, monkeypatch
+):
+    desk = desk_of(6)
+    images = sorted(desk.labels)
+    desk.submit(*images[:5])
+    train_and_publish(desk.session, options_for(desk, strategy="genseg"))
+    monkeypatch.setattr(splits, "HOLD_OUT_FROM", 6)
+    monkeypatch.setattr(splits, "HOLD_OUT_AT_LEAST", 1)
+    for index, image in enumerate(images):
+        desk.session.ledger.assign_role(image, splits.VALIDATION if index == 0 else splits.TRAINING)
+    desk.submit(images[5])
+    train_and_publish(desk.session, options_for(desk, strategy="genseg"))
+    published = desk.session.published()
+    assert published.held_out == (images[0],) and images[0] not in published.train_ids
+    assert started_from == [None, None]
+
+
+def test_a_label_removed_since_still_counts_as_seen_by_what_was_taken_up(desk_of, started_from):
+    desk = desk_of(4)
+    images = sorted(desk.labels)
+    desk.submit(*images[:3])
+    train_and_publish(desk.session, options_for(desk, strategy="genseg"))
+    desk.session.datastore.remove_label(images[0], "final")
+    train_and_publish(desk.session, options_for(desk, strategy="genseg"))
+    published = desk.session.published()
+    assert started_from[1] is not None and images[0] in published.train_ids
+    desk.submit(images[0])
+    train_and_publish(desk.session, options_for(desk, strategy="genseg"))
+    assert desk.session.ledger.observations(run_id=published.run_id) == []
