@@ -237,6 +237,9 @@ def test_the_forecast_is_everywhere(server, trained):
     assert payload["status"] in ("prior_dominated", "ready")
     assert [point["extra"] for point in payload["overall"]["forecast"]][:2] == [1, 5]
     assert {structure["name"] for structure in payload["structures"]} == {"organ", "nodule"}
+    labelled = {case.image_id for case in ledger_of(server).cases()}
+    assert 0 < payload["coverage"]["pool"] <= 16 - n_cases
+    assert not labelled & {case["image"] for case in payload["coverage"]["cases"]}
     assert server.info()["sufficiency"]["n_labelled"] == n_cases
     assert server.info()["scoring"]["sufficiency"]["result"]["n_labelled"] == n_cases
     assert server.get("/sufficiency/curve.csv").text.startswith("n,")

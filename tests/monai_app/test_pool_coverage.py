@@ -27,6 +27,11 @@ def options_for(desk, **request):
     return parse_options({"steps": 2, **request}, desk.session.conf)
 
 
+def shown(desk):
+    """`coverage` of the server's answer."""
+    return coverage_facts(desk.session.ledger, set(desk.session.datastore.get_unlabeled_images()))
+
+
 def known(desk, distances: dict[str, float]) -> None:
     """Writes an answer into the ledger as the curve job does."""
     cases = tuple(PoolCase(i, d, d > 2) for i, d in sorted(distances.items(), key=lambda pair: -pair[1]))
@@ -37,9 +42,9 @@ def test_the_curve_job_looks_at_the_unlabelled_images_and_leaves_out_what_is_lab
     desk = desk_of(6)
     images = sorted(desk.labels)
     desk.submit(*images[:4])
-    assert coverage_facts(desk.session) is None
+    assert shown(desk) is None
     run_curve_job(desk.session, options_for(desk), 10)
-    found = coverage_facts(desk.session)
+    found = shown(desk)
     assert found["pool"] == 2 and found["n_labelled"] == 4
     assert set(distances_of(desk.session.ledger)) == set(images[4:])
     sent = Sufficiency.model_validate(
@@ -47,15 +52,17 @@ def test_the_curve_job_looks_at_the_unlabelled_images_and_leaves_out_what_is_lab
     ).model_dump()
     assert sent["coverage"]["outside"] == len(sent["coverage"]["cases"]) <= 2
     desk.submit(images[4])
-    assert coverage_facts(desk.session)["pool"] == 1
-    assert images[4] not in [case["image"] for case in coverage_facts(desk.session)["cases"]]
+    assert shown(desk)["pool"] == 1
+    assert images[4] not in [case["image"] for case in shown(desk)["cases"]]
+    desk.submit(images[5])
+    assert shown(desk) is None
 
 
 def test_only_cases_outside_are_named_the_worst_first(desk_of):
     desk = desk_of(4, size=8)
     images = sorted(desk.labels)
     known(desk, {images[0]: 2.5, images[1]: 1.0, images[2]: 9.0, "gone": 99.0})
-    assert coverage_facts(desk.session) == {
+    assert shown(desk) == {
         "outside": 2,
         "pool": 3,
         "n_labelled": 5,
@@ -93,10 +100,10 @@ def test_what_the_time_did_not_suffice_for_is_looked_at_by_the_next_job(desk_of,
     asked = []
     monkeypatch.setattr(coverage_job, "coverage", lambda cases, labelled, pool, **more: _all(asked, pool)[:1])
     run_curve_job(desk.session, options_for(desk), 10)
-    assert not saved_coverage(desk.session.ledger).complete and coverage_facts(desk.session)["pool"] == 1
+    assert not saved_coverage(desk.session.ledger).complete and shown(desk)["pool"] == 1
     monkeypatch.setattr(coverage_job, "coverage", lambda cases, labelled, pool, **more: _all(asked, pool))
     run_curve_job(desk.session, options_for(desk), 10)
-    assert saved_coverage(desk.session.ledger).complete and coverage_facts(desk.session)["pool"] == 2
+    assert saved_coverage(desk.session.ledger).complete and shown(desk)["pool"] == 2
 
 
 def test_an_error_in_the_look_at_the_pool_fails_no_job(desk_of, monkeypatch):
@@ -109,7 +116,7 @@ def test_an_error_in_the_look_at_the_pool_fails_no_job(desk_of, monkeypatch):
     monkeypatch.setattr(coverage_job, "coverage", explode)
     result = run_curve_job(desk.session, options_for(desk), 10)
     assert result["done"] == result["total"] > 0
-    assert desk.session.ledger.job()["state"] == "idle" and coverage_facts(desk.session) is None
+    assert desk.session.ledger.job()["state"] == "idle" and shown(desk) is None
 
 
 def test_without_time_or_a_run_that_succeeded_the_pool_is_not_looked_at(desk_of, monkeypatch):
@@ -196,5 +203,5 @@ def test_the_server_reads_the_answer_without_computing(desk_of, monkeypatch):
     desk = desk_of(2, size=8)
     known(desk, {"synthetic_000": 1.5})
     before = desk.session.ledger.revision()
-    coverage_facts(desk.session)
+    shown(desk)
     assert desk.session.ledger.revision() == before and desk.session.ledger.setting(KEY)["complete"]

@@ -259,10 +259,8 @@ class ScalingApp(MONAILabelApp):
         return start_training(self, "learning_curve", None)
 
     def _live_facts(self) -> LiveFacts:
-        status = self._datastore.status()
-        return LiveFacts(
-            n_pool=max(0, status["total"] - status["completed"]), coverage=coverage_facts(self.session)
-        )
+        unlabelled = set(self._datastore.get_unlabeled_images())
+        return LiveFacts(len(unlabelled), coverage_facts(self.session.ledger, unlabelled))
 
 
 class _BatchInfer(BatchInferTask):

@@ -5,13 +5,12 @@ The server reads it for the forecast's `coverage` and for the next case; nothing
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scaling_app.ledger import Ledger
-    from scaling_app.monai_app.session import Session
 
 KEY = "coverage"
 """The ledger's setting."""
@@ -63,18 +62,17 @@ def distances_of(ledger: Ledger) -> dict[str, float]:
     return {case.image: case.distance for case in known.cases} if known else {}
 
 
-def coverage_facts(session: Session) -> dict[str, Any] | None:
-    """`coverage` of `GET /sufficiency/`; images labelled (or removed) since are left out.
+def coverage_facts(ledger: Ledger, unlabelled: Collection[str]) -> dict[str, Any] | None:
+    """`coverage` of `GET /sufficiency/`, for the images that are still without a label.
 
     Returns:
-        `pool`, the images looked at, `outside`, how many of them lie outside, and those as `cases`; None
-        before anything was computed.
+        `pool`, how many of them were looked at, `outside`, how many of those lie outside, and these as
+        `cases`; None when nothing is known of any.
     """
-    known = saved_coverage(session.ledger)
-    if known is None:
+    known = saved_coverage(ledger)
+    looked_at = [case for case in known.cases if case.image in unlabelled] if known else []
+    if known is None or not looked_at:
         return None
-    unlabelled = set(session.datastore.get_unlabeled_images())
-    looked_at: Sequence[PoolCase] = [case for case in known.cases if case.image in unlabelled]
     outside = [case for case in looked_at if case.outside]
     return {
         "outside": len(outside),

@@ -200,7 +200,10 @@ def coverage_section(payload: Payload) -> str:
         return ""
     outside, pool = coverage["outside"], coverage.get("pool")
     of = f" of {pool}" if pool is not None else ""
-    said = f"<p>{outside}{of} unlabelled cases look unlike every labelled one. The forecast says little about them.</p>"
+    said = (
+        f"<p>{outside}{of} unlabelled cases that were looked at have shapes that the labelled ones do not explain. "
+        "The forecast says little about them.</p>"
+    )
     if coverage.get("cases"):
         rows = [
             [c["image"], "–" if c.get("distance") is None else f"{c['distance']:.1f}"]
