@@ -61,6 +61,8 @@ ARMS = {
         Arm("regda-pool", "regda", {"regda_targets": "pool"}),
         Arm("genda-gaussian", "genda", {"genda_generator": "gaussian"}),
         Arm("genda-adversarial", "genda", {"genda_generator": "adversarial"}),
+        Arm("regda-carried", "regda", {"carry_labels": "true"}),
+        Arm("genda-carried", "genda", {"carry_labels": "true"}),
         # remedies, where the first design missed its bar
         Arm("red-mild", "red", {"red_strength": "1.5%"}),
         Arm("red-strong", "red", {"red_strength": "5%"}),

@@ -1,9 +1,12 @@
-"""Tables and figures of `run.py`'s runs.
+"""What RED, RegDA and GenDA are worth: tables and figures from the runs of the bank.
 
-    python benchmarks/deformation/table.py RUNS.csv... --out benchmarks/deformation/results
+    python benchmarks/bank/build.py --data DIR --runs RUNS
+    python benchmarks/deformation/table.py --runs RUNS --out benchmarks/deformation/results
 
-Per task and training size: Dice, NSD at 2 mm and the share of failures (Dice < 0.5) of every arm, the paired
-differences in Dice to `baseline` and `red`, and kappa, the number of cases that one case is worth:
+Every arm trained on the same cases with the same seed, steps, affine map and intensity changes (but `none`,
+which has neither), and was tested on the same cases. Per task and training size: Dice, NSD at 2 mm (2 pixels
+where the spacing is unknown) and the share of failures (Dice < 0.5) of every arm, the paired differences in
+Dice to `baseline` and `red`, and kappa, the number of cases that one case is worth:
 `error_arm(n) = error_baseline(kappa n)`, read off the baseline's own curve by log-log interpolation and
 bounded by its range. Intervals are 95 % bootstrap intervals that draw the training sets and the test cases
 anew; with few draws they are too narrow for what another choice of training cases would do.
@@ -12,12 +15,14 @@ anew; with few draws they are too narrow for what another choice of training cas
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
+ARMS = ("none", "baseline", "red", "regda-labelled", "regda-pool", "genda-gaussian", "genda-adversarial")
+ARMS += ("red-mild", "red-strong", "red-third", "genda-third", "genda-labelled")
 FAILURE = 0.5
 REPEATS = 2000
 
@@ -25,25 +30,13 @@ REPEATS = 2000
 class Runs:
     """One task's scores as an array over (arm, size, draw, case, structure); NaN where there is no run."""
 
-    def __init__(self, rows: Sequence[dict[str, str]], metric: str) -> None:
-        def found(name: str) -> list[str]:
-            return sorted({row[name] for row in rows})
-
-        self.arms = list(dict.fromkeys(row["strategy"] for row in rows))
-        self.sizes = sorted({int(row["n"]) for row in rows})
-        self.draws, self.cases, self.structures = found("draw"), found("case"), found("structure")
-        shape = (len(self.arms), len(self.sizes), len(self.draws), len(self.cases), len(self.structures))
-        self.scores = np.full(shape, np.nan)
-        for row in rows:
-            if row[metric]:
-                place = (
-                    self.arms.index(row["strategy"]),
-                    self.sizes.index(int(row["n"])),
-                    self.draws.index(row["draw"]),
-                    self.cases.index(row["case"]),
-                    self.structures.index(row["structure"]),
-                )
-                self.scores[place] = float(row[metric])
+    def __init__(self, table: pd.DataFrame, metric: str) -> None:
+        axes = [pd.Categorical(table["strategy"], [arm for arm in ARMS if arm in set(table["strategy"])])]
+        axes += [pd.Categorical(table[name]) for name in ("n", "draw", "case", "structure")]
+        names = [list(axis.categories) for axis in axes]
+        self.arms, self.sizes, self.draws, self.cases, self.structures = names
+        self.scores = np.full([len(found) for found in names], np.nan)
+        self.scores[tuple(axis.codes for axis in axes)] = table[metric]
 
     def of(self, arm: str) -> np.ndarray:
         """Scores `(size, draw, case, structure)` of an arm."""
@@ -78,18 +71,17 @@ def lines_of(task: str, runs: Runs, nsd: Runs) -> list[dict[str, str]]:
     paired = (len(runs.draws), len(runs.cases))
     rows = []
     for position, n in enumerate(runs.sizes):
-        for arm in runs.arms:
+        made = [arm for arm in runs.arms if not np.isnan(runs.of(arm)[position]).all()]
+        for arm in made if len(made) > 1 else ():
             scores = runs.of(arm)[position]
-            if np.isnan(scores).all():
-                continue
             row = {
                 "task": task,
                 "n": str(n),
                 "arm": arm,
                 "draws": str(int((~np.isnan(scores)).any(axis=(1, 2)).sum())),
                 "dice": _with_interval(scores, paired),
-                "nsd": f"{np.nanmean(nsd.of(arm)[position]):.3f}",
-                "failures": f"{np.nanmean(np.where(np.isnan(scores), np.nan, scores < FAILURE)):.3f}",
+                "nsd": _with_interval(nsd.of(arm)[position], paired),
+                "failures": _with_interval(np.where(np.isnan(scores), np.nan, scores < FAILURE), paired),
             }
             for other in ("baseline", "red"):
                 row[f"points over {other}"] = (
@@ -105,9 +97,15 @@ def lines_of(task: str, runs: Runs, nsd: Runs) -> list[dict[str, str]]:
 def _with_interval(scores: np.ndarray, paired: tuple[int, int], digits: int = 3) -> str:
     if np.isnan(scores).all():
         return ""
+    low, high = interval(scores, paired)
+    return f"{np.nanmean(scores):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def interval(scores: np.ndarray, paired: tuple[int, int]) -> tuple[float, float]:
+    """95 % interval of the mean of `(draw, case, structure)`, over the draws that were made."""
     made = np.flatnonzero((~np.isnan(scores)).any(axis=(1, 2)))
     low, high = bootstrap((len(made), paired[1]), lambda d, c: np.nanmean(scores[made[d]][:, c]))
-    return f"{np.nanmean(scores):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    return float(low), float(high)
 
 
 def _kappa_text(runs: Runs, arm: str, position: int, paired: tuple[int, int]) -> str:
@@ -133,42 +131,52 @@ def _means(scores: np.ndarray) -> np.ndarray:
 
 
 def draw_figure(task: str, runs: Runs, out: Path) -> None:
-    """Mean Dice over the number of training cases, one line per arm."""
+    """Mean Dice over the number of training cases with 95 % intervals, one line per arm."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    for arm in runs.arms:
-        axes.plot(runs.sizes, _means(runs.of(arm)), marker="o", label=arm)
+    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    for index, arm in enumerate(runs.arms):
+        scores = runs.of(arm)
+        made = [i for i in range(len(runs.sizes)) if not np.isnan(scores[i]).all()]
+        means = np.array([np.nanmean(scores[i]) for i in made])
+        bounds = np.array([interval(scores[i], (len(runs.draws), len(runs.cases))) for i in made]).T
+        shifted = np.array([runs.sizes[i] for i in made]) * 1.025 ** (index - len(runs.arms) / 2)
+        axes.errorbar(
+            shifted, means, np.abs(bounds - means), marker="o", ms=4, lw=1.2, elinewidth=0.7, label=arm
+        )
     axes.set(xscale="log", xlabel="training cases", ylabel="mean Dice", title=task)
     axes.set_xticks(runs.sizes, [str(n) for n in runs.sizes])
-    axes.legend(fontsize="small")
+    axes.minorticks_off()
+    axes.legend(fontsize="small", loc="lower right")
     figure.savefig(out, dpi=110)
     plt.close(figure)
 
 
 def main() -> None:
-    """Writes `TASK.png` and one `table.md` / `table.csv` for all tables given."""
+    """Writes `TASK.png`, and one `table.md` and `table.csv` for all tasks."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("tables", type=Path, nargs="+")
+    parser.add_argument("--runs", type=Path, required=True, help="folder of the bank's tables")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    table = pd.concat([pd.read_csv(path) for path in sorted(options.runs.glob("*.small*.csv"))])
+    table = table[(table["network"] == "resunet") & table["strategy"].isin(ARMS)]
     rows = []
-    for path in options.tables:
-        with path.open() as stream:
-            found = list(csv.DictReader(stream))
+    for task, found in table.groupby("dataset"):
+        compared = found[~found["strategy"].isin(("none", "baseline", "red"))]
+        if compared.empty:
+            continue
+        yardstick = (found["strategy"] == "baseline") | found["n"].isin(compared["n"])
+        found = found[yardstick & found["draw"].isin(compared["draw"])]
         runs = Runs(found, "dice")
-        rows += lines_of(found[0]["dataset"], runs, Runs(found, "nsd"))
-        draw_figure(found[0]["dataset"], runs, options.out / f"{found[0]['dataset']}.png")
-    with (options.out / "table.csv").open("w") as stream:
-        writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+        rows += lines_of(task, runs, Runs(found, "nsd"))
+        draw_figure(task, runs, options.out / f"{task}.png")
+    pd.DataFrame(rows).to_csv(options.out / "table.csv", index=False)
     head = "| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]) + "\n"
     text = head + "".join("| " + " | ".join(row.values()) + " |\n" for row in rows)
     (options.out / "table.md").write_text(text)

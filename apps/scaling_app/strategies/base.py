@@ -85,6 +85,10 @@ class Strategy:
     def prepare(self, cases: Sequence[PreparedCase], context: StrategyContext) -> None:
         """Learns from the training fold, and from nothing else, before the first step."""
 
+    def added_cases(self) -> Sequence[PreparedCase]:
+        """Cases that half of the samples are drawn from, beside the training cases; asked after `prepare`."""
+        return ()
+
     def deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap | None:
         """A freshly drawn deformation of `case`, or None to leave it in its shape."""
         return None

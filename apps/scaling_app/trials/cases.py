@@ -141,8 +141,9 @@ class PreparedCases:
     def _load_points(self, case_id: str) -> list[np.ndarray]:
         if self._files[case_id].label is None:
             return [np.zeros((0, 3), dtype=np.int32)] * (len(self.plan.class_values) - 1)
-        table = np.load(self._prepared(case_id).with_suffix(".points.npy"))
-        return [table[table[:, 0] == index, 1:] for index in range(1, len(self.plan.class_values))]
+        return _by_class(
+            np.load(self._prepared(case_id).with_suffix(".points.npy")), len(self.plan.class_values)
+        )
 
     def _prepared(self, case_id: str) -> Path:
         """The stem of the case's cache files, which exist afterwards."""
@@ -154,7 +155,7 @@ class PreparedCases:
             _store(stem.with_suffix(".image.npy"), lambda out: np.save(out, image.numpy()))
             if label is not None:
                 _store(stem.with_suffix(".label.npy"), lambda out: np.save(out, label.numpy()))
-                points = _foreground_points(label, len(self.plan.class_values))
+                points = _foreground_table(label, len(self.plan.class_values))
                 _store(stem.with_suffix(".points.npy"), lambda out: np.save(out, points))
             index = json.dumps({"case": case_id, "shape": list(image.shape)}).encode()
             _store(stem.with_suffix(".json"), lambda out: out.write(index))
@@ -258,7 +259,16 @@ def _store(path: Path, write: Callable) -> None:
         part.unlink(missing_ok=True)
 
 
-def _foreground_points(label: Tensor, classes: int) -> np.ndarray:
+def foreground_points(label: Tensor, classes: int) -> list[np.ndarray]:
+    """For each class but the background, at most 4096 voxels `(N, D)` of a label `(1, *S)`."""
+    return _by_class(_foreground_table(label, classes), classes)
+
+
+def _by_class(table: np.ndarray, classes: int) -> list[np.ndarray]:
+    return [table[table[:, 0] == index, 1:] for index in range(1, classes)]
+
+
+def _foreground_table(label: Tensor, classes: int) -> np.ndarray:
     """Rows (class, *voxel), at most 4096 per class, evenly spaced in scan order."""
     rows = []
     array = label[0].numpy()

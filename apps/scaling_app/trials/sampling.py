@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scaling_app.strategies.base import Batch, PreparedCase, Strategy
-from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.cases import PreparedCases, foreground_points
 from scaling_app.trials.plan import Plan
 
 _FOREGROUND_SHARE = 0.5
@@ -90,6 +90,9 @@ class PatchSampler:
         self._seed = seed
         self._device = device or torch.device("cpu")
         self._affine = AffineRange(cases.plan) if strategy.affine else None
+        self._added = {case.case_id: case for case in strategy.added_cases()}
+        classes = len(cases.plan.class_values)
+        self._added_points = {i: foreground_points(case.label, classes) for i, case in self._added.items()}
 
     def batch(self, step: int) -> Batch:
         """The batch of one step; the same for the same seed and step."""
@@ -102,12 +105,17 @@ class PatchSampler:
         return Batch(image.contiguous(), label, tuple(ids))
 
     def _unit(self, position: int) -> str:
-        turn, index = divmod(position, len(self._units))
-        order = np.random.default_rng([self._seed, turn]).permutation(len(self._units))
-        return self._units[int(order[index])]
+        """In turn; where the strategy has added cases, every second one is of those."""
+        units = self._units
+        if self._added:
+            position, added = divmod(position, 2)
+            units = list(self._added) if added else units
+        turn, index = divmod(position, len(units))
+        order = np.random.default_rng([self._seed, turn]).permutation(len(units))
+        return units[int(order[index])]
 
     def _sample(self, unit: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        case = self._cases[unit]
+        case = self._added[unit] if unit in self._added else self._cases[unit]
         centre = self._centre(unit, case, generator)
         matrix = self._affine.draw(generator) if self._affine else None
         deform = self._strategy.deformation(case, generator)
@@ -128,7 +136,8 @@ class PatchSampler:
         high = torch.tensor([float(n - 1) for n in shape]) - low
         centre = low + torch.rand(len(shape), generator=generator) * (high - low)
         if _chance(generator, _FOREGROUND_SHARE):
-            filled = [points for points in self._cases.foreground(unit) if len(points)]
+            found = self._added_points[unit] if unit in self._added else self._cases.foreground(unit)
+            filled = [points for points in found if len(points)]
             if filled:
                 points = filled[_below(generator, len(filled))]
                 voxel = torch.from_numpy(points[_below(generator, len(points))]).float()

@@ -23,6 +23,7 @@ import torch
 
 from scaling_app.strategies.base import PointMap, PreparedCase, Strategy, StrategyContext
 from scaling_app.strategies.baseline import vary_intensity
+from scaling_app.strategies.deformation.carrying import carry_labels
 from scaling_app.strategies.deformation.folds import cell_determinants
 from scaling_app.strategies.deformation.generator import FEWEST_FOR_GAUSSIAN, check_kind
 from scaling_app.strategies.deformation.group import Group, gather
@@ -115,13 +116,18 @@ class Red(_Deforming):
 
 
 class _Subspace(_Deforming):
-    """What RegDA and GenDA share: the registered group, and a way back to RED."""
+    """What RegDA and GenDA share: the registered group, and a way back to RED.
+
+    Option `carry_labels`, `true` or `false` (default): whether half of the samples are drawn from images of
+    the pool, under labels that their registration carries over from the labelled cases.
+    """
 
     targets_option = ""
 
     def __init__(self) -> None:
         super().__init__()
         self._group: Group | None = None
+        self._carried: list[PreparedCase] = []
 
     @property
     def group(self) -> Group | None:
@@ -138,14 +144,25 @@ class _Subspace(_Deforming):
         wanted = context.options.get(self.targets_option, "pool")
         if wanted not in ("pool", "labelled"):
             raise ValueError(f"{self.targets_option} is pool or labelled, got {wanted!r}")
+        carry = context.options.get("carry_labels", "false")
+        if carry not in ("true", "false"):
+            raise ValueError(f"carry_labels is true or false, got {carry!r}")
         try:
             self._group = gather(cases, context, with_pool=wanted == "pool")
         except (ValueError, ArithmeticError, RuntimeError) as error:
             logger.warning("%s deforms as red: %s", self.name, error)
             self._notes |= {"shapes": 0, "fallback": str(error)}
             return
+        if carry == "true":
+            values = sorted(context.structures.values())
+            self._carried = carry_labels(self._group, cases, context.pool, values)
+            self._notes["carried"] = len(self._carried)
         shapes = len(self._group.velocities)
         self._notes |= {"shapes": shapes, "shapes_unlabelled": len(self._group.unlabelled)}
+
+    def added_cases(self) -> Sequence[PreparedCase]:
+        """Images of the pool under carried labels, where they were asked for."""
+        return self._carried
 
     def _deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap:
         """A fresh flow in the frame of the group, or of the case's own box where it has no place there."""

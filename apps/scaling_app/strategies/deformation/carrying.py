@@ -1,0 +1,80 @@
+"""Labels carried over to images of the pool: the registered group used as an atlas.
+
+The labelled cases, brought to the template, give the share of each structure at every point; the registration
+of an image without a label brings these shares to it, and the most frequent class is its label. Such a label
+is as good as the registration, but it comes with a real image that nobody has labelled.
+
+Sources: Iglesias and Sabuncu, "Multi-atlas segmentation of biomedical images: a survey", Medical Image
+Analysis 2015; Zhao et al., "Data augmentation using learned transformations for one-shot medical image
+segmentation", CVPR 2019 (training on what registration to unlabelled images yields).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from scaling_app.strategies.base import PreparedCase
+from scaling_app.strategies.deformation.alignment import Placement, resample
+from scaling_app.strategies.deformation.group import Group
+from scaling_app.strategies.deformation.interpolation import FieldReader
+from scaling_app.strategies.deformation.registration import warp
+from scaling_app.strategies.deformation.velocity import Lattice
+
+MOST_VOXELS = 2**28
+"""Carried labels are kept in memory; images beyond this many voxels in all are left out."""
+
+
+def carry_labels(
+    group: Group, labelled: Sequence[PreparedCase], pool: Iterable[PreparedCase], values: Sequence[int]
+) -> list[PreparedCase]:
+    """The pool's registered images, each under a label carried to it from the labelled cases.
+
+    Args:
+        group: the registered fold.
+        labelled: its labelled cases.
+        pool: images, those that are not registered are left out.
+        values: the structures' values.
+    """
+    shares = _shares(group, [case for case in labelled if case.case_id in group.labelled], values)
+    classes = torch.tensor([0, *values], dtype=torch.uint8)
+    found, voxels = [], 0
+    for case in pool:
+        registered = group.unlabelled.get(case.case_id)
+        voxels += case.image[0].numel()
+        if registered is None or voxels > MOST_VOXELS:
+            continue
+        frame = group.frame
+        brought = warp(shares, registered.velocity, frame.nodes, frame.grid.shape)
+        index = _most_frequent(brought, registered.placement, frame.grid, case.image.shape[1:])
+        found.append(PreparedCase(case.case_id, case.patient, case.image, classes[index][None]))
+    return found
+
+
+def _shares(group: Group, labelled: Sequence[PreparedCase], values: Sequence[int]) -> Tensor:
+    """Share `(len(values), *G)` of the cases that have each structure at a point of the template."""
+    frame, total = group.frame, None
+    for case in labelled:
+        registered = group.labelled[case.case_id]
+        masks = [resample((case.label == v).float(), registered.placement, frame.grid)[0] for v in values]
+        brought = warp(torch.cat(masks), -registered.velocity, frame.nodes, frame.grid.shape)
+        total = brought if total is None else total + brought
+    return total / len(labelled)
+
+
+def _most_frequent(shares: Tensor, placement: Placement, grid: Lattice, shape: Sequence[int]) -> Tensor:
+    """Index `(*S)` of the most frequent class at every voxel, 0 where none is or outside the frame."""
+    read = FieldReader(shares)
+    origin, extent = torch.tensor(grid.origin_mm), torch.tensor(grid.extent_mm)
+    offset, matrix = torch.tensor(placement.offset_mm), placement.matrix
+    plane = torch.stack(torch.meshgrid(*[torch.arange(float(n)) for n in shape[1:]], indexing="ij"), dim=-1)
+    planes = []
+    for first in range(shape[0]):
+        points = torch.cat([torch.full((*plane.shape[:-1], 1), float(first)), plane], dim=-1)
+        unit = 2 * (points.reshape(-1, len(shape)) @ matrix.T + offset - origin) / extent - 1
+        here = read(unit.T.flip(0).contiguous()) * (unit.abs() <= 1).all(dim=1)
+        background = 1 - here.sum(dim=0, keepdim=True)
+        planes.append(torch.cat([background, here]).argmax(dim=0).reshape(plane.shape[:-1]))
+    return torch.stack(planes)
