@@ -13,6 +13,7 @@ from scaling_app.monai_app.curve_job import run_curve_job
 from scaling_app.monai_app.train_options import OptionError, config_of, parse_options, strategies_to_compare
 from scaling_app.monai_app.train_runs import train_and_publish
 from scaling_app.monai_app.train_tasks import CurveTrainer
+from scaling_app.service.ledger_curve import forecast_from
 
 STEPS = 2
 
@@ -147,3 +148,19 @@ def test_unknown_strategies_to_compare_are_refused_with_those_there_are(desk_of,
         strategies_to_compare({"compare": compare}, desk_of(1).session.conf)
     with pytest.raises(ConfError, match=r"--conf compare.*baseline"):
         read_conf({"compare": compare}, app_dir=tmp_path, studies="s")
+
+
+@pytest.mark.slow
+def test_a_whole_round_of_auto_compares_genda_and_genseg_and_the_forecast_names_them(desk_of):
+    desk = desk_of(5, size=12, strategy="auto")
+    desk.submit(*desk.labels)
+    job = CurveTrainer(desk.session, lambda: True)({"steps": STEPS}, desk.session.datastore)
+    assert job["done"] == job["total"]
+    assert {run.strategy for run in finished(desk, "arm")} == {"genda", "genseg"}
+    arms = {arm["name"]: arm for arm in forecast_from(desk.session.ledger)["strategies"]}
+    assert set(arms) == {"genda", "genseg"}
+    for arm in arms.values():
+        assert arm["dice_difference"]["n_cases"] == 5 and arm["kappa"]["lo80"] < arm["kappa"]["hi80"]
+        assert arm["nsd_difference"]["lo80"] <= arm["nsd_difference"]["hi80"]
+    train_and_publish(desk.session, options_for(desk))
+    assert desk.session.published().strategy in {"baseline", "genda", "genseg"}
