@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,13 +29,26 @@ def test_two_columns_are_enough(tmp_path: Path) -> None:
 
 def test_every_column_is_read(tmp_path: Path) -> None:
     text = (
-        "N;Dice;Case;Structure;Run;Seed;Kind;Assisted;Strategy;Network;Weight\n"
-        "4;0.6;a;liver;r1;3;prequential;true;red;unet;2\n"
+        "N;Dice;Case;Structure;Run;Seed;Kind;Assisted;Strategy;Network;Weight;Nsd\n"
+        "4;0.6;a;liver;r1;3;prequential;true;red;unet;2;0.8\n"
+        "4;0.6;b;liver;r1;3;prequential;true;red;unet;2;\n"
     )
-    (o,) = read_curve(write(tmp_path, text))
-    assert o == Observation(
-        4, 0.6, "liver", "a", "r1", 3, "prequential", True, strategy="red", network="unet", weight=2.0
+    with_nsd, without = read_curve(write(tmp_path, text))
+    assert with_nsd == Observation(
+        4,
+        0.6,
+        "liver",
+        "a",
+        "r1",
+        3,
+        "prequential",
+        True,
+        strategy="red",
+        network="unet",
+        weight=2.0,
+        nsd=0.8,
     )
+    assert without == replace(with_nsd, case="b", nsd=None)
 
 
 def test_blank_dice_means_absent_from_the_reference(tmp_path: Path) -> None:
@@ -64,6 +78,7 @@ def test_zero_dice_is_a_miss() -> None:
         ("n,dice\n4,0.5\n4,0.5\n", "row 2 repeats row 1"),
         ("n,dice,assisted\n4,0.5,perhaps\n", "assisted must be 0/1 or true/false"),
         ("n,dice,weight\n4,0.5,0\n", "weight must be a positive number"),
+        ("n,dice,nsd\n4,0.5,80\n", "nsd must be in [0, 1], got 80.0; percentages? give 0.8"),
         ("n,dice\n4,\n8,\n", "no row has a dice value"),
         ("n,dice\n4,inf\n", "dice must be in [0, 1]"),
     ],
