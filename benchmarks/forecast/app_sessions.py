@@ -26,6 +26,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from app_session_tests import TABLE
 from monailabel.datastore.local import LocalDatastore
 from rich.console import Console
 
@@ -41,7 +42,6 @@ from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.plan import CaseFiles
 from scaling_app.trials.trial import CaseScore, test, train
 
-TABLE = Path(__file__).parent / "data" / "app_sessions.csv.gz"
 COLUMNS = ("order", "n_now", "kind", "run", "n", "case", "structure", "dice")
 TRUTH_CASES = 60
 LARGEST = 32

@@ -1,22 +1,29 @@
 """The same questions on real segmentation curves, each data set left out of the prior and of the calibration.
 
-A session of N cases is put together from a curve's replays: the scores of N of its test cases, drawn at random, under one
-run at each size up to N (`prequential`: each new case under the model of the time) and under the runs nearest to 0.8 N
-(`fold`), 0.4 N and 0.2 N (`nested`). The truth at a size is the mean over all runs there, on the other test cases
-(structures that are missed count as 0), log-linear between sizes.
+A session of N cases is put together from a curve's trainings. Its test cases are drawn at random, as many as leave
+`REST` others; its runs are those of some label draws. Folds are trained on N or N / 2 cases (3 to 2, a geometric
+mean of 0.76 N; no run has 0.8 N), two of them have nested subsets of a half and a quarter, and each case is tested
+by the model of the time before it trains on it (`prequential`). No test of a case by a training is used twice.
+The truth at a size is the mean over the trainings of the *other* draws on the *other* test cases (misses count as 0),
+log-linear between sizes: a forecast shares neither cases nor trainings with what it is held against.
+
+Two floors come with it. `truth's own error`: what the truth is off by for being a mean of so few cases and trainings.
+`these cases known`: the error of one who knows how the truth's own trainings do on the session's cases, and so lacks
+nothing but the other cases.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from bank import Curve, Run
-from tables import Row, with_interval
+from tables import Row, task_mean, with_interval
 
 from scaling_app.forecast.bayes import BayesForecaster
-from scaling_app.forecast.calibration import Calibration, Factor, conformal_factor, score
+from scaling_app.forecast.calibration import Calibration, conformal_quantile, score
 from scaling_app.forecast.forecaster import make_forecaster
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster, TooFewPoints
@@ -24,170 +31,312 @@ from scaling_app.forecast.prior import learned_prior, shipped_templates
 
 RATIOS = (1.0, 1.25, 1.5, 2.0, 4.0)
 BANDS = (8, 16, 32)
-REPEATS = 3
+REST = 14
+"""Test cases kept for the truth; a session whose N cases would leave fewer is tested on fewer cases."""
+FEWEST = 8
+"""Test cases below which there is no session."""
+FOLDS = 5
+SPLITS = 3
+"""Ways in which the test cases of a choice of draws are parted."""
+CHOSEN_ON = ("busi", "dsb2018_nuclei", "hc18", "sunnybrook_lv", "wbc")
+"""Data sets on which settings of the model were chosen (REMEDIES.md); the others were looked at afterwards."""
 
-Answer = tuple[str, str, np.ndarray, np.ndarray, np.ndarray, list[tuple[float, float]]]
-"""data set, structure, point forecasts `(H,)`, draws of the measured truth `(B, H)` (the forecast's draws plus the
-truth's own standard error), truth `(H,)` (NaN beyond the measured sizes), and the method's factors of the 80 %
-and 95 % interval."""
+
+@dataclass(frozen=True)
+class BankSession:
+    """One session and what it is held against.
+
+    Attributes:
+        curve: where it is from.
+        n_now: N.
+        observations: of the session.
+        truth: `(H,)` Dice at `RATIOS` times N; NaN beyond the measured sizes.
+        error: `(H,)` the truth's standard error.
+        gain_error: `(H,)` that of its gain from N.
+        known: `(H,)` the truth's trainings on the session's own cases.
+    """
+
+    curve: Curve
+    n_now: int
+    observations: list[Observation]
+    truth: np.ndarray
+    error: np.ndarray
+    gain_error: np.ndarray
+    known: np.ndarray
+
+    @property
+    def sizes(self) -> list[float]:
+        """Sizes that are asked for."""
+        return [self.n_now * ratio for ratio in RATIOS]
 
 
-def bank_session(
-    curve: Curve, n_now: int, rng: np.random.Generator
-) -> tuple[list[Observation], list[str]] | None:
-    """Observations of a session of N cases, and the names of the other test cases; None when there are too few."""
-    cases = sorted({case for run in curve.runs for case, dice in run.dice.items() if dice is not None})
-    if len(cases) < n_now + 10 or curve.sizes[0] > n_now / 2:
+def bank_sessions(curves: Sequence[Curve], n_now: int, seed: int = 2) -> Iterator[BankSession]:
+    """`SPLITS` sessions of N cases per curve and choice of draws, where its runs and cases allow them."""
+    for index, curve in enumerate(curves):
+        rng = np.random.default_rng([seed, n_now, index])
+        cases = sorted({case for run in curve.runs for case, dice in run.dice.items() if dice is not None})
+        draws = sorted({run.draw for run in curve.runs})
+        used = min(n_now, len(cases) - REST)
+        if used < FEWEST or len(draws) < 2 or not {n_now, n_now // 2} <= {int(n) for n in curve.sizes}:
+            continue
+        for turn in [turn for turn in range(len(draws)) for _ in range(SPLITS)]:
+            order = [str(case) for case in rng.permutation(cases)]
+            turned = [*draws[turn:], *draws[:turn]]
+            split = len(draws) // 2
+            own = [run for run in curve.runs if run.draw in turned[:split]]
+            others = [run for run in curve.runs if run.draw in turned[split:]]
+            made = _session(curve, n_now, own, others, order[:used], order[used:])
+            if made is not None:
+                yield made
+
+
+def _session(
+    curve: Curve,
+    n_now: int,
+    own: Sequence[Run],
+    others: Sequence[Run],
+    cases: Sequence[str],
+    rest: Sequence[str],
+) -> BankSession | None:
+    observations = _observations(own, n_now, cases)
+    wanted = [n_now * ratio for ratio in RATIOS]
+    if len(observations) < 3 or n_now not in {run.n for run in others}:
         return None
-    order = [str(case) for case in rng.permutation(cases)]
-    session, rest = order[:n_now], order[n_now:]
-    observations: list[Observation] = []
-    sizes = [int(n) for n in curve.sizes if n < n_now]
-    for n, following in zip(sizes, [*sizes[1:], n_now], strict=True):
-        observations += _scores(_pick(curve, n, rng), "prequential", session[n:following])
-    for fold in range(5):
-        held_out = session[fold::5]
-        for kind, wanted in (("fold", 0.8 * n_now), ("nested", 0.4 * n_now), ("nested", 0.2 * n_now)):
-            if kind == "fold" or fold < 3:
-                n = min(sizes, key=lambda size: abs(np.log(size / wanted)))
-                observations += _scores(_pick(curve, n, rng), kind, held_out, tag=f"{fold}/{wanted:.0f}")
-    return observations, rest
+    truth, error, gain_error = _truth(others, rest, wanted, n_now)
+    known, *_ = _truth(others, cases, wanted, n_now)
+    return BankSession(curve, n_now, observations, truth, error, gain_error, known)
 
 
-def _pick(curve: Curve, n: int, rng: np.random.Generator) -> Run:
-    runs = [run for run in curve.runs if run.n == n]
-    return runs[int(rng.integers(len(runs)))]
+def _observations(runs: Sequence[Run], n_now: int, cases: Sequence[str]) -> list[Observation]:
+    """What the app would have observed; the order of `cases` is that in which they were labelled."""
+    by_size: dict[int, list[Run]] = {}
+    for run in runs:
+        by_size.setdefault(run.n, []).append(run)
+    plan: list[tuple[str, int, int, Sequence[str]]] = []
+    for fold in range(FOLDS):
+        held_out = cases[fold::FOLDS]
+        n = n_now if fold % 2 == 0 else n_now // 2
+        plan.append(("fold", n, fold, held_out))
+        if fold < 2:
+            plan += [("nested", n // 2, fold, held_out), ("nested", n // 4, fold, held_out)]
+    updates = sorted(n for n in by_size if n < n_now)
+    for turn, (n, following) in enumerate(zip(updates, [*updates[1:], n_now], strict=True)):
+        share = len(cases) / n_now
+        plan.append(("prequential", n, turn, cases[round(share * n) : round(share * following)]))
+    seen: set[tuple[int, int, int, str]] = set()
+    observations = []
+    for kind, n, turn, tested in plan:
+        if n not in by_size:
+            continue
+        run = by_size[n][turn % len(by_size[n])]
+        for case in tested:
+            key = (run.n, run.draw, run.seed, case)
+            if run.dice.get(case) is not None and key not in seen:
+                seen.add(key)
+                observations.append(
+                    Observation(n, run.dice[case], case=case, run=f"{run.draw}/{run.seed}", kind=kind)
+                )
+    return observations
 
 
-def _scores(run: Run, kind: str, cases: Sequence[str], tag: str = "") -> list[Observation]:
-    name = f"{run.draw}/{run.seed}/{tag}"
+def _truth(
+    runs: Sequence[Run], cases: Sequence[str], wanted: Sequence[float], n_now: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean Dice at the wanted sizes, its standard error, and that of its difference from N.
+
+    The error is that of the mean over so few cases and trainings, as if the two were independent.
+    """
+    sizes = sorted({run.n for run in runs})
+    tables = [np.array([[_score(run, case) for case in cases] for run in runs if run.n == n]) for n in sizes]
+    now = tables[sizes.index(n_now)]
+    x, known = np.log(np.asarray(wanted, dtype=float)), np.log(sizes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        means = [float(np.nanmean(table)) for table in tables]
+        errors = [_standard_error(table) for table in tables]
+        of_gain = [
+            0.0
+            if n == n_now
+            else _standard_error(np.nanmean(table, axis=0) - np.nanmean(now, axis=0), table, now)
+            for n, table in zip(sizes, tables, strict=True)
+        ]
+    truth = np.interp(x, known, means, left=np.nan, right=np.nan)
+    return truth, np.interp(x, known, errors), np.interp(x, known, of_gain)
+
+
+def _standard_error(cases: np.ndarray, *runs: np.ndarray) -> float:
+    """Of a mean over cases `(C,)` (or a table `(R, C)`, over both), with the scatter of the means of `runs`."""
+    tables = runs or (cases,)
+    per_case = cases if cases.ndim == 1 else np.nanmean(cases, axis=0)
+    per_case = per_case[np.isfinite(per_case)]
+    variance = float(per_case.var(ddof=1)) / len(per_case)
+    for table in tables:
+        if len(table) > 1:
+            variance += float(np.nanmean(table, axis=1).var(ddof=1)) / len(table)
+    return float(np.sqrt(variance))
+
+
+def _score(run: Run, case: str) -> float:
+    dice = run.dice.get(case)
+    return np.nan if dice is None else dice
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A method's forecast of one session.
+
+    Attributes:
+        session: what was asked.
+        centre: `(H,)` point forecasts.
+        draws: `(B, H)` of the forecast.
+        factors: `(H, 2, 2)`: of level and gain, of the 80 % and the 95 % interval.
+    """
+
+    session: BankSession
+    centre: np.ndarray
+    draws: np.ndarray
+    factors: np.ndarray
+
+    @property
+    def task(self) -> str:
+        """The data set."""
+        return self.session.curve.dataset
+
+    def missed_by(self, t: int) -> tuple[float, float]:
+        """Error of level and of gain at one horizon."""
+        truth = self.session.truth
+        level = float(self.centre[t] - truth[t])
+        return level, level - float(self.centre[0] - truth[0])
+
+    def scores(self, t: int) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Conformal scores of level and gain, against draws of the truth as measured: with its own error."""
+        session, noise = self.session, np.random.default_rng(t).standard_normal(len(self.draws))
+        level = score(float(session.truth[t]), self.draws[:, t] + session.error[t] * noise)
+        gain = self.draws[:, t] - self.draws[:, 0] + session.gain_error[t] * noise
+        return level, score(float(session.truth[t] - session.truth[0]), gain)
+
+
+def answers(sessions: Sequence[BankSession], forecaster_for: Callable[[Curve], Forecaster]) -> list[Answer]:
+    """A method's forecasts; sessions that it finds too short are left out."""
+    found = []
+    for session in sessions:
+        try:
+            forecaster = forecaster_for(session.curve).fit(session.observations, session.n_now)
+        except TooFewPoints:
+            continue
+        draws = forecaster.draws(session.sizes, "structure")
+        factors = [
+            [(f.f80, f.f95) for f in (forecaster.factor(kind, n) for kind in ("level", "gain"))]
+            for n in session.sizes
+        ]
+        found.append(Answer(session, forecaster.centre(draws), draws, np.array(factors)))
+    return found
+
+
+def own_curves(curves: Sequence[Curve]) -> list[Curve]:
+    """The curves that are asked about: the app's defaults."""
     return [
-        Observation(run.n, run.dice[case], case=case, run=name, kind=kind)
-        for case in cases
-        if run.dice.get(case) is not None
+        c
+        for c in curves
+        if (c.strategy, c.network) == ("baseline", "resunet") and c.capacity in ("small", "")
     ]
 
 
-def true_dice(curve: Curve, cases: Sequence[str], n: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean Dice over runs and the given cases, log-linear between sizes, NaN outside them, and its standard error.
-
-    The error is that of the mean over so few cases and runs, as if independent: what even a perfect
-    forecast would miss the measured truth by.
-    """
-    means, errors = [], []
-    for size in curve.sizes:
-        table = np.array(
-            [
-                [np.nan if run.dice.get(c) is None else run.dice[c] for c in cases]
-                for run in curve.runs
-                if run.n == size
-            ],
-            dtype=float,
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            case_means = np.nanmean(table, axis=0)
-        case_means = case_means[np.isfinite(case_means)]
-        run_means = np.nanmean(table, axis=1)
-        means.append(float(case_means.mean()))
-        spread = float(run_means.var(ddof=1)) / len(run_means) if len(run_means) > 1 else 0.0
-        errors.append(float(np.sqrt(case_means.var(ddof=1) / len(case_means) + spread)))
-    x, sizes = np.log(np.asarray(n, dtype=float)), np.log(curve.sizes)
-    truth = np.interp(x, sizes, means, left=np.nan, right=np.nan)
-    return truth, np.interp(x, sizes, errors)
+def without(curve: Curve, calibration: Calibration | None = None) -> BayesForecaster:
+    """The app's forecaster with a prior that has not seen the data set."""
+    return BayesForecaster(learned_prior(shipped_templates(), without=[curve.dataset]), calibration)
 
 
-def _answers(
-    curves: Sequence[Curve], n_now: int, forecaster_for: Callable[[Curve], Forecaster], seed: int
-) -> list[Answer]:
-    answers = []
-    for index, curve in enumerate(curves):
-        rng = np.random.default_rng([seed, n_now, index])
-        for _ in range(REPEATS):
-            made = bank_session(curve, n_now, rng)
-            if made is None:
-                continue
-            observations, rest = made
-            try:
-                forecaster = forecaster_for(curve).fit(observations, n_now)
-            except TooFewPoints:
-                continue
-            sizes = [n_now * ratio for ratio in RATIOS]
-            draws = forecaster.draws(sizes, "structure")
-            widths = [(f.f80, f.f95) for f in (forecaster.factor("level", n) for n in sizes)]
-            truth, error = true_dice(curve, rest, sizes)
-            centre = forecaster.centre(draws)
-            noisy = draws + error * rng.standard_normal((len(draws), 1))
-            answers.append((curve.dataset, curve.structure, centre, noisy, truth, widths))
-    return answers
+def calibrated(found: Sequence[Answer], calibration_for: Callable[[str], Calibration]) -> list[Answer]:
+    """The same forecasts with the factors of a calibration that has not seen their data set."""
+    calibrations = {task: calibration_for(task) for task in {a.task for a in found}}
+
+    def factors(a: Answer) -> np.ndarray:
+        looked_up = [
+            [calibrations[a.task](kind, "cases", a.session.n_now, ratio) for kind in ("level", "gain")]
+            for ratio in RATIOS
+        ]
+        return np.array([[(f.f80, f.f95) for f in pair] for pair in looked_up])
+
+    return [replace(a, factors=factors(a)) for a in found]
 
 
-def _own_curves(curves: Sequence[Curve]) -> list[Curve]:
-    return [c for c in curves if c.strategy == "baseline" and c.network.startswith("resunet")]
-
-
-def _without(curve: Curve) -> BayesForecaster:
-    """The app's forecaster, with the shipped calibration and a prior that has not seen the data set."""
-    return BayesForecaster(learned_prior(shipped_templates(), without=[curve.dataset]))
-
-
-def _factors(answers: Sequence[Answer], n_now: int) -> list[Factor]:
-    factors = []
-    for t, ratio in enumerate(RATIOS):
-        usable = [a for a in answers if np.isfinite(a[4][[0, t]]).all()]
-        tasks = np.array([a[0] for a in usable])
-        if len(np.unique(tasks)) < 4:
-            continue
-        level = np.array([score(a[4][t], a[3][:, t]) for a in usable])
-        factors.append(conformal_factor("level", "cases", n_now, ratio, level, tasks))
-        if t:
-            gain = np.array([score(a[4][t] - a[4][0], a[3][:, t] - a[3][:, 0]) for a in usable])
-            factors.append(conformal_factor("gain", "cases", n_now, ratio, gain, tasks))
-    return factors
-
-
-def accuracy(curves: Sequence[Curve], methods: Sequence[str], progress: Callable[[str], None]) -> list[Row]:
-    """Level and gain error and coverage per method, N and horizon; every data set held out."""
-    own = _own_curves(curves)
+def accuracy(
+    curves: Sequence[Curve], methods: Sequence[str], own: Sequence[Answer], progress: Callable[[str], None]
+) -> list[Row]:
+    """Level and gain error and coverage per method, N and horizon; `own` are those of `bayes`."""
     table: list[Row] = []
     for n_now in BANDS:
-        plain = _answers(own, n_now, _without, 2)
+        sessions = list(bank_sessions(own_curves(curves), n_now))
         for method in methods:
-            progress(f"bank: N={n_now} {method}")
-            is_own = method == "bayes"
-            answers = plain if is_own else _answers(own, n_now, lambda c, m=method: make_forecaster(m), 2)
+            progress(f"bank: N={n_now} {method}, {len(sessions)} sessions")
+            found = [a for a in own if a.session.n_now == n_now]
+            if method != "bayes":
+                found = answers(sessions, lambda _, m=method: make_forecaster(m))
             for t, ratio in enumerate(RATIOS):
-                row = _row(answers, n_now, method, t, ratio, held_out=is_own)
-                if row is not None:
-                    table.append(row)
+                usable = _usable(found, t)
+                if usable:
+                    table.append({"N": n_now, "horizon": f"x{ratio:g}", "method": method, **_row(usable, t)})
     return table
 
 
-def _row(
-    answers: Sequence[Answer], n_now: int, method: str, t: int, ratio: float, *, held_out: bool
-) -> Row | None:
-    usable = [a for a in answers if np.isfinite(a[4][[0, t]]).all()]
-    if not usable:
-        return None
-    tasks = np.array([a[0] for a in usable])
-    level = np.array([a[2][t] - a[4][t] for a in usable])
-    gain = np.array([a[2][t] - a[2][0] - (a[4][t] - a[4][0]) for a in usable])
-    scores = np.array([score(a[4][t], a[3][:, t]) for a in usable])
-    inside = scores <= np.array([a[5][t] for a in usable])
-    row: dict[str, object] = {
-        "N": n_now,
-        "horizon": f"x{ratio:g}",
-        "method": method,
-        "sessions": len(usable),
+def by_task(own: Sequence[Answer]) -> list[Row]:
+    """The app's method at 2 N, a row for each data set, with the floors."""
+    t = RATIOS.index(2.0)
+    table: list[Row] = []
+    for task in sorted({a.task for a in own}):
+        for n_now in BANDS:
+            usable = _usable([a for a in own if a.task == task and a.session.n_now == n_now], t)
+            if usable:
+                row = _row(usable, t)
+                curves = len({(a.session.curve.structure) for a in usable})
+                kept = {k: v for k, v in row.items() if k not in ("tasks", "conformal width 80% points")}
+                saw = "yes" if task in CHOSEN_ON else "no"
+                table.append(
+                    {"data set": task, "settings chosen on it": saw, "structures": curves, "N": n_now, **kept}
+                )
+    return table
+
+
+def _usable(found: Sequence[Answer], t: int) -> list[Answer]:
+    return [a for a in found if np.isfinite(a.session.truth[[0, t]]).all()]
+
+
+def _row(found: Sequence[Answer], t: int) -> dict[str, object]:
+    tasks = np.array([a.task for a in found])
+    errors = np.array([a.missed_by(t) for a in found])
+    scores = np.array([a.scores(t) for a in found])
+    inside = scores <= np.array([a.factors[t] for a in found])
+    own = np.array([[a.session.error[t], a.session.gain_error[t]] for a in found]) * np.sqrt(2 / np.pi)
+    missing = np.array([a.session.known - a.session.truth for a in found])
+    gain_missing = missing[:, t] - missing[:, 0]
+    width = [a.factors[t, 0, 0] * float(np.subtract(*np.quantile(a.draws[:, t], [0.9, 0.1]))) for a in found]
+    return {
+        "sessions": len(found),
         "tasks": len(np.unique(tasks)),
-        "level MAE points": with_interval(abs(level), tasks),
-        "gain MAE points": with_interval(abs(gain), tasks),
-        "coverage 80%": with_interval(inside[:, 0], tasks, 1.0),
-        "coverage 95%": with_interval(inside[:, 1], tasks, 1.0),
-        "coverage 80%, factors of the other tasks": "",
+        "level MAE points": with_interval(abs(errors[:, 0]), tasks),
+        "truth's own error": _mean(own[:, 0], tasks),
+        "these cases known": _mean(abs(missing[:, t]), tasks),
+        "gain MAE points": with_interval(abs(errors[:, 1]), tasks),
+        "gain: truth's own error": _mean(own[:, 1], tasks),
+        "gain: these cases known": _mean(abs(gain_missing), tasks),
+        "coverage 80%": with_interval(inside[:, 0, 0], tasks, 1.0),
+        "coverage 95%": with_interval(inside[:, 0, 1], tasks, 1.0),
+        "gain coverage 80%": with_interval(inside[:, 1, 0], tasks, 1.0) if t else "",
+        "width 80% points": _mean(np.array(width), tasks),
+        "conformal width 80% points": _conformal_width(abs(errors[:, 0]), tasks),
     }
-    if held_out:
-        others = {task: _factors([a for a in answers if a[0] != task], n_now) for task in np.unique(tasks)}
-        f80 = [Calibration(others[task])("level", "cases", n_now, ratio).f80 for task in tasks]
-        row["coverage 80%, factors of the other tasks"] = with_interval(scores[:, 0] <= f80, tasks, 1.0)
-    return row
+
+
+def _mean(values: np.ndarray, tasks: np.ndarray) -> float:
+    return 100 * task_mean(values, tasks)[0]
+
+
+def _conformal_width(error: np.ndarray, tasks: np.ndarray) -> object:
+    """Width of an interval about the point forecast that covers 80 % on the other data sets, averaged."""
+    names = np.unique(tasks)
+    if len(names) < 6:
+        return ""
+    return 200 * float(
+        np.mean([conformal_quantile(error[tasks != name], tasks[tasks != name], 0.8) for name in names])
+    )

@@ -1,19 +1,31 @@
 """Computes the conformal factors that ship with the package.
 
-    python benchmarks/forecast/calibrate.py
+    python benchmarks/forecast/calibrate.py [--bank-only]
 
 Tasks are the data sets of LCDB 1.1's tuning part, each left out of the prior in turn. Two kinds of evidence:
 
 `cases`: annotation sessions drawn about a real curve (8 samples of the library count as one case, so that
 n = 2..256), with scatter of a random task: test-then-train, cross-validation and nested subsets.
 `averages`: the curve itself at doubling sizes with an error of 2 points.
+
+`cases` also has the bank's sessions (`bank_tests`, each data set left out of the prior in turn); tabular and segmentation
+tasks count one half each. `data/calibration_scores.csv.gz` keeps the library's scores; `--bank-only` starts from them.
 """
 
 from __future__ import annotations
 
+import argparse
+import csv
+import gzip
+import io
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from bank import Curve, bank_files, read_bank
+from bank_tests import BANDS as BANK_BANDS
+from bank_tests import Answer, answers, bank_sessions, own_curves, without
 from lcdb import SIZES, Library, read_curves
 
 from scaling_app.forecast.bayes import BayesForecaster
@@ -27,7 +39,21 @@ SAMPLES_PER_CASE = 8.0
 RATIOS = (1.0, 1.25, 1.5, 2.0, 4.0)
 BANDS = (6, 8, 12, 16, 24, 32)
 AVERAGE_SE = 0.02
-CURVES_PER_TASK = 2
+CURVES_PER_TASK = 1
+SCORES = Path(__file__).parent / "data" / "calibration_scores.csv.gz"
+
+
+class Score(NamedTuple):
+    """How far off one forecast was, in units of its interval: 80 % and 95 %."""
+
+    regime: str
+    n_now: int
+    quantity: str
+    ratio: float
+    task: str
+    s80: float
+    s95: float
+
 
 Session = tuple[list[Observation], Callable[[Sequence[float]], np.ndarray]]
 
@@ -64,38 +90,34 @@ def pick_curves(library: Library, per_task: int, rng: np.random.Generator) -> li
     return rows
 
 
-def factors_of(
+def scores_of(
     library: Library,
     rows: Sequence[int],
     regime: str,
     n_now: int,
     forecaster_for: Callable[[int], BayesForecaster],
     rng: np.random.Generator,
-) -> list[Factor]:
-    """Scores every curve's forecast against its truth and takes the quantiles over tasks."""
+) -> list[Score]:
+    """Scores every curve's forecast against its truth."""
     make = case_session if regime == "cases" else average_session
-    scores: dict[str, list[list[tuple[float, float]]]] = {"level": [], "gain": []}
+    found: list[Score] = []
     for row in rows:
         observations, truth = make(library.error[row], n_now, rng)
         sizes = [n_now * ratio for ratio in RATIOS]
         draws = forecaster_for(row).fit(observations, n_now).draws(sizes, "structure")
         actual = truth(sizes)
-        scores["level"].append([score(a, d) for a, d in zip(actual, draws.T, strict=True)])
-        gain, actual_gain = draws[:, 1:] - draws[:, :1], actual[1:] - actual[0]
-        scores["gain"].append([score(a, d) for a, d in zip(actual_gain, gain.T, strict=True)])
-    tasks = library.dataset[list(rows)]
-    factors = []
-    for quantity, ratios in (("level", RATIOS), ("gain", RATIOS[1:])):
-        table = np.array(scores[quantity])
-        factors += [
-            conformal_factor(quantity, regime, n_now, ratio, table[:, t], tasks)
-            for t, ratio in enumerate(ratios)
-        ]
-    return factors
+        task = f"lcdb-{library.dataset[row]}"
+        for t, ratio in enumerate(RATIOS):
+            level = score(actual[t], draws[:, t])
+            found.append(Score(regime, n_now, "level", ratio, task, *level))
+            if t:
+                gain = score(actual[t] - actual[0], draws[:, t] - draws[:, 0])
+                found.append(Score(regime, n_now, "gain", ratio, task, *gain))
+    return found
 
 
-def main() -> None:
-    """Writes `calibration.json`."""
+def lcdb_scores() -> list[Score]:
+    """The scores of the curve library, computed anew."""
     library = read_curves().tuning()
     rng = np.random.default_rng(2026)
     rows = pick_curves(library, CURVES_PER_TASK, rng)
@@ -104,16 +126,98 @@ def main() -> None:
         prior = learned_prior(shipped_templates(), without=[f"lcdb-{library.dataset[row]}"])
         return BayesForecaster(prior, Calibration([]))
 
-    factors: list[Factor] = []
+    found: list[Score] = []
     for regime, bands in (("cases", BANDS), ("averages", (8, 16, 32))):
         for n_now in bands:
-            new = factors_of(library, rows, regime, n_now, leave_one_out, rng)
-            factors += new
-            for f in new:
-                print(
-                    f"{f.regime} N={f.n_now} x{f.ratio} {f.quantity}: {f.f80} {f.f95} ({f.n_tasks} tasks)",
-                    flush=True,
-                )
+            print(regime, n_now, flush=True)
+            found += scores_of(library, rows, regime, n_now, leave_one_out, rng)
+    return found
+
+
+def bank_answers(curves: Sequence[Curve]) -> dict[int, list[Answer]]:
+    """Forecasts of the bank's sessions per N, each data set left out of the prior, intervals as they come."""
+    own = own_curves(curves)
+    none = Calibration([])
+    return {n: answers(list(bank_sessions(own, n)), lambda curve: without(curve, none)) for n in BANK_BANDS}
+
+
+def bank_scores(found: dict[int, list[Answer]]) -> list[Score]:
+    """The scores of the bank's sessions."""
+    scores: list[Score] = []
+    for n_now, group in found.items():
+        for a in group:
+            for t, ratio in enumerate(RATIOS):
+                if np.isfinite(a.session.truth[[0, t]]).all():
+                    level, gain = a.scores(t)
+                    scores.append(Score("cases", n_now, "level", ratio, a.task, *level))
+                    if t:
+                        scores.append(Score("cases", n_now, "gain", ratio, a.task, *gain))
+    return scores
+
+
+def factors_from(library: Sequence[Score], bank: Sequence[Score]) -> list[Factor]:
+    """The quantiles over tasks; a band of N uses the bank's scores of the nearest N."""
+    cells: dict[tuple[str, int, str, float], list[Score]] = {}
+    for s in library:
+        cells.setdefault((s.regime, s.n_now, s.quantity, s.ratio), []).append(s)
+    bands = sorted({s.n_now for s in bank})
+    factors = []
+    for (regime, n_now, quantity, ratio), own in cells.items():
+        near = min(bands, key=lambda n: abs(np.log(n / n_now)), default=0)
+        others = [
+            s for s in bank if (s.regime, s.n_now, s.quantity, s.ratio) == (regime, near, quantity, ratio)
+        ]
+        pooled = [*own, *others]
+        tasks = np.array([s.task for s in pooled])
+        groups = np.array([0] * len(own) + [1] * len(others))
+        table = np.array([(s.s80, s.s95) for s in pooled])
+        factors.append(conformal_factor(quantity, regime, n_now, ratio, table, tasks, groups))
+    return factors
+
+
+def write_scores(scores: Sequence[Score]) -> None:
+    """Keeps the library's scores."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Score._fields)
+    writer.writerows([*s[:5], f"{s.s80:.4g}", f"{s.s95:.4g}"] for s in scores)
+    with SCORES.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed:
+        packed.write(text.getvalue().encode())
+
+
+def read_scores() -> list[Score]:
+    """The library's scores as last computed."""
+    with gzip.open(SCORES, "rt", encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return [
+        Score(
+            r["regime"],
+            int(r["n_now"]),
+            r["quantity"],
+            float(r["ratio"]),
+            r["task"],
+            float(r["s80"]),
+            float(r["s95"]),
+        )
+        for r in rows
+    ]
+
+
+def main() -> None:
+    """Writes `calibration.json`, and the library's factors beside the benchmark."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--bank", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--bank-only", action="store_true", help="keep the library's factors")
+    arguments = parser.parse_args()
+    if not arguments.bank_only:
+        write_scores(lcdb_scores())
+    files = bank_files(arguments.bank)
+    found = bank_answers(read_bank(files)) if files else {}
+    factors = factors_from(read_scores(), bank_scores(found))
+    for f in factors:
+        print(f"{f.regime} N={f.n_now} x{f.ratio} {f.quantity}: {f.f80} {f.f95} ({f.n_tasks} tasks)")
     write_calibration(factors, DATA / "calibration.json")
 
 

@@ -25,6 +25,74 @@ def draw_all(folder: Path) -> None:
     for name in ("sessions_simulated", "sessions_real", "bank"):
         if (folder / f"{name}.csv").exists():
             _sessions(folder, name)
+    if (folder / "bank_by_task.csv").exists():
+        _by_task(folder)
+    if (folder / "app_sessions_forecasts.csv").exists():
+        _app_sessions(folder)
+
+
+def _by_task(folder: Path) -> None:
+    """Level and gain error per data set beside what the truth itself is off by."""
+    rows = read(folder / "bank_by_task.csv")
+    tasks = sorted({row["data set"] for row in rows})
+    sizes = sorted({int(row["N"]) for row in rows})
+    kinds = (
+        ("level, points", "level MAE points", "truth's own error", "these cases known"),
+        ("gain, points", "gain MAE points", "gain: truth's own error", "gain: these cases known"),
+    )
+    figure, axes = plt.subplots(
+        2, len(sizes), figsize=(3.6 * len(sizes), 6), layout="constrained", sharex=True, sharey="row"
+    )
+    for column, n in enumerate(sizes):
+        own = {row["data set"]: row for row in rows if int(row["N"]) == n}
+        places = [i for i, task in enumerate(tasks) if task in own]
+        shown = [own[tasks[i]] for i in places]
+        for line, (title, error, truth, known) in enumerate(kinds):
+            axis, values = axes[line, column], [_value(row[error])[0] for row in shown]
+            axis.bar(places, values, color="#9fc5e8", label="forecast's error (MAE)")
+            axis.plot(
+                places, [float(row[known]) for row in shown], "k_", ms=13, mew=2, label="these cases known"
+            )
+            axis.plot(
+                places, [float(row[truth]) for row in shown], ".", color="#c0504d", label="truth's own error"
+            )
+            axis.set_title(f"N = {n}, at 2 N: {title}", fontsize=9)
+            axis.set_xticks(range(len(tasks)), tasks, rotation=60, ha="right", fontsize=7)
+    axes[0, -1].legend(fontsize=7)
+    figure.savefig(folder / "bank_by_task.png", dpi=110)
+    plt.close(figure)
+
+
+def _app_sessions(folder: Path) -> None:
+    """Left: forecast against outcome. Right: share of outcomes that central intervals held."""
+    forecasts = read(folder / "app_sessions_forecasts.csv")
+    held = read(folder / "app_sessions_reliability.csv")
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
+    marks = {"8": ("#e69138", "o"), "16": ("#0b5394", "s")}
+    for n, (colour, mark) in marks.items():
+        own = [row for row in forecasts if row["N"] == n and int(row["n"]) > int(n)]
+        x, y = ([100 * float(row[key]) for row in own] for key in ("forecast", "measured"))
+        bars = [[abs(100 * float(r[k]) - v) for r, v in zip(own, x, strict=True)] for k in ("lo80", "hi80")]
+        axes[0].errorbar(
+            x, y, xerr=bars, fmt=mark, ms=4, lw=0.7, color=colour, alpha=0.8, label=f"forecast at N = {n}"
+        )
+        for axis, quantity in ((axes[1], "level"), (axes[2], "gain")):
+            rows = [row for row in held if row["N"] == n and row["quantity"] == quantity]
+            shares = [tuple(float(v) for v in re.findall(r"[\d.]+", r["held"].split("=")[1])) for r in rows]
+            nominal = [float(row["nominal"]) + (0.006 if n == "16" else -0.006) for row in rows]
+            bars = [[s[0] - s[1] for s in shares], [s[2] - s[0] for s in shares]]
+            axis.errorbar(nominal, [s[0] for s in shares], yerr=bars, fmt=mark, ms=4, lw=0.8, color=colour)
+            axis.set_title(f"{quantity}: share held by central intervals", fontsize=9)
+            axis.set_xlabel("nominal", fontsize=8)
+            axis.plot([0, 1], [0, 1], color="#999999", lw=0.8, zorder=0)
+    low, high = axes[0].get_ylim()
+    axes[0].plot([low, high], [low, high], color="#999999", lw=0.8, zorder=0)
+    axes[0].set_xlabel("forecast Dice, points (80 % interval)", fontsize=8)
+    axes[0].set_ylabel("measured Dice of exactly that many cases", fontsize=8)
+    axes[0].set_title("every order, every later size", fontsize=9)
+    axes[0].legend(fontsize=7)
+    figure.savefig(folder / "app_sessions.png", dpi=110)
+    plt.close(figure)
 
 
 def _value(text: str) -> tuple[float, float, float]:

@@ -5,7 +5,7 @@
 A part whose table is there already is read back, not run again (`--again` runs it). Results go to
 `benchmarks/forecast/results`: one CSV per part, `RESULTS.md`, figures. Parts on segmentation replays need
 `bank*.csv` (from `scaling-app replay`) in the bank folder and say so where there is none. About ten minutes
-on one core.
+of one core.
 """
 
 from __future__ import annotations
@@ -14,20 +14,29 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 
+import app_session_tests
 import bank_tests
 import curve_tests
 import peers
 import session_tests
-from bank import bank_files, read_bank
+from bank import Curve, bank_files, read_bank
+from calibrate import bank_answers, bank_scores, factors_from, read_scores
 from lcdb import read_curves
 from tables import Row, markdown, read, write
 
+from scaling_app.forecast.calibration import Calibration
 from scaling_app.forecast.forecaster import METHODS
 
 RESULTS = Path(__file__).parent / "results"
+SESSION_METHODS = ("bayes", "power_law", "last_value")
 TITLES = {
+    "bank": "Segmentation bank, data sets held out",
+    "bank_by_task": "Segmentation bank: the app's method at 2 N, data set by data set",
+    "app_sessions": "Sessions of the app on real data (MSD hippocampus, held out): forecast and outcome",
+    "app_sessions_reliability": "The same: how often central intervals held what was measured",
     "extrapolation": "LCDB 1.1, data sets held out: four sizes observed with 2 points of noise",
     "stop_rule": "LCDB 1.1, data sets held out: is the next doubling worth it?",
     "cases_to_target": "LCDB 1.1, data sets held out: sizes asked for at a stated 80 %",
@@ -36,7 +45,6 @@ TITLES = {
     "session_stops": "The app's stop rule in sessions about real curve shapes",
     "controls": "Negative controls",
     "peers": "DataEval's Sufficiency fit on the same points",
-    "bank": "Segmentation bank, data sets held out",
 }
 
 
@@ -45,19 +53,56 @@ def progress(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
-def parts(bank: Path, methods: Sequence[str]) -> dict[str, Callable[[], Sequence[Row] | None]]:
+class Bank:
+    """The bank's curves and the app's forecasts on them, made once; calibrations that leave a data set out."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files = bank_files(folder)
+        if not self.files:
+            progress(f"bank: no bank*.csv in {folder}; make one with `scaling-app replay`")
+
+    @cached_property
+    def curves(self) -> list[Curve]:
+        """All curves of the bank."""
+        return read_bank(self.files)
+
+    @cached_property
+    def answers(self) -> dict[int, list[bank_tests.Answer]]:
+        """Forecasts per N, each data set left out of prior and calibration."""
+        progress("bank: forecasts")
+        self._plain = bank_answers(self.curves) if self.files else {}
+        return {n: bank_tests.calibrated(group, self.calibration) for n, group in self._plain.items()}
+
+    def calibration(self, task: str) -> Calibration:
+        """What would have been shipped without that data set."""
+        others = {n: [a for a in group if a.task != task] for n, group in self._plain.items()}
+        return Calibration(factors_from(read_scores(), bank_scores(others)))
+
+    @property
+    def all_answers(self) -> list[bank_tests.Answer]:
+        """The same in one list."""
+        return [a for group in self.answers.values() for a in group]
+
+
+def parts(folder: Path, methods: Sequence[str]) -> dict[str, Callable[[], Sequence[Row] | None]]:
     """What can be measured, by name; a part answers None when its data are missing."""
     library = read_curves()
     tuning, report = library.tuning(), library.report()
+    bank = Bank(folder)
 
-    def on_bank() -> Sequence[Row] | None:
-        files = bank_files(bank)
-        if not files:
-            progress(f"bank: no bank*.csv in {bank}; make one with `scaling-app replay`")
+    def sessions(ask: Callable[[app_session_tests.Sessions], Sequence[Row]]) -> Sequence[Row] | None:
+        if not app_session_tests.TABLE.exists():
+            progress("app sessions: none yet; make them with app_sessions.py")
             return None
-        return bank_tests.accuracy(read_bank(files), methods, progress)
+        held_out = bank.calibration(app_session_tests.DATASET) if bank.answers else Calibration([])
+        return ask(app_session_tests.read_sessions(app_session_tests.TABLE, held_out))
 
     return {
+        "bank": lambda: bank.files and bank_tests.accuracy(bank.curves, methods, bank.all_answers, progress),
+        "bank_by_task": lambda: bank.files and bank_tests.by_task(bank.all_answers),
+        "app_sessions": lambda: sessions(lambda s: app_session_tests.accuracy(s, SESSION_METHODS, progress)),
+        "app_sessions_reliability": lambda: sessions(app_session_tests.reliability),
+        "app_sessions_forecasts": lambda: sessions(app_session_tests.forecasts),
         "extrapolation": lambda: curve_tests.extrapolation(tuning, report, methods, progress),
         "stop_rule": lambda: curve_tests.stop_rule(report, progress),
         "cases_to_target": lambda: curve_tests.cases_to_target(report, progress),
@@ -66,7 +111,6 @@ def parts(bank: Path, methods: Sequence[str]) -> dict[str, Callable[[], Sequence
         "session_stops": lambda: session_tests.stopping(report, progress),
         "controls": lambda: session_tests.controls(progress),
         "peers": lambda: peers.compare(report, progress),
-        "bank": on_bank,
     }
 
 
@@ -75,17 +119,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--parts", default=",".join(TITLES))
+    parser.add_argument("--parts", default=",".join((*TITLES, "app_sessions_forecasts")))
     parser.add_argument("--bank", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--methods", default=",".join(METHODS), help="of the parts that compare methods")
     parser.add_argument("--again", action="store_true")
     arguments = parser.parse_args()
     wanted = arguments.parts.split(",")
-    unknown = sorted(set(wanted) - TITLES.keys())
-    if unknown:
-        parser.error(f"unknown part(s) {', '.join(unknown)}; there are: {', '.join(TITLES)}")
     methods = arguments.methods.split(",")
     makers = parts(arguments.bank, methods)
+    unknown = sorted(set(wanted) - makers.keys())
+    if unknown:
+        parser.error(f"unknown part(s) {', '.join(unknown)}; there are: {', '.join(makers)}")
     for name in wanted:
         path = RESULTS / f"{name}.csv"
         if path.exists() and not arguments.again:

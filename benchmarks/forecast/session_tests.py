@@ -25,7 +25,7 @@ from scaling_app.forecast.simulation import SPREAD, Truth, random_truth, simulat
 from scaling_app.forecast.stopping import check_size
 
 RATIOS = (1.0, 1.25, 1.5, 2.0, 4.0)
-SIMULATED = 100
+SIMULATED = 60
 
 Case = tuple[object, Truth]
 

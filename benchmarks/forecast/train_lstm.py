@@ -5,7 +5,7 @@
 Curves: the weak component of the prior, the templates of LCDB 1.1's tuning part at 1 to 8 samples per case,
 and the bank's curves where there is one. Each sequence has 3 to 8 increasing sizes with noise of 0.5 to 4 Dice
 points, each query lies between 1/2 and 16 times the last size; the loss is the Gaussian log score of the
-change of the logit error. A few minutes on one core.
+change of the logit error. About two minutes of one core.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=2000)
     arguments = parser.parse_args()
     torch.manual_seed(0)
     rng = np.random.default_rng(0)

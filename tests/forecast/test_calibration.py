@@ -46,6 +46,15 @@ def test_a_task_with_many_curves_counts_once() -> None:
     assert conformal_quantile(scores, tasks, 0.5) < 1.0
 
 
+def test_a_few_tasks_of_one_kind_weigh_as_much_as_many_of_another() -> None:
+    scores = np.concatenate([np.linspace(0, 1, 90), np.linspace(2, 3, 10)])
+    groups = np.repeat([0, 1], [90, 10])
+    alike = conformal_quantile(scores, np.arange(100), 0.5, groups)
+    assert 0.9 <= alike <= 2.2
+    assert conformal_quantile(scores, np.arange(100), 0.75, groups) == pytest.approx(2.5, abs=0.12)
+    assert conformal_quantile(scores, np.arange(100), 0.75) < 0.9
+
+
 def test_normal_draws_score_one_at_their_own_edges() -> None:
     draws = np.random.default_rng(1).normal(size=100_000)
     assert score(1.2816, draws)[0] == pytest.approx(1.0, abs=0.02)

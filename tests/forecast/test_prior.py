@@ -33,8 +33,8 @@ def test_the_weak_component_never_leaves_the_mixture() -> None:
     weights = {
         component.name: weight for component, weight in zip(prior.components, prior.weights, strict=True)
     }
-    assert weights["weak"] >= 0.2 - 1e-12
-    assert weights["plateau"] == pytest.approx(0.1)
+    assert weights["weak"] >= 0.15 - 1e-12
+    assert weights["plateau"] >= 0.1 - 1e-12
 
 
 def test_the_plateau_does_not_rise() -> None:

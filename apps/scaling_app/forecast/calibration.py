@@ -6,7 +6,8 @@ factor by which intervals of that kind have to be widened (or may be narrowed) t
 say. Factors are kept apart by what is forecast (level or gain), by the kind of evidence (scores of cases
 or averaged curves), by the number of cases (bands) and by the horizon n / N.
 
-The task is the exchangeable unit: curves of one data set share a weight of 1. With T tasks the quantile is
+The task is the exchangeable unit: curves of one data set share a weight of 1; segmentation tasks and tabular ones,
+which are many more, have one half each. With T tasks the quantile is
 taken at `ceil((T + 1) p) / T`, so that 95 % needs 19 tasks to exist at all.
 
 References:
@@ -117,29 +118,42 @@ def score(truth: float, draws: Array) -> tuple[float, float]:
     return distance / max(abs(inner - median), 1e-6), distance / max(abs(outer - median), 1e-6)
 
 
-def conformal_quantile(scores: Array, tasks: np.ndarray, level: float) -> float:
+def conformal_quantile(
+    scores: Array, tasks: np.ndarray, level: float, groups: np.ndarray | None = None
+) -> float:
     """The quantile over tasks, each of weight 1 shared by its scores; infinity where tasks are too few.
 
     Args:
         scores: `(M,)`.
         tasks: `(M,)`, which task each score is of.
         level: wanted coverage.
+        groups: `(M,)`, kinds of task that count alike, however many tasks each has (Tibshirani et al.: Conformal
+            prediction under covariate shift. NeurIPS 2019); one kind when None.
     """
     names, index, counts = np.unique(tasks, return_inverse=True, return_counts=True)
     wanted = np.ceil((len(names) + 1) * level) / len(names)
     if wanted > 1.0:
         return float("inf")
     order = np.argsort(scores)
-    cumulative = np.cumsum(1.0 / counts[index[order]]) / len(names)
+    kinds = np.zeros(len(scores), dtype=int) if groups is None else np.unique(groups, return_inverse=True)[1]
+    share = 1.0 / counts[index]
+    share = share / np.bincount(kinds, share)[kinds] / len(np.unique(kinds))
+    cumulative = np.cumsum(share[order])
     return float(scores[order][min(np.searchsorted(cumulative, wanted - 1e-12), len(scores) - 1)])
 
 
 def conformal_factor(
-    quantity: str, regime: str, n_now: float, ratio: float, scores: Array, tasks: np.ndarray
+    quantity: str,
+    regime: str,
+    n_now: float,
+    ratio: float,
+    scores: Array,
+    tasks: np.ndarray,
+    groups: np.ndarray | None = None,
 ) -> Factor:
     """Makes a factor of scores `(M, 2)` (80 %, 95 %)."""
     f80, f95 = (
-        float(np.clip(conformal_quantile(scores[:, k], tasks, level), *_LIMITS))
+        float(np.clip(conformal_quantile(scores[:, k], tasks, level, groups), *_LIMITS))
         for k, level in enumerate((0.8, 0.95))
     )
     return Factor(quantity, regime, n_now, ratio, round(f80, 3), round(f95, 3), len(np.unique(tasks)))

@@ -30,6 +30,7 @@ from scaling_app.forecast.families import Array, logit, power_law_error
 
 DATA = Path(__file__).parent / "data"
 PLATEAU_SHARE = 0.1
+"""Share of curves that rise no more, where nothing is known of segmentation."""
 _FAR = 40.0
 """ln n that stands for infinitely many cases in the kernel: uncorrelated with anything observed."""
 
@@ -136,9 +137,9 @@ def plateau_component(size: int = 64) -> Component:
     return Component("plateau", templates, np.full(size, -np.log(size)), Deviation(shift=0.25, wiggle=0.04))
 
 
-def with_plateau(prior: CurvePrior) -> CurvePrior:
-    """A prior in which one curve in ten has reached its plateau."""
-    weights = (*((1.0 - PLATEAU_SHARE) * w for w in prior.weights), PLATEAU_SHARE)
+def with_plateau(prior: CurvePrior, share: float = PLATEAU_SHARE) -> CurvePrior:
+    """A prior in which that share of the curves has reached its plateau."""
+    weights = (*((1.0 - share) * w for w in prior.weights), share)
     return CurvePrior((*prior.components, plateau_component()), weights)
 
 
@@ -186,6 +187,8 @@ DEVIATIONS = {
 }
 """Chosen on the tuning part of LCDB 1.1 (see `benchmarks/forecast`)."""
 _LCDB_SAMPLES_PER_CASE = 8.0
+_PLATEAUS_OF_SEGMENTATION = 0.2
+"""Curves of the bank are flat from 16 cases more often than those of the library."""
 
 
 def read_templates(path: Path) -> TemplateTable:
@@ -207,18 +210,19 @@ def shipped_templates() -> TemplateTable:
 
 
 def learned_prior(table: TemplateTable, without: Collection[str] = ()) -> CurvePrior:
-    """The mixture of the bank, the curve library, the weak component (20 %) and the plateau (10 %).
+    """The mixture of the bank (50 %), the curve library (15 %), the weak component (15 %) and the plateau (20 %).
 
-    The library is of tabular classification and counts one labelled case as eight samples; where there
-    is no bank yet, it shares the mixture with the weak component evenly.
+    The library is of tabular classification and counts one labelled case as eight samples. Where there is
+    no bank, it shares the mixture with the weak component evenly, beside 10 % of plateaus.
     """
     bank = table.component("bank", without=without)
     lcdb = table.component("lcdb", scale=_LCDB_SAMPLES_PER_CASE, without=without)
     weak = weak_component()
-    if bank is not None and lcdb is not None:
-        return with_plateau(CurvePrior((bank, lcdb, weak), (0.5 / 0.9, 0.2 / 0.9, 0.2 / 0.9)))
     if bank is not None:
-        return with_plateau(CurvePrior((bank, weak), (0.7 / 0.9, 0.2 / 0.9)))
+        rest = (lcdb, weak) if lcdb is not None else (weak,)
+        others = (0.3 / len(rest),) * len(rest)
+        weights = tuple(w / (1.0 - _PLATEAUS_OF_SEGMENTATION) for w in (0.5, *others))
+        return with_plateau(CurvePrior((bank, *rest), weights), _PLATEAUS_OF_SEGMENTATION)
     if lcdb is not None:
         return with_plateau(CurvePrior((lcdb, weak), (0.5, 0.5)))
     return with_plateau(weak_prior())

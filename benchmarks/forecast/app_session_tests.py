@@ -1,0 +1,225 @@
+"""Forecasts of whole sessions of the app against what then happened (`app_sessions.py` made them).
+
+At each N the forecast sees what the ledger held then. Its prior has not seen the data set. What happened: a model of
+the first n cases of the same order, tested on cases set aside. `measured` intervals add to the forecast what such
+a measurement is off by (60 test cases and one training, as the scatter over orders tells); plain intervals are of the
+mean over patients and training sets and should cover the mean over orders.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tables import Row, share, with_interval
+
+from scaling_app.forecast.bayes import BayesForecaster
+from scaling_app.forecast.calibration import Calibration, edges, widened
+from scaling_app.forecast.forecaster import make_forecaster
+from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.prediction import OVERALL, Forecaster
+from scaling_app.forecast.prior import learned_prior, shipped_templates
+
+TABLE = Path(__file__).parent / "data" / "app_sessions.csv.gz"
+DATASET = "msd_hippocampus"
+NOMINAL = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One forecast of one order: draws `(B, T)` at `sizes (T,)`, the first being N, and what was measured there."""
+
+    order: int
+    n_now: int
+    sizes: tuple[int, ...]
+    draws: np.ndarray
+    centre: np.ndarray
+    factors: np.ndarray
+    measured: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """The table, read."""
+
+    observed: dict[tuple[int, int], list[Observation]]
+    truth: dict[int, dict[int, float]]
+    case_error: dict[int, float]
+    calibration: Calibration
+
+    @property
+    def orders(self) -> list[int]:
+        """Numbers of the sessions."""
+        return sorted(self.truth)
+
+    def mean_truth(self, sizes: Sequence[int]) -> np.ndarray:
+        """`(T,)` mean over orders."""
+        return np.array([np.mean([self.truth[order][n] for order in self.orders]) for n in sizes])
+
+    def error(self, n: int) -> float:
+        """Standard error of one measurement about the mean over patients and training sets."""
+        scatter = np.std([self.truth[order][n] for order in self.orders], ddof=1)
+        return float(np.hypot(self.case_error[n], scatter))
+
+
+def read_sessions(path: Path, calibration: Calibration) -> Sessions:
+    """Reads the table of `app_sessions.py`; the calibration is one that has not seen the data set."""
+    observed: dict[tuple[int, int], list[Observation]] = {}
+    scores: dict[tuple[int, int], dict[str, list[float]]] = {}
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
+        for row in csv.DictReader(stream):
+            order, n = int(row["order"]), int(row["n"])
+            dice = float(row["dice"]) if row["dice"] else None
+            if row["kind"] != "truth":
+                observed.setdefault((order, int(row["n_now"])), []).append(
+                    Observation(n, dice, row["structure"], row["case"], row["run"], kind=row["kind"])
+                )
+            elif dice is not None:
+                scores.setdefault((order, n), {}).setdefault(row["case"], []).append(dice)
+    truth: dict[int, dict[int, float]] = {}
+    case_error: dict[int, list[float]] = {}
+    for (order, n), cases in scores.items():
+        means = np.array([np.mean(values) for values in cases.values()])
+        truth.setdefault(order, {})[n] = float(means.mean())
+        case_error.setdefault(n, []).append(float(means.std(ddof=1) / np.sqrt(len(means))))
+    return Sessions(
+        observed, truth, {n: float(np.mean(values)) for n, values in case_error.items()}, calibration
+    )
+
+
+def outcomes(sessions: Sessions, method: str) -> list[Outcome]:
+    """Every forecast of a method."""
+    found = []
+    for (order, n_now), observations in sorted(sessions.observed.items()):
+        if order not in sessions.truth:
+            continue
+        forecaster: Forecaster = make_forecaster(method)
+        if method == "bayes":
+            forecaster = BayesForecaster(
+                learned_prior(shipped_templates(), without=[DATASET]), sessions.calibration
+            )
+        forecaster.fit(observations, n_now)
+        sizes = tuple(n for n in sorted(sessions.truth[order]) if n >= n_now)
+        draws = forecaster.draws([float(n) for n in sizes], OVERALL)
+        factors = [(forecaster.factor("level", n), forecaster.factor("gain", n)) for n in sizes]
+        measured = np.array([sessions.truth[order][n] for n in sizes])
+        found.append(
+            Outcome(
+                order,
+                n_now,
+                sizes,
+                draws,
+                forecaster.centre(draws),
+                np.array(factors, dtype=object),
+                measured,
+            )
+        )
+    return found
+
+
+def accuracy(sessions: Sessions, methods: Sequence[str], progress: Callable[[str], None]) -> list[Row]:
+    """Errors against what happened and coverage, per method, N and size; intervals over orders."""
+    table: list[Row] = []
+    for method in methods:
+        progress(f"app sessions: {method}")
+        found = outcomes(sessions, method)
+        for n_now in sorted({o.n_now for o in found}):
+            group = [o for o in found if o.n_now == n_now]
+            for t, n in enumerate(group[0].sizes):
+                table.append({"N": n_now, "n": n, "method": method, **_row(group, t, sessions)})
+    return sorted(table, key=lambda row: (row["N"], methods.index(str(row["method"])), row["n"]))
+
+
+def _row(group: Sequence[Outcome], t: int, sessions: Sessions) -> Row:
+    n = group[0].sizes[t]
+    orders = np.array([o.order for o in group])
+    level = np.array([o.centre[t] - o.measured[t] for o in group])
+    gain = np.array([o.centre[t] - o.centre[0] - (o.measured[t] - o.measured[0]) for o in group])
+    mean = float(sessions.mean_truth([n])[0])
+    plain = [edges(o.draws[:, t], o.factors[t, 0]) for o in group]
+    wide = [edges(_measured(o, t, sessions), o.factors[t, 0]) for o in group]
+    inside = [
+        (e[0] <= o.measured[t] <= e[1], e[2] <= o.measured[t] <= e[3])
+        for e, o in zip(wide, group, strict=True)
+    ]
+    return {
+        "orders": len(group),
+        "measured Dice": f"{100 * mean:.1f} (SD over orders {100 * np.std([o.measured[t] for o in group], ddof=1):.1f})",
+        "level MAE points": with_interval(abs(level), orders),
+        "level bias points": with_interval(level, orders),
+        "gain MAE points": with_interval(abs(gain), orders) if t else "",
+        "80% covers the mean over orders": share(sum(e[0] <= mean <= e[1] for e in plain), len(group)),
+        "95% covers the mean over orders": share(sum(e[2] <= mean <= e[3] for e in plain), len(group)),
+        "80% measured": share(sum(i[0] for i in inside), len(group)),
+        "95% measured": share(sum(i[1] for i in inside), len(group)),
+        "width 80% points": float(100 * np.mean([e[1] - e[0] for e in plain])),
+    }
+
+
+def reliability(sessions: Sessions) -> list[Row]:
+    """How often central intervals of every nominal level held what was measured; level beyond N, gain beyond N."""
+    found = outcomes(sessions, "bayes")
+    table: list[Row] = []
+    for n_now in sorted({o.n_now for o in found}):
+        depth: dict[str, list[float]] = {"level": [], "gain": []}
+        for o in (o for o in found if o.n_now == n_now):
+            noise = np.random.default_rng(o.order + 100).standard_normal((2, len(o.draws)))
+            for t in range(1, len(o.sizes)):
+                gain = o.draws[:, t] - o.draws[:, 0]
+                gain = widened(gain, o.factors[t, 1])
+                gain = gain + noise[1] * np.hypot(
+                    _training_error(sessions, o.sizes[t]), _training_error(sessions, o.n_now)
+                )
+                depth["gain"].append(_depth(gain, float(o.measured[t] - o.measured[0])))
+                draws = widened(_measured(o, t, sessions), o.factors[t, 0])
+                depth["level"].append(_depth(draws, float(o.measured[t])))
+        for quantity, depths in depth.items():
+            for nominal in NOMINAL:
+                held = int((np.array(depths) <= nominal).sum())
+                table.append(
+                    {
+                        "N": n_now,
+                        "quantity": quantity,
+                        "nominal": nominal,
+                        "held": share(held, len(depths)),
+                        "observed": held / len(depths),
+                    }
+                )
+    return table
+
+
+def forecasts(sessions: Sessions) -> list[Row]:
+    """Every forecast beside what happened, for the figure."""
+    table: list[Row] = []
+    for o in outcomes(sessions, "bayes"):
+        for t, n in enumerate(o.sizes):
+            lo, hi, _, _ = edges(o.draws[:, t], o.factors[t, 0])
+            row = {
+                "order": o.order,
+                "N": o.n_now,
+                "n": n,
+                "forecast": float(o.centre[t]),
+                "lo80": lo,
+                "hi80": hi,
+            }
+            table.append({**row, "measured": float(o.measured[t])})
+    return table
+
+
+def _measured(o: Outcome, t: int, sessions: Sessions) -> np.ndarray:
+    noise = np.random.default_rng(o.order).standard_normal(len(o.draws))
+    return o.draws[:, t] + sessions.error(o.sizes[t]) * noise
+
+
+def _training_error(sessions: Sessions, n: int) -> float:
+    """What a training set's luck adds to a gain; the test cases are the same on both sides."""
+    return float(np.std([sessions.truth[order][n] for order in sessions.orders], ddof=1))
+
+
+def _depth(draws: np.ndarray, value: float) -> float:
+    """The level of the smallest central interval that holds the value."""
+    return float(abs(2 * (draws < value).mean() - 1))
