@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 
-from scaling_app.trials.replay import Arm, replay
+from scaling_app.trials.replay import replay
 
 RESULTS = Path(__file__).parents[1] / "results"
 
@@ -54,50 +54,25 @@ DATA_SETS = (
 POOL = 12
 """Unlabelled images of the draw that RegDA and GenDA may learn from."""
 
-ARMS = {
-    arm.name: arm
-    for arm in (
-        Arm("regda-labelled", "regda", {"regda_targets": "labelled"}),
-        Arm("regda-pool", "regda", {"regda_targets": "pool"}),
-        Arm("genda-gaussian", "genda", {"genda_generator": "gaussian"}),
-        Arm("genda-adversarial", "genda", {"genda_generator": "adversarial"}),
-        Arm("regda-carried", "regda", {"carry_labels": "true"}),
-        Arm("genda-carried", "genda", {"carry_labels": "true"}),
-        # remedies, where the first design missed its bar
-        Arm("red-mild", "red", {"red_strength": "1.5%"}),
-        Arm("red-strong", "red", {"red_strength": "5%"}),
-        Arm("red-third", "red", {"deformed_share": "0.33"}),
-        Arm("genda-third", "genda", {"genda_generator": "gaussian", "deformed_share": "0.33"}),
-        Arm("genda-labelled", "genda", {"genda_generator": "gaussian", "genda_shapes": "labelled"}),
-    )
-}
-DEFORMED = ("msd_hippocampus", "acdc", "wbc", "hc18", "sunnybrook_lv")
-"""The tasks on which the deformation strategies are compared."""
-
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the fractional design, a call of `replay`: for all data sets, or some."""
+    """One cell of the fractional design, a call of `replay` for each data set."""
 
     sizes: tuple[int, ...]
     strategies: tuple[str, ...]
     network: str = "resunet"
     capacity: str = "small"
     draws: int = 3
-    data_sets: tuple[str, ...] | None = None
 
 
 SIZES = (2, 4, 8, 16, 32, 64, 128)
-LEARNED = ("regda-labelled", "regda-pool", "genda-gaussian", "genda-adversarial")
 DESIGN = (
     Cell(SIZES, ("baseline",)),
-    Cell((2, 4, 8), ("none", "red", "genda-gaussian", "regda-pool"), data_sets=DEFORMED),
-    Cell((2, 4, 8), LEARNED, data_sets=DEFORMED),
-    Cell((1,), ("none", "baseline", "red", *LEARNED), data_sets=("msd_hippocampus", "acdc")),
-    Cell((16,), ("none", "red", *LEARNED), data_sets=DEFORMED),
+    Cell((2, 8, 32), ("none", "red"), draws=2),
+    Cell((4, 32), ("regda", "genda"), draws=2),
     Cell((8, 32), ("baseline",), capacity="medium", draws=2),
     Cell((4, 16, 64), ("baseline",), network="swinunetr", draws=1),
-    Cell((2, 8, 32), ("none", "red"), draws=2),
     Cell(SIZES, ("baseline",), draws=5),
 )
 
@@ -136,7 +111,7 @@ def _train(arguments: argparse.Namespace) -> None:
                 folder / "images",
                 folder / "labels",
                 sizes=[n for n in cell.sizes if n <= data_set.largest],
-                strategies=[ARMS.get(name, name) for name in cell.strategies],
+                strategies=cell.strategies,
                 networks=[cell.network],
                 seeds=1,
                 draws=cell.draws,

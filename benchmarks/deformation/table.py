@@ -1,6 +1,6 @@
-"""What RED, RegDA and GenDA are worth: tables and figures from the runs of the bank.
+"""What RED, RegDA and GenDA are worth: tables and figures from `run.py`'s runs.
 
-    python benchmarks/bank/build.py --data DIR --runs RUNS
+    python benchmarks/deformation/run.py --data DIR --runs RUNS
     python benchmarks/deformation/table.py --runs RUNS --out benchmarks/deformation/results
 
 Every arm trained on the same cases with the same seed, steps, affine map and intensity changes (but `none`,
@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 ARMS = ("none", "baseline", "red", "regda-labelled", "regda-pool", "genda-gaussian", "genda-adversarial")
-ARMS += ("red-mild", "red-strong", "red-third", "genda-third", "genda-labelled")
+ARMS += ("regda-carried", "genda-carried", "red-mild", "red-third", "genda-third", "genda-labelled")
 FAILURE = 0.5
 REPEATS = 2000
 
@@ -160,12 +160,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", type=Path, required=True, help="folder of the bank's tables")
+    parser.add_argument("--runs", type=Path, required=True, help="folder of the tables")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    table = pd.concat([pd.read_csv(path) for path in sorted(options.runs.glob("*.small*.csv"))])
-    table = table[(table["network"] == "resunet") & table["strategy"].isin(ARMS)]
+    table = pd.concat([pd.read_csv(path) for path in sorted(options.runs.glob("*.csv"))])
     rows = []
     for task, found in table.groupby("dataset"):
         compared = found[~found["strategy"].isin(("none", "baseline", "red"))]

@@ -63,6 +63,7 @@ class ReplayRun:
     threads: int | None = None
     capacity: str | int = "small"
     step_bytes: int | None = None
+    learning_rate: float | None = None
 
     @property
     def strategy(self) -> str:
@@ -147,6 +148,7 @@ def replay(
     cache_dir: Path | None = None,
     capacity: str | int = "small",
     step_bytes: int | None = None,
+    learning_rate: float | None = None,
     pool: int = 0,
     should_stop: Callable[[], bool] | None = None,
 ) -> Path:
@@ -166,6 +168,7 @@ def replay(
         capacity: size of the networks; the table does not tell sizes apart, so one table holds one.
         step_bytes: bound on the memory of a training step; a small one makes the grid coarser and the
             runs short (default: the plan's own).
+        learning_rate: its peak (default: the network's own); the table does not tell it either.
         pool: cases of other patients whose images, without labels, strategies may learn from.
 
     Raises:
@@ -196,6 +199,7 @@ def replay(
             threads=max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None,
             capacity=capacity,
             step_bytes=step_bytes,
+            learning_rate=learning_rate,
         )
         for seed in range(seeds)
         for draw in range(draws)
@@ -226,6 +230,7 @@ def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None
         strategy=run.arm.strategy,
         steps=run.steps,
         seed=1000 * run.draw + run.seed,
+        learning_rate=run.learning_rate,
         options=run.arm.options,
     )
     began = time.perf_counter()
