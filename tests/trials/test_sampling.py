@@ -124,6 +124,20 @@ def test_a_strategy_says_where_to_look_and_how_it_looks(prepared: PreparedCases)
     assert torch.equal(moved.label[:, :, : inside - 2], plain.label[:, :, 2:inside])
 
 
+def test_every_second_sample_is_of_a_case_that_the_strategy_added(prepared: PreparedCases) -> None:
+    class Adding(Shifted):
+        def added_cases(self):
+            case = prepared[prepared.labelled[0]]
+            return [replace(case, case_id=name, image=torch.full_like(case.image, 7.0)) for name in "ab"]
+
+    sampler = PatchSampler(prepared, prepared.labelled[1:3], Adding(), seed=0)
+    ids = [i for step in range(8) for i in sampler.batch(step).case_ids]
+    assert all((i in "ab") == bool(position % 2) for position, i in enumerate(ids))
+    assert len({*ids}) == 4
+    batch = sampler.batch(0)
+    assert batch.image[1].max() == 14.0 and batch.image[0].max() != 14.0
+
+
 def test_half_of_the_patches_of_a_large_case_show_its_small_structure(volume_plan: Plan) -> None:
     plan = replace(volume_plan, patch=(8, 8, 8), batch=4)
     label = torch.zeros((1, 64, 64, 64), dtype=torch.uint8)

@@ -1,0 +1,50 @@
+"""Labels carried to images that have none: near the truth, within the label set, and only when asked for."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from scaling_app.imaging.synthetic import STRUCTURES
+from scaling_app.strategies import make_strategy
+from scaling_app.strategies.base import PreparedCase
+
+
+def dice(a: torch.Tensor, b: torch.Tensor) -> float:
+    return 2 * float((a & b).sum()) / max(1.0, float(a.sum() + b.sum()))
+
+
+@pytest.fixture(scope="module")
+def carried(pictures, context, bare, tmp_path_factory) -> list[PreparedCase]:
+    strategy = make_strategy("regda")
+    pool = [bare(case) for case in pictures[8:12]]
+    options = {"carry_labels": "true"}
+    folder = tmp_path_factory.mktemp("carried")
+    strategy.prepare(pictures[:8], context(2, cache_dir=folder, pool=pool, options=options))
+    assert strategy.report()["carried"] == 4
+    return list(strategy.added_cases())
+
+
+def test_carried_labels_lie_nearer_to_the_truth_than_another_cases_label(carried, pictures) -> None:
+    truth = {case.case_id: case.label for case in pictures}
+    near = [dice(case.label > 0, truth[case.case_id] > 0) for case in carried]
+    far = [dice(truth["case0"] > 0, truth[case.case_id] > 0) for case in carried]
+    assert sum(near) / len(near) > max(0.5, sum(far) / len(far) + 0.1)
+
+
+def test_carried_labels_keep_to_the_label_set_and_the_images_stay_as_they_are(carried, pictures) -> None:
+    images = {case.case_id: case.image for case in pictures}
+    assert [case.case_id for case in carried] == [f"case{i}" for i in range(8, 12)]
+    for case in carried:
+        assert torch.equal(case.image, images[case.case_id])
+        assert case.label.dtype == torch.uint8 and case.label.shape[1:] == case.image.shape[1:]
+        assert set(case.label.unique().tolist()) <= {0, *STRUCTURES.values()}
+
+
+def test_nothing_is_added_unless_asked_for_or_without_a_pool(pictures, context, bare, tmp_path) -> None:
+    for options, pool in (({}, [bare(pictures[9])]), ({"carry_labels": "true"}, [])):
+        strategy = make_strategy("genda")
+        strategy.prepare(pictures[:4], context(2, cache_dir=tmp_path, pool=pool, options=options))
+        assert list(strategy.added_cases()) == []
+    with pytest.raises(ValueError, match="carry_labels"):
+        make_strategy("regda").prepare(pictures[:1], context(2, options={"carry_labels": "often"}))
