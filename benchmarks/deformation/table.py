@@ -3,13 +3,12 @@
     python benchmarks/deformation/run.py --data DIR --runs RUNS
     python benchmarks/deformation/table.py --runs RUNS --out benchmarks/deformation/results
 
-Every arm trained on the same cases with the same seed, steps, affine map and intensity changes (but `none`,
-which has neither), and was tested on the same cases. Per task and training size: Dice, NSD at 2 mm (2 pixels
-where the spacing is unknown) and the share of failures (Dice < 0.5) of every arm, the paired differences in
-Dice to `baseline` and `red`, and kappa, the number of cases that one case is worth:
-`error_arm(n) = error_baseline(kappa n)`, read off the baseline's own curve by log-log interpolation and
-bounded by its range. Intervals are 95 % bootstrap intervals that draw the training sets and the test cases
-anew; with few draws they are too narrow for what another choice of training cases would do.
+`table.md`: per task and training size Dice, NSD at 2 mm (2 pixels where the spacing is unknown) and the share
+of failures (Dice < 0.5) of every arm, the paired differences in Dice to `baseline` and `red`, and kappa, the
+number of cases that one case is worth: `error_arm(n) = error_baseline(kappa n)`, read off the baseline's own
+curve by log-log interpolation and bounded by its range. `structures.md`: the differences to `red` for every
+structure. Intervals are 95 % bootstrap intervals that draw the training sets and the test patients anew; with
+few draws they are too narrow for what another choice of training cases would do.
 """
 
 from __future__ import annotations
@@ -20,11 +19,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from run import MAIN, OTHERS, REMEDIES, TASKS
 
-ARMS = ("none", "baseline", "red", "regda-labelled", "regda-pool", "genda-gaussian", "genda-adversarial")
-ARMS += ("regda-carried", "genda-carried", "red-mild", "red-third", "genda-third", "genda-labelled")
+from scaling_app.trials.cohort import patient_of
+
+ARMS = [arm.name for arm in (*OTHERS[:1], *MAIN, *OTHERS[1:], *REMEDIES)]
 FAILURE = 0.5
-REPEATS = 2000
+REPEATS = 1000
+
+Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Runs:
@@ -37,22 +40,29 @@ class Runs:
         self.arms, self.sizes, self.draws, self.cases, self.structures = names
         self.scores = np.full([len(found) for found in names], np.nan)
         self.scores[tuple(axis.codes for axis in axes)] = table[metric]
+        pattern = TASKS[table["dataset"].iloc[0]].patient
+        patients = pd.Categorical([patient_of(case, pattern) for case in self.cases])
+        self.patients = [np.flatnonzero(patients.codes == code) for code in range(len(patients.categories))]
 
     def of(self, arm: str) -> np.ndarray:
         """Scores `(size, draw, case, structure)` of an arm."""
         return self.scores[self.arms.index(arm)]
 
+    def interval(self, made: np.ndarray, statistic: Statistic) -> np.ndarray:
+        """95 % interval of a statistic of draws (out of `made`) and cases (of patients drawn anew)."""
+        rng = np.random.default_rng(0)
+        values = []
+        for _ in range(REPEATS):
+            chosen = rng.integers(len(self.patients), size=len(self.patients))
+            cases = np.concatenate([self.patients[i] for i in chosen])
+            values.append(statistic(made[rng.integers(len(made), size=len(made))], cases))
+        return np.nanpercentile(np.stack(values), [2.5, 97.5], axis=0)
 
-def bootstrap(
-    shape: tuple[int, int], statistic: Callable[[np.ndarray, np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """95 % intervals `(2, ...)` of a statistic of drawn (draws, cases)."""
-    rng = np.random.default_rng(0)
-    values = [
-        statistic(rng.integers(shape[0], size=shape[0]), rng.integers(shape[1], size=shape[1]))
-        for _ in range(REPEATS)
-    ]
-    return np.nanpercentile(np.stack(values), [2.5, 97.5], axis=0)
+    def mean(self, scores: np.ndarray) -> tuple[float, float, float]:
+        """Mean of `(draw, case, structure)` with its interval."""
+        made = np.flatnonzero((~np.isnan(scores)).any(axis=(1, 2)))
+        low, high = self.interval(made, lambda d, c: np.nanmean(scores[d][:, c]))
+        return float(np.nanmean(scores)), float(low), float(high)
 
 
 def kappa(arm: np.ndarray, baseline: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
@@ -68,59 +78,71 @@ def kappa(arm: np.ndarray, baseline: np.ndarray, sizes: Sequence[int]) -> np.nda
 
 def lines_of(task: str, runs: Runs, nsd: Runs) -> list[dict[str, str]]:
     """One row per size and arm."""
-    paired = (len(runs.draws), len(runs.cases))
     rows = []
     for position, n in enumerate(runs.sizes):
-        made = [arm for arm in runs.arms if not np.isnan(runs.of(arm)[position]).all()]
-        for arm in made if len(made) > 1 else ():
+        for arm in _made(runs, position):
             scores = runs.of(arm)[position]
+            failed = np.where(np.isnan(scores), np.nan, scores < FAILURE)
             row = {
                 "task": task,
                 "n": str(n),
                 "arm": arm,
                 "draws": str(int((~np.isnan(scores)).any(axis=(1, 2)).sum())),
-                "dice": _with_interval(scores, paired),
-                "nsd": _with_interval(nsd.of(arm)[position], paired),
-                "failures": _with_interval(np.where(np.isnan(scores), np.nan, scores < FAILURE), paired),
+                "dice": _text(runs.mean(scores)),
+                "nsd": _text(runs.mean(nsd.of(arm)[position])),
+                "failures": _text(runs.mean(failed)),
             }
             for other in ("baseline", "red"):
-                row[f"points over {other}"] = (
-                    ""
-                    if other == arm or other not in runs.arms
-                    else _with_interval(100 * (scores - runs.of(other)[position]), paired, digits=1)
-                )
-            row["kappa"] = _kappa_text(runs, arm, position, paired)
+                row[f"points over {other}"] = _difference(runs, position, arm, other, slice(None))
+            row["kappa"] = "" if arm == "baseline" else _kappa_text(runs, arm, position)
             rows.append(row)
     return rows
 
 
-def _with_interval(scores: np.ndarray, paired: tuple[int, int], digits: int = 3) -> str:
-    if np.isnan(scores).all():
+def structures_of(task: str, runs: Runs) -> list[dict[str, str]]:
+    """One row per size, structure and arm: points over `red`."""
+    return [
+        {
+            "task": task,
+            "n": str(n),
+            "structure": structure,
+            "arm": arm,
+            "points over red": _difference(runs, position, arm, "red", slice(index, index + 1)),
+        }
+        for position, n in enumerate(runs.sizes)
+        for index, structure in enumerate(runs.structures)
+        for arm in _made(runs, position)
+        if arm not in ("none", "red") and "red" in _made(runs, position)
+    ]
+
+
+def _made(runs: Runs, position: int) -> list[str]:
+    """The arms trained at a size, if there is more than one."""
+    made = [arm for arm in runs.arms if not np.isnan(runs.of(arm)[position]).all()]
+    return made if len(made) > 1 else []
+
+
+def _text(values: tuple[float, float, float], digits: int = 3) -> str:
+    mean, low, high = values
+    return f"{mean:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def _difference(runs: Runs, position: int, arm: str, other: str, structures: slice) -> str:
+    if other == arm or other not in runs.arms:
         return ""
-    low, high = interval(scores, paired)
-    return f"{np.nanmean(scores):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    points = 100 * (runs.of(arm)[position] - runs.of(other)[position])[..., structures]
+    return "" if np.isnan(points).all() else _text(runs.mean(points), digits=1)
 
 
-def interval(scores: np.ndarray, paired: tuple[int, int]) -> tuple[float, float]:
-    """95 % interval of the mean of `(draw, case, structure)`, over the draws that were made."""
-    made = np.flatnonzero((~np.isnan(scores)).any(axis=(1, 2)))
-    low, high = bootstrap((len(made), paired[1]), lambda d, c: np.nanmean(scores[made[d]][:, c]))
-    return float(low), float(high)
-
-
-def _kappa_text(runs: Runs, arm: str, position: int, paired: tuple[int, int]) -> str:
-    if arm == "baseline" or "baseline" not in runs.arms:
-        return ""
-
+def _kappa_text(runs: Runs, arm: str, position: int) -> str:
     made = np.flatnonzero((~np.isnan(runs.of(arm)[position])).any(axis=(1, 2)))
 
     def at(draws: np.ndarray, cases: np.ndarray) -> np.ndarray:
-        means = [_means(runs.of(a)[:, made[draws]][:, :, cases]) for a in (arm, "baseline")]
+        means = [_means(runs.of(a)[:, draws][:, :, cases]) for a in (arm, "baseline")]
         return kappa(*means, runs.sizes)[position]
 
-    value = at(np.arange(len(made)), np.arange(paired[1]))
-    low, high = bootstrap((len(made), paired[1]), at)
-    return "" if np.isnan(value) else f"{value:.2f} ({low:.2f} to {high:.2f})"
+    value = at(made, np.arange(len(runs.cases)))
+    return "" if np.isnan(value) else _text((value, *runs.interval(made, at)), digits=2)
 
 
 def _means(scores: np.ndarray) -> np.ndarray:
@@ -141,12 +163,10 @@ def draw_figure(task: str, runs: Runs, out: Path) -> None:
     for index, arm in enumerate(runs.arms):
         scores = runs.of(arm)
         made = [i for i in range(len(runs.sizes)) if not np.isnan(scores[i]).all()]
-        means = np.array([np.nanmean(scores[i]) for i in made])
-        bounds = np.array([interval(scores[i], (len(runs.draws), len(runs.cases))) for i in made]).T
+        means, low, high = np.array([runs.mean(scores[i]) for i in made]).T
         shifted = np.array([runs.sizes[i] for i in made]) * 1.025 ** (index - len(runs.arms) / 2)
-        axes.errorbar(
-            shifted, means, np.abs(bounds - means), marker="o", ms=4, lw=1.2, elinewidth=0.7, label=arm
-        )
+        bars = np.maximum([means - low, high - means], 0)
+        axes.errorbar(shifted, means, bars, marker="o", ms=4, lw=1.2, elinewidth=0.7, label=arm)
     axes.set(xscale="log", xlabel="training cases", ylabel="mean Dice", title=task)
     axes.set_xticks(runs.sizes, [str(n) for n in runs.sizes])
     axes.minorticks_off()
@@ -156,7 +176,7 @@ def draw_figure(task: str, runs: Runs, out: Path) -> None:
 
 
 def main() -> None:
-    """Writes `TASK.png`, and one `table.md` and `table.csv` for all tasks."""
+    """Writes `TASK.png`, `table.md`, `table.csv` and `structures.md`."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -164,22 +184,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    table = pd.concat([pd.read_csv(path) for path in sorted(options.runs.glob("*.csv"))])
-    rows = []
-    for task, found in table.groupby("dataset"):
-        compared = found[~found["strategy"].isin(("none", "baseline", "red"))]
-        if compared.empty:
-            continue
-        yardstick = (found["strategy"] == "baseline") | found["n"].isin(compared["n"])
-        found = found[yardstick & found["draw"].isin(compared["draw"])]
-        runs = Runs(found, "dice")
+    rows, by_structure = [], []
+    for path in sorted(options.runs.glob("*.csv")):
+        found = pd.read_csv(path)
+        task, runs = path.stem, Runs(found, "dice")
         rows += lines_of(task, runs, Runs(found, "nsd"))
+        by_structure += structures_of(task, runs)
         draw_figure(task, runs, options.out / f"{task}.png")
     pd.DataFrame(rows).to_csv(options.out / "table.csv", index=False)
-    head = "| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]) + "\n"
-    text = head + "".join("| " + " | ".join(row.values()) + " |\n" for row in rows)
-    (options.out / "table.md").write_text(text)
-    print(text)
+    for name, lines in (("table.md", rows), ("structures.md", by_structure)):
+        head = "| " + " | ".join(lines[0]) + " |\n|" + "---|" * len(lines[0]) + "\n"
+        text = head + "".join("| " + " | ".join(line.values()) + " |\n" for line in lines)
+        (options.out / name).write_text(text)
+        print(text)
 
 
 if __name__ == "__main__":
