@@ -35,6 +35,7 @@ from scaling_app.trials.trial import TrialSettings, test, train
 
 COLUMNS = ("task", "network", "arm", "n", "draw", "steps", "case", "structure", "dice", "cpu_seconds", "note")
 N_TEST = 60
+LEARNING_RATE = 3e-3
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,11 @@ def _run(key: tuple[str, ...], task: Task, cohort: Cohort, options: argparse.Nam
     )
     cases = PreparedCases(plan, training, options.out.with_suffix(".cache"), 2**30)
     settings = TrialSettings(
-        strategy=ARMS[arm].strategy, steps=int(steps), seed=int(draw), options=ARMS[arm].options
+        strategy=ARMS[arm].strategy,
+        steps=int(steps),
+        seed=int(draw),
+        learning_rate=LEARNING_RATE,
+        options=ARMS[arm].options,
     )
     began = time.process_time()
     model = train(cases, cases.labelled, settings)
@@ -233,8 +238,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--networks", help="default: those of each task that are available")
     parser.add_argument("--sizes", help="default: all sizes of each task")
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--megabytes", type=int, default=40, help="bounds the grid, the patch and the batch")
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--megabytes", type=int, default=20, help="bounds the grid, the patch and the batch")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 
