@@ -36,6 +36,8 @@ from scaling_app.trials.trial import TrialSettings, test, train
 COLUMNS = ("task", "network", "arm", "n", "draw", "steps", "case", "structure", "dice", "cpu_seconds", "note")
 N_TEST = 60
 LEARNING_RATE = 3e-3
+POOL = 12
+"""Images without labels that GenDA, and GenSeg where it is told to, may learn from."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,11 @@ ARMS = {
     "combined": Arm("combined"),
     "genseg without context": Arm("genseg", {"genseg_context": "false"}),
     "genseg without compositing": Arm("genseg", {"genseg_compose": "false"}),
+    "genseg with the pool": Arm("genseg", {"genseg_pool": "true"}),
     "genseg weights only": Arm("genseg", {"genseg_architecture": "false", "genseg_feedback": "false"}),
 }
-MAIN_ARMS = tuple(name for name in ARMS if not name.startswith("genseg "))
+REMEDIES = tuple(name for name in ARMS if name.startswith("genseg "))
+MAIN_ARMS = tuple(name for name in ARMS if name not in REMEDIES)
 SHORT_ARMS = ("none", "baseline", "genseg")
 
 
@@ -179,7 +183,8 @@ def _run(key: tuple[str, ...], task: Task, cohort: Cohort, options: argparse.Nam
     plan = make_plan(
         training, spatial_dims=task.dims, network=network, memory_bytes=options.megabytes * 2**20
     )
-    cases = PreparedCases(plan, training, options.out.with_suffix(".cache"), 2**30)
+    pool = cohort.pool(int(n), int(draw), POOL)
+    cases = PreparedCases(plan, [*training, *pool], options.out.with_suffix(".cache"), 2**30)
     settings = TrialSettings(
         strategy=ARMS[arm].strategy,
         steps=int(steps),
@@ -188,7 +193,7 @@ def _run(key: tuple[str, ...], task: Task, cohort: Cohort, options: argparse.Nam
         options=ARMS[arm].options,
     )
     began = time.process_time()
-    model = train(cases, cases.labelled, settings)
+    model = train(cases, cases.labelled, settings, pool_ids=cases.pool)
     seconds = round(time.process_time() - began, 2)
     report = {k.removeprefix("strategy_"): v for k, v in model.report.items()}
     note = "; ".join(
