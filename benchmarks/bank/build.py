@@ -98,7 +98,7 @@ def _train(arguments: argparse.Namespace) -> None:
     console, deadline = Console(), time.monotonic() + 60 * arguments.minutes
     chosen = arguments.only.split(",") if arguments.only else [d.name for d in DATA_SETS]
     for number, cell in enumerate(DESIGN, start=1):
-        for data_set in (d for d in DATA_SETS if d.name in chosen and d.name in (cell.data_sets or chosen)):
+        for data_set in (d for d in DATA_SETS if d.name in chosen):
             folder = arguments.data / data_set.name
             if not folder.is_dir():
                 console.print(f"{folder} is not there: skipped")
