@@ -281,14 +281,14 @@ def accuracy(
 
 
 def by_task(own: Sequence[Answer]) -> list[Row]:
-    """The app's method at 2 N, a row for each data set, with the floors."""
+    """The app's method at 2 N, a row for each data set, with the floors; intervals are over its sessions."""
     t = RATIOS.index(2.0)
     table: list[Row] = []
     for task in sorted({a.task for a in own}):
         for n_now in BANDS:
             usable = _usable([a for a in own if a.task == task and a.session.n_now == n_now], t)
             if usable:
-                row = _row(usable, t)
+                row = _row(usable, t, np.arange(len(usable)))
                 curves = len({(a.session.curve.structure) for a in usable})
                 kept = {k: v for k, v in row.items() if k not in ("tasks", "conformal width 80% points")}
                 saw = "yes" if task in CHOSEN_ON else "no"
@@ -302,8 +302,9 @@ def _usable(found: Sequence[Answer], t: int) -> list[Answer]:
     return [a for a in found if np.isfinite(a.session.truth[[0, t]]).all()]
 
 
-def _row(found: Sequence[Answer], t: int) -> dict[str, object]:
-    tasks = np.array([a.task for a in found])
+def _row(found: Sequence[Answer], t: int, units: np.ndarray | None = None) -> dict[str, object]:
+    """Means and intervals over units: data sets when None."""
+    tasks = np.array([a.task for a in found]) if units is None else units
     errors = np.array([a.missed_by(t) for a in found])
     scores = np.array([a.scores(t) for a in found])
     inside = scores <= np.array([a.factors[t] for a in found])
@@ -324,7 +325,7 @@ def _row(found: Sequence[Answer], t: int) -> dict[str, object]:
         "coverage 95%": with_interval(inside[:, 0, 1], tasks, 1.0),
         "gain coverage 80%": with_interval(inside[:, 1, 0], tasks, 1.0) if t else "",
         "width 80% points": _mean(np.array(width), tasks),
-        "conformal width 80% points": _conformal_width(abs(errors[:, 0]), tasks),
+        "conformal width 80% points": "" if units is not None else _conformal_width(abs(errors[:, 0]), tasks),
     }
 
 
