@@ -47,7 +47,7 @@ MAIN = (
     Arm("baseline", "baseline"),
     Arm("red", "red"),
     Arm("genda-gaussian", "genda", {"genda_generator": "gaussian"}),
-    Arm("regda-carried", "regda", {"carry_labels": "true"}),
+    Arm("regda-carried", "regda", {"carry_labels": "always"}),
 )
 OTHERS = (
     Arm("none", "none"),
@@ -56,7 +56,8 @@ OTHERS = (
     Arm("genda-adversarial", "genda", {"genda_generator": "adversarial"}),
 )
 REMEDIES = (
-    Arm("genda-carried", "genda", {"carry_labels": "true"}),
+    Arm("regda-carried-first", "regda", {"carry_labels": "first"}),
+    Arm("genda-carried-first", "genda", {"carry_labels": "first"}),
     Arm("red-mild", "red", {"red_strength": "1.5%"}),
     Arm("red-third", "red", {"deformed_share": "0.33"}),
     Arm("genda-third", "genda", {"genda_generator": "gaussian", "deformed_share": "0.33"}),

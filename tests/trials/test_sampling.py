@@ -130,10 +130,13 @@ def test_every_second_sample_is_of_a_case_that_the_strategy_added(prepared: Prep
             case = prepared[prepared.labelled[0]]
             return [replace(case, case_id=name, image=torch.full_like(case.image, 7.0)) for name in "ab"]
 
+        def draws_added(self, step: int) -> bool:
+            return step < 8
+
     sampler = PatchSampler(prepared, prepared.labelled[1:3], Adding(), seed=0)
     ids = [i for step in range(8) for i in sampler.batch(step).case_ids]
     assert all((i in "ab") == bool(position % 2) for position, i in enumerate(ids))
-    assert len({*ids}) == 4
+    assert len({*ids}) == 4 and not {*sampler.batch(8).case_ids} & {"a", "b"}
     batch = sampler.batch(0)
     assert batch.image[1].max() == 14.0 and batch.image[0].max() != 14.0
 

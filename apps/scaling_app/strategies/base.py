@@ -86,8 +86,12 @@ class Strategy:
         """Learns from the training fold, and from nothing else, before the first step."""
 
     def added_cases(self) -> Sequence[PreparedCase]:
-        """Cases that half of the samples are drawn from, beside the training cases; asked after `prepare`."""
+        """Cases to draw from beside the training cases; asked after `prepare`."""
         return ()
+
+    def draws_added(self, step: int) -> bool:
+        """Whether half of a step's samples are of the added cases."""
+        return True
 
     def deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap | None:
         """A freshly drawn deformation of `case`, or None to leave it in its shape."""

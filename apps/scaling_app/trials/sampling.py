@@ -97,17 +97,18 @@ class PatchSampler:
     def batch(self, step: int) -> Batch:
         """The batch of one step; the same for the same seed and step."""
         generator = torch.Generator().manual_seed(_mix(self._seed, step))
-        ids = [self._unit(step * self.plan.batch + i) for i in range(self.plan.batch)]
+        added = bool(self._added) and self._strategy.draws_added(step)
+        ids = [self._unit(step * self.plan.batch + i, added) for i in range(self.plan.batch)]
         samples = [self._sample(unit, generator) for unit in ids]
         image = torch.stack([image for image, _ in samples])
         label = torch.stack([label for _, label in samples])
         image = self._strategy.appearance(image, generator)
         return Batch(image.contiguous(), label, tuple(ids))
 
-    def _unit(self, position: int) -> str:
-        """In turn; where the strategy has added cases, every second one is of those."""
+    def _unit(self, position: int, with_added: bool) -> str:
+        """In turn; every second one is of the strategy's added cases where they are drawn from."""
         units = self._units
-        if self._added:
+        if with_added:
             position, added = divmod(position, 2)
             units = list(self._added) if added else units
         turn, index = divmod(position, len(units))

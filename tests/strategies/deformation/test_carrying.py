@@ -18,7 +18,7 @@ def dice(a: torch.Tensor, b: torch.Tensor) -> float:
 def carried(pictures, context, bare, tmp_path_factory) -> list[PreparedCase]:
     strategy = make_strategy("regda")
     pool = [bare(case) for case in pictures[8:12]]
-    options = {"carry_labels": "true"}
+    options = {"carry_labels": "always"}
     folder = tmp_path_factory.mktemp("carried")
     strategy.prepare(pictures[:8], context(2, cache_dir=folder, pool=pool, options=options))
     assert strategy.report()["carried"] == 4
@@ -42,9 +42,15 @@ def test_carried_labels_keep_to_the_label_set_and_the_images_stay_as_they_are(ca
 
 
 def test_nothing_is_added_unless_asked_for_or_without_a_pool(pictures, context, bare, tmp_path) -> None:
-    for options, pool in (({}, [bare(pictures[9])]), ({"carry_labels": "true"}, [])):
+    for options, pool in (({}, [bare(pictures[9])]), ({"carry_labels": "always"}, [])):
         strategy = make_strategy("genda")
         strategy.prepare(pictures[:4], context(2, cache_dir=tmp_path, pool=pool, options=options))
         assert list(strategy.added_cases()) == []
+    first = make_strategy("regda")
+    context_of_ten = context(
+        2, cache_dir=tmp_path, pool=[bare(pictures[9])], options={"carry_labels": "first"}
+    )
+    first.prepare(pictures[:4], context_of_ten)
+    assert [first.draws_added(step) for step in range(10)] == [True] * 5 + [False] * 5
     with pytest.raises(ValueError, match="carry_labels"):
         make_strategy("regda").prepare(pictures[:1], context(2, options={"carry_labels": "often"}))

@@ -17,6 +17,7 @@ A case that could not be registered (beyond the `MOST_LABELLED` evenly chosen on
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 
 import torch
@@ -44,6 +45,8 @@ NODES_PER_SIZE = 18
 RED_STRENGTH = "3%"
 STRONGEST_LEARNED = 3.39
 """Learned fields of a larger rho are scaled down: five certified factors."""
+_CARRIED_SHARE = {"never": 0.0, "first": 0.5, "always": 1.0}
+"""Share of the steps in which carried labels are trained on."""
 _LEAST_DETERMINANT = 0.2
 _SURELY_UNFOLDED = 2
 """So few factors never folded a sampled grid."""
@@ -118,8 +121,9 @@ class Red(_Deforming):
 class _Subspace(_Deforming):
     """What RegDA and GenDA share: the registered group, and a way back to RED.
 
-    Option `carry_labels`, `true` or `false` (default): whether half of the samples are drawn from images of
-    the pool, under labels that their registration carries over from the labelled cases.
+    Option `carry_labels`: whether half of the samples are drawn from images of the pool, under labels that
+    their registration carries over from the labelled cases: `never` (default), `first`, in the first half of
+    the steps, so that real labels have the last word, or `always`.
     """
 
     targets_option = ""
@@ -128,6 +132,7 @@ class _Subspace(_Deforming):
         super().__init__()
         self._group: Group | None = None
         self._carried: list[PreparedCase] = []
+        self._carried_until = 0
 
     @property
     def group(self) -> Group | None:
@@ -144,16 +149,17 @@ class _Subspace(_Deforming):
         wanted = context.options.get(self.targets_option, "pool")
         if wanted not in ("pool", "labelled"):
             raise ValueError(f"{self.targets_option} is pool or labelled, got {wanted!r}")
-        carry = context.options.get("carry_labels", "false")
-        if carry not in ("true", "false"):
-            raise ValueError(f"carry_labels is true or false, got {carry!r}")
+        carry = context.options.get("carry_labels", "never")
+        if carry not in _CARRIED_SHARE:
+            raise ValueError(f"carry_labels is {', '.join(_CARRIED_SHARE)}; got {carry!r}")
+        self._carried_until = math.ceil(_CARRIED_SHARE[carry] * context.steps)
         try:
             self._group = gather(cases, context, with_pool=wanted == "pool")
         except (ValueError, ArithmeticError, RuntimeError) as error:
             logger.warning("%s deforms as red: %s", self.name, error)
             self._notes |= {"shapes": 0, "fallback": str(error)}
             return
-        if carry == "true":
+        if self._carried_until:
             values = sorted(context.structures.values())
             self._carried = carry_labels(self._group, cases, context.pool, values)
             self._notes["carried"] = len(self._carried)
@@ -163,6 +169,10 @@ class _Subspace(_Deforming):
     def added_cases(self) -> Sequence[PreparedCase]:
         """Images of the pool under carried labels, where they were asked for."""
         return self._carried
+
+    def draws_added(self, step: int) -> bool:
+        """Until the share of the steps that `carry_labels` says."""
+        return step < self._carried_until
 
     def _deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap:
         """A fresh flow in the frame of the group, or of the case's own box where it has no place there."""
