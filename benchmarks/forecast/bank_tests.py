@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from bank import Curve, Run
-from tables import Row, task_mean, with_interval
+from tables import Row, share, task_mean, with_interval
 
 from scaling_app.forecast.bayes import BayesForecaster
-from scaling_app.forecast.calibration import Calibration, conformal_quantile, score
+from scaling_app.forecast.calibration import Calibration, Factor, conformal_quantile, score, widened
 from scaling_app.forecast.forecaster import make_forecaster
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster, TooFewPoints
@@ -341,3 +341,44 @@ def _conformal_width(error: np.ndarray, tasks: np.ndarray) -> object:
     return 200 * float(
         np.mean([conformal_quantile(error[tasks != name], tasks[tasks != name], 0.8) for name in names])
     )
+
+
+def stopping(own: Sequence[Answer]) -> list[Row]:
+    """Is the next doubling worth it? Decisions on the app's calibrated forecasts, against all trainings and all cases.
+
+    Sessions of a data set are not independent: intervals over sessions (Wilson) are too narrow, hence the number of
+    data sets that the stops are from.
+    """
+    t = RATIOS.index(2.0)
+    table: list[Row] = []
+    for delta in (0.01, 0.02):
+        records = []
+        for a in own:
+            if np.isfinite(a.session.truth[t]):
+                gain = widened(
+                    a.draws[:, t] - a.draws[:, 0], Factor("gain", "cases", 0, 2, *a.factors[t, 1], 0)
+                )
+                now, later = true_means(a.session.curve, a.session.n_now)
+                records.append((a.task, float((gain < delta).mean()) >= 0.8, later - now))
+        stop, actual = np.array([r[1] for r in records]), np.array([r[2] for r in records])
+        flat = actual < delta
+        lost = 100 * np.clip(actual[stop], 0, None).mean() if stop.any() else float("nan")
+        table.append(
+            {
+                "delta points": 100 * delta,
+                "rule": "P(gain of the next doubling < delta) >= 0.8",
+                "sessions": len(records),
+                "truly flat": float(flat.mean()),
+                "precision": share(int((flat & stop).sum()), int(stop.sum())),
+                "data sets of the stops": len({r[0] for r in records if r[1]}),
+                "stops of the truly flat": share(int((flat & stop).sum()), int(flat.sum())),
+                "lost gain points": float(lost),
+            }
+        )
+    return table
+
+
+def true_means(curve: Curve, n: int) -> tuple[float, float]:
+    """Mean Dice over all trainings and test cases at n and 2 n."""
+    means = dict(zip(curve.sizes.astype(int), curve.mean_dice(), strict=True))
+    return float(means[n]), float(means[2 * n])

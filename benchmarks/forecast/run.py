@@ -35,6 +35,7 @@ SESSION_METHODS = ("bayes", "power_law", "last_value")
 TITLES = {
     "bank": "Segmentation bank, data sets held out",
     "bank_by_task": "Segmentation bank: the app's method at 2 N, data set by data set",
+    "bank_stops": "Segmentation bank: is the next doubling worth it?",
     "app_sessions": "Sessions of the app on real data (MSD hippocampus, held out): forecast and outcome",
     "app_sessions_reliability": "The same: how often central intervals held what was measured",
     "extrapolation": "LCDB 1.1, data sets held out: four sizes observed with 2 points of noise",
@@ -100,6 +101,7 @@ def parts(folder: Path, methods: Sequence[str]) -> dict[str, Callable[[], Sequen
     return {
         "bank": lambda: bank.files and bank_tests.accuracy(bank.curves, methods, bank.all_answers, progress),
         "bank_by_task": lambda: bank.files and bank_tests.by_task(bank.all_answers),
+        "bank_stops": lambda: bank.files and bank_tests.stopping(bank.all_answers),
         "app_sessions": lambda: sessions(lambda s: app_session_tests.accuracy(s, SESSION_METHODS, progress)),
         "app_sessions_reliability": lambda: sessions(app_session_tests.reliability),
         "app_sessions_forecasts": lambda: sessions(app_session_tests.forecasts),
