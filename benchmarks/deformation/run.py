@@ -47,7 +47,7 @@ MAIN = (
     Arm("baseline", "baseline"),
     Arm("red", "red"),
     Arm("genda-gaussian", "genda", {"genda_generator": "gaussian"}),
-    Arm("regda-carried", "regda", {"carry_labels": "always"}),
+    Arm("regda-carried", "regda+pool"),
 )
 OTHERS = (
     Arm("none", "none"),

@@ -10,7 +10,13 @@ from scaling_app.ledger import Observation, Run, utc_now
 from scaling_app.monai_app import curve_job
 from scaling_app.monai_app.conf import ConfError, read_conf
 from scaling_app.monai_app.curve_job import run_curve_job
-from scaling_app.monai_app.train_options import OptionError, config_of, parse_options, strategies_to_compare
+from scaling_app.monai_app.train_options import (
+    COMPARED_BY_AUTO,
+    OptionError,
+    config_of,
+    parse_options,
+    strategies_to_compare,
+)
 from scaling_app.monai_app.train_runs import train_and_publish
 from scaling_app.monai_app.train_tasks import CurveTrainer
 from scaling_app.service.ledger_curve import forecast_from
@@ -131,7 +137,7 @@ def test_the_curve_of_auto_is_the_baselines(desk_of):
 def test_what_is_compared_comes_from_the_request_then_the_conf_then_the_strategy(desk_of, tmp_path):
     conf = desk_of(1).session.conf
     assert strategies_to_compare({}, conf) == ()
-    assert strategies_to_compare({"strategy": "auto"}, conf) == ("genda", "genseg")
+    assert strategies_to_compare({"strategy": "auto"}, conf) == ("genda", "regda+pool", "genseg")
     assert strategies_to_compare({"strategy": "auto", "compare": ""}, conf) == ()
     assert strategies_to_compare({"compare": "red, genda,red"}, conf) == ("red", "genda")
     assert strategies_to_compare({"compare": "red,baseline"}, conf) == ("red",)
@@ -151,16 +157,16 @@ def test_unknown_strategies_to_compare_are_refused_with_those_there_are(desk_of,
 
 
 @pytest.mark.slow
-def test_a_whole_round_of_auto_compares_genda_and_genseg_and_the_forecast_names_them(desk_of):
+def test_a_whole_round_of_auto_compares_its_strategies_and_the_forecast_names_them(desk_of):
     desk = desk_of(5, size=12, strategy="auto")
     desk.submit(*desk.labels)
     job = CurveTrainer(desk.session, lambda: True)({"steps": STEPS}, desk.session.datastore)
     assert job["done"] == job["total"]
-    assert {run.strategy for run in finished(desk, "arm")} == {"genda", "genseg"}
+    assert {run.strategy for run in finished(desk, "arm")} == set(COMPARED_BY_AUTO)
     arms = {arm["name"]: arm for arm in forecast_from(desk.session.ledger)["strategies"]}
-    assert set(arms) == {"genda", "genseg"}
+    assert set(arms) == set(COMPARED_BY_AUTO)
     for arm in arms.values():
         assert arm["dice_difference"]["n_cases"] == 5 and arm["kappa"]["lo80"] < arm["kappa"]["hi80"]
         assert arm["nsd_difference"]["lo80"] <= arm["nsd_difference"]["hi80"]
     train_and_publish(desk.session, options_for(desk))
-    assert desk.session.published().strategy in {"baseline", "genda", "genseg"}
+    assert desk.session.published().strategy in {"baseline", *COMPARED_BY_AUTO}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OWN_OF_AUTO = "baseline"
 """What the session's own curve is trained with under `auto`, and what the others have to beat."""
 
-COMPARED_BY_AUTO = ("genda", "genseg")
+COMPARED_BY_AUTO = ("genda", "regda+pool", "genseg")
 
 
 class OptionError(ValueError):

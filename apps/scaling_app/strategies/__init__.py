@@ -16,6 +16,7 @@ _CLASSES = {
     "baseline": "baseline:Baseline",
     "red": "deformation:Red",
     "regda": "deformation:RegDA",
+    "regda+pool": "deformation:RegDAPool",
     "genda": "deformation:GenDA",
     "genseg": "generative:GenSeg",
     "genda+genseg": "generative:GenDAGenSeg",

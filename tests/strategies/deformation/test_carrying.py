@@ -16,11 +16,9 @@ def dice(a: torch.Tensor, b: torch.Tensor) -> float:
 
 @pytest.fixture(scope="module")
 def carried(pictures, context, bare, tmp_path_factory) -> list[PreparedCase]:
-    strategy = make_strategy("regda")
+    strategy = make_strategy("regda+pool")
     pool = [bare(case) for case in pictures[8:12]]
-    options = {"carry_labels": "always"}
-    folder = tmp_path_factory.mktemp("carried")
-    strategy.prepare(pictures[:8], context(2, cache_dir=folder, pool=pool, options=options))
+    strategy.prepare(pictures[:8], context(2, cache_dir=tmp_path_factory.mktemp("carried"), pool=pool))
     assert strategy.report()["carried"] == 4
     return list(strategy.added_cases())
 

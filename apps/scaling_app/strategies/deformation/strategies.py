@@ -122,11 +122,12 @@ class _Subspace(_Deforming):
     """What RegDA and GenDA share: the registered group, and a way back to RED.
 
     Option `carry_labels`: whether half of the samples are drawn from images of the pool, under labels that
-    their registration carries over from the labelled cases: `never` (default), `first`, in the first half of
-    the steps, so that real labels have the last word, or `always`.
+    their registration carries over from the labelled cases: `never` (but for `regda+pool`), `first`, in the
+    first half of the steps, so that real labels have the last word, or `always`.
     """
 
     targets_option = ""
+    carries = "never"
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,7 +150,7 @@ class _Subspace(_Deforming):
         wanted = context.options.get(self.targets_option, "pool")
         if wanted not in ("pool", "labelled"):
             raise ValueError(f"{self.targets_option} is pool or labelled, got {wanted!r}")
-        carry = context.options.get("carry_labels", "never")
+        carry = context.options.get("carry_labels", self.carries)
         if carry not in _CARRIED_SHARE:
             raise ValueError(f"carry_labels is {', '.join(_CARRIED_SHARE)}; got {carry!r}")
         self._carried_until = math.ceil(_CARRIED_SHARE[carry] * context.steps)
@@ -201,6 +202,13 @@ class RegDA(_Subspace):
 
     def _velocity(self, group: Group, case_id: str, generator: torch.Generator) -> torch.Tensor | None:
         return between_shapes(group, case_id, generator)
+
+
+class RegDAPool(RegDA):
+    """RegDA that takes half of its samples from images of the pool, under carried labels."""
+
+    name = "regda+pool"
+    carries = "always"
 
 
 class GenDA(_Subspace):
