@@ -26,7 +26,7 @@ _NAMES = {
     "baseline": "baseline",
     "red": "RED",
     "regda": "RegDA",
-    "regda+pool": "RegDA with the pool",
+    "regda+pool": "RegDA + pool",
     "genda": "GenDA",
     "genseg": "GenSeg",
     "genda+genseg": "GenDA + GenSeg",
