@@ -171,9 +171,8 @@ def _pairs(
             continue
         if o.kind == "prequential":
             continue
-        kind = (
-            "fold" if o.kind == "arm" else o.kind
-        )  # arms are trained on the folds of the session's own runs
+        # arms are trained on the folds of the session's own runs
+        kind = "fold" if o.kind == "arm" else o.kind
         cells.setdefault((o.n, o.case, kind), {}).setdefault(o.strategy == name, []).append(value)
     both = [(key, cell) for key, cell in cells.items() if len(cell) == 2]
     ours, theirs = (

@@ -7,7 +7,6 @@ undone, the next one finishes. Nothing is computed again while labels, images an
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from scaling_app.monai_app.session import Session
 from scaling_app.monai_app.train_options import TrainOptions
 from scaling_app.monai_app.train_runs import Material, device, plan_for, prepare
 from scaling_app.strategies.deformation.coverage import FEWEST, coverage
+from scaling_app.trials.curve_points import digest_of
 from scaling_app.trials.model import TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -100,4 +100,4 @@ def _telling(pool: Sequence[str], report: Report) -> Iterator[str]:
 
 def _identity(material: Material, labelled: Sequence[str], pool: Sequence[str], model: str | None) -> str:
     facts = [f"{i}:{material.cases[i].label_hash}" for i in labelled]
-    return hashlib.sha256("\x1f".join([*facts, *pool, str(model)]).encode()).hexdigest()[:16]
+    return digest_of(*facts, *pool, model)[:16]

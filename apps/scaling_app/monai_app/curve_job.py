@@ -1,9 +1,9 @@
 """The `learning_curve` job: the runs that the curve is owed, cheapest first, within a budget.
 
 First the session's own curve, then other strategies on the same folds (arms), at last a look at the shapes of
-the images without labels. Every run is one ledger entry that begins and ends in one transaction each, so the job may be killed at
-any point; the next one goes on with what is still due, and in the middle of a training where its
-checkpoint stands. The published model and its stats are never written here, and the networks of these
+the images without labels. Every run is one ledger entry that begins and ends in one transaction each, so the
+job may be killed at any point; the next one goes on with what is still due, and in the middle of a training
+where its checkpoint stands. The published model and its stats are never written here, and the networks of these
 runs are not kept.
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +19,7 @@ from scaling_app.monai_app.train_options import OptionError, TrainOptions
 from scaling_app.monai_app.train_stats import TrainStats, latest_accuracy
 from scaling_app.service.ledger_curve import curve_observations
 from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.curve_points import digest_of
 from scaling_app.trials.plan import CaseFiles, Plan, make_plan
 from scaling_app.trials.trial import StepReport, TrainedModel, TrialSettings, test, train
 
@@ -191,9 +191,8 @@ def train_and_publish(session: Session, options: TrainOptions) -> dict:
         model.save(model_file)
     except BaseException as error:
         session.ledger.finish_run(run.run_id, state="failed", message=f"{type(error).__name__}: {error}")
-        if isinstance(
-            error, Exception
-        ):  # an error would come again; whoever stops a training may go on with it
+        # an error would come again; whoever stops a training may go on with it
+        if isinstance(error, Exception):
             checkpoint.unlink(missing_ok=True)
         raise
     held_out = observations_of(run.run_id, "prequential", scores, material.cases)
@@ -250,8 +249,7 @@ def _checkpoint(session: Session, run: Run, material: Material, parent: Publishe
     """Where an unfinished training of these very labels and options is kept; those of others are deleted."""
     labels = [f"{i}:{material.cases[i].label_hash}" for i in run.train_ids]
     facts = [run.settings_hash, str(run.seed), str(parent and parent.run_id), *labels]
-    digest = hashlib.sha256("\x1f".join(facts).encode()).hexdigest()[:16]
-    file = session.folder / "unfinished" / f"published-{digest}.pt"
+    file = session.folder / "unfinished" / f"published-{digest_of(*facts)[:16]}.pt"
     for other in file.parent.glob("published-*.pt"):
         if other != file:
             other.unlink(missing_ok=True)

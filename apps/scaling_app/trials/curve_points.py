@@ -95,7 +95,7 @@ def nested_subset(patients: Iterable[str], share: float, seed: int, fold: int) -
 
 def in_hash_order(names: Iterable[str], *key: object) -> list[str]:
     """The names in an order that looks random and depends on them and on `key` alone."""
-    return sorted(names, key=lambda name: (_digest(*key, name), name))
+    return sorted(names, key=lambda name: (digest_of(*key, name), name))
 
 
 def block_of(
@@ -201,7 +201,7 @@ def _run(
     train = sorted(train, key=lambda case: case.image_id)
     test = sorted(test, key=lambda case: case.image_id)
     facts = [f"{case.image_id}:{case.label_hash}" for case in (*train, *test)]
-    identity = _digest(recipe.settings_hash, seed, len(train), *facts)
+    identity = digest_of(recipe.settings_hash, seed, len(train), *facts)
     return RunDue(
         run_id=f"{purpose}-{checkpoint}-{fold}-{len(train)}-{identity[:12]}",
         purpose=purpose,
@@ -215,5 +215,5 @@ def _run(
     )
 
 
-def _digest(*parts: object) -> str:
+def digest_of(*parts: object) -> str:
     return hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()
