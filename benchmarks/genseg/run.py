@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import math
 import time
 from dataclasses import dataclass, field
@@ -129,21 +130,16 @@ def main() -> None:
     register("combined", lambda: SimpleAugmentation("rotate", "flip", "translate"))
     torch.set_num_threads(options.threads)
     done = _finished(options.out)
-    for name in options.tasks.split(","):
+    networks = options.networks.split(",") if options.networks else list(NETWORKS)
+    chosen = options.tasks.split(",")
+    cohorts = {name: _cohort(TASKS[name], options) for name in chosen}
+    for draw, name in itertools.product(range(options.draws), chosen):
         task = TASKS[name]
-        files = find_cases(
-            options.data / task.folder / "images", options.data / task.folder / "labels", task.patient
-        )
-        cohort = make_cohort(files, N_TEST, task.sizes, options.draws)
-        for n, draw, network in (
-            (n, d, k) for n in task.sizes for d in range(options.draws) for k in task.networks
-        ):
-            if network not in NETWORKS or (options.networks and network not in options.networks.split(",")):
-                continue
+        for n, network in itertools.product(task.sizes, [k for k in task.networks if k in networks]):
             for arm in _arms(options.arms, network):
                 key = (name, network, arm, str(n), str(draw), str(options.steps))
                 if key not in done:
-                    _append(options.out, _run(key, task, cohort, options))
+                    _append(options.out, _run(key, task, cohorts[name], options))
 
 
 def left_ventricle_slices(data: Path, folder: Path) -> list[CaseFiles]:
@@ -166,6 +162,12 @@ def left_ventricle_slices(data: Path, folder: Path) -> list[CaseFiles]:
             nib.save(nib.Nifti1Image(values, np.eye(4)), paths[-1])
         cases.append(CaseFiles(patient, patient, *paths))
     return cases
+
+
+def _cohort(task: Task, options: argparse.Namespace) -> Cohort:
+    folder = options.data / task.folder
+    files = find_cases(folder / "images", folder / "labels", task.patient)
+    return make_cohort(files, N_TEST, task.sizes, options.draws)
 
 
 def _arms(chosen: str | None, network: str) -> tuple[str, ...]:
@@ -241,7 +243,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--arms", help="default: all main arms with unet, none, baseline, genseg with others")
     parser.add_argument("--networks", help="default: those of each task that are available")
-    parser.add_argument("--sizes", help="default: all sizes of each task")
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--megabytes", type=int, default=20, help="bounds the grid, the patch and the batch")
