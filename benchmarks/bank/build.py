@@ -25,6 +25,7 @@ import pandas as pd
 import torch
 from rich.console import Console
 
+from scaling_app.trials.cohort import patient_of
 from scaling_app.trials.replay import COLUMNS, Arm, replay
 
 BANK = Path(__file__).parents[1] / "results" / "bank.csv.gz"
@@ -186,7 +187,7 @@ def split(runs: Path) -> None:
 
 
 def merge(runs: Path) -> Path:
-    """Joins the tables of all runs, with the capacity as a column, into one compressed CSV.
+    """Joins the tables of all runs, with capacity and patient as columns, into one compressed CSV.
 
     Raises:
         FileNotFoundError: no tables there.
@@ -194,7 +195,10 @@ def merge(runs: Path) -> Path:
     tables = []
     for path in sorted(runs.glob("*.csv")):
         table = pd.read_csv(path)
-        table.insert(2, "capacity", path.stem.split(".")[1])
+        name, capacity = path.stem.split(".")
+        table.insert(2, "capacity", capacity)
+        pattern = next(data_set.patient for data_set in DATA_SETS if data_set.name == name)
+        table.insert(8, "patient", [patient_of(case, pattern) for case in table["case"]])
         tables.append(table)
     if not tables:
         raise FileNotFoundError(f"no tables in {runs}")

@@ -1,7 +1,7 @@
-"""What RED, RegDA and GenDA are worth: tables and figures from `run.py`'s runs.
+"""What RED, RegDA and GenDA are worth: tables and figures from the runs of the bank.
 
-    python benchmarks/deformation/run.py --data DIR --runs RUNS
-    python benchmarks/deformation/table.py --runs RUNS --out benchmarks/deformation/results
+    python benchmarks/bank/build.py --data DIR --runs RUNS && python benchmarks/bank/build.py --runs RUNS --merge
+    python benchmarks/deformation/table.py
 
 `table.md`: per task and training size Dice, NSD at 2 mm (2 pixels where the spacing is unknown) and the share
 of failures (Dice < 0.5) of every arm, the paired differences in Dice to `baseline` and `red`, and kappa, the
@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from run import MAIN, OTHERS, REMEDIES, TASKS
 
-from scaling_app.trials.cohort import patient_of
-
-ARMS = [arm.name for arm in (*OTHERS[:1], *MAIN, *OTHERS[1:], *REMEDIES)]
+BANK = Path(__file__).parents[1] / "results" / "bank.csv.gz"
+RESULTS = Path(__file__).parent / "results"
+COMPARED = ("none", "baseline", "red")
+"""Arms that lead the tables; the others follow by name."""
 FAILURE = 0.5
 REPEATS = 1000
 
@@ -34,14 +34,16 @@ class Runs:
     """One task's scores as an array over (arm, size, draw, case, structure); NaN where there is no run."""
 
     def __init__(self, table: pd.DataFrame, metric: str) -> None:
-        axes = [pd.Categorical(table["strategy"], [arm for arm in ARMS if arm in set(table["strategy"])])]
+        made = set(table["strategy"])
+        order = [*(arm for arm in COMPARED if arm in made), *sorted(made - set(COMPARED))]
+        axes = [pd.Categorical(table["strategy"], order)]
         axes += [pd.Categorical(table[name]) for name in ("n", "draw", "case", "structure")]
         names = [list(axis.categories) for axis in axes]
         self.arms, self.sizes, self.draws, self.cases, self.structures = names
         self.scores = np.full([len(found) for found in names], np.nan)
         self.scores[tuple(axis.codes for axis in axes)] = table[metric]
-        pattern = TASKS[table["dataset"].iloc[0]].patient
-        patients = pd.Categorical([patient_of(case, pattern) for case in self.cases])
+        patient = table.drop_duplicates("case").set_index("case")["patient"]
+        patients = pd.Categorical([patient[case] for case in self.cases])
         self.patients = [np.flatnonzero(patients.codes == code) for code in range(len(patients.categories))]
 
     def of(self, arm: str) -> np.ndarray:
@@ -180,17 +182,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--runs", type=Path, required=True, help="folder of the tables")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--bank", type=Path, default=BANK, help="the bank's table")
+    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     rows, by_structure = [], []
-    for path in sorted(options.runs.glob("*.csv")):
-        found = pd.read_csv(path)
-        task, runs = path.stem, Runs(found, "dice")
-        rows += lines_of(task, runs, Runs(found, "nsd"))
-        by_structure += structures_of(task, runs)
-        draw_figure(task, runs, options.out / f"{task}.png")
+    bank = pd.read_csv(options.bank).query("network == 'resunet' and capacity == 'small'")
+    for task, found in bank.groupby("dataset"):
+        runs = Runs(found, "dice")
+        if any(len(_made(runs, position)) > 2 for position in range(len(runs.sizes))):
+            rows += lines_of(task, runs, Runs(found, "nsd"))
+            by_structure += structures_of(task, runs)
+            draw_figure(task, runs, options.out / f"{task}.png")
     pd.DataFrame(rows).to_csv(options.out / "table.csv", index=False)
     for name, lines in (("table.md", rows), ("structures.md", by_structure)):
         head = "| " + " | ".join(lines[0]) + " |\n|" + "---|" * len(lines[0]) + "\n"

@@ -2,8 +2,9 @@
 
 At each N the forecast sees what the ledger held then. Its prior has not seen the data set. What happened: a model of
 the first n cases of the same order, tested on cases set aside. `measured` intervals add to the forecast what such
-a measurement is off by (60 test cases and one training, as the scatter over orders tells); plain intervals are of the
-mean over patients and training sets and should cover the mean over orders.
+a measurement is off by (60 test cases and one training, as the scatter over the *other* orders tells: an order's own
+outcome never widens the interval that it is held against); plain intervals are of the mean over patients and training
+sets and should cover the mean over orders.
 """
 
 from __future__ import annotations
@@ -44,11 +45,18 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Sessions:
-    """The table, read."""
+    """The table, read.
+
+    Attributes:
+        observed: (order, N) -> what the ledger held then.
+        truth: order -> n -> mean Dice on the cases set aside.
+        case_error: order -> n -> standard error of that mean over the cases.
+        calibration: has not seen the data set.
+    """
 
     observed: dict[tuple[int, int], list[Observation]]
     truth: dict[int, dict[int, float]]
-    case_error: dict[int, float]
+    case_error: dict[int, dict[int, float]]
     calibration: Calibration
 
     @property
@@ -60,10 +68,24 @@ class Sessions:
         """`(T,)` mean over orders."""
         return np.array([np.mean([self.truth[order][n] for order in self.orders]) for n in sizes])
 
-    def error(self, n: int) -> float:
-        """Standard error of one measurement about the mean over patients and training sets."""
-        scatter = np.std([self.truth[order][n] for order in self.orders], ddof=1)
-        return float(np.hypot(self.case_error[n], scatter))
+    def training_error(self, n: int, order: int) -> float:
+        """Standard deviation (Dice) over the trainings at n of the orders other than `order`.
+
+        Needs three orders; the one under test is left out, since a scatter that holds its own outcome would always
+        make room for it.
+        """
+        return float(np.std([self.truth[o][n] for o in self._others(order)], ddof=1))
+
+    def error(self, n: int, order: int) -> float:
+        """Standard error (Dice) of one measurement about the mean over patients and training sets.
+
+        From the orders other than `order`, as `training_error`.
+        """
+        cases = np.mean([self.case_error[o][n] for o in self._others(order)])
+        return float(np.hypot(cases, self.training_error(n, order)))
+
+    def _others(self, order: int) -> list[int]:
+        return [o for o in self.orders if o != order]
 
 
 def read_sessions(path: Path, calibration: Calibration) -> Sessions:
@@ -81,14 +103,12 @@ def read_sessions(path: Path, calibration: Calibration) -> Sessions:
             elif dice is not None:
                 scores.setdefault((order, n), {}).setdefault(row["case"], []).append(dice)
     truth: dict[int, dict[int, float]] = {}
-    case_error: dict[int, list[float]] = {}
+    case_error: dict[int, dict[int, float]] = {}
     for (order, n), cases in scores.items():
         means = np.array([np.mean(values) for values in cases.values()])
         truth.setdefault(order, {})[n] = float(means.mean())
-        case_error.setdefault(n, []).append(float(means.std(ddof=1) / np.sqrt(len(means))))
-    return Sessions(
-        observed, truth, {n: float(np.mean(values)) for n, values in case_error.items()}, calibration
-    )
+        case_error.setdefault(order, {})[n] = float(means.std(ddof=1) / np.sqrt(len(means)))
+    return Sessions(observed, truth, case_error, calibration)
 
 
 def outcomes(sessions: Sessions, method: str) -> list[Outcome]:
@@ -171,9 +191,9 @@ def reliability(sessions: Sessions) -> list[Row]:
             for t in range(1, len(o.sizes)):
                 gain = o.draws[:, t] - o.draws[:, 0]
                 gain = widened(gain, o.factors[t, 1])
-                gain = gain + noise[1] * np.hypot(
-                    _training_error(sessions, o.sizes[t]), _training_error(sessions, o.n_now)
-                )
+                # the test cases are the same on both sides: what is left is the luck of two training sets
+                luck = [sessions.training_error(n, o.order) for n in (o.sizes[t], o.n_now)]
+                gain = gain + noise[1] * np.hypot(*luck)
                 depth["gain"].append(_depth(gain, float(o.measured[t] - o.measured[0])))
                 draws = widened(_measured(o, t, sessions), o.factors[t, 0])
                 depth["level"].append(_depth(draws, float(o.measured[t])))
@@ -212,12 +232,7 @@ def forecasts(sessions: Sessions) -> list[Row]:
 
 def _measured(o: Outcome, t: int, sessions: Sessions) -> np.ndarray:
     noise = np.random.default_rng(o.order).standard_normal(len(o.draws))
-    return o.draws[:, t] + sessions.error(o.sizes[t]) * noise
-
-
-def _training_error(sessions: Sessions, n: int) -> float:
-    """What a training set's luck adds to a gain; the test cases are the same on both sides."""
-    return float(np.std([sessions.truth[order][n] for order in sessions.orders], ddof=1))
+    return o.draws[:, t] + sessions.error(o.sizes[t], o.order) * noise
 
 
 def _depth(draws: np.ndarray, value: float) -> float:
