@@ -8,6 +8,7 @@ from statistics import fmean
 import pytest
 
 from scaling_app.monai_app import coverage_job, curve_job, next_case
+from scaling_app.monai_app.coverage_job import look_at_pool
 from scaling_app.monai_app.curve_job import run_curve_job
 from scaling_app.monai_app.next_case import CoverageCase, RandomCase, picked_weight
 from scaling_app.monai_app.pool_coverage import (
@@ -19,7 +20,7 @@ from scaling_app.monai_app.pool_coverage import (
     saved_coverage,
 )
 from scaling_app.monai_app.train_options import parse_options
-from scaling_app.monai_app.train_runs import train_and_publish
+from scaling_app.monai_app.train_runs import gather, train_and_publish
 from scaling_app.service.payloads import Sufficiency
 
 
@@ -56,6 +57,17 @@ def test_the_curve_job_looks_at_the_unlabelled_images_and_leaves_out_what_is_lab
     assert images[4] not in [case["image"] for case in shown(desk)["cases"]]
     desk.submit(images[5])
     assert shown(desk) is None
+
+
+@pytest.mark.parametrize("network", ["resunet", "deeplab"])
+def test_volumes_worked_through_slice_by_slice_are_compared_as_volumes(desk_of, network):
+    desk = desk_of(6, dimension="2", network=network)
+    images = sorted(desk.labels)
+    desk.submit(*images[:4])
+    options = options_for(desk)
+    look_at_pool(desk.session, options, gather(desk.session), seconds=60, report=lambda *_: None)
+    assert set(distances_of(desk.session.ledger)) == set(images[4:])
+    assert not look_at_pool(desk.session, options, gather(desk.session), seconds=60, report=lambda *_: None)
 
 
 def test_only_cases_outside_are_named_the_worst_first(desk_of):

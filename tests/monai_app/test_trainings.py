@@ -194,6 +194,16 @@ def test_the_options_table_can_be_sent_back_as_it_is(desk_of):
     assert parse_options({"steps": "12", "max_minutes": "", "client_id": "x"}, conf).steps == 12
 
 
+def test_settings_but_the_strategy_make_up_the_recipe_that_strategies_share(desk_of):
+    conf = desk_of(1, size=8).session.conf
+    asked = ({"strategy": "red"}, {"strategy": "genda"}, {"strategy": "red", "steps": 7})
+    red, genda, short = (
+        parse_options(request, conf).settings_hash({"a": 1}, 3).partition(":") for request in asked
+    )
+    assert red[0] == genda[0] != short[0]
+    assert (red[2], genda[2]) == ("red", "genda")
+
+
 @pytest.mark.parametrize(
     ("request_", "words"),
     [

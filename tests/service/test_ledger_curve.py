@@ -19,8 +19,9 @@ from scaling_app.service.ledger_curve import (
 
 def start(ledger: Ledger, name: str, train_ids: list[str], **more: object) -> None:
     values = {"purpose": "fold", "strategy": "genda", "network": "unet", "seed": 7, "fold": 0, **more}
+    values.setdefault("settings_hash", "s")
     ledger.start_run(
-        Run(name, train_ids=train_ids, n=len(train_ids), settings_hash="s", started_at=utc_now(), **values)  # type: ignore[arg-type]
+        Run(name, train_ids=train_ids, n=len(train_ids), started_at=utc_now(), **values)  # type: ignore[arg-type]
     )
 
 
@@ -47,6 +48,29 @@ def test_untrained_models_and_stale_labels_are_no_points_of_a_curve(ledger: Ledg
     assert [seen.run for seen in curve_observations(ledger)] == ["r"]
     ledger.save_case(Case("a", "other", utc_now(), "p"))
     assert curve_observations(ledger) == []
+
+
+def test_scores_under_other_settings_are_another_curve(ledger: Ledger) -> None:
+    made = [("old", "fold", "short:genda"), ("new", "nested", "long:genda"), ("arm", "arm", "long:red")]
+    made += [("published", "published", "short:genda"), ("old-arm", "arm", "short:red")]
+    shown = []
+    for name, purpose, settings in made:
+        kind = "prequential" if purpose == "published" else purpose
+        start(
+            ledger, name, ["b"], purpose=purpose, settings_hash=settings, strategy=settings.partition(":")[2]
+        )
+        ledger.finish_run(name, [Observation(name, "a", "liver", kind, dice=0.5)])
+        shown.append([seen.run for seen in curve_observations(ledger)])
+    assert shown[0] == ["old"]
+    assert shown[1] == ["new"]
+    assert shown[-1] == ["new", "arm"]
+
+
+def test_before_the_first_run_of_the_curve_the_newest_model_counts(ledger: Ledger) -> None:
+    for name, settings in (("first", "short:genda"), ("second", "long:genda")):
+        start(ledger, name, ["b"], purpose="published", settings_hash=settings)
+        ledger.finish_run(name, [Observation(name, "a", "liver", "prequential", dice=0.5)])
+    assert [seen.run for seen in curve_observations(ledger)] == ["second"]
 
 
 def test_the_table_can_be_read_again(session, tmp_path: Path) -> None:

@@ -85,7 +85,8 @@ class Run:
         run_id: unique name.
         purpose: why it was trained; only `published` runs are shown to annotators.
         train_ids: the images trained on, `n` of them.
-        settings_hash: hash of everything that decides the result besides the cases and the seed.
+        settings_hash: identifies everything that decides the result besides the cases and the seed; what
+            follows a colon is the strategy.
         parent_run: the run it started from (warm start) or is a part of.
         message: for people: why it failed or stopped, or why `auto` took this strategy.
 
@@ -115,6 +116,11 @@ class Run:
         _one_of("state", self.state, RUN_STATES)
         if self.n != len(self.train_ids):
             raise ValueError(f"run {self.run_id!r}: n is {self.n} but it names {len(self.train_ids)} cases")
+
+    @property
+    def recipe(self) -> str:
+        """What runs of different strategies must share for their scores to be compared."""
+        return self.settings_hash.partition(":")[0]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from scaling_app.monai_app import splits
 from scaling_app.monai_app.pool_coverage import PoolCase, PoolCoverage, saved_coverage
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 MOST_LABELLED = 16
 MOST_POOL = 24
+ANY_VOLUMES = "resunet"
+"""A network that takes volumes, for a plan of them; it is not trained."""
 SECONDS_PER_LABELLED = 4.0
 """Of one core, for the template at about 48 points per axis; with less time than that nothing is begun."""
 
@@ -57,8 +60,8 @@ def look_at_pool(
     files = material.of(labelled)
     plan = model.plan if model is not None else plan_for(session, options, files)
     if plan.slice_axis is not None:
-        logger.info("Volumes that are worked through slice by slice are not compared by shape")
-        return False
+        # shapes are compared as volumes, where a model of slices cannot help
+        plan, model, run_id = plan_for(session, replace(options, network=ANY_VOLUMES), files, 3), None, None
     prepared = prepare(session, plan, [*files, *(unlabelled[i] for i in pool)])
     deadline = time.monotonic() + seconds
     report(f"Registering {len(labelled)} labelled cases", 0.0)

@@ -47,10 +47,11 @@ class TrainOptions:
         return self.with_strategy(OWN_OF_AUTO) if self.strategy == AUTO else self
 
     def settings_hash(self, structures: Mapping[str, int], dimension: int | None) -> str:
-        """Of everything that decides what a run learns, besides its cases and seed."""
+        """Of everything that decides what a run learns, besides its cases and seed; the strategy stands last."""
         facts = {**asdict(self), "structures": dict(structures), "dimension": dimension}
-        del facts["seed"], facts["max_minutes"]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        del facts["seed"], facts["max_minutes"], facts["strategy"]
+        recipe = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        return f"{recipe}:{self.strategy}"
 
 
 def config_of(conf: Conf) -> dict[str, str | int | float | list[str]]:

@@ -77,12 +77,17 @@ def _existing(session: Session, image_id: str) -> Path:
     return path
 
 
-def plan_for(session: Session, options: TrainOptions, cases: Sequence[CaseFiles]) -> Plan:
-    """Spacing, patch and batch for these training cases, within half of the memory bound."""
+def plan_for(
+    session: Session, options: TrainOptions, cases: Sequence[CaseFiles], dimension: int | None = None
+) -> Plan:
+    """Spacing, patch and batch for these training cases, within half of the memory bound.
+
+    `dimension` is the session's unless it is given.
+    """
     return make_plan(
         cases,
         session.structures(),
-        spatial_dims=session.conf.dimension,
+        spatial_dims=dimension or session.conf.dimension,
         network=options.network,
         capacity=options.capacity,
         memory_bytes=int(session.conf.memory_gb * GIB / 2),

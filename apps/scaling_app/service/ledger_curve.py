@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from statistics import fmean, median
 from typing import Any
@@ -15,7 +15,8 @@ from scaling_app import __version__
 from scaling_app.forecast.forecaster import forecast_session
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.session import default_horizons, observed_points
-from scaling_app.ledger import Case, Ledger, utc_now
+from scaling_app.ledger import Case, Ledger, Run, utc_now
+from scaling_app.ledger import Observation as Seen
 
 OVERALL = "overall"
 CURVE_POINTS = 18
@@ -23,13 +24,19 @@ CURVE_POINTS = 18
 
 
 def curve_observations(ledger: Ledger) -> list[Observation]:
-    """The ledger's current observations: n is the number of cases the run was trained on."""
+    """The ledger's current observations: n is the number of cases the run was trained on.
+
+    Only those of runs that share the settings (steps, network, structures, ...) of the newest run of the
+    curve: scores under other settings belong to another curve.
+    """
     runs = {run.run_id: run for run in ledger.runs()}
     cases = {case.image_id: case for case in ledger.cases()}
+    seen_now = [seen for seen in ledger.observations(current=True) if runs[seen.run_id].n >= 1]
+    recipe = _recipe_in_use(seen_now, runs)
     found = []
-    for seen in ledger.observations(current=True):
+    for seen in seen_now:
         run, case = runs[seen.run_id], cases.get(seen.image_id)
-        if run.n < 1:
+        if run.recipe != recipe:
             continue
         found.append(
             Observation(
@@ -49,6 +56,14 @@ def curve_observations(ledger: Ledger) -> list[Observation]:
             )
         )
     return found
+
+
+def _recipe_in_use(seen_now: Sequence[Seen], runs: Mapping[str, Run]) -> str | None:
+    """The settings of the newest run of the curve; before there is one, of the newest that was tested."""
+    tested = [runs[i] for i in {seen.run_id for seen in seen_now}]
+    curve = [run for run in tested if run.purpose in ("fold", "nested")]
+    newest = max(curve or tested, key=lambda run: (run.started_at, run.run_id), default=None)
+    return newest.recipe if newest else None
 
 
 def curve_csv(observations: Iterable[Observation]) -> str:
