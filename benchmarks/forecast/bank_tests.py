@@ -20,11 +20,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from bank import Curve, Run
+from lstm_curves import read_held_out
 from tables import Row, share, task_mean, with_interval
 
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, Factor, conformal_quantile, score, widened
 from scaling_app.forecast.forecaster import make_forecaster
+from scaling_app.forecast.lstm import LstmForecaster
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster, TooFewPoints
 from scaling_app.forecast.prior import learned_prior, shipped_templates
@@ -98,7 +100,8 @@ def _session(
     cases: Sequence[str],
     rest: Sequence[str],
 ) -> BankSession | None:
-    observations = _observations(own, n_now, cases)
+    arm = {"strategy": curve.strategy, "network": curve.network, "capacity": curve.capacity}
+    observations = [replace(o, **arm) for o in _observations(own, n_now, cases)]
     wanted = [n_now * ratio for ratio in RATIOS]
     if len(observations) < 3 or n_now not in {run.n for run in others}:
         return None
@@ -247,6 +250,18 @@ def without(curve: Curve, calibration: Calibration | None = None) -> BayesForeca
     return BayesForecaster(learned_prior(shipped_templates(), without=[curve.dataset]), calibration)
 
 
+def maker(method: str) -> Callable[[Curve], Forecaster]:
+    """What makes a method's forecaster for a curve; nothing learned beforehand is from the curve's data set.
+
+    Raises:
+        FileNotFoundError: the LSTM has not been trained without each data set; the message says how to.
+    """
+    if method != "lstm":
+        return lambda curve: make_forecaster(method)
+    weights, _ = read_held_out()
+    return lambda curve: LstmForecaster(weights[curve.dataset])
+
+
 def calibrated(found: Sequence[Answer], calibration_for: Callable[[str], Calibration]) -> list[Answer]:
     """The same forecasts with the factors of a calibration that has not seen their data set."""
     calibrations = {task: calibration_for(task) for task in {a.task for a in found}}
@@ -266,13 +281,14 @@ def accuracy(
 ) -> list[Row]:
     """Level and gain error and coverage per method, N and horizon; `own` are those of `bayes`."""
     table: list[Row] = []
+    makers = {method: maker(method) for method in methods if method != "bayes"}
     for n_now in BANDS:
         sessions = list(bank_sessions(own_curves(curves), n_now))
         for method in methods:
             progress(f"bank: N={n_now} {method}, {len(sessions)} sessions")
             found = [a for a in own if a.session.n_now == n_now]
-            if method != "bayes":
-                found = answers(sessions, lambda _, m=method: make_forecaster(m))
+            if method in makers:
+                found = answers(sessions, makers[method])
             for t, ratio in enumerate(RATIOS):
                 usable = _usable(found, t)
                 if usable:

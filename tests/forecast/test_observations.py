@@ -29,9 +29,9 @@ def test_two_columns_are_enough(tmp_path: Path) -> None:
 
 def test_every_column_is_read(tmp_path: Path) -> None:
     text = (
-        "N;Dice;Case;Structure;Run;Seed;Kind;Assisted;Strategy;Network;Weight;Nsd\n"
-        "4;0.6;a;liver;r1;3;prequential;true;red;unet;2;0.8\n"
-        "4;0.6;b;liver;r1;3;prequential;true;red;unet;2;\n"
+        "N;Dice;Case;Structure;Run;Seed;Kind;Assisted;Strategy;Network;Weight;Nsd;Capacity\n"
+        "4;0.6;a;liver;r1;3;prequential;true;red;unet;2;0.8;medium\n"
+        "4;0.6;b;liver;r1;3;prequential;true;red;unet;2;;\n"
     )
     with_nsd, without = read_curve(write(tmp_path, text))
     assert with_nsd == Observation(
@@ -47,8 +47,9 @@ def test_every_column_is_read(tmp_path: Path) -> None:
         network="unet",
         weight=2.0,
         nsd=0.8,
+        capacity="medium",
     )
-    assert without == replace(with_nsd, case="b", nsd=None)
+    assert without == replace(with_nsd, case="b", nsd=None, capacity="")
 
 
 def test_blank_dice_means_absent_from_the_reference(tmp_path: Path) -> None:

@@ -7,7 +7,16 @@ import pytest
 
 from scaling_app.forecast.forecaster import make_forecaster
 from scaling_app.forecast.gaussian_process import GaussianProcess
-from scaling_app.forecast.lstm import LstmForecaster, change, run_lstm, shipped_weights, step_features
+from scaling_app.forecast.lstm import (
+    FAMILIES,
+    INPUTS,
+    LstmForecaster,
+    change,
+    run_lstm,
+    shipped_weights,
+    step_features,
+    training_codes,
+)
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.published_methods import mean_curves
 
@@ -27,13 +36,13 @@ def test_the_process_follows_a_power_law_and_widens_ahead() -> None:
 def test_the_lstm_equals_torch() -> None:
     torch = pytest.importorskip("torch")
     weights = shipped_weights()
-    lstm = torch.nn.LSTM(5, weights["recurrent"].shape[1], batch_first=True)
+    lstm = torch.nn.LSTM(INPUTS, weights["recurrent"].shape[1], batch_first=True)
     with torch.no_grad():
         lstm.weight_ih_l0.copy_(torch.tensor(weights["input"]))
         lstm.weight_hh_l0.copy_(torch.tensor(weights["recurrent"]))
         lstm.bias_ih_l0.copy_(torch.tensor(weights["bias"]))
         lstm.bias_hh_l0.zero_()
-        features = np.random.default_rng(0).normal(size=(3, 6, 5))
+        features = np.random.default_rng(0).normal(size=(3, 6, INPUTS))
         theirs = lstm(torch.tensor(features, dtype=torch.float32))[1][0][-1].numpy()
     np.testing.assert_allclose(run_lstm(weights, features), theirs, atol=1e-5)
 
@@ -55,12 +64,49 @@ def test_the_lstm_finds_the_plateau_of_a_flat_curve_at_once() -> None:
 
 
 def test_features_and_changes_have_their_shapes() -> None:
-    features = step_features(np.array([4.0, 8.0]), np.full((3, 2), 0.7), np.ones((3, 2)), "resunet", "none")
-    assert features.shape == (3, 2, 5)
+    codes = training_codes("resunet", "small", "none")
+    features = step_features(np.array([4.0, 8.0]), np.full((3, 2), 0.7), np.ones((3, 2)), codes)
+    assert features.shape == (3, 2, INPUTS)
     hidden = run_lstm(shipped_weights(), features)
     mean, sd = change(shipped_weights(), hidden, np.array([0.0, 1.0, 2.0]))
     assert mean.shape == sd.shape == (3, 3)
     assert (sd > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "families"),
+    [
+        ("none", {"none"}),
+        ("baseline", {"baseline"}),
+        ("red-mild", {"deformation"}),
+        ("regda+pool", {"deformation"}),
+        ("genda-carried-first", {"deformation"}),
+        ("genseg", {"generation"}),
+        ("genda+genseg", {"deformation", "generation"}),
+        ("reduced", set()),
+        ("auto", set()),
+    ],
+)
+def test_strategies_are_told_by_family(strategy: str, families: set[str]) -> None:
+    codes = training_codes("resunet", "small", strategy)[2:]
+    assert {name for name, told in zip(FAMILIES, codes, strict=True) if told} == families
+
+
+def test_what_no_bank_has_seen_is_not_told() -> None:
+    assert not training_codes("another network", "", "another strategy").any()
+
+
+def test_the_lstm_reads_its_codes_from_the_observations() -> None:
+    weights = {name: array.copy() for name, array in shipped_weights().items()}
+    weights["input"][:, 4] = 1.0
+
+    def gain(*capacities: str) -> float:
+        seen = [Observation(o.n, o.dice, run=c, capacity=c) for c in capacities for o in curve()]
+        return LstmForecaster(weights).fit(seen).predict([128])[0].gain_mean
+
+    assert gain("small") != pytest.approx(gain("medium"), abs=1e-4)
+    assert gain("") == pytest.approx(gain("an unknown one"))
+    assert gain("small", "medium") == pytest.approx(gain("", "another"), abs=1e-4)
 
 
 def test_the_bootstrap_takes_cases_whole() -> None:

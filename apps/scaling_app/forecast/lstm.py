@@ -1,10 +1,11 @@
 """A uni-directional LSTM that reads a learning curve and says how it goes on.
 
 After Lee et al., who train one on 200 finished configurations of the very task and take its last output as
-the final score. This one is trained once, on simulated curves and on the tuning part of a public curve
-library (`benchmarks/forecast/train_lstm.py`), so that it answers without any training on the user's
-side; steps are (n, mean Dice, number of scores, network, strategy), the query is a size, the answer a change
-of the logit error since the last step with a standard deviation. Inference is written out in NumPy.
+the final score. This one is trained beforehand on other tasks (`benchmarks/forecast/train_lstm.py`): on the bank
+of segmentation trainings, on the tuning part of a public curve library and on simulated curves, so that it answers
+without any training on the user's side. Steps are (n, mean Dice, number of scores, network, capacity, strategy), the
+query is a size, the answer a change of the logit error since the last step with a standard deviation.
+Inference is written out in NumPy.
 
 Reference: Lee, Chung, Suh, Lee, Choi: PLOS One, 2025, 10.1371/journal.pone.0339064 (idea; written anew).
 """
@@ -26,22 +27,41 @@ from scaling_app.forecast.published_methods import RESAMPLES, mean_curves
 
 STEPS = 8
 """Longest sequence read; of longer curves the sizes nearest to an even spread in ln n are kept."""
-STRATEGY_CODE = {"none": 0.0, "baseline": 0.5}
 FARTHEST = 64.0
 """Queries beyond this multiple of the last size are answered for it."""
+NETWORKS = {"resunet": -1.0, "swinunetr": 1.0}
+CAPACITIES = {"small": -1.0, "medium": 1.0}
+FAMILIES = ("none", "baseline", "deformation", "generation")
+"""Kinds of strategy: nothing; affine and intensity changes; deformed cases; generated cases."""
+_FAMILY_OF = {
+    "none": "none", "baseline": "baseline", "red": "deformation", "regda": "deformation", "genda": "deformation",
+    "genseg": "generation",
+}  # fmt: skip
+CODES = 2 + len(FAMILIES)
+INPUTS = 3 + CODES
 
 
-def step_features(n: Array, dice: Array, count: Array, network: str, strategy: str) -> Array:
-    """`(B, K, 5)` inputs from sizes `(K,)`, mean Dice `(B, K)` and numbers of scores `(B, K)`."""
+def training_codes(network: str, capacity: str, strategy: str) -> Array:
+    """`(CODES,)` network and capacity as -1 or 1, then a 1 for each family that the strategy belongs to.
+
+    Strategies are told by the first word of their name (`red-mild`, `regda+pool`), combinations by a plus
+    (`genda+genseg` belongs to two). 0 means "not told"; names that no bank has seen are not told.
+    """
+    families = {_FAMILY_OF.get(part.split("-")[0]) for part in strategy.split("+")}
+    return np.array(
+        [NETWORKS.get(network, 0.0), CAPACITIES.get(capacity, 0.0), *(float(f in families) for f in FAMILIES)]
+    )
+
+
+def step_features(n: Array, dice: Array, count: Array, codes: Array) -> Array:
+    """`(B, K, INPUTS)` from sizes `(K,)` or `(B, K)`, mean Dice and numbers of scores `(B, K)`.
+
+    `codes` are those of `training_codes`, `(CODES,)` for all curves or `(B, CODES)`.
+    """
     shape = dice.shape
-    columns = [
-        np.broadcast_to(np.log(n) / 5.0, shape),
-        logit_error(dice) / 2.0,
-        np.log1p(count) / 5.0,
-        np.full(shape, float(network != "resunet")),
-        np.full(shape, STRATEGY_CODE.get(strategy, 1.0)),
-    ]
-    return np.stack(columns, axis=-1)
+    scores = [np.broadcast_to(np.log(n) / 5.0, shape), logit_error(dice) / 2.0, np.log1p(count) / 5.0]
+    told = np.broadcast_to(np.atleast_2d(codes)[:, None], (*shape, CODES))
+    return np.concatenate([np.stack(scores, axis=-1), told], axis=-1)
 
 
 def run_lstm(weights: Mapping[str, Array], features: Array) -> Array:
@@ -59,7 +79,7 @@ def run_lstm(weights: Mapping[str, Array], features: Array) -> Array:
 def change(weights: Mapping[str, Array], hidden: Array, log_ratio: Array) -> tuple[Array, Array]:
     """Mean and standard deviation `(B, T)` of the change of logit error over `ln(n / n_last)` `(T,)`.
 
-    Both vanish at the last size itself, where only the noise of the score remains.
+    At the last size itself what is left is the noise of its score.
     """
     x = np.concatenate(
         [
@@ -75,15 +95,22 @@ def change(weights: Mapping[str, Array], hidden: Array, log_ratio: Array) -> tup
 
 @lru_cache(maxsize=1)
 def shipped_weights() -> dict[str, Array]:
-    """The trained weights that come with the package."""
+    """The trained weights that come with the package, by name."""
     with np.load(DATA / "lstm.npz") as archive:
         return {name: archive[name].astype(float) for name in archive.files}
 
 
 class LstmForecaster(Forecaster):
-    """See the module."""
+    """See the module.
+
+    Args:
+        weights: as `shipped_weights` names them; the shipped ones when None.
+    """
 
     method: ClassVar[str] = "lstm"
+
+    def __init__(self, weights: Mapping[str, Array] | None = None) -> None:
+        self.weights = shipped_weights() if weights is None else weights
 
     def _fit(self, groups: dict[str, list[Observation]]) -> None:
         self._states = {name: self._read(group) for name, group in groups.items()}
@@ -93,16 +120,16 @@ class LstmForecaster(Forecaster):
         curves = mean_curves(group)
         error = np.where(curves.weight > 0, curves.error, curves.error[:1])
         kept = _evenly_spread(curves.n)
-        network, strategy = group[0].network, group[0].strategy
-        features = step_features(
-            curves.n[kept], 1.0 - error[:, kept], curves.weight[:, kept], network, strategy
-        )
-        return float(curves.n[-1]), logit_error(1.0 - error[:, -1]), run_lstm(shipped_weights(), features)
+        capacities = {o.capacity for o in group}
+        capacity = capacities.pop() if len(capacities) == 1 else ""
+        codes = training_codes(group[0].network, capacity, group[0].strategy)
+        features = step_features(curves.n[kept], 1.0 - error[:, kept], curves.weight[:, kept], codes)
+        return float(curves.n[-1]), logit_error(1.0 - error[:, -1]), run_lstm(self.weights, features)
 
     def _draws(self, n: Array, structure: str) -> Array:
         last, level, hidden = self._states[structure]
         ratio = np.log(np.clip(n / last, 1.0 / FARTHEST, FARTHEST))
-        mean, sd = change(shipped_weights(), hidden, ratio)
+        mean, sd = change(self.weights, hidden, ratio)
         noise = np.random.default_rng(self.structures.index(structure)).standard_normal((RESAMPLES + 1, 1))
         noise[0] = 0.0
         return 1.0 - expit(level[:, None] + mean + sd * noise)

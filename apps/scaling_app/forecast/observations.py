@@ -44,6 +44,7 @@ class Observation:
         network: of the run.
         weight: sampling weight of the case, 1 / probability of having been chosen (any scale).
         nsd: surface Dice in [0, 1]; None where it is undefined or not known.
+        capacity: size of the network (`small`, `medium`, ...); empty when unknown.
     """
 
     n: int
@@ -59,6 +60,7 @@ class Observation:
     network: str = "resunet"
     weight: float = 1.0
     nsd: float | None = None
+    capacity: str = ""
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -78,14 +80,14 @@ class Observation:
     @property
     def run_key(self) -> tuple[object, ...]:
         """What identifies the training run, as far as the table tells."""
-        return (self.n, self.run, self.seed, self.kind, self.strategy, self.network)
+        return (self.n, self.run, self.seed, self.kind, self.strategy, self.network, self.capacity)
 
 
 def read_curve(path: str | Path) -> list[Observation]:
     """Reads a table of scores.
 
     Columns `n,dice` and optionally `case,structure,run,seed,kind,assisted,blind,strategy,network,weight,
-    nsd`; others are ignored. A blank Dice (or `nan`) means "absent from the reference".
+    nsd,capacity`; others are ignored. A blank Dice (or `nan`) means "absent from the reference".
 
     Args:
         path: CSV file with a header line, comma or semicolon separated, UTF-8.
@@ -192,6 +194,7 @@ def _observation(row: Mapping[str, str], number: int) -> Observation:
             network=row.get("network") or "resunet",
             weight=_number(row.get("weight") or "1", "weight"),
             nsd=_score(row.get("nsd", ""), "nsd"),
+            capacity=row.get("capacity", ""),
         )
     except CurveError as error:
         raise CurveError(f"row {number}: {error}") from None
