@@ -22,9 +22,11 @@ import bank_tests
 import curve_tests
 import peers
 import session_tests
+import trainings
 from bank import Curve, bank_files, read_bank
 from calibrate import bank_answers, bank_scores, factors_from, read_scores
 from lcdb import read_curves
+from lstm_curves import FEWEST_SIZES
 from tables import Row, markdown, read, write
 
 from scaling_app.forecast.calibration import Calibration
@@ -36,6 +38,7 @@ TITLES = {
     "bank": "Segmentation bank, data sets held out",
     "bank_by_task": "Segmentation bank: the app's method at 2 N, data set by data set",
     "bank_stops": "Segmentation bank: is the next doubling worth it?",
+    "trainings": "How many trainings an answer rests on: median [least, most]",
     "app_sessions": "Sessions of the app on real data (MSD hippocampus, held out): forecast and outcome",
     "app_sessions_reliability": "The same: how often central intervals held what was measured",
     "extrapolation": "LCDB 1.1, data sets held out: four sizes observed with 2 points of noise",
@@ -91,6 +94,14 @@ def parts(folder: Path, methods: Sequence[str]) -> dict[str, Callable[[], Sequen
     tuning, report = library.tuning(), library.report()
     bank = Bank(folder)
 
+    def rests_on() -> Sequence[Row] | None:
+        if not bank.files:
+            return None
+        app = app_session_tests.TABLE
+        seen = app_session_tests.read_sessions(app, Calibration([])).observed if app.exists() else {}
+        curves = read_bank(bank.files, min_sizes=FEWEST_SIZES)
+        return trainings.table(curves, methods, seen, app_session_tests.DATASET)
+
     def sessions(ask: Callable[[app_session_tests.Sessions], Sequence[Row]]) -> Sequence[Row] | None:
         if not app_session_tests.TABLE.exists():
             progress("app sessions: none yet; make them with app_sessions.py")
@@ -102,6 +113,7 @@ def parts(folder: Path, methods: Sequence[str]) -> dict[str, Callable[[], Sequen
         "bank": lambda: bank.files and bank_tests.accuracy(bank.curves, methods, bank.all_answers, progress),
         "bank_by_task": lambda: bank.files and bank_tests.by_task(bank.all_answers),
         "bank_stops": lambda: bank.files and bank_tests.stopping(bank.all_answers),
+        "trainings": rests_on,
         "app_sessions": lambda: sessions(lambda s: app_session_tests.accuracy(s, SESSION_METHODS, progress)),
         "app_sessions_reliability": lambda: sessions(app_session_tests.reliability),
         "app_sessions_forecasts": lambda: sessions(app_session_tests.forecasts),
@@ -145,12 +157,21 @@ def main() -> None:
 
 
 def _merged(path: Path, rows: Sequence[Row]) -> Sequence[Row]:
-    """The new rows after those of other methods that are there already."""
+    """The new rows beside those of other methods that are there already and are about as many sessions."""
     if not path.exists() or "method" not in rows[0]:
         return rows
     new = {row["method"] for row in rows}
-    merged = [*(row for row in read(path) if row["method"] not in new), *rows]
+    kept = [row for row in read(path) if row["method"] not in new]
+    if {_asked(row) for row in kept} - {_asked(row) for row in rows}:
+        progress(f"{path.name}: the rows of other methods are about other sessions and are dropped")
+        kept = []
+    merged = [*kept, *rows]
     return sorted(merged, key=lambda row: (int(str(row.get("N", 0))), METHODS.index(str(row["method"]))))
+
+
+def _asked(row: Row) -> tuple[str, ...]:
+    """What was asked and how often."""
+    return tuple(str(row.get(name, "")) for name in ("N", "n", "horizon", "sessions", "curves", "orders"))
 
 
 def _write_report() -> None:
