@@ -11,8 +11,9 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
+from scaling_app.forecast.prior import shipped_prior, weak_prior
 from scaling_app.service import figures
-from scaling_app.service.methods_text import methods_text
+from scaling_app.service.methods_text import methods_text, prior_sentence
 from scaling_app.service.outcomes import outcomes_of
 from scaling_app.service.payloads import Sufficiency
 from scaling_app.service.report import report_html, write_report
@@ -247,3 +248,21 @@ def test_the_methods_text_states_size_level_and_how_it_was_found(full: dict[str,
     assert "A further 5 cases were expected" in text
     assert "[state the source of the cases" in text
     assert "None" not in text
+
+
+def test_the_methods_text_says_what_the_prior_is_made_of(full: dict[str, Any]) -> None:
+    payload = Sufficiency.model_validate(full).model_dump(mode="json", by_alias=True)
+    prior = shipped_prior()
+    assert prior_sentence(prior) in methods_text(payload)
+    assert "other segmentation tasks" not in methods_text(payload)
+    by_name = {c.name: (c, w) for c, w in zip(prior.components, prior.weights, strict=True)}
+    tabular, share = by_name["lcdb"]
+    assert f"{tabular.n_tasks} data sets for tabular classification (LCDB 1.1" in prior_sentence(prior)
+    assert f"({100 * share:.0f} %)" in prior_sentence(prior)
+
+
+def test_a_prior_without_a_bank_claims_no_segmentation_curves() -> None:
+    sentence = prior_sentence(weak_prior())
+    assert "segmentation" not in sentence
+    assert "tabular" not in sentence
+    assert "weakly informative family of curves (100 %)" in sentence

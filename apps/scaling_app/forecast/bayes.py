@@ -110,7 +110,12 @@ class BayesForecaster(Forecaster):
         calibrated = (
             f"its intervals are calibrated on {tasks} tasks" if tasks else "its intervals are not calibrated"
         )
-        return f"The prior rests on learning curves of {self.prior.n_tasks} other tasks; {calibrated}."
+        kinds = {"bank": "of segmentation", "lcdb": "of tabular classification"}
+        behind = [f"{c.n_tasks} {kinds[c.name]}" for c in self.prior.components if c.n_tasks]
+        of_what = f" ({', '.join(behind)})" if behind else ""
+        return (
+            f"The prior rests on learning curves of {self.prior.n_tasks} other tasks{of_what}; {calibrated}."
+        )
 
     def _assistance_notes(self) -> list[str]:
         notes = []

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scaling_app import __version__
+from scaling_app.forecast.prior import CurvePrior, shipped_prior
 from scaling_app.service.page import count, duration, gain_points, percent, points, spread
 
 _SOURCES = {
@@ -21,9 +22,17 @@ _SOURCES = {
 }
 
 
+_COMPONENTS = {
+    "bank": "{curves} of {sets} for biomedical image segmentation",
+    "lcdb": "{curves} of {sets} for tabular classification (LCDB 1.1, Yan et al., NeurIPS 2025)",
+    "weak": "a weakly informative family of curves",
+    "plateau": "curves that rise no more",
+}
+
+
 def methods_text(payload: Mapping[str, Any]) -> str:
     """The paragraph, in plain text; authors complete what stands in brackets."""
-    sentences = [_how(payload)]
+    sentences = [_how(payload), prior_sentence(shipped_prior())]
     overall = payload.get("overall")
     if overall and overall.get("now"):
         sentences += [_level(payload), *_gain(payload), *_target(payload)]
@@ -36,6 +45,22 @@ def methods_text(payload: Mapping[str, Any]) -> str:
         f"Software: Scaling App {payload.get('version') or __version__} on MONAI Label.",
     ]
     return " ".join(sentences)
+
+
+def prior_sentence(prior: CurvePrior) -> str:
+    """What the prior is made of: the share of each component, and the curves and data sets behind it."""
+    parts = []
+    for component, weight in zip(prior.components, prior.weights, strict=True):
+        curves = count(len(component.templates), "learning curve")
+        what = _COMPONENTS[component.name].format(curves=curves, sets=count(component.n_tasks, "data set"))
+        parts.append(f"{what} ({100 * weight:.0f} %)")
+    mixture = f"Its prior is a mixture of {_listed(parts)}" if len(parts) > 1 else f"Its prior is {parts[0]}"
+    learned = any(component.n_tasks for component in prior.components)
+    return (
+        f"{mixture} [say so if the present cases are from one of these data sets]."
+        if learned
+        else f"{mixture}."
+    )
 
 
 def _how(payload: Mapping[str, Any]) -> str:
@@ -53,8 +78,7 @@ def _how(payload: Mapping[str, Any]) -> str:
     return (
         f"Sample size: cases were labelled one after another, and the number of training cases (n = {n}{of_pool}"
         f"{left_out}) was judged by a learning curve of the Dice coefficient against the number of labelled "
-        f"training cases, estimated{rests} with a hierarchical Bayesian model whose prior was learned from "
-        "other segmentation tasks."
+        f"training cases, estimated{rests} with a hierarchical Bayesian model."
     )
 
 
