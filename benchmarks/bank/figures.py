@@ -5,8 +5,8 @@
 After Chu et al. (arXiv 2511.13883): error (1 - Dice) against the number of training cases, log-log, one panel
 for each task (data set and structure), with a power law `A n^-c` and a power law with a floor
 `e_inf + A n^-c`, fitted so that relative errors count alike. A point is the mean over label draws and test
-cases; its bar, and the intervals in the table, are 95 % percentile intervals from draws and cases drawn
-anew (cases alone where there is one draw, which is too narrow).
+cases; its bar, and the intervals in the table, are 95 % percentile intervals from draws and test patients drawn
+anew (patients alone where there is one draw, which is too narrow).
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ NAMES = {
     "none": ("none", "#7f7f7f"),
     "baseline": ("affine + intensity", "#0b5394"),
     "red": ("RED", "#e69138"),
-    "regda-labelled": ("RegDA", "#6aa84f"),
-    "regda-pool": ("RegDA, pool", "#38761d"),
-    "genda-gaussian": ("GenDA, Gaussian", "#c27ba0"),
-    "genda-adversarial": ("GenDA, adversarial", "#a64d79"),
+    "regda-pool": ("RegDA", "#6aa84f"),
+    "genda-gaussian": ("GenDA", "#c27ba0"),
+    "regda-carried": ("RegDA + pool's images", "#274e13"),
+    "genda-carried-first": ("GenDA + pool's images at first", "#741b47"),
 }
 MODELS = {
     ("resunet", "small"): ("Res-UNet", "#0b5394"),
@@ -81,10 +81,13 @@ def measured(table: pd.DataFrame) -> Points:
     index = pd.MultiIndex.from_product([sizes, draws, cases], names=["n", "draw", "case"])
     error = 1.0 - dice.reindex(index).to_numpy().reshape(len(sizes), len(draws), len(cases))
     per_draw = tuple(int(np.isfinite(level).any(1).sum()) for level in error)
+    patient = table.drop_duplicates("case").set_index("case")["patient"][cases]
+    members = [np.flatnonzero(patient == name) for name in patient.unique()]
     rng = np.random.default_rng(0)
     rows = [np.nanmean(error, axis=(1, 2))]
     for _ in range(REPEATS):
-        of_cases = error[:, :, rng.integers(len(cases), size=len(cases))]
+        chosen = rng.integers(len(members), size=len(members))
+        of_cases = error[:, :, np.concatenate([members[i] for i in chosen])]
         # each size draws anew from the label draws it has
         rows.append(
             np.array(
@@ -277,7 +280,7 @@ def main() -> None:
         "",
         "Made by `python benchmarks/bank/figures.py`: error e = 1 - Dice against n training cases, e = A n^-c and",
         "e = e_inf + A n^-c, relative errors counting alike; sizes at which nothing was found (error above 0.97) are",
-        "left out. Brackets: 95 % intervals, draws of labels and test cases drawn anew (test cases alone where there",
+        "left out. Brackets: 95 % intervals, draws of labels and test patients drawn anew (patients alone where there",
         "is one draw). Exponents are sought from 0.02 to 3: at an edge the sizes do not tell. Trainings are short: floors are",
         "those of these trainings, not of the data sets.",
         "",
