@@ -12,6 +12,7 @@ import pytest
 
 from scaling_app.forecast.forecaster import METHODS, TooFewPoints, forecast_session, make_forecaster
 from scaling_app.forecast.observations import CurveError, Observation
+from scaling_app.forecast.session import observed_points
 from scaling_app.forecast.simulation import random_truth, simulate_session
 
 AVERAGES = [Observation(n, dice) for n, dice in ((4, 0.60), (8, 0.70), (16, 0.75), (32, 0.79))]
@@ -99,6 +100,7 @@ def test_the_payload_has_the_services_keys_and_is_json() -> None:
     assert set(payload["target"]) == {"dice", "p_reached", "cases", "p_unreachable"}
     assert set(payload["advice"]) == {"action", "cases", "probability", "sentence", "reason"}
     assert {point["kind"] for point in payload["observed"]} == {"prequential", "fold", "nested"}
+    assert all(point["n_cases"] >= 1 for point in payload["observed"])
 
 
 def test_the_overall_mean_is_the_mean_of_the_structures() -> None:
@@ -191,3 +193,13 @@ def test_four_structures_of_400_scores_take_under_a_second() -> None:
         forecast_session(observations, n_now=128, target=0.9)
         seconds.append(time.thread_time() - start)
     assert min(seconds) < 1.0
+
+
+def test_other_strategies_are_never_averaged_into_one_point() -> None:
+    seen = [
+        Observation(8, dice, case=case, run=strategy, kind=kind, strategy=strategy)
+        for kind, strategy, dice in (("fold", "baseline", 0.6), ("arm", "red", 0.7), ("arm", "genda", 0.9))
+        for case in "abc"
+    ]
+    points = {(p["kind"], p.get("strategy")): p["dice"] for p in observed_points(seen)}
+    assert points == pytest.approx({("fold", None): 0.6, ("arm", "red"): 0.7, ("arm", "genda"): 0.9})

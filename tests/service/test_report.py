@@ -266,3 +266,28 @@ def test_a_prior_without_a_bank_claims_no_segmentation_curves() -> None:
     assert "segmentation" not in sentence
     assert "tabular" not in sentence
     assert "weakly informative family of curves (100 %)" in sentence
+
+
+def test_other_strategies_have_points_of_their_own_below_the_sessions(full: dict[str, Any]) -> None:
+    point = {"structure": "overall", "kind": "arm", "n": 10, "lo80": None, "hi80": None, "n_cases": 13}
+    arms = [{**point, "dice": 0.7, "strategy": "red"}, {**point, "dice": 0.8, "strategy": "genda"}]
+    html = report_html({**full, "observed": [*full["observed"], *arms]})
+    marks = [trace for trace in figures_of(html)["curve"]["data"] if trace["mode"] == "markers"]
+    assert marks[0]["text"] == [
+        "another strategy, red, tested on 13",
+        "another strategy, genda, tested on 13",
+    ]
+    assert "another strategy: red 10 70.0 – 13" in words_of(html)
+
+
+def test_the_share_of_the_prior_is_not_called_segmentation_alone(page: str) -> None:
+    assert "not all of them segmentation" in words_of(page)
+    assert "other segmentation tasks" not in words_of(page)
+
+
+def test_a_table_of_strategies_has_no_columns_for_what_nobody_measured(full: dict[str, Any]) -> None:
+    assert "Surface Dice difference" not in words_of(report_html(full))
+    surface = [{**STRATEGIES[0], "nsd_difference": {"mean": 0.01, "lo80": 0.0, "hi80": 0.02}}]
+    words = words_of(report_html({**full, "strategies": surface}))
+    assert "Surface Dice difference, points" in words
+    assert "+1.0 0.0 to +2.0" in words.replace("+0.0", "0.0")

@@ -188,23 +188,33 @@ def asdict_arm(arm: ArmResult) -> Json:
 
 
 def observed_points(observations: Sequence[Observation]) -> tuple[Json, ...]:
-    """Mean Dice per structure, kind and size, misses counting as 0, with an 80 % t interval over cases."""
+    """Mean Dice per structure, kind and size, misses counting as 0, with an 80 % t interval over `n_cases` cases.
+
+    Other strategies (kind `arm`) have a point each, with the strategy's name.
+    """
     points: list[Json] = []
     for structure, group in by_structure(o for o in observations if o.dice is not None).items():
-        cells: dict[tuple[str, int], dict[str, list[float]]] = {}
+        cells: dict[tuple[str, str, int], dict[str, list[float]]] = {}
         for index, o in enumerate(group):
-            cell = cells.setdefault((o.kind, o.n), {})
+            cell = cells.setdefault((o.kind, o.strategy if o.kind == "arm" else "", o.n), {})
             cell.setdefault(o.case or f"row {index}", []).append(float(o.dice or 0.0))
-        for (kind, n), cases in sorted(cells.items()):
+        for (kind, strategy, n), cases in sorted(cells.items()):
             values = np.array([sum(scores) / len(scores) for scores in cases.values()])
-            point: Json = {"n": n, "dice": float(values.mean()), "lo80": None, "hi80": None}
+            point: Json = {
+                "n": n,
+                "dice": float(values.mean()),
+                "lo80": None,
+                "hi80": None,
+                "n_cases": len(values),
+            }
             if len(values) > 1:
                 half = float(student.ppf(0.9, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
                 point["lo80"], point["hi80"] = (
                     max(0.0, float(values.mean()) - half),
                     min(1.0, float(values.mean()) + half),
                 )
-            points.append({**point, "kind": kind, "structure": structure})
+            named = {"strategy": strategy} if strategy else {}
+            points.append({**point, "kind": kind, "structure": structure, **named})
     return tuple(points)
 
 

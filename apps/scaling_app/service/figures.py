@@ -47,7 +47,9 @@ def curve_figure(
         past = [p for p in points if p["n"] <= n_now]
         future = [p for p in points if p["n"] >= n_now]
         data += [_line(past, "solid"), _line(future, "dash")]
-    data += [trace for kind in KINDS if (trace := _observations(kind, observed, panel))]
+    # other strategies go below, faint: they are not what the curve is drawn through
+    beneath_first = sorted(KINDS, key=lambda kind: kind != "arm")
+    data += [trace for kind in beneath_first if (trace := _observations(kind, observed, panel))]
     sizes = [p["n"] for p in points] + [p["n"] for p in observed]
     furthest = max(sizes, default=1) * 1.02 + 0.5
     shapes, notes = _now_and_target(n_now, furthest, target, panel, _nearer_at_left(points, target))
@@ -127,7 +129,7 @@ def kappa_figure(strategies: Sequence[Mapping[str, Any]]) -> Json:
         ],
         "layout": {
             **layout(),
-            "xaxis": {**axis("one case counts as"), "rangemode": "tozero"},
+            "xaxis": {**axis("kappa (cases), 80 % range"), "rangemode": "tozero"},
             "yaxis": {**axis(None), "type": "category", "range": [-0.6, len(shown) - 0.4]},
             "shapes": [
                 {
@@ -271,6 +273,7 @@ def _observations(kind: str, observed: Sequence[Mapping[str, Any]], panel: bool)
         "type": "scatter",
         "mode": "markers",
         "name": what,
+        "opacity": 0.7 if kind == "arm" else 1.0,
         "x": [p["n"] for p in chosen],
         "y": [_points(p["dice"]) for p in chosen],
         "marker": {
@@ -288,8 +291,16 @@ def _observations(kind: str, observed: Sequence[Mapping[str, Any]], panel: bool)
             "thickness": 1.2,
             "width": 0 if panel else 3,
         },
-        "hovertemplate": f"%{{x}} cases: %{{y:.1f}} ({what})<extra></extra>",
+        "text": [f"{what}{_of_point(p)}" for p in chosen],
+        "hovertemplate": "%{x} cases: %{y:.1f} (%{text})<extra></extra>",
     }
+
+
+def _of_point(point: Mapping[str, Any]) -> str:
+    """The strategy's name, where it is another, and the number of test cases."""
+    strategy, tested = point.get("strategy"), point.get("n_cases")
+    name = f", {escape(_short(strategy))}" if strategy else ""
+    return name if tested is None else f"{name}, tested on {tested}"
 
 
 def _now_and_target(

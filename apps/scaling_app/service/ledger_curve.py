@@ -133,6 +133,8 @@ def overall_scores(observations: Iterable[Observation]) -> list[Observation]:
             case=case,
             run=run,
             kind=kind,
+            strategy=group[0].strategy,
+            network=group[0].network,
         )
         for (run, kind, case), group in scores.items()
     ]

@@ -144,7 +144,7 @@ class Coverage(Part):
 
 
 class Observed(Part):
-    """A measured point of the curve: mean over test cases."""
+    """A measured point of the curve: mean over `n_cases` test cases; `strategy` where it is another than the curve's."""
 
     n: int
     dice: float | None = None
@@ -152,6 +152,8 @@ class Observed(Part):
     hi80: float | None = None
     kind: str
     structure: str
+    n_cases: int | None = None
+    strategy: str | None = None
 
 
 class Job(Part):

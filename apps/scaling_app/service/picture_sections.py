@@ -33,12 +33,19 @@ def curve_section(page: Page, payload: Payload) -> str:
     if now.get("mean") is not None:
         alt += f" {points(now['mean'])} points at {payload['n_in_curve']} cases, rising from left to right."
     key = legend(_curve_legend(overall, observed, target))
-    what = [[_kind(p["kind"]), str(p["n"]), *level({**p, "mean": p["dice"]})] for p in _ordered(observed)]
-    content = numbers(table(["Measured by", "Cases", "Dice", "80 % range"], what), "The measured points")
+    what = [
+        [_kind(p), str(p["n"]), *level({**p, "mean": p["dice"]}), str(p.get("n_cases") or "–")]
+        for p in _ordered(observed)
+    ]
+    headings = ["Measured by", "Training cases", "Dice", "80 % range", "Test cases"]
+    content = numbers(table(headings, what), "The measured points")
     if overall and overall.get("curve"):
         fine = [[str(p["n"]), *level(p), spread(p["lo95"], p["hi95"])] for p in overall["curve"]]
         content += numbers(table(["Cases", "Dice", "80 % range", "95 % range"], fine), "The curve in numbers")
-    lead = "Each mark is a model tested on cases that it was not trained on; its line is the 80 % range over those cases."
+    lead = (
+        "Each mark is models of one size tested on cases that they were not trained on; its line is the 80 % range "
+        "over those cases, which a single case does not have."
+    )
     body = f"<figure>{key}{page.figure('curve', figure, alt)}</figure>{content}"
     return section("The learning curve", body, lead=lead)
 
@@ -117,28 +124,33 @@ def strategies_section(page: Page, payload: Payload) -> str:
     if not strategies:
         return ""
     rows = []
+    surface_known = any((s.get("nsd_difference") or {}).get("mean") is not None for s in strategies)
     for strategy in strategies:
         kappa, difference = strategy.get("kappa") or {}, strategy.get("dice_difference") or {}
-        surface = strategy.get("nsd_difference") or {}
-        rows.append(
-            [
-                strategy["name"],
-                _times(kappa.get("mean")),
-                spread(kappa.get("lo80"), kappa.get("hi80"), _times),
-                gain_points(difference.get("mean")),
-                spread(difference.get("lo80"), difference.get("hi80"), gain_points),
-                gain_points(surface.get("mean")),
-                spread(surface.get("lo80"), surface.get("hi80"), gain_points),
-            ]
-        )
-    headings = ["Strategy", "Kappa", "80 % range", "Dice difference", "80 % range of the difference"]
-    headings += ["Surface Dice difference", "80 % range of that"]
+        row = [
+            strategy["name"],
+            _times(kappa.get("mean")),
+            spread(kappa.get("lo80"), kappa.get("hi80"), _times),
+            *_difference(difference),
+        ]
+        if surface_known:
+            row += _difference(strategy.get("nsd_difference") or {})
+        rows.append([*row, str(difference.get("n_cases") or "–")])
+    headings = ["Strategy", "Kappa", "80 % range", "Dice difference, points", "80 % range of the difference"]
+    if surface_known:
+        headings += ["Surface Dice difference, points", "80 % range of that"]
+    headings.append("Test cases")
     lead = (
         "Kappa says how many cases one labelled case counts for when the model is trained with that strategy instead of "
         "the session's own, measured on the same training cases, seeds and test cases."
     )
     body = _kappa_picture(page, strategies) + table(headings, rows, fold=True)
     return section("What strategies make of a label", body, lead=lead)
+
+
+def _difference(found: Payload) -> list[str]:
+    """Mean and 80 % range of a difference in points."""
+    return [gain_points(found.get("mean")), spread(found.get("lo80"), found.get("hi80"), gain_points)]
 
 
 def _kappa_picture(page: Page, strategies: Sequence[Payload]) -> str:
@@ -201,5 +213,7 @@ def _target_dice(payload: Payload) -> float | None:
     return (payload.get("target") or {}).get("dice")
 
 
-def _kind(kind: str) -> str:
-    return figures.KINDS[kind][0] if kind in figures.KINDS else kind
+def _kind(point: Payload) -> str:
+    kind = point["kind"]
+    what = figures.KINDS[kind][0] if kind in figures.KINDS else kind
+    return f"{what}: {point['strategy']}" if point.get("strategy") else what

@@ -76,8 +76,8 @@ def _target_note(target: Payload) -> str:
         return f"{chance}; probably out of reach"
     if needed["median"] == 0:
         return chance
-    upper = f" to {needed['hi80']:.0f}" if needed.get("hi80") is not None else " or many more"
-    return f"{chance}; {needed['median']:.0f} more cases ({needed['lo80'] or 0:.0f}{upper})"
+    upper = f"to {needed['hi80']:.0f}" if needed.get("hi80") is not None else "or more"
+    return f"{chance}; {needed['median']:.0f} more cases (80 %: {needed['lo80'] or 0:.0f} {upper})"
 
 
 def state_note(payload: Payload) -> str:
@@ -186,8 +186,8 @@ def information_section(payload: Payload) -> str:
         for name, share in shares
     )
     lead = (
-        "The coloured part comes from this task's own cases, the rest from learning curves of other segmentation tasks "
-        "(the prior). The larger the rest, the more the forecast is a guess from experience."
+        "The coloured part comes from this task's own cases, the rest from the prior: learning curves of other tasks, "
+        "not all of them segmentation. The larger the rest, the more the forecast is a guess from experience."
     )
     said = f'<p class="small muted">{escape(payload["message"])}</p>' if payload["status"] == "ready" else ""
     return section("Where the information comes from", f'{said}<div class="share">{rows}</div>', lead=lead)
