@@ -14,68 +14,20 @@ few draws they are too narrow for what another choice of training cases would do
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from paired_runs import Runs
 
 BANK = Path(__file__).parents[1] / "results" / "bank.csv.gz"
 RESULTS = Path(__file__).parent / "results"
 COMPARED = ("none", "baseline", "red")
 """Arms that lead the tables; the others follow by name."""
 FAILURE = 0.5
-REPEATS = 1000
-
-Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-class Runs:
-    """One task's scores as an array over (arm, size, draw, case, structure); NaN where there is no run."""
-
-    def __init__(self, table: pd.DataFrame, metric: str) -> None:
-        made = set(table["strategy"])
-        order = [*(arm for arm in COMPARED if arm in made), *sorted(made - set(COMPARED))]
-        axes = [pd.Categorical(table["strategy"], order)]
-        axes += [pd.Categorical(table[name]) for name in ("n", "draw", "case", "structure")]
-        names = [list(axis.categories) for axis in axes]
-        self.arms, self.sizes, self.draws, self.cases, self.structures = names
-        self.scores = np.full([len(found) for found in names], np.nan)
-        self.scores[tuple(axis.codes for axis in axes)] = table[metric]
-        patient = table.drop_duplicates("case").set_index("case")["patient"]
-        patients = pd.Categorical([patient[case] for case in self.cases])
-        self.patients = [np.flatnonzero(patients.codes == code) for code in range(len(patients.categories))]
-
-    def of(self, arm: str) -> np.ndarray:
-        """Scores `(size, draw, case, structure)` of an arm."""
-        return self.scores[self.arms.index(arm)]
-
-    def interval(self, made: np.ndarray, statistic: Statistic) -> np.ndarray:
-        """95 % interval of a statistic of draws (out of `made`) and cases (of patients drawn anew)."""
-        rng = np.random.default_rng(0)
-        values = []
-        for _ in range(REPEATS):
-            chosen = rng.integers(len(self.patients), size=len(self.patients))
-            cases = np.concatenate([self.patients[i] for i in chosen])
-            values.append(statistic(made[rng.integers(len(made), size=len(made))], cases))
-        return np.nanpercentile(np.stack(values), [2.5, 97.5], axis=0)
-
-    def mean(self, scores: np.ndarray) -> tuple[float, float, float]:
-        """Mean of `(draw, case, structure)` with its interval."""
-        made = np.flatnonzero((~np.isnan(scores)).any(axis=(1, 2)))
-        low, high = self.interval(made, lambda d, c: np.nanmean(scores[d][:, c]))
-        return float(np.nanmean(scores)), float(low), float(high)
-
-
-def kappa(arm: np.ndarray, baseline: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
-    """Effective cases per case at each size, from mean Dice per size; bounded by the baseline's sizes."""
-    known = ~np.isnan(baseline)
-    if known.sum() < 2:
-        return np.full(len(sizes), np.nan)
-    logs = np.log(np.asarray(sizes, dtype=float))
-    error = np.minimum.accumulate(np.log(1 - baseline[known]))  # a curve that rises is read as flat
-    reached = np.interp(-np.log(1 - arm), -error, logs[known])
-    return np.exp(reached - logs)
 
 
 def lines_of(task: str, runs: Runs, nsd: Runs) -> list[dict[str, str]]:
@@ -137,21 +89,8 @@ def _difference(runs: Runs, position: int, arm: str, other: str, structures: sli
 
 
 def _kappa_text(runs: Runs, arm: str, position: int) -> str:
-    made = np.flatnonzero((~np.isnan(runs.of(arm)[position])).any(axis=(1, 2)))
-
-    def at(draws: np.ndarray, cases: np.ndarray) -> np.ndarray:
-        means = [_means(runs.of(a)[:, draws][:, :, cases]) for a in (arm, "baseline")]
-        return kappa(*means, runs.sizes)[position]
-
-    value = at(made, np.arange(len(runs.cases)))
-    return "" if np.isnan(value) else _text((value, *runs.interval(made, at)), digits=2)
-
-
-def _means(scores: np.ndarray) -> np.ndarray:
-    """Mean per size of `(size, draw, case, structure)`; NaN for a size without runs."""
-    flat = scores.reshape(len(scores), -1)
-    known = ~np.isnan(flat)
-    return np.where(known.any(axis=1), np.nansum(flat, axis=1) / np.maximum(known.sum(axis=1), 1), np.nan)
+    value = runs.kappa(arm, position)
+    return "" if np.isnan(value[0]) else _text(value, digits=2)
 
 
 def draw_figure(task: str, runs: Runs, out: Path) -> None:
@@ -189,9 +128,9 @@ def main() -> None:
     rows, by_structure = [], []
     bank = pd.read_csv(options.bank).query("network == 'resunet' and capacity == 'small'")
     for task, found in bank.groupby("dataset"):
-        runs = Runs(found, "dice")
+        runs = Runs(found, "dice", COMPARED)
         if any(len(_made(runs, position)) > 2 for position in range(len(runs.sizes))):
-            rows += lines_of(task, runs, Runs(found, "nsd"))
+            rows += lines_of(task, runs, Runs(found, "nsd", COMPARED))
             by_structure += structures_of(task, runs)
             draw_figure(task, runs, options.out / f"{task}.png")
     pd.DataFrame(rows).to_csv(options.out / "table.csv", index=False)

@@ -1,97 +1,112 @@
-"""Tables from `run.py`'s runs: Dice of each arm, and paired differences with 80 % intervals.
+"""Tables from `run.py`'s runs: Dice of each arm, paired differences, and kappa.
 
-A difference is the mean over test cases and structures within a draw; intervals come from resampling
-draws and, within them, test cases (both, because both are few).
+    python benchmarks/genseg/table.py runs.csv --out benchmarks/genseg/results
+
+Dice and kappa with 95 % intervals, differences with 80 % and 95 % ones, over label draws and test patients.
+Kappa is read off the baseline's own curve where that has two sizes, and bounded by them.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-from collections import defaultdict
+import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from run import ARMS, TASKS
 
-PAIRS = (("genseg", "none"), ("genseg", "separate"), ("genseg", "baseline"), ("genda+genseg", "genda"))
-RESAMPLES = 2000
+from scaling_app.trials.cohort import patient_of
 
-Scores = dict[tuple[str, ...], dict[int, dict[str, float]]]  # (task, network, n, arm) -> draw -> case -> Dice
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from paired_runs import Runs, draws_of
+
+PAIRS = (
+    ("genseg", "none"),
+    ("genseg", "baseline"),
+    ("genseg", "separate"),
+    ("genda+genseg", "baseline"),
+    ("genda+genseg", "genda"),
+)
 
 
 def main() -> None:
-    """Writes the tables as Markdown."""
+    """Writes `dice.md` and `differences.md`."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    scores, seconds = read(options.runs)
-    lines = ["| task | network | n | arm | draws | Dice | CPU s |", "|---|---|---|---|---|---|---|"]
-    for key, draws in scores.items():
-        task, network, n, arm = key
-        values = [100 * np.mean(list(cases.values())) for cases in draws.values()]
-        each = ", ".join(f"{v:.1f}" for v in values)
+    options.out.mkdir(parents=True, exist_ok=True)
+    levels, differences = [], []
+    table = read(options.runs)
+    for (task, network, steps), found in table.groupby(["task", "network", "steps"], sort=False):
+        runs = Runs(found, "dice", tuple(ARMS))
+        for position, n in enumerate(runs.sizes):
+            where = {"task": task, "network": network, "steps": str(steps), "n": str(n)}
+            seconds = found[found["n"] == n].groupby("strategy")["cpu_seconds"].mean()
+            levels += [where | line for line in levels_of(runs, position, seconds)]
+            differences += [where | line for line in differences_of(runs, position)]
+    for name, lines in (("dice", levels), ("differences", differences)):
+        head = "| " + " | ".join(lines[0]) + " |\n|" + "---|" * len(lines[0]) + "\n"
+        body = "".join("| " + " | ".join(line.values()) + " |\n" for line in lines)
+        (options.out / f"{name}.md").write_text(head + body)
+        print(head + body)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The runs in the terms of `paired_runs`."""
+    table = pd.read_csv(path).rename(columns={"arm": "strategy"})
+    patterns = {name: task.patient for name, task in TASKS.items()}
+    table["patient"] = [
+        patient_of(case, patterns.get(task)) for case, task in zip(table["case"], table["task"], strict=True)
+    ]
+    return table
+
+
+def levels_of(runs: Runs, position: int, seconds: pd.Series) -> list[dict[str, str]]:
+    """One line for each arm at a size."""
+    lines = []
+    for arm in runs.arms:
+        scores = runs.of(arm)[position]
+        if np.isnan(scores).all():
+            continue
+        mean, low, high = (100 * v for v in runs.mean(scores))
+        kappa, least, most = runs.kappa(arm, position) if arm != "baseline" else (np.nan,) * 3
         lines.append(
-            f"| {task} | {network} | {n} | {arm} | {len(draws)} | {np.mean(values):.1f} ({each}) "
-            f"| {np.mean(seconds[key]):.0f} |"
+            {
+                "arm": arm,
+                "draws": str(len(draws_of(scores))),
+                "Dice": f"{mean:.1f} ({low:.1f} to {high:.1f})",
+                "kappa": "" if np.isnan(kappa) else f"{kappa:.2f} ({least:.2f} to {most:.2f})",
+                "CPU s": f"{seconds[arm]:.0f}",
+            }
         )
-    lines += [
-        "",
-        "| task | network | n | difference | draws | points | 80 % interval |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for task, network, n in dict.fromkeys(key[:3] for key in scores):
-        for one, other in PAIRS:
-            lines += difference_row(scores, (task, network, n), one, other)
-    options.out.write_text("\n".join(lines) + "\n")
+    return lines
 
 
-def read(path: Path) -> tuple[Scores, dict[tuple[str, ...], list[float]]]:
-    """Mean Dice over structures, per (task, network, n, arm), draw and case; seconds per run."""
-    found: dict = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-    seconds: dict = defaultdict(dict)
-    with path.open(newline="") as stream:
-        for row in csv.DictReader(stream):
-            key = (row["task"], row["network"], row["n"], row["arm"])
-            seconds[key][row["draw"]] = float(row["cpu_seconds"])
-            if row["dice"]:
-                found[key][int(row["draw"])][row["case"]].append(float(row["dice"]))
-    scores = {
-        key: {draw: {case: float(np.mean(v)) for case, v in cases.items()} for draw, cases in draws.items()}
-        for key, draws in found.items()
-    }
-    return scores, {key: list(by_draw.values()) for key, by_draw in seconds.items()}
-
-
-def difference_row(scores: Scores, where: tuple[str, str, str], one: str, other: str) -> list[str]:
-    """One line of the second table, or none where an arm is missing."""
-    first, second = scores.get((*where, one)), scores.get((*where, other))
-    if not first or not second:
-        return []
-    gains = []
-    for draw in sorted(first.keys() & second.keys()):
-        shared = sorted(first[draw].keys() & second[draw].keys())
-        gains.append(100 * np.array([first[draw][c] - second[draw][c] for c in shared]))
-    low, high = interval(gains)
-    mean = np.mean([g.mean() for g in gains])
-    task, network, n = where
-    return [
-        f"| {task} | {network} | {n} | {one} - {other} | {len(gains)} | {mean:+.1f} | {low:+.1f} to {high:+.1f} |"
-    ]
-
-
-def interval(gains: list[np.ndarray]) -> tuple[float, float]:
-    """80 % bootstrap interval of the mean over draws and cases."""
-    rng = np.random.default_rng(0)
-    means = []
-    for _ in range(RESAMPLES):
-        draws = rng.integers(len(gains), size=len(gains))
-        means.append(
-            np.mean([gains[d][rng.integers(len(gains[d]), size=len(gains[d]))].mean() for d in draws])
+def differences_of(runs: Runs, position: int) -> list[dict[str, str]]:
+    """One line for each pair of arms that were both trained at a size."""
+    lines = []
+    remedies = [arm for arm in runs.arms if arm.startswith("genseg ")]
+    for one, other in (*PAIRS, *((arm, "genseg") for arm in remedies), *((a, "baseline") for a in remedies)):
+        if one not in runs.arms or other not in runs.arms:
+            continue
+        points = 100 * (runs.of(one)[position] - runs.of(other)[position])
+        if np.isnan(points).all():
+            continue
+        mean, low, high = runs.mean(points, 0.8)
+        lines.append(
+            {
+                "difference": f"{one} - {other}",
+                "draws": str(len(draws_of(points))),
+                "points": f"{mean:+.1f}",
+                "80 %": f"{low:+.1f} to {high:+.1f}",
+                "95 %": "{1:+.1f} to {2:+.1f}".format(*runs.mean(points)),
+            }
         )
-    return tuple(np.percentile(means, [10, 90]))
+    return lines
 
 
 if __name__ == "__main__":
