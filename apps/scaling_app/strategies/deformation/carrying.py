@@ -43,9 +43,11 @@ def carry_labels(
     found, voxels = [], 0
     for case in pool:
         registered = group.unlabelled.get(case.case_id)
-        voxels += case.image[0].numel()
-        if registered is None or voxels > MOST_VOXELS:
+        if registered is None:
             continue
+        voxels += case.image[0].numel()
+        if voxels > MOST_VOXELS:
+            break
         frame = group.frame
         brought = warp(shares, registered.velocity, frame.nodes, frame.grid.shape)
         index = _most_frequent(brought, registered.placement, frame.grid, case.image.shape[1:])
