@@ -27,6 +27,7 @@ PAIRS = (
     ("genseg", "separate"),
     ("genda+genseg", "baseline"),
     ("genda+genseg", "genda"),
+    ("genseg with carried labels", "genda with carried labels"),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -104,6 +105,24 @@ def test_a_training_searches_moves_the_architecture_and_logs_it(patch, caplog) -
     assert bool(strategy.coupling.trainer.generator.chosen.any())  # discretised at the end
     assert "entropy" in caplog.text and "max change" in caplog.text
     assert all(isinstance(v, (str, bool)) or math.isfinite(v) for v in report.values())
+
+
+def test_the_pools_images_under_carried_labels_train_with_the_labelled_cases(cases) -> None:
+    strategy = make_strategy("genda+genseg")
+    pool = [dataclasses.replace(disc_case(i), label=None) for i in (10, 11)]
+    strategy.prepare(
+        cases,
+        dataclasses.replace(context(interval="2", width="8"), pool=pool, options={"carry_labels": "first"}),
+    )
+    added = list(strategy.added_cases())
+    assert [case.case_id for case in added] == ["case10", "case11"]
+    assert strategy.draws_added(0) and not strategy.draws_added(STEPS - 1)
+    losses = run(strategy, new_network(), [*cases, *added], range(STEPS))
+    assert all(math.isfinite(x) for x in losses) and strategy.report()["outer_steps"] >= 2
+    patient, others = strategy.coupling.rotation.next(())
+    batch = batch_of([cases[0], added[0]], 0)
+    kept = strategy.coupling.without(batch, "patient0", others).case_ids
+    assert set(kept) == {"case10"} and patient.startswith("patient")
 
 
 def test_the_architecture_optimiser_holds_exactly_the_architecture_weights(cases) -> None:

@@ -88,6 +88,14 @@ class GenSeg(Strategy):
         if self.settings.pool and context.pool:
             self._pool = PatchSource([_unlabelled(case) for case in context.pool], context.patch, classes)
 
+    def added_cases(self) -> Sequence[PreparedCase]:
+        """Those of the wrapped strategy: the segmenter and the generator learn from them as from labelled ones."""
+        return self.real.added_cases()
+
+    def draws_added(self, step: int) -> bool:
+        """When the wrapped strategy does."""
+        return self.real.draws_added(step)
+
     def deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap | None:
         """That of the wrapped strategy."""
         return self.real.deformation(case, generator)
