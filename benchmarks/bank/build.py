@@ -30,6 +30,8 @@ from scaling_app.trials.replay import COLUMNS, Arm, replay
 
 BANK = Path(__file__).parents[1] / "results" / "bank.csv.gz"
 STEPS = 400
+LONG = 1600
+"""Steps of the few trainings that show what the short ones miss."""
 LEARNING_RATE = 3e-3
 """Lower than the network's own: on 32 training cases it reached a lower loss in so few steps."""
 STEP_MB = 20
@@ -98,6 +100,7 @@ class Cell:
     network: str = "resunet"
     capacity: str = "small"
     draws: int = 3
+    steps: int = STEPS
 
 
 SIZES = (2, 4, 8, 16, 32, 64, 128)
@@ -109,6 +112,7 @@ DESIGN = (
     Cell(SIZES, ("baseline",)),
     Cell(FEW, MAIN, FIRST_FIVE),
     Cell(FEW, ("regda-carried", "genda-carried-first"), CONFIRMING),
+    Cell((4, 8, 16, 64), ("baseline",), draws=1, steps=LONG),
     Cell((4, 16, 64), ("baseline",), network="swinunetr", draws=1),
     Cell((2, 8, 32), ("none", "red"), draws=1),
     Cell((1,), MAIN, VOLUMES),
@@ -168,7 +172,7 @@ def _train(arguments: argparse.Namespace) -> None:
                 networks=[cell.network],
                 draws=cell.draws,
                 n_test=data_set.test,
-                steps=STEPS,
+                steps=cell.steps,
                 out=arguments.runs / f"{data_set.name}.{cell.capacity}.csv",
                 capacity=cell.capacity,
                 patient_pattern=data_set.patient,

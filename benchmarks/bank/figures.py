@@ -46,7 +46,11 @@ MODELS = {
     ("resunet", "medium"): ("Res-UNet, medium", "#3d9be9"),
     ("swinunetr", "small"): ("Swin-UNETR", "#c0504d"),
 }
-KEYS = ["dataset", "structure", "network", "capacity", "strategy"]
+STEPS = {
+    ("resunet", "small", "baseline", "400"): ("400 steps", "#0b5394"),
+    ("resunet", "small", "baseline", "1600"): ("1600 steps", "#c0504d"),
+}
+KEYS = ["dataset", "structure", "network", "capacity", "strategy", "steps"]
 
 
 @dataclass(frozen=True)
@@ -177,31 +181,32 @@ def title_of(task: tuple[str, str], tasks: Sequence[tuple[str, str]]) -> str:
 
 
 def draw_all(curves: dict[tuple[str, ...], Points], out: Path) -> list[Path]:
-    """The three pages that there are data for."""
+    """The pages that there are data for."""
     tasks = list(dict.fromkeys((key[0], key[1]) for key in curves))
     fits = "dashed: power law, solid: with a floor"
     pages: list[tuple[str, str, dict[tuple[str, ...], tuple[str, str]], int, bool]] = [
         (
             "bank_curves.png",
             fits,
-            {("resunet", "small", "baseline"): ("Res-UNet, affine + intensity", "#0b5394")},
+            {("resunet", "small", "baseline", "400"): ("Res-UNet, affine + intensity", "#0b5394")},
             1,
             True,
         ),
         (
             "bank_networks.png",
             fits,
-            {(network, size, "baseline"): look for (network, size), look in MODELS.items()},
+            {(network, size, "baseline", "400"): look for (network, size), look in MODELS.items()},
             2,
             True,
         ),
         (
             "bank_strategies.png",
             "Res-UNet, small",
-            {("resunet", "small", name): look for name, look in NAMES.items()},
+            {("resunet", "small", name, "400"): look for name, look in NAMES.items()},
             2,
             False,
         ),
+        ("bank_steps.png", "Res-UNet, small, affine + intensity", STEPS, 2, False),
     ]
     made = []
     for name, note, looks, least, fit in pages:
@@ -225,15 +230,15 @@ def draw_all(curves: dict[tuple[str, ...], Points], out: Path) -> list[Path]:
 def fit_rows(curves: dict[tuple[str, ...], Points]) -> list[str]:
     """The table of fits, one line for each curve of four sizes or more."""
     lines = [
-        "| data set | structure | network | strategy | sizes | draws | test cases | power law c | RMS relative error "
+        "| data set | structure | network | strategy | steps | sizes | draws | test cases | power law c | RMS relative error "
         "| with a floor: e_inf | c | RMS relative error |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for (dataset, structure, network, capacity, strategy), points in curves.items():
+    for (dataset, structure, network, capacity, strategy, steps), points in curves.items():
         plain, floor = points.fitted(POWER_LAW, 2), points.fitted(POWER_LAW_FLOOR, 3)
         if plain is None or floor is None:
             continue
-        cells = [dataset, structure, f"{network}, {capacity}", strategy]
+        cells = [dataset, structure, f"{network}, {capacity}", strategy, steps]
         cells += [f"{points.n[0]:g} to {points.n[-1]:g} ({len(points.n)})", _range(points.draws)]
         cells += [str(points.cases), _interval(plain[0][:, 0]), _misfit(POWER_LAW, plain, points)]
         cells += [

@@ -126,7 +126,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     rows, by_structure = [], []
-    bank = pd.read_csv(options.bank).query("network == 'resunet' and capacity == 'small'")
+    bank = pd.read_csv(options.bank).query("network == 'resunet' and capacity == 'small' and steps == 400")
     for task, found in bank.groupby("dataset"):
         runs = Runs(found, "dice", COMPARED)
         if any(len(_made(runs, position)) > 2 for position in range(len(runs.sizes))):

@@ -1,8 +1,8 @@
 """Reads replays of segmentation trainings: one row per (run, test case, structure).
 
 The format is that of `scaling-app replay`: columns dataset, network, strategy, n, draw, seed, case, structure,
-dice and more, optionally capacity. A curve is one (dataset, structure, network, capacity, strategy); the
-dataset is the unit of independence.
+dice, steps and more, optionally capacity. A curve is one (dataset, structure, network, capacity, strategy,
+steps); the dataset is the unit of independence.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Curve:
-    """All runs of one (dataset, structure, network, capacity, strategy)."""
+    """All runs of one (dataset, structure, network, capacity, strategy, steps)."""
 
     dataset: str
     structure: str
     network: str
     capacity: str
     strategy: str
+    steps: int
     runs: tuple[Run, ...]
 
     @property
@@ -75,6 +76,7 @@ def read_bank(paths: Sequence[Path], *, min_sizes: int = 4) -> list[Curve]:
     groups = defaultdict(lambda: defaultdict(dict))
     for row in _rows(paths):
         key = (row["dataset"], row["structure"], row["network"], row.get("capacity", ""), row["strategy"])
+        key = (*key, row.get("steps", "0"))
         text = row["dice"].strip().lower()
         dice = None if text in ("", "nan", "none") else float(text)
         if dice is not None and not math.isfinite(dice):
@@ -82,7 +84,7 @@ def read_bank(paths: Sequence[Path], *, min_sizes: int = 4) -> list[Curve]:
         run = (int(row["n"]), int(row["draw"]), int(row["seed"]))
         groups[key][run][row["case"]] = dice
     curves = [
-        Curve(*key, tuple(Run(*run, dice) for run, dice in sorted(runs.items())))
+        Curve(*key[:5], int(key[5]), tuple(Run(*run, dice) for run, dice in sorted(runs.items())))
         for key, runs in groups.items()
     ]
     return [curve for curve in curves if len(curve.sizes) >= min_sizes]
