@@ -8,6 +8,7 @@ import torch
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.strategies import make_strategy
 from scaling_app.strategies.base import PreparedCase
+from scaling_app.strategies.deformation.strategies import LEAST_CARRIED_DICE
 
 
 def dice(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -52,3 +53,27 @@ def test_nothing_is_added_unless_asked_for_or_without_a_pool(pictures, context, 
     assert [first.draws_added(step) for step in range(10)] == [True] * 5 + [False] * 5
     with pytest.raises(ValueError, match="carry_labels"):
         make_strategy("regda").prepare(pictures[:1], context(2, options={"carry_labels": "often"}))
+
+
+def test_nothing_is_carried_where_left_out_cases_show_that_it_goes_wrong(pictures, context, bare) -> None:
+    def astray(case: PreparedCase, shift: int) -> PreparedCase:
+        label = torch.zeros_like(case.label)
+        label[:, shift : shift + 4, 2 * shift : 2 * shift + 4] = next(iter(STRUCTURES.values()))
+        return PreparedCase(case.case_id, case.patient, case.image, label)
+
+    agreed = {}
+    for name, cases in (
+        ("right", pictures[:4]),
+        ("wrong", [astray(c, 2 + 4 * i) for i, c in enumerate(pictures[:4])]),
+    ):
+        strategy = make_strategy("regda+pool")
+        strategy.prepare(cases, context(2, pool=[bare(pictures[9])]))
+        agreed[name] = strategy.report()["carried_dice"], len(strategy.added_cases())
+    assert agreed["right"][0] > LEAST_CARRIED_DICE > agreed["wrong"][0]
+    assert (agreed["right"][1], agreed["wrong"][1]) == (1, 0)
+
+
+def test_one_labelled_case_cannot_be_left_out_and_is_carried_all_the_same(pictures, context, bare) -> None:
+    strategy = make_strategy("regda+pool")
+    strategy.prepare(pictures[:1], context(2, pool=[bare(pictures[9])]))
+    assert "carried_dice" not in strategy.report() and strategy.report()["carried"] == 1

@@ -35,12 +35,14 @@ class Group:
         labelled: every registered labelled case by its id.
         unlabelled: registered images of the pool by their id.
         codes: `(labelled + unlabelled, C)` coarse image codes, in that order.
+        blind: some labelled cases registered once more, by their images alone.
     """
 
     atlas: Atlas
     labelled: dict[str, Registered]
     unlabelled: dict[str, Registered]
     codes: Tensor
+    blind: dict[str, Registered]
 
     @property
     def frame(self) -> Frame:
@@ -63,8 +65,16 @@ class Group:
         return Deformation(placement.matrix, torch.tensor(placement.offset_mm), (flow,))
 
 
-def gather(cases: Sequence[PreparedCase], context: StrategyContext, *, with_pool: bool) -> Group:
+def gather(
+    cases: Sequence[PreparedCase], context: StrategyContext, *, with_pool: bool, blind: int = 0
+) -> Group:
     """Registers the fold, from the cache where it can.
+
+    Args:
+        cases: the fold's.
+        context: of the run.
+        with_pool: whether images of the pool are registered too.
+        blind: at most so many labelled cases are registered by their images alone as well.
 
     Raises:
         ValueError: no labelled case.
@@ -86,7 +96,9 @@ def gather(cases: Sequence[PreparedCase], context: StrategyContext, *, with_pool
         case = context.pool[index]
         unlabelled[case.case_id] = store.unlabelled(key, atlas, case, context.predict)
         codes.append(_code(case, unlabelled[case.case_id], atlas.frame))
-    return Group(atlas, labelled, unlabelled, _condense(torch.stack(codes)))
+    looked_at = [usable[i] for i in thinned(len(usable), blind)] if blind and len(usable) > 1 else []
+    again = {case.case_id: store.unlabelled(key, atlas, case, context.predict) for case in looked_at}
+    return Group(atlas, labelled, unlabelled, _condense(torch.stack(codes)), again)
 
 
 def thinned(count: int, most: int) -> list[int]:

@@ -24,7 +24,7 @@ import torch
 
 from scaling_app.strategies.base import PointMap, PreparedCase, Strategy, StrategyContext
 from scaling_app.strategies.baseline import vary_intensity
-from scaling_app.strategies.deformation.carrying import carry_labels
+from scaling_app.strategies.deformation.carrying import CHECKED, carry_labels, left_out_dice
 from scaling_app.strategies.deformation.folds import cell_determinants
 from scaling_app.strategies.deformation.generator import FEWEST_FOR_GAUSSIAN, check_kind
 from scaling_app.strategies.deformation.group import Group, gather
@@ -47,6 +47,8 @@ STRONGEST_LEARNED = 3.39
 """Learned fields of a larger rho are scaled down: five certified factors."""
 _CARRIED_SHARE = {"never": 0.0, "first": 0.5, "always": 1.0}
 """Share of the steps in which carried labels are trained on."""
+LEAST_CARRIED_DICE = 0.5
+"""Where labels carried to left-out cases agree less with their own, nothing is carried."""
 _LEAST_DETERMINANT = 0.2
 _SURELY_UNFOLDED = 2
 """So few factors never folded a sampled grid."""
@@ -155,17 +157,28 @@ class _Subspace(_Deforming):
             raise ValueError(f"carry_labels is {', '.join(_CARRIED_SHARE)}; got {carry!r}")
         self._carried_until = math.ceil(_CARRIED_SHARE[carry] * context.steps)
         try:
-            self._group = gather(cases, context, with_pool=wanted == "pool")
+            checked = CHECKED if self._carried_until and context.pool else 0
+            self._group = gather(cases, context, with_pool=wanted == "pool", blind=checked)
         except (ValueError, ArithmeticError, RuntimeError) as error:
             logger.warning("%s deforms as red: %s", self.name, error)
             self._notes |= {"shapes": 0, "fallback": str(error)}
             return
         if self._carried_until:
-            values = sorted(context.structures.values())
-            self._carried = carry_labels(self._group, cases, context.pool, values)
-            self._notes["carried"] = len(self._carried)
+            self._carry(cases, context)
         shapes = len(self._group.velocities)
         self._notes |= {"shapes": shapes, "shapes_unlabelled": len(self._group.unlabelled)}
+
+    def _carry(self, cases: Sequence[PreparedCase], context: StrategyContext) -> None:
+        """Carries labels to the pool's images, unless the labelled cases show that this goes wrong."""
+        values = sorted(context.structures.values())
+        agreement = left_out_dice(self._group, cases, values)
+        if agreement is not None:
+            self._notes["carried_dice"] = round(agreement, 4)
+        if agreement is None or agreement >= LEAST_CARRIED_DICE:
+            self._carried = carry_labels(self._group, cases, context.pool, values)
+        else:
+            logger.warning("%s: labels carried to left-out cases have a Dice of %.2f", self.name, agreement)
+        self._notes["carried"] = len(self._carried)
 
     def added_cases(self) -> Sequence[PreparedCase]:
         """Images of the pool under carried labels, where they were asked for."""
