@@ -93,7 +93,7 @@ def _kappa_text(runs: Runs, arm: str, position: int) -> str:
     return "" if np.isnan(value[0]) else _text(value, digits=2)
 
 
-def draw_figure(task: str, runs: Runs, out: Path) -> None:
+def draw_figure(task: str, runs: Runs, colours: dict[str, str], out: Path) -> None:
     """Mean Dice over the number of training cases with 95 % intervals, one line per arm."""
     import matplotlib
 
@@ -107,7 +107,9 @@ def draw_figure(task: str, runs: Runs, out: Path) -> None:
         means, low, high = np.array([runs.mean(scores[i]) for i in made]).T
         shifted = np.array([runs.sizes[i] for i in made]) * 1.025 ** (index - len(runs.arms) / 2)
         bars = np.maximum([means - low, high - means], 0)
-        axes.errorbar(shifted, means, bars, marker="o", ms=4, lw=1.2, elinewidth=0.7, label=arm)
+        axes.errorbar(
+            shifted, means, bars, marker="o", ms=4, lw=1.2, elinewidth=0.7, label=arm, color=colours[arm]
+        )
     axes.set(xscale="log", xlabel="training cases", ylabel="mean Dice", title=task)
     axes.set_xticks(runs.sizes, [str(n) for n in runs.sizes])
     axes.minorticks_off()
@@ -127,12 +129,14 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     rows, by_structure = [], []
     bank = pd.read_csv(options.bank).query("network == 'resunet' and capacity == 'small' and steps == 400")
+    arms = [*COMPARED, *sorted(set(bank["strategy"]) - set(COMPARED))]
+    colours = {arm: f"C{index}" for index, arm in enumerate(arms)}  # one arm, one colour in all figures
     for task, found in bank.groupby("dataset"):
         runs = Runs(found, "dice", COMPARED)
         if any(len(_made(runs, position)) > 2 for position in range(len(runs.sizes))):
             rows += lines_of(task, runs, Runs(found, "nsd", COMPARED))
             by_structure += structures_of(task, runs)
-            draw_figure(task, runs, options.out / f"{task}.png")
+            draw_figure(task, runs, colours, options.out / f"{task}.png")
     pd.DataFrame(rows).to_csv(options.out / "table.csv", index=False)
     for name, lines in (("table.md", rows), ("structures.md", by_structure)):
         head = "| " + " | ".join(lines[0]) + " |\n|" + "---|" * len(lines[0]) + "\n"
