@@ -78,6 +78,11 @@ def test_every_sentence_speaks_of_cases_of_this_kind_and_never_of_sufficiency(p:
             assert sentence.count(".") - sentence.count("0.") == 1
 
 
+def test_advice_to_stop_for_want_of_gain_says_that_longer_trainings_are_another_matter() -> None:
+    assert "longer trainings" in advise(FLAT).sentence
+    assert "longer trainings" not in advise(replace(FLAT, target=0.8, p_target=1.0)).sentence
+
+
 def test_minutes_are_told_where_known() -> None:
     assert "30 minutes" in advise(replace(FLAT, p_gain=0.7, minutes=30.0)).sentence
     assert "2.5 hours" in advise(replace(FLAT, p_gain=0.7, minutes=150.0)).sentence

@@ -93,6 +93,9 @@ def low_gain(evidence: StopEvidence) -> bool:
     return 1.0 - evidence.p_gain >= P_LOW_GAIN and not still_rising
 
 
+_BEYOND = "this says nothing about other scanners, hospitals or diseases"
+
+
 def advise(evidence: StopEvidence) -> Advice:
     """Applies the rule and its guards."""
     if evidence.n_pool == 0:
@@ -116,14 +119,14 @@ def _stop(e: StopEvidence) -> Advice | None:
     if e.target is not None and e.p_target is not None and e.p_target >= P_TARGET:
         sentence = (
             f"The target Dice of {e.target:.2f} is reached for cases of this kind (probability "
-            f"{_percent(e.p_target)}); this says nothing about other scanners, hospitals or diseases."
+            f"{_percent(e.p_target)}); {_BEYOND}."
         )
         reason = f"P(every structure at the target) = {e.p_target:.2f} >= {P_TARGET}"
         return Advice("stop", 0, e.p_target, sentence, reason)
     if low_gain(e) and e.low_gain_before:
         sentence = (
             f"{e.cases} more cases of this kind are unlikely to raise the Dice by {_points(e.delta)} (probability "
-            f"{_percent(e.p_gain)}); this says nothing about other scanners, hospitals or diseases."
+            f"{_percent(e.p_gain)}); {_BEYOND}, or about longer trainings."
         )
         reason = (
             f"P(gain of {e.cases} cases < {_points(e.delta)}) = {1 - e.p_gain:.2f} at two updates running"
@@ -132,7 +135,7 @@ def _stop(e: StopEvidence) -> Advice | None:
     if e.net_value and max(e.net_value.values()) <= 0:
         sentence = (
             "Labelling one more case of this kind costs more minutes than it is expected to save; "
-            "this says nothing about other scanners, hospitals or diseases."
+            f"{_BEYOND}, or about longer trainings."
         )
         return Advice(
             "stop", 0, None, sentence, "no number of further cases has a positive net value in minutes"
