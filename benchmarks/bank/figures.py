@@ -250,6 +250,28 @@ def fit_rows(curves: dict[tuple[str, ...], Points]) -> list[str]:
     return lines
 
 
+def steps_rows(table: pd.DataFrame, first: int = 8, last: int = 64) -> list[str]:
+    """Points of Dice gained between two sizes by trainings of each length, on the draws that all lengths have."""
+    lines = [
+        f"| data set | steps | draws | test cases | Dice at {first} | Dice at {last} | points gained |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    alike = table.query("network == 'resunet' and capacity == 'small' and strategy == 'baseline'")
+    for dataset, found in alike[alike["n"].isin([first, last])].groupby("dataset"):
+        lengths = {steps: rows for steps, rows in found.groupby("steps") if rows["n"].nunique() == 2}
+        if len(lengths) < 2:
+            continue
+        shared = set.intersection(*(set(rows["draw"]) for rows in lengths.values()))
+        for steps, rows in lengths.items():
+            points = measured(rows[rows["draw"].isin(shared)])
+            gains = 100 * (points.error[:, 0] - points.error[:, 1])
+            low, high = np.percentile(gains[1:], [2.5, 97.5])
+            levels = " | ".join(f"{100 * (1 - error):.1f}" for error in points.error[0])
+            gained = f"{gains[0]:+.1f} ({low:+.1f} to {high:+.1f})"
+            lines.append(f"| {dataset} | {steps} | {len(shared)} | {points.cases} | {levels} | {gained} |")
+    return lines
+
+
 def _range(values: Sequence[int]) -> str:
     return str(min(values)) if min(values) == max(values) else f"{min(values)} to {max(values)}"
 
@@ -292,6 +314,12 @@ def main() -> None:
         *[f"![{path.stem}]({path.name})" for path in made],
         "",
         *fit_rows(curves),
+        "",
+        "## Longer trainings",
+        "",
+        "What 64 cases gain over 8 in trainings of each length: same cases, draws and networks, affine + intensity.",
+        "",
+        *steps_rows(table),
         "",
     ]
     (arguments.out / "bank_fits.md").write_text("\n".join(text), encoding="utf-8")
