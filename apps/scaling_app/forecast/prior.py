@@ -187,8 +187,6 @@ DEVIATIONS = {
 }
 """Chosen on the tuning part of LCDB 1.1 (see `benchmarks/forecast`)."""
 _LCDB_SAMPLES_PER_CASE = 8.0
-_PLATEAUS_OF_SEGMENTATION = 0.2
-"""Curves of the bank are flat from 16 cases more often than those of the library."""
 
 
 def read_templates(path: Path) -> TemplateTable:
@@ -210,7 +208,7 @@ def shipped_templates() -> TemplateTable:
 
 
 def learned_prior(table: TemplateTable, without: Collection[str] = ()) -> CurvePrior:
-    """The mixture of the bank (50 %), the curve library (15 %), the weak component (15 %) and the plateau (20 %).
+    """The mixture of the bank (50 %), the curve library (20 %), the weak component (20 %) and the plateau (10 %).
 
     The library is of tabular classification and counts one labelled case as eight samples. Where there is
     no bank, it shares the mixture with the weak component evenly, beside 10 % of plateaus.
@@ -220,9 +218,8 @@ def learned_prior(table: TemplateTable, without: Collection[str] = ()) -> CurveP
     weak = weak_component()
     if bank is not None:
         rest = (lcdb, weak) if lcdb is not None else (weak,)
-        others = (0.3 / len(rest),) * len(rest)
-        weights = tuple(w / (1.0 - _PLATEAUS_OF_SEGMENTATION) for w in (0.5, *others))
-        return with_plateau(CurvePrior((bank, *rest), weights), _PLATEAUS_OF_SEGMENTATION)
+        weights = (5 / 9, *(4 / 9 / len(rest) for _ in rest))
+        return with_plateau(CurvePrior((bank, *rest), weights))
     if lcdb is not None:
         return with_plateau(CurvePrior((lcdb, weak), (0.5, 0.5)))
     return with_plateau(weak_prior())
