@@ -31,8 +31,11 @@ PAIRS = (
 )
 
 
+SHOWN_STEPS = 400
+
+
 def main() -> None:
-    """Writes `dice.md` and `differences.md`."""
+    """Writes `dice.md`, `differences.md` and `differences.png`."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -40,7 +43,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    levels, differences = [], []
+    levels, differences, shown = [], [], []
     table = read(options.runs)
     for (task, network, steps), found in table.groupby(["task", "network", "steps"], sort=False):
         runs = Runs(found, "dice", tuple(ARMS))
@@ -49,6 +52,10 @@ def main() -> None:
             seconds = found[found["n"] == n].groupby("strategy")["cpu_seconds"].mean()
             levels += [where | line for line in levels_of(runs, position, seconds)]
             differences += [where | line for line in differences_of(runs, position)]
+            if steps == SHOWN_STEPS:
+                name = f"{task}, n = {n}" if network == "unet" else f"{task}, n = {n}, {network}"
+                shown += [(name, *row) for row in intervals_of(runs, position)]
+    draw_figure(shown, options.out / "differences.png")
     for name, lines in (("dice", levels), ("differences", differences)):
         head = "| " + " | ".join(lines[0]) + " |\n|" + "---|" * len(lines[0]) + "\n"
         body = "".join("| " + " | ".join(line.values()) + " |\n" for line in lines)
@@ -64,6 +71,33 @@ def read(path: Path) -> pd.DataFrame:
         patient_of(case, patterns.get(task)) for case, task in zip(table["case"], table["task"], strict=True)
     ]
     return table
+
+
+def draw_figure(rows: list[tuple[str, str, np.ndarray]], out: Path) -> None:
+    """GenSeg against other arms: a row per task, mean with 80 % (thick) and 95 % intervals (thin)."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    others = [other for one, other in PAIRS if one == "genseg"]
+    tasks = list(dict.fromkeys(task for task, _, _ in rows))
+    figure, axes = plt.subplots(
+        1, len(others), figsize=(10, 0.32 * len(tasks) + 1.2), sharey=True, layout="constrained"
+    )
+    for axis, other in zip(axes, others, strict=True):
+        for task, against, (mean, low80, high80, low95, high95) in rows:
+            if against == other:
+                y = tasks.index(task)
+                axis.plot([low95, high95], [y, y], color="#0b5394", lw=1)
+                axis.plot([low80, high80], [y, y], color="#0b5394", lw=3)
+                axis.plot(mean, y, "o", color="#0b5394", ms=6)
+        axis.axvline(0, color="#7f7f7f", lw=0.8)
+        axis.set(title=f"GenSeg - {other}", xlabel="points of Dice")
+    axes[0].set_yticks(range(len(tasks)), tasks)
+    axes[0].invert_yaxis()
+    figure.savefig(out, dpi=100)
+    plt.close(figure)
 
 
 def levels_of(runs: Runs, position: int, seconds: pd.Series) -> list[dict[str, str]]:
@@ -85,6 +119,17 @@ def levels_of(runs: Runs, position: int, seconds: pd.Series) -> list[dict[str, s
             }
         )
     return lines
+
+
+def intervals_of(runs: Runs, position: int) -> list[tuple[str, np.ndarray]]:
+    """`(other arm, (mean, 80 % interval, 95 % interval))` of GenSeg in points."""
+    found = []
+    for one, other in PAIRS:
+        if one == "genseg" and one in runs.arms and other in runs.arms:
+            points = 100 * (runs.of(one)[position] - runs.of(other)[position])
+            if not np.isnan(points).all():
+                found.append((other, np.array([*runs.mean(points, 0.8), *runs.mean(points)[1:]])))
+    return found
 
 
 def differences_of(runs: Runs, position: int) -> list[dict[str, str]]:
