@@ -27,7 +27,9 @@ PAIRS = (
     ("genseg", "separate"),
     ("genda+genseg", "baseline"),
     ("genda+genseg", "genda"),
+    ("genseg with carried labels", "none"),
     ("genseg with carried labels", "genda with carried labels"),
+    ("genda with carried labels", "baseline"),
 )
 
 
@@ -136,7 +138,7 @@ def differences_of(runs: Runs, position: int) -> list[dict[str, str]]:
     """One line for each pair of arms that were both trained at a size."""
     lines = []
     remedies = [arm for arm in runs.arms if arm.startswith("genseg ")]
-    for one, other in (*PAIRS, *((arm, "genseg") for arm in remedies), *((a, "baseline") for a in remedies)):
+    for one, other in (*PAIRS, *((a, b) for b in ("genseg", "baseline") for a in remedies)):
         if one not in runs.arms or other not in runs.arms:
             continue
         points = 100 * (runs.of(one)[position] - runs.of(other)[position])
