@@ -87,7 +87,7 @@ def _trainings(curves: Sequence[Curve]) -> int:
     """Distinct trainings: the structures of a data set share theirs."""
     return len(
         {
-            (c.dataset, c.network, c.capacity, c.strategy, run.n, run.draw, run.seed)
+            (c.dataset, c.network, c.capacity, c.strategy, c.steps, run.n, run.draw, run.seed)
             for c in curves
             for run in c.runs
         }
