@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from forecast.tables import markdown
 from paired_runs import Runs
 
 BANK = Path(__file__).parents[1] / "results" / "bank.csv.gz"
@@ -139,8 +140,7 @@ def main() -> None:
             draw_figure(task, runs, colours, options.out / f"{task}.png")
     pd.DataFrame(rows).to_csv(options.out / "table.csv", index=False)
     for name, lines in (("table.md", rows), ("structures.md", by_structure)):
-        head = "| " + " | ".join(lines[0]) + " |\n|" + "---|" * len(lines[0]) + "\n"
-        text = head + "".join("| " + " | ".join(line.values()) + " |\n" for line in lines)
+        text = markdown(lines) + "\n"
         (options.out / name).write_text(text)
         print(text)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from run import ARMS, TASKS
 from scaling_app.trials.cohort import patient_of
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from forecast.tables import markdown
 from paired_runs import Runs, draws_of
 
 PAIRS = (
@@ -31,9 +33,8 @@ PAIRS = (
     ("genseg with carried labels", "genda with carried labels"),
     ("genda with carried labels", "baseline"),
 )
-
-
 SHOWN_STEPS = 400
+"""Length of the trainings in the figure."""
 
 
 def main() -> None:
@@ -53,16 +54,16 @@ def main() -> None:
             where = {"task": task, "network": network, "steps": str(steps), "n": str(n)}
             seconds = found[found["n"] == n].groupby("strategy")["cpu_seconds"].mean()
             levels += [where | line for line in levels_of(runs, position, seconds)]
-            differences += [where | line for line in differences_of(runs, position)]
+            made = differences_of(runs, position)
+            differences += [where | difference.line() for difference in made]
             if steps == SHOWN_STEPS:
                 name = f"{task}, n = {n}" if network == "unet" else f"{task}, n = {n}, {network}"
-                shown += [(name, *row) for row in intervals_of(runs, position)]
+                shown += [(name, difference) for difference in made if difference.one == "genseg"]
     draw_figure(shown, options.out / "differences.png")
     for name, lines in (("dice", levels), ("differences", differences)):
-        head = "| " + " | ".join(lines[0]) + " |\n|" + "---|" * len(lines[0]) + "\n"
-        body = "".join("| " + " | ".join(line.values()) + " |\n" for line in lines)
-        (options.out / f"{name}.md").write_text(head + body)
-        print(head + body)
+        text = markdown(lines) + "\n"
+        (options.out / f"{name}.md").write_text(text)
+        print(text)
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -75,7 +76,30 @@ def read(path: Path) -> pd.DataFrame:
     return table
 
 
-def draw_figure(rows: list[tuple[str, str, np.ndarray]], out: Path) -> None:
+class Difference(NamedTuple):
+    """Points of Dice of one arm over another, with the 80 % and the 95 % interval."""
+
+    one: str
+    other: str
+    draws: int
+    mean: float
+    low80: float
+    high80: float
+    low95: float
+    high95: float
+
+    def line(self) -> dict[str, str]:
+        """A line of the table."""
+        return {
+            "difference": f"{self.one} - {self.other}",
+            "draws": str(self.draws),
+            "points": f"{self.mean:+.1f}",
+            "80 %": f"{self.low80:+.1f} to {self.high80:+.1f}",
+            "95 %": f"{self.low95:+.1f} to {self.high95:+.1f}",
+        }
+
+
+def draw_figure(rows: list[tuple[str, Difference]], out: Path) -> None:
     """GenSeg against other arms: a row per task, mean with 80 % (thick) and 95 % intervals (thin)."""
     import matplotlib
 
@@ -83,17 +107,17 @@ def draw_figure(rows: list[tuple[str, str, np.ndarray]], out: Path) -> None:
     from matplotlib import pyplot as plt
 
     others = [other for one, other in PAIRS if one == "genseg"]
-    tasks = list(dict.fromkeys(task for task, _, _ in rows))
+    tasks = list(dict.fromkeys(task for task, _ in rows))
     figure, axes = plt.subplots(
         1, len(others), figsize=(10, 0.32 * len(tasks) + 1.2), sharey=True, layout="constrained"
     )
     for axis, other in zip(axes, others, strict=True):
-        for task, against, (mean, low80, high80, low95, high95) in rows:
-            if against == other:
+        for task, found in rows:
+            if (found.one, found.other) == ("genseg", other):
                 y = tasks.index(task)
-                axis.plot([low95, high95], [y, y], color="#0b5394", lw=1)
-                axis.plot([low80, high80], [y, y], color="#0b5394", lw=3)
-                axis.plot(mean, y, "o", color="#0b5394", ms=6)
+                axis.plot([found.low95, found.high95], [y, y], color="#0b5394", lw=1)
+                axis.plot([found.low80, found.high80], [y, y], color="#0b5394", lw=3)
+                axis.plot(found.mean, y, "o", color="#0b5394", ms=6)
         axis.axvline(0, color="#7f7f7f", lw=0.8)
         axis.set(title=f"GenSeg - {other}", xlabel="points of Dice")
     axes[0].set_yticks(range(len(tasks)), tasks)
@@ -123,38 +147,18 @@ def levels_of(runs: Runs, position: int, seconds: pd.Series) -> list[dict[str, s
     return lines
 
 
-def intervals_of(runs: Runs, position: int) -> list[tuple[str, np.ndarray]]:
-    """`(other arm, (mean, 80 % interval, 95 % interval))` of GenSeg in points."""
+def differences_of(runs: Runs, position: int) -> list[Difference]:
+    """Every pair of arms that were both trained at a size."""
     found = []
-    for one, other in PAIRS:
-        if one == "genseg" and one in runs.arms and other in runs.arms:
-            points = 100 * (runs.of(one)[position] - runs.of(other)[position])
-            if not np.isnan(points).all():
-                found.append((other, np.array([*runs.mean(points, 0.8), *runs.mean(points)[1:]])))
-    return found
-
-
-def differences_of(runs: Runs, position: int) -> list[dict[str, str]]:
-    """One line for each pair of arms that were both trained at a size."""
-    lines = []
     remedies = [arm for arm in runs.arms if arm.startswith("genseg ")]
     for one, other in (*PAIRS, *((a, b) for b in ("genseg", "baseline") for a in remedies)):
         if one not in runs.arms or other not in runs.arms:
             continue
         points = 100 * (runs.of(one)[position] - runs.of(other)[position])
-        if np.isnan(points).all():
-            continue
-        mean, low, high = runs.mean(points, 0.8)
-        lines.append(
-            {
-                "difference": f"{one} - {other}",
-                "draws": str(len(draws_of(points))),
-                "points": f"{mean:+.1f}",
-                "80 %": f"{low:+.1f} to {high:+.1f}",
-                "95 %": "{1:+.1f} to {2:+.1f}".format(*runs.mean(points)),
-            }
-        )
-    return lines
+        if not np.isnan(points).all():
+            mean, *narrow = runs.mean(points, 0.8)
+            found.append(Difference(one, other, len(draws_of(points)), mean, *narrow, *runs.mean(points)[1:]))
+    return found
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ MIN_LABELLED = 8
 MIN_BLIND = 6
 STEPS = (1, 2, 3, 5, 8, 13, 21, 34)
 """Numbers of further cases whose net value is compared."""
+_BEYOND = "this says nothing about other scanners, hospitals or diseases"
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,6 @@ def low_gain(evidence: StopEvidence) -> bool:
     """S2 at this update: little to gain overall, and no structure likely to gain."""
     still_rising = any(p > 0.5 for p in evidence.p_gain_by_structure.values())
     return 1.0 - evidence.p_gain >= P_LOW_GAIN and not still_rising
-
-
-_BEYOND = "this says nothing about other scanners, hospitals or diseases"
 
 
 def advise(evidence: StopEvidence) -> Advice:

@@ -68,11 +68,14 @@ def left_out_dice(group: Group, labelled: Sequence[PreparedCase], values: Sequen
         None where fewer than two cases can be compared, or none has a structure.
     """
     members = [case for case in labelled if case.case_id in group.labelled]
-    scores = []
-    for case in members if len(members) > 1 else []:
+    others, scores = len(members) - 1, []
+    if others < 1:
+        return None
+    total = len(members) * _shares(group, members, values)
+    for case in members:
         if case.case_id not in group.blind:
             continue
-        shares = _shares(group, [other for other in members if other.case_id != case.case_id], values)
+        shares = (total - _brought(group, case, values)) / others
         carried = _carry(group, shares, case, group.blind[case.case_id], values).label
         for value in values:
             mine, theirs = case.label == value, carried == value
@@ -93,13 +96,14 @@ def _carry(
 
 def _shares(group: Group, labelled: Sequence[PreparedCase], values: Sequence[int]) -> Tensor:
     """Share `(len(values), *G)` of the cases that have each structure at a point of the template."""
-    frame, total = group.frame, None
-    for case in labelled:
-        registered = group.labelled[case.case_id]
-        masks = [resample((case.label == v).float(), registered.placement, frame.grid)[0] for v in values]
-        brought = warp(torch.cat(masks), -registered.velocity, frame.nodes, frame.grid.shape)
-        total = brought if total is None else total + brought
-    return total / len(labelled)
+    return sum(_brought(group, case, values) for case in labelled) / len(labelled)
+
+
+def _brought(group: Group, case: PreparedCase, values: Sequence[int]) -> Tensor:
+    """A labelled case's structures `(len(values), *G)`, each 0 to 1, brought to the template."""
+    frame, registered = group.frame, group.labelled[case.case_id]
+    masks = [resample((case.label == v).float(), registered.placement, frame.grid)[0] for v in values]
+    return warp(torch.cat(masks), -registered.velocity, frame.nodes, frame.grid.shape)
 
 
 def _most_frequent(shares: Tensor, placement: Placement, grid: Lattice, shape: Sequence[int]) -> Tensor:
