@@ -120,6 +120,7 @@ DESIGN = (
     Cell((8, 32), ("baseline",), capacity="medium", draws=1),
     Cell(SIZES, ("baseline",), draws=5),
     Cell((16,), MAIN, FIRST_FIVE),
+    Cell((8, 16), ("baseline",), steps=LONG),
     Cell((2, 8, 32), ("none", "red"), draws=2),
     Cell(FEW, ("none", "genda-carried-first"), FIRST_FIVE),
     Cell(FEW, OTHERS, FIRST_FIVE),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from scaling_app.forecast.forecaster import forecast_session
@@ -51,12 +52,52 @@ def test_no_net_value_in_minutes_stops() -> None:
         ({"n_blind": 3}, "3 of at least 6 cases"),
         ({"prior_dominated": True}, "other tasks"),
         ({"alarms": ("the scores dropped",)}, "the scores dropped"),
+        ({"longer": {"mean": 0.04, "lo80": 0.01, "hi80": 0.07}}, "+4.0 points on the same cases"),
     ],
 )
 def test_guards_turn_a_stop_into_a_wait(change: dict, because: str) -> None:
     advice = advise(replace(FLAT, **change))
     assert advice.action == "wait"
     assert because in advice.sentence
+
+
+@pytest.mark.parametrize(
+    ("longer", "says"),
+    [
+        (None, "or about longer trainings"),
+        ({"mean": 0.03, "lo80": -0.01, "hi80": 0.07}, "or about longer trainings"),
+        ({"mean": 0.001, "lo80": -0.004, "hi80": 0.006}, "change the Dice by +0.1 points on the same cases"),
+        ({"mean": 0.004, "lo80": 0.001, "hi80": 0.007}, "change the Dice by +0.4 points on the same cases"),
+    ],
+)
+def test_a_stop_says_what_is_known_of_longer_trainings(longer: dict | None, says: str) -> None:
+    advice = advise(replace(FLAT, longer=longer))
+    assert advice.action == "stop"
+    assert says in advice.sentence
+
+
+def test_while_labelling_goes_on_longer_trainings_that_help_are_named_in_the_reason() -> None:
+    rising = replace(FLAT, p_gain=0.9, longer={"mean": 0.04, "lo80": 0.01, "hi80": 0.07})
+    assert advise(rising).action == "continue"
+    assert "train longer too" in advise(rising).reason
+    assert "longer" not in advise(replace(rising, longer={"mean": 0.04, "lo80": -0.01, "hi80": 0.09})).reason
+
+
+def test_a_flat_curve_whose_longer_trainings_gain_does_not_stop() -> None:
+    noise = np.random.default_rng(0).normal(scale=0.005, size=(5, 16))
+    flat = [
+        Observation(n, 0.88 + 0.004 * i + noise[row, i], case=f"c{i}", run=f"r{n}")
+        for row, n in enumerate((4, 6, 9, 13, 16))
+        for i in range(16)
+    ]
+    longer = [
+        replace(o, dice=o.dice + 0.03, kind="arm", strategy="baseline+longer", run="l") for o in flat[-16:]
+    ]
+    first = forecast_session(flat, n_now=16)
+    before = replace(first, n_now=12, low_gain=True)
+    held = forecast_session([*flat, *longer], n_now=16, history=[before])
+    assert first.low_gain and forecast_session(flat, n_now=16, history=[before]).advice.action == "stop"
+    assert held.advice.action == "wait" and "train longer first" in held.advice.sentence
 
 
 def test_averaged_curves_need_no_blind_cases() -> None:

@@ -13,6 +13,7 @@ from scaling_app.monai_app.curve_job import run_curve_job
 from scaling_app.monai_app.train_options import (
     COMPARED_BY_AUTO,
     OptionError,
+    compared_before_stopping,
     config_of,
     parse_options,
     strategies_to_compare,
@@ -60,6 +61,38 @@ def test_arms_share_the_budget_and_the_next_job_goes_on_with_them(desk_of):
     assert len(finished(desk, "arm")) == 1 and "4 of" in first["message"]
     run_curve_job(desk.session, options_for(desk), 10, ["none"])
     assert len(finished(desk, "arm")) == 5
+
+
+def test_longer_trains_the_own_strategy_four_times_as_long_on_the_same_folds(desk_of, monkeypatch):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    trained, steps = curve_job.train, []
+
+    def train(cases, train_ids, settings, **more):
+        steps.append((settings.strategy, settings.steps))
+        return trained(cases, train_ids, settings, **more)
+
+    monkeypatch.setattr(curve_job, "train", train)
+    compared = strategies_to_compare({"compare": "longer"}, desk.session.conf)
+    run_curve_job(desk.session, options_for(desk), 10, compared)
+    arms = finished(desk, "arm")
+    assert {run.strategy for run in arms} == {"baseline+longer"} and len(arms) == 5
+    assert steps[-5:] == 5 * [("baseline", 4 * STEPS)] and set(steps[:-5]) == {("baseline", STEPS)}
+    assert {run.recipe for run in arms} == {run.recipe for run in finished(desk, "fold")}
+    (effect,) = forecast_from(desk.session.ledger)["strategies"]
+    assert effect["name"] == "baseline+longer" and effect["dice_difference"]["n_cases"] == 5
+
+
+@pytest.mark.parametrize("little", [True, False])
+def test_longer_trainings_are_tried_before_a_session_is_told_to_stop(desk_of, monkeypatch, little):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    monkeypatch.setattr(curve_job, "little_to_gain", lambda ledger: little)
+    before = compared_before_stopping({}, desk.session.conf)
+    result = run_curve_job(desk.session, options_for(desk), 10, before_stopping=before)
+    arms = finished(desk, "arm")
+    assert {run.strategy for run in arms} == ({"baseline+longer"} if little else set())
+    assert result["done"] == result["total"] and len(arms) == 5 * little
 
 
 def test_a_strategy_that_keeps_failing_does_not_hold_up_the_others(desk_of, monkeypatch):
@@ -123,6 +156,14 @@ def test_auto_falls_back_to_the_baseline_without_evidence(desk_of, dice, words):
     assert run.strategy == "baseline" and words in run.message
 
 
+def test_auto_never_trains_longer_by_itself(desk_of):
+    desk = desk_of(5, strategy="auto")
+    desk.submit(*desk.labels)
+    compared(desk, dice={"baseline": 0.7, "baseline+longer": 0.8, "red": 0.72})
+    train_and_publish(desk.session, options_for(desk))
+    assert desk.session.published().strategy == "red"
+
+
 def test_the_curve_of_auto_is_the_baselines(desk_of):
     desk = desk_of(5, strategy="auto")
     desk.submit(*desk.labels)
@@ -141,6 +182,10 @@ def test_what_is_compared_comes_from_the_request_then_the_conf_then_the_strategy
     assert strategies_to_compare({"strategy": "auto", "compare": ""}, conf) == ()
     assert strategies_to_compare({"compare": "red, genda,red"}, conf) == ("red", "genda")
     assert strategies_to_compare({"compare": "red,baseline"}, conf) == ("red",)
+    assert strategies_to_compare({"compare": "longer", "strategy": "red"}, conf) == ("red+longer",)
+    assert compared_before_stopping({"strategy": "red"}, conf) == ("red+longer",)
+    assert compared_before_stopping({"strategy": "auto"}, conf) == ("baseline+longer",)
+    assert compared_before_stopping({"compare": "red"}, conf) == ()
     told = read_conf({"compare": "none,red"}, app_dir=tmp_path, studies="s")
     assert strategies_to_compare({"strategy": "auto"}, told) == ("none", "red")
     table = CurveTrainer(desk_of(1).session, lambda: False).config()

@@ -26,6 +26,11 @@ from scaling_app.forecast.families import Array
 from scaling_app.forecast.observations import Observation, by_structure
 from scaling_app.forecast.posterior import CurvePosterior
 
+LONGER = "longer"
+"""`genda+longer` is the arm that trains with `genda` for `LONGER_TIMES` times the steps."""
+
+LONGER_TIMES = 4
+
 MIN_PAIRED_CASES = 3
 KAPPA_GRID = np.exp(np.linspace(-1.6, 1.6, 65))
 _PRIOR_SD = 0.5
@@ -49,6 +54,11 @@ class ArmResult:
     kappa: Mapping[str, float] | None
     dice_difference: Mapping[str, float]
     nsd_difference: Mapping[str, float] | None = None
+
+
+def longer_name(strategy: str) -> str:
+    """The arm of this strategy trained longer."""
+    return f"{strategy}+{LONGER}"
 
 
 @dataclass(frozen=True)
@@ -88,9 +98,10 @@ def choose_strategy(observations: Sequence[Observation], own: tuple[str, str]) -
     """What `auto` trains with: the best strategy that is better on these very cases, else the session's own.
 
     Better means that the lower end of the 80 % interval of the paired Dice difference lies above zero; the
-    best is the one with the largest mean difference among those.
+    best is the one with the largest mean difference among those. Longer trainings do not compete: the steps
+    are the user's to choose.
     """
-    results = compare_arms(observations, own, {})
+    results = [arm for arm in compare_arms(observations, own, {}) if not arm.name.endswith(f"+{LONGER}")]
     if not results:
         return Choice(own[0], f"{own[0]}: no other strategy has been compared on these cases yet.")
     better = [result for result in results if result.dice_difference["lo80"] > 0]

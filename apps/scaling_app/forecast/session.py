@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from scipy.stats import t as student
 
-from scaling_app.forecast.arms import ArmResult
+from scaling_app.forecast.arms import ArmResult, longer_name
 from scaling_app.forecast.calibration import widened
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.observations import Observation, by_structure
+from scaling_app.forecast.observations import Observation, by_structure, main_arm
 from scaling_app.forecast.prediction import MIN_CASES, OVERALL, Forecaster, TooFewPoints
 from scaling_app.forecast.stopping import STEPS, Advice, StopEvidence, advise, check_size, low_gain
 
@@ -122,7 +122,8 @@ def answer(
         return too_few(error.missing, question, observations)
     table = _DrawTable(forecaster, question)
     prior_dominated = question.n_now < PRIOR_DOMINATED_BELOW
-    evidence = _stop_evidence(table, observations, prior_dominated)
+    arms = forecaster.strategies(observations)
+    evidence = _stop_evidence(table, observations, arms, prior_dominated)
     return SessionForecast(
         status="prior_dominated" if prior_dominated else "ready",
         message=_message(question.n_now, prior_dominated, forecaster.prior_share(OVERALL)),
@@ -132,7 +133,7 @@ def answer(
         structures=tuple({"name": name, **_curve_json(table, name)} for name in forecaster.structures),
         target=_target_json(table),
         observed=observed_points(observations),
-        strategies=tuple(asdict_arm(arm) for arm in forecaster.strategies(observations)),
+        strategies=tuple(asdict_arm(arm) for arm in arms),
         low_gain=low_gain(evidence),
         notes=forecaster.notes(),
     )
@@ -321,7 +322,7 @@ def cases_needed(draws: Array, extra: Array, target: float) -> Array:
 
 
 def _stop_evidence(
-    table: _DrawTable, observations: Sequence[Observation], prior_dominated: bool
+    table: _DrawTable, observations: Sequence[Observation], arms: Sequence[ArmResult], prior_dominated: bool
 ) -> StopEvidence:
     question, structures = table.question, table.forecaster.structures
     now, delta, minutes = question.n_now, question.delta, question.minutes_per_case
@@ -329,6 +330,7 @@ def _stop_evidence(
     centre = {k: table.centre(OVERALL, now + k) - table.centre(OVERALL, now) for k in (cases, *STEPS)}
     named = any(o.case for o in observations)
     unassisted = len({o.case for o in observations if o.case and not o.assisted})
+    own, _ = main_arm(observations)
     at_target = None
     if question.target is not None:
         at_target = min(float((table.at(name, now) >= question.target).mean()) for name in structures)
@@ -350,6 +352,7 @@ def _stop_evidence(
         n_blind=max(question.n_blind, unassisted) if named else None,
         prior_dominated=prior_dominated,
         alarms=table.forecaster.alarms(observations),
+        longer=next((arm.dice_difference for arm in arms if arm.name == longer_name(own)), None),
     )
 
 

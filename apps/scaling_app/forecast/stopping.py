@@ -5,7 +5,8 @@ Stop when, of cases of this kind,
   S2  the next max(5, N/4) cases gain less than delta with probability >= 0.8, at two updates running, or
   S3  no number of further cases is worth its minutes;
 otherwise continue. The guards turn a stop into a wait: fewer than 8 cases, fewer than 6 cases labelled
-without a prediction on screen, a forecast that still rests on other tasks, an open alarm.
+without a prediction on screen, a forecast that still rests on other tasks, an open alarm, and longer trainings
+that gain on the same cases: a curve can be flat for want of steps.
 
 The advice never says "sufficient": it speaks of cases of this kind and of nothing else.
 """
@@ -15,6 +16,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from scaling_app.forecast.arms import LONGER_TIMES
 
 P_TARGET = 0.9
 P_LOW_GAIN = 0.8
@@ -45,6 +48,8 @@ class StopEvidence:
         n_blind: cases labelled without a prediction on screen; None where scores name no cases.
         prior_dominated: the forecast rests on other tasks.
         alarms: sentences, each a reason to look before believing the curve.
+        longer: what trainings of `LONGER_TIMES` times the steps gained on the same cases, where it was tried:
+            `mean`, `lo80`, `hi80`, Dice.
     """
 
     n_now: int
@@ -62,6 +67,7 @@ class StopEvidence:
     n_blind: int | None = None
     prior_dominated: bool = False
     alarms: Sequence[str] = ()
+    longer: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,7 @@ def _stop(e: StopEvidence) -> Advice | None:
     if low_gain(e) and e.low_gain_before:
         sentence = (
             f"{e.cases} more cases of this kind are unlikely to raise the Dice by {_points(e.delta)} (probability "
-            f"{_percent(e.p_gain)}); {_BEYOND}, or about longer trainings."
+            f"{_percent(e.p_gain)}); {_BEYOND}{_of_longer(e)}."
         )
         reason = (
             f"P(gain of {e.cases} cases < {_points(e.delta)}) = {1 - e.p_gain:.2f} at two updates running"
@@ -133,7 +139,7 @@ def _stop(e: StopEvidence) -> Advice | None:
     if e.net_value and max(e.net_value.values()) <= 0:
         sentence = (
             "Labelling one more case of this kind costs more minutes than it is expected to save; "
-            f"{_BEYOND}, or about longer trainings."
+            f"{_BEYOND}{_of_longer(e)}."
         )
         return Advice(
             "stop", 0, None, sentence, "no number of further cases has a positive net value in minutes"
@@ -151,7 +157,28 @@ def _guards(e: StopEvidence) -> list[str]:
         guards.append(
             f"only {e.n_blind} of at least {MIN_BLIND} cases were labelled without a prediction on screen"
         )
+    if e.longer is not None and _longer_helps(e):
+        guards.append(f"{_longer_in_words(e.longer)}: train longer first")
     return guards
+
+
+def _longer_helps(e: StopEvidence) -> bool:
+    return e.longer is not None and e.longer["lo80"] > 0 and e.longer["mean"] >= e.delta
+
+
+def _longer_in_words(longer: Mapping[str, float]) -> str:
+    mean, lo80, hi80 = (f"{100 * longer[key]:+.1f}" for key in ("mean", "lo80", "hi80"))
+    return (
+        f"trainings of {LONGER_TIMES} times the steps change the Dice by {mean} points on the same cases "
+        f"(80 %: {lo80} to {hi80})"
+    )
+
+
+def _of_longer(e: StopEvidence) -> str:
+    """What a stop for want of gain leaves open, or has had tried."""
+    if e.longer is None or e.longer["hi80"] >= e.delta:
+        return ", or about longer trainings"
+    return f"; {_longer_in_words(e.longer)}"
 
 
 def _continue(e: StopEvidence) -> Advice:
@@ -177,6 +204,8 @@ def _continue(e: StopEvidence) -> Advice:
     if e.net_value:
         best = max(e.net_value, key=lambda k: e.net_value[k])
         reason += f"; best value in minutes after {best} more"
+    if e.longer is not None and _longer_helps(e):
+        reason += f"; {_longer_in_words(e.longer)}: train longer too"
     if e.alarms:
         reason += f"; note: {'; '.join(e.alarms)}"
     return Advice("continue", e.cases, e.p_gain, sentence, reason)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from scaling_app.forecast.arms import LONGER
+
 DEFAULT_PATIENT_PATTERN = r"^sub-[A-Za-z0-9]+"
 """BIDS names (`sub-07_ses-2_T1w`); an image id that does not match is its own patient."""
 
@@ -153,7 +155,7 @@ def _strategy(text: str) -> str:
 
 
 def parse_compare(text: str) -> tuple[str, ...] | None:
-    """`genda,genseg`, nothing for no comparison, or `auto` (None).
+    """`genda,genseg,longer`, nothing for no comparison, or `auto` (None).
 
     Raises:
         ConfError: an unknown strategy.
@@ -162,8 +164,9 @@ def parse_compare(text: str) -> tuple[str, ...] | None:
         return None
     from scaling_app import strategies
 
+    choices = [*strategies.names(), LONGER]
     names = [name.strip() for name in text.split(",") if name.strip()]
-    return tuple(dict.fromkeys(_one_of(name, strategies.names()) for name in names))
+    return tuple(dict.fromkeys(_one_of(name, choices) for name in names))
 
 
 def _one_of(text: str, choices: tuple[str, ...] | list[str]) -> str:

@@ -1,7 +1,7 @@
 """The `learning_curve` job: the runs that the curve is owed, cheapest first, within a budget.
 
-First the session's own curve, then other strategies on the same folds (arms), at last a look at the shapes of
-the images without labels. Every run is one ledger entry that begins and ends in one transaction each, so the
+First the session's own curve, then other strategies on the same folds (arms); once little seems to be gained
+by more cases, longer trainings too; at last a look at the shapes of the images without labels. Every run is one ledger entry that begins and ends in one transaction each, so the
 job may be killed at any point; the next one goes on with what is still due, and in the middle of a training
 where its checkpoint stands. The published model and its stats are never written here, and the networks of these
 runs are not kept.
@@ -28,6 +28,7 @@ from scaling_app.monai_app.train_runs import (
     settings_of,
     test_then_train,
 )
+from scaling_app.service.ledger_curve import little_to_gain
 from scaling_app.trials.curve_points import (
     CHECKPOINTS,
     Recipe,
@@ -51,13 +52,18 @@ COVERAGE_SHARE = 0.2
 
 
 def run_curve_job(
-    session: Session, options: TrainOptions, budget_minutes: float, compared: Sequence[str] = ()
+    session: Session,
+    options: TrainOptions,
+    budget_minutes: float,
+    compared: Sequence[str] = (),
+    before_stopping: Sequence[str] = (),
 ) -> dict:
     """Works off what is due.
 
     Args:
         budget_minutes: for the trainings, the session's own and those of `compared`.
         compared: the strategies to train on the session's own folds.
+        before_stopping: those to train there only when further cases of the kind promise little.
 
     Returns:
         `done` and `total` runs of the present checkpoint, and a sentence.
@@ -71,6 +77,9 @@ def run_curve_job(
         test_then_train(session, material)
         job = _CurveJob(session, options, material, budget_minutes * 60, compared)
         message, done, total = job.work()
+        if before_stopping and 0 < done == total and little_to_gain(session.ledger):
+            job.compare(before_stopping)
+            message, done, total = job.work()
         job.look_at_pool(done, total)
     except Exception as error:
         session.ledger.set_job({"state": "idle", "message": f"The curve job failed: {error}"})
@@ -95,11 +104,16 @@ class _CurveJob:
         self.started = time.monotonic()
         self.durations: list[tuple[str, float]] = []
         self.own = self._recipe(self.options.strategy)
-        self.arms = [self._recipe(strategy) for strategy in compared]
+        self.arms: list[Recipe] = []
+        self.compare(compared)
         self.cases = [
             UsableCase(case.image_id, case.patient, case.label_hash) for case in material.cases.values()
         ]
         self._plans: dict[int, Plan] = {}
+
+    def compare(self, strategies: Sequence[str]) -> None:
+        """Plans these strategies on the folds too."""
+        self.arms += [self._recipe(strategy) for strategy in strategies]
 
     def work(self) -> tuple[str, int, int]:
         """Runs what is due; returns a sentence, the runs done and the runs planned."""
@@ -177,9 +191,10 @@ class _CurveJob:
         return f"All {total} trainings for {len(self.cases)} cases are done.", done, total
 
     def _seconds_of(self, run: RunDue) -> list[float]:
-        """How long runs of its strategy took, else those of any."""
+        """How long runs of its strategy took, else those of any, as many times as it has more steps."""
         same = [seconds for strategy, seconds in self.durations if strategy == run.strategy]
-        return same or [seconds for _, seconds in self.durations]
+        more = self.options.with_strategy(run.strategy).spelled_out().steps / self.options.steps
+        return same or [more * seconds for _, seconds in self.durations]
 
     def _run_one(self, due: RunDue, done: int, total: int, left: Sequence[RunDue]) -> bool:
         ledger = self.session.ledger

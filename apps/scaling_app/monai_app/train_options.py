@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from scaling_app.forecast.arms import LONGER, LONGER_TIMES, longer_name
 from scaling_app.monai_app.conf import AUTO, ConfError, parse_compare, strategy_choices
 
 if TYPE_CHECKING:
@@ -45,6 +46,14 @@ class TrainOptions:
     def own_curve(self) -> TrainOptions:
         """How the session's own curve is trained."""
         return self.with_strategy(OWN_OF_AUTO) if self.strategy == AUTO else self
+
+    def spelled_out(self) -> TrainOptions:
+        """`genda+longer` as what it stands for: the strategy, with so many times the steps and minutes."""
+        strategy, plus, last = self.strategy.rpartition("+")
+        if not plus or last != LONGER:
+            return self
+        steps, minutes = LONGER_TIMES * self.steps, LONGER_TIMES * self.max_minutes
+        return replace(self, strategy=strategy, steps=steps, max_minutes=minutes)
 
     def settings_hash(self, structures: Mapping[str, int], dimension: int | None) -> str:
         """Of everything that decides what a run learns, besides its cases and seed; the strategy stands last."""
@@ -88,22 +97,41 @@ def strategies_to_compare(request: Mapping[str, object], conf: Conf) -> tuple[st
     """The strategies that a `learning_curve` request wants compared with the session's own.
 
     What the request leaves out comes from the conf; `auto` means `COMPARED_BY_AUTO` when the strategy is
-    `auto`, else none.
+    `auto`, else none. `longer` means the session's own strategy with more steps.
 
     Raises:
         OptionError: an unknown strategy.
     """
-    options = parse_options(request, conf)
+    own = parse_options(request, conf).own_curve().strategy
+    wanted = _compare(request, conf)
+    if wanted is None:
+        wanted = COMPARED_BY_AUTO if parse_options(request, conf).strategy == AUTO else ()
+    names = (longer_name(own) if name == LONGER else name for name in wanted)
+    return tuple(name for name in names if name != own)
+
+
+def compared_before_stopping(request: Mapping[str, object], conf: Conf) -> tuple[str, ...]:
+    """What a `learning_curve` request compares once there seems to be little to gain: longer trainings.
+
+    A curve may be flat for want of steps rather than of cases. Nothing, when the request or the conf says
+    what to compare.
+
+    Raises:
+        OptionError: an unknown strategy.
+    """
+    if _compare(request, conf) is not None:
+        return ()
+    return (longer_name(parse_options(request, conf).own_curve().strategy),)
+
+
+def _compare(request: Mapping[str, object], conf: Conf) -> tuple[str, ...] | None:
     told = request.get("compare")
     if isinstance(told, (list, tuple)):
         told = ",".join(str(name) for name in told)
     try:
-        wanted = conf.compare if told is None else parse_compare(str(told))
+        return conf.compare if told is None else parse_compare(str(told))
     except ConfError as error:
         raise OptionError(f"compare {told!r}: {error}.") from None
-    if wanted is None:
-        wanted = COMPARED_BY_AUTO if options.strategy == AUTO else ()
-    return tuple(name for name in wanted if name != options.own_curve().strategy)
 
 
 def compare_text(conf: Conf) -> str:

@@ -101,6 +101,7 @@ def prepare(session: Session, plan: Plan, cases: Sequence[CaseFiles]) -> Prepare
 
 def settings_of(options: TrainOptions) -> TrialSettings:
     """The request in the words of the trials package."""
+    options = options.spelled_out()
     return TrialSettings(
         strategy=options.strategy,
         network=options.network,

@@ -77,6 +77,15 @@ def curve_csv(observations: Iterable[Observation]) -> str:
     return text.getvalue()
 
 
+def little_to_gain(ledger: Ledger) -> bool:
+    """Whether the forecast sees little to gain by further cases now: the first half of the stop rule.
+
+    Raises:
+        ValueError: the observations contradict themselves; the message says how.
+    """
+    return forecast_session(curve_observations(ledger), n_now=len(ledger.usable_cases())).low_gain
+
+
 def forecast_from(ledger: Ledger, *, n_pool: int | None = None, method: str = "bayes") -> dict[str, Any]:
     """The forecast's part of the answer, from what the ledger holds now.
 

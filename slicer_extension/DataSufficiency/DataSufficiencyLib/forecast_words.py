@@ -32,6 +32,8 @@ _NAMES = {
     "genda+genseg": "GenDA + GenSeg",
     "auto": "auto",
 }
+#: After the name of a strategy that was trained for more steps.
+_LONGER = "+longer"
 _PROBLEMS_SHOWN = 3
 _UNKNOWN = "\u2013"
 
@@ -48,6 +50,8 @@ class TableRow:
 
 
 def strategy_name(name: str) -> str:
+    if name.endswith(_LONGER):
+        return _("{strategy}, longer training").format(strategy=strategy_name(name[: -len(_LONGER)]))
     return _NAMES.get(name, name)
 
 

@@ -265,6 +265,10 @@
     <context>
         <name>DataSufficiencyLib.forecast_words</name>
         <message>
+            <source>{strategy}, longer training</source>
+            <translation>{strategy}, längeres Training</translation>
+        </message>
+        <message>
             <source>{mean} ({low} to {high})</source>
             <translation>{mean} ({low} bis {high})</translation>
         </message>

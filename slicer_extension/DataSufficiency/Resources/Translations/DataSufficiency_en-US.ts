@@ -265,6 +265,10 @@
     <context>
         <name>DataSufficiencyLib.forecast_words</name>
         <message>
+            <source>{strategy}, longer training</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>{mean} ({low} to {high})</source>
             <translation type="unfinished"></translation>
         </message>
