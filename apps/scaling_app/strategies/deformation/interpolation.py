@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-BLOCK = 32768
+BLOCK = 65536
 """Points per block where no gradient is wanted."""
 
 LARGEST_PICTURE = 2**25
@@ -57,9 +57,11 @@ class FieldReader:
 def _as_picture(field: Tensor) -> Tensor:
     """`(1, 2C, Z * (Y + 1), X)`: each slice closed by a copy of its last row, and its upper neighbour."""
     channels, slices, height, width = field.shape
-    closed = torch.cat([field, field[:, :, -1:]], dim=2)
-    above = torch.cat([closed[:, 1:], closed[:, -1:]], dim=1)
-    return torch.cat([closed, above]).reshape(1, 2 * channels, slices * (height + 1), width)
+    picture = field.new_empty(2 * channels, slices, height + 1, width)
+    own, above = picture[:channels], picture[channels:]
+    own[:, :, :-1], own[:, :, -1] = field, field[:, :, -1]
+    above[:, :-1], above[:, -1] = own[:, 1:], own[:, -1]
+    return picture.reshape(1, 2 * channels, slices * (height + 1), width)
 
 
 def read_on_grid(field: Tensor, axes: list[Tensor]) -> Tensor:

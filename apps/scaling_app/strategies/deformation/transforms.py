@@ -70,7 +70,9 @@ class _RandDeformd(RandomizableTransform, MapTransform):
         generator = torch.Generator().manual_seed(seed)
         self.deformation = self.draw(result, volumes[0], generator)
         linear = [dict(zip(self.keys, self.mode, strict=True))[key] == "bilinear" for key in keys]
-        for key, moved in zip(keys, warp_volumes(volumes, linear, self.deformation), strict=True):
+        # metadata would be carried through every operation on every block
+        plain = [volume.as_tensor() for volume in volumes]
+        for key, moved in zip(keys, warp_volumes(plain, linear, self.deformation), strict=True):
             result[key] = _like(moved, data[key])
         return result
 

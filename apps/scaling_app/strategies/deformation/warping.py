@@ -65,6 +65,8 @@ def _warp_in_blocks(
     anchor = flows[0] if flows else Flow(lattice, like, 0, 0.0)
     into, shift, back = deformation.unit_frame(anchor, like)
     ends = torch.tensor([max(n - 1, 1) for n in reversed(shape)], dtype=torch.float32)[:, None]
+    out = back.flip(0) * (2.0 / ends)
+    out_shift = -out @ shift - 1.0
     rows = shape[0]
     per_block = max(1, BLOCK * rows // max(1, volumes[0][0].numel()))
     for first in range(0, rows, per_block):
@@ -76,7 +78,7 @@ def _warp_in_blocks(
                 points = flow.move(points, reader, flow.repeats - 1)
             else:
                 points = flow.move(points, reader)
-        unit = (back @ (points - shift)).flip(0) * (2.0 / ends) - 1.0
+        unit = torch.addmm(out_shift, out, points)
         span = slice(first * unit.shape[1] // (last - first), last * unit.shape[1] // (last - first))
         for reader, result in zip(readers, results, strict=True):
             result[:, span] = reader(unit)
@@ -91,7 +93,8 @@ class _Nearest:
         self._flat = volume.reshape(len(volume), -1)
 
     def __call__(self, points: Tensor) -> Tensor:
-        index = torch.zeros(points.shape[1], dtype=torch.float64)
+        exact = torch.float32 if self._flat.shape[1] <= 2**24 else torch.float64
+        index = torch.zeros(points.shape[1], dtype=exact)
         for nodes, unit in zip(self._shape, points.flip(0), strict=True):
             at = (unit + 1.0).mul_(0.5 * (nodes - 1)).round_().clamp_(0.0, nodes - 1.0)
             index.mul_(nodes).add_(at)
