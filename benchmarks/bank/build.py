@@ -108,7 +108,7 @@ class Cell:
 SIZES = (2, 4, 8, 16, 32, 64, 128)
 FEW = (2, 4, 8)
 MAIN = ("baseline", "red", "genda-gaussian", "regda-carried")
-OTHERS = ("regda-pool", "regda-labelled", "genda-adversarial")
+OTHERS = ("none", "regda-pool", "regda-labelled", "genda-adversarial")
 REMEDIES = ("red-third", "genda-third", "red-mild", "genda-labelled", "regda-carried-first")
 DESIGN = (
     Cell(SIZES, ("baseline",)),
@@ -117,15 +117,14 @@ DESIGN = (
     Cell((4, 8, 16, 64), ("baseline",), draws=1, steps=LONG),
     Cell((4, 16, 64), ("baseline",), FLAT, network="swinunetr", draws=1),
     Cell((2, 8, 32), ("none", "red"), draws=1),
-    Cell((1,), MAIN, VOLUMES),
-    Cell(FEW, OTHERS, FIRST_FIVE, draws=1),
+    Cell((1,), MAIN + OTHERS, VOLUMES),
+    Cell(FEW, OTHERS, FIRST_FIVE),
+    Cell((16,), MAIN + OTHERS, FIRST_FIVE),
     Cell((8, 32), ("baseline",), capacity="medium", draws=1),
     Cell(SIZES, ("baseline",), draws=5),
-    Cell((16,), MAIN, FIRST_FIVE),
     Cell((8, 16), ("baseline",), steps=LONG),
     Cell((2, 8, 32), ("none", "red"), draws=2),
-    Cell(FEW, ("none", "genda-carried-first"), FIRST_FIVE),
-    Cell(FEW, OTHERS, FIRST_FIVE),
+    Cell(FEW, ("genda-carried-first",), FIRST_FIVE),
     Cell(FEW, REMEDIES, FIRST_FIVE, draws=2),
     Cell((8, 32), ("baseline",), capacity="medium", draws=2),
     Cell((4, 16, 64), ("baseline",), FLAT, network="swinunetr", draws=2),
