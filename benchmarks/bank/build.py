@@ -117,6 +117,7 @@ DESIGN = (
     Cell((4, 8, 16, 64), ("baseline",), draws=1, steps=LONG),
     Cell((4, 16, 64), ("baseline",), FLAT, network="swinunetr", draws=1),
     Cell((2, 8, 32), ("none", "red"), draws=1),
+    Cell((4,), MAIN, FIRST_FIVE, draws=1, steps=LONG),
     Cell((1,), MAIN + OTHERS, VOLUMES),
     Cell(FEW, OTHERS, FIRST_FIVE),
     Cell((16,), MAIN + OTHERS, FIRST_FIVE),
