@@ -8,9 +8,9 @@ from slicer.i18n import tr as _
 
 from .forecast_words import (
     coverage_text,
+    effect_tip,
     gain_text,
     kappa_number,
-    kappa_text,
     strategy_name,
     strategy_summary,
 )
@@ -38,7 +38,7 @@ class StrategiesSection:
         n = answer.n_in_curve or answer.n_labelled if answer else None
         show_text(self._ui.strategySummary, strategy_summary(effects, n))
         rows = [(strategy_name(e.name), kappa_number(e), gain_text(e.dice_difference)) for e in effects]
-        fill_table(self._ui.strategyTable, rows, [kappa_text(effect, n) for effect in effects])
+        fill_table(self._ui.strategyTable, rows, [effect_tip(effect, n) for effect in effects])
 
 
 class TrainingSection:

@@ -240,6 +240,15 @@ def kappa_text(effect: StrategyEffect, n: int | None) -> str:
     return words.format(name=name, n=n, mean=mean, low=low, high=high)
 
 
+def effect_tip(effect: StrategyEffect, n: int | None) -> str:
+    """What `kappa_text` says, and the surface Dice where it is known."""
+    said = kappa_text(effect, n)
+    if effect.nsd_difference is None:
+        return said
+    surface = _("Surface Dice, in points: {difference}.").format(difference=gain_text(effect.nsd_difference))
+    return f"{said} {surface}"
+
+
 def kappa_number(effect: StrategyEffect) -> str:
     kappa = effect.kappa
     if kappa is None:

@@ -133,6 +133,7 @@ class StrategyEffect:
     name: str
     kappa: Interval | None
     dice_difference: Interval | None
+    nsd_difference: Interval | None
 
     @classmethod
     def read(cls, reader: JsonReader) -> StrategyEffect:
@@ -140,6 +141,7 @@ class StrategyEffect:
             name=reader.text("name"),
             kappa=Interval.read(reader.child("kappa"), 0, float("inf")),
             dice_difference=Interval.read(reader.child("dice_difference"), -1, 1),
+            nsd_difference=Interval.read(reader.child("nsd_difference"), -1, 1),
         )
 
 

@@ -120,6 +120,7 @@ def sufficiency(
                 "name": "genda",
                 "kappa": {"mean": 1.6, "lo80": 1.2, "hi80": 2.1},
                 "dice_difference": {"mean": 0.021, "lo80": 0.008, "hi80": 0.034},
+                "nsd_difference": {"mean": 0.03, "lo80": 0.01, "hi80": 0.05},
             },
             {
                 "name": "genseg",

@@ -389,6 +389,10 @@
             <translation>Mit {name} wirken Ihre {n} Fälle wie {mean} ({low} bis {high}).</translation>
         </message>
         <message>
+            <source>Surface Dice, in points: {difference}.</source>
+            <translation>Oberflächen-Dice in Punkten: {difference}.</translation>
+        </message>
+        <message>
             <source>Not measured yet: the strategies are compared when the curve is computed.</source>
             <translation>Noch nicht gemessen: Die Strategien werden verglichen, wenn die Kurve berechnet wird.</translation>
         </message>

@@ -389,6 +389,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Surface Dice, in points: {difference}.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Not measured yet: the strategies are compared when the curve is computed.</source>
             <translation type="unfinished"></translation>
         </message>
