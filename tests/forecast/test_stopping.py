@@ -76,11 +76,14 @@ def test_a_stop_says_what_is_known_of_longer_trainings(longer: dict | None, says
     assert says in advice.sentence
 
 
-def test_while_labelling_goes_on_longer_trainings_that_help_are_named_in_the_reason() -> None:
-    rising = replace(FLAT, p_gain=0.9, longer={"mean": 0.04, "lo80": 0.01, "hi80": 0.07})
-    assert advise(rising).action == "continue"
-    assert "train longer too" in advise(rising).reason
-    assert "longer" not in advise(replace(rising, longer={"mean": 0.04, "lo80": -0.01, "hi80": 0.09})).reason
+def test_while_labelling_goes_on_longer_trainings_that_gain_more_are_named() -> None:
+    rising = replace(FLAT, p_gain=0.9, gain=0.02, longer={"mean": 0.04, "lo80": 0.01, "hi80": 0.07})
+    advice = advise(rising)
+    assert advice.action == "continue" and "(80 %: +1.0 to +7.0)" in advice.reason
+    assert advice.sentence.endswith("training 4 times as long gains 4.0 points without them.")
+    assert "as long" not in advise(replace(rising, gain=0.05)).sentence
+    unsure = advise(replace(rising, longer={"mean": 0.04, "lo80": -0.01, "hi80": 0.09}))
+    assert "as long" not in unsure.sentence and "80 %:" not in unsure.reason
 
 
 def test_a_flat_curve_whose_longer_trainings_gain_does_not_stop() -> None:

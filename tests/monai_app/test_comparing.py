@@ -13,8 +13,8 @@ from scaling_app.monai_app.curve_job import run_curve_job
 from scaling_app.monai_app.train_options import (
     COMPARED_BY_AUTO,
     OptionError,
-    compared_before_stopping,
     config_of,
+    longer_to_try,
     parse_options,
     strategies_to_compare,
 )
@@ -83,16 +83,18 @@ def test_longer_trains_the_own_strategy_four_times_as_long_on_the_same_folds(des
     assert effect["name"] == "baseline+longer" and effect["dice_difference"]["n_cases"] == 5
 
 
-@pytest.mark.parametrize("little", [True, False])
-def test_longer_trainings_are_tried_before_a_session_is_told_to_stop(desk_of, monkeypatch, little):
-    desk = desk_of(5)
+@pytest.mark.parametrize(("cases", "little", "tried"), [(5, False, False), (5, True, True), (8, False, True)])
+def test_longer_trainings_are_tried_once_and_before_a_session_is_told_to_stop(
+    desk_of, monkeypatch, cases, little, tried
+):
+    desk = desk_of(cases)
     desk.submit(*desk.labels)
     monkeypatch.setattr(curve_job, "little_to_gain", lambda ledger: little)
-    before = compared_before_stopping({}, desk.session.conf)
-    result = run_curve_job(desk.session, options_for(desk), 10, before_stopping=before)
+    longer = longer_to_try({}, desk.session.conf)
+    result = run_curve_job(desk.session, options_for(desk), 10, longer=longer)
     arms = finished(desk, "arm")
-    assert {run.strategy for run in arms} == ({"baseline+longer"} if little else set())
-    assert result["done"] == result["total"] and len(arms) == 5 * little
+    assert {run.strategy for run in arms} == ({"baseline+longer"} if tried else set())
+    assert result["done"] == result["total"] and len(arms) == 5 * tried
 
 
 def test_a_strategy_that_keeps_failing_does_not_hold_up_the_others(desk_of, monkeypatch):
@@ -183,9 +185,9 @@ def test_what_is_compared_comes_from_the_request_then_the_conf_then_the_strategy
     assert strategies_to_compare({"compare": "red, genda,red"}, conf) == ("red", "genda")
     assert strategies_to_compare({"compare": "red,baseline"}, conf) == ("red",)
     assert strategies_to_compare({"compare": "longer", "strategy": "red"}, conf) == ("red+longer",)
-    assert compared_before_stopping({"strategy": "red"}, conf) == ("red+longer",)
-    assert compared_before_stopping({"strategy": "auto"}, conf) == ("baseline+longer",)
-    assert compared_before_stopping({"compare": "red"}, conf) == ()
+    assert longer_to_try({"strategy": "red"}, conf) == ("red+longer",)
+    assert longer_to_try({"strategy": "auto"}, conf) == ("baseline+longer",)
+    assert longer_to_try({"compare": "red"}, conf) == ()
     told = read_conf({"compare": "none,red"}, app_dir=tmp_path, studies="s")
     assert strategies_to_compare({"strategy": "auto"}, told) == ("none", "red")
     table = CurveTrainer(desk_of(1).session, lambda: False).config()

@@ -174,6 +174,13 @@ def _longer_in_words(longer: Mapping[str, float]) -> str:
     )
 
 
+def _instead(e: StopEvidence) -> str:
+    """What longer trainings bring, where that is more than the cases do."""
+    if e.longer is None or not _longer_helps(e) or e.longer["mean"] <= e.gain:
+        return ""
+    return f"; training {LONGER_TIMES} times as long gains {100 * e.longer['mean']:.1f} points without them"
+
+
 def _of_longer(e: StopEvidence) -> str:
     """What a stop for want of gain leaves open, or has had tried."""
     if e.longer is None or e.longer["hi80"] >= e.delta:
@@ -193,7 +200,7 @@ def _continue(e: StopEvidence) -> Advice:
     else:
         sentence = (
             f"{e.cases} more cases of this kind{left} raise the Dice by {points} or more with a chance of "
-            f"{chance}{cost}."
+            f"{chance}{cost}{_instead(e)}."
         )
     reason = f"expected gain {100 * e.gain:.1f} points"
     rising = [name for name, p in e.p_gain_by_structure.items() if p > 0.5]
@@ -205,7 +212,7 @@ def _continue(e: StopEvidence) -> Advice:
         best = max(e.net_value, key=lambda k: e.net_value[k])
         reason += f"; best value in minutes after {best} more"
     if e.longer is not None and _longer_helps(e):
-        reason += f"; {_longer_in_words(e.longer)}: train longer too"
+        reason += f"; {_longer_in_words(e.longer)}"
     if e.alarms:
         reason += f"; note: {'; '.join(e.alarms)}"
     return Advice("continue", e.cases, e.p_gain, sentence, reason)

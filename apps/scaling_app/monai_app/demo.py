@@ -186,6 +186,7 @@ def _server(
         "curve_minutes": f"{0.75 * share:.2f}",
         "max_minutes": f"{0.25 * share:.2f}",
         "steps": "150",
+        "compare": "",  # the minutes are for the curve alone
     }
     if patient:
         conf["patient_pattern"] = patient

@@ -110,8 +110,8 @@ def strategies_to_compare(request: Mapping[str, object], conf: Conf) -> tuple[st
     return tuple(name for name in names if name != own)
 
 
-def compared_before_stopping(request: Mapping[str, object], conf: Conf) -> tuple[str, ...]:
-    """What a `learning_curve` request compares once there seems to be little to gain: longer trainings.
+def longer_to_try(request: Mapping[str, object], conf: Conf) -> tuple[str, ...]:
+    """The longer trainings that a `learning_curve` request has tried when it is time (see `curve_job`).
 
     A curve may be flat for want of steps rather than of cases. Nothing, when the request or the conf says
     what to compare.

@@ -16,8 +16,8 @@ from monailabel.interfaces.tasks.train import TrainTask
 
 from scaling_app.monai_app.train_options import (
     compare_text,
-    compared_before_stopping,
     config_of,
+    longer_to_try,
     number_option,
     parse_options,
     strategies_to_compare,
@@ -97,7 +97,7 @@ class CurveTrainer(TrainTask):
         """Works off the runs due within the budget; returns how many were done."""
         options = parse_options(request, self.session.conf)
         compared = strategies_to_compare(request, self.session.conf)
-        before_stopping = compared_before_stopping(request, self.session.conf)
+        longer = longer_to_try(request, self.session.conf)
         budget = number_option(
             "curve_minutes", request, self.session.conf.curve_minutes, low=0.05, high=10080
         )
@@ -105,7 +105,7 @@ class CurveTrainer(TrainTask):
             give_way()
         from scaling_app.monai_app.curve_job import run_curve_job
 
-        return run_curve_job(self.session, options, budget, compared, before_stopping)
+        return run_curve_job(self.session, options, budget, compared, longer)
 
 
 def give_way() -> None:
