@@ -81,6 +81,8 @@ def test_while_labelling_goes_on_longer_trainings_that_gain_more_are_named() -> 
     advice = advise(rising)
     assert advice.action == "continue" and "(80 %: +1.0 to +7.0)" in advice.reason
     assert advice.sentence.endswith("training 4 times as long gains 4.0 points without them.")
+    flat = advise(replace(rising, p_gain=0.1, low_gain_before=False))
+    assert "probably add little" in flat.sentence and "gains 4.0 points without them" in flat.sentence
     assert "as long" not in advise(replace(rising, gain=0.05)).sentence
     unsure = advise(replace(rising, longer={"mean": 0.04, "lo80": -0.01, "hi80": 0.09}))
     assert "as long" not in unsure.sentence and "80 %:" not in unsure.reason

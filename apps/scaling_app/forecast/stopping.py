@@ -195,7 +195,7 @@ def _continue(e: StopEvidence) -> Advice:
     if low_gain(e):
         sentence = (
             f"{e.cases} more cases of this kind{left} will probably add little (chance of {points} or more: "
-            f"{chance}); the next update will tell whether this holds."
+            f"{chance}); the next update will tell whether this holds{_instead(e)}."
         )
     else:
         sentence = (
