@@ -28,7 +28,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from paired_runs import Runs, draws_of
+from forecast.tables import markdown
+from longer import draw_longer, longer_rows, longer_trainings
 
 from scaling_app.forecast.families import POWER_LAW, POWER_LAW_FLOOR, Array, Family, fit_family
 
@@ -276,34 +277,6 @@ def steps_rows(table: pd.DataFrame, first: int = 8, last: int = 64) -> list[str]
     return lines
 
 
-def longer_rows(table: pd.DataFrame) -> list[str]:
-    """What four times the steps gain, beside four times the cases, in points of Dice on the same test cases."""
-    lines = [
-        "| data set | cases | draws | test cases | 4 times the steps | 4 times the cases |",
-        "|---|---|---|---|---|---|",
-    ]
-    alike = table.query("network == 'resunet' and capacity == 'small' and strategy == 'baseline'")
-    for dataset, found in alike.assign(strategy=alike["steps"].astype(str)).groupby("dataset"):
-        runs = Runs(found, "dice", ("400", "1600"))
-        if runs.arms != ["400", "1600"]:
-            continue
-        short, long = runs.of("400"), runs.of("1600")
-        for position, n in enumerate(runs.sizes):
-            steps = 100 * (long[position] - short[position])
-            if not len(draws_of(steps)) or 4 * n not in runs.sizes:
-                continue
-            cases = 100 * (short[runs.sizes.index(4 * n)] - short[position])
-            cases[np.isnan(steps).all(axis=(1, 2))] = np.nan  # the draws of both columns are the same
-            gains = " | ".join(_points_gained(runs, gain) for gain in (steps, cases))
-            lines.append(f"| {dataset} | {n} | {len(draws_of(steps))} | {len(runs.cases)} | {gains} |")
-    return lines
-
-
-def _points_gained(runs: Runs, gain: Array) -> str:
-    mean, low, high = runs.mean(gain)
-    return f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
-
-
 def _range(values: Sequence[int]) -> str:
     return str(min(values)) if min(values) == max(values) else f"{min(values)} to {max(values)}"
 
@@ -333,7 +306,8 @@ def main() -> None:
         tuple(str(part) for part in key): measured(rows) for key, rows in table.groupby(KEYS, sort=True)
     }
     curves = {key: points for key, points in curves.items() if len(points.n) > 1}
-    made = draw_all(curves, arguments.out)
+    longer = longer_trainings(table)
+    made = [*draw_all(curves, arguments.out), draw_longer(longer, arguments.out)]
     text = [
         "# Scaling laws fitted to the bank",
         "",
@@ -343,7 +317,7 @@ def main() -> None:
         "is one draw). Exponents are sought from 0.02 to 3: at an edge the sizes do not tell. Trainings are short: floors are",
         "those of these trainings, not of the data sets.",
         "",
-        *[f"![{path.stem}]({path.name})" for path in made],
+        *[f"![{path.stem}]({path.name})" for path in made[:-1]],
         "",
         *fit_rows(curves),
         "",
@@ -355,7 +329,9 @@ def main() -> None:
         "",
         "What training four times as long gains on the same cases, beside what four times the cases gain.",
         "",
-        *longer_rows(table),
+        f"![{made[-1].stem}]({made[-1].name})",
+        "",
+        markdown(longer_rows(longer)),
         "",
     ]
     (arguments.out / "bank_fits.md").write_text("\n".join(text), encoding="utf-8")

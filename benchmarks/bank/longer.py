@@ -1,0 +1,90 @@
+"""Train longer, or label more? What each gains on the bank's data sets; used by `figures.py`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+import numpy as np
+import pandas as pd
+from matplotlib import pyplot as plt
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from paired_runs import Runs, draws_of
+
+
+@dataclass(frozen=True)
+class Longer:
+    """What four times the steps, and four times the cases, gain on one data set: mean, low, high, points of Dice."""
+
+    dataset: str
+    n: int
+    draws: int
+    cases: int
+    by_steps: tuple[float, float, float]
+    by_cases: tuple[float, float, float]
+
+
+def longer_trainings(table: pd.DataFrame) -> list[Longer]:
+    """Paired gains at every size that has long trainings and short ones on four times the cases."""
+    found = []
+    alike = table.query("network == 'resunet' and capacity == 'small' and strategy == 'baseline'")
+    for dataset, rows in alike.assign(strategy=alike["steps"].astype(str)).groupby("dataset"):
+        runs = Runs(rows, "dice", ("400", "1600"))
+        if runs.arms != ["400", "1600"]:
+            continue
+        short, long = runs.of("400"), runs.of("1600")
+        for position, n in enumerate(runs.sizes):
+            steps = 100 * (long[position] - short[position])
+            draws = len(draws_of(steps))
+            if not draws or 4 * n not in runs.sizes:
+                continue
+            cases = 100 * (short[runs.sizes.index(4 * n)] - short[position])
+            cases[np.isnan(steps).all(axis=(1, 2))] = np.nan  # the draws of both are the same
+            found.append(Longer(dataset, n, draws, len(runs.cases), runs.mean(steps), runs.mean(cases)))
+    return found
+
+
+def longer_rows(found: Sequence[Longer]) -> list[dict[str, str]]:
+    """The same as a table."""
+    return [
+        {
+            "data set": one.dataset,
+            "cases": str(one.n),
+            "draws": str(one.draws),
+            "test cases": str(one.cases),
+            "4 times the steps": "{:+.1f} ({:+.1f} to {:+.1f})".format(*one.by_steps),
+            "4 times the cases": "{:+.1f} ({:+.1f} to {:+.1f})".format(*one.by_cases),
+        }
+        for one in found
+    ]
+
+
+def draw_longer(found: Sequence[Longer], out: Path) -> Path:
+    """One panel per size: both gains of each data set with their intervals."""
+    sizes = sorted({one.n for one in found})
+    names = sorted({one.dataset for one in found}, reverse=True)
+    figure, axes = plt.subplots(1, len(sizes), figsize=(10, 3.6), sharey=True, layout="constrained")
+    for axis, n in zip(axes, sizes, strict=True):
+        here = [one for one in found if one.n == n]
+        for aside, colour, label, gains in (
+            (0.16, "#c0504d", "4 times the steps", [one.by_steps for one in here]),
+            (-0.16, "#0b5394", "4 times the cases", [one.by_cases for one in here]),
+        ):
+            mean, low, high = np.array(gains).T
+            rows = np.array([names.index(one.dataset) for one in here]) + aside
+            bars = np.maximum([mean - low, high - mean], 0)
+            axis.errorbar(mean, rows, xerr=bars, fmt="o", ms=4, lw=1.2, color=colour, label=label)
+        axis.axvline(0, color="#999999", lw=0.8)
+        axis.set(title=f"from {n} cases", xlabel="points of Dice gained")
+    axes[0].set_yticks(range(len(names)), names)
+    figure.legend(*axes[0].get_legend_handles_labels(), fontsize="small", loc="outside upper center", ncols=2)
+    path = out / "bank_longer.png"
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+    return path
