@@ -10,8 +10,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from scaling_app.imaging.geometry import read_image
 from scaling_app.imaging.networks import NETWORKS, patch_multiples
 from scaling_app.imaging.synthetic import STRUCTURES
+from scaling_app.trials import fingerprint
 from scaling_app.trials.plan import CaseFiles, Plan, found_structures, make_plan
 
 
@@ -112,6 +114,20 @@ def test_pictures_are_planned_in_two_dimensions_and_colour(pictures: list[CaseFi
 def test_a_two_dimensional_plan_of_volumes_works_across_the_coarsest_axis(volumes: list[CaseFiles]) -> None:
     plan = make_plan(volumes, STRUCTURES, spatial_dims=2)
     assert (plan.spatial_dims, plan.slice_axis, len(plan.spacing), len(plan.patch)) == (2, 2, 2, 2)
+
+
+def test_a_case_is_read_once_for_many_plans_and_again_when_its_label_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.random.default_rng(5).normal(size=(20, 20, 20)).astype(np.float32)
+    cases = [write(tmp_path, name, image, block(image.shape), (1, 1, 1)) for name in ("once", "twice")]
+    opened: list[Path] = []
+    monkeypatch.setattr(fingerprint, "read_image", lambda path: opened.append(path) or read_image(path))
+    plans = [make_plan(cases, {"block": 1}) for _ in range(3)]
+    assert plans[0] == plans[2] and opened == [case.image for case in cases]
+    write(tmp_path, "twice", image, np.zeros(image.shape, np.uint8), (1, 1, 1))
+    make_plan(cases, {"block": 1})
+    assert opened[2:] == [cases[1].image]
 
 
 def test_structures_are_found_and_keep_the_values_of_the_files(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +17,15 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-from scaling_app.imaging.geometry import Canonical, label_names, read_image, read_label, same_grid, spacing_of
+from scaling_app.imaging.geometry import (
+    Canonical,
+    ImageError,
+    label_names,
+    read_image,
+    read_label,
+    same_grid,
+    spacing_of,
+)
 
 if TYPE_CHECKING:
     from scaling_app.trials.plan import CaseFiles
@@ -150,6 +160,25 @@ def thinned(values: Tensor, count: int = 1_000_000) -> Tensor:
 
 
 def _take(case: CaseFiles, structures: Mapping[str, int]) -> _CasePrint:
+    """Read once per process, as long as the files stay as they are: every fold of a curve has a plan of its own."""
+    stamps = tuple(_stamp(file) for file in (case.image, case.label) if file is not None)
+    return _read(case, tuple(structures.items()), stamps)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """Changes with the file."""
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise ImageError(f"{file} is not there") from error
+    return status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=64)
+def _read(
+    case: CaseFiles, named: tuple[tuple[str, int], ...], stamps: tuple[tuple[int, int], ...]
+) -> _CasePrint:
+    structures = dict(named)
     image, label = read_image(case.image), read_label(case.label)
     if (difference := same_grid(image, label)) is not None:
         raise ValueError(f"case {case.case_id}: {difference}")
