@@ -97,6 +97,17 @@ def test_longer_trainings_are_tried_once_and_before_a_session_is_told_to_stop(
     assert result["done"] == result["total"] and len(arms) == 5 * tried
 
 
+def test_longer_trainings_that_the_budget_cut_short_are_taken_up_by_the_next_job(desk_of):
+    desk = desk_of(8)
+    desk.submit(*desk.labels)
+    longer = longer_to_try({}, desk.session.conf)
+    run_curve_job(desk.session, options_for(desk), 10)
+    cut = run_curve_job(desk.session, options_for(desk), 0.0001, longer=longer)
+    assert len(finished(desk, "arm")) == 1 and cut["done"] < cut["total"]
+    run_curve_job(desk.session, options_for(desk), 10, longer=longer)
+    assert len(finished(desk, "arm")) == 5
+
+
 def test_a_strategy_that_keeps_failing_does_not_hold_up_the_others(desk_of, monkeypatch):
     desk = desk_of(5)
     desk.submit(*desk.labels)

@@ -121,11 +121,14 @@ class _CurveJob:
 
     def asks_for(self, longer: Sequence[str]) -> bool:
         """Whether it is time to see if the curve lacks steps rather than cases."""
-        hashes = {self._recipe(strategy).settings_hash for strategy in longer}
-        tried = any(
-            run.state == "done" and run.settings_hash in hashes for run in self.session.ledger.runs("arm")
-        )
+        own = self._folds_done("fold", self.own)
+        tried = all(self._folds_done("arm", self._recipe(strategy)) >= own for strategy in longer)
         return (len(self.cases) >= LONGER_FROM and not tried) or little_to_gain(self.session.ledger)
+
+    def _folds_done(self, purpose: str, recipe: Recipe) -> set[int | None]:
+        """At this checkpoint or an earlier one."""
+        runs = self.session.ledger.runs(purpose)
+        return {run.fold for run in runs if (run.state, run.settings_hash) == ("done", recipe.settings_hash)}
 
     def work(self) -> tuple[str, int, int]:
         """Runs what is due; returns a sentence, the runs done and the runs planned."""
