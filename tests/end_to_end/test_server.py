@@ -213,7 +213,8 @@ def test_the_curve_is_measured_without_touching_the_model_in_use(server, trained
     assert {run.state for run in ledger.runs("fold")} == {"done"}
     assert len(ledger.runs("fold")) == 5 and ledger.runs("nested")
     kinds = {seen.kind for seen in ledger.observations()}
-    assert kinds == {"fold", "nested", "prequential"}
+    assert kinds == {"fold", "nested", "prequential", "arm"}
+    assert {run.strategy for run in ledger.runs("arm")} == {"baseline+longer"}, "tried once, from 8 cases on"
     tested = {seen.image_id for seen in ledger.observations(kind="prequential")}
     trained_on = set(ledger.runs("published")[-1].train_ids)
     assert tested and not tested & trained_on
@@ -228,6 +229,18 @@ def test_a_stopped_job_leaves_a_consistent_ledger(server, trained):
     assert server.http.delete(f"{server.base}/train/", timeout=30).json()["status"] == "STOPPED"
     assert {run.state for run in ledger.runs()} == {"done", "stopped"}
     assert ledger.job()["state"] == "idle"
+
+
+def test_training_steps_are_set_for_all_trainers_and_taken_back(server):
+    def steps():
+        return {trainer["config"]["steps"] for trainer in server.info()["trainers"].values()}
+
+    before = steps()
+    assert server.post("/sufficiency/steps", json={"steps": 1600}).json() == {"steps": 1600}
+    assert steps() == {1600}
+    assert server.post("/sufficiency/steps", json={"steps": 0}).status_code == 422 and steps() == {1600}
+    server.post("/sufficiency/steps", json={"steps": None})
+    assert steps() == before and len(before) == 1
 
 
 def test_the_forecast_is_everywhere(server, trained):

@@ -206,6 +206,16 @@ def test_what_is_compared_comes_from_the_request_then_the_conf_then_the_strategy
     assert config_of(conf)["strategy"][-1] == "auto"
 
 
+def test_steps_set_in_the_meantime_are_the_default_of_every_trainer(desk_of):
+    desk = desk_of(1)
+    trainer = CurveTrainer(desk.session, lambda: False)
+    assert trainer.config()["steps"] == desk.session.conf.steps == 400
+    desk.session.ledger.set_setting("steps", 1600)
+    assert trainer.config()["steps"] == 1600
+    assert parse_options({}, desk.session.training_conf).steps == 1600
+    assert parse_options({"steps": 9}, desk.session.training_conf).steps == 9
+
+
 @pytest.mark.parametrize("compare", ["nonsense", "genda,nonsense", "auto,genda"])
 def test_unknown_strategies_to_compare_are_refused_with_those_there_are(desk_of, tmp_path, compare):
     with pytest.raises(OptionError, match=r"compare.*baseline"):

@@ -82,6 +82,7 @@ def test_the_answer_is_the_contract(client: TestClient, ledger: Ledger) -> None:
         ("GET", "/sufficiency/report", None, "user"),
         ("POST", "/sufficiency/target", {"dice": 0.8}, "annotator"),
         ("POST", "/sufficiency/case/a", {"minutes": 3}, "annotator"),
+        ("POST", "/sufficiency/steps", {"steps": 1600}, "admin"),
         ("POST", "/sufficiency/update", {}, "admin"),
     ],
 )
@@ -97,6 +98,33 @@ def test_a_target_is_kept(client: TestClient, ledger: Ledger) -> None:
     assert ledger.setting("target") == 0.85
     client.post("/sufficiency/target", json={"dice": None})
     assert ledger.setting("target") is None
+
+
+def test_training_steps_are_kept(client: TestClient, ledger: Ledger) -> None:
+    assert client.post("/sufficiency/steps", json={"steps": 1600}).json() == {"steps": 1600}
+    assert ledger.setting("steps") == 1600
+    client.post("/sufficiency/steps", json={"steps": None})
+    assert ledger.setting("steps") is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"steps": 0}',
+        '{"steps": 1.5}',
+        '{"steps": true}',
+        '{"steps": "9"}',
+        '{"steps": 2000000}',
+        "{}",
+        "[9]",
+    ],
+)
+def test_steps_that_are_none_are_refused_with_a_sentence(
+    client: TestClient, ledger: Ledger, body: str
+) -> None:
+    answer = client.post("/sufficiency/steps", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422 and isinstance(answer.json()["detail"], str)
+    assert ledger.setting("steps") is None
 
 
 @pytest.mark.parametrize(

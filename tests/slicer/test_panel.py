@@ -301,6 +301,22 @@ def test_a_running_computation_is_shown_with_its_time(connected: object, wait: C
     assert not connected.ui.updateButton.enabled
 
 
+def test_steps_come_from_the_server_and_go_back_to_it(
+    connected: object, server: StubServer, wait: Callable
+) -> None:
+    spin = connected.ui.stepsSpin
+    assert spin.value == 400
+    spin.setValue(1600)
+    assert server.steps == 400, "nothing is sent while a number is being typed"
+    spin.editingFinished.emit()
+    wait(lambda: server.steps == 1600 and connected.session.info.steps == 1600)
+    spin.setValue(2000)
+    connected.ui.trainButton.click()
+    wait(lambda: connected.session.training.running)
+    assert server.training["request"]["steps"] == 2000
+    wait(lambda: server.steps == 2000)
+
+
 def test_training_from_start_to_error(connected: object, server: StubServer, wait: Callable) -> None:
     ui = connected.ui
     ui.trainButton.click()

@@ -12,7 +12,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,12 @@ class Session:
         self.published_file = self.folder / "published.json"
         self.stats_file = self.folder / "train_stats.json"
         self.cache_dir = self.folder / "cache"
+
+    @property
+    def training_conf(self) -> Conf:
+        """The options with the training steps that were set in the meantime, if any."""
+        steps = self.ledger.setting("steps")
+        return self.conf if steps is None else replace(self.conf, steps=steps)
 
     def structures(self) -> dict[str, int]:
         """Structure -> label value, as far as known."""

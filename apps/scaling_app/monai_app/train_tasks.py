@@ -52,7 +52,7 @@ class SegmentationTrainer(TrainTask):
 
     def config(self) -> dict:
         """What a request may choose."""
-        return config_of(self.session.conf)
+        return config_of(self.session.training_conf)
 
     def stats(self) -> dict:
         """Progress and accuracy of the present or last training.
@@ -68,7 +68,7 @@ class SegmentationTrainer(TrainTask):
 
     def __call__(self, request: dict, datastore: Datastore) -> dict:
         """Runs the training; returns its stats."""
-        options = parse_options(request, self.session.conf)
+        options = parse_options(request, self.session.training_conf)
         if not self._in_server():
             give_way()
         from scaling_app.monai_app.train_runs import train_and_publish
@@ -86,7 +86,7 @@ class CurveTrainer(TrainTask):
 
     def config(self) -> dict:
         """What a request may choose, the strategies to compare, and the budget."""
-        conf = self.session.conf
+        conf = self.session.training_conf
         return {
             **config_of(conf),
             "compare": compare_text(conf),
@@ -95,7 +95,7 @@ class CurveTrainer(TrainTask):
 
     def __call__(self, request: dict, datastore: Datastore) -> dict:
         """Works off the runs due within the budget; returns how many were done."""
-        options = parse_options(request, self.session.conf)
+        options = parse_options(request, self.session.training_conf)
         compared = strategies_to_compare(request, self.session.conf)
         longer = longer_to_try(request, self.session.conf)
         budget = number_option(

@@ -20,6 +20,7 @@ from scaling_app.service.report import report_html
 Dependency = Callable[..., Any]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
+MOST_STEPS = 1_000_000
 CASE_FIELDS = ("minutes", "blind", "resolved")
 
 
@@ -60,11 +61,18 @@ def make_router(
         start_update: starts the curve job; raises `UpdateRefusedError` (409) or its own `HTTPException`.
         has_image: whether the datastore knows that image.
         user, annotator, admin: dependencies that let a role in; readers are users, facts about cases come
-            from annotators, the target too, and jobs are started by admins.
+            from annotators, the target too; steps are set and jobs started by admins.
     """
     router = APIRouter(prefix="/sufficiency", tags=["Sufficiency"], route_class=_SentenceRoute)
     _add_views(router, keeper, ledger, user)
     _add_notes(router, ledger, has_image, annotator)
+
+    @router.post("/steps", dependencies=[Depends(admin)])
+    def steps(body: dict[str, Any] = Body()) -> dict[str, Any]:
+        """Sets the training steps from now on, of the model and of the curve; null goes back to the server's."""
+        wanted = _steps(body)
+        ledger.set_setting("steps", wanted)
+        return {"steps": wanted}
 
     @router.post("/update", dependencies=[Depends(admin)])
     def update() -> dict[str, Any]:
@@ -142,6 +150,22 @@ def _dice(body: dict[str, Any]) -> float | None:
     if not _is_number(value) or not 0 < value < 1:
         raise HTTPException(422, f"The target must be a Dice between 0 and 1, such as 0.85, not {value!r}.")
     return float(value)
+
+
+def _steps(body: dict[str, Any]) -> int | None:
+    """The training steps in the body.
+
+    Raises:
+        HTTPException: 422 when they are none.
+    """
+    if "steps" not in body:
+        raise HTTPException(422, 'The body must name the training steps, such as {"steps": 1600}.')
+    value = body["steps"]
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_STEPS:
+        raise HTTPException(422, f"steps must be a whole number from 1 to {MOST_STEPS}, not {value!r}.")
+    return value
 
 
 def _case_note(body: dict[str, Any]) -> tuple[float | None, bool | None, bool]:

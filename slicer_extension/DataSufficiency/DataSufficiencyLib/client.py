@@ -195,11 +195,18 @@ class Client:
     # Training -------------------------------------------------------------------------------------
 
     def start_training(
-        self, trainer: str, strategy: str, on_done: Callable[[TrainingTask], None], on_failed: OnFailed
+        self,
+        trainer: str,
+        options: Mapping[str, Any],
+        on_done: Callable[[TrainingTask], None],
+        on_failed: OnFailed,
     ) -> Any:
         path = "/train/" + quote(trainer, safe="")
-        body = {"client_id": self._client_id, **({"strategy": strategy} if strategy else {})}
+        body = {"client_id": self._client_id, **options}
         return self._json("POST", path, body, on_done, on_failed, TrainingTask.from_json)
+
+    def set_steps(self, steps: int, on_done: Callable[[Any], None], on_failed: OnFailed) -> Any:
+        return self._json("POST", "/sufficiency/steps", {"steps": steps}, on_done, on_failed, dict)
 
     def training(self, on_done: Callable[[TrainingTask | None], None], on_failed: OnFailed) -> Any:
         """The newest training, or None when there was none since the server started."""

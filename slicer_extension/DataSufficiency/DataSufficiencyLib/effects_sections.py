@@ -48,7 +48,9 @@ class TrainingSection:
         self._ui, self._session = ui, session
         self._trainers: list[str] = []
         self._strategies: list[str] = []
+        self._steps: int | None = None
         ui.trainerBox.currentIndexChanged.connect(lambda _index: self._show_strategies())
+        ui.stepsSpin.editingFinished.connect(self._set_steps)
         ui.trainButton.clicked.connect(self._start)
         ui.stopButton.clicked.connect(lambda _checked=False: session.training.stop())
 
@@ -60,6 +62,7 @@ class TrainingSection:
         ui.stopButton.setEnabled(training.running and not training.changing)
         ui.trainerBox.setEnabled(free)
         ui.trainingStrategyBox.setEnabled(free and bool(self._strategies))
+        self._show_steps(free)
         ui.trainingProgress.setVisible(training.running)
         # A range of nothing makes the bar say "busy".
         ui.trainingProgress.setRange(0, 0 if training.progress is None else 100)
@@ -86,12 +89,26 @@ class TrainingSection:
             self._ui.trainingStrategyBox.clear()
             self._ui.trainingStrategyBox.addItems([strategy_name(name) for name in names])
 
+    def _show_steps(self, free: bool) -> None:
+        """The server's steps, but not over what is being typed."""
+        steps, spin = self._session.info.steps if self._session.info else None, self._ui.stepsSpin
+        spin.setEnabled(free and steps is not None)
+        if steps is not None and steps != self._steps:
+            self._steps = steps
+            spin.setValue(steps)
+
+    def _set_steps(self) -> None:
+        if self._steps is not None and self._ui.stepsSpin.value != self._steps:
+            self._session.training.set_steps(self._ui.stepsSpin.value)
+
     def _start(self, _checked: bool = False) -> None:
         index = self._ui.trainerBox.currentIndex
         if 0 <= index < len(self._trainers):
             chosen = self._ui.trainingStrategyBox.currentIndex
             strategy = self._strategies[chosen] if 0 <= chosen < len(self._strategies) else ""
-            self._session.training.start(self._trainers[index], strategy)
+            self._set_steps()  # where a click on a button leaves the focus in the field
+            steps = None if self._steps is None else self._ui.stepsSpin.value
+            self._session.training.start(self._trainers[index], strategy, steps)
 
 
 class CoverageSection:

@@ -19,6 +19,7 @@ class ServerInfo:
         trainers: Name of each trainer to the strategies that it offers.
         strategies: Name to description, for the next case.
         progress: Trainer name to the part done of its present run, in [0, 1].
+        steps: Training steps of a run, None where the server does not say.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ServerInfo:
     completed: int | None
     has_sufficiency: bool
     progress: Mapping[str, float] = field(default_factory=dict)
+    steps: int | None = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ServerInfo:
@@ -55,6 +57,7 @@ class ServerInfo:
             completed=datastore.integer("completed", 0) if datastore else None,
             has_sufficiency=reader.raw("sufficiency") is not None,
             progress=_progress(data.get("train_stats")),
+            steps=_steps(data.get("trainers")),
         )
 
 
@@ -75,6 +78,18 @@ def _trainers(entries: Any) -> dict[str, tuple[str, ...]]:
         offered = config.get("strategy") if isinstance(config, dict) else None
         found[name] = tuple(map(str, offered)) if isinstance(offered, list) else ()
     return found
+
+
+def _steps(entries: Any) -> int | None:
+    """The steps that all trainers share; None where one says nothing or something else."""
+    configs = (
+        [e.get("config") for e in entries.values() if isinstance(e, dict)]
+        if isinstance(entries, dict)
+        else []
+    )
+    found = {config.get("steps") for config in configs if isinstance(config, dict)}
+    steps = found.pop() if len(found) == 1 else None
+    return steps if isinstance(steps, int) and not isinstance(steps, bool) and steps > 0 else None
 
 
 def _labels(data: Mapping[str, Any]) -> dict[str, int]:

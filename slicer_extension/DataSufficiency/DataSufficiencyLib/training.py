@@ -52,14 +52,15 @@ class TrainingWatch:
     def running(self) -> bool:
         return self.task is not None and self.task.running
 
-    def start(self, trainer: str, strategy: str = "") -> None:
+    def start(self, trainer: str, strategy: str = "", steps: int | None = None) -> None:
         client = self._session.client
         if client is None or not self._session.connected or self.running or self.changing:
             return
         self.changing = True
         self._turn += 1
         self.notice = say("training_starting")
-        client.start_training(trainer, strategy, self._newest(self._on_task), self._newest(self._failed))
+        options = {name: value for name, value in (("strategy", strategy), ("steps", steps)) if value}
+        client.start_training(trainer, options, self._newest(self._on_task), self._newest(self._failed))
         self._session.changed.emit()
 
     def stop(self) -> None:
@@ -71,6 +72,16 @@ class TrainingWatch:
         self.notice = say("training_stopping")
         client.stop_training(self._newest(lambda _answer: self.look()), self._newest(self._failed))
         self._session.changed.emit()
+
+    def set_steps(self, steps: int) -> None:
+        """Tell the server how long to train from now on; the curve is then measured anew."""
+        client = self._session.client
+        if client is not None and self._session.connected:
+            client.set_steps(
+                steps,
+                self._session.same_server(lambda _answer: self._session.look_again()),
+                self._session.same_server(self._failed),
+            )
 
     def look(self) -> None:
         """Ask how it stands."""

@@ -152,6 +152,7 @@ class StubServer(ThreadingHTTPServer):
         self.image = image
         self.n = 6
         self.target: float | None = 0.85
+        self.steps = 400
         self.delay = 0.0
         self.blind: bool | None = False
         self.cases = [f"case_{i:03d}" for i in range(7, 20)]
@@ -238,6 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _get_info(self) -> None:
         server = self.server
+        config = {"strategy": ["baseline", "genda"], "steps": server.steps}
         self.answer(
             {
                 "name": "Scaling App",
@@ -248,8 +250,8 @@ class _Handler(BaseHTTPRequestHandler):
                 if server.model
                 else {},
                 "trainers": {
-                    "segmentation": {"config": {"strategy": ["baseline", "genda"]}, "labels": server.labels},
-                    "learning_curve": {"config": {"strategy": ["baseline", "genda"]}},
+                    "segmentation": {"config": config, "labels": server.labels},
+                    "learning_curve": {"config": config},
                 },
                 "strategies": {
                     "random": {"description": "A random case"},
@@ -274,6 +276,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.target = data["dice"]
         elif parts[1] == "case":
             self.server.notes.append((unquote(parts[2]), data))
+        elif parts[1] == "steps":
+            self.server.steps = data["steps"]
         elif parts[1] == "update":
             self.server.job = {"state": "running", "done": 0, "total": 9, "eta_seconds": 240}
         self.answer({})
@@ -339,7 +343,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer({"detail": "++++++++++ Train Task is Already Running"}, 429)
             return
         model = self.place.path.strip("/").split("/")[1]
-        self.server.training = {"id": "1", "status": "RUNNING", "request": {"model": model}, "details": []}
+        request = {**json.loads(self.body or b"{}"), "model": model}
+        self.server.training = {"id": "1", "status": "RUNNING", "request": request, "details": []}
         self.answer(self.server.training)
 
     def _delete_train(self) -> None:

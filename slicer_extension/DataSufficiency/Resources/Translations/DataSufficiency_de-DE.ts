@@ -176,6 +176,14 @@
             <translation>Wie die Trainingsdaten angereichert werden; die Tabelle oben sagt, was sich lohnt</translation>
         </message>
         <message>
+            <source>Training steps of the model and of the curve. With other steps the curve is measured anew.</source>
+            <translation>Trainingsschritte des Modells und der Kurve. Mit anderen Schritten wird die Kurve neu gemessen.</translation>
+        </message>
+        <message>
+            <source> steps</source>
+            <translation> Schritte</translation>
+        </message>
+        <message>
             <source>Start training</source>
             <translation>Training starten</translation>
         </message>

@@ -176,6 +176,14 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Training steps of the model and of the curve. With other steps the curve is measured anew.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source> steps</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Start training</source>
             <translation type="unfinished"></translation>
         </message>
