@@ -38,6 +38,8 @@ def test_a_target_reached_stops() -> None:
     advice = advise(replace(FLAT, p_gain=0.9, target=0.85, p_target=0.93))
     assert (advice.action, advice.probability) == ("stop", 0.93)
     assert "target Dice of 0.85" in advice.sentence
+    longer = {"mean": 0.04, "lo80": 0.01, "hi80": 0.07}
+    assert advise(replace(FLAT, target=0.85, p_target=0.93, longer=longer)).action == "stop"
 
 
 def test_no_net_value_in_minutes_stops() -> None:

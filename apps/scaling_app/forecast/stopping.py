@@ -120,7 +120,7 @@ def advise(evidence: StopEvidence) -> Advice:
 
 
 def _stop(e: StopEvidence) -> Advice | None:
-    if e.target is not None and e.p_target is not None and e.p_target >= P_TARGET:
+    if _at_target(e):
         sentence = (
             f"The target Dice of {e.target:.2f} is reached for cases of this kind (probability "
             f"{_percent(e.p_target)}); {_BEYOND}."
@@ -157,9 +157,14 @@ def _guards(e: StopEvidence) -> list[str]:
         guards.append(
             f"only {e.n_blind} of at least {MIN_BLIND} cases were labelled without a prediction on screen"
         )
-    if e.longer is not None and _longer_helps(e):
+    if e.longer is not None and _longer_helps(e) and not _at_target(e):
         guards.append(f"{_longer_in_words(e.longer)}: train longer first")
     return guards
+
+
+def _at_target(e: StopEvidence) -> bool:
+    """S1."""
+    return e.target is not None and e.p_target is not None and e.p_target >= P_TARGET
 
 
 def _longer_helps(e: StopEvidence) -> bool:
