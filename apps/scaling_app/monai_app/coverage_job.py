@@ -60,8 +60,7 @@ def look_at_pool(
     files = material.of(labelled)
     plan = model.plan if model is not None else plan_for(session, options, files)
     if plan.slice_axis is not None:
-        # shapes are compared as volumes, where a model of slices cannot help
-        plan, model, run_id = plan_for(session, replace(options, network=ANY_VOLUMES), files, 3), None, None
+        plan = plan_for(session, replace(options, network=ANY_VOLUMES), files, 3)
     prepared = prepare(session, plan, [*files, *(unlabelled[i] for i in pool)])
     deadline = time.monotonic() + seconds
     report(f"Registering {len(labelled)} labelled cases", 0.0)
@@ -82,12 +81,15 @@ def look_at_pool(
 
 
 def _model_in_use(session: Session) -> tuple[TrainedModel | None, str | None]:
-    """The published model, unless its structures are no longer the session's."""
+    """The published model, unless its structures are no longer the session's or it knows slices only.
+
+    Shapes are compared as volumes, where a model of slices cannot help.
+    """
     published = session.published()
     if published is None:
         return None, None
     model = TrainedModel.load(published.model_file, device())
-    if dict(model.plan.structures) != session.structures():
+    if dict(model.plan.structures) != session.structures() or model.plan.slice_axis is not None:
         return None, None
     return model, published.run_id
 
