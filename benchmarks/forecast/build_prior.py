@@ -3,7 +3,8 @@
     python benchmarks/forecast/build_prior.py [--bank benchmarks/results] [--out FILE]
 
 Reads the tuning part of LCDB 1.1 (`data/lcdb11_curves.csv.gz`, made by `lcdb.py`) and the segmentation bank where there is
-one, and writes `apps/scaling_app/forecast/data/curve_templates.csv`.
+one, and writes `apps/scaling_app/forecast/data/curve_templates.csv`. Of the bank it takes the curves of the app's default
+strategy and network, trainings of each length: those of other strategies are about the same cases.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from bank import bank_files, read_bank
+from bank_tests import own_curves
 from lcdb import NEEDED, SIZES, Library, read_curves
 
 from scaling_app.forecast.families import fit_templates
@@ -43,7 +45,7 @@ def main() -> None:
         for task, t in zip(library.dataset, library_templates(library), strict=True)
     ]
     files = bank_files(arguments.bank)
-    for curve in read_bank(files) if files else []:
+    for curve in own_curves(read_bank(files)) if files else []:
         (template,) = fit_templates(curve.sizes, curve.typical_error()[None])
         rows.append(("bank", curve.dataset, *template))
     out: Path = arguments.out

@@ -73,6 +73,7 @@ def _beforehand(method: str, curves: Sequence[Curve], held_out: Sequence[str]) -
     """What was needed of other tasks: median and range over the data sets that are left out in turn."""
     sizes = {"bayes": TEMPLATE_SIZES, "lstm": FEWEST_SIZES}.get(method)
     used = [curve for curve in curves if sizes is not None and len(curve.sizes) >= sizes]
+    used = own_curves(used) if method == "bayes" else used
     others = [[curve for curve in used if curve.dataset != name] for name in held_out]
     library = int((shipped_templates().source == "lcdb").sum()) if sizes is not None else 0
     return {
