@@ -7,8 +7,9 @@
 of failures (Dice < 0.5) of every arm, the paired differences in Dice to `baseline` and `red`, and kappa, the
 number of cases that one case is worth: `error_arm(n) = error_baseline(kappa n)`, read off the baseline's own
 curve by log-log interpolation and bounded by its range. `structures.md`: the differences to `red` for every
-structure. Intervals are 95 % bootstrap intervals that draw the training sets and the test patients anew; with
-few draws they are too narrow for what another choice of training cases would do.
+structure, `summary.md`: their means over the sizes up to 8. Intervals are 95 % bootstrap intervals that draw
+the training sets and the test patients anew; with few draws they are too narrow for what another choice of
+training cases would do.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ RESULTS = Path(__file__).parent / "results"
 COMPARED = ("none", "baseline", "red")
 """Arms that lead the tables; the others follow by name."""
 FAILURE = 0.5
+FEW, LEAST_SIZES = 8, 3
+"""The summary is over sizes up to `FEW`, of arms that have at least so many."""
+DRAWS = 3
+"""Of all arms; the baseline has more."""
 STEPS = 400
 """Of most trainings; the tables name others, the figures leave them out."""
 
@@ -71,6 +76,28 @@ def structures_of(task: str, runs: Runs) -> list[dict[str, str]]:
         for arm in _made(runs, position)
         if arm not in ("none", "red") and "red" in _made(runs, position)
     ]
+
+
+def summary_of(task: str, runs: Runs) -> list[dict[str, str]]:
+    """One row per structure and arm: points over `red`, the mean over the sizes up to `FEW`."""
+    rows = []
+    few = [position for position, n in enumerate(runs.sizes) if n <= FEW]
+    for arm in (arm for arm in runs.arms if arm not in COMPARED and "red" in runs.arms):
+        points = 100 * (runs.of(arm) - runs.of("red"))[few]
+        points = points[~np.isnan(points).all(axis=(1, 2, 3))]
+        if len(points) < LEAST_SIZES:
+            continue
+        drawn = np.flatnonzero((~np.isnan(points)).any(axis=(0, 2, 3)))
+        for index, structure in enumerate(runs.structures):
+            one = points[..., index]
+
+            def mean(draws: np.ndarray, cases: np.ndarray, one: np.ndarray = one) -> np.ndarray:
+                return np.nanmean(np.nanmean(one[:, draws][:, :, cases], axis=(1, 2)))
+
+            value = (float(mean(drawn, np.arange(len(runs.cases)))), *map(float, runs.interval(drawn, mean)))
+            row = {"task": task, "structure": structure, "arm": arm, "sizes": str(len(points))}
+            rows.append({**row, "draws": str(len(drawn)), "points over red": _text(value, digits=1)})
+    return rows
 
 
 def _made(runs: Runs, position: int) -> list[str]:
@@ -122,7 +149,7 @@ def draw_figure(task: str, runs: Runs, colours: dict[str, str], out: Path) -> No
 
 
 def main() -> None:
-    """Writes `TASK.png`, `table.md`, `table.csv` and `structures.md`."""
+    """Writes `TASK.png`, `table.md`, `table.csv`, `structures.md` and `summary.md`."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -130,8 +157,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    rows, by_structure = [], []
-    bank = pd.read_csv(options.bank).query("network == 'resunet' and capacity == 'small'")
+    rows, by_structure, summary = [], [], []
+    bank = pd.read_csv(options.bank).query(f"network == 'resunet' and capacity == 'small' and draw < {DRAWS}")
     arms = [*COMPARED, *sorted(set(bank["strategy"]) - set(COMPARED))]
     colours = {arm: f"C{index}" for index, arm in enumerate(arms)}  # one arm, one colour in all figures
     for (steps, dataset), found in bank.groupby(["steps", "dataset"]):
@@ -140,10 +167,11 @@ def main() -> None:
         if any(len(_made(runs, position)) > 2 for position in range(len(runs.sizes))):
             rows += lines_of(task, runs, Runs(found, "nsd", COMPARED))
             by_structure += structures_of(task, runs)
+            summary += summary_of(task, runs)
             if steps == STEPS:
                 draw_figure(task, runs, colours, options.out / f"{task}.png")
     pd.DataFrame(rows).to_csv(options.out / "table.csv", index=False)
-    for name, lines in (("table.md", rows), ("structures.md", by_structure)):
+    for name, lines in (("table.md", rows), ("structures.md", by_structure), ("summary.md", summary)):
         text = markdown(lines) + "\n"
         (options.out / name).write_text(text)
         print(text)

@@ -88,7 +88,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--bank", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--out", type=Path, default=DATA / "lstm.npz")
     parser.add_argument("--held-out", type=Path, default=HELD_OUT)
     arguments = parser.parse_args()
