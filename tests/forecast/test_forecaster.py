@@ -173,9 +173,15 @@ def test_a_target_below_the_present_needs_no_cases_and_one_above_the_ceiling_is_
 
 @pytest.mark.parametrize("cases", [20, 40])
 def test_intervals_narrow_with_cases_and_the_prior_gives_way(cases: int) -> None:
-    few, many = (forecast_session(session(n, 1, seed=4), n_now=n).payload()["overall"] for n in (6, cases))
-    assert many["now"]["hi80"] - many["now"]["lo80"] < few["now"]["hi80"] - few["now"]["lo80"]
-    assert many["prior_share"] < few["prior_share"]
+    widths, shares = [], []
+    for seed in range(4):  # of a single session neither need fall at every step
+        few, many = (
+            forecast_session(session(n, 1, seed=seed), n_now=n).payload()["overall"] for n in (6, cases)
+        )
+        widths.append([one["now"]["hi80"] - one["now"]["lo80"] for one in (few, many)])
+        shares.append([one["prior_share"] for one in (few, many)])
+    assert np.mean(widths, axis=0)[1] < 0.7 * np.mean(widths, axis=0)[0]
+    assert np.mean(shares, axis=0)[1] < np.mean(shares, axis=0)[0]
 
 
 def test_four_structures_of_400_scores_take_under_a_second() -> None:
