@@ -185,41 +185,57 @@ def title_of(task: tuple[str, str], tasks: Sequence[tuple[str, str]]) -> str:
     return f"{task[0]}\n{task[1].replace('_', ' ')}" if several else f"{task[0]}\n"
 
 
-def draw_all(curves: dict[tuple[str, ...], Points], out: Path) -> list[Path]:
-    """The pages that there are data for."""
+def curves_of(table: pd.DataFrame) -> dict[tuple[str, ...], Points]:
+    """Every curve of two sizes or more."""
+    found = {tuple(str(part) for part in key): measured(rows) for key, rows in table.groupby(KEYS, sort=True)}
+    return {key: points for key, points in found.items() if len(points.n) > 1}
+
+
+def alike(table: pd.DataFrame, draws: int) -> pd.DataFrame:
+    """The first draws, of the curves and sizes that have all of them: what is set side by side shares its cases."""
+    first = table[table["draw"] < draws]
+    return first[first.groupby([*KEYS, "n"])["draw"].transform("nunique") == draws]
+
+
+def draw_all(curves: dict[tuple[str, ...], Points], table: pd.DataFrame, out: Path) -> list[Path]:
+    """The pages that there are data for; the first shows all draws, the others those that their curves share."""
     tasks = list(dict.fromkeys((key[0], key[1]) for key in curves))
+    baseline = table[table["strategy"] == "baseline"]
+    one, three = curves_of(alike(baseline, 1)), curves_of(alike(table[table["steps"] == 400], 3))
     fits = "dashed: power law, solid: with a floor"
-    pages: list[tuple[str, str, dict[tuple[str, ...], tuple[str, str]], int, bool]] = [
+    pages: list[
+        tuple[str, str, dict[tuple[str, ...], Points], dict[tuple[str, ...], tuple[str, str]], bool]
+    ] = [
         (
             "bank_curves.png",
             fits,
+            curves,
             {("resunet", "small", "baseline", "400"): ("Res-UNet, affine + intensity", "#0b5394")},
-            1,
             True,
         ),
         (
             "bank_networks.png",
-            fits,
+            f"one draw; {fits}",
+            one,
             {(network, size, "baseline", "400"): look for (network, size), look in MODELS.items()},
-            2,
             True,
         ),
         (
             "bank_strategies.png",
-            "Res-UNet, small",
+            "Res-UNet, small, three draws",
+            three,
             {("resunet", "small", name, "400"): look for name, look in NAMES.items()},
-            2,
             False,
         ),
-        ("bank_steps.png", "Res-UNet, small, affine + intensity", STEPS, 2, False),
+        ("bank_steps.png", "Res-UNet, small, affine + intensity, one draw", one, STEPS, False),
     ]
     made = []
-    for name, note, looks, least, fit in pages:
+    for name, note, known, looks, fit in pages:
         shown = {
-            task: [(curves[(*task, *kind)], look) for kind, look in looks.items() if (*task, *kind) in curves]
+            task: [(known[(*task, *kind)], look) for kind, look in looks.items() if (*task, *kind) in known]
             for task in tasks
         }
-        shown = {task: found for task, found in shown.items() if len(found) >= least}
+        shown = {task: found for task, found in shown.items() if len(found) >= min(2, len(looks))}
         if not shown:
             continue
         figure, axes = panels(len(shown))
@@ -302,12 +318,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=results)
     arguments = parser.parse_args()
     table = pd.read_csv(arguments.bank, keep_default_na=False, na_values=[""])
-    curves = {
-        tuple(str(part) for part in key): measured(rows) for key, rows in table.groupby(KEYS, sort=True)
-    }
-    curves = {key: points for key, points in curves.items() if len(points.n) > 1}
+    curves = curves_of(table)
     longer = longer_trainings(table)
-    made = [*draw_all(curves, arguments.out), draw_longer(longer, arguments.out)]
+    made = [*draw_all(curves, table, arguments.out), draw_longer(longer, arguments.out)]
     text = [
         "# Scaling laws fitted to the bank",
         "",

@@ -23,7 +23,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from forecast.tables import markdown
-from paired_runs import Runs
+from paired_runs import Runs, draws_of
 
 BANK = Path(__file__).parents[1] / "results" / "bank.csv.gz"
 RESULTS = Path(__file__).parent / "results"
@@ -133,7 +133,10 @@ def draw_figure(task: str, runs: Runs, colours: dict[str, str], out: Path) -> No
     figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
     for index, arm in enumerate(runs.arms):
         scores = runs.of(arm)
-        made = [i for i in range(len(runs.sizes)) if not np.isnan(scores[i]).all()]
+        # fewer draws are other cases: a line through them would compare those
+        made = [i for i in range(len(runs.sizes)) if len(draws_of(scores[i])) == len(runs.draws)]
+        if not made:
+            continue
         means, low, high = np.array([runs.mean(scores[i]) for i in made]).T
         shifted = np.array([runs.sizes[i] for i in made]) * 1.025 ** (index - len(runs.arms) / 2)
         bars = np.maximum([means - low, high - means], 0)

@@ -98,7 +98,7 @@ def main() -> None:
         text = [
             "# Steps or cases?",
             "",
-            f"Made by `python benchmarks/forecast/longer_sessions.py`: the app's sessions on MSD hippocampus at {N_NOW} cases, "
+            f"Made by `python benchmarks/forecast/longer_sessions.py`: the app's sessions on MSD hippocampus at {N_NOW} cases,",
             f"{len(aside)} others to test on. Points of Dice; brackets: 80 % intervals, those of what was found over the",
             "test cases.",
             "",
