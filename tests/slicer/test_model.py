@@ -110,6 +110,21 @@ def test_training_progress_is_a_part_of_one() -> None:
     assert ServerInfo.from_json(INFO).progress == {"segmentation": 0.25}
 
 
+@pytest.mark.parametrize(
+    ("steps", "read"),
+    [
+        ((400, 400), 400),
+        ((400, 1600), None),
+        ((None, None), None),
+        (([400], [400]), None),
+        ((True, True), None),
+    ],
+)
+def test_training_steps_are_known_where_all_trainers_agree(steps: tuple, read: int | None) -> None:
+    trainers = {f"t{k}": {"config": {"steps": value}} for k, value in enumerate(steps)}
+    assert ServerInfo.from_json({**INFO, "trainers": trainers}).steps == read
+
+
 def test_no_next_case_is_none() -> None:
     assert NextCase.from_json({}) is None
 

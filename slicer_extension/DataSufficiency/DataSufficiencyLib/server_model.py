@@ -82,13 +82,10 @@ def _trainers(entries: Any) -> dict[str, tuple[str, ...]]:
 
 def _steps(entries: Any) -> int | None:
     """The steps that all trainers share; None where one says nothing or something else."""
-    configs = (
-        [e.get("config") for e in entries.values() if isinstance(e, dict)]
-        if isinstance(entries, dict)
-        else []
-    )
-    found = {config.get("steps") for config in configs if isinstance(config, dict)}
-    steps = found.pop() if len(found) == 1 else None
+    trainers = entries.values() if isinstance(entries, dict) else ()
+    configs = [entry.get("config") for entry in trainers if isinstance(entry, dict)]
+    found = [config.get("steps") for config in configs if isinstance(config, dict)]
+    steps = found[0] if found and all(other == found[0] for other in found) else None
     return steps if isinstance(steps, int) and not isinstance(steps, bool) and steps > 0 else None
 
 

@@ -71,7 +71,7 @@ class _RandDeformd(RandomizableTransform, MapTransform):
         self.deformation = self.draw(result, volumes[0], generator)
         linear = [dict(zip(self.keys, self.mode, strict=True))[key] == "bilinear" for key in keys]
         # metadata would be carried through every operation on every block
-        plain = [volume.as_tensor() for volume in volumes]
+        plain = [convert_to_tensor(volume, track_meta=False) for volume in volumes]
         for key, moved in zip(keys, warp_volumes(plain, linear, self.deformation), strict=True):
             result[key] = _like(moved, data[key])
         return result
