@@ -100,12 +100,13 @@ class OneSession:
         assert published is not None
         return TrainedModel.load(published.model_file) if len(published.train_ids) == n else None
 
-    def exactly(self, n: int) -> TrainedModel:
-        """A model of the first n cases, trained as the app trains the one it publishes."""
+    def exactly(self, n: int, times: int = 1) -> TrainedModel:
+        """A model of the first n cases, trained as the app trains the one it publishes, or so many times as long."""
         cases = self.order[:n]
         plan = plan_for(self.session, self.options, cases)
         ids = [case.case_id for case in cases]
-        return train(prepare(self.session, plan, cases), ids, settings_of(self.options))
+        options = replace(self.options, steps=times * self.options.steps)
+        return train(prepare(self.session, plan, cases), ids, settings_of(options))
 
     def _note(self, n_now: int) -> None:
         """Keeps what the ledger's observations are at this number of cases."""

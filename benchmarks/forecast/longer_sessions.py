@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +59,7 @@ def one_row(
 def _scores(one: OneSession, file: Path, aside: Sequence[CaseFiles], n: int, times: int) -> pd.Series:
     """Mean Dice of each case set aside."""
     if not file.exists():
-        plain = one.options
-        one.options = replace(plain, steps=times * plain.steps)
-        scored = test(one.exactly(n), aside)
-        one.options = plain
+        scored = test(one.exactly(n, times), aside)
         rows = [(case.case_id, score.dice) for case in scored for score in case.scores]
         pd.DataFrame(rows, columns=["case", "dice"]).to_csv(file, index=False)
     return pd.read_csv(file).groupby("case")["dice"].mean()

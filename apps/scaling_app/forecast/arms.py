@@ -61,6 +61,12 @@ def longer_name(strategy: str) -> str:
     return f"{strategy}+{LONGER}"
 
 
+def trained_longer(arm: str) -> str | None:
+    """The strategy that this arm trains longer; None where it does not."""
+    strategy, _, last = arm.rpartition("+")
+    return strategy if strategy and last == LONGER else None
+
+
 @dataclass(frozen=True)
 class Choice:
     """The strategy to train with, and why, in a sentence."""
@@ -101,7 +107,7 @@ def choose_strategy(observations: Sequence[Observation], own: tuple[str, str]) -
     best is the one with the largest mean difference among those. Longer trainings do not compete: the steps
     are the user's to choose.
     """
-    results = [arm for arm in compare_arms(observations, own, {}) if not arm.name.endswith(f"+{LONGER}")]
+    results = [arm for arm in compare_arms(observations, own, {}) if trained_longer(arm.name) is None]
     if not results:
         return Choice(own[0], f"{own[0]}: no other strategy has been compared on these cases yet.")
     better = [result for result in results if result.dice_difference["lo80"] > 0]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from scaling_app.forecast.arms import LONGER, LONGER_TIMES, longer_name
+from scaling_app.forecast.arms import LONGER, LONGER_TIMES, longer_name, trained_longer
 from scaling_app.monai_app.conf import AUTO, ConfError, parse_compare, strategy_choices
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class TrainOptions:
 
     def spelled_out(self) -> TrainOptions:
         """`genda+longer` as what it stands for: the strategy, with so many times the steps and minutes."""
-        strategy, plus, last = self.strategy.rpartition("+")
-        if not plus or last != LONGER:
+        strategy = trained_longer(self.strategy)
+        if strategy is None:
             return self
         steps, minutes = LONGER_TIMES * self.steps, LONGER_TIMES * self.max_minutes
         return replace(self, strategy=strategy, steps=steps, max_minutes=minutes)
@@ -102,10 +102,10 @@ def strategies_to_compare(request: Mapping[str, object], conf: Conf) -> tuple[st
     Raises:
         OptionError: an unknown strategy.
     """
-    own = parse_options(request, conf).own_curve().strategy
-    wanted = _compare(request, conf)
+    options = parse_options(request, conf)
+    own, wanted = options.own_curve().strategy, _compare(request, conf)
     if wanted is None:
-        wanted = COMPARED_BY_AUTO if parse_options(request, conf).strategy == AUTO else ()
+        wanted = COMPARED_BY_AUTO if options.strategy == AUTO else ()
     names = (longer_name(own) if name == LONGER else name for name in wanted)
     return tuple(name for name in names if name != own)
 

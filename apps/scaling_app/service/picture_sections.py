@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from scaling_app.forecast.arms import LONGER, LONGER_TIMES
+from scaling_app.forecast.arms import LONGER, LONGER_TIMES, trained_longer
 from scaling_app.service import figures
 from scaling_app.service.page import (
     Page,
@@ -145,7 +145,7 @@ def strategies_section(page: Page, payload: Payload) -> str:
         "Kappa says how many cases one labelled case counts for when the model is trained with that strategy instead of "
         "the session's own, measured on the same training cases, seeds and test cases."
     )
-    if any(strategy["name"].endswith(f"+{LONGER}") for strategy in strategies):
+    if any(trained_longer(strategy["name"]) for strategy in strategies):
         lead += f" “+{LONGER}” is the same strategy with {LONGER_TIMES} times the steps."
     body = _kappa_picture(page, strategies) + table(headings, rows, fold=True)
     return section("What strategies make of a label", body, lead=lead)

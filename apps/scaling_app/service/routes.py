@@ -142,14 +142,13 @@ def _dice(body: dict[str, Any]) -> float | None:
     Raises:
         HTTPException: 422 when it is none.
     """
-    if "dice" not in body:
-        raise HTTPException(422, 'The body must name the target, such as {"dice": 0.85}.')
-    value = body["dice"]
-    if value is None:
-        return None
-    if not _is_number(value) or not 0 < value < 1:
-        raise HTTPException(422, f"The target must be a Dice between 0 and 1, such as 0.85, not {value!r}.")
-    return float(value)
+    return _setting(
+        body,
+        "dice",
+        'The body must name the target, such as {"dice": 0.85}.',
+        lambda value: _is_number(value) and 0 < value < 1,
+        "The target must be a Dice between 0 and 1, such as 0.85",
+    )
 
 
 def _steps(body: dict[str, Any]) -> int | None:
@@ -158,13 +157,22 @@ def _steps(body: dict[str, Any]) -> int | None:
     Raises:
         HTTPException: 422 when they are none.
     """
-    if "steps" not in body:
-        raise HTTPException(422, 'The body must name the training steps, such as {"steps": 1600}.')
-    value = body["steps"]
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_STEPS:
-        raise HTTPException(422, f"steps must be a whole number from 1 to {MOST_STEPS}, not {value!r}.")
+    return _setting(
+        body,
+        "steps",
+        'The body must name the training steps, such as {"steps": 1600}.',
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_STEPS,
+        f"steps must be a whole number from 1 to {MOST_STEPS}",
+    )
+
+
+def _setting(body: dict[str, Any], name: str, missing: str, fits: Callable[[Any], bool], wanted: str) -> Any:
+    """The body's value of that name, or null, which takes the setting back."""
+    if name not in body:
+        raise HTTPException(422, missing)
+    value = body[name]
+    if value is not None and not fits(value):
+        raise HTTPException(422, f"{wanted}, not {value!r}.")
     return value
 
 

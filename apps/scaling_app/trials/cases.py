@@ -26,6 +26,7 @@ from torch import Tensor
 from scaling_app.imaging.geometry import Canonical, ImageError, read_image, read_label, same_grid, spacing_of
 from scaling_app.imaging.resampling import resize_image, resize_label, shape_at
 from scaling_app.strategies.base import PreparedCase
+from scaling_app.trials.fingerprint import file_stamp
 from scaling_app.trials.plan import CaseFiles, Plan
 
 logger = logging.getLogger(__name__)
@@ -233,11 +234,8 @@ def _key(plan: Plan, files: CaseFiles) -> str:
 
 
 def _content(path: Path) -> str:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise ImageError(f"{path} is not there") from error
-    return _hash_of(str(path), status.st_size, status.st_mtime_ns)
+    modified_ns, size = file_stamp(path)
+    return _hash_of(str(path), size, modified_ns)
 
 
 @lru_cache(maxsize=100_000)

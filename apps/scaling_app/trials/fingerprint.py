@@ -161,12 +161,16 @@ def thinned(values: Tensor, count: int = 1_000_000) -> Tensor:
 
 def _take(case: CaseFiles, structures: Mapping[str, int]) -> _CasePrint:
     """Read once per process, as long as the files stay as they are: every fold of a curve has a plan of its own."""
-    stamps = tuple(_stamp(file) for file in (case.image, case.label) if file is not None)
+    stamps = tuple(file_stamp(file) for file in (case.image, case.label) if file is not None)
     return _read(case, tuple(structures.items()), stamps)
 
 
-def _stamp(file: Path) -> tuple[int, int]:
-    """Changes with the file."""
+def file_stamp(file: Path) -> tuple[int, int]:
+    """Time of change in ns, and size in bytes.
+
+    Raises:
+        ImageError: no such file.
+    """
     try:
         status = file.stat()
     except OSError as error:
