@@ -50,6 +50,8 @@ class DataSufficiencyParameterNode:
     segmentation: slicer.vtkMRMLSegmentationNode
     caseId: str = ""  # noqa: N815
     blind: bool = False
+    server: str = ""
+    """Tells whether the case comes from the server that one is connected to (`Client.key`)."""
 
 
 class DataSufficiencyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -97,6 +99,7 @@ class DataSufficiencyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _onSceneChanged(self, caller=None, event=None):
         self.panel.worth.scene_changed()
         self._resume()
+        self.panel.hold_views()
 
     def _remember(self):
         """Keep the parameter node in step with the case at hand."""
@@ -126,9 +129,11 @@ class DataSufficiencyLogic(ScriptedLoadableModuleLogic):
         """Write the case at hand into the parameter node, so that it is saved with the scene."""
         node = self.getParameterNode()
         case = session.case
-        if node.caseId != (case.image_id if case else ""):
+        at_hand = (case.image_id, case.server) if case else ("", "")
+        if (node.caseId, node.server) != at_hand or node.segmentation is not session.nodes.segmentation:
             node.caseId = case.image_id if case else ""
             node.blind = bool(case and case.blind)
+            node.server = case.server if case else ""
             node.image = session.nodes.image
             node.segmentation = session.nodes.segmentation
 
@@ -141,7 +146,7 @@ class DataSufficiencyLogic(ScriptedLoadableModuleLogic):
         if node.image is None or segmentation is None:
             logging.warning("The scene names the case %s but has not all of it", node.caseId)
             return
-        session.adopt(node.caseId, node.blind, node.image, segmentation)
+        session.adopt(node.caseId, node.blind, node.image, segmentation, node.server)
 
 
 class DataSufficiencyTest(ScriptedLoadableModuleTest):

@@ -11,6 +11,7 @@ import pytest
 import qt
 import slicer
 import slicer.util
+from session_bench import paint
 from stub_server import StubServer
 
 
@@ -29,7 +30,7 @@ class StockWidget:
 
     def _load(self) -> None:
         self.current_sample = {"id": "case_009", "blind": True}
-        self._volumeNode = slicer.util.addVolumeFromArray(np.zeros((4, 5, 6), np.int16), name="case_009")
+        self._volumeNode = slicer.util.addVolumeFromArray(np.zeros((6, 10, 12), np.int16), name="case_009")
         self._segmentNode = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
         self._segmentNode.SetReferenceImageGeometryParameterFromVolumeNode(self._volumeNode)
 
@@ -70,13 +71,47 @@ def test_its_submit_sends_the_minutes_and_asks_anew(
     stock: StockWidget, module: object, server: StubServer, wait: Callable
 ) -> None:
     connect(module, server, wait)
+    server.label_times["case_009"] = 1000
     stock.ui.nextSampleButton.click()
-    server.n += 1
+    wait(lambda: asked_for_the_label(server) == 1)
+    server.n, server.label_times["case_009"] = server.n + 1, 1001
     stock.ui.saveLabelButton.click()
     wait(lambda: server.notes and module.session.sufficiency.n_labelled == 7)
     assert server.notes[0][0] == "case_009"
     assert server.notes[0][1]["blind"] is True
     assert not server.saved
+
+
+def asked_for_the_label(server: StubServer) -> int:
+    return len([request for request in server.requests if "/datastore/label/info" in request])
+
+
+@pytest.mark.parametrize("before", [None, 1000])
+def test_its_submit_that_failed_leaves_the_drawing_unsent(
+    stock: StockWidget, module: object, server: StubServer, wait: Callable, before: int | None
+) -> None:
+    connect(module, server, wait)
+    if before is not None:
+        server.label_times["case_009"] = before
+    stock.ui.nextSampleButton.click()
+    wait(lambda: asked_for_the_label(server) == 1)
+    paint(module.session.nodes, "anterior", 2, 4)
+    stock.ui.saveLabelButton.click()
+    wait(lambda: asked_for_the_label(server) == 2)
+    slicer.app.processEvents()
+    assert (module.session.state, module.session.edited, server.notes) == ("open", True, [])
+    module.ui.nextButton.click()
+    assert module.ui.waitingFrame.isVisible()
+
+
+def test_its_next_sample_that_was_cancelled_changes_nothing(
+    stock: StockWidget, module: object, server: StubServer, wait: Callable
+) -> None:
+    connect(module, server, wait)
+    stock.ui.nextSampleButton.click()
+    paint(module.session.nodes, "anterior", 2, 4)
+    module._stock._after_next()
+    assert module.session.edited
 
 
 def test_another_servers_case_is_left_alone(

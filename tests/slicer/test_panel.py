@@ -95,7 +95,7 @@ def test_connecting_fills_the_panel(connected: object) -> None:
 def test_two_cases_say_what_is_missing(connected: object, server: StubServer, wait: Callable) -> None:
     server.n = 2
     wait(lambda: connected.session.sufficiency.n_labelled == 2)
-    assert "1 more" in connected.ui.adviceLabel.text
+    assert "2 more" in connected.ui.adviceLabel.text
     assert not connected.ui.worthTable.isVisible()
     assert not connected.ui.plotHolder.isVisible()
 
@@ -109,6 +109,16 @@ def test_a_failure_is_told_in_plain_words_with_the_reason_as_tooltip(
     wait(lambda: module.session.state == "disconnected" and module.session.connection.level != "info")
     assert "Nothing answers at this address" in module.ui.serverStatus.text
     assert "unreachable" in module.ui.serverStatus.toolTip
+
+
+def test_a_forecast_that_fails_later_is_said(connected: object, server: StubServer, wait: Callable) -> None:
+    server.handlers["GET", "/sufficiency/"] = lambda handler: handler.answer({}, 500)
+    connected.session.forecast.ask()
+    wait(lambda: "failed inside" in connected.ui.serverStatus.text)
+    server.handlers["GET", "/sufficiency/"] = lambda handler: handler.answer({}, 401)
+    connected.session.forecast.ask()
+    wait(lambda: connected.ui.signInRow.isVisible())
+    assert "Please sign in" in connected.ui.serverStatus.text
 
 
 def test_the_address_is_remembered_only_when_it_worked(connected: object, server: StubServer) -> None:
@@ -164,6 +174,37 @@ def test_the_segment_editor_works_on_the_case_with_slicers_own_node(at_work: obj
     assert editor.editor_node is slicer.mrmlScene.GetSingletonNode(
         "SegmentEditor", "vtkMRMLSegmentEditorNode"
     )
+
+
+def test_editor_and_plot_come_back_after_other_modules_used_theirs(at_work: object) -> None:
+    editor, scene = at_work.ui.segmentEditor, slicer.mrmlScene
+    at_work.exit()
+    editor.setSegmentationNode(scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "another"))
+    at_work.enter()
+    assert editor.segmentation is at_work.session.nodes.segmentation
+    view = at_work.panel.plot_view.mrmlPlotViewNode()
+    ours, other = view.GetPlotChartNodeID(), scene.AddNewNodeByClass("vtkMRMLPlotChartNode", "another")
+    slicer.app.applicationLogic().GetSelectionNode().SetActivePlotChartID(other.GetID())
+    slicer.app.applicationLogic().PropagatePlotChartSelection()
+    assert view.GetPlotChartNodeID() == ours
+
+
+def test_a_case_of_another_server_is_asked_about_before_it_is_sent(
+    at_work: object, server: StubServer, wait: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = StubServer(image=server.image).start()
+    at_work.ui.serverAddress.setCurrentText(other.url)
+    at_work.ui.connectButton.click()
+    wait(lambda: at_work.session.from_elsewhere)
+    assert "another server" in at_work.ui.caseStatus.text
+    answers = iter([False, True])
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda _text: next(answers))
+    at_work.ui.submitButton.click()
+    assert at_work.session.from_elsewhere
+    at_work.ui.submitButton.click()
+    wait(lambda: at_work.session.state == "sent")
+    assert (len(server.saved), len(other.saved)) == (0, 1)
+    other.stop()
 
 
 def test_a_round_from_next_to_a_new_forecast(
@@ -270,7 +311,7 @@ def test_the_automatic_segmentation_is_a_button_away(
     connected.ui.nextButton.click()
     wait(lambda: connected.session.state == "open")
     connected.ui.automaticButton.click()
-    wait(lambda: not connected.session.filling)
+    wait(lambda: not connected.session.automatic.filling)
     paint(connected.session.nodes, "anterior")
     assert not connected.ui.automaticButton.enabled
 
@@ -400,6 +441,10 @@ def test_a_saved_scene_brings_case_and_plot_back(
     assert (charts, series > 4) == (1, True)
     again.ui.connectButton.click()
     wait(lambda: again.session.state == "open")
+    assert not again.ui.automaticButton.isEnabled()
+    again.ui.nextButton.click()
+    assert again.ui.waitingFrame.isVisible()
+    again.ui.stayButton.click()
     assert scene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 1
     again.ui.submitButton.click()
     wait(lambda: again.session.state == "sent")

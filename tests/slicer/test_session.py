@@ -64,6 +64,21 @@ def test_signing_in_gives_a_token_that_is_used(session: Session, server: StubSer
     assert not session.needs_sign_in
 
 
+def test_a_token_that_runs_out_asks_for_a_sign_in_and_the_case_stays(
+    at_work: Session, server: StubServer, wait: object
+) -> None:
+    server.handlers["PUT", "/datastore/label"] = lambda handler: handler.answer({}, 401)
+    server.handlers["POST", "/auth/token"] = lambda handler: handler.answer({"access_token": "new"})
+    at_work.submit()
+    wait(lambda: at_work.state == "open" and at_work.needs_sign_in)
+    del server.handlers["PUT", "/datastore/label"]
+    at_work.sign_in("doctor", "secret")
+    wait(lambda: at_work.state == "open" and not at_work.needs_sign_in)
+    at_work.submission.resend(at_work.submission.waiting()[0])
+    wait(lambda: at_work.state == "sent")
+    assert [label["image"] for label in server.saved] == ["case_007"]
+
+
 def test_no_server_at_all_is_unreachable(session: Session, server: StubServer, wait: object) -> None:
     server.stop()
     session.connect(server.url)
@@ -94,15 +109,40 @@ def test_a_server_that_goes_is_noticed_and_welcomed_back(
     back.stop()
 
 
-def test_the_forecast_is_asked_for_only_while_watched(
+def test_the_server_is_asked_only_while_somebody_watches(
     connected: Session, server: StubServer, wait: object
 ) -> None:
-    connected.forecast.stop()
+    connected.training.start("segmentation")
+    wait(lambda: connected.training.running)
+    connected.unwatch()
     started = time.monotonic()
-    wait(lambda: time.monotonic() - started > 0.1)
+    wait(lambda: time.monotonic() - started > 0.2)
     before = len(server.requests)
     wait(lambda: time.monotonic() - started > 0.6)
     assert len(server.requests) == before
+    connected.watch()
+    wait(lambda: len(server.requests) > before + 3)
+
+
+def test_a_case_of_another_server_is_not_sent_there_unasked(
+    at_work: Session, server: StubServer, wait: object
+) -> None:
+    other = StubServer(image=server.image).start()
+    at_work.connect(other.url)
+    wait(lambda: at_work.state == "ready")
+    assert at_work.from_elsewhere
+    at_work.submit()
+    at_work.next_case("random")
+    assert (at_work.waiting_strategy, at_work.state) == ("random", "ready")
+    at_work.connect(server.url)
+    wait(lambda: at_work.state == "open")
+    at_work.connect(other.url)
+    wait(lambda: at_work.from_elsewhere)
+    at_work.is_from_here()
+    at_work.submit()
+    wait(lambda: at_work.state == "sent")
+    assert ([s["image"] for s in server.saved], [s["image"] for s in other.saved]) == ([], ["case_007"])
+    other.stop()
 
 
 # The case -----------------------------------------------------------------------------------------
@@ -171,9 +211,9 @@ def test_a_blind_case_gets_no_automatic_segmentation(
     server.blind = True
     connected.next_case("random")
     wait(lambda: connected.state == "open")
-    connected.fill_in()
-    assert not connected.can_fill_in
-    assert not connected.filling
+    connected.automatic.fill_in()
+    assert not connected.automatic.possible
+    assert not connected.automatic.filling
     assert not [r for r in server.requests if "/infer/" in r]
 
 
@@ -183,8 +223,8 @@ def test_the_automatic_segmentation_fills_the_segments(
     server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
     connected.next_case("random")
     wait(lambda: connected.state == "open")
-    connected.fill_in()
-    wait(lambda: not connected.filling)
+    connected.automatic.fill_in()
+    wait(lambda: not connected.automatic.filling)
     assert not connected.edited
     connected.submit()
     wait(lambda: connected.state == "sent")
@@ -199,9 +239,9 @@ def test_an_automatic_segmentation_that_comes_late_spares_the_drawing(
     server.automatic = label_file(image_file, tmp_path, {2: slice(8, 10)})
     connected.next_case("random")
     wait(lambda: connected.state == "open")
-    connected.fill_in()
+    connected.automatic.fill_in()
     paint(connected.nodes, "anterior")
-    wait(lambda: not connected.filling)
+    wait(lambda: not connected.automatic.filling)
     assert "left out" in connected.notice.text
     assert [q.subject for q in connected.nodes.review(Answers()).questions] == ["posterior"]
 

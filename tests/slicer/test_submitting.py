@@ -174,7 +174,7 @@ def test_a_kept_label_goes_to_its_own_server_only(at_work: Session, server: Stub
     wait(lambda: at_work.state == "open")
     other = StubServer(image=server.image).start()
     at_work.connect(other.url)
-    wait(lambda: at_work.state == "open")
+    wait(lambda: at_work.state == "ready")
     assert at_work.submission.waiting() == []
     other.stop()
 

@@ -31,6 +31,9 @@ LONGER = "longer"
 
 LONGER_TIMES = 4
 
+MOST_STEPS = 1_000_000
+"""The longest training that may be asked for."""
+
 MIN_PAIRED_CASES = 3
 KAPPA_GRID = np.exp(np.linspace(-1.6, 1.6, 65))
 _PRIOR_SD = 0.5

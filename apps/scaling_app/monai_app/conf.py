@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaling_app.forecast.arms import LONGER
+from scaling_app.forecast.arms import LONGER, MOST_STEPS
 
 DEFAULT_PATIENT_PATTERN = r"^sub-[A-Za-z0-9]+"
 """BIDS names (`sub-07_ses-2_T1w`); an image id that does not match is its own patient."""
@@ -198,7 +198,7 @@ KEYS: tuple[Key, ...] = (
     Key("blind_fraction", "0.225", _number(0, 0.5), "share of cases to be labelled without a prediction"),
     Key("tolerance_mm", "2", _number(0, 50, open_ends=True), "tolerance of the surface Dice, mm"),
     Key("target", "", lambda t: _number(0, 1, open_ends=True)(t) if t else None, "Dice aimed at"),
-    Key("steps", "400", _whole(1, 1_000_000), "training steps of a run"),
+    Key("steps", "400", _whole(1, MOST_STEPS), "training steps of a run"),
     Key("max_minutes", "60", _number(0.05, 10080), "wall-clock bound of one training, minutes"),
     Key("memory_gb", "4", _number(0.25, 4096), "memory bound of a training, GiB"),
     Key("seed", "0", _whole(0, 2**31 - 1), "seed of splits, draws and trainings"),

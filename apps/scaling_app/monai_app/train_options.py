@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from scaling_app.forecast.arms import LONGER, LONGER_TIMES, longer_name, trained_longer
+from scaling_app.forecast.arms import LONGER, LONGER_TIMES, MOST_STEPS, longer_name, trained_longer
 from scaling_app.monai_app.conf import AUTO, ConfError, parse_compare, strategy_choices
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def parse_options(request: Mapping[str, object], conf: Conf) -> TrainOptions:
         strategy=_choice("strategy", request, conf.strategy, strategy_choices()),
         network=_choice("network", request, conf.network, _networks()),
         capacity=conf.capacity,
-        steps=int(number_option("steps", request, conf.steps, low=1, high=1_000_000, whole=True)),
+        steps=int(number_option("steps", request, conf.steps, low=1, high=MOST_STEPS, whole=True)),
         max_minutes=number_option("max_minutes", request, conf.max_minutes, low=0.05, high=10080),
         seed=int(number_option("seed", request, conf.seed, low=0, high=2**31 - 1, whole=True)),
     )

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 
+from scaling_app.forecast.arms import MOST_STEPS
 from scaling_app.ledger import Ledger
 from scaling_app.service.forecasting import ForecastKeeper
 from scaling_app.service.ledger_curve import curve_csv, curve_observations
@@ -20,7 +21,6 @@ from scaling_app.service.report import report_html
 Dependency = Callable[..., Any]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-MOST_STEPS = 1_000_000
 CASE_FIELDS = ("minutes", "blind", "resolved")
 
 

@@ -16,7 +16,7 @@ from slicer.util import VTKObservationMixin
 
 from .label_export import REVERSED_ATTRIBUTE, export_label, label_info, remove_volume
 from .label_set import add_missing_segments, colour_table, segment_ids
-from .segment_review import Answers, Review, remember_assignments, review
+from .segment_review import Answers, Review, has_voxels, remember_assignments, review
 from .signal import Signal
 from .slice_order import is_left_handed
 
@@ -56,6 +56,15 @@ class CaseNodes(VTKObservationMixin):
     @property
     def alive(self) -> bool:
         return self.image is not None and self.segmentation is not None
+
+    @property
+    def drawn_on(self) -> bool:
+        """Whether any segment has voxels."""
+        self._quiet += 1
+        try:
+            return self.alive and has_voxels(self.segmentation)
+        finally:
+            self._quiet -= 1
 
     def open(self, case_id: str, file_name: str, content: bytes, labels: Mapping[str, int]) -> None:
         """Load a case's image and give it a segmentation with one segment per class.

@@ -24,8 +24,8 @@ class CaseSection:
         self._shown_segmentation: Any = None
         self._strategies: list[str] = []
         ui.nextButton.clicked.connect(lambda _checked=False: session.next_case(self._strategy))
-        ui.submitButton.clicked.connect(lambda _checked=False: session.submit())
-        ui.automaticButton.clicked.connect(lambda _checked=False: session.fill_in())
+        ui.submitButton.clicked.connect(self._submit)
+        ui.automaticButton.clicked.connect(lambda _checked=False: session.automatic.fill_in())
         ui.sendButton.clicked.connect(lambda _checked=False: session.submit(self._questions.answers()))
         ui.backButton.clicked.connect(lambda _checked=False: session.take_back())
         ui.submitFirstButton.clicked.connect(self._submit_first)
@@ -44,7 +44,9 @@ class CaseSection:
         show_notice(ui.caseStatus, session.notice)
         ui.nextButton.setEnabled(session.state in ("ready", "open", "sent"))
         ui.waitingFrame.setVisible(session.waiting_strategy is not None)
-        can_submit = session.state == "open" or (session.state == "sent" and session.edited)
+        can_submit = (
+            session.state == "open" or (session.state == "sent" and session.edited) or session.from_elsewhere
+        )
         ui.submitButton.setEnabled(can_submit and not session.submission.busy and not session.questions)
         ui.submitButton.setToolTip(
             _("Send this label to the server")
@@ -85,7 +87,7 @@ class CaseSection:
         if case is not None and case.blind:
             ui.blindLabel.setText(blind_sentence())
         ui.automaticButton.setVisible(not (case and case.blind))
-        ui.automaticButton.setEnabled(self._session.can_fill_in)
+        ui.automaticButton.setEnabled(self._session.automatic.possible)
         if self._session.drawn:
             ui.automaticButton.setToolTip(_("You have drawn on this case already; it would be overwritten."))
         else:
@@ -95,18 +97,23 @@ class CaseSection:
         self.show_time()
 
     def _show_editor(self) -> None:
-        """Put the Segment Editor on the case, sharing the editor node of Slicer's own module."""
         editor, nodes = self._ui.segmentEditor, self._session.nodes
         editor.setVisible(nodes.alive)
         if nodes.segmentation is self._shown_segmentation:
             return
         self._shown_segmentation = nodes.segmentation
         if nodes.alive:
+            self.hold_editor()
+        else:
+            editor.setSegmentationNode(None)
+
+    def hold_editor(self) -> None:
+        """Put the Segment Editor on the case: it shares its node with Slicer's own, which may have moved it."""
+        editor, nodes = self._ui.segmentEditor, self._session.nodes
+        if nodes.alive:
             editor.setMRMLSegmentEditorNode(editor_node())
             editor.setSegmentationNode(nodes.segmentation)
             editor.setSourceVolumeNode(nodes.image)
-        else:
-            editor.setSegmentationNode(None)
 
     def _show_questions(self) -> None:
         session = self._session
@@ -135,9 +142,23 @@ class CaseSection:
         if names:
             ui.unsentBox.setToolTip(str(session.drafts.file_of(self._unsent[0]).parent))
 
+    def _submit(self, _checked: bool = False) -> None:
+        session = self._session
+        if session.from_elsewhere and session.case is not None and session.client is not None:
+            question = _(
+                "{case} was opened from another server, or under another address of this one. If two servers "
+                "name two patients alike, its label would be stored with the wrong patient. Does it belong to "
+                "{server}?"
+            )
+            words = question.format(case=session.case.image_id, server=session.client.address)
+            if not slicer.util.confirmYesNoDisplay(words):
+                return
+            session.is_from_here()
+        session.submit()
+
     def _submit_first(self, _checked: bool = False) -> None:
         self._session.stay()
-        self._session.submit()
+        self._submit()
 
     def _drop(self, _checked: bool = False) -> None:
         self._session.next_case(self._session.waiting_strategy or self._strategy, drop_unsent=True)

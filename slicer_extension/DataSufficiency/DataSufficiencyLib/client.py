@@ -6,6 +6,7 @@ given and hands the checked answer to `on_done`, or a `Failure` to `on_failed`, 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -66,13 +67,27 @@ class Client:
         address: As `normal_address` gives it.
         client_id: Who we say we are; MONAI Label stores it beside a label.
         token: Sent as a bearer token where the server asks for one.
+        sign_in_wanted: Told when the server takes no token or no longer takes this one.
     """
 
-    def __init__(self, transport: Any, address: str, client_id: str, token: str = "") -> None:
+    def __init__(
+        self,
+        transport: Any,
+        address: str,
+        client_id: str,
+        token: str = "",
+        sign_in_wanted: Callable[[Client], None] | None = None,
+    ) -> None:
         self.address = address
         self._transport = transport
         self._client_id = client_id
         self._token = token
+        self._sign_in_wanted = sign_in_wanted
+
+    @property
+    def key(self) -> str:
+        """Tells servers apart without naming one: a scene that is passed on may hold it."""
+        return hashlib.sha256(self.address.encode("utf-8")).hexdigest()[:16]
 
     # The server -----------------------------------------------------------------------------------
 
@@ -142,6 +157,11 @@ class Client:
             return SavedLabel.from_json(parse_object(answer))
 
         return self._send("PUT", path, on_done, on_failed, read, body, headers, _LABEL_S)
+
+    def label_time(self, image_id: str, on_done: Callable[[Any], None], on_failed: OnFailed) -> Any:
+        """When the final label of a case was saved last, in the server's own time; None when there is none."""
+        path = "/datastore/label/info?" + urlencode({"label": image_id, "tag": "final"})
+        return self._json("GET", path, None, on_done, on_failed, lambda info: info.get("ts"))
 
     def case_ids(self, on_done: Callable[[list[str]], None], on_failed: OnFailed) -> Any:
         """The names of all cases that the server has."""
@@ -262,9 +282,12 @@ class Client:
             else:
                 on_done(answer)
 
+        def failed(failure: Failure) -> None:
+            if failure.kind == "sign_in" and self._sign_in_wanted is not None:
+                self._sign_in_wanted(self)
+            on_failed(failure)
+
         sent = dict(headers or {})
         if self._token:
             sent["Authorization"] = "Bearer " + self._token
-        return self._transport.send(
-            Request(method, self.address + path, sent, body, timeout_s), done, on_failed
-        )
+        return self._transport.send(Request(method, self.address + path, sent, body, timeout_s), done, failed)

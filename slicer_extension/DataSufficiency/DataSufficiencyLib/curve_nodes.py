@@ -91,6 +91,7 @@ class CurveNodes:
         """The plot view node for the panel's own view; never saved, made anew when the scene was closed."""
         node = self._node("vtkMRMLPlotViewNode", "view", "Sufficiency")
         node.SetSaveWithScene(False)
+        node.SetDoPropagatePlotChartSelection(False)  # other modules' charts are for other views
         chart = self.chart()
         node.SetPlotChartNodeID(chart.GetID() if chart else None)
         return node

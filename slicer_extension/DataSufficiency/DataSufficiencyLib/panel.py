@@ -60,17 +60,21 @@ class Panel:
         """The panel comes on the screen."""
         self.ui.segmentEditor.installKeyboardShortcuts()
         self.ui.segmentEditor.setupViewObservations()
-        if self._session.connected:
-            self._session.forecast.start()
-            self._session.forecast.ask()
+        self.hold_views()
+        self._session.watch()
         self._ticker = self._timers.every(1.0, self._tick)
+
+    def hold_views(self) -> None:
+        """Editor and plot show the case and its curve again, whatever other modules have put there."""
+        self.case.hold_editor()
+        self.worth.hold_plot()
 
     def exit(self) -> None:
         """The panel leaves the screen: ask the server for nothing more, hold no view."""
         self.ui.segmentEditor.setActiveEffect(None)
         self.ui.segmentEditor.uninstallKeyboardShortcuts()
         self.ui.segmentEditor.removeViewObservations()
-        self._session.forecast.stop()
+        self._session.unwatch()
         if self._ticker is not None:
             self._ticker.stop()
             self._ticker = None

@@ -136,6 +136,12 @@ def _first_label(segmentation: Any, answers: Answers) -> Review:
     return Review((), (Question("classes", "", names),), labels)
 
 
+def has_voxels(segmentation: Any) -> bool:
+    """Whether anything is drawn in any segment."""
+    masks = (_mask(segmentation, segment_id) for segment_id in segment_ids(segmentation))
+    return any(mask is not None and mask[1].any() for mask in masks)
+
+
 def _facts(segmentation: Any, segment_id: str, labels: Mapping[str, int]) -> SegmentFacts:
     segment = segmentation.GetSegmentation().GetSegment(segment_id)
     name = segment.GetName()

@@ -11,7 +11,7 @@ from .http_messages import Failure
 from .notice_label import show_notice, show_text
 from .session import Session
 from .settings import Settings
-from .wording import GOOD, Notice
+from .wording import GOOD, Notice, explain
 
 
 class ServerSection:
@@ -33,9 +33,9 @@ class ServerSection:
         notice = session.connection
         if session.connected and session.info is not None and session.client is not None:
             self._settings.remember(session.client.address)
-            notice = Notice(self._connected_text(), GOOD)
-            if session.forecast.offline_since is not None:
-                notice = session.forecast.trouble
+            notice = session.forecast.trouble or Notice(self._connected_text(), GOOD)
+            if session.needs_sign_in:
+                notice = explain(Failure("sign_in"))
         show_notice(ui.serverStatus, notice)
         self._show_privacy()
 

@@ -11,10 +11,11 @@ is dropped by its token; a label on its way is not: it goes on, even when the sc
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 from .activity import ActiveClock
+from .automatic import AutomaticSegmentation
 from .case_nodes import CaseNodes, LoadError
 from .client import Client, normal_address
 from .drafts import DraftStore
@@ -44,10 +45,11 @@ FOLLOWS = {
 
 @dataclass(frozen=True)
 class CaseAtHand:
-    """The case on the screen."""
+    """The case on the screen; `server` is the key of the server that it came from, empty where nobody knows."""
 
     image_id: str
     blind: bool | None
+    server: str = ""
 
 
 class Session:
@@ -87,12 +89,13 @@ class Session:
         self.waiting_strategy: str | None = None
         self.edited = False  # since the last submission
         self.drawn = False  # since the case was opened
-        self.filling = False
+        self.watched = False
         self._transport, self._client_id = transport, client_id
         self._server_token = self._case_token = 0
         self.forecast = ForecastWatch(self, timers)
         self.training = TrainingWatch(self, timers)
         self.submission = Submission(self, drafts)
+        self.automatic = AutomaticSegmentation(self)
         nodes.edited.connect(self._on_edited)
         nodes.looked.connect(clock.touch)
         nodes.gone.connect(self._on_gone)
@@ -112,7 +115,9 @@ class Session:
         if self.state in ("connecting", "sending", "fetching"):
             return
         try:
-            self.client = Client(self._transport, normal_address(address), self._client_id, token)
+            self.client = Client(
+                self._transport, normal_address(address), self._client_id, token, self._on_sign_in_wanted
+            )
         except Failure as failure:
             self._refuse(failure)
             return
@@ -143,13 +148,27 @@ class Session:
         self._forget_server()
         self._move("disconnected")
         self.connection = None
+        self.needs_sign_in = False
         self.changed.emit()
+
+    def watch(self) -> None:
+        """Somebody looks: follow the server from now on."""
+        self.watched = True
+        if self.connected:
+            self.forecast.start()
+            self.forecast.ask()
+            self.training.look()
+
+    def unwatch(self) -> None:
+        """Nobody looks: ask the server for nothing more."""
+        self.watched = False
+        self.forecast.stop()
+        self.training.stop_watching()
 
     def close(self) -> None:
         """The module is going away: nothing may call back any more."""
         self._server_token += 1
-        self.forecast.stop()
-        self.training.stop_watching()
+        self.unwatch()
         self._transport.close()
         self.nodes.stop()
 
@@ -175,11 +194,11 @@ class Session:
         self.needs_sign_in = False
         self.connection = None
         self._move("ready")
-        if self.nodes.alive and self.case is not None and self.info is not None:
-            self.nodes.use_labels(self.info.labels)
-            self._move("open")
+        if self.case is not None:
+            self._take_up(self.case)
         self.forecast.take(answer)
-        self.forecast.start()
+        if self.watched:
+            self.forecast.start()
         self.training.look()
         self.changed.emit()
 
@@ -190,6 +209,12 @@ class Session:
         if self.state != "disconnected":
             self._move("disconnected")
         self.changed.emit()
+
+    def _on_sign_in_wanted(self, client: Client) -> None:
+        """A token ran out, perhaps in the middle of the work."""
+        if client is self.client:
+            self.needs_sign_in = True
+            self.changed.emit()
 
     def _forget_server(self) -> None:
         self._server_token += 1
@@ -204,7 +229,7 @@ class Session:
         """Fetch the next case. With edits that were not submitted, only after `drop_unsent` was said."""
         if self.state not in ("ready", "open", "sent") or self.client is None:
             return
-        if self.edited and self.state == "open" and not drop_unsent:
+        if self.edited and not drop_unsent:
             self.waiting_strategy = strategy
             self.changed.emit()
             return
@@ -219,39 +244,47 @@ class Session:
         self.waiting_strategy = None
         self.changed.emit()
 
-    def fill_in(self) -> None:
-        """Ask for the automatic segmentation of the case at hand; refused for a blind case."""
-        if not self.can_fill_in:
+    def adopt(
+        self, image_id: str, blind: bool | None, image: Any, segmentation: Any, server: str = ""
+    ) -> None:
+        """Take over a case that is in the scene already: another module's, or a saved scene's.
+
+        What is drawn on it counts as not submitted: nobody here knows.
+        """
+        if self.state not in ("ready", "open", "sent", "disconnected"):
             return
-        assert self.client is not None and self.case is not None and self.info is not None
-        self.filling = True
-        self.notice = say("asking_automatic")
-        model = self.info.models[0]
-        self.client.infer(
-            model,
-            self.case.image_id,
-            self.same_case(self._on_automatic),
-            self.same_case(self._on_fill_failed),
-        )
+        self._leave_case(remove=False)
+        self.nodes.adopt(image_id, image, segmentation, {})
+        self.case = CaseAtHand(image_id, blind, server)
+        self.edited = self.drawn = self.nodes.drawn_on
+        self.clock.restart()
+        if self.connected:
+            self._move("ready")
+            self._take_up(self.case)
         self.changed.emit()
 
     @property
-    def can_fill_in(self) -> bool:
-        at_hand = self.state == "open" and self.case is not None and not self.case.blind
-        return bool(at_hand and not self.filling and not self.drawn and self.info and self.info.models)
+    def from_elsewhere(self) -> bool:
+        """Whether the case on the screen was opened from another server, or another address of this one."""
+        return self.state == "ready" and self.case is not None and self.nodes.alive
 
-    def adopt(self, image_id: str, blind: bool | None, image: Any, segmentation: Any) -> None:
-        """Take over a case that is in the scene already: another module's, or a saved scene's."""
-        if self.state not in ("ready", "open", "sent", "disconnected"):
+    def is_from_here(self) -> None:
+        """The user says that the case on the screen belongs to this server."""
+        if self.from_elsewhere and self.case is not None:
+            self.notice = None
+            self._take_up(replace(self.case, server=""))
+            self.changed.emit()
+
+    def _take_up(self, case: CaseAtHand) -> None:
+        """Go on with a case that is in the scene; two servers may name two patients alike."""
+        if self.client is None or self.info is None or not self.nodes.alive:
             return
-        labels = self.info.labels if self.info else {}
-        self._leave_case(remove=False)
-        self.nodes.adopt(image_id, image, segmentation, labels)
-        self.case = CaseAtHand(image_id, blind)
-        self.clock.restart()
-        if self.state in ("ready", "sent"):
-            self._move("open")
-        self.changed.emit()
+        if case.server not in ("", self.client.key):
+            self.notice = say("other_server", case=case.image_id)
+            return
+        self.case = replace(case, server=self.client.key)
+        self.nodes.use_labels(self.info.labels)
+        self._move("open")
 
     def submit(self, answers: Answers | None = None) -> None:
         """Send the label of the case at hand, once; with questions open, ask them first."""
@@ -279,7 +312,7 @@ class Session:
         self.changed.emit()
 
     def _on_image(self, case: NextCase, content: bytes) -> None:
-        assert self.info is not None
+        assert self.info is not None and self.client is not None
         try:
             self.nodes.open(case.image_id, case.file_name, content, self.info.labels)
         except (LoadError, OSError) as error:
@@ -288,7 +321,7 @@ class Session:
             self.notice = say("cannot_load", case=case.image_id, detail=error)
             self.changed.emit()
             return
-        self.case = CaseAtHand(case.image_id, case.blind)
+        self.case = CaseAtHand(case.image_id, case.blind, self.client.key)
         self.notice = None
         self.clock.restart()
         self._move("open")
@@ -299,29 +332,12 @@ class Session:
         self.notice = explain(failure)
         self.changed.emit()
 
-    def _on_automatic(self, content: bytes) -> None:
-        self.filling = False
-        self.notice = None
-        if self.state == "open" and self.drawn:
-            self.notice = say("automatic_too_late")
-        elif self.state == "open":
-            try:
-                self.nodes.fill(content)
-            except (LoadError, OSError) as error:
-                self.notice = say("cannot_load", case="", detail=error)
-        self.changed.emit()
-
-    def _on_fill_failed(self, failure: Failure) -> None:
-        self.filling = False
-        self.notice = say("no_automatic") if failure.kind == "not_found" else explain(failure)
-        self.changed.emit()
-
     def _leave_case(self, remove: bool = True) -> None:
         if remove:
             self.nodes.close()
         self._case_token += 1
         self.case = None
-        self.edited = self.drawn = self.filling = False
+        self.edited = self.drawn = self.automatic.filling = False
         self.questions = ()
         self.waiting_strategy = None
         self.clock.stop()
@@ -337,7 +353,7 @@ class Session:
 
     def _on_gone(self, why: str) -> None:
         """The scene was closed or a node deleted. A label on its way is not touched by that."""
-        case, unsent = self.case, self.edited and self.state in ("open", "disconnected")
+        case, unsent = self.case, self.edited and self.state in ("open", "ready", "disconnected")
         if case is None and self.state != "fetching":
             return
         self._leave_case(remove=False)

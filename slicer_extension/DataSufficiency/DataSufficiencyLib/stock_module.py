@@ -43,14 +43,18 @@ class StockModule:
         sample = getattr(self._widget, "current_sample", None) or {}
         image = getattr(self._widget, "_volumeNode", None)
         segmentation = getattr(self._widget, "_segmentNode", None)
-        if sample.get("id") and image is not None and segmentation is not None and self._same_server():
-            blind = sample.get("blind")
-            self._session.adopt(
-                str(sample["id"]), blind if isinstance(blind, bool) else None, image, segmentation
-            )
+        session = self._session
+        if not sample.get("id") or image is None or segmentation is None or not self._same_server():
+            return
+        if session.case is not None and session.nodes.segmentation is segmentation:
+            return  # cancelled: the case at hand is still the one
+        blind = sample.get("blind")
+        blind = blind if isinstance(blind, bool) else None
+        session.adopt(str(sample["id"]), blind, image, segmentation, session.client.key)
+        session.submission.watch_elsewhere()
 
     def _after_submit(self, _checked: bool = False) -> None:
-        """Its Submit has sent the label: the minutes follow, and a new forecast is asked for."""
+        """Its Submit has tried to send the label: if it arrived, the minutes follow, and a new forecast."""
         if self._same_server():
             self._session.submission.submitted_elsewhere()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .drafts import Draft, DraftStore
 from .http_messages import Failure
@@ -32,6 +32,7 @@ class Submission:
         self._drafts = drafts
         self._client: Client | None = None
         self._on_its_way: str | None = None
+        self._seen: tuple[str, Any] | None = None
 
     @property
     def busy(self) -> bool:
@@ -89,10 +90,32 @@ class Submission:
             self._drafts.forget(draft)
             self._session.changed.emit()
 
-    def submitted_elsewhere(self) -> None:
-        """Another module sent the label of the case at hand: only the minutes are left to send."""
+    def watch_elsewhere(self) -> None:
+        """Another module has opened the case at hand: note which label of it the server has."""
         session = self._session
-        if session.case is None or session.client is None or session.state not in ("open", "sent"):
+        self._seen = None
+        if session.case is not None and session.client is not None:
+            case = session.case.image_id
+
+            def note(saved_at: Any) -> None:
+                self._seen = (case, saved_at)
+
+            session.client.label_time(case, session.same_case(note), lambda _failure: None)
+
+    def submitted_elsewhere(self) -> None:
+        """Another module tried to send the label of the case at hand; it does not say whether it arrived."""
+        session = self._session
+        if session.case is not None and session.client is not None and session.state in ("open", "sent"):
+            session.client.label_time(
+                session.case.image_id, session.same_case(self._saved_elsewhere), session.forecast.note_trouble
+            )
+
+    def _saved_elsewhere(self, saved_at: Any) -> None:
+        """The server has a label: if it is a new one, only the minutes are left to send."""
+        session = self._session
+        assert session.case is not None and session.client is not None
+        before, self._seen = self._seen, (session.case.image_id, saved_at)
+        if saved_at is None or before is None or before == self._seen:
             return
         case, minutes = session.case, round(session.clock.minutes, 2)
         session.edited = False

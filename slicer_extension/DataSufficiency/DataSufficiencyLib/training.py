@@ -140,7 +140,8 @@ class TrainingWatch:
 
     def _again(self) -> None:
         self.stop_watching()
-        self._timer = self._timers.after(self.EVERY_S, self.look)
+        if self._session.watched:
+            self._timer = self._timers.after(self.EVERY_S, self.look)
 
     def _failed(self, failure: Failure) -> None:
         """Starting or stopping did not work."""

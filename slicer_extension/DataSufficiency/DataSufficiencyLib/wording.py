@@ -93,6 +93,13 @@ def _case_words() -> dict[str, tuple[str, str]]:
             WARNING,
             _("Image or segmentation of {case} was deleted before it was submitted."),
         ),
+        "other_server": (
+            WARNING,
+            _(
+                "{case} was opened from another server, or under another address of this one. It stays on the "
+                "screen; Submit asks you whether it belongs here."
+            ),
+        ),
         "case_left": (INFO, _("{case} is no longer in the scene.")),
     }
 

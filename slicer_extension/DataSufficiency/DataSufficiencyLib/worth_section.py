@@ -92,6 +92,11 @@ class WorthSection:
         self._shown = self._plotted = None
         self.refresh()
 
+    def hold_plot(self) -> None:
+        """Show the curve in the panel's view even if other charts were put there."""
+        if self._plotted is not None:
+            self._plot_view.setMRMLPlotViewNode(self._curves.view())
+
     def _show(self, answer: Sufficiency | None) -> None:
         ui = self._ui
         ui.adviceLabel.setText(headline(answer))

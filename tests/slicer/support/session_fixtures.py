@@ -29,6 +29,7 @@ def clock() -> HandClock:
 @pytest.fixture
 def session(scene: object, tmp_path: Path, clock: HandClock) -> Iterator[Session]:
     one = new_session(tmp_path / "drafts", clock)
+    one.watch()
     yield one
     one.close()
 

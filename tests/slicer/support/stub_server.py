@@ -62,7 +62,7 @@ def sufficiency(
     base = {
         "schema": 1,
         "model": "segmentation",
-        "status": "too_few" if n < 3 else "prior_dominated" if n < 6 else "ready",
+        "status": "too_few" if n < 4 else "prior_dominated" if n < 6 else "ready",
         "n_labelled": n,
         "n_in_curve": n,
         "n_pool": 60 - n,
@@ -79,8 +79,8 @@ def sufficiency(
         "job": {"state": "idle", "done": 0, "total": 0, "eta_seconds": None},
         "problems": [],
     }
-    if n < 3:
-        sentence = f"{n} cases are labelled; a forecast needs 3. Please label {3 - n} more."
+    if n < 4:
+        sentence = f"{n} cases are labelled; a forecast needs 4. Please label {4 - n} more."
         base["message"] = base["advice"]["sentence"] = sentence
         return base
     kinds = ("prequential", "fold", "prequential")
@@ -158,6 +158,7 @@ class StubServer(ThreadingHTTPServer):
         self.cases = [f"case_{i:03d}" for i in range(7, 20)]
         self.saved: list[dict] = []
         self.notes: list[tuple[str, dict]] = []
+        self.label_times: dict[str, int] = {}
         self.requests: list[str] = []
         self.headers_seen: list[dict] = []
         self.training: dict | None = None
@@ -297,6 +298,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(server.image.read_bytes())
         elif self.place.path == "/datastore/label":
             self.send(server.automatic)
+        elif self.place.path == "/datastore/label/info":
+            saved_at = server.label_times.get(self.query["label"])
+            self.answer({} if saved_at is None else {"ts": saved_at})
         else:
             self.answer({"objects": {case: {} for case in server.cases}})
 

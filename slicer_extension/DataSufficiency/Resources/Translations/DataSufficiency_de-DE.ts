@@ -243,6 +243,10 @@
             <translation>Zum Senden mit {server} verbinden.</translation>
         </message>
         <message>
+            <source>{case} was opened from another server, or under another address of this one. If two servers name two patients alike, its label would be stored with the wrong patient. Does it belong to {server}?</source>
+            <translation>{case} wurde von einem anderen Server geöffnet oder unter einer anderen Adresse dieses Servers. Wenn zwei Server zwei Patienten gleich benennen, würde das Label beim falschen Patienten gespeichert. Gehört der Fall zu {server}?</translation>
+        </message>
+        <message>
             <source>Delete the unsent label of {case} from this computer? It cannot be brought back.</source>
             <translation>Die nicht gesendete Markierung von {case} von diesem Rechner löschen? Sie lässt sich nicht zurückholen.</translation>
         </message>
@@ -596,6 +600,10 @@
         <message>
             <source>Image or segmentation of {case} was deleted before it was submitted.</source>
             <translation>Bild oder Segmentierung von {case} wurde gelöscht, bevor der Fall eingereicht war.</translation>
+        </message>
+        <message>
+            <source>{case} was opened from another server, or under another address of this one. It stays on the screen; Submit asks you whether it belongs here.</source>
+            <translation>{case} wurde von einem anderen Server geöffnet oder unter einer anderen Adresse dieses Servers. Der Fall bleibt auf dem Bildschirm; beim Senden wird gefragt, ob er hierher gehört.</translation>
         </message>
         <message>
             <source>{case} is no longer in the scene.</source>

@@ -243,6 +243,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>{case} was opened from another server, or under another address of this one. If two servers name two patients alike, its label would be stored with the wrong patient. Does it belong to {server}?</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Delete the unsent label of {case} from this computer? It cannot be brought back.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -595,6 +599,10 @@
         </message>
         <message>
             <source>Image or segmentation of {case} was deleted before it was submitted.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{case} was opened from another server, or under another address of this one. It stays on the screen; Submit asks you whether it belongs here.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
