@@ -276,6 +276,13 @@ def test_the_curve_job_starts_from_the_panel_too(server, trained):
     assert server.http.delete(f"{server.base}/train/", timeout=30).json()["status"] == "STOPPED"
 
 
+def test_pages_of_other_sites_get_no_permission_to_read(server):
+    for path in ("/info/", "/sufficiency/", "/datastore/?output=all"):
+        answer = server.get(path, headers={"Origin": "https://elsewhere.example"})
+        assert answer.status_code == 200
+        assert "access-control-allow-origin" not in answer.headers
+
+
 def test_a_target_is_kept_and_a_senseless_one_refused(server, trained):
     assert server.post("/sufficiency/target", json={"dice": 0.85}).status_code == 200
     assert server.sufficiency()["target"]["dice"] == 0.85

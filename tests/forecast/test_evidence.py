@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
@@ -9,6 +11,7 @@ from scipy.stats import multivariate_normal
 from scaling_app.forecast.evidence import (
     ASSIST_SD,
     KIND_SD,
+    PATIENT_SHARE,
     Elimination,
     Spread,
     population_dice,
@@ -22,7 +25,12 @@ SPREAD = Spread(case=0.6, run=0.5, residual=0.25)
 
 
 def dense_covariance(data, spread: Spread, rows: np.ndarray) -> np.ndarray:
-    same_case = (data.case[:, None] == data.case[None]) / data.case_weight[data.case][:, None]
+    patient = data.patient[data.case]
+    shares = (PATIENT_SHARE, 1 - PATIENT_SHARE) if len(set(data.patient)) < data.n_cases else (0.0, 1.0)
+    same_case = shares[0] * (patient[:, None] == patient[None]) + shares[1] * (
+        data.case[:, None] == data.case[None]
+    )
+    same_case = same_case / data.case_weight[data.case][:, None]
     same_run = (data.run[:, None] == data.run[None]) / data.run_sizes[data.run][:, None]
     offsets = (data.offsets * data.offset_sd**2) @ data.offsets.T
     return (
@@ -46,6 +54,45 @@ def test_level_likelihood_equals_the_dense_one(weighted: bool) -> None:
         fast = evidence.constant - 0.5 * t @ evidence.form @ t
         exact = multivariate_normal.logpdf(data.y, levels[data.level], covariance)
         assert fast == pytest.approx(exact, abs=1e-6)
+
+
+def of_patients(observations: list[Observation], images: int) -> list[Observation]:
+    return [replace(o, patient=f"p{int(o.case.split('_')[-1]) // images}") for o in observations]
+
+
+def test_level_likelihood_with_several_images_of_a_patient_equals_the_dense_one() -> None:
+    rng = np.random.default_rng(4)
+    data = structure_data(of_patients(simulate_session(random_truth(rng), 12, rng), 3))
+    evidence = Elimination(data, np.ones(len(data.y))).evidence(SPREAD)
+    covariance = dense_covariance(data, SPREAD, np.ones(len(data.y)))
+    for _ in range(3):
+        levels = rng.normal(-1.5, 1.0, len(data.sizes))
+        t = np.append(levels, -1.0)
+        fast = evidence.constant - 0.5 * t @ evidence.form @ t
+        assert fast == pytest.approx(
+            multivariate_normal.logpdf(data.y, levels[data.level], covariance), abs=1e-6
+        )
+
+
+def test_residuals_with_several_images_of_a_patient_are_those_of_the_best_prediction() -> None:
+    rng = np.random.default_rng(5)
+    data = structure_data(of_patients(simulate_session(random_truth(rng), 12, rng), 3))
+    levels = np.full(len(data.sizes), -1.2)
+    found = Elimination(data, np.ones(len(data.y))).residuals(SPREAD, levels)
+    covariance = dense_covariance(data, SPREAD, np.ones(len(data.y)))
+    expected = SPREAD.residual**2 * np.linalg.solve(covariance, data.y - levels[data.level])
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
+def test_one_image_for_each_patient_is_as_if_patients_were_not_told() -> None:
+    rng = np.random.default_rng(6)
+    told, untold = (
+        Elimination(structure_data(o), np.ones(len(o))).evidence(SPREAD)
+        for o in (lambda plain: (of_patients(plain, 1), plain))(
+            simulate_session(random_truth(rng), 10, rng, kinds=["prequential", "fold"])
+        )
+    )
+    np.testing.assert_array_equal(told.form, untold.form)
 
 
 def test_offsets_cover_each_kind_and_assistance() -> None:

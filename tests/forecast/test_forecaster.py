@@ -87,6 +87,7 @@ def test_the_payload_has_the_services_keys_and_is_json() -> None:
     payload = forecast.payload()
     assert set(payload) == {
         "status", "message", "metric", "overall", "structures", "target", "strategies", "advice", "observed",
+        "low_gain", "evidence",
     }  # fmt: skip
     json.dumps(payload, allow_nan=False)
     curve = payload["overall"]
@@ -152,14 +153,52 @@ def test_structures_absent_from_the_reference_change_nothing() -> None:
     assert with_absent["overall"] == forecast_session(observations, n_now=12).payload()["overall"]
 
 
-def test_a_structure_never_found_scores_zero_and_nothing_breaks() -> None:
+def test_a_structure_never_found_leaves_its_level_open_and_nothing_breaks() -> None:
     missed = [
         Observation(n, 0.0, structure="duct", case=f"c{i}", run=f"r{n}") for n in (4, 8) for i in range(6)
     ]
     payload = forecast_session([*session(structures=1), *missed], n_now=12, target=0.8).payload()
     json.dumps(payload, allow_nan=False)
     duct = payload["structures"][1]
-    assert duct["now"]["hi95"] == 0.0
+    assert duct["now"]["lo95"] < 0.05 < 0.3 < duct["now"]["hi95"]
+
+
+def test_a_structure_not_found_yet_may_be_found_with_more_cases() -> None:
+    missed = [Observation(n, 0.0, case=f"c{n}", run=f"r{n}") for n in range(2, 8)]
+    forecast = forecast_session(missed, n_now=8, horizons=[16], target=0.5)
+    (row,) = forecast.payload()["overall"]["forecast"]
+    assert row["hi95"] > 0.3
+    assert row["gain"]["p_at_least_1pt"] > 0.2
+    assert forecast.target["p_unreachable"] < 0.9
+    assert forecast.advice.action != "stop"
+
+
+@pytest.mark.parametrize("n", [20, 100])
+def test_curves_without_noise_are_forecast_however_many_points_they_have(n: int) -> None:
+    smooth = [Observation(k, round(0.9 - 0.3 / math.sqrt(k), 3)) for k in range(1, n + 1)]
+    (row,) = forecast_session(smooth, n_now=n, horizons=[2 * n]).payload()["overall"]["forecast"]
+    assert row["mean"] == pytest.approx(0.9 - 0.3 / math.sqrt(2 * n), abs=0.02)
+
+
+def test_images_of_one_patient_count_for_less_than_those_of_many() -> None:
+    rng = np.random.default_rng(3)
+    alone = simulate_session(random_truth(rng), 24, rng)
+    shared = [replace(o, patient=f"p{int(o.case.split('_')[-1]) // 4}") for o in alone]
+    widths = [
+        now["hi80"] - now["lo80"]
+        for now in (forecast_session(o, n_now=24).payload()["overall"]["now"] for o in (alone, shared))
+    ]
+    assert widths[1] > 1.15 * widths[0]
+
+
+def test_a_target_is_reached_when_every_structure_is_there_in_the_same_draw() -> None:
+    observations = session(16, 3)
+    level = np.mean([o.dice for o in observations if o.dice is not None and o.n > 8])
+    forecast = forecast_session(observations, n_now=16, target=float(level))
+    target = forecast.target
+    assert 0 < target["p_reached"] < 1
+    assert target["p_reached"] + target["p_unreachable"] <= 1
+    assert "not surely at" in forecast.advice.reason
 
 
 def test_a_target_below_the_present_needs_no_cases_and_one_above_the_ceiling_is_out_of_reach() -> None:

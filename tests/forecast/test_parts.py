@@ -15,7 +15,7 @@ from scaling_app.forecast.misses import MissRate
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.posterior import CurvePosterior
 from scaling_app.forecast.prior import shipped_prior
-from scaling_app.forecast.shift_alarm import find_shift, prequential_deviates
+from scaling_app.forecast.shift_alarm import find_shift, prequential_deviates, standing_alarm
 from scaling_app.forecast.simulation import SPREAD, random_truth, simulate_session
 
 
@@ -219,6 +219,27 @@ def test_a_level_shift_raises_the_alarm_and_an_undisturbed_session_rarely_does()
     starts = [int(a.case[-3:]) for a in caught]
     assert np.median(starts) == pytest.approx(22, abs=3)
     assert sum(find_shift(stream(s, 0.0), shipped_prior(), SPREAD) is not None for s in range(30)) <= 3
+
+
+def test_an_alarm_stands_until_scores_are_as_expected_again() -> None:
+    chance = np.array([0.0] * 10 + [2.5] * 3)
+    assert standing_alarm(chance, 5.0) == 10
+    assert standing_alarm(np.append(chance, np.zeros(5)), 5.0) == 10
+    assert standing_alarm(np.append(chance, np.zeros(13)), 5.0) is None
+    assert standing_alarm(np.append(chance, np.ones(40)), 5.0) == 10
+
+
+def test_more_structures_do_not_make_more_false_alarms() -> None:
+    def sessions_with_alarm(structures: int) -> int:
+        return sum(
+            any(
+                find_shift(stream(100 * k + s, 0.0, n_cases=60), shipped_prior(), SPREAD, structures)
+                for k in range(structures)
+            )
+            for s in range(20)
+        )
+
+    assert sessions_with_alarm(4) <= 4
 
 
 def test_an_alarm_holds_a_stop_back() -> None:

@@ -52,7 +52,7 @@ def test_no_net_value_in_minutes_stops() -> None:
     [
         ({"n_now": 7}, "fewer than 8"),
         ({"n_blind": 3}, "3 of at least 6 cases"),
-        ({"prior_dominated": True}, "other tasks"),
+        ({"prior_dominated": True}, "no model of at least half"),
         ({"alarms": ("the scores dropped",)}, "the scores dropped"),
         ({"longer": {"mean": 0.04, "lo80": 0.01, "hi80": 0.07}}, "+4.0 points on the same cases"),
     ],
@@ -101,7 +101,7 @@ def test_a_flat_curve_whose_longer_trainings_gain_does_not_stop() -> None:
         replace(o, dice=o.dice + 0.03, kind="arm", strategy="baseline+longer", run="l") for o in flat[-16:]
     ]
     first = forecast_session(flat, n_now=16)
-    before = replace(first, n_now=12, low_gain=True)
+    before = replace(first, n_now=12, low_gain=True, evidence="of 12 cases")
     held = forecast_session([*flat, *longer], n_now=16, history=[before])
     assert first.low_gain and forecast_session(flat, n_now=16, history=[before]).advice.action == "stop"
     assert held.advice.action == "wait" and "train longer first" in held.advice.sentence
@@ -145,6 +145,10 @@ def plateau(n_now: int) -> list[Observation]:
     ]
 
 
+def with_one_more(n_now: int) -> list[Observation]:
+    return [*plateau(n_now), Observation(max(2, n_now // 2), 0.8505, seed=9)]
+
+
 def test_a_flat_session_stops_at_its_second_opinion_and_not_at_the_same_one() -> None:
     first = forecast_session(plateau(32), n_now=32)
     assert first.advice.action == "continue"
@@ -153,6 +157,32 @@ def test_a_flat_session_stops_at_its_second_opinion_and_not_at_the_same_one() ->
     assert same.advice.action == "continue"
     for earlier in (first, first.payload()):
         assert forecast_session(plateau(64), n_now=40, history=[earlier]).advice.action == "stop"
+
+
+def test_a_label_without_a_new_test_is_no_second_opinion() -> None:
+    first = forecast_session(plateau(12), n_now=12)
+    assert first.low_gain
+    assert forecast_session(plateau(12), n_now=13, history=[first]).advice.action == "continue"
+    assert forecast_session(plateau(12), n_now=13, history=[first.payload()]).advice.action == "continue"
+
+
+@pytest.mark.parametrize("n_now", [12, 24, 44])
+def test_a_payload_keeps_whether_there_was_little_to_gain(n_now: int) -> None:
+    first = forecast_session(plateau(n_now), n_now=n_now)
+    later = [
+        forecast_session(with_one_more(n_now), n_now=n_now + 1, history=[past]).advice.action
+        for past in (first, first.payload())
+    ]
+    assert first.low_gain
+    assert later == ["stop", "stop"]
+
+
+def test_models_of_few_of_the_cases_do_not_stop_a_session() -> None:
+    small = [o for o in plateau(24) if o.n <= 6]
+    first = forecast_session(small, n_now=39)
+    second = forecast_session([*small, replace(small[-1], run="later")], n_now=40, history=[first])
+    assert first.status == second.status == "prior_dominated"
+    assert "stop" not in (first.advice.action, second.advice.action)
 
 
 def test_history_without_a_forecast_is_no_opinion() -> None:

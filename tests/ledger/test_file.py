@@ -88,11 +88,39 @@ def test_an_older_file_is_migrated_with_what_it_holds(
         assert raw.execute("PRAGMA user_version").fetchone() == (version + 1,)
 
 
+SCHEMA_2 = """
+DROP TABLE forecasts;
+CREATE TABLE forecasts (
+    id INTEGER NOT NULL PRIMARY KEY, revision INTEGER NOT NULL, made_at VARCHAR(32) NOT NULL, payload TEXT NOT NULL
+);
+INSERT INTO forecasts VALUES
+    (3, 1, '2026-01-01T00:00:00.000000+00:00', '{"n_in_curve": 4, "overall": {"now": {"mean": 0.5}}}'),
+    (7, 2, '2026-01-02T00:00:00.000000+00:00', '{"n_in_curve": 5, "evidence": "a"}');
+ALTER TABLE runs DROP COLUMN process;
+PRAGMA user_version=2;
+"""
+
+
+def test_the_forecasts_of_an_older_file_are_found_by_size_and_evidence(tmp_path: Path, new_run) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path) as older:
+        older.start_run(new_run("r", ["a"]))
+    with sqlite3.connect(path) as raw:
+        raw.executescript(SCHEMA_2)
+    with Ledger(path) as newer:
+        assert newer.forecast_of_fewer(9, "b") == {"n_in_curve": 5, "evidence": "a"}
+        assert newer.forecast_of_fewer(9, "a") == newer.forecasts()[0]
+        assert [past["n_in_curve"] for past in newer.forecast_levels()] == [4]
+        assert newer.latest_forecast() == (newer.forecasts()[1], 2)
+        assert newer.run("r").train_ids == ("a",)
+
+
 def test_a_file_of_the_first_schema_learns_of_sampling_weights(tmp_path: Path, new_case) -> None:
     path = tmp_path / "ledger.sqlite"
     with Ledger(path) as older:
         older.save_case(new_case())
     with sqlite3.connect(path) as raw:
+        raw.executescript(SCHEMA_2)
         raw.execute("DROP TABLE sampling_weights")
         raw.execute("PRAGMA user_version=1")
     with Ledger(path) as newer:

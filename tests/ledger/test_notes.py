@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling_app.ledger import Flag, Ledger, LedgerError, Observation, utc_now
+from scaling_app.service.outcomes import outcomes_of
 
 json_values = st.recursive(
     st.none()
@@ -73,6 +74,49 @@ def test_old_forecasts_make_room(ledger: Ledger, monkeypatch: pytest.MonkeyPatch
     assert ledger.forecasts() == [{"k": 2}, {"k": 3}, {"k": 4}]
 
 
+def test_the_forecast_of_a_size_is_never_pushed_out_by_those_of_others(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaling_app.ledger.notes.KEPT_FORECASTS", 3)
+    for k, n in enumerate((5, 6, 7, 6, 7, 6, 7, None)):
+        ledger.save_forecast({"k": k, **({} if n is None else {"n_in_curve": n})})
+    assert [past["k"] for past in ledger.forecasts()] == [0, 5, 6, 7]
+
+
+def test_the_forecast_of_fewer_cases_is_the_newest_from_other_evidence(ledger: Ledger) -> None:
+    assert ledger.forecast_of_fewer(9, "b") is None
+    for n, evidence in ((0, "x"), (4, ""), (5, "a"), (6, "b"), (7, "b")):
+        ledger.save_forecast({"n_in_curve": n, "evidence": evidence})
+
+    def found(n: int, evidence: str) -> int | None:
+        past = ledger.forecast_of_fewer(n, evidence)
+        return past and past["n_in_curve"]
+
+    assert [found(9, "c"), found(9, "b"), found(7, "c"), found(5, "c")] == [7, 5, 6, 4]
+    assert found(4, "c") is None
+
+
+def test_a_forecast_that_says_nothing_of_its_evidence_had_another(ledger: Ledger) -> None:
+    ledger.save_forecast({"n_in_curve": 4, "k": 1})
+    assert ledger.forecast_of_fewer(5, "a") == ledger.forecast_of_fewer(5, "") == {"n_in_curve": 4, "k": 1}
+
+
+def test_the_levels_are_what_the_outcomes_of_forecasts_need(ledger: Ledger) -> None:
+    row = {"n": 9, "mean": 0.8, "lo80": 0.7, "hi80": 0.9}
+    for n, mean in ((4, 0.7), (9, 0.75)):
+        overall = {"now": {"mean": mean}, "forecast": [row] if n == 4 else [], "curve": [row]}
+        ledger.save_forecast({"n_in_curve": n, "overall": overall, "observed": [row]})
+    ledger.save_forecast({"n_in_curve": 10, "overall": None})
+    ledger.save_forecast({"n_in_curve": 11, "overall": {"now": {"mean": None}}})
+    assert ledger.forecast_levels()[0] == {
+        "n_in_curve": 4,
+        "overall": {"now": {"mean": 0.7}, "forecast": [row]},
+    }
+    assert [past["n_in_curve"] for past in ledger.forecast_levels()] == [4, 9]
+    assert outcomes_of(ledger.forecast_levels()) == outcomes_of(ledger.forecasts())
+    assert outcomes_of(ledger.forecasts()) == [{"made_at": 4, **row, "came": 0.75}]
+
+
 def test_the_revision_moves_with_what_can_change_a_forecast_and_with_nothing_else(
     ledger: Ledger, new_case, new_run
 ) -> None:
@@ -114,3 +158,11 @@ def test_a_job_whose_process_died_is_not_running(tmp_path: Path) -> None:
     job = Ledger(path).job()
     assert job["state"] == "idle"
     assert "interrupted" in job["message"]
+    Ledger(path).close_unfinished_job("stopped by a user")
+    assert Ledger(path).job() == {**job, "message": "stopped by a user"}
+
+
+def test_a_job_whose_process_lives_is_not_closed(ledger: Ledger) -> None:
+    ledger.set_job({"state": "running", "done": 1, "total": 2})
+    ledger.close_unfinished_job("interrupted", elsewhere=True)
+    assert ledger.job()["state"] == "running"

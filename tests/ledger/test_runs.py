@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -96,14 +103,78 @@ def test_unknown_words_are_refused(new_run, field: str) -> None:
         new_run("r", **{field: "guess"})
 
 
-def test_an_interrupted_run_can_be_started_over(ledger: Ledger, new_run) -> None:
-    ledger.start_run(new_run("r", ["a"]))
+START_IN_ANOTHER_PROCESS = """
+import sys
+from scaling_app.ledger import Ledger, Run, utc_now
+run = Run("r", "fold", "baseline", "resunet", ["a"], 1, 0, 0, "s", utc_now())
+Ledger(sys.argv[1]).start_run(run)
+print("started", flush=True)
+sys.stdin.read()
+"""
+
+posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX tells whether a process lives")
+
+
+@pytest.fixture
+def trainer(ledger: Ledger) -> Iterator[subprocess.Popen[str]]:
+    """Another process, in the middle of the run `r`."""
+    command = [sys.executable, "-c", START_IN_ANOTHER_PROCESS, str(ledger.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "started\n"
+        yield process
+        process.kill()
+
+
+@posix
+def test_an_interrupted_run_can_be_started_over(ledger: Ledger, new_run, trainer) -> None:
+    trainer.kill()
+    trainer.wait()
     assert ledger.close_unfinished_runs() == 1
     assert ledger.run("r").state == "stopped"
     ledger.start_run(new_run("r", ["b", "c"]))
     assert ledger.run("r").train_ids == ("b", "c")
     ledger.finish_run("r")
     assert ledger.close_unfinished_runs() == 0
+
+
+@posix
+def test_a_run_is_not_closed_while_its_process_lives(ledger: Ledger, new_run, trainer) -> None:
+    ledger.start_run(new_run("mine"))
+    assert ledger.close_unfinished_runs(elsewhere=True) == 0
+    assert ledger.trainers() == {trainer.pid}
+    ledger.finish_run("r")
+    assert ledger.trainers() == set()
+
+
+@posix
+def test_a_killed_process_that_nobody_has_waited_for_does_not_live(ledger: Ledger, trainer) -> None:
+    trainer.kill()
+    deadline = time.monotonic() + 10
+    while ledger.trainers() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert ledger.trainers() == set()
+    assert ledger.close_unfinished_runs() == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells when a process began")
+def test_a_process_that_was_given_the_same_id_later_is_another(ledger: Ledger, trainer) -> None:
+    with sqlite3.connect(ledger.path) as raw:
+        raw.execute("UPDATE runs SET process = json_set(process, '$.began', '1')")
+    assert ledger.trainers() == set()
+    assert ledger.close_unfinished_runs() == 1
+
+
+@pytest.mark.parametrize("process", ["NULL", "json_set(process, '$.host', 'far away')"])
+def test_a_run_of_a_process_that_cannot_be_seen_is_closed_only_when_asked(
+    ledger: Ledger, new_run, process: str
+) -> None:
+    ledger.start_run(new_run("r"))
+    with sqlite3.connect(ledger.path) as raw:
+        raw.execute(f"UPDATE runs SET process = {process}")
+    assert ledger.trainers() == set()
+    assert ledger.close_unfinished_runs() == 0
+    assert ledger.close_unfinished_runs("the server was stopped", elsewhere=True) == 1
+    assert ledger.run("r").message == "the server was stopped"
 
 
 def test_observations_follow_a_finished_run_and_replace_the_same_test(ledger: Ledger, new_run) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import time
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
 from scaling_app.imaging.geometry import read_label, write_label
 from scaling_app.ledger import utc_now
 from scaling_app.monai_app.label_checks import LabelError
+from scaling_app.monai_app.session import file_hash
 
 
 def test_labels_put_into_the_folder_are_found_once(desk_of):
@@ -126,3 +129,180 @@ def test_every_studies_source_keeps_its_own_history(desk_of):
     desk.submit(*desk.labels)
     assert Path(desk.session.conf.ledger).is_file()
     assert desk_of(1).session.ledger.cases() == desk.session.ledger.cases()
+
+
+NAMES = [{"name": "organ", "idx": 1}, {"name": "nodule", "idx": 2}]
+
+
+def with_stray(desk, image: str, folder: Path, value: int = 3) -> Path:
+    """The image's true label with one voxel of another value."""
+    label = read_label(desk.labels[image])
+    array = np.asarray(label[0]).copy()
+    array[0, 0, 0] = value
+    return write_label(array, label, folder / desk.labels[image].name)
+
+
+def test_a_scan_submitted_as_its_own_label_leaves_the_structures_alone(desk_of, tmp_path):
+    desk = desk_of(3)
+    desk.submit("synthetic_000")
+    label = read_label(desk.labels["synthetic_001"])
+    scan = np.arange(label[0].numel(), dtype=np.int16).reshape(label[0].shape) % 900
+    nib.save(nib.Nifti1Image(scan, np.asarray(label.affine)), tmp_path / "scan.nii.gz")
+    _, (flag,) = desk.book.store("synthetic_001", tmp_path / "scan.nii.gz", {}, None)
+    assert flag.kind == "not_a_label_map" and "--conf labels" in flag.sentence
+    desk.session.ledger.resolve_flags("synthetic_001")
+    desk.book.take_stock()
+    assert desk.session.structures() == {"organ": 1, "nodule": 2}
+    assert [case.image_id for case in desk.session.ledger.usable_cases()] == ["synthetic_000"]
+
+
+def test_many_structures_are_usable_once_conf_names_them(desk_of, tmp_path):
+    desk = desk_of(2)
+    label = read_label(desk.labels["synthetic_001"])
+    many = np.arange(label[0].numel(), dtype=np.uint8).reshape(label[0].shape) % 70
+    path = write_label(many, label, tmp_path / "synthetic_001.nii.gz")
+    _, (flag,) = desk.book.store("synthetic_001", path, {}, None)
+    assert flag.kind == "not_a_label_map" and desk.session.structures() == {}
+    named = desk_of(2, labels=",".join(f"s{value}={value}" for value in range(1, 70)))
+    assert named.book.take_stock() and not named.book.take_stock()
+    assert [case.image_id for case in named.session.ledger.usable_cases()] == ["synthetic_001"]
+
+
+def test_a_structure_that_appears_late_is_taken_up_when_somebody_confirms_it(desk_of, tmp_path):
+    desk = desk_of(6)
+    images = sorted(desk.labels)
+    desk.submit(*images[:3])
+    flags = [
+        desk.book.store(
+            i, with_stray(desk, i, tmp_path), {"label_info": [*NAMES, {"name": "tail", "idx": 3}]}, None
+        )[1]
+        for i in images[3:5]
+    ]
+    assert [[flag.kind for flag in one] for one in flags] == [["new_structure"], ["new_structure"]]
+    assert "3 ('tail')" in flags[0][0].sentence and desk.session.structures() == {"organ": 1, "nodule": 2}
+    desk.session.ledger.resolve_flags(images[3])
+    desk.book.take_stock()
+    assert desk.session.structures() == {"organ": 1, "nodule": 2, "tail": 3}
+    desk.book.take_stock()  # the other one's doubt is settled with it
+    assert len(desk.session.ledger.usable_cases()) == 5
+
+
+def test_a_structure_goes_with_the_last_label_that_holds_it(desk_of, tmp_path):
+    desk = desk_of(3)
+    desk.submit("synthetic_000")
+    stray = with_stray(desk, "synthetic_001", tmp_path)
+    desk.book.store("synthetic_001", stray, {}, None)
+    assert set(desk.session.structures().values()) == {1, 2, 3}
+    desk.submit("synthetic_001")
+    assert desk.session.structures() == {"organ": 1, "nodule": 2}
+    assert desk_of(3, labels="organ,nodule").session.structures() == {"organ": 1, "nodule": 2}
+
+
+def test_a_structure_stays_while_a_label_names_it_or_no_label_is_there(desk_of, tmp_path):
+    desk = desk_of(2)
+    desk.submit("synthetic_000", "synthetic_001")
+    path = desk.session.label_paths()["synthetic_001"]
+    label = read_label(path)
+    only_organ = write_label(np.asarray(label[0] == 1), label, tmp_path / path.name)
+    desk.session.datastore.remove_label("synthetic_000", "final")
+    desk.book.store("synthetic_001", only_organ, {"label_info": NAMES}, None)
+    desk.book.take_stock()
+    assert desk.session.structures() == {"organ": 1, "nodule": 2}
+    desk.session.datastore.remove_label("synthetic_001", "final")
+    desk.book.take_stock()
+    assert desk.session.ledger.cases() == [] and desk.session.structures() == {"organ": 1, "nodule": 2}
+
+
+def test_a_label_replaced_by_an_older_file_is_noticed(desk_of, tmp_path):
+    desk = desk_of(2)
+    desk.submit("synthetic_001")
+    stored = desk.session.label_paths()["synthetic_001"]
+    other = with_stray(desk, "synthetic_001", tmp_path)
+    yesterday = time.time() - 86400
+    os.utime(other, (yesterday, yesterday))
+    shutil.copy2(other, stored)
+    assert desk.book.take_stock() and not desk.book.take_stock()
+    assert desk.session.ledger.case("synthetic_001").label_hash == file_hash(other)
+
+
+def test_a_label_that_was_only_touched_keeps_what_is_known_of_it(desk_of):
+    desk = desk_of(2)
+    desk.submit("synthetic_001", client_id="ann")
+    before = desk.session.ledger.case("synthetic_001")
+    os.utime(desk.session.label_paths()["synthetic_001"], (time.time() + 9, time.time() + 9))
+    assert not desk.book.take_stock() and desk.session.ledger.case("synthetic_001") == before
+
+
+def test_labels_of_a_ledger_without_notes_are_read_again_and_keep_their_annotator(desk_of):
+    desk = desk_of(3)
+    desk.submit("synthetic_000", "synthetic_001", client_id="ann")
+    before = desk.session.ledger.cases()
+    desk.session.ledger.set_setting("label_notes", {})
+    assert not desk.book.take_stock()
+    assert desk.session.ledger.cases() == before and set(desk.book.notes.all()) == {
+        c.image_id for c in before
+    }
+
+
+@pytest.mark.parametrize("tag", ["final", "original"])
+def test_a_label_saved_as_another_kind_of_file_replaces_the_old_one(desk_of, tmp_path, tag):
+    desk = desk_of(2)
+    label = read_label(desk.labels["synthetic_001"])
+    for kind in (".nii.gz", ".nrrd"):
+        path = write_label(label, label, tmp_path / f"again{kind}")
+        desk.session.save_label("synthetic_001", path, tag, {})
+    desk.session.save_label("synthetic_000", desk.labels["synthetic_000"], tag, {})
+    folder = tmp_path / "studies" / "labels" / tag
+    assert sorted(file.name for file in folder.iterdir()) == ["synthetic_000.nrrd", "synthetic_001.nrrd"]
+    desk.session.datastore.remove_label("synthetic_001", tag)
+    assert not desk.session.has_label("synthetic_001", tag)
+
+
+def test_the_labels_of_an_image_with_a_longer_name_stay(desk_of, tmp_path):
+    desk = desk_of(1)
+    image = desk.session.image_path("synthetic_000")
+    for name in ("a", "a.seg", "a.b"):
+        desk.session.datastore.add_image(name, str(image), {})
+        desk.session.save_label(name, desk.labels["synthetic_000"], "final", {})
+    desk.session.save_label("a", desk.labels["synthetic_000"], "final", {})
+    names = sorted(file.name for file in (tmp_path / "studies" / "labels" / "final").iterdir())
+    assert names == ["a.b.nrrd", "a.nrrd", "a.seg.nrrd"]
+
+
+def test_a_label_saved_while_the_folder_is_looked_through_stays(desk_of, monkeypatch):
+    desk = desk_of(2)
+    desk.submit("synthetic_000")
+    look = desk.session.label_paths
+
+    def look_then_save():
+        labels = look()
+        desk.submit("synthetic_001", client_id="ann")
+        return labels
+
+    monkeypatch.setattr(desk.session, "label_paths", look_then_save)
+    desk.book.take_stock()
+    monkeypatch.undo()
+    desk.book.take_stock()
+    assert desk.session.ledger.case("synthetic_001").annotator == "ann"
+
+
+def test_a_process_with_an_older_index_removes_no_label_that_another_one_saved(desk_of):
+    server, trainer = desk_of(2), desk_of(2)
+    server.submit("synthetic_001")
+    assert not trainer.session.has_label("synthetic_001")
+    trainer.book.take_stock()
+    assert trainer.session.ledger.case("synthetic_001") is not None
+
+
+def test_a_doubt_about_a_label_that_cannot_be_used_goes_with_a_better_file(desk_of, tmp_path):
+    desk = desk_of(2)
+    label = read_label(desk.labels["synthetic_001"])
+    cut = label[:, :-1]
+    path = desk.drop_into_folder("synthetic_001", write_label(cut, cut, tmp_path / "synthetic_001.nii.gz"))
+    desk.book.take_stock()
+    desk.session.ledger.resolve_flags("synthetic_001")
+    (flag,) = desk.session.ledger.case("synthetic_001").flags
+    assert flag.kind == "geometry" and "save it again" in flag.sentence
+    shutil.copy(desk.labels["synthetic_001"], path)
+    desk.book.take_stock()
+    assert desk.session.ledger.case("synthetic_001").flags == ()

@@ -8,12 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from scaling_app.ledger import LASTING_DOUBTS
+from scaling_app.monai_app import label_book
 from scaling_app.monai_app.conf import ConfError
 from scaling_app.monai_app.label_checks import (
     Grid,
     LabelError,
     check_geometry,
     check_label_info,
+    check_new_values,
     check_values,
     check_volumes,
     count_values,
@@ -21,7 +24,7 @@ from scaling_app.monai_app.label_checks import (
     require_known,
     require_same_shape,
 )
-from scaling_app.monai_app.structures import renamed, with_conf, with_label
+from scaling_app.monai_app.structures import renamed, still_held, with_conf, with_label
 
 STRUCTURES = {"anterior": 1, "posterior": 2}
 
@@ -77,6 +80,28 @@ def test_empty_and_strange_values():
 )
 def test_names_and_voxels_must_tell_the_same_story(sent, voxels, expected):
     assert kinds(check_label_info(sent, dict.fromkeys(voxels, 10), STRUCTURES)) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "others", "expected"),
+    [
+        ([1, 2], 9, []),
+        ([1, 7], 2, []),  # the first labels say what there is
+        ([1, 7], 3, ["new_structure"]),
+        (range(1, 67), 0, []),
+        (range(1, 68), 0, ["not_a_label_map"]),
+        ([1, 256], 0, ["not_a_label_map"]),
+        ([1, 255], 0, []),
+    ],
+)
+def test_new_values_become_structures_only_where_that_is_plausible(values, others, expected):
+    assert kinds(check_new_values(dict.fromkeys(values, 5), STRUCTURES, others, {})) == expected
+
+
+def test_doubts_that_no_confirmation_settles_are_those_that_stop_a_training():
+    grid, other = Grid((4, 4, 4), np.eye(4)), Grid((4, 4, 3), np.eye(4))
+    flags = [*check_geometry(other, grid), *check_new_values({999: 1}, {}, 0, {})]
+    assert {*kinds(flags), label_book.UNREADABLE, label_book.UNREADABLE_IMAGE} == set(LASTING_DOUBTS)
 
 
 def test_the_sentence_says_what_to_do():
@@ -146,6 +171,11 @@ def test_a_placeholder_takes_the_first_name():
     assert after == {"anterior": 1, "structure_2": 2}
     assert renamed(before, after) == {"structure_1": "anterior"}
     assert check_label_info([("posterior", 2)], {2: 5}, before) == []
+
+
+def test_a_structure_is_kept_while_a_label_holds_or_names_it():
+    stored = {"anterior": 1, "posterior": 2, "tail": 3}
+    assert still_held(stored, [1], [("posterior", 2), ("other", 3)]) == {"anterior": 1, "posterior": 2}
 
 
 def test_conf_names_placeholders_but_moves_nothing():

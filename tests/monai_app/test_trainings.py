@@ -6,17 +6,20 @@ import hashlib
 import json
 from dataclasses import replace
 
+import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
 
-from scaling_app.ledger import Flag
+from scaling_app.imaging import synthetic
+from scaling_app.ledger import Flag, Ledger
 from scaling_app.monai_app import curve_job, splits, train_runs
 from scaling_app.monai_app.curve_job import run_curve_job
 from scaling_app.monai_app.infer_task import Segmentation
 from scaling_app.monai_app.train_options import OptionError, config_of, parse_options
 from scaling_app.monai_app.train_runs import train_and_publish
 from scaling_app.monai_app.train_stats import latest_accuracy
+from scaling_app.service.ledger_curve import curve_observations
 
 STEPS = 4
 
@@ -128,7 +131,6 @@ def test_a_run_cut_off_by_a_kill_is_done_again(desk_of, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_curve_job(desk.session, options_for(desk), budget_minutes=10)
     assert [run.state for run in desk.session.ledger.runs()] == ["running"]
-    desk.session.ledger.close_unfinished_runs()
     monkeypatch.setattr(curve_job, "train", trained)
     result = run_curve_job(desk.session, options_for(desk), budget_minutes=10)
     assert result["done"] == result["total"] == len(finished(desk))
@@ -177,15 +179,42 @@ def test_flagged_cases_are_left_out_and_may_leave_nothing(desk_of):
     assert desk.session.published().train_ids == (sorted(desk.labels)[0],)
 
 
-def test_a_damaged_image_is_left_out_with_a_sentence(desk_of):
+def test_a_damaged_image_is_left_out_with_a_sentence_until_it_is_replaced(desk_of):
     desk = desk_of(3)
     desk.submit(*desk.labels)
     broken = desk.session.image_path("synthetic_001")
-    broken.write_bytes(broken.read_bytes()[:2000])
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:2000])
     train_and_publish(desk.session, options_for(desk))
     (flag,) = desk.session.ledger.case("synthetic_001").flags
-    assert flag.kind == "unreadable" and "truncated" in flag.sentence
+    assert flag.kind == "unreadable_image" and "truncated" in flag.sentence
     assert "synthetic_001" not in desk.session.published().train_ids
+    desk.book.verify_images()
+    assert desk.session.ledger.case("synthetic_001").flags == (flag,)
+    broken.write_bytes(whole)
+    desk.book.verify_images()
+    assert desk.session.ledger.case("synthetic_001").flags == ()
+
+
+@pytest.mark.parametrize("off_mm", [0.2, 5.0])
+def test_every_label_that_counts_as_usable_can_be_trained_on(desk_of, tmp_path, off_mm):
+    desk = desk_of(0)
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        label = np.zeros((16, 16, 12), np.uint8)
+        label[4:12, 4 + index : 12, 3:9] = 1
+        image = (rng.normal(60, 8, label.shape) + 90 * label).astype(np.float32)
+        affine = np.diag([3.0, 3.0, 5.0, 1.0])
+        nib.save(nib.Nifti1Image(image, affine), tmp_path / "studies" / f"case_{index}.nii.gz")
+        affine[0, 3] = off_mm * (index == 2)
+        desk.labels[f"case_{index}"] = tmp_path / f"case_{index}.nii.gz"
+        nib.save(nib.Nifti1Image(label, affine), desk.labels[f"case_{index}"])
+    desk.session.datastore.refresh()
+    for image in desk.labels:
+        desk.book.store(image, desk.labels[image], {}, None)
+    desk.session.ledger.resolve_flags("case_2")
+    assert len(desk.session.ledger.usable_cases()) == (3 if off_mm < 0.3 else 2)
+    train_and_publish(desk.session, options_for(desk))
 
 
 def test_the_options_table_can_be_sent_back_as_it_is(desk_of):
@@ -202,6 +231,43 @@ def test_settings_but_the_strategy_make_up_the_recipe_that_strategies_share(desk
     )
     assert red[0] == genda[0] != short[0]
     assert (red[2], genda[2]) == ("red", "genda")
+
+
+def test_other_label_values_are_another_recipe_and_other_names_are_not(desk_of):
+    options = options_for(desk_of(1, size=8))
+    recipes = [options.settings_hash(map_, 3) for map_ in ({"b": 1, "a": 2}, {"c": 2, "d": 1}, {"a": 1})]
+    assert recipes[0] == recipes[1] != recipes[2]
+
+
+def test_naming_the_structures_keeps_what_was_measured(desk_of, monkeypatch):
+    monkeypatch.setattr(curve_job, "look_at_pool", lambda *_args, **_more: None)
+    desk = desk_of(6)
+    images = sorted(desk.labels)
+    for image in images[:5]:
+        desk.drop_into_folder(image)
+    train_and_publish(desk.session, options_for(desk))
+    run_curve_job(desk.session, options_for(desk), budget_minutes=10)
+    assert set(desk.session.structures()) == {"structure_1", "structure_2"}
+    measured = curve_observations(desk.session.ledger)
+    runs = desk.session.ledger.runs()
+    desk.submit(images[5])
+    names = {*synthetic.STRUCTURES}
+    assert set(desk.session.structures()) == names
+    result = run_curve_job(desk.session, options_for(desk), budget_minutes=10)
+    assert result["done"] == result["total"] and desk.session.ledger.runs() == runs
+    after = curve_observations(desk.session.ledger)
+    assert {seen.structure for seen in after} == names
+    new = [seen for seen in after if seen.case == images[5]]
+    assert len(new) == len(names) and len(after) == len(measured) + len(new)
+
+
+def test_two_processes_do_not_train_for_one_ledger_at_once(desk_of, monkeypatch):
+    desk = desk_of(3)
+    desk.submit(*desk.labels)
+    monkeypatch.setattr(Ledger, "trainers", lambda _self: {4711})
+    with pytest.raises(OptionError, match="process 4711"):
+        train_and_publish(desk.session, options_for(desk))
+    assert desk.session.ledger.runs() == []
 
 
 @pytest.mark.parametrize(

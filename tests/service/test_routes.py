@@ -11,7 +11,7 @@ from fastapi import FastAPI, Header, HTTPException
 from fastapi.testclient import TestClient
 
 from scaling_app.forecast.observations import read_curve
-from scaling_app.ledger import Case, Flag, Ledger, utc_now
+from scaling_app.ledger import LASTING_DOUBTS, Case, Flag, Ledger, utc_now
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 from scaling_app.service.routes import UpdateRefusedError, make_router
 
@@ -168,6 +168,21 @@ def test_doubts_can_be_settled(client: TestClient, ledger: Ledger) -> None:
     assert told.json()["problems"] == ["The label is empty."]
     assert client.post("/sufficiency/case/a", json={"resolved": True}).json()["problems"] == []
     assert len(ledger.usable_cases()) == 1
+
+
+@pytest.mark.parametrize("kind", LASTING_DOUBTS)
+def test_a_label_that_no_training_can_use_cannot_be_confirmed(
+    client: TestClient, ledger: Ledger, kind: str
+) -> None:
+    flags = (Flag("empty", "The label is empty."), Flag(kind, "It lies elsewhere; save it again."))
+    ledger.save_case(Case("a", "h", utc_now(), "p", flags=flags))
+    before = ledger.revision()
+    answer = client.post("/sufficiency/case/a", json={"resolved": True, "minutes": 3})
+    assert answer.status_code == 409 and "It lies elsewhere; save it again." in answer.json()["detail"]
+    assert ledger.revision() == before
+    assert ledger.resolve_flags("a") == 1 and ledger.usable_cases() == []
+    ledger.save_case(Case("a", "better", utc_now(), "p"))
+    assert client.post("/sufficiency/case/a", json={"resolved": True}).status_code == 200
 
 
 @pytest.mark.parametrize(

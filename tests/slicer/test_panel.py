@@ -84,7 +84,7 @@ def test_connecting_fills_the_panel(connected: object) -> None:
     assert rows[1][2].startswith("+5.2 (2.6 to ")
     assert rows[1][3] == "1 h 30 min"
     assert rows[-1][1] == "target 85"
-    assert "40 % of this forecast comes from other tasks" in ui.priorLabel.text
+    assert "settled 60 % of what other tasks" in ui.priorLabel.text
     assert ui.strategySummary.text == "With GenDA your 6 cases work like 10 (7 to 13)."
     tips = [ui.strategyTable.item(row, 0).toolTip() for row in range(ui.strategyTable.rowCount)]
     assert tips[0] == f"{ui.strategySummary.text} Surface Dice, in points: +3.0 (1.0 to 5.0)."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -30,6 +32,25 @@ def test_the_80_and_95_percent_intervals_cover_what_they_say(n_cases: int) -> No
     assert ((inside[0] / SESSIONS >= 0.70) & (inside[0] / SESSIONS <= 0.90)).all(), inside[0] / SESSIONS
     assert (inside[1] >= binom.ppf(0.001, SESSIONS, 0.95)).all(), inside[1] / SESSIONS
     assert gain_inside / SESSIONS >= 0.70
+
+
+@pytest.mark.slow
+def test_intervals_cover_when_patients_have_several_images() -> None:
+    rng = np.random.default_rng(21)
+    inside = {"told": 0, "not told": 0}
+    for _ in range(100):
+        truth = random_truth(rng)
+        of_patient = np.repeat(rng.normal(0, np.sqrt(0.9) * truth.spread.case, 6), 4)
+        difficulty = of_patient + rng.normal(0, np.sqrt(0.1) * truth.spread.case, 24)
+        images = simulate_session(truth, 24, rng, case_effects=difficulty)
+        patients = [replace(o, patient=f"p{int(o.case.split('_')[-1]) // 4}") for o in images]
+        (actual,) = truth.dice([24])
+        for name, observations in (("told", patients), ("not told", images)):
+            (p,) = make_forecaster("bayes").fit(observations, 24).predict([24])
+            inside[name] += p.lo80 <= actual <= p.hi80
+    print(inside)
+    assert inside["told"] >= 72
+    assert inside["told"] > inside["not told"]
 
 
 @pytest.mark.parametrize("n_cases", [32])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from scaling_app.imaging.geometry import read_image, same_grid
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.trials import inference
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.model import TrainedModel
+from scaling_app.trials.model import TrainedModel, new_network
 from scaling_app.trials.plan import CaseFiles, Plan, make_plan
 from scaling_app.trials.trial import TrialSettings, test, train
 
@@ -121,3 +122,46 @@ def test_colour_pictures_are_trained_on_and_segmented(pictures: list[CaseFiles],
 def test_testing_stops_when_asked(exact: TrainedModel, volumes: list[CaseFiles]) -> None:
     answers = iter([False, False, True])
     assert len(test(exact, volumes, should_stop=lambda: next(answers))) == 2
+
+
+PATCHES = ((16, 16, 16), (16, 16, 4), (8, 8, 4), (24, 24, 24), (24, 8, 8), (12, 20, 20))
+
+
+def dirty_memory() -> None:
+    """Leaves large numbers where the next allocations will lie."""
+    blocks = [torch.full((2**exponent,), 1e33) for exponent in range(8, 20)]
+    del blocks
+
+
+@pytest.mark.parametrize("patch", PATCHES)
+def test_reduced_precision_gives_the_gradients_of_full_precision_whatever_the_patch(
+    volume_plan: Plan, patch: tuple[int, ...]
+) -> None:
+    plan = replace(volume_plan, patch=patch, spacing=(1.0, 1.0, 1.0), capacity=8)
+    torch.manual_seed(0)
+    network = new_network(plan).to(memory_format=torch.channels_last_3d)
+    image = torch.randn((2, 1, *patch)).to(memory_format=torch.channels_last_3d)
+    wanted = torch.randn((2, len(plan.class_values), *patch))
+    found = []
+    for precision in (nullcontext(), inference.reduced_precision(CPU, plan)):
+        network.zero_grad(set_to_none=True)
+        dirty_memory()
+        with precision:
+            logits = network(image)
+        dirty_memory()
+        (logits.float() * wanted).mean().backward()
+        found.append([w.grad.clone() for w in network.parameters() if w.ndim == 5])
+    for full, reduced in zip(*found, strict=True):
+        assert float((full - reduced).norm()) < 0.1 * float(full.norm())
+
+
+def test_processors_leave_bfloat16_alone_where_its_gradients_are_garbage(
+    volume_plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "gains_from_bfloat16", lambda _: True)
+    cube = replace(volume_plan, spacing=(1.0, 1.0, 1.0), patch=(16, 16, 16))
+    assert not inference.uses_bfloat16(CPU, cube)
+    assert not inference.uses_bfloat16(CPU, replace(cube, patch=(64, 64, 64), network="swinunetr"))
+    assert inference.uses_bfloat16(CPU, replace(cube, patch=(24, 24, 24)))
+    assert inference.uses_bfloat16(CPU, replace(cube, spatial_dims=2, spacing=(1.0, 1.0), patch=(16, 16)))
+    assert inference.uses_bfloat16(torch.device("cuda"), cube)

@@ -34,7 +34,8 @@ LONGER_TIMES = 4
 MOST_STEPS = 1_000_000
 """The longest training that may be asked for."""
 
-MIN_PAIRED_CASES = 3
+MIN_PAIRED = 3
+"""Patients that a comparison needs."""
 KAPPA_GRID = np.exp(np.linspace(-1.6, 1.6, 65))
 _PRIOR_SD = 0.5
 _RESAMPLES = 2000
@@ -80,10 +81,11 @@ class Choice:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Differences of one structure, per pair: size, case index, in the score and in its logit error."""
+    """Differences of one structure, per pair: size, case, patient index, in the score and in its logit error."""
 
     n: Array
-    case: np.ndarray
+    cases: tuple[str, ...]
+    patient: np.ndarray
     score: Array
     logit: Array
 
@@ -91,7 +93,7 @@ class _Pairs:
 def compare_arms(
     observations: Sequence[Observation], own: tuple[str, str], posteriors: Mapping[str, CurvePosterior]
 ) -> list[ArmResult]:
-    """Every other strategy with at least 3 cases in common with the session's own, in order of appearance.
+    """Every other strategy with at least 3 patients in common with the session's own, in order of appearance.
 
     Args:
         observations: of all structures and strategies.
@@ -132,17 +134,18 @@ def _compare(
     own: tuple[str, str],
     posteriors: Mapping[str, CurvePosterior],
 ) -> ArmResult | None:
-    cases = {case: i for i, case in enumerate(sorted({o.case for o in observations if o.case}))}
-    pairs = _all_pairs(observations, name, own, cases, "dice")
+    units = {unit: i for i, unit in enumerate(sorted({o.unit for o in observations if o.case}))}
+    patients = {o.case: units[o.unit] for o in observations if o.case}
+    pairs = _all_pairs(observations, name, own, patients, "dice")
     difference = _summary(pairs)
     if difference is None:
         return None
     return ArmResult(
         name=name,
-        n_cases=len({int(case) for p in pairs.values() for case in p.case}),
+        n_cases=len({case for p in pairs.values() for case in p.cases}),
         kappa=_kappa(pairs, posteriors),
         dice_difference=difference,
-        nsd_difference=_summary(_all_pairs(observations, name, own, cases, "nsd")),
+        nsd_difference=_summary(_all_pairs(observations, name, own, patients, "nsd")),
     )
 
 
@@ -150,25 +153,26 @@ def _all_pairs(
     observations: Sequence[Observation],
     name: str,
     own: tuple[str, str],
-    cases: Mapping[str, int],
+    patients: Mapping[str, int],
     score: Literal["dice", "nsd"],
 ) -> dict[str, _Pairs]:
     """The pairs of every structure that has any."""
     found = {
-        structure: _pairs(group, name, own, cases, score)
+        structure: _pairs(group, name, own, patients, score)
         for structure, group in by_structure(observations).items()
     }
     return {structure: pairs for structure, pairs in found.items() if len(pairs.n)}
 
 
 def _summary(pairs: Mapping[str, _Pairs]) -> dict[str, float] | None:
-    """Mean difference over cases with its bootstrap interval; None for fewer than 3 cases."""
+    """Mean difference over patients with its bootstrap interval; None for fewer than 3 patients."""
     if not pairs:
         return None
-    difference = _case_means(
-        np.concatenate([p.case for p in pairs.values()]), np.concatenate([p.score for p in pairs.values()])
+    difference = _patient_means(
+        np.concatenate([p.patient for p in pairs.values()]),
+        np.concatenate([p.score for p in pairs.values()]),
     )
-    if len(difference) < MIN_PAIRED_CASES:
+    if len(difference) < MIN_PAIRED:
         return None
     rng = np.random.default_rng(0)
     resampled = difference[rng.integers(len(difference), size=(_RESAMPLES, len(difference)))].mean(1)
@@ -180,7 +184,7 @@ def _pairs(
     observations: Sequence[Observation],
     name: str,
     own: tuple[str, str],
-    cases: Mapping[str, int],
+    patients: Mapping[str, int],
     score: Literal["dice", "nsd"],
 ) -> _Pairs:
     """Pairs of runs of equal size on the same case (runs of one case and size averaged per strategy)."""
@@ -200,35 +204,36 @@ def _pairs(
     )
     return _Pairs(
         n=np.array([key[0] for key, _ in both], dtype=float),
-        case=np.array([cases[key[1]] for key, _ in both], dtype=int),
+        cases=tuple(key[1] for key, _ in both),
+        patient=np.array([patients[key[1]] for key, _ in both], dtype=int),
         score=theirs - ours,
         logit=logit_error(theirs) - logit_error(ours),
     )
 
 
-def _case_means(case: np.ndarray, values: Array) -> Array:
-    """Mean per case, for the cases that are there."""
-    counts = np.bincount(case)
-    return (np.bincount(case, values) / np.maximum(counts, 1))[counts > 0]
+def _patient_means(patient: np.ndarray, values: Array) -> Array:
+    """Mean per patient, for the patients that are there."""
+    counts = np.bincount(patient)
+    return (np.bincount(patient, values) / np.maximum(counts, 1))[counts > 0]
 
 
 def _kappa(pairs: Mapping[str, _Pairs], posteriors: Mapping[str, CurvePosterior]) -> dict[str, float] | None:
     """Posterior of kappa from every structure's logit differences.
 
-    The structures share their cases; each counts `1 / number of structures`, as if they said the same.
+    The structures share their patients; each counts `1 / number of structures`, as if they said the same.
     """
     log_posterior = -0.5 * (np.log(KAPPA_GRID) / _PRIOR_SD) ** 2
-    used = [s for s in pairs if s in posteriors and len(np.unique(pairs[s].case)) >= MIN_PAIRED_CASES]
+    used = [s for s in pairs if s in posteriors and len(np.unique(pairs[s].patient)) >= MIN_PAIRED]
     if not used:
         return None
     for structure in used:
         p = pairs[structure]
-        per_case = _case_means(p.case, p.logit)
-        error = max(float(per_case.std(ddof=1)) / np.sqrt(len(per_case)), 0.03)
+        differences = _patient_means(p.patient, p.logit)
+        error = max(float(differences.std(ddof=1)) / np.sqrt(len(differences)), 0.03)
         n = np.array([float(p.n.mean())])
         eta, _ = posteriors[structure].draws(np.concatenate([n, n * KAPPA_GRID]), 800)
         expected = eta[:, 1:] - eta[:, :1]
-        fit = -0.5 * ((per_case.mean() - expected) / error) ** 2
+        fit = -0.5 * ((differences.mean() - expected) / error) ** 2
         log_posterior += (np.logaddexp.reduce(fit, axis=0) - np.log(len(fit))) / len(used)
     weight = np.exp(log_posterior - log_posterior.max())
     cumulative = np.cumsum(weight) / weight.sum()

@@ -14,7 +14,7 @@ from scaling_app.forecast.evidence import Spread
 from scaling_app.forecast.families import Array, expit
 from scaling_app.forecast.misses import MissRate
 from scaling_app.forecast.observations import Observation, by_structure
-from scaling_app.forecast.posterior import SPREAD_MEAN, CurvePosterior
+from scaling_app.forecast.posterior import SPREAD_MEAN, CurvePosterior, prior_dice_draws
 from scaling_app.forecast.prediction import OVERALL, Forecaster
 from scaling_app.forecast.prior import CurvePrior, shipped_prior
 from scaling_app.forecast.shift_alarm import find_shift
@@ -51,22 +51,25 @@ class BayesForecaster(Forecaster):
         index = self.structures.index(structure)
         posterior = self.posteriors.get(structure)
         if posterior is None:
-            return np.zeros((DRAWS, len(n)))
-        found = posterior.dice_draws(n, DRAWS, seed=index)
+            found = prior_dice_draws(self.prior, n, DRAWS, seed=index)
+        else:
+            found = posterior.dice_draws(n, DRAWS, seed=index)
         return found * (1.0 - self.misses[structure].draws(n, DRAWS, seed=index))
 
     def prior_share(self, structure: str = OVERALL) -> float | None:
         """What the session has left of the prior's uncertainty about `eta(N)` and `eta(2N)`.
 
-        The square root of the ratio of the determinants of their covariances, posterior over prior: 1 when
-        nothing has been learned. The mean over structures for `OVERALL`.
+        The square root of the ratio of the determinants of their covariances, posterior over prior, which is
+        the geometric mean of the shares of variance left of the level and, given it, of the slope: 1 when nothing
+        has been learned. Of the slope alone, and so of the gain, far more is left. The mean over structures for
+        `OVERALL`.
         """
         names = self.structures if structure == OVERALL else [structure]
         return float(np.mean([self._prior_share(self.posteriors.get(name)) for name in names]))
 
     def factor(self, quantity: str, n: float) -> Factor:
         """The calibration's factor for this kind of evidence, number of cases and horizon."""
-        averaged = all(p.data.averaged for p in self.posteriors.values())
+        averaged = bool(self.posteriors) and all(p.data.averaged for p in self.posteriors.values())
         return self.calibration(quantity, REGIMES[averaged], self.n_now, n / self.n_now)
 
     def alarms(self, observations: Sequence[Observation]) -> tuple[str, ...]:
@@ -84,7 +87,7 @@ class BayesForecaster(Forecaster):
         posterior = self.posteriors[name]
         sentences = []
         spread = Spread(*np.exp(SPREAD_MEAN)) if posterior.data.averaged else posterior.mode
-        shift = find_shift(group, self.prior, spread)
+        shift = find_shift(group, self.prior, spread, len(self.structures))
         if shift is not None:
             way = "below" if shift.lower else "above"
             sentences.append(

@@ -3,15 +3,17 @@
 A score `Dice_im` of case i under the model of run m, trained on n_m cases, is modelled on the logit scale
 of the error, y = logit(1 - Dice):
 
-    y_im = eta(n_m) + b_kind + b_assist [assisted] + u_i + w_m + eps_im,
-    u_i ~ N(0, su^2)            a case is hard or easy, for every model alike
+    y_im = eta(n_m) + b_kind + b_assist [assisted] + v_p(i) + u_i + w_m + eps_im,
+    v_p ~ N(0, r su^2)          a patient's cases are hard or easy together, r = `PATIENT_SHARE`,
+    u_i ~ N(0, (1 - r) su^2)    and each of them for every model alike
     w_m ~ N(0, sw^2 / n_m)      the luck of the training set
     eps ~ t_5(0, se^2)          the rest (a Gaussian, reweighted)
     b   ~ N(0, tau^2)           offsets of the kind of run, and of labels drawn on a prediction
 
-Everything but eta integrates out in closed form and leaves, for the levels `eta(n_1..n_K)`, a Gaussian
-likelihood with information matrix `precision` and vector `pull`. Cases are eliminated one by one (their
-block is diagonal), then runs and offsets, so that the cost grows with runs, not with observations.
+With one case for each patient, v and u are one effect of variance su^2. Everything but eta integrates out in
+closed form and leaves, for the levels `eta(n_1..n_K)`, a Gaussian likelihood with information matrix `precision`
+and vector `pull`. Cases are eliminated one by one (their block is diagonal), then patients, then runs and
+offsets, so that the cost grows with runs, not with observations.
 
 Scores without a case are averages with an unknown standard error on the Dice scale; they enter as
 `y = eta(n) + eps` linearised about the current fit.
@@ -29,6 +31,8 @@ from scaling_app.forecast.observations import Observation
 
 KIND_SD = 0.07
 ASSIST_SD = 0.25
+PATIENT_SHARE = 0.8
+"""Of the variance over cases: a patient's images are much alike. Not estimated: sessions hardly tell."""
 _DEGREES = 5.0
 
 
@@ -75,6 +79,7 @@ class StructureData:
         y: `(M,)` logit errors (averages: the errors themselves).
         level: `(M,)` index into `sizes`.
         case: `(M,)` index of the test case.
+        patient: `(C,)` index of each case's patient.
         run: `(M,)` index of the run.
         run_sizes: `(R,)`.
         offsets: `(M, Q)` design of the offsets, the last column being assistance.
@@ -87,6 +92,7 @@ class StructureData:
     y: Array
     level: np.ndarray
     case: np.ndarray
+    patient: np.ndarray
     run: np.ndarray
     run_sizes: Array
     offsets: Array
@@ -111,6 +117,8 @@ def structure_data(observations: Sequence[Observation]) -> StructureData:
     sizes, level = np.unique([float(o.n) for o in found], return_inverse=True)
     case_names = [o.case or f"row {i}" for i, o in enumerate(found)]
     cases, case = np.unique(case_names, return_inverse=True)
+    owner = np.empty(len(cases), dtype=object)
+    owner[case] = [o.unit or name for o, name in zip(found, case_names, strict=True)]
     weight = np.ones(len(cases))
     weight[case] = [o.weight for o in found]
     runs: dict[tuple[object, ...], int] = {}
@@ -124,6 +132,7 @@ def structure_data(observations: Sequence[Observation]) -> StructureData:
         y=error if averaged else logit_error(1.0 - error),
         level=level,
         case=case,
+        patient=np.unique(owner.astype(str), return_inverse=True)[1],
         run=run,
         run_sizes=run_sizes,
         offsets=np.array(columns).T.reshape(len(found), -1),
@@ -192,10 +201,13 @@ class Elimination:
         inner = gram[side, side] + np.diag(self._side_precision(spread))
         effects = np.linalg.solve(inner, gram[side, -1] - gram[side, :k] @ levels)
         rest = rest - self.design[:, side] @ effects
-        variance = spread.case**2 / self.data.case_weight
-        ratio = variance / (spread.residual**2 + variance * self.case_weight)
-        case_effect = ratio * np.bincount(self.data.case, self.weight * rest)
-        return rest - case_effect[self.data.case]
+        own, shared, gain = self._nested(spread)
+        patient = self.data.patient
+        left = np.bincount(self.data.case, self.weight * rest) / spread.residual**2
+        known = np.bincount(patient, self.case_weight / gain) / spread.residual**2
+        of_patient = (shared * np.bincount(patient, left / gain) / (1.0 + shared * known))[patient]
+        of_case = own * (left - self.case_weight / spread.residual**2 * of_patient) / gain
+        return rest - (of_patient + of_case)[self.data.case]
 
     def offset_posterior(self, spread: Spread, levels: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the offsets, each `(Q,)`, given the levels."""
@@ -212,11 +224,26 @@ class Elimination:
         log_det = rows * 2 * np.log(spread.residual) - self.log_weight
         if self.data.averaged:
             return gram, log_det
+        own, shared, gain = self._nested(spread)
+        gram = gram - self.case_sum.T @ ((own / gain / spread.residual**4)[:, None] * self.case_sum)
+        if not shared.any():
+            return gram, log_det + float(np.log(gain).sum())
+        patients = np.zeros((len(shared), gram.shape[1]))
+        np.add.at(patients, self.data.patient, self.case_sum / (gain * spread.residual**2)[:, None])
+        known = 1.0 + shared * np.bincount(self.data.patient, self.case_weight / gain) / spread.residual**2
+        gram = gram - patients.T @ ((shared / known)[:, None] * patients)
+        return gram, log_det + float(np.log(gain).sum() + np.log(known).sum())
+
+    def _nested(self, spread: Spread) -> tuple[Array, Array, Array]:
+        """Variance of u `(C,)` and of v `(P,)`, and `1 + var u * information` of each case `(C,)`."""
+        patient = self.data.patient
         variance = spread.case**2 / self.data.case_weight
-        gain = 1.0 + variance * self.case_weight / spread.residual**2
-        shrink = variance / gain / spread.residual**4
-        gram = gram - self.case_sum.T @ (shrink[:, None] * self.case_sum)
-        return gram, log_det + float(np.log(gain).sum())
+        count = np.bincount(patient)
+        shared = PATIENT_SHARE * np.bincount(patient, variance) / count
+        own = variance - shared[patient]
+        alone = count[patient] == 1
+        own, shared = np.where(alone, variance, np.maximum(own, 0.0)), np.where(count == 1, 0.0, shared)
+        return own, shared, 1.0 + own * self.case_weight / spread.residual**2
 
     def _side_precision(self, spread: Spread) -> Array:
         if self.data.averaged:
@@ -237,7 +264,7 @@ def schur_complement(matrix: Array, size: int) -> tuple[Array, float]:
     diagonal = np.concatenate([np.zeros(size), np.full(len(matrix) - size, nugget)])
     factor = np.linalg.cholesky(matrix + np.diag(diagonal))
     rest = factor[size:, size:]
-    return rest @ rest.T, 2.0 * float(np.log(np.diag(factor)[:size]).sum())
+    return rest @ rest.T - nugget * np.eye(len(rest)), 2.0 * float(np.log(np.diag(factor)[:size]).sum())
 
 
 def robust_weights(residuals: Array, spread: Spread, weight: Array) -> Array:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.gaussian_process import GaussianProcess
+from scaling_app.forecast.history import was_low_gain
 from scaling_app.forecast.lstm import LstmForecaster
-from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.observations import Observation, evidence_of
 from scaling_app.forecast.prediction import Forecaster, Prediction, TooFewPoints
 from scaling_app.forecast.published_methods import (
     Exponential,
@@ -21,7 +22,6 @@ from scaling_app.forecast.session import (
     SessionQuestion,
     answer,
     default_horizons,
-    was_low_gain,
 )
 
 _FACTORIES: dict[str, Callable[[], Forecaster]] = {
@@ -112,6 +112,6 @@ def forecast_session(
         n_blind=n_blind,
         delta=delta,
         minutes_saved_per_point=minutes_saved_per_point,
-        low_gain_before=was_low_gain(history, n_now),
+        low_gain_before=was_low_gain(history, n_now, evidence_of(observations)),
     )
     return answer(make_forecaster(method), question, observations)

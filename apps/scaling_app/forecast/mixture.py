@@ -92,7 +92,17 @@ class Target:
         """
         covariance = self.covariance - self.cross @ piece.precision @ self.cross.T
         mean = self.levels[template] + piece.innovation[template] @ self.cross.T
-        return mean, np.linalg.cholesky(covariance + _JITTER * np.eye(len(covariance)))
+        return mean, covariance_root(covariance)
+
+
+def covariance_root(covariance: Array) -> Array:
+    """Cholesky root of a covariance `(T, T)` that rounding may have made slightly indefinite."""
+    for power in range(6):
+        try:
+            return np.linalg.cholesky(covariance + 10**power * _JITTER * np.eye(len(covariance)))
+        except np.linalg.LinAlgError:
+            continue
+    raise np.linalg.LinAlgError("not a covariance, even within a standard deviation of 0.1")
 
 
 def components_at(prior: CurvePrior, sizes: Array) -> list[ComponentAt]:

@@ -11,6 +11,7 @@ treats misses apart from the scores of what was found).
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class Observation:
         weight: sampling weight of the case, 1 / probability of having been chosen (any scale).
         nsd: surface Dice in [0, 1]; None where it is undefined or not known.
         capacity: size of the network (`small`, `medium`, ...); empty when unknown.
+        patient: whose case it is; empty when every case is another patient's.
     """
 
     n: int
@@ -61,6 +63,7 @@ class Observation:
     weight: float = 1.0
     nsd: float | None = None
     capacity: str = ""
+    patient: str = ""
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -78,6 +81,11 @@ class Observation:
         return self.dice is not None and self.dice <= MISS_DICE
 
     @property
+    def unit(self) -> str:
+        """What is independent of the others: the patient, or the case where patients are not told."""
+        return self.patient or self.case
+
+    @property
     def run_key(self) -> tuple[object, ...]:
         """What identifies the training run, as far as the table tells."""
         return (self.n, self.run, self.seed, self.kind, self.strategy, self.network, self.capacity)
@@ -87,7 +95,7 @@ def read_curve(path: str | Path) -> list[Observation]:
     """Reads a table of scores.
 
     Columns `n,dice` and optionally `case,structure,run,seed,kind,assisted,blind,strategy,network,weight,
-    nsd,capacity`; others are ignored. A blank Dice (or `nan`) means "absent from the reference".
+    nsd,capacity,patient`; others are ignored. A blank Dice (or `nan`) means "absent from the reference".
 
     Args:
         path: CSV file with a header line, comma or semicolon separated, UTF-8.
@@ -145,6 +153,12 @@ def by_structure(observations: Iterable[Observation]) -> dict[str, list[Observat
     return groups
 
 
+def evidence_of(observations: Sequence[Observation]) -> str:
+    """Identifies the scores: another digest means that models were tested in the meantime."""
+    scores = sorted((o.run, o.case, o.structure, o.n, o.strategy, repr(o.dice)) for o in observations)
+    return hashlib.sha256(repr(scores).encode()).hexdigest()[:16]
+
+
 def main_arm(observations: Sequence[Observation]) -> tuple[str, str]:
     """The (strategy, network) of the session's own curve: the one with most observations.
 
@@ -195,6 +209,7 @@ def _observation(row: Mapping[str, str], number: int) -> Observation:
             weight=_number(row.get("weight") or "1", "weight"),
             nsd=_score(row.get("nsd", ""), "nsd"),
             capacity=row.get("capacity", ""),
+            patient=row.get("patient", ""),
         )
     except CurveError as error:
         raise CurveError(f"row {number}: {error}") from None

@@ -29,7 +29,7 @@ from scaling_app.forecast.evidence import (
     structure_data,
 )
 from scaling_app.forecast.families import Array, expit
-from scaling_app.forecast.mixture import Piece, Target, components_at, level_mean
+from scaling_app.forecast.mixture import Piece, Target, components_at, covariance_root, level_mean
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prior import CurvePrior
 
@@ -172,6 +172,25 @@ class CurvePosterior:
         evidence = self.elimination.evidence(spread)
         pieces = [at.condition(evidence, spread) for at in self._all]
         return [replace(piece, log_mass=piece.log_mass + log_weight) for piece in pieces]
+
+
+def prior_dice_draws(prior: CurvePrior, n: Array, size: int = 4000, seed: int = 0) -> Array:
+    """Draws `(size, T)` of the mean Dice that the prior alone expects, structure found, at the usual spread."""
+    n = np.asarray(n, dtype=float)
+    mass = np.cumsum(
+        np.concatenate(
+            [w * np.exp(c.log_weights) for c, w in zip(prior.components, prior.weights, strict=True)]
+        )
+    )
+    chosen = np.searchsorted(mass / mass[-1], (np.arange(size) + 0.5) / size)
+    noise = np.random.default_rng(seed).standard_normal((size, len(n)))
+    eta, first = np.empty((size, len(n))), 0
+    for component in prior.components:
+        own = np.flatnonzero((chosen >= first) & (chosen < first + len(component.templates)))
+        root = covariance_root(component.deviation.covariance(n, n))
+        eta[own] = component.eta(n)[chosen[own] - first] + noise[own] @ root.T
+        first += len(component.templates)
+    return population_dice(eta, np.broadcast_to(Spread(*np.exp(SPREAD_MEAN)).variance_at(n), eta.shape))
 
 
 def _curvature(function: Callable[[Array], float], point: Array, scale: Array) -> Array:

@@ -123,7 +123,7 @@ class Forecaster(ABC):
         return lo80, hi80, lo95, hi95
 
     def prior_share(self, structure: str = OVERALL) -> float | None:
-        """Share of the forecast gain's variance that the prior leaves, in [0, 1]; None without a prior."""
+        """Share of what the prior leaves open about level and slope that is still open, in [0, 1]; None without one."""
         return None
 
     def alarms(self, observations: Sequence[Observation]) -> tuple[str, ...]:

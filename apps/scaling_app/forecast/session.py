@@ -12,11 +12,13 @@ from scipy.stats import t as student
 from scaling_app.forecast.arms import ArmResult, longer_name
 from scaling_app.forecast.calibration import widened
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.observations import Observation, by_structure, main_arm
+from scaling_app.forecast.observations import Observation, by_structure, evidence_of, main_arm
 from scaling_app.forecast.prediction import MIN_CASES, OVERALL, Forecaster, TooFewPoints
 from scaling_app.forecast.stopping import STEPS, Advice, StopEvidence, advise, check_size, low_gain
 
 PRIOR_DOMINATED_BELOW = 8
+SMALLEST_SHARE_TESTED = 0.5
+"""A forecast rests on other tasks' curves, too, until a model of so large a share of the cases was tested."""
 POINT = 0.01
 _FURTHEST = 32
 """Cases to a target are searched up to this multiple of the present number."""
@@ -57,7 +59,8 @@ class SessionQuestion:
 class SessionForecast:
     """What is known of a session. `payload()` is the service's JSON.
 
-    `status` is `too_few`, `prior_dominated` or `ready`; `low_gain` is S2 of the stop rule at this update.
+    `status` is `too_few`, `prior_dominated` or `ready`; `low_gain` is S2 of the stop rule at this update, `evidence`
+    identifies the scores that it rests on.
     """
 
     status: str
@@ -70,10 +73,11 @@ class SessionForecast:
     strategies: tuple[Json, ...] = ()
     observed: tuple[Json, ...] = ()
     low_gain: bool = False
+    evidence: str = ""
     notes: tuple[str, ...] = field(default=())
 
     def payload(self) -> Json:
-        """Keys status, message, metric, overall, structures, target, strategies, advice, observed."""
+        """Keys status, message, metric, overall, structures, target, strategies, advice, observed, low_gain, evidence."""
         body: Json = {
             "status": self.status,
             "message": " ".join([self.message, *self.notes]),
@@ -84,6 +88,8 @@ class SessionForecast:
             "strategies": list(self.strategies),
             "advice": asdict(self.advice),
             "observed": list(self.observed),
+            "low_gain": self.low_gain,
+            "evidence": self.evidence,
         }
         return _finite(body)
 
@@ -121,12 +127,17 @@ def answer(
     except TooFewPoints as error:
         return too_few(error.missing, question, observations)
     table = _DrawTable(forecaster, question)
-    prior_dominated = question.n_now < PRIOR_DOMINATED_BELOW
+    largest = max(
+        o.n for o in observations if (o.strategy, o.network) == forecaster.arm and o.dice is not None
+    )
+    prior_dominated = (
+        question.n_now < PRIOR_DOMINATED_BELOW or largest < SMALLEST_SHARE_TESTED * question.n_now
+    )
     arms = forecaster.strategies(observations)
     evidence = _stop_evidence(table, observations, arms, prior_dominated)
     return SessionForecast(
         status="prior_dominated" if prior_dominated else "ready",
-        message=_message(question.n_now, prior_dominated, forecaster.prior_share(OVERALL)),
+        message=_message(question.n_now, largest, prior_dominated),
         advice=advise(evidence),
         n_now=question.n_now,
         overall=_curve_json(table, OVERALL),
@@ -135,14 +146,22 @@ def answer(
         observed=observed_points(observations),
         strategies=tuple(asdict_arm(arm) for arm in arms),
         low_gain=low_gain(evidence),
+        evidence=evidence_of(observations),
         notes=forecaster.notes(),
     )
 
 
-def _message(n_now: int, prior_dominated: bool, prior_share: float | None) -> str:
+def _message(n_now: int, largest: int, prior_dominated: bool) -> str:
+    if n_now < PRIOR_DOMINATED_BELOW:
+        return (
+            f"Early forecast from {n_now} cases: what it says of gains rests mostly on other tasks' curves, and it "
+            "can change much with the next cases."
+        )
     if prior_dominated:
-        borrowed = "" if prior_share is None else f" {prior_share:.0%} of it comes from other tasks' curves;"
-        return f"Early forecast from {n_now} cases:{borrowed} it can change much with the next ones."
+        return (
+            f"Early forecast from {n_now} cases: the models tested so far had learned from {largest} of them at most; "
+            "what it says beyond rests on other tasks' curves."
+        )
     return f"Forecast from {n_now} cases for further cases of the same kind."
 
 
@@ -171,6 +190,10 @@ class _DrawTable:
     def centre(self, name: str, n: float) -> float:
         """The point forecast at one size."""
         return float(self.forecaster.centre(self.draws[name])[self.column[n]])
+
+    def level(self, name: str, n: float) -> Array:
+        """Draws `(B,)` of the Dice at size n, as wide as the calibration asks."""
+        return widened(self.at(name, n), self.forecaster.factor("level", n))
 
     def gain(self, name: str, n: float) -> Array:
         """Draws `(B,)` of the gain from now to size n, as wide as the calibration asks."""
@@ -219,42 +242,6 @@ def observed_points(observations: Sequence[Observation]) -> tuple[Json, ...]:
     return tuple(points)
 
 
-def was_low_gain(history: Sequence[SessionForecast | Mapping[str, object]], n_now: int) -> bool:
-    """Whether the last update at a smaller number of cases found little to gain (S2).
-
-    Args:
-        history: earlier forecasts or their payloads, oldest first.
-        n_now: present number of cases; updates at the same number do not count as a second opinion.
-    """
-    for earlier in reversed(history):
-        n, low = (
-            (earlier.n_now, earlier.low_gain)
-            if isinstance(earlier, SessionForecast)
-            else _payload_low_gain(earlier)
-        )
-        if n < n_now:
-            return low
-    return False
-
-
-def _payload_low_gain(payload: Mapping[str, object]) -> tuple[int, bool]:
-    """n_now and S2 (delta = 1 point) as far as a payload tells."""
-    curves = [payload.get("overall"), *(payload.get("structures") or ())]  # type: ignore[misc]
-    judged = [_gain_probability(curve) for curve in curves if curve and curve.get("forecast")]
-    if not judged:
-        return 0, False
-    n_now, p_overall = judged[0]
-    return n_now, p_overall <= 0.2 and all(p <= 0.5 for _, p in judged[1:])
-
-
-def _gain_probability(curve: Mapping[str, list[Mapping[str, float]]]) -> tuple[int, float]:
-    """n_now and P(gain >= 1 point) over at least max(5, N/4) further cases."""
-    rows = sorted(curve["forecast"], key=lambda row: row["extra"])
-    n_now = int(rows[0]["n"] - rows[0]["extra"])
-    far = [row for row in rows if row["extra"] >= check_size(n_now)]
-    return n_now, (far or rows[-1:])[0]["gain"]["p_at_least_1pt"] if far else 1.0  # type: ignore[index]
-
-
 def _curve_json(table: _DrawTable, name: str) -> Json:
     now = table.question.n_now
     ceiling = _interval(table, name, math.inf)
@@ -297,15 +284,17 @@ def _target_json(table: _DrawTable) -> Json | None:
     target, now = table.question.target, table.question.n_now
     if target is None:
         return None
-    future = (table.sizes >= now) & np.isfinite(table.sizes)
-    needed = cases_needed(table.draws[OVERALL][:, future], table.sizes[future] - now, target)
+    sizes = [n for n in table.sizes if n >= now]
+    levels = np.stack([table.level(OVERALL, n) for n in sizes], axis=1)
+    further = np.array(sizes[:-1]) - now
+    needed = cases_needed(levels[:, :-1], further, target)
     quantiles = np.quantile(needed, [0.5, 0.1, 0.9], method="higher")
     median, lo80, hi80 = (float(q) if math.isfinite(q) else None for q in quantiles)
     return {
         "dice": target,
-        "p_reached": float((table.at(OVERALL, now) >= target).mean()),
+        "p_reached": float((levels[:, 0] >= target).mean()),
         "cases": {"median": median, "lo80": lo80, "hi80": hi80},
-        "p_unreachable": float((table.at(OVERALL, math.inf) < target).mean()),
+        "p_unreachable": float((levels < target).all(axis=1).mean()),
     }
 
 
@@ -331,9 +320,9 @@ def _stop_evidence(
     named = any(o.case for o in observations)
     unassisted = len({o.case for o in observations if o.case and not o.assisted})
     own, _ = main_arm(observations)
-    at_target = None
+    at_target: dict[str, Array] = {}
     if question.target is not None:
-        at_target = min(float((table.at(name, now) >= question.target).mean()) for name in structures)
+        at_target = {name: table.level(name, now) >= question.target for name in structures}
     return StopEvidence(
         n_now=now,
         cases=cases,
@@ -345,7 +334,8 @@ def _stop_evidence(
         },
         low_gain_before=question.low_gain_before,
         target=question.target,
-        p_target=at_target,
+        p_target=float(np.all(list(at_target.values()), axis=0).mean()) if at_target else None,
+        p_target_by_structure={name: float(reached.mean()) for name, reached in at_target.items()},
         minutes=None if minutes is None else cases * minutes,
         net_value=_net_value(question, centre),
         n_pool=question.n_pool,

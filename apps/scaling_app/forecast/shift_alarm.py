@@ -7,11 +7,15 @@ nothing had changed (Dawid's prequential principle). A two-sided cumulative sum 
 zero, raises the alarm.
 
 With allowance 0.5 and threshold 5 a false alarm is expected once in some 460 scores, and a shift by 1.5
-standard deviations is found after about 5.
+standard deviations is found after about 5. Several structures are watched at once: the threshold grows with
+the logarithm of their number, which keeps the expectation for the session (the mean time between false alarms
+of a sum grows with exp(2 allowance threshold); Siegmund 1985). An alarm stands until its sum is back at zero: either
+it was chance, or the forecast has learned the new state.
 
 References:
     A. P. Dawid: Statistical theory: the prequential approach. JRSS A 147(2), 1984.
     E. S. Page: Continuous inspection schemes. Biometrika 41, 1954.
+    D. Siegmund: Sequential Analysis, 1985, chapter II.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ import numpy as np
 from scipy.linalg import cholesky, solve_triangular
 from scipy.special import ndtr, ndtri
 
-from scaling_app.forecast.evidence import Spread, structure_data
+from scaling_app.forecast.evidence import PATIENT_SHARE, Spread, structure_data
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prior import CurvePrior
@@ -44,13 +48,16 @@ class Shift:
     n_scores: int
 
 
-def find_shift(observations: Sequence[Observation], prior: CurvePrior, spread: Spread) -> Shift | None:
+def find_shift(
+    observations: Sequence[Observation], prior: CurvePrior, spread: Spread, n_watched: int = 1
+) -> Shift | None:
     """Looks for a lasting change in one structure's test-then-train scores, in the order given.
 
     Args:
         observations: of one structure; kinds other than `prequential` are passed over.
         prior: over curves.
         spread: of cases, runs and residuals.
+        n_watched: structures that are watched in this session.
     """
     scores = [o for o in observations if o.kind == "prequential" and o.case and o.dice is not None]
     scores = [o for o in scores if not o.missed]
@@ -58,8 +65,9 @@ def find_shift(observations: Sequence[Observation], prior: CurvePrior, spread: S
         return None
     deviates = prequential_deviates(scores, prior, spread)
     deviates[:LEARNING] = 0.0
+    threshold = THRESHOLD + np.log(n_watched) / (2 * ALLOWANCE)
     for sign in (1.0, -1.0):
-        start = _first_alarm(sign * np.clip(deviates, -_CAP, _CAP))
+        start = standing_alarm(sign * np.clip(deviates, -_CAP, _CAP), threshold)
         if start is not None:
             return Shift(case=scores[start].case, lower=sign > 0, n_scores=len(scores))
     return None
@@ -72,7 +80,9 @@ def prequential_deviates(scores: Sequence[Observation], prior: CurvePrior, sprea
     mixture weights follow the scores.
     """
     data = structure_data([replace(o, weight=1.0) for o in scores])
-    same_case = data.case[:, None] == data.case[None]
+    patient = data.patient[data.case]
+    same_case = (1 - PATIENT_SHARE) * (data.case[:, None] == data.case[None])
+    same_case = same_case + PATIENT_SHARE * (patient[:, None] == patient[None])
     same_run = (data.run[:, None] == data.run[None]) / data.run_sizes[data.run]
     noise = spread.case**2 * same_case + spread.run**2 * same_run + spread.residual**2 * np.eye(len(data.y))
     noise += (data.offsets * data.offset_sd**2) @ data.offsets.T
@@ -95,13 +105,12 @@ def prequential_deviates(scores: Sequence[Observation], prior: CurvePrior, sprea
     return ndtri(np.clip(position, 1e-9, 1 - 1e-9))
 
 
-def _first_alarm(deviates: Array) -> int | None:
-    """Index at which the sum that crosses the threshold left zero."""
-    total, start = 0.0, 0
+def standing_alarm(deviates: Array, threshold: float) -> int | None:
+    """Index at which the sum that has crossed the threshold, and not come back to zero since, left zero."""
+    total, start, crossed = 0.0, 0, False
     for index, z in enumerate(deviates):
         if total == 0.0:
-            start = index
+            start, crossed = index, False
         total = max(0.0, total + z - ALLOWANCE)
-        if total > THRESHOLD:
-            return start
-    return None
+        crossed = (crossed or total > threshold) and total > 0
+    return start if crossed else None

@@ -5,7 +5,7 @@ Stop when, of cases of this kind,
   S2  the next max(5, N/4) cases gain less than delta with probability >= 0.8, at two updates running, or
   S3  no number of further cases is worth its minutes;
 otherwise continue. The guards turn a stop into a wait: fewer than 8 cases, fewer than 6 cases labelled
-without a prediction on screen, a forecast that still rests on other tasks, an open alarm, and longer trainings
+without a prediction on screen, models tested so far of fewer than half of the cases, an open alarm, and longer trainings
 that gain on the same cases: a curve can be flat for want of steps.
 
 The advice never says "sufficient": it speaks of cases of this kind and of nothing else.
@@ -42,6 +42,7 @@ class StopEvidence:
         low_gain_before: whether S2's probability held at the update before.
         target: Dice aimed at.
         p_target: probability that every structure is there now.
+        p_target_by_structure: that each of them is.
         minutes: for these cases.
         net_value: minutes won per number of further cases (`STEPS`), where a value is known.
         n_pool: unlabelled cases left.
@@ -61,6 +62,7 @@ class StopEvidence:
     low_gain_before: bool = False
     target: float | None = None
     p_target: float | None = None
+    p_target_by_structure: Mapping[str, float] = field(default_factory=dict)
     minutes: float | None = None
     net_value: Mapping[int, float] = field(default_factory=dict)
     n_pool: int | None = None
@@ -152,7 +154,9 @@ def _guards(e: StopEvidence) -> list[str]:
     if e.n_now < MIN_LABELLED:
         guards.append(f"{e.n_now} cases are labelled, fewer than {MIN_LABELLED}")
     elif e.prior_dominated:
-        guards.append("the forecast still rests mostly on other tasks")
+        guards.append(
+            "no model of at least half of these cases has been tested yet, so that the forecast rests on other tasks"
+        )
     if e.n_blind is not None and e.n_blind < MIN_BLIND:
         guards.append(
             f"only {e.n_blind} of at least {MIN_BLIND} cases were labelled without a prediction on screen"
@@ -211,6 +215,9 @@ def _continue(e: StopEvidence) -> Advice:
     rising = [name for name, p in e.p_gain_by_structure.items() if p > 0.5]
     if rising and len(rising) < len(e.p_gain_by_structure):
         reason += f"; most likely to gain: {', '.join(rising)}"
+    behind = [f"{name} ({_percent(p)})" for name, p in e.p_target_by_structure.items() if p < P_TARGET]
+    if e.target is not None and behind:
+        reason += f"; not surely at {e.target:.2f} yet: {', '.join(behind)}"
     if low_gain(e):
         reason += "; little gain expected, to be confirmed at the next update"
     if e.net_value:

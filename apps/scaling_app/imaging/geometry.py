@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,11 @@ def stem_of(path: Path | str) -> str:
     """The file's name without its kind: `a.b` for `a.b.nii.gz`."""
     name = Path(path).name
     return name[: len(name) - len(suffix_of(path))]
+
+
+def readable_kinds() -> tuple[str, ...]:
+    """The kinds of file that `read_image` and `read_label` open, as `suffix_of` names them."""
+    return tuple(_READERS)
 
 
 def is_image_file(path: Path) -> bool:
@@ -129,14 +134,22 @@ def write_label(
     return out
 
 
-def same_grid(image: MetaTensor, label: MetaTensor, tolerance_mm: float = 0.1) -> str | None:
+def grid_tolerance_mm(spacing: Sequence[float]) -> float:
+    """How far apart the corners of two grids may lie that count as one, mm: rounding in file headers.
+
+    Args:
+        spacing: voxel sizes, mm.
+    """
+    return max(0.1, 0.1 * min(spacing))
+
+
+def same_grid(image: MetaTensor, label: MetaTensor) -> str | None:
     """None when image and label share their grid, else a sentence that says how they differ."""
     shape, other = tuple(image.shape[1:]), tuple(label.shape[1:])
     if shape != other:
         return f"The label has {_times(other)} voxels, the image has {_times(shape)}."
-    corners = _corners_mm(image)
-    distance = float(np.abs(corners - _corners_mm(label)).max())
-    if distance > tolerance_mm:
+    distance = float(np.abs(_corners_mm(image) - _corners_mm(label)).max())
+    if distance > grid_tolerance_mm(spacing_of(image)):
         return f"The label lies up to {distance:.1f} mm away from the image (their affines differ)."
     return None
 

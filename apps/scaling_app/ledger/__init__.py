@@ -1,7 +1,17 @@
 """WHAT HAPPENED: cases, runs, observations, in one SQLite file (SQLAlchemy)."""
 
 from scaling_app.ledger.ledger import Ledger
-from scaling_app.ledger.records import Case, Flag, LabelVersion, Observation, Run, utc_now
+from scaling_app.ledger.records import LASTING_DOUBTS, Case, Flag, LabelVersion, Observation, Run, utc_now
 from scaling_app.ledger.store import LedgerError
 
-__all__ = ["Case", "Flag", "LabelVersion", "Ledger", "LedgerError", "Observation", "Run", "utc_now"]
+__all__ = [
+    "LASTING_DOUBTS",
+    "Case",
+    "Flag",
+    "LabelVersion",
+    "Ledger",
+    "LedgerError",
+    "Observation",
+    "Run",
+    "utc_now",
+]

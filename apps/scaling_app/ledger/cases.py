@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from scaling_app.ledger import tables
-from scaling_app.ledger.records import Case, Flag, LabelVersion, utc_now
+from scaling_app.ledger.records import LASTING_DOUBTS, Case, Flag, LabelVersion, utc_now
 from scaling_app.ledger.store import LedgerError, Store
 
 
@@ -87,10 +87,11 @@ class CaseBook(Store):
             _upsert(connection, tables.minutes, image_id=image_id, minutes=float(minutes))
 
     def resolve_flags(self, image_id: str) -> int:
-        """Closes every open doubt about that case; returns how many there were."""
+        """Closes the open doubts about that case, but for `LASTING_DOUBTS`; returns how many were closed."""
         table = tables.flags
         with self._write(moves_forecast=True) as connection:
             open_flags = (table.c.image_id == image_id) & table.c.resolved_at.is_(None)
+            open_flags &= table.c.kind.not_in(LASTING_DOUBTS)
             return connection.execute(update(table).where(open_flags).values(resolved_at=utc_now())).rowcount
 
     def note_exposure(self, image_id: str, client: str | None, at: datetime) -> None:
@@ -242,7 +243,7 @@ def _replace_flags(connection: Connection, case: Case) -> None:
     settled = select(table.c.kind, table.c.sentence).where(mine & (table.c.label_hash == case.label_hash))
     resolved = {(row.kind, row.sentence) for row in connection.execute(settled)}
     for flag in case.flags:
-        if (flag.kind, flag.sentence) not in resolved:
+        if flag.kind in LASTING_DOUBTS or (flag.kind, flag.sentence) not in resolved:
             connection.execute(
                 table.insert().values(
                     image_id=case.image_id,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 from scaling_app.ledger.cases import CaseBook
 from scaling_app.ledger.notes import NoteBook
+from scaling_app.ledger.processes import lives
 from scaling_app.ledger.runs import RunBook
 
 
@@ -28,3 +31,9 @@ class Ledger(CaseBook, RunBook, NoteBook):
         >>> [case.image_id for case in ledger.usable_cases()]
         ['liver_01']
     """
+
+    def trainers(self) -> set[int]:
+        """The ids of the other processes of this machine that train for this ledger now."""
+        job, process = self._job_and_process()
+        busy = [*self._run_processes(), process if job["state"] == "running" else None]
+        return {p["pid"] for p in busy if p and lives(p)} - {os.getpid()}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import socket
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from scaling_app.ledger import tables
+from scaling_app.ledger.processes import is_over, this_process
 from scaling_app.ledger.records import utc_now
 from scaling_app.ledger.store import LedgerError, Store
 
@@ -46,7 +45,8 @@ class NoteBook(Store):
     def save_forecast(self, payload: dict[str, Any], revision: int | None = None) -> None:
         """Keeps a forecast and the revision it was made from (default: the present one).
 
-        Of the forecasts made at one number of cases (`n_in_curve`) the newest stays.
+        Of the forecasts made at one number of cases (`n_in_curve`) the newest stays, for good. Those without
+        such a number make room once they are not among the `KEPT_FORECASTS` newest.
         """
         table = tables.forecasts
         with self._write() as connection:
@@ -54,22 +54,52 @@ class NoteBook(Store):
                 revision = connection.execute(select(tables.state.c.revision)).scalar_one()
             row = {"revision": revision, "made_at": utc_now(), "payload": _to_json(payload)}
             newest = connection.execute(table.insert().values(**row)).inserted_primary_key[0]
-            outdated = table.c.id <= newest - KEPT_FORECASTS
-            if payload.get("n_in_curve") is not None:
-                size = func.json_extract(table.c.payload, "$.n_in_curve")
-                outdated |= (table.c.id < newest) & (size == payload["n_in_curve"])
+            size = payload.get("n_in_curve")
+            if size is not None:
+                outdated = (table.c.n_in_curve == size) & (table.c.id < newest)
+            else:
+                kept = select(table.c.id).order_by(table.c.id.desc()).limit(KEPT_FORECASTS)
+                outdated = table.c.n_in_curve.is_(None) & table.c.id.not_in(kept)
             connection.execute(delete(table).where(outdated))
 
     def latest_forecast(self) -> tuple[dict[str, Any], int] | None:
         """The forecast made from the newest revision, with that revision; None before the first one."""
         table = tables.forecasts
-        newest = select(table).order_by(table.c.revision.desc(), table.c.id.desc()).limit(1)
+        newest = select(table.c.id).order_by(table.c.revision.desc(), table.c.id.desc()).limit(1)
         with self._read() as connection:
-            row = connection.execute(newest).first()
+            row = connection.execute(select(table).where(table.c.id == newest.scalar_subquery())).first()
         return None if row is None else (json.loads(row.payload), row.revision)
 
+    def forecast_of_fewer(self, n_in_curve: int, evidence: str) -> dict[str, Any] | None:
+        """The newest forecast of fewer cases (but some) that was made from other evidence, or None.
+
+        Args:
+            n_in_curve: the number of cases; those of as many or more do not count.
+            evidence: what the payload says under `evidence`; one that says nothing was made from another.
+        """
+        table = tables.forecasts
+        fewer = table.c.n_in_curve.between(1, n_in_curve - 1)
+        other = or_(table.c.evidence != evidence, table.c.evidence == "")
+        newest = select(func.max(table.c.id)).where(fewer, other).scalar_subquery()
+        with self._read() as connection:
+            found = connection.execute(select(table.c.payload).where(table.c.id == newest)).scalar()
+        return None if found is None else json.loads(found)
+
+    def forecast_levels(self) -> list[dict[str, Any]]:
+        """What the forecasts so far said of the overall level, oldest first; those without one are left out.
+
+        Returns:
+            `n_in_curve` and `overall` of each, the latter with `now` and `forecast` alone; Dice.
+        """
+        table = tables.forecasts
+        told = table.c.levels.is_not(None) & table.c.n_in_curve.is_not(None)
+        wanted = select(table.c.n_in_curve, table.c.levels).where(told).order_by(table.c.id)
+        with self._read() as connection:
+            rows = connection.execute(wanted).all()
+        return [{"n_in_curve": row.n_in_curve, "overall": json.loads(row.levels)} for row in rows]
+
     def forecasts(self) -> list[dict[str, Any]]:
-        """The forecasts made so far, oldest first: what was promised, to hold against what came."""
+        """The forecasts made so far, oldest first, as they were saved: every word of every one, so it is slow."""
         table = tables.forecasts
         with self._read() as connection:
             rows = connection.execute(select(table.c.payload).order_by(table.c.id)).all()
@@ -84,21 +114,34 @@ class NoteBook(Store):
         known = {key: job.get(key, value) for key, value in IDLE.items()}
         if known["state"] not in ("idle", "running"):
             raise LedgerError(f"a job is idle or running, got {known['state']!r}")
-        note = _to_json({**known, "host": socket.gethostname(), "pid": os.getpid()})
+        note = _to_json({**known, **this_process()})
         with self._write() as connection:
             connection.execute(update(tables.state).values(job=note))
 
     def job(self) -> dict[str, Any]:
         """How far the curve job is; a job whose process has died is idle, and says so."""
+        job, process = self._job_and_process()
+        if job["state"] == "running" and is_over(process, elsewhere=False):
+            return {**job, "state": "idle", "eta_seconds": None, "message": "The last job was interrupted."}
+        return job
+
+    def close_unfinished_job(self, message: str, *, elsewhere: bool = False) -> None:
+        """Says that a job which a dead process left running is idle, and why.
+
+        Args:
+            elsewhere: also one whose process cannot be seen from here, such as another machine's.
+        """
+        job, process = self._job_and_process()
+        if job["state"] == "running" and is_over(process, elsewhere=elsewhere):
+            self.set_job({**job, "state": "idle", "eta_seconds": None, "message": message})
+
+    def _job_and_process(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
         with self._read() as connection:
             note = connection.execute(select(tables.state.c.job)).scalar_one()
         if note is None:
-            return dict(IDLE)
-        job = json.loads(note)
-        alive = _may_be_alive(job.pop("host"), job.pop("pid"))
-        if job["state"] == "running" and not alive:
-            return {**job, "state": "idle", "eta_seconds": None, "message": "The last job was interrupted."}
-        return job
+            return dict(IDLE), None
+        kept = json.loads(note)
+        return {key: kept[key] for key in IDLE}, {key: kept[key] for key in kept.keys() - IDLE.keys()}
 
 
 def _to_json(value: Any) -> str:
@@ -117,15 +160,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_finite(item) for item in value]
     return value
-
-
-def _may_be_alive(host: str, pid: int) -> bool:
-    if host != socket.gethostname() or os.name != "posix":
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -21,6 +21,9 @@ PURPOSES: tuple[str, ...] = get_args(Purpose)
 KINDS: tuple[str, ...] = get_args(Kind)
 RUN_STATES: tuple[str, ...] = get_args(RunState)
 
+LASTING_DOUBTS = ("unreadable", "unreadable_image", "geometry", "not_a_label_map")
+"""Kinds of doubt that no confirmation settles, as no training can use such a case; another label or image does."""
+
 
 def utc_now() -> datetime:
     """The present time with its zone, as the ledger wants it."""

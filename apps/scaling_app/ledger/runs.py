@@ -7,6 +7,7 @@ than ten: all of them). A single corrected contour thus does not throw a long cu
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,11 +16,15 @@ from sqlalchemy import Connection, Select, and_, case, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from scaling_app.ledger import tables
+from scaling_app.ledger.processes import is_over, this_process
 from scaling_app.ledger.records import RUN_STATES, Observation, Run, utc_now
 from scaling_app.ledger.store import LedgerError, Store
 
 CHANGED_SHARE = 0.1
 """The share of a run's training labels that may have changed before what it showed is out of date."""
+
+_FACTS = [column for column in tables.runs.c if column.name != "process"]
+"""The columns of a `Run`."""
 
 
 class RunBook(Store):
@@ -28,7 +33,7 @@ class RunBook(Store):
     def start_run(self, run: Run) -> None:
         """Writes a run with the labels, as they are now, of the cases it trains on.
 
-        A run of the same name that did not end as `done` is started over.
+        A run of the same name that did not end as `done` is started over. It counts as this process's run.
 
         Raises:
             LedgerError: a finished run has that name, or the parent run is unknown.
@@ -39,7 +44,8 @@ class RunBook(Store):
                 raise LedgerError(f"run {run.run_id!r} is done already; give the new one another name")
             if run.parent_run is not None and _state_of(connection, run.parent_run) is None:
                 raise LedgerError(f"run {run.run_id!r} names an unknown parent run {run.parent_run!r}")
-            values = {column.name: getattr(run, column.name) for column in tables.runs.c}
+            values = {column.name: getattr(run, column.name) for column in _FACTS}
+            values["process"] = json.dumps(this_process())
             connection.execute(
                 insert(tables.runs)
                 .values(**values)
@@ -90,14 +96,30 @@ class RunBook(Store):
             renamed = update(table).where(table.c.structure == old).values(structure=new)
             return connection.execute(renamed).rowcount
 
-    def close_unfinished_runs(self, message: str = "interrupted") -> int:
-        """Marks the runs that a killed process left `running` as stopped; returns how many there were."""
+    def close_unfinished_runs(self, message: str = "interrupted", *, elsewhere: bool = False) -> int:
+        """Marks the runs that a dead process left `running` as stopped; returns how many there were.
+
+        Args:
+            elsewhere: also those of processes that cannot be seen from here, such as another machine's.
+        """
         table = tables.runs
+
+        def left(connection: Connection) -> list[str]:
+            running = _running(connection).items()
+            return [run_id for run_id, process in running if is_over(process, elsewhere=elsewhere)]
+
+        with self._read() as connection:  # often asked, with nothing to write
+            if not left(connection):
+                return 0
+        ended = {"state": "stopped", "message": message, "finished_at": utc_now()}
         with self._write() as connection:
-            ended = {"state": "stopped", "message": message, "finished_at": utc_now()}
-            return connection.execute(
-                update(table).where(table.c.state == "running").values(**ended)
-            ).rowcount
+            closing = update(table).where(table.c.run_id.in_(left(connection)))
+            return connection.execute(closing.values(**ended)).rowcount
+
+    def _run_processes(self) -> list[dict[str, Any] | None]:
+        """The processes of the runs that have not ended; None for one that is not known."""
+        with self._read() as connection:
+            return list(_running(connection).values())
 
     def run(self, run_id: str) -> Run | None:
         """That run, or None."""
@@ -134,7 +156,7 @@ class RunBook(Store):
         return [_observation(row) for row in rows]
 
     def _runs(self, condition: Any) -> list[Run]:
-        wanted = select(tables.runs).order_by(tables.runs.c.started_at, tables.runs.c.run_id)
+        wanted = select(*_FACTS).order_by(tables.runs.c.started_at, tables.runs.c.run_id)
         members = select(tables.run_cases).order_by(tables.run_cases.c.position)
         if condition is not None:
             wanted = wanted.where(condition)
@@ -149,6 +171,12 @@ class RunBook(Store):
 
 def _state_of(connection: Connection, run_id: str) -> str | None:
     return connection.execute(select(tables.runs.c.state).where(tables.runs.c.run_id == run_id)).scalar()
+
+
+def _running(connection: Connection) -> dict[str, dict[str, Any] | None]:
+    table = tables.runs
+    rows = connection.execute(select(table.c.run_id, table.c.process).where(table.c.state == "running"))
+    return {row.run_id: json.loads(row.process) if row.process else None for row in rows}
 
 
 def _expect_state(connection: Connection, run_id: str, allowed: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Computed,
     Connection,
     Dialect,
     Float,
@@ -24,11 +25,12 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 
 APPLICATION_ID = 0x5CA11A6E
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -125,6 +127,7 @@ runs = Table(
     Column("parent_run", ForeignKey("runs.run_id")),
     Column("state", String, nullable=False),
     Column("message", Text),
+    Column("process", Text),
 )
 
 run_cases = Table(
@@ -194,14 +197,35 @@ settings = Table(
     Column("value", Text, nullable=False),
 )
 
+LEVELS = """CASE WHEN json_type(payload, '$.overall.now.mean') IN ('real', 'integer') THEN json_object(
+'now', json_extract(payload, '$.overall.now'), 'forecast', json_extract(payload, '$.overall.forecast')) END"""
+
 forecasts = Table(
     "forecasts",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("revision", Integer, nullable=False),
     Column("made_at", UtcTime, nullable=False),
-    Column("payload", Text, nullable=False),
+    # SQLite takes these out of the payload when it is written: nobody has to read them all to find one
+    Column("n_in_curve", Integer, Computed("json_extract(payload, '$.n_in_curve')", persisted=True)),
+    Column("evidence", Text, Computed("coalesce(json_extract(payload, '$.evidence'), '')", persisted=True)),
+    Column("levels", Text, Computed(LEVELS, persisted=True)),
+    Column("payload", Text, nullable=False),  # last: what stands behind a long text is slow to reach
+    Index("ix_forecasts_n_in_curve", "n_in_curve", "evidence"),
 )
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: sampling_weights.create}
+
+def _tell_processes_and_sort_forecasts(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE runs ADD COLUMN process TEXT"))
+    connection.execute(text("ALTER TABLE forecasts RENAME TO forecasts_before"))
+    forecasts.create(connection)
+    kept = "id, revision, made_at, payload"
+    connection.execute(text(f"INSERT INTO forecasts ({kept}) SELECT {kept} FROM forecasts_before"))
+    connection.execute(text("DROP TABLE forecasts_before"))
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {
+    1: sampling_weights.create,
+    2: _tell_processes_and_sort_forecasts,
+}
 """`MIGRATIONS[v]` takes a file from schema `v` to `v + 1`; each runs inside the opening transaction."""

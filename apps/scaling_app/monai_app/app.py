@@ -132,13 +132,16 @@ class ScalingApp(MONAILabelApp):
         """Starts what only the server does: routes, forecasts, a look at the labels now and then."""
         from monailabel.app import app as server
 
-        from scaling_app.monai_app import routes
+        from scaling_app.monai_app import routes, server_access
         from scaling_app.service.routes import make_router
 
         super().on_init_complete()
-        self.close_interrupted_runs("interrupted: the server was stopped")
+        self.close_interrupted_runs("interrupted: the server was stopped", elsewhere=True)
         if self.options.target is not None and self.session.ledger.setting("target") is None:
             self.session.ledger.set_setting("target", self.options.target)
+        self.session.ledger.set_setting("minutes_per_point", self.options.minutes_per_point)
+        server_access.accept_tokens()
+        server_access.keep_other_sites_out(server)
         routes.include_first(server, routes.make_router(self))
         sufficiency = make_router(
             self.keeper,
@@ -206,7 +209,9 @@ class ScalingApp(MONAILabelApp):
 
         Raises:
             ValueError: unusable options, or no usable label.
+            HTTPException: 429 while a training lives on that an earlier server began.
         """
+        self._require_no_survivor()
         parse_options(params, self.options)
         strategies_to_compare(params, self.options)
         number_option("curve_minutes", params, self.options.curve_minutes, low=0.05, high=10080)
@@ -220,28 +225,44 @@ class ScalingApp(MONAILabelApp):
         """Brings the ledger in step with the labels that are there."""
         self.book.take_stock()
 
-    def close_interrupted_runs(self, message: str) -> None:
-        """Marks runs whose process is gone as stopped."""
-        if self.session.ledger.close_unfinished_runs(message):
+    def close_interrupted_runs(
+        self, message: str, *, elsewhere: bool = False, wait_seconds: float = 0.0
+    ) -> None:
+        """Marks the runs and the job whose process has died as stopped; those of living ones go on.
+
+        Args:
+            elsewhere: also those of processes that this machine cannot see.
+            wait_seconds: how long to wait for the end of processes that are being ended.
+        """
+        ledger = self.session.ledger
+        deadline = time.monotonic() + wait_seconds
+        while ledger.trainers() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if ledger.close_unfinished_runs(message, elsewhere=elsewhere):
             logger.info("Runs left unfinished were marked as stopped")
-        job = self.session.ledger.job()
-        if job["state"] == "running":
-            self.session.ledger.set_job({**job, "state": "idle", "eta_seconds": None, "message": message})
+        ledger.close_unfinished_job(message, elsewhere=elsewhere)
+
+    def _require_no_survivor(self) -> None:
+        """Refuses a training beside one that outlived the server that began it: both would write the same files."""
+        own = {process.pid for process in list(processes("train").values())}
+        if survivors := self.session.ledger.trainers() - own:
+            which = ", ".join(map(str, sorted(survivors)))
+            raise HTTPException(
+                429,
+                f"A training that an earlier server began is still running (process {which}). Its result will "
+                "be taken up; wait for its end, or end that process.",
+            )
 
     def _watch(self) -> None:
         """Looks for labels that came or went past the server, and for trainings that died."""
         remote = self.studies.startswith(("http://", "https://"))
-        trained_before = False
         for look in itertools.count():
-            trains = bool(processes("train"))
             try:
                 if not remote or look == 0:  # asking a DICOM server costs a download
                     self.take_stock()
-                if trained_before and not trains:
-                    self.close_interrupted_runs("interrupted: the process ended")
+                self.close_interrupted_runs("interrupted: the process ended")
             except Exception:
                 logger.exception("The labels could not be looked through")
-            trained_before = trains
             time.sleep(LOOK_EVERY_SECONDS)
 
     def summary(self) -> dict:

@@ -48,6 +48,7 @@ class Conf:
         blind_fraction: share of the cases served at random that are blind.
         tolerance_mm: tolerance of the surface Dice (NSD), mm.
         target: Dice aimed at, in (0, 1), or None.
+        minutes_per_point: minutes that one Dice point saves on each case still to be labelled, or None.
         steps: training steps of a run.
         max_minutes: wall-clock bound of one training, minutes.
         memory_gb: memory that one training may take for cases and batches, GiB.
@@ -66,6 +67,7 @@ class Conf:
     blind_fraction: float
     tolerance_mm: float
     target: float | None
+    minutes_per_point: float | None
     steps: int
     max_minutes: float
     memory_gb: float
@@ -198,6 +200,12 @@ KEYS: tuple[Key, ...] = (
     Key("blind_fraction", "0.225", _number(0, 0.5), "share of cases to be labelled without a prediction"),
     Key("tolerance_mm", "2", _number(0, 50, open_ends=True), "tolerance of the surface Dice, mm"),
     Key("target", "", lambda t: _number(0, 1, open_ends=True)(t) if t else None, "Dice aimed at"),
+    Key(
+        "minutes_per_point",
+        "",
+        lambda t: _number(0, 1000)(t) if t else None,
+        "minutes that one point of Dice saves on each case still to be labelled",
+    ),
     Key("steps", "400", _whole(1, MOST_STEPS), "training steps of a run"),
     Key("max_minutes", "60", _number(0.05, 10080), "wall-clock bound of one training, minutes"),
     Key("memory_gb", "4", _number(0.25, 4096), "memory bound of a training, GiB"),

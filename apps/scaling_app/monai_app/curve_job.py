@@ -22,6 +22,7 @@ from scaling_app.monai_app.train_options import TrainOptions
 from scaling_app.monai_app.train_runs import (
     Material,
     gather,
+    names_since,
     observations_of,
     plan_for,
     prepare,
@@ -216,12 +217,13 @@ class _CurveJob:
         checkpoint = self.session.folder / "unfinished" / f"{due.run_id}.pt"
         try:
             plan = self._plan(due)
-            files = [*self.material.of(due.train_ids), *self.material.pool]
+            pool = self.material.pool_beside(due.test_ids)
+            files = [*self.material.of(due.train_ids), *pool]
             model = train(
                 prepare(self.session, plan, files),
                 due.train_ids,
                 settings_of(self.options.with_strategy(due.strategy)),
-                pool_ids=[case.case_id for case in self.material.pool],
+                pool_ids=[case.case_id for case in pool],
                 checkpoint=checkpoint,
                 on_step=_Progress(self, done, total, left),
             )
@@ -231,7 +233,10 @@ class _CurveJob:
             ledger.finish_run(due.run_id, state="failed", message=f"{type(error).__name__}: {error}")
             checkpoint.unlink(missing_ok=True)
             return False
-        ledger.finish_run(due.run_id, observations_of(due.run_id, due.purpose, scores, self.material.cases))
+        names = names_since(self.session, model)
+        ledger.finish_run(
+            due.run_id, observations_of(due.run_id, due.purpose, scores, self.material.cases, names)
+        )
         checkpoint.unlink(missing_ok=True)
         return True
 

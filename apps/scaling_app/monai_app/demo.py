@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -26,7 +27,7 @@ from rich.text import Text
 
 from scaling_app.imaging.geometry import read_label, spacing_of
 from scaling_app.imaging.scores import score_case
-from scaling_app.monai_app.demo_client import Viewer
+from scaling_app.monai_app.demo_client import ServerError, Viewer
 from scaling_app.monai_app.demo_data import DemoCases, prepare_cases
 from scaling_app.monai_app.launch import free_port, init_app, server_command
 
@@ -71,10 +72,30 @@ def run_demo(
         FileNotFoundError, ValueError: `data` cannot serve.
         ServerError: the server failed.
     """
-    started = time.monotonic()
-    out = out.resolve()
-    work = out / "work"
+    with _work_folder(out.resolve()) as work:
+        return _run(data, work, n_cases=n_cases, minutes=minutes, patient=patient)
+
+
+@contextmanager
+def _work_folder(out: Path) -> Iterator[Path]:
+    """A new folder under `out`, which holds nothing of the user's; whoever fills it makes it.
+
+    It stays when the server failed, for its log.
+    """
+    work = out / f"work-{uuid.uuid4().hex[:8]}"
+    try:
+        yield work
+    except ServerError:
+        raise
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _run(data: Path | None, work: Path, *, n_cases: int, minutes: float, patient: str | None) -> Session:
+    started = time.monotonic()
+    out = work.parent
     cases = prepare_cases(data, work, n_cases=n_cases, n_pool=N_POOL, n_truth=N_TRUTH, patient=patient)
     structures = _structures(cases)
     session = Session(cases.synthetic, structures)
@@ -89,12 +110,10 @@ def run_demo(
             display.note = ""
         page = viewer.report()
     session.seconds = time.monotonic() - started
-    out.mkdir(parents=True, exist_ok=True)
     (out / "report.html").write_text(page)
     (out / "session.json").write_text(json.dumps(asdict(session), indent=1, allow_nan=False))
     console.print(_outcome(session))
     console.print(f"{session.seconds:.0f} s. Wrote {out / 'session.json'} and {out / 'report.html'}")
-    shutil.rmtree(work, ignore_errors=True)
     return session
 
 

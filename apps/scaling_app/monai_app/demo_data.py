@@ -40,8 +40,6 @@ def prepare_cases(
         FileNotFoundError: `data` lacks images/ or labels/.
         ValueError: too few labelled images for a session.
     """
-    studies = work / "studies"
-    studies.mkdir(parents=True)
     pairs = _synthetic(work, n_cases + n_pool + n_truth) if data is None else _pairs(data)
     truth, rest = _set_aside(pairs, n_truth if data is None else min(n_truth, len(pairs) // 4), patient)
     if len(rest) < n_cases or not truth:
@@ -49,6 +47,8 @@ def prepare_cases(
             f"{data} holds {len(pairs)} labelled images: too few for a session of {n_cases} cases"
         )
     in_session = rest[: n_cases + n_pool]
+    studies = work / "studies"  # made only now: nothing is written for input that is refused
+    studies.mkdir(parents=True)
     labels = {}
     for image, label in in_session:
         shutil.copyfile(image, studies / image.name)

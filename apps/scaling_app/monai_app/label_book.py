@@ -1,7 +1,7 @@
 """A label comes in: read it, refuse or flag it, write it into the ledger.
 
 Two ways lead here: a viewer's `PUT /datastore/label`, checked before MONAI Label stores anything, and
-`take_stock`, which finds labels that came or went some other way (files put into the folder, labels
+`take_stock`, which finds labels that came, changed or went some other way (files put into the folder, labels
 deleted, an index file lost).
 """
 
@@ -10,78 +10,25 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-
-import nibabel as nib
-import nrrd
-import numpy as np
 
 from scaling_app.ledger import Case, Flag, utc_now
 from scaling_app.monai_app import label_checks as checks
+from scaling_app.monai_app.label_facts import LabelFacts, image_grid, read_facts
 from scaling_app.monai_app.label_grid import in_image_order
+from scaling_app.monai_app.label_notes import LabelNote, LabelNotes, Stamp, stamp_of
 from scaling_app.monai_app.session import FINAL, ORIGINAL, Session, file_hash
+from scaling_app.monai_app.structures import still_held, with_label
 
 logger = logging.getLogger(__name__)
 
 UNREADABLE = "unreadable"
+UNREADABLE_IMAGE = "unreadable_image"
 
-
-@dataclass(frozen=True)
-class LabelFacts:
-    """What a label file says: its grid, voxels per value, the names it carries, a hash of its content."""
-
-    grid: checks.Grid
-    counts: Mapping[int, int]
-    names: tuple[tuple[str, int], ...]
-    label_hash: str
-
-
-def read_facts(path: Path) -> LabelFacts:
-    """Reads a label file.
-
-    Raises:
-        ValueError: unreadable, or no label map.
-    """
-    from scaling_app.imaging.geometry import label_names, read_label
-
-    label = read_label(path)
-    array = np.asarray(label[0])
-    grid = checks.Grid(tuple(array.shape), np.asarray(label.affine, dtype=np.float64))
-    names = tuple((name, value) for value, name in sorted(label_names(path).items()))
-    return LabelFacts(grid, checks.count_values(array), names, file_hash(path))
-
-
-def image_grid(path: Path) -> checks.Grid:
-    """The grid of an image file, from its header where that is enough.
-
-    Raises:
-        ValueError: unreadable.
-    """
-    from scaling_app.imaging.geometry import ImageError, read_image, suffix_of
-    from scaling_app.imaging.segmentation_nrrd import nrrd_affine
-
-    suffix = suffix_of(path)
-    try:
-        if suffix in (".nii", ".nii.gz"):
-            image = nib.load(path)
-            return checks.Grid(tuple(map(int, image.shape[:3])), np.asarray(image.affine, dtype=np.float64))
-        if suffix == ".nrrd":
-            header = nrrd.read_header(str(path))
-            return checks.Grid(_spatial_sizes(header), nrrd_affine(header))
-    except (OSError, EOFError, nib.filebasedimages.ImageFileError, nrrd.NRRDError) as error:
-        raise ImageError(f"{path.name} cannot be read; it may be truncated or damaged ({error})") from error
-    image = read_image(path)
-    return checks.Grid(tuple(image.shape[1:]), np.asarray(image.affine, dtype=np.float64))
-
-
-def _spatial_sizes(header: Mapping[str, object]) -> tuple[int, ...]:
-    sizes = [int(n) for n in header["sizes"]]  # type: ignore[attr-defined]
-    kinds = list(header.get("kinds", ["domain"] * len(sizes)))  # type: ignore[call-overload]
-    spatial = tuple(n for n, kind in zip(sizes, kinds, strict=False) if kind in ("domain", "space"))
-    return spatial[-3:]
+Names = Sequence[tuple[str, int]]
 
 
 class LabelBook:
@@ -89,6 +36,7 @@ class LabelBook:
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.notes = LabelNotes(session.ledger)
         self._lock = threading.RLock()
 
     def store(
@@ -121,8 +69,12 @@ class LabelBook:
     ) -> tuple[str, tuple[Flag, ...]]:
         self.require_usable(image_id, facts, params.get("label_info"))
         with self._lock:
-            label_id = self.session.datastore.save_label(image_id, str(path), FINAL, dict(params))
-            return label_id, self.record(image_id, facts, params, annotator)
+            label_id = self.session.save_label(image_id, path, FINAL, params)
+            stored = self.session.stored_label(image_id)
+            stamp = None if stored is None else stamp_of(stored)
+            flags = self.record(image_id, facts, params, annotator, stamp)
+            self._renew_structures()
+            return label_id, flags
 
     def require_usable(self, image_id: str, facts: LabelFacts, label_info: object) -> None:
         """Refuses what must not be stored.
@@ -137,26 +89,31 @@ class LabelBook:
             checks.require_known(checks.parse_label_info(label_info), self.session.structures())
 
     def record(
-        self, image_id: str, facts: LabelFacts, params: Mapping[str, object], annotator: str | None = None
+        self,
+        image_id: str,
+        facts: LabelFacts,
+        params: Mapping[str, object],
+        annotator: str | None = None,
+        stamp: Stamp | None = None,
     ) -> tuple[Flag, ...]:
         """Writes the case into the ledger and returns the doubts about its label.
 
         Args:
             params: what the client sent with the label: `label_info`, `client_id`, `minutes`, `blind`.
             annotator: the user's name where users log in; else the client's id is taken.
+            stamp: the file's when it was read; without it the next look reads the file again.
         """
         now = utc_now()
         client = str(params["client_id"]) if params.get("client_id") else None
-        sent = checks.parse_label_info(params.get("label_info")) or list(facts.names)
+        sent = _names(params, facts)
+        ledger = self.session.ledger
         with self._lock:
-            structures = self.session.grow_structures(sorted(facts.counts), sent)
-            volumes = self._note_volumes(image_id, facts, structures)
-            flags = self._doubts(image_id, facts, sent, structures, volumes)
+            flags = self._doubts(image_id, facts, sent)
             assisted = self._was_assisted(image_id, client, now)
-            drawn_blind = self.session.ledger.is_blind(image_id)
+            drawn_blind = ledger.is_blind(image_id)
             told = params.get("blind")
             blind = told if isinstance(told, bool) else bool(drawn_blind)
-            self.session.ledger.save_case(
+            ledger.save_case(
                 Case(
                     image_id=image_id,
                     label_hash=facts.label_hash,
@@ -167,9 +124,14 @@ class LabelBook:
                     assisted=assisted,
                     minutes=parse_minutes(params.get("minutes")),
                     flags=flags,
-                    sampling_weight=self.session.ledger.sampling_weight(image_id),
+                    sampling_weight=ledger.sampling_weight(image_id),
                 )
             )
+            # the note comes last: without it the label is read again, with it a missing case would not be
+            self.notes.keep({image_id: _note(facts, sent, flags, stamp)})
+            if not flags:
+                known = self.session.structures()
+                self.session.keep_structures(with_label(known, sorted(facts.counts), sent))
         return flags
 
     def take_stock(self) -> bool:
@@ -178,98 +140,184 @@ class LabelBook:
         Labels found this way were drawn elsewhere: nobody knows whether a prediction was on screen, and
         they count as unassisted and not blind.
         """
-        labels = self.session.label_paths()
+        # the cases come first: a label saved meanwhile is then looked at, and not taken for one that went
         known = {case.image_id: case for case in self.session.ledger.cases()}
+        labels = self.session.label_paths()
+        notes = self.notes.all()
         changed = False
         for gone in set(known) - set(labels):
-            logger.info("The label of %s is gone", gone)
-            changed |= self.session.ledger.remove_case(gone)
+            changed |= self._remove(gone, notes.get(gone))
+        noted: dict[str, LabelNote] = {}  # written at once, as every writing writes the notes of all labels
         for image_id, path in sorted(labels.items()):
-            case = known.get(image_id)
-            if case is None or (_newer(path, case.saved_at) and file_hash(path) != case.label_hash):
-                changed = True
-                self._record_file(image_id, path)
+            case, note, stamp = known.get(image_id), notes.get(image_id), stamp_of(path)
+            if stamp is None:
+                continue
+            if case is not None and note is not None and note.stamp == stamp:
+                if self._is_outdated(case, note):
+                    changed |= self._judge_again(case, path)
+            elif case is not None and note is not None and _hash(path) == case.label_hash:
+                noted[image_id] = replace(note, stamp=stamp)
+            else:
+                changed |= self._look_at(image_id, path, stamp, noted)
+        with self._lock:
+            self.notes.keep(noted)
+            self._renew_structures()
         return changed
 
     def verify_images(self) -> None:
-        """Opens the image of every usable case once; a damaged one raises a doubt that leaves the case out."""
+        """Opens the image of every usable case once; a damaged one raises a doubt that leaves the case out.
+
+        The doubt goes when the image has been replaced by one that can be read.
+        """
         from scaling_app.imaging.geometry import ImageError, read_image
 
         ledger = self.session.ledger
         verified = dict(ledger.setting("verified_images", {}))
         before = dict(verified)
-        for case in ledger.usable_cases():
+        for case in ledger.cases():
+            others = tuple(flag for flag in case.flags if flag.kind != UNREADABLE_IMAGE)
+            doubted = len(others) < len(case.flags)
             path = self.session.image_path(case.image_id)
-            stamp = f"{path.stat().st_mtime_ns}-{path.stat().st_size}" if path else ""
-            if path is None or verified.get(case.image_id) == stamp:
+            if path is None or (others and not doubted):
+                continue
+            stamp = f"{path.stat().st_mtime_ns}-{path.stat().st_size}"
+            if verified.get(case.image_id) == stamp and not doubted:
                 continue
             try:
                 read_image(path)
                 verified[case.image_id] = stamp
+                flags = others
             except ImageError as error:
                 logger.warning("%s", error)
-                ledger.save_case(
-                    replace(case, flags=(Flag(UNREADABLE, f"The image cannot be read: {error}"),))
-                )
+                sentence = f"The image cannot be read; put a good copy in its place: {error}"
+                flags = (*others, Flag(UNREADABLE_IMAGE, sentence))
+            if flags != case.flags:
+                ledger.save_case(replace(case, flags=flags))
         if verified != before:
             ledger.set_setting("verified_images", verified)
 
-    def _record_file(self, image_id: str, path: Path) -> None:
+    def _remove(self, image_id: str, note: LabelNote | None) -> bool:
+        with self._lock:
+            if self.session.has_label(image_id) or self._is_newer_than_the_index(image_id, note):
+                return False
+            logger.info("The label of %s is gone", image_id)
+            removed = self.session.ledger.remove_case(image_id)
+            self.notes.forget([image_id])
+            return removed
+
+    def _is_newer_than_the_index(self, image_id: str, note: LabelNote | None) -> bool:
+        """Whether the label's file is there all the same: another process saved it after this one's start."""
+        if note is None or note.stamp is None or self.session.is_remote:
+            return False
+        return self.session.has_image(image_id) and Path(note.stamp[0]).is_file()
+
+    def _look_at(self, image_id: str, path: Path, stamp: Stamp, noted: dict[str, LabelNote]) -> bool:
+        """Reads a label that is new or may have changed; says whether the ledger changed.
+
+        The note of one that had none, but is the ledger's, goes into `noted`.
+        """
+        ledger = self.session.ledger
         try:
             facts = read_facts(path)
+            info = self.session.datastore.get_label_info(image_id, FINAL)
             with self._lock:
-                case = self.session.ledger.case(image_id)
+                case = ledger.case(image_id)
                 if case is None or case.label_hash != facts.label_hash:
-                    self.record(image_id, facts, self.session.datastore.get_label_info(image_id, FINAL))
+                    self.record(image_id, facts, info, stamp=stamp)
+                    return True
+                # known, but without a note: what a training could not use is doubted, the rest was judged
+                doubts = tuple(flag for flag in self._grid_doubts(image_id, facts) if flag not in case.flags)
+                if doubts:
+                    ledger.save_case(replace(case, flags=(*case.flags, *doubts)))
+                noted[image_id] = _note(facts, _names(info, facts), case.flags, stamp)
+                return bool(doubts)
         except OSError:
             logger.warning("The label of %s went away while it was read", image_id)
+            return False
         except ValueError as error:
             logger.warning("The label of %s cannot be used: %s", image_id, error)
-            flag = Flag(UNREADABLE, f"The label cannot be read: {error}")
-            patient = self.session.patient(image_id)
-            self.session.ledger.save_case(
-                Case(image_id, file_hash(path), utc_now(), patient=patient, flags=(flag,))
-            )
+            return self._record_unusable(image_id, path, stamp, error)
 
-    def _doubts(
-        self,
-        image_id: str,
-        facts: LabelFacts,
-        sent: list[tuple[str, int]],
-        structures: Mapping[str, int],
-        volumes: Mapping[str, Mapping[str, float]],
-    ) -> tuple[Flag, ...]:
-        flags: list[Flag] = []
-        image = self.session.image_path(image_id)
-        if image is not None:
-            grid = image_grid(image)
-            if grid.shape == facts.grid.shape:
-                flags += checks.check_geometry(facts.grid, grid)
-            else:
-                flags.append(Flag("geometry", _shape_sentence(facts.grid, grid)))
+    def _record_unusable(self, image_id: str, path: Path, stamp: Stamp, error: ValueError) -> bool:
+        label_hash = _hash(path)
+        if label_hash is None:
+            return False
+        flag = Flag(UNREADABLE, f"The label cannot be used; save it again: {error}")
+        patient = self.session.patient(image_id)
+        with self._lock:
+            self.session.ledger.save_case(Case(image_id, label_hash, utc_now(), patient, flags=(flag,)))
+            self.notes.keep({image_id: LabelNote({}, (), stamp)})
+        return True
+
+    def _is_outdated(self, case: Case, note: LabelNote) -> bool:
+        """Whether its values were doubted, and the structures have come to be known since."""
+        kinds = {flag.kind for flag in case.flags}
+        if self.session.conf.labels is not None:
+            return not kinds.isdisjoint(("new_structure", "not_a_label_map"))
+        return "new_structure" in kinds and set(note.volumes_ml) <= set(self.session.structures().values())
+
+    def _judge_again(self, case: Case, path: Path) -> bool:
+        try:
+            facts = read_facts(path)
+        except (OSError, ValueError) as error:
+            logger.warning("The label of %s changed while it was read: %s", case.image_id, error)
+            return False
+        sent = _names(self.session.datastore.get_label_info(case.image_id, FINAL), facts)
+        with self._lock:
+            case = self.session.ledger.case(case.image_id) or case
+            if case.label_hash != facts.label_hash:
+                return False
+            flags = self._doubts(case.image_id, facts, sent)
+            self.session.ledger.save_case(replace(case, flags=flags))
+            self.notes.keep({case.image_id: _note(facts, sent, flags, stamp_of(path))})
+        return True
+
+    def _doubts(self, image_id: str, facts: LabelFacts, sent: Names) -> tuple[Flag, ...]:
+        """What is doubtful about a label, beside the structures and the usable labels of other images."""
+        others = [case for case in self.session.ledger.usable_cases() if case.image_id != image_id]
+        known = self.session.structures()
+        flags = self._grid_doubts(image_id, facts)
+        structures = known
+        if self.session.conf.labels is None:
+            structures = with_label(known, sorted(facts.counts), sent)
+            called = {value: name for name, value in sent}
+            flags += checks.check_new_values(facts.counts, known, len(others), called)
+        if _is_no_label_map(flags):
+            return tuple(flags)
         flags += checks.check_values(facts.counts, structures)
         flags += checks.check_label_info(sent, facts.counts, structures)
         if not flags:
-            others = {
-                name: [ml[name] for other, ml in volumes.items() if other != image_id and name in ml]
-                for name in structures
-            }
-            flags += checks.check_volumes(volumes[image_id], others)
+            notes = self.notes.all()
+            drawn = [notes[case.image_id].volumes_ml for case in others if case.image_id in notes]
+            mine = _volumes_ml(facts)
+            flags += checks.check_volumes(
+                {name: mine[value] for name, value in structures.items() if value in mine},
+                {name: [ml[value] for ml in drawn if value in ml] for name, value in structures.items()},
+            )
         return tuple(flags)
 
-    def _note_volumes(
-        self, image_id: str, facts: LabelFacts, structures: Mapping[str, int]
-    ) -> dict[str, dict[str, float]]:
-        ledger = self.session.ledger
-        by_value = {value: name for name, value in structures.items()}
-        voxel_ml = facts.grid.voxel_ml
-        volumes = dict(ledger.setting("volumes_ml", {}))
-        volumes[image_id] = {
-            by_value[value]: count * voxel_ml for value, count in facts.counts.items() if value in by_value
-        }
-        ledger.set_setting("volumes_ml", volumes)
-        current = {case.image_id for case in ledger.usable_cases()} | {image_id}
-        return {i: ml for i, ml in volumes.items() if i in current}
+    def _grid_doubts(self, image_id: str, facts: LabelFacts) -> list[Flag]:
+        image = self.session.image_path(image_id)
+        return [] if image is None else checks.check_geometry(facts.grid, image_grid(image))
+
+    def _renew_structures(self) -> None:
+        """Drops the structures that no label holds any more, and takes up what labels without doubts hold.
+
+        Nothing is dropped while there is no label at all, or one whose note is missing: names are lost for
+        good, and a folder that is not there for a moment is no reason.
+        """
+        cases = self.session.ledger.cases()
+        notes = self.notes.all()
+        structures = self.session.structures()
+        if cases and all(case.image_id in notes for case in cases):
+            present = [notes[case.image_id] for case in cases]
+            values = (value for note in present for value in note.volumes_ml)
+            structures = still_held(structures, values, (pair for note in present for pair in note.named))
+        for case in cases:
+            if not case.flags and case.image_id in notes:
+                note = notes[case.image_id]
+                structures = with_label(structures, tuple(note.volumes_ml), note.named)
+        self.session.keep_structures(structures)
 
     def _was_assisted(self, image_id: str, client: str | None, now: datetime) -> bool:
         exposed = self.session.ledger.was_exposed(image_id, client, now)
@@ -293,17 +341,28 @@ def parse_minutes(raw: object) -> float | None:
     return minutes
 
 
-def _newer(path: Path, saved_at: datetime) -> bool:
+def _names(params: Mapping[str, object], facts: LabelFacts) -> Names:
+    """The names of values that the client sent, else those in the file."""
+    return checks.parse_label_info(params.get("label_info")) or list(facts.names)
+
+
+def _hash(path: Path) -> str | None:
     try:
-        changed = datetime.fromtimestamp(path.stat().st_mtime, timezone.utc)
+        return file_hash(path)
     except OSError:
-        return False
-    return changed > saved_at
+        return None
 
 
-def _shape_sentence(label: checks.Grid, image: checks.Grid) -> str:
-    try:
-        checks.require_same_shape(label, image)
-    except checks.LabelError as error:
-        return str(error)
-    return ""
+def _volumes_ml(facts: LabelFacts) -> dict[int, float]:
+    return {value: float(f"{count * facts.grid.voxel_ml:.6g}") for value, count in facts.counts.items()}
+
+
+def _is_no_label_map(flags: Sequence[Flag]) -> bool:
+    return any(flag.kind == "not_a_label_map" for flag in flags)
+
+
+def _note(facts: LabelFacts, sent: Names, flags: Sequence[Flag], stamp: Stamp | None) -> LabelNote:
+    """Of an image taken for a label, only the stamp: it may hold thousands of values."""
+    if _is_no_label_map(flags):
+        return LabelNote({}, (), stamp)
+    return LabelNote(_volumes_ml(facts), tuple(sent), stamp)

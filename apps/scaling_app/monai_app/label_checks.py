@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling_app.imaging.geometry import grid_tolerance_mm
 from scaling_app.ledger.records import Flag
 from scaling_app.monai_app.structures import placeholder
 
@@ -31,8 +32,14 @@ OUTLIER_FROM = 5
 _SMALLEST_SPREAD = math.log(1.25)
 """Volumes within a factor of 1.25 of the median are never far outside, however alike the others are."""
 
-GRID_TOLERANCE_MM = 0.1
-"""Corners of label and image may differ by this much: rounding in file headers."""
+MOST_NEW_VALUES = 64
+"""More values than this that no structure has, in one label, are an image's intensities and no structures."""
+
+HIGHEST_NEW_VALUE = 255
+"""Values above it are taken for intensities unless a structure has them."""
+
+SETTLED_FROM = 3
+"""Other usable labels from which on a structure that none of them has is a doubt."""
 
 
 class LabelError(ValueError):
@@ -99,10 +106,7 @@ def parse_label_info(raw: object) -> list[tuple[str, int]]:
 def require_same_shape(label: Grid, image: Grid) -> None:
     """Raises `LabelError` unless label and image have the same voxels."""
     if label.shape != image.shape:
-        raise LabelError(
-            f"The label has {_by(label.shape)} voxels, its image {_by(image.shape)}; "
-            "export the label on the grid of the image."
-        )
+        raise LabelError(_shape_sentence(label, image))
 
 
 def require_known(label_info: Sequence[tuple[str, int]], structures: Mapping[str, int]) -> None:
@@ -116,7 +120,9 @@ def require_known(label_info: Sequence[tuple[str, int]], structures: Mapping[str
 
 
 def check_geometry(label: Grid, image: Grid) -> list[Flag]:
-    """Whether the corners of label and image lie at the same place."""
+    """Whether label and image have the same voxels, and their corners lie at the same place."""
+    if label.shape != image.shape:
+        return [Flag("geometry", _shape_sentence(label, image))]
     dims = image.affine.shape[0] - 1
     ends = [(0, n - 1) for n in image.shape] + [(0, 0)] * (dims - len(image.shape))
     corners = np.array(np.meshgrid(*ends, indexing="ij")).reshape(dims, -1)
@@ -124,14 +130,14 @@ def check_geometry(label: Grid, image: Grid) -> list[Flag]:
     if label.affine.shape != image.affine.shape:
         return []
     apart = np.linalg.norm((label.affine @ homogeneous - image.affine @ homogeneous)[:-1], axis=0)
-    spacing = float(np.linalg.norm(image.affine[:-1, : len(image.shape)], axis=0).min())
-    if float(apart.max()) <= max(GRID_TOLERANCE_MM, 0.1 * spacing):
+    spacing = np.linalg.norm(image.affine[:-1, : len(image.shape)], axis=0)
+    if float(apart.max()) <= grid_tolerance_mm(spacing.tolist()):
         return []
     return [
         Flag(
             "geometry",
             f"The label lies up to {float(apart.max()):.1f} mm away from its image (origin, spacing or "
-            "orientation differ); export it with the image as reference.",
+            "orientation differ); export it with the image as reference and save it again.",
         )
     ]
 
@@ -149,6 +155,38 @@ def check_values(counts: Mapping[int, int], structures: Mapping[str, int]) -> li
             "unknown_value",
             f"The label holds the value{'s' if len(strange) > 1 else ''} {', '.join(map(str, strange))}, "
             f"which no structure has ({known}).",
+        )
+    ]
+
+
+def check_new_values(
+    counts: Mapping[int, int], structures: Mapping[str, int], n_others: int, names: Mapping[int, str]
+) -> list[Flag]:
+    """Whether values that no structure has yet may become structures.
+
+    Args:
+        structures: those known before this label.
+        n_others: how many other labels are usable.
+        names: what the client calls its values.
+    """
+    new = sorted(set(counts) - set(structures.values()))
+    if len(new) > MOST_NEW_VALUES or (new and new[-1] > HIGHEST_NEW_VALUE):
+        return [
+            Flag(
+                "not_a_label_map",
+                f"The label holds {len(new)} value{'s' if len(new) > 1 else ''} that no structure has, up to "
+                f"{new[-1]}: it looks like an image, not like a label map. Save the label map; if these are "
+                "structures, name them with --conf labels and start the server again.",
+            )
+        ]
+    if not new or n_others < SETTLED_FROM:
+        return []
+    listed = ", ".join(f"{value} ({names[value]!r})" if value in names else str(value) for value in new)
+    return [
+        Flag(
+            "new_structure",
+            f"The label holds the value{'s' if len(new) > 1 else ''} {listed}: a structure that no other "
+            "label has. Remove it and save again, or confirm the label if the structure is new.",
         )
     ]
 
@@ -215,6 +253,13 @@ def check_volumes(volumes_ml: Mapping[str, float], others_ml: Mapping[str, Seque
                 )
             )
     return flags
+
+
+def _shape_sentence(label: Grid, image: Grid) -> str:
+    return (
+        f"The label has {_by(label.shape)} voxels, its image {_by(image.shape)}; "
+        "export the label on the grid of the image and save it again."
+    )
 
 
 def _by(shape: Sequence[int]) -> str:

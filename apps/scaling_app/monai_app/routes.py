@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ from monailabel.endpoints import activelearning, datastore, infer, train
 from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.utils.async_tasks.utils import tasks
 
-from scaling_app.imaging.geometry import read_image, stem_of, suffix_of
+from scaling_app.imaging.geometry import read_image, read_label, readable_kinds, stem_of, suffix_of
+from scaling_app.monai_app.session import FINAL, ORIGINAL
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -31,9 +33,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_PLAIN_NAME = re.compile(r"\w[\w .+,()=@#-]*(?<! )")
+_LONGEST_NAME = 200
+"""Bytes: file systems end at 255, and the kind of the file comes after it."""
+
 USER = RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER)
 ANNOTATOR = RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)
 ADMIN = RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN)
+
+STOP_SECONDS = 5.0
+"""How long a stopped training may take to be gone."""
 
 AnyUser = Annotated[User, Depends(USER)]
 Annotator = Annotated[User, Depends(ANNOTATOR)]
@@ -61,20 +70,23 @@ def make_router(app: ScalingApp) -> APIRouter:
 def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
     @router.put("/datastore/label", tags=["Datastore"])
     def save_label(
-        background_tasks: BackgroundTasks,
         image: str,
         label: Annotated[UploadFile, File()],
         user: Annotator,
         params: Annotated[str, Form()] = "{}",
-        tag: str = "final",
+        tag: str = FINAL,
     ) -> dict:
         known = read_params(params)
         _require_image(app, image)
+        require_plain_name("tag", tag or FINAL)
         annotator = user.username if settings.MONAI_LABEL_AUTH_ENABLE else None
-        if tag and tag != "final":
-            return datastore.save_label(background_tasks, image, params, tag, label, annotator)
-        with spooled(label) as path, refusing():
-            return app.take_label(image, path, known, annotator)
+        final = not tag or tag == FINAL
+        with spooled(label, raw_voxels=final) as path, refusing():
+            if final:
+                return app.take_label(image, path, known, annotator)
+            read_label(path)
+            label_id = app.session.save_label(image, path, tag, known)
+            return {**app.on_save_label(image, label_id), "image": image, "label": label_id}
 
     @router.put("/datastore/", tags=["Datastore"], include_in_schema=False)  # the address Slicer uses
     @router.put("/datastore/image", tags=["Datastore"])
@@ -88,6 +100,12 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
         name = image or stem_of(file.filename or "")
         if not name:
             raise HTTPException(422, "The image needs a name: give one as ?image= or in the file's name.")
+        require_plain_name("image", name)
+        if app.session.has_image(name):
+            raise HTTPException(
+                409,
+                f"There is an image {name!r} already; send this one under another name, or delete that one.",
+            )
         with spooled(file) as path, refusing():
             read_image(path)
             return {"image": app.datastore().add_image(name, str(path), known)}
@@ -95,6 +113,9 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
     @router.delete("/datastore/label", tags=["Datastore"])
     def remove_label(id: str, tag: str, user: Admin) -> dict:
         _require_image(app, id)
+        require_plain_name("tag", tag)
+        if not app.session.has_label(id, tag):
+            raise HTTPException(404, f"The image {id!r} has no label {tag!r}.")
         answer = datastore.remove_label(id, tag, user.username)
         app.take_stock()
         return answer
@@ -119,8 +140,11 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
         label: Annotated[UploadFile | None, File()] = None,
         output: infer.ResultType | None = None,
     ) -> object:
-        read_params(params)
+        known = read_params(params)
         _require_name("model", model, app.model_names())
+        if known.get("image", image) != image:  # it would win, and may be any file of this machine
+            raise HTTPException(422, "Name the image as ?image=, not in params.")
+        require_plain_name("label_tag", str(known.get("label_tag", ORIGINAL)))
         if not file and not session_id:
             _require_image(app, image)
         return infer.run_inference(background_tasks, model, image, session_id, params, file, label, output)
@@ -139,7 +163,7 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
     def stop_training(user: Admin) -> object:
         stopped = train.stop()
         if stopped:
-            app.close_interrupted_runs("stopped by a user")
+            app.close_interrupted_runs("stopped by a user", wait_seconds=STOP_SECONDS)
         return stopped
 
 
@@ -176,10 +200,37 @@ def read_params(raw: str) -> dict:
     return params
 
 
+def require_plain_name(what: str, name: str) -> None:
+    """Refuses what cannot be a file's name in the datastore, or leads out of it.
+
+    Letters of any script and spaces are allowed, as real data sets have them.
+
+    Raises:
+        HTTPException: 422.
+    """
+    if not _PLAIN_NAME.fullmatch(name) or len(name.encode()) > _LONGEST_NAME:
+        raise HTTPException(
+            422,
+            f"{name[:80]!r} cannot be the name of the {what}: use letters, digits, spaces and "
+            f"_ . - + , ( ) = @ #, a letter, digit or _ first, and at most {_LONGEST_NAME} bytes.",
+        )
+
+
 @contextmanager
-def spooled(upload: UploadFile) -> Iterator[Path]:
-    """The upload as a file with its own suffixes, gone afterwards."""
+def spooled(upload: UploadFile, *, raw_voxels: bool = False) -> Iterator[Path]:
+    """The upload as a file with its own suffixes, gone afterwards.
+
+    Args:
+        raw_voxels: whether `.bin`, the raw voxels of the OHIF viewer, will do.
+
+    Raises:
+        HTTPException: 422 for a kind of file that is not read.
+    """
     suffix = suffix_of(upload.filename or "") or ".nii.gz"
+    if not (suffix in readable_kinds() or (raw_voxels and suffix == ".bin")):
+        raise HTTPException(
+            422, f"Files of the kind {suffix!r} are not read; known are {', '.join(readable_kinds())}."
+        )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"upload{suffix}"
         with path.open("wb") as out:

@@ -6,24 +6,23 @@ and a scoring process may look at the same session at once.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import logging
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling_app.imaging.geometry import stem_of
+from scaling_app.imaging.geometry import is_image_file, stem_of
 from scaling_app.ledger import Ledger
 from scaling_app.monai_app import splits
-from scaling_app.monai_app.structures import renamed, with_conf, with_label
+from scaling_app.monai_app.structures import renamed, with_conf
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from monailabel.interfaces.datastore import Datastore
 
     from scaling_app.monai_app.conf import Conf
@@ -39,7 +38,9 @@ class Published:
     """The model in use: its file, the run that made it, from which cases, and who was held out.
 
     `patients` maps every image whose label has shaped the model to its patient, as it was then: those it was
-    trained on, and those of the models whose strategy it took up.
+    trained on, and those of the models that it took something up from. `pool_patients` does so for the images
+    that were looked at without a label: by its own strategy, and by those of the models whose strategy it took
+    up. None in files of older versions, which did not write them down.
     """
 
     run_id: str
@@ -49,6 +50,12 @@ class Published:
     patients: Mapping[str, str]
     held_out: tuple[str, ...]
     trained_at: str
+    pool_patients: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def seen(self) -> dict[str, str]:
+        """Every image that has shaped the model, with or without its label, and its patient."""
+        return {**self.pool_patients, **self.patients}
 
     @property
     def train_ids(self) -> tuple[str, ...]:
@@ -92,14 +99,10 @@ class Session:
         before = self.structures()
         self._keep_structures(before, with_conf(before, self.conf.labels))
 
-    def grow_structures(self, values: Sequence[int], label_info: Sequence[tuple[str, int]]) -> dict[str, int]:
-        """Takes up the values of one more label; with `--conf labels` nothing is ever added."""
-        before = self.structures()
-        if self.conf.labels is not None:
-            return before
-        after = with_label(before, values, label_info)
-        self._keep_structures(before, after)
-        return after
+    def keep_structures(self, structures: Mapping[str, int]) -> None:
+        """Writes another map of structures; with `--conf labels` it stays as it is."""
+        if self.conf.labels is None:
+            self._keep_structures(self.structures(), structures)
 
     def _keep_structures(self, before: Mapping[str, int], after: Mapping[str, int]) -> None:
         if after == before:
@@ -126,9 +129,14 @@ class Session:
         """Whether the datastore knows the image."""
         return image_id in self.datastore.list_images()
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether the studies come from a server, and files here are copies."""
+        return str(self.datastore.name()).startswith("http")
+
     def label_paths(self) -> dict[str, Path]:
         """Image id -> file of its final label, for every labelled image."""
-        if str(self.datastore.name()).startswith("http"):  # a remote label has its own id; its copy has not
+        if self.is_remote:  # a remote label has its own id; its copy has not
             files = [Path(pair["label"]) for pair in self.datastore.datalist()]
             return {stem_of(label): label for label in files}
         ids = self.datastore.get_labeled_images()
@@ -137,6 +145,30 @@ class Session:
     def has_label(self, image_id: str, tag: str = FINAL) -> bool:
         """Whether the image has a label with that tag."""
         return tag in self.datastore.get_labels_by_image_id(image_id)
+
+    def save_label(self, image_id: str, path: Path, tag: str, params: Mapping[str, object]) -> str:
+        """Has MONAI Label store a label, and removes what it leaves behind: the same label as another kind of file.
+
+        Such a file would come back into use when the label is deleted or the datastore's index is lost.
+
+        Returns:
+            MONAI Label's id of the label.
+        """
+        label_id = self.datastore.save_label(image_id, str(path), tag, dict(params))
+        if (stored := self.stored_label(image_id, tag)) is not None:
+            # not the folder of `stored`, which may be where a link ends
+            folder = Path(self.datastore._datastore.label_path(tag))
+            for file in folder.glob(f"{glob.escape(image_id)}.*"):
+                # `a.seg.nrrd` is a label of `a`, unless there is an image `a.seg`
+                mine = file.stem == image_id or (stem_of(file) == image_id and not self.has_image(file.stem))
+                if mine and is_image_file(file) and file.resolve() != stored:
+                    file.unlink(missing_ok=True)
+        return label_id
+
+    def stored_label(self, image_id: str, tag: str = FINAL) -> Path | None:
+        """The file of a label in the studies folder, links followed; None if there is none, or no folder."""
+        uri = "" if self.is_remote else self.datastore.get_label_uri(image_id, tag)
+        return Path(uri) if uri else None
 
     def published(self) -> Published | None:
         """The model in use, or None before the first."""

@@ -95,12 +95,12 @@ def split_cases(
     return Split(training, validation)
 
 
-def unseen(cases: Iterable[str], patients: Mapping[str, str], trained_on: Iterable[str]) -> list[str]:
-    """The cases that may test a model: neither they nor their patients were trained on.
+def unseen(cases: Iterable[str], patients: Mapping[str, str], seen: Iterable[str]) -> list[str]:
+    """The cases that may test a model: neither they nor other images of their patients have shaped it.
 
-    `patients` covers the cases and, where still known, the training ids; a training id that is no
-    longer known stands for a patient of its own name.
+    `patients` covers the cases and, where still known, the images `seen`; one of these that is no longer
+    known stands for a patient of its own name.
     """
-    seen_ids = set(trained_on)
+    seen_ids = set(seen)
     seen_patients = {patients.get(i, i) for i in seen_ids}
     return [i for i in cases if i not in seen_ids and patients[i] not in seen_patients]

@@ -1,13 +1,14 @@
-"""Which label value is which structure: decided once, then never another meaning for a value.
+"""Which label value is which structure: as long as labels hold a value, it keeps its meaning.
 
 The map starts from `--conf labels` or from the first labels (the values found, with the names that came
-in `label_info`), lives in the ledger, and only ever grows. A value first seen without a name gets the
-placeholder `structure_<value>`, which a name may replace later.
+in `label_info`) and lives in the ledger. Without `--conf labels` it grows by the labels that nobody doubts,
+and a structure leaves it with the last label that holds or names it. A value first seen without a name gets
+the placeholder `structure_<value>`, which a name may replace later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from scaling_app.monai_app.conf import ConfError
 
@@ -46,9 +47,10 @@ def with_label(
     placeholder otherwise; a placeholder is replaced by a free name. Nothing else changes.
     """
     structures = dict(stored)
+    owners = {value: name for name, value in stored.items()}
     names = {idx: name for name, idx in label_info}
     for value in sorted(values):
-        owner = next((name for name, taken in structures.items() if taken == value), None)
+        owner = owners.get(value)
         name = names.get(value)
         if name is not None and name in structures:
             name = None
@@ -58,6 +60,14 @@ def with_label(
             del structures[owner]
             structures[name] = value
     return dict(sorted(structures.items(), key=lambda item: item[1]))
+
+
+def still_held(
+    stored: Mapping[str, int], values: Iterable[int], named: Iterable[tuple[str, int]]
+) -> dict[str, int]:
+    """The stored map without structures that no label holds (`values`) or names (`named`)."""
+    values, named = set(values), set(named)
+    return {name: value for name, value in stored.items() if value in values or (name, value) in named}
 
 
 def renamed(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, str]:

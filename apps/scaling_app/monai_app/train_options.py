@@ -56,8 +56,11 @@ class TrainOptions:
         return replace(self, strategy=strategy, steps=steps, max_minutes=minutes)
 
     def settings_hash(self, structures: Mapping[str, int], dimension: int | None) -> str:
-        """Of everything that decides what a run learns, besides its cases and seed; the strategy stands last."""
-        facts = {**asdict(self), "structures": dict(structures), "dimension": dimension}
+        """Of everything that decides what a run learns, besides its cases and seed; the strategy stands last.
+
+        Of the structures only the label values do: naming one changes nothing that was measured.
+        """
+        facts = {**asdict(self), "structures": sorted(structures.values()), "dimension": dimension}
         del facts["seed"], facts["max_minutes"], facts["strategy"]
         recipe = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         return f"{recipe}:{self.strategy}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from scaling_app.monai_app import splits
 from scaling_app.monai_app.conf import AUTO
 from scaling_app.monai_app.label_book import LabelBook
 from scaling_app.monai_app.session import Published, Session
+from scaling_app.monai_app.structures import placeholder, renamed
 from scaling_app.monai_app.train_options import OptionError, TrainOptions
 from scaling_app.monai_app.train_stats import TrainStats, latest_accuracy
 from scaling_app.service.ledger_curve import curve_observations
@@ -42,6 +43,11 @@ class Material:
     def of(self, ids: Iterable[str]) -> list[CaseFiles]:
         """The files of these cases."""
         return [self.files[i] for i in ids]
+
+    def pool_beside(self, tested: Iterable[str]) -> tuple[CaseFiles, ...]:
+        """The images without labels that a training may look at: none of the patients that will test it."""
+        patients = {self.cases[i].patient for i in tested}
+        return tuple(files for files in self.pool if files.patient not in patients)
 
 
 def gather(session: Session) -> Material:
@@ -112,14 +118,18 @@ def settings_of(options: TrainOptions) -> TrialSettings:
 
 
 def observations_of(
-    run_id: str, kind: str, scores: Sequence[CaseScore], cases: dict[str, Case]
+    run_id: str,
+    kind: str,
+    scores: Sequence[CaseScore],
+    cases: dict[str, Case],
+    names: Mapping[str, str],
 ) -> list[Observation]:
-    """A test's scores as the ledger keeps them."""
+    """A test's scores as the ledger keeps them; `names` are new names of structures, see `names_since`."""
     return [
         Observation(
             run_id=run_id,
             image_id=scored.case_id,
-            structure=score.structure,
+            structure=names.get(score.structure, score.structure),
             kind=kind,  # type: ignore[arg-type]
             dice=score.dice,
             nsd=score.nsd,
@@ -136,10 +146,17 @@ def observations_of(
     ]
 
 
+def names_since(session: Session, model: TrainedModel) -> dict[str, str]:
+    """The names of the structures that had none yet when the model was planned, by their placeholders."""
+    unnamed = {name: value for name, value in model.plan.structures.items() if name == placeholder(value)}
+    return renamed(unnamed, session.structures())
+
+
 def test_then_train(session: Session, material: Material) -> int:
     """Tests the published model on every usable case that it has not seen and was not tested on yet.
 
-    These points of the curve cost no training and are unbiased: the model could not know the cases.
+    These points of the curve cost no training and are unbiased: the model could not know the cases. So images
+    that its strategy looked at while they had no label count as seen, with their patients.
 
     Returns:
         How many cases were tested.
@@ -147,19 +164,20 @@ def test_then_train(session: Session, material: Material) -> int:
     published = session.published()
     if published is None or session.ledger.run(published.run_id) is None:
         return 0
-    patients = {**published.patients, **{i: case.patient for i, case in material.cases.items()}}
+    patients = {**published.seen, **{i: case.patient for i, case in material.cases.items()}}
     tested = {
         seen.image_id
         for seen in session.ledger.observations(run_id=published.run_id)
         if seen.image_id in material.cases
     }
-    fresh = [i for i in splits.unseen(material.cases, patients, published.train_ids) if i not in tested]
+    fresh = [i for i in splits.unseen(material.cases, patients, published.seen) if i not in tested]
     if not fresh:
         return 0
     model = TrainedModel.load(published.model_file, device())
     scores = test(model, material.of(fresh), tolerance_mm=session.conf.tolerance_mm)
+    names = names_since(session, model)
     session.ledger.add_observations(
-        published.run_id, observations_of(published.run_id, "prequential", scores, material.cases)
+        published.run_id, observations_of(published.run_id, "prequential", scores, material.cases, names)
     )
     logger.info("Test-then-train: %d cases on %s", len(fresh), published.run_id)
     return len(fresh)
@@ -172,15 +190,17 @@ def train_and_publish(session: Session, options: TrainOptions) -> dict:
     killed goes on where its checkpoint stands, when it is asked for again with the same labels and options.
 
     Raises:
-        OptionError: nothing to train on.
+        OptionError: nothing to train on, or another process is training.
     """
     material = gather(session)
     test_then_train(session, material)
     split = _split(session, material)
     choice = _settled(session, options)
     options = options.with_strategy(choice.strategy)
-    parent = warm_start_for(session, options, material, split.validation)
+    guide = guide_for(session, material, split.validation)
+    parent = warm_start_for(guide, options, material, split.validation)
     run = _new_run(session, options, split.training, parent)
+    _require_no_other(session)
     session.ledger.start_run(run)
     stats = TrainStats(
         session.stats_file,
@@ -189,9 +209,9 @@ def train_and_publish(session: Session, options: TrainOptions) -> dict:
         strategy=choice.strategy,
         **({"strategy_reason": choice.reason} if choice.reason else {}),
     )
-    checkpoint = _checkpoint(session, run, material, parent)
+    checkpoint = _checkpoint(session, run, material, (guide, parent))
     try:
-        model = _train(session, options, material, split, stats.step, checkpoint, parent)
+        model = _train(session, options, material, split, stats.step, checkpoint, (guide, parent))
         scores = test(model, material.of(split.validation), tolerance_mm=session.conf.tolerance_mm)
         model_file = session.new_model_file(run.run_id)
         model.save(model_file)
@@ -201,24 +221,38 @@ def train_and_publish(session: Session, options: TrainOptions) -> dict:
         if isinstance(error, Exception):
             checkpoint.unlink(missing_ok=True)
         raise
-    held_out = observations_of(run.run_id, "prequential", scores, material.cases)
+    names = names_since(session, model)
+    held_out = observations_of(run.run_id, "prequential", scores, material.cases, names)
     session.ledger.finish_run(run.run_id, held_out, model_file=str(model_file), message=choice.reason or None)
-    seen = {i: material.cases[i].patient for i in split.training}
+    trained_on = {i: material.cases[i].patient for i in split.training}
+    looked_at = {files.case_id: files.patient for files in material.pool if files.case_id in model.pool_ids}
+    # predictions are made for images of the pool alone: where none was looked at, the guide gave nothing
+    taken_up = parent or (guide if looked_at else None)
     session.publish(
         Published(
             run_id=run.run_id,
             model_file=model_file,
             strategy=run.strategy,
             network=run.network,
-            patients={**parent.patients, **seen} if parent else seen,
+            patients={**taken_up.patients, **trained_on} if taken_up else trained_on,
             held_out=split.validation,
             trained_at=utc_now().isoformat(timespec="seconds"),
+            pool_patients={**parent.pool_patients, **looked_at} if parent else looked_at,
         )
     )
     checkpoint.unlink(missing_ok=True)
     return stats.end(
         latest_accuracy(session.ledger), n_train=len(split.training), n_val=len(split.validation)
     )
+
+
+def _require_no_other(session: Session) -> None:
+    """Two trainings at once would write the same checkpoint."""
+    if others := session.ledger.trainers():
+        which = ", ".join(map(str, sorted(others)))
+        raise OptionError(
+            f"Another training is running (process {which}); wait for its end, then train again."
+        )
 
 
 def _settled(session: Session, options: TrainOptions) -> Choice:
@@ -231,30 +265,45 @@ def _settled(session: Session, options: TrainOptions) -> Choice:
     return choice
 
 
-def warm_start_for(
-    session: Session, options: TrainOptions, material: Material, held_out: Sequence[str]
-) -> Published | None:
-    """The model in use, if the next one may take up what its strategy learned (GenSeg's generator).
+def guide_for(session: Session, material: Material, held_out: Sequence[str]) -> Published | None:
+    """The model in use, if its predictions may help the next training to place images without labels.
 
-    The network itself always begins with fresh weights, so that the points of test-then-train speak of the
-    same trainings as those of the folds. Whatever a strategy learned, it learned from labels: nothing is taken
-    up from a model that has seen a patient who is held out now.
+    Not that of one who has learned from the label of a patient who is held out now.
     """
     published = session.published()
     if published is None or session.ledger.run(published.run_id) is None:
         return None
-    if (published.strategy, published.network) != (options.strategy, options.network):
-        return None
-    patients = {**published.patients, **{i: case.patient for i, case in material.cases.items()}}
-    if len(splits.unseen(held_out, patients, published.train_ids)) < len(held_out):
-        return None
-    return published if TrainedModel.load(published.model_file, "cpu").strategy_state else None
+    return published if _are_new_to(published.patients, material, held_out) else None
 
 
-def _checkpoint(session: Session, run: Run, material: Material, parent: Published | None) -> Path:
+def warm_start_for(
+    guide: Published | None, options: TrainOptions, material: Material, held_out: Sequence[str]
+) -> Published | None:
+    """`guide`, if the next training may also take up what its strategy learned (GenSeg's generator).
+
+    The network itself always begins with fresh weights, so that the points of test-then-train speak of the
+    same trainings as those of the folds. A strategy learns from images of the pool too: nothing is taken up
+    from one that has looked at a patient who is held out now.
+    """
+    if guide is None or (guide.strategy, guide.network) != (options.strategy, options.network):
+        return None
+    if not _are_new_to(guide.seen, material, held_out):
+        return None
+    return guide if TrainedModel.load(guide.model_file, "cpu").strategy_state else None
+
+
+def _are_new_to(seen: Mapping[str, str], material: Material, held_out: Sequence[str]) -> bool:
+    """Whether none of the held-out cases' patients is among those `seen` (image id -> patient)."""
+    patients = {**seen, **{i: case.patient for i, case in material.cases.items()}}
+    return len(splits.unseen(held_out, patients, seen)) == len(held_out)
+
+
+def _checkpoint(
+    session: Session, run: Run, material: Material, earlier: tuple[Published | None, Published | None]
+) -> Path:
     """Where an unfinished training of these very labels and options is kept; those of others are deleted."""
     labels = [f"{i}:{material.cases[i].label_hash}" for i in run.train_ids]
-    facts = [run.settings_hash, str(run.seed), str(parent and parent.run_id), *labels]
+    facts = [run.settings_hash, str(run.seed), *(str(model and model.run_id) for model in earlier), *labels]
     file = session.folder / "unfinished" / f"published-{digest_of(*facts)[:16]}.pt"
     for other in file.parent.glob("published-*.pt"):
         if other != file:
@@ -297,18 +346,21 @@ def _train(
     split: splits.Split,
     on_step: Callable[[StepReport], None],
     checkpoint: Path,
-    parent: Published | None,
+    earlier: tuple[Published | None, Published | None],
 ) -> TrainedModel:
+    guide, parent = earlier
     plan = plan_for(session, options, material.of(split.training))
-    prepared = prepare(session, plan, [*material.of(split.training), *material.pool])
+    pool = material.pool_beside(split.validation)
+    prepared = prepare(session, plan, [*material.of(split.training), *pool])
     return train(
         prepared,
         split.training,
         settings_of(options),
-        pool_ids=[files.case_id for files in material.pool],
+        pool_ids=[files.case_id for files in pool],
         checkpoint=checkpoint,
         warm_start=parent.model_file if parent else None,
         fresh_weights=True,
+        guide=guide.model_file if guide else None,
         on_step=on_step,
     )
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from scaling_app import __version__
 from scaling_app.forecast.forecaster import forecast_session
-from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.observations import Observation, evidence_of
 from scaling_app.forecast.session import default_horizons, observed_points
 from scaling_app.ledger import Case, Ledger, Run, utc_now
 from scaling_app.ledger import Observation as Seen
@@ -53,6 +53,7 @@ def curve_observations(ledger: Ledger) -> list[Observation]:
                 network=run.network,
                 weight=(case.sampling_weight if case is not None else None) or 1.0,
                 nsd=seen.nsd,
+                patient=case.patient if case is not None else "",
             )
         )
     return found
@@ -96,6 +97,7 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None, method: str = "b
     observations = curve_observations(ledger)
     n_now = len(cases)
     annotation = annotation_time(cases)
+    earlier = ledger.forecast_of_fewer(n_now, evidence_of(observations))
     horizons = default_horizons(max(n_now, 1))
     grid = _grid((seen.n for seen in observations), n_now, max(horizons))
     session = forecast_session(
@@ -106,8 +108,9 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None, method: str = "b
         minutes_per_case=annotation["minutes_per_case"],
         n_pool=n_pool,
         n_blind=sum(case.blind and not case.assisted for case in cases),
+        minutes_saved_per_point=ledger.setting("minutes_per_point"),
         method=method,
-        history=_last_update_before(ledger, n_now),
+        history=[earlier] if earlier is not None else [],
     )
     payload = session.payload()
     for curve in filter(None, [payload["overall"], *payload["structures"]]):
@@ -144,6 +147,7 @@ def overall_scores(observations: Iterable[Observation]) -> list[Observation]:
             kind=kind,
             strategy=group[0].strategy,
             network=group[0].network,
+            patient=group[0].patient,
         )
         for (run, kind, case), group in scores.items()
     ]
@@ -164,11 +168,6 @@ def annotation_time(cases: Sequence[Case]) -> dict[str, Any]:
         "minutes_total": math.fsum(timed) if timed else None,
         "n_timed": len(timed),
     }
-
-
-def _last_update_before(ledger: Ledger, n_now: int) -> list[dict[str, Any]]:
-    earlier = [past for past in ledger.forecasts() if 0 < past.get("n_in_curve", 0) < n_now]
-    return earlier[-1:]
 
 
 def _grid(observed: Iterable[int], n_now: int, furthest: int) -> set[int]:

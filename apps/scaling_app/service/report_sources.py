@@ -31,10 +31,10 @@ def report_from(source: Path, out: Path) -> Path:
 def report_from_ledger(source: Path, out: Path) -> Path:
     """The session in a ledger file, with a forecast made now."""
     with Ledger(source, create=False) as ledger:
-        history = ledger.forecasts()
-        n_pool = history[-1].get("n_pool") if history else None
+        latest = ledger.latest_forecast()
+        n_pool = latest[0].get("n_pool") if latest else None
         payload = {**forecast_from(ledger, n_pool=n_pool), **case_facts(ledger), "job": ledger.job()}
-        return write_report(payload, out, history=[*history, payload])
+        return write_report(payload, out, history=[*ledger.forecast_levels(), payload])
 
 
 def report_from_runs(source: Path, out: Path) -> Path:

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 
 from scaling_app.forecast.arms import MOST_STEPS
-from scaling_app.ledger import Ledger
+from scaling_app.ledger import LASTING_DOUBTS, Ledger
 from scaling_app.service.forecasting import ForecastKeeper
 from scaling_app.service.ledger_curve import curve_csv, curve_observations
 from scaling_app.service.payloads import Sufficiency
@@ -104,7 +104,7 @@ def _add_views(router: APIRouter, keeper: ForecastKeeper, ledger: Ledger, user: 
     @router.get("/report", response_class=HTMLResponse, dependencies=readers)
     def report() -> HTMLResponse:
         """The same for people: one page that needs nothing else."""
-        return HTMLResponse(report_html(keeper.payload(), history=ledger.forecasts()))
+        return HTMLResponse(report_html(keeper.payload(), history=ledger.forecast_levels()))
 
 
 def _add_notes(
@@ -121,10 +121,15 @@ def _add_notes(
 
     @router.post("/case/{image:path}", dependencies=writers)
     def case(image: str, body: dict[str, Any] = Body()) -> dict[str, Any]:
-        """Notes annotation minutes, blindness, or that the doubts about a label are settled."""
+        """Notes annotation minutes, blindness, or that the doubts about a label are settled.
+
+        409 when a doubt is one that only another label or image settles.
+        """
         if not has_image(image):
             raise HTTPException(404, f"There is no image {image!r} in the datastore.")
         minutes, blind, resolved = _case_note(body)
+        if resolved:
+            _require_confirmable(ledger, image)
         if minutes is not None:
             ledger.set_minutes(image, minutes)
         if blind is not None:
@@ -134,6 +139,18 @@ def _add_notes(
         known = ledger.case(image)
         doubts = [flag.sentence for flag in known.flags] if known else []
         return {"image": image, "minutes": minutes, "blind": ledger.is_blind(image), "problems": doubts}
+
+
+def _require_confirmable(ledger: Ledger, image: str) -> None:
+    """Refuses to take a label for good that no training can use.
+
+    Raises:
+        HTTPException: 409 with the doubts that cannot be confirmed.
+    """
+    known = ledger.case(image)
+    lasting = [flag.sentence for flag in known.flags if flag.kind in LASTING_DOUBTS] if known else []
+    if lasting:
+        raise HTTPException(409, f"This cannot be confirmed, only corrected. {' '.join(lasting)}")
 
 
 def _dice(body: dict[str, Any]) -> float | None:

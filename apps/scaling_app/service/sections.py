@@ -186,8 +186,9 @@ def information_section(payload: Payload) -> str:
         for name, share in shares
     )
     lead = (
-        "The coloured part comes from this task's own cases, the rest from the prior: learning curves of other tasks, "
-        "not all of them segmentation. The larger the rest, the more the forecast is a guess from experience."
+        "The coloured part is what this task's own cases have settled of what learning curves of other tasks, not all "
+        "of them segmentation, leave open about level and slope. The larger the rest, the more the forecast is a guess "
+        "from experience; of the slope alone, and so of gains, own cases settle less than of the level."
     )
     said = f'<p class="small muted">{escape(payload["message"])}</p>' if payload["status"] == "ready" else ""
     return section("Where the information comes from", f'{said}<div class="share">{rows}</div>', lead=lead)

@@ -13,10 +13,11 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
@@ -161,6 +162,79 @@ class PreparedCases:
             index = json.dumps({"case": case_id, "shape": list(image.shape)}).encode()
             _store(stem.with_suffix(".json"), lambda out: out.write(index))
         return stem
+
+
+class CaseList(Sequence[PreparedCase]):
+    """Cases by their ids (the slices of volumes in a 2D plan), each read when asked for: they need not fit memory."""
+
+    def __init__(self, cases: PreparedCases, case_ids: Sequence[str]) -> None:
+        self._cases, self._case_ids = cases, tuple(case_ids)
+
+    @cached_property
+    def _units(self) -> list[str]:
+        """Made on first use: in a 2D plan of volumes every volume has to be prepared to count its slices."""
+        return self._cases.units(self._case_ids)
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+    @overload
+    def __getitem__(self, index: int) -> PreparedCase: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[PreparedCase]: ...
+    def __getitem__(self, index: int | slice) -> PreparedCase | Sequence[PreparedCase]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        return self._cases[self._units[index]]
+
+
+class Pool(CaseList):
+    """The images without labels that a strategy may look at; remembers which ones it did look at.
+
+    Asking for one that cannot be used raises an `ImageError` that names it; going through all of them leaves
+    such images out, and says so in the log.
+    """
+
+    def __init__(self, cases: PreparedCases, case_ids: Sequence[str]) -> None:
+        super().__init__(cases, case_ids)
+        self._seen: set[str] = set()
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """Ids of the cases whose images were handed out, whole or as slices."""
+        return tuple(case_id for case_id in self._case_ids if case_id in self._seen)
+
+    @cached_property
+    def _units(self) -> list[str]:
+        if self._cases.plan.slice_axis is None:
+            return list(self._case_ids)
+        units = []
+        for case_id in self._case_ids:
+            try:
+                units += self._cases.units([case_id])
+            except (ImageError, OSError) as error:
+                logger.warning("the unlabelled image %s is left out: %s", case_id, error)
+        return units
+
+    def __getitem__(self, index: int | slice) -> PreparedCase | Sequence[PreparedCase]:
+        if isinstance(index, slice):
+            return super().__getitem__(index)
+        case_id = self._units[index].partition(_SLICE)[0]
+        try:
+            case = super().__getitem__(index)
+        except (ImageError, OSError) as error:
+            raise ImageError(f"the unlabelled image {case_id} cannot be used: {error}") from error
+        self._seen.add(case_id)
+        return case
+
+    def __iter__(self) -> Iterator[PreparedCase]:
+        for index in range(len(self)):
+            try:
+                case = self[index]
+            except ImageError as error:
+                logger.warning("left out: %s", error)
+                continue
+            yield case
 
 
 def prepare(plan: Plan, files: CaseFiles) -> tuple[Tensor, Tensor | None]:

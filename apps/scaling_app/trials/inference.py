@@ -20,6 +20,7 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 from scaling_app.imaging.geometry import Canonical
+from scaling_app.imaging.networks import padded_shape, patch_multiples
 from scaling_app.imaging.resampling import largest, resize_map
 from scaling_app.trials.cases import prepare_image
 from scaling_app.trials.plan import Plan
@@ -28,6 +29,7 @@ _SLAB_BYTES = 64 * 2**20
 _IN_RAM_BYTES = 1024 * 2**20
 _OVERLAP = 0.5
 _SLICES = 8
+_SHORTEST_IN_BFLOAT16 = 3
 
 
 @cache
@@ -39,9 +41,25 @@ def gains_from_bfloat16(device_type: str) -> bool:
     return device_type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in capabilities)
 
 
-def reduced_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    """Autocast to bfloat16 where that is faster, else nothing; weights stay float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=gains_from_bfloat16(device.type))
+def uses_bfloat16(device: torch.device, plan: Plan) -> bool:
+    """Whether a plan's network runs in bfloat16: where that is faster, and right.
+
+    On processors, 3D convolutions of feature maps shorter than 3 along their first axis leave weight gradients
+    uninitialised in bfloat16 (torch 2.13), for patches of 16 voxels already. Trying it at run time is no way
+    to find out: some such shapes damage the heap. So the coarsest level is worked out from the patch.
+    """
+    if not gains_from_bfloat16(device.type):
+        return False
+    if device.type == "cuda" or plan.spatial_dims == 2:
+        return True
+    multiples = patch_multiples(plan.network, plan.spatial_dims, plan.strides)
+    coarsest = padded_shape(plan.patch, multiples)[0] // multiples[0]
+    return coarsest >= _SHORTEST_IN_BFLOAT16
+
+
+def reduced_precision(device: torch.device, plan: Plan) -> contextlib.AbstractContextManager[object]:
+    """Autocast to bfloat16 where `uses_bfloat16`, else nothing; weights stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(device, plan))
 
 
 def predict(network: nn.Module, plan: Plan, prepared: Tensor, device: torch.device) -> Tensor:
@@ -111,7 +129,7 @@ def _slide(network: nn.Module, plan: Plan, images: Tensor, device: torch.device)
     """Logits `(B, K, *S)` of `(B, C, *S)`; windows run on `device`, sums on the CPU."""
 
     def logits(windows: Tensor) -> Tensor:
-        with reduced_precision(device):
+        with reduced_precision(device, plan):
             return network(windows).float()
 
     return sliding_window_inference(

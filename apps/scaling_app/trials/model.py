@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import pickle
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -14,10 +15,14 @@ from torch import Tensor, nn
 
 from scaling_app.imaging.geometry import Canonical, read_image
 from scaling_app.imaging.networks import build_network
+from scaling_app.imaging.resampling import resize_image, resize_map, shape_at
 from scaling_app.trials import inference
 from scaling_app.trials.plan import Plan
 
+logger = logging.getLogger(__name__)
+
 _FORMAT = 1
+_ALIKE = ("spatial_dims", "channels", "class_values", "slice_axis")
 Report = dict[str, float | int | str | bool]
 
 
@@ -29,6 +34,7 @@ class TrainedModel:
         train_ids: the cases it was trained on.
         report: what happened in training, finite numbers and words.
         strategy_state: what the strategy wants to take up in a later training.
+        pool_ids: the unlabelled cases whose images the strategy looked at.
     """
 
     plan: Plan
@@ -37,6 +43,7 @@ class TrainedModel:
     report: Report
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     strategy_state: Mapping[str, object] = field(default_factory=dict)
+    pool_ids: tuple[str, ...] = ()
 
     def save(self, path: Path | str) -> Path:
         """Writes weights, plan and report, whole or not at all."""
@@ -47,6 +54,7 @@ class TrainedModel:
                 name: weight.detach().cpu().contiguous() for name, weight in self.network.state_dict().items()
             },
             "train_ids": list(self.train_ids),
+            "pool_ids": list(self.pool_ids),
             "report": json.dumps(self.report),
             "strategy": dict(self.strategy_state),
         }
@@ -67,7 +75,8 @@ class TrainedModel:
         network = new_network(plan)
         network.load_state_dict(content["weights"])
         ids, report = tuple(content["train_ids"]), json.loads(content["report"])
-        return cls(plan, network.to(device).eval(), ids, report, device, content["strategy"])
+        pool_ids = tuple(content.get("pool_ids", ()))
+        return cls(plan, network.to(device).eval(), ids, report, device, content["strategy"], pool_ids)
 
     def segment(self, image: MetaTensor | Path | str) -> MetaTensor:
         """Label values `(1, *S)` uint8 on the image's own grid, of any spacing and orientation."""
@@ -85,6 +94,28 @@ class TrainedModel:
         """Class probabilities `(K, *S)` of an image on the plan's grid."""
         return inference.predict(self.network, self.plan, prepared, self.device).float()
 
+    def predictor_for(self, plan: Plan) -> Callable[[Tensor], Tensor] | None:
+        """Class probabilities `(K, *S)` of an image, or of a slice in a 2D plan of volumes, on another plan's grid.
+
+        None where this model knows other structures, or images prepared in another way.
+        """
+        own = self.plan
+        if any(getattr(own, what) != getattr(plan, what) for what in _ALIKE) or (
+            (own.intensity.kind, own.intensity.nonzero) != (plan.intensity.kind, plan.intensity.nonzero)
+        ):
+            return None
+        flat = replace(own, slice_axis=None)
+
+        def predict(prepared: Tensor) -> Tensor:
+            shape = prepared.shape[1:]
+            if plan.intensity != own.intensity:
+                prepared = own.intensity.apply(prepared * plan.intensity.std + plan.intensity.mean)
+            resized = resize_image(prepared, shape_at(shape, plan.spacing, own.spacing))
+            found = inference.predict(self.network, flat, resized, self.device)
+            return torch.stack([resize_map(probability, shape) for probability in found])
+
+        return predict
+
 
 def new_network(plan: Plan) -> nn.Module:
     """The plan's network with fresh weights, from torch's global generator."""
@@ -92,6 +123,31 @@ def new_network(plan: Plan) -> nn.Module:
     return build_network(
         plan.network, plan.spatial_dims, plan.channels, classes, plan.capacity, strides=plan.strides
     )
+
+
+def take_weights(network: nn.Module, path: Path) -> None:
+    """Gives a network the weights of a model's file, unless that is another network.
+
+    Raises:
+        ValueError: the file is no model of this version.
+    """
+    weights = TrainedModel.load(path, "cpu").network.state_dict()
+    own = network.state_dict()
+    if {name: weight.shape for name, weight in weights.items()} != {
+        name: weight.shape for name, weight in own.items()
+    }:
+        logger.warning("not starting from %s: its network is another one", path.name)
+        return
+    network.load_state_dict(weights)
+
+
+def predictor_from(path: Path, plan: Plan, device: torch.device) -> Callable[[Tensor], Tensor] | None:
+    """`predictor_for` of a model's file; None also where the file cannot be read: a training can do without."""
+    try:
+        return TrainedModel.load(path, device).predictor_for(plan)
+    except ValueError as error:
+        logger.warning("unlabelled images are placed without predictions: %s", error)
+        return None
 
 
 def default_device() -> torch.device:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal
 
 import torch
 from monai.losses import DiceCELoss
@@ -22,15 +22,17 @@ from torch import nn
 
 from scaling_app.imaging.networks import memory_format, parameter_count
 from scaling_app.strategies import Strategy, make_strategy
-from scaling_app.strategies.base import Batch, PreparedCase, StrategyContext
-from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.inference import gains_from_bfloat16, reduced_precision
+from scaling_app.strategies.base import Batch, StrategyContext
+from scaling_app.trials.cases import CaseList, Pool, PreparedCases
+from scaling_app.trials.inference import reduced_precision, uses_bfloat16
 from scaling_app.trials.model import (
     Report,
     TrainedModel,
     default_device,
     new_network,
+    predictor_from,
     read_safely,
+    take_weights,
     write_whole,
 )
 from scaling_app.trials.sampling import PatchSampler, Prefetcher
@@ -102,6 +104,7 @@ def train(
     checkpoint: Path | None = None,
     warm_start: Path | None = None,
     fresh_weights: bool = False,
+    guide: Path | None = None,
     on_step: OnStep | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> TrainedModel:
@@ -114,6 +117,7 @@ def train(
         warm_start: a model whose weights to start from, when its network is the same, and whose strategy's
             state to take up, when its strategy is.
         fresh_weights: take up the strategy's state alone.
+        guide: a model whose predictions the strategy may use to find its way in unlabelled images.
         on_step: told of every step.
         should_stop: asked at every step; True ends the training with what there is
             (`report["ended"]` says "asked").
@@ -123,32 +127,15 @@ def train(
         TrainingError: the loss stays undefined.
     """
     _check(cases, train_ids, settings)
-    run = _Run(cases, tuple(train_ids), tuple(pool_ids), settings, checkpoint, warm_start, fresh_weights)
+    run = _Run(
+        cases, tuple(train_ids), tuple(pool_ids), settings, checkpoint, warm_start, fresh_weights, guide
+    )
     run.tell(on_step, 0, None, "preparing")
     run.prepare()
     run.resume()
     run.loop(on_step, should_stop or (lambda: False))
     run.tell(on_step, run.step, run.last_loss, "done")
     return run.model()
-
-
-class _LazyCases(Sequence[PreparedCase]):
-    """Prepared cases read one at a time: a pool need not fit in memory."""
-
-    def __init__(self, cases: PreparedCases, ids: Sequence[str]) -> None:
-        self._cases, self._ids = cases, list(ids)
-
-    def __len__(self) -> int:
-        return len(self._ids)
-
-    @overload
-    def __getitem__(self, index: int) -> PreparedCase: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[PreparedCase]: ...
-    def __getitem__(self, index: int | slice) -> PreparedCase | Sequence[PreparedCase]:
-        if isinstance(index, slice):
-            return _LazyCases(self._cases, self._ids[index])
-        return self._cases[self._ids[index]]
 
 
 class _Run:
@@ -163,10 +150,13 @@ class _Run:
         checkpoint: Path | None,
         warm_start: Path | None,
         fresh_weights: bool,
+        guide: Path | None,
     ) -> None:
         self.cases, self.train_ids, self.pool_ids = cases, train_ids, pool_ids
+        self.pool = Pool(cases, pool_ids)
+        self.pool_seen_before: tuple[str, ...] = ()
         self.settings, self.plan = settings, cases.plan
-        self.checkpoint, self.warm_start = checkpoint, warm_start
+        self.checkpoint, self.warm_start, self.guide = checkpoint, warm_start, guide
         self.device = torch.device(settings.device) if settings.device else default_device()
         self.strategy: Strategy = make_strategy(settings.strategy)
         self.network = self._network(None if fresh_weights else warm_start)
@@ -189,7 +179,7 @@ class _Run:
             torch.manual_seed(self.settings.seed)
             network = new_network(self.plan)
         if weights is not None:
-            _take_weights(network, weights)
+            take_weights(network, weights)
         return network.to(self.device, memory_format=memory_format(self.plan.spatial_dims))
 
     def prepare(self) -> None:
@@ -207,13 +197,13 @@ class _Run:
             seed=self.settings.seed,
             steps=self.settings.steps,
             device=self.device,
-            pool=_LazyCases(self.cases, self.cases.units(self.pool_ids)),
-            predict=previous.predict if previous is not None else None,
+            pool=self.pool,
+            predict=predictor_from(self.guide, self.plan, self.device) if self.guide is not None else None,
             cache_dir=self.cases.cache_dir / "strategies",
             max_minutes=self.settings.max_minutes,
             options=self.settings.options,
         )
-        self.strategy.prepare(_LazyCases(self.cases, self.cases.units(self.train_ids)), context)
+        self.strategy.prepare(CaseList(self.cases, self.train_ids), context)
         if previous is not None and previous.report.get("strategy") == self.settings.strategy:
             self.strategy.load_state_dict(previous.strategy_state)
         self.prepare_seconds = time.perf_counter() - began
@@ -256,7 +246,7 @@ class _Run:
         image = batch.image.to(self.device, memory_format=memory_format(self.plan.spatial_dims))
         batch = Batch(image, batch.label.to(self.device), batch.case_ids)
         self.optimiser.zero_grad(set_to_none=True)
-        with reduced_precision(self.device):
+        with reduced_precision(self.device, self.plan):
             loss = self.strategy.loss(self.network, self._loss, batch, self.step)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
@@ -321,6 +311,7 @@ class _Run:
             "weights": self.network.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "strategy": self.strategy.state_dict(),
+            "pool_ids": list(self._pool_seen()),
             "torch_rng": torch.get_rng_state(),
         }
         write_whole(content, self.checkpoint)
@@ -341,9 +332,14 @@ class _Run:
         self.optimiser.load_state_dict(content["optimiser"])
         self.strategy.load_state_dict(content["strategy"])
         torch.set_rng_state(content["torch_rng"])
+        self.pool_seen_before = tuple(content.get("pool_ids", ()))
         self.step, self.skipped = content["step"], content["skipped"]
         self.seconds_before, self.last_loss = content["seconds"], content["loss"]
         logger.info("resumed at step %d of %d", self.step, self.settings.steps)
+
+    def _pool_seen(self) -> tuple[str, ...]:
+        """Of the pool, before an interruption too: a time limit may let a strategy get further once than again."""
+        return tuple(dict.fromkeys([*self.pool_seen_before, *self.pool.seen]))
 
     def model(self) -> TrainedModel:
         """The trained model with its record.
@@ -355,7 +351,7 @@ class _Run:
             "strategy": self.settings.strategy,
             "network": self.plan.network,
             "parameters": parameter_count(self.network),
-            "precision": "bfloat16" if gains_from_bfloat16(self.device.type) else "float32",
+            "precision": "bfloat16" if uses_bfloat16(self.device, self.plan) else "float32",
             "n": len(self.train_ids),
             "seed": self.settings.seed,
             "steps": self.step,
@@ -373,7 +369,9 @@ class _Run:
         report |= {f"strategy_{key}": value for key, value in self.strategy.report().items()}
         network = self.network.eval()
         state = self.strategy.state_dict()
-        return TrainedModel(self.plan, network, self.train_ids, report, self.device, state)
+        return TrainedModel(
+            self.plan, network, self.train_ids, report, self.device, state, pool_ids=self._pool_seen()
+        )
 
 
 def _check(cases: PreparedCases, train_ids: Sequence[str], settings: TrialSettings) -> None:
@@ -397,14 +395,3 @@ def _check(cases: PreparedCases, train_ids: Sequence[str], settings: TrialSettin
             f"the cases are planned for {cases.plan.network} ({cases.plan.capacity}), the settings ask for "
             f"{wanted.network} ({wanted.capacity}); plan with `Plan.with_network`"
         )
-
-
-def _take_weights(network: nn.Module, path: Path) -> None:
-    weights = TrainedModel.load(path, "cpu").network.state_dict()
-    own = network.state_dict()
-    if {name: weight.shape for name, weight in weights.items()} != {
-        name: weight.shape for name, weight in own.items()
-    }:
-        logger.warning("not starting from %s: its network is another one", path.name)
-        return
-    network.load_state_dict(weights)

@@ -177,11 +177,13 @@ def state_text(answer: Sufficiency, age_seconds: float, offline_minutes: float |
 
 
 def prior_text(curve: Curve | None) -> str:
-    """How much of a forecast comes from other tasks."""
+    """How much the session's own cases have settled."""
     if curve is None or curve.prior_share is None:
         return ""
-    words = _("{percent} % of this forecast comes from other tasks, the rest from your own cases.")
-    return words.format(percent=round(100 * curve.prior_share))
+    words = _(
+        "Your own cases have settled {percent} % of what other tasks' curves leave open; of gains alone, less."
+    )
+    return words.format(percent=round(100 * (1 - curve.prior_share)))
 
 
 def problems_text(problems: tuple[Problem, ...]) -> str:

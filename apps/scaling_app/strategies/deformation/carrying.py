@@ -13,7 +13,8 @@ segmentation", CVPR 2019 (training on what registration to unlabelled images yie
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ from scaling_app.strategies.deformation.interpolation import FieldReader
 from scaling_app.strategies.deformation.registration import warp
 from scaling_app.strategies.deformation.velocity import Lattice
 
+logger = logging.getLogger(__name__)
+
 CHECKED = 4
 """Labelled cases that are left out in turn to see how good carried labels are."""
 MOST_VOXELS = 2**28
@@ -33,26 +36,30 @@ MOST_VOXELS = 2**28
 
 
 def carry_labels(
-    group: Group, labelled: Sequence[PreparedCase], pool: Iterable[PreparedCase], values: Sequence[int]
+    group: Group, labelled: Sequence[PreparedCase], pool: Sequence[PreparedCase], values: Sequence[int]
 ) -> list[PreparedCase]:
     """The pool's registered images, each under a label carried to it from the labelled cases.
 
     Args:
         group: the registered fold.
         labelled: its labelled cases.
-        pool: images, those that are not registered are left out.
+        pool: the images that the group was drawn from; none but the registered ones is opened.
         values: the structures' values.
+
+    Returns:
+        As many as memory allows; an image whose label cannot be carried is left out.
     """
     shares = _shares(group, [case for case in labelled if case.case_id in group.labelled], values)
     found, voxels = [], 0
-    for case in pool:
-        registered = group.unlabelled.get(case.case_id)
-        if registered is None:
-            continue
-        voxels += case.image[0].numel()
-        if voxels > MOST_VOXELS:
-            break
-        found.append(_carry(group, shares, case, registered, values))
+    for case_id, registered in group.unlabelled.items():
+        try:
+            case = pool[group.drawn[case_id]]
+            voxels += case.image[0].numel()
+            if voxels > MOST_VOXELS:
+                break
+            found.append(_carry(group, shares, case, registered, values))
+        except (ValueError, ArithmeticError, RuntimeError, OSError) as error:
+            logger.warning("no label is carried to %s: %s", case_id, error)
     return found
 
 

@@ -34,6 +34,7 @@ class Group:
         atlas: the fold's template.
         labelled: every registered labelled case by its id.
         unlabelled: registered images of the pool by their id.
+        drawn: where in the pool each of these stands.
         codes: `(labelled + unlabelled, C)` coarse image codes, in that order.
         blind: some labelled cases registered once more, by their images alone.
     """
@@ -41,6 +42,7 @@ class Group:
     atlas: Atlas
     labelled: dict[str, Registered]
     unlabelled: dict[str, Registered]
+    drawn: dict[str, int]
     codes: Tensor
     blind: dict[str, Registered]
 
@@ -68,7 +70,7 @@ class Group:
 def gather(
     cases: Sequence[PreparedCase], context: StrategyContext, *, with_pool: bool, blind: int = 0
 ) -> Group:
-    """Registers the fold, from the cache where it can.
+    """Registers the fold, from the cache where it can; an image of the pool that cannot be used is left out.
 
     Args:
         cases: the fold's.
@@ -87,18 +89,27 @@ def gather(
         raise ValueError("none of the training cases has a label")
     key, atlas, labelled = store.atlas(usable)
     unlabelled: dict[str, Registered] = {}
+    drawn: dict[str, int] = {}
     codes = [_code(case, labelled[case.case_id], atlas.frame) for case in usable if case.case_id in labelled]
     limit = float("inf") if context.max_minutes is None else 60 * context.max_minutes * _TIME_SHARE
     for index in thinned(len(context.pool), MOST_UNLABELLED) if with_pool else []:
         if time.monotonic() - began > limit:
             logger.warning("registered %d of the pool's images in the time there was", len(unlabelled))
             break
-        case = context.pool[index]
-        unlabelled[case.case_id] = store.unlabelled(key, atlas, case, context.predict)
-        codes.append(_code(case, unlabelled[case.case_id], atlas.frame))
+        name = f"image {index} of the pool"
+        try:
+            case = context.pool[index]
+            name = case.case_id
+            registered = store.unlabelled(key, atlas, case, context.predict)
+            codes.append(_code(case, registered, atlas.frame))
+        except (ValueError, ArithmeticError, RuntimeError, OSError) as error:
+            logger.warning("%s is left out: %s", name, error)
+            continue
+        unlabelled[name], drawn[name] = registered, index
     looked_at = [usable[i] for i in thinned(len(usable), blind)] if blind and len(usable) > 1 else []
-    again = {case.case_id: store.unlabelled(key, atlas, case, context.predict) for case in looked_at}
-    return Group(atlas, labelled, unlabelled, _condense(torch.stack(codes)), again)
+    # without predictions: a model that was trained on these very labels would make them look easy to carry
+    again = {case.case_id: store.unlabelled(key, atlas, case) for case in looked_at}
+    return Group(atlas, labelled, unlabelled, drawn, _condense(torch.stack(codes)), again)
 
 
 def thinned(count: int, most: int) -> list[int]:

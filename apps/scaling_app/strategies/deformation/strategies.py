@@ -164,7 +164,11 @@ class _Subspace(_Deforming):
             self._notes |= {"shapes": 0, "fallback": str(error)}
             return
         if self._carried_until:
-            self._carry(cases, context)
+            try:
+                self._carry(cases, context)
+            except (ValueError, ArithmeticError, RuntimeError) as error:
+                logger.warning("%s trains without carried labels: %s", self.name, error)
+                self._notes["carried"] = 0
         shapes = len(self._group.velocities)
         self._notes |= {"shapes": shapes, "shapes_unlabelled": len(self._group.unlabelled)}
 

@@ -353,8 +353,8 @@
             <translation>{used} von {all} Markierungen sind in der Kurve.</translation>
         </message>
         <message>
-            <source>{percent} % of this forecast comes from other tasks, the rest from your own cases.</source>
-            <translation>{percent} % dieser Prognose stammen von anderen Aufgaben, der Rest von Ihren eigenen Fällen.</translation>
+            <source>Your own cases have settled {percent} % of what other tasks' curves leave open; of gains alone, less.</source>
+            <translation>Ihre eigenen Fälle haben {percent} % dessen geklärt, was die Kurven anderer Aufgaben offen lassen; vom Gewinn allein weniger.</translation>
         </message>
         <message>
             <source>and {count} more</source>

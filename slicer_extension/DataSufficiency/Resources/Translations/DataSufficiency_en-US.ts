@@ -353,7 +353,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{percent} % of this forecast comes from other tasks, the rest from your own cases.</source>
+            <source>Your own cases have settled {percent} % of what other tasks' curves leave open; of gains alone, less.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>

@@ -1,0 +1,64 @@
+"""The demonstration deletes nothing but what it made itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scaling_app.monai_app import demo
+from scaling_app.monai_app.demo_client import ServerError
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """A folder in which the user keeps work of their own."""
+    (tmp_path / "out" / "work").mkdir(parents=True)
+    (tmp_path / "out" / "work" / "thesis.txt").write_text("precious")
+    return tmp_path / "out"
+
+
+def run(out: Path, data: Path | None = None) -> None:
+    demo.run_demo(data=data, out=out, n_cases=5, minutes=1)
+
+
+def files_of(out: Path) -> list[str]:
+    return sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+
+
+def test_refused_input_changes_nothing(out: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="images/ and labels/"):
+        run(out, tmp_path / "nowhere")
+    assert files_of(out) == ["work/thesis.txt"] and len(list(out.iterdir())) == 1
+    with pytest.raises(FileNotFoundError):
+        run(tmp_path / "new", tmp_path / "nowhere")
+    assert not (tmp_path / "new").exists()
+
+
+def session_that_ends_with(error: BaseException | None):
+    def session(_data: Path | None, work: Path, **_more: object) -> None:
+        (work / "studies").mkdir(parents=True)
+        (work / "server.log").write_text("what happened")
+        if error is not None:
+            raise error
+
+    return session
+
+
+def test_a_session_spares_the_users_folder_and_clears_up_its_own(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "_run", session_that_ends_with(None))
+    run(out)
+    monkeypatch.setattr(demo, "_run", session_that_ends_with(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        run(out)
+    assert files_of(out) == ["work/thesis.txt"]
+
+
+def test_the_log_of_a_server_that_failed_stays(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_run", session_that_ends_with(ServerError("no answer")))
+    with pytest.raises(ServerError):
+        run(out)
+    kept = [name for name in files_of(out) if name.endswith("server.log")]
+    assert len(kept) == 1 and "work/thesis.txt" in files_of(out)

@@ -1,0 +1,111 @@
+"""What the server does about trainings whose process died, and about those that outlived an earlier server."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from fastapi import HTTPException
+
+from scaling_app.ledger import Run, utc_now
+from scaling_app.monai_app import app as app_module
+from scaling_app.monai_app import routes
+from scaling_app.monai_app.app import ScalingApp
+
+TRAIN = """
+import sys
+from scaling_app.ledger import Ledger, Run, utc_now
+ledger = Ledger(sys.argv[1])
+ledger.start_run(Run("r", "published", "baseline", "resunet", ["a"], 1, 0, None, "s", utc_now()))
+ledger.set_job({"state": "running", "done": 0, "total": 1})
+print("started", flush=True)
+sys.stdin.readline()
+ledger.finish_run("r")
+ledger.set_job({"state": "idle"})
+print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def app(desk_of) -> ScalingApp:
+    """An app with a session and no server around it."""
+    desk = desk_of(2)
+    desk.submit(*desk.labels)
+    app = ScalingApp.__new__(ScalingApp)
+    app.session, app.book, app.studies = desk.session, desk.book, "studies"
+    app.options, app._trainers = desk.session.conf, {"segmentation": None}
+    return app
+
+
+@pytest.fixture
+def survivor(app: ScalingApp) -> Iterator[subprocess.Popen[str]]:
+    """A training in a process that this server did not begin."""
+    command = [sys.executable, "-c", TRAIN, str(app.session.ledger.path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "started\n"
+        yield process
+        process.kill()
+
+
+def test_a_training_that_outlived_its_server_ends_as_done_and_no_other_begins_beside_it(app, survivor):
+    app.close_interrupted_runs("interrupted: the server was stopped", elsewhere=True)
+    assert app.session.ledger.run("r").state == app.session.ledger.job()["state"] == "running"
+    with pytest.raises(HTTPException, match=f"process {survivor.pid}") as refused:
+        routes.start_training(app, "segmentation", {})
+    assert refused.value.status_code == 429
+    survivor.stdin.write("\n")
+    survivor.stdin.flush()
+    assert survivor.stdout.readline() == "done\n"
+    assert app.session.ledger.run("r").state == "done"
+    app.require_trainable("segmentation", {})
+
+
+def test_the_server_s_own_training_does_not_keep_others_from_being_queued(app, survivor, monkeypatch):
+    monkeypatch.setattr(app_module, "processes", lambda _method: {"task": survivor})
+    app.require_trainable("segmentation", {})
+
+
+def test_a_training_that_was_killed_is_closed_once_it_is_gone(app, survivor):
+    threading.Timer(0.3, survivor.kill).start()
+    app.close_interrupted_runs("stopped by a user", wait_seconds=20)
+    assert app.session.ledger.run("r").state == "stopped"
+    assert app.session.ledger.run("r").message == app.session.ledger.job()["message"] == "stopped by a user"
+
+
+@pytest.fixture
+def watching(app, monkeypatch) -> Callable[[Callable[[], None]], None]:
+    """Lets the server look at its labels with this instead of its own look."""
+
+    class StopError(BaseException):
+        pass
+
+    def watch(look: Callable[[], None]) -> None:
+        looks = iter([None, None])
+
+        def pause(_seconds: float) -> None:
+            if next(looks, StopError) is StopError:
+                raise StopError
+
+        monkeypatch.setattr(app, "take_stock", look)
+        monkeypatch.setattr(app_module.time, "sleep", pause)
+        with pytest.raises(StopError):
+            app._watch()
+
+    return watch
+
+
+def test_a_run_begun_during_a_look_at_the_labels_is_not_taken_for_a_dead_one(app, watching):
+    run = Run("later", "published", "baseline", "resunet", ["a"], 1, 0, None, "s", utc_now())
+    watching(lambda: app.session.ledger.run("later") or app.session.ledger.start_run(run))
+    app.session.ledger.finish_run("later")
+    assert app.session.ledger.run("later").state == "done"
+
+
+def test_a_run_whose_process_died_is_noticed(app, survivor, watching):
+    survivor.kill()
+    survivor.wait()
+    watching(lambda: None)
+    assert app.session.ledger.run("r").message == "interrupted: the process ended"
