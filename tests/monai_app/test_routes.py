@@ -19,6 +19,8 @@ ROLES = {
     ("PUT", "/datastore/image"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
     ("PUT", "/datastore/"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
     ("DELETE", "/datastore/label"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
+    ("DELETE", "/datastore/image"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
+    ("DELETE", "/datastore/"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("POST", "/activelearning/{strategy}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
     ("POST", "/infer/{model}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
     ("POST", "/train/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
@@ -160,7 +162,13 @@ def test_params_cannot_name_another_image_than_the_address(desk_of, client_of):
     assert answer.status_code == 422 and "?image=" in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("raw", ["{", "[1]", '"text"'])
+@pytest.mark.parametrize("address", ["/datastore/image", "/datastore/"])
+def test_deleting_an_image_that_is_not_there_says_so(desk_of, client_of, address):
+    answer = client_of(desk_of(1)).delete(address, params={"id": "ghost"})
+    assert answer.status_code == 404 and "ghost" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("raw", ["{", "[1]", '"text"', '{"client_id": "\\ud800"}'])
 def test_params_that_are_no_object_are_refused(raw):
     with pytest.raises(HTTPException) as refused:
         routes.read_params(raw)

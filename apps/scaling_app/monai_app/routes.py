@@ -110,6 +110,14 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
             read_image(path)
             return {"image": app.datastore().add_image(name, str(path), known)}
 
+    @router.delete("/datastore/image", tags=["Datastore"])
+    @router.delete("/datastore/", tags=["Datastore"], include_in_schema=False)
+    def remove_image(id: str, user: Admin) -> dict:
+        _require_image(app, id)
+        answer = datastore.remove_image(id, user.username)
+        app.take_stock()
+        return answer
+
     @router.delete("/datastore/label", tags=["Datastore"])
     def remove_label(id: str, tag: str, user: Admin) -> dict:
         _require_image(app, id)
@@ -193,6 +201,7 @@ def read_params(raw: str) -> dict:
     """
     try:
         params = json.loads(raw) if raw else {}
+        json.dumps(params, ensure_ascii=False).encode()  # half a character could not be written into the ledger
     except ValueError as error:
         raise HTTPException(422, f"params is no JSON: {error}") from error
     if not isinstance(params, dict):
