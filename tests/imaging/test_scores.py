@@ -47,6 +47,29 @@ def test_a_known_shift_gives_known_distances() -> None:
     assert strict.nsd < 1.0
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_volume_of_a_single_slice_is_scored_as_the_picture_that_it_is(axis: int) -> None:
+    prediction, reference = blobs(1, (40, 50)), blobs(2, (40, 50))
+    spacing = [0.8, 1.2]
+    (picture,) = score_case(prediction, reference, {"organ": 1}, spacing, tolerance_mm=1.5)
+    volumes = prediction.unsqueeze(1 + axis), reference.unsqueeze(1 + axis)
+    (slice_,) = score_case(*volumes, {"organ": 1}, [*spacing[:axis], 6.0, *spacing[axis:]], tolerance_mm=1.5)
+    assert slice_ == picture
+    assert 0 < picture.nsd < 1
+
+
+def test_a_structure_in_one_of_many_slices_keeps_its_upper_and_lower_face() -> None:
+    reference = torch.zeros((1, 20, 20, 5), dtype=torch.uint8)
+    reference[0, 4:16, 4:16, 2] = 1
+    prediction = reference.clone()
+    prediction[0, 4:7, 4:16, 2] = 0
+    (volume,) = score_case(prediction, reference, {"organ": 1}, (1.0, 1.0, 1.0), tolerance_mm=0.5)
+    assert volume.nsd == pytest.approx(2 * 108 / (108 + 144))
+    line = torch.ones((1, 6, 1, 1), dtype=torch.uint8)
+    (score,) = score_case(line, line, {"organ": 1}, (1.0, 1.0, 1.0))
+    assert (score.nsd, score.hd95_mm) == (1.0, 0.0)
+
+
 def test_missed_hallucinated_and_absent_structures() -> None:
     reference = torch.zeros((1, 8, 8), dtype=torch.uint8)
     prediction = reference.clone()

@@ -2,8 +2,9 @@
 
 Dice is the overlap; NSD the share of both surfaces that lies within a tolerance (mm) of the other
 (Nikolov et al., J Med Internet Res 23:e26151, 2021); HD95 the larger of both 95th percentiles of surface
-distance (mm). MONAI's definitions throughout. A score is None where it is undefined: nothing is scored
-for a structure that the reference does not hold; a prediction of it there is a hallucination.
+distance (mm). MONAI's definitions throughout; a volume of a single slice is scored as a picture. A score is None where
+it is undefined: nothing is scored for a structure that the reference does not hold; a prediction of it there is a
+hallucination.
 """
 
 from __future__ import annotations
@@ -128,11 +129,24 @@ def _score(
         return StructureScore(name, None, None, tolerance_mm, None, bce, False, is_predicted)
     if not is_predicted:
         return StructureScore(name, 0.0, 0.0, tolerance_mm, None, bce, True, False)
+    axes = _extended_axes(true.shape)
     box = _bounding_box(predicted | true)
-    predicted, true = predicted[box][None, None], true[box][None, None]
+    predicted, true = (
+        mask[box].squeeze(tuple(_others(axes, mask.ndim)))[None, None] for mask in (predicted, true)
+    )
     dice = float(compute_dice(predicted.float(), true.float()))
-    nsd, hd95 = _surface_scores(predicted, true, spacing_mm, tolerance_mm)
+    nsd, hd95 = _surface_scores(predicted, true, [spacing_mm[axis] for axis in axes], tolerance_mm)
     return StructureScore(name, dice, nsd, tolerance_mm, hd95, bce, False, False)
+
+
+def _extended_axes(shape: Sequence[int]) -> list[int]:
+    """The axes of a grid but those of length 1, and at least two: a single slice has an outline, no faces."""
+    single = [axis for axis, n in enumerate(shape) if n == 1][: max(0, len(shape) - 2)]
+    return _others(single, len(shape))
+
+
+def _others(axes: Sequence[int], dims: int) -> list[int]:
+    return [axis for axis in range(dims) if axis not in axes]
 
 
 def _surface_scores(
@@ -169,7 +183,7 @@ def _quantile95(distances: Tensor) -> float:
 def _bounding_box(mask: Tensor) -> tuple[slice, ...]:
     box = []
     for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
+        others = tuple(_others([axis], mask.ndim))
         inside = torch.nonzero(mask.amax(others) if others else mask).flatten()
         box.append(slice(int(inside[0]), int(inside[-1]) + 1))
     return tuple(box)

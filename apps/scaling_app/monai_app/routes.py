@@ -201,7 +201,9 @@ def read_params(raw: str) -> dict:
     """
     try:
         params = json.loads(raw) if raw else {}
-        json.dumps(params, ensure_ascii=False).encode()  # half a character could not be written into the ledger
+        json.dumps(
+            params, ensure_ascii=False
+        ).encode()  # half a character could not be written into the ledger
     except ValueError as error:
         raise HTTPException(422, f"params is no JSON: {error}") from error
     if not isinstance(params, dict):

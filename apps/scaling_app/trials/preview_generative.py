@@ -122,7 +122,8 @@ def write_pairs(pairs: GeneratedPairs, count: int, spacing: Sequence[float], out
         for kind, tensor in (("image", pairs.image[i]), ("label", pairs.label[i])):
             name = f"synthetic_{i:03d}_{kind}"
             if tensor.dim() == 3:
-                picture = _grey(tensor) if kind == "image" else tensor[0].numpy().astype(np.uint8)
+                plane = tensor.transpose(1, 2)
+                picture = _grey(plane) if kind == "image" else plane[0].numpy().astype(np.uint8)
                 Image.fromarray(picture).save(out / f"{name}.png", pnginfo=_png_note())
             else:
                 volume = (
@@ -246,10 +247,13 @@ def _montage(pairs: GeneratedPairs, count: int) -> Image.Image:
 
 
 def _slice(tensor: Tensor, label: Tensor) -> Tensor:
-    """`(C, *P)` to `(C, H, W)`: in 3D the slice, along the last axis, that holds most label."""
+    """`(C, *P)` to `(C, H, W)`, x to the right: y runs down in pictures, as in their files, and up in volumes.
+
+    Of a volume the slice, along the last axis, that holds most label.
+    """
     if tensor.dim() == 3:
-        return tensor
-    return tensor[..., int((label[0] > 0).sum((0, 1)).argmax())]
+        return tensor.transpose(1, 2)
+    return tensor[..., int((label[0] > 0).sum((0, 1)).argmax())].transpose(1, 2).flip(1)
 
 
 def _window(image: Tensor) -> tuple[float, float]:

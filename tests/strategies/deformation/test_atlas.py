@@ -9,19 +9,20 @@ import pytest
 import torch
 
 from scaling_app.imaging.synthetic import STRUCTURES
+from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.deformation import atlas_store
 from scaling_app.strategies.deformation.alignment import (
     common_parts,
     look_at,
     moments,
     place,
-    shared_structures,
+    sort_structures,
 )
 from scaling_app.strategies.deformation.atlas_store import AtlasStore, content_hash
 from scaling_app.strategies.deformation.coverage import coverage, shape_coverage
 from scaling_app.strategies.deformation.registration import warp
 from scaling_app.strategies.deformation.subspace import embed, fit_subspace, logarithm_of_pair
-from scaling_app.strategies.deformation.template import build_atlas, register_unlabelled
+from scaling_app.strategies.deformation.template import build_atlas, register_labelled, register_unlabelled
 from scaling_app.strategies.deformation.velocity import Flow, Lattice
 
 SPACING = (1.0, 1.0, 1.9)
@@ -146,7 +147,69 @@ def test_the_content_decides_the_hash(pictures) -> None:
 
 def test_structures_that_some_cases_lack_are_not_compared() -> None:
     labels = [torch.tensor([[0, 1, 2]]), torch.tensor([[0, 1, 1]])]
-    assert shared_structures(labels, {"organ": 1, "lesion": 2}) == (1,)
+    assert sort_structures(labels, {"organ": 1, "lesion": 2}) == ((1,), (2,))
+
+
+def lesion_at(case: PreparedCase, corner: tuple[int, int] | None, value: int) -> PreparedCase:
+    """The case with a square lesion of that value, in the image too, instead of any it has."""
+    image, label = case.image.clone(), case.label.where(case.label != value, torch.tensor(0))
+    if corner is not None:
+        box = (0, *(slice(start, start + 5) for start in corner))
+        image[box], label[box] = 4.0, value
+    return replace(case, image=image, label=label.to(torch.uint8))
+
+
+def test_cases_with_and_without_a_lesion_are_placed_alike(pictures) -> None:
+    """Where no structure is in every label, a lesion must not say how large the whole case is."""
+    bare = [replace(case, label=torch.zeros_like(case.label)) for case in pictures[:4]]
+    corners = [(4, 6), None, (20, 22), None]
+    cases = [lesion_at(case, corner, 1) for case, corner in zip(bare, corners, strict=True)]
+    small = replace(bare[0], case_id="small", image=cases[0].image[:, 4:], label=cases[0].label[:, 4:])
+    atlas = build_atlas([*cases, small], (1.0, 1.0), STRUCTURES)
+    assert (atlas.shared, atlas.masked) == ((), (1,))
+    added, _ = register_labelled(atlas, replace(lesion_at(pictures[5], (2, 2), 1), case_id="new"), (1.0, 1.0))
+    for placement in [*atlas.placements.values(), added]:
+        assert placement.scale == 1.0
+        assert torch.equal(torch.tensor(placement.rotation), torch.eye(2))
+    for case in [*cases, small]:
+        middle = (torch.tensor(case.image.shape[1:]) - 1) / 2
+        assert torch.allclose(atlas.placements[case.case_id].to_voxels(torch.zeros(2)), middle)
+
+
+@pytest.mark.parametrize("first_have_it", [True, False])
+def test_a_new_case_that_changes_what_labels_share_makes_a_new_atlas(
+    tmp_path, pictures, first_have_it
+) -> None:
+    cases = [lesion_at(case, (13, 13) if first_have_it else None, 2) for case in pictures[:6]]
+    cases[5] = lesion_at(pictures[5], None if first_have_it else (13, 13), 2)
+    store = AtlasStore(tmp_path, (1.0, 1.0), STRUCTURES)
+    first, _, _ = store.atlas(cases[:5])
+    key, atlas, around = store.atlas(cases)
+    assert key != first and len(around) == 6
+    assert (atlas.shared, atlas.masked) == ((1,), (2,))
+
+
+def test_moments_are_those_of_the_single_voxels(volumes) -> None:
+    label, spacing = volumes[0].label[0], torch.tensor(SPACING)
+    found = moments(label, (1, 2, 7), SPACING)
+    places = [(label == value).nonzero() * spacing for value in (1, 2)]
+    everything = torch.cat(places)
+    centre = everything.mean(dim=0)
+    assert torch.allclose(torch.tensor(found.centre_mm), centre, atol=1e-4)
+    assert found.radius_mm == pytest.approx(
+        float((everything - centre).norm(dim=1).square().mean().sqrt()), rel=1e-4
+    )
+    assert torch.allclose(torch.tensor(found.reach_mm), (everything - centre).abs().amax(dim=0), atol=1e-4)
+    seen = torch.stack([*(p.mean(dim=0) - centre for p in places), torch.zeros(3)])
+    assert torch.allclose(found.parts, seen, atol=1e-4)
+    assert moments(label, (7,), SPACING) is None
+
+
+def test_moments_make_no_copy_of_a_volume() -> None:
+    label = torch.ones((128, 40, 40), dtype=torch.uint8)
+    with torch.profiler.profile(profile_memory=True) as watched:
+        moments(label, (1,), SPACING)
+    assert max(event.self_cpu_memory_usage for event in watched.events()) < label.numel()
 
 
 def smooth_fields(count: int) -> tuple[list[torch.Tensor], Lattice]:

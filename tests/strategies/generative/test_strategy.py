@@ -264,6 +264,38 @@ def test_a_warm_start_keeps_the_generator_searches_anew_and_warms_up_shortly(cas
     assert warm.coupling.outer_steps > 0  # a cold run is still warming up here
 
 
+def test_a_refused_warm_start_leaves_a_search_that_can_move(cases) -> None:
+    earlier = prepared(cases)
+    run(earlier, new_network(), cases, range(STEPS))
+    assert bool(earlier.coupling.trainer.generator.chosen.any())
+    for refused in (_of_other_classes(earlier.state_dict()), _of_other_optimiser(earlier.state_dict())):
+        warm = prepared(cases)
+        before = copy.deepcopy(warm.coupling.trainer.state_dict())
+        warm.load_state_dict(refused)
+        after = warm.coupling.trainer.state_dict()
+        for part in ("generator", "discriminator"):
+            assert all(torch.equal(before[part][name], tensor) for name, tensor in after[part].items())
+        assert after["weight_optimizer"]["state"] == {}
+    run(warm, new_network(), cases, range(STEPS))
+    assert warm.report()["architecture_max_change"] > 0
+
+
+def _of_other_classes(state: dict) -> dict:
+    """As from a task of one more structure: the first convolution sees one more channel."""
+    state = copy.deepcopy(state)
+    generator = state["coupling"]["trainer"]["generator"]
+    name = next(name for name, tensor in generator.items() if tensor.dim() == 2 + len(PATCH))
+    generator[name] = torch.cat([generator[name], generator[name][:, :1]], dim=1)
+    return state
+
+
+def _of_other_optimiser(state: dict) -> dict:
+    """As from a version whose optimiser moved fewer weights."""
+    state = copy.deepcopy(state)
+    state["coupling"]["trainer"]["discriminator_optimizer"]["param_groups"][0]["params"].pop()
+    return state
+
+
 def test_half_precision_stays_with_the_segmenter(monkeypatch) -> None:
     """Drawn patches, deformations and outer steps keep float32 inside a run's autocast."""
     cases = [disc_case(i, (16, 16, 12)) for i in range(3)]

@@ -36,6 +36,8 @@ TURN = 1.5
 BAND = 0.10
 """Signed distances are cut at this share of the image size and given in units of it."""
 
+_SLAB = 8
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -113,25 +115,52 @@ class Moments:
     parts: Tensor
 
 
-def shared_structures(labels: Sequence[Tensor], structures: Mapping[str, int]) -> tuple[int, ...]:
-    """The values found in every label: those whose topology can be compared between the cases."""
+def sort_structures(
+    labels: Sequence[Tensor], structures: Mapping[str, int]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The values found in every label, whose topology can be compared between the cases, and all others found."""
     found = [set(torch.unique(label).tolist()) for label in labels]
-    return tuple(v for v in sorted(structures.values()) if found and all(v in values for values in found))
+    shared = tuple(v for v in sorted(structures.values()) if found and all(v in values for values in found))
+    return shared, tuple(sorted(set().union(*found) - {0, *shared}))
 
 
 def moments(label: Tensor, values: Sequence[int], spacing_mm: Sequence[float]) -> Moments | None:
     """Moments of the structures of these values in a label `(*S)`; None when there is none of them."""
-    where = torch.isin(label, torch.tensor(values, dtype=label.dtype)).nonzero()
-    if len(where) == 0:
+    spacing = torch.tensor(spacing_mm, dtype=torch.float64)
+    counts = _voxels_along_axes(label, values)
+    places = [torch.arange(n) * s for n, s in zip(label.shape, spacing, strict=True)]
+    each = counts[0].sum(dim=1)
+    if not bool(each.any()):
         return None
-    points = where.float() * torch.tensor(spacing_mm)
-    centre = points.mean(dim=0)
-    radius = float(((points - centre) ** 2).sum(dim=1).mean().sqrt())
-    reach = (points - centre).abs().amax(dim=0)
-    found = label[tuple(where.T)]
-    parts = [points[found == v].mean(dim=0) - centre if (found == v).any() else 0 * centre for v in values]
-    smallest = min(spacing_mm)
-    return Moments(tuple(centre.tolist()), max(radius, smallest), tuple(reach.tolist()), torch.stack(parts))
+    sums = torch.stack([c.double() @ x for c, x in zip(counts, places, strict=True)], dim=1)
+    centre = sums.sum(dim=0) / each.sum()
+    offsets = [x - c for x, c in zip(places, centre, strict=True)]
+    together = [c.sum(dim=0) for c in counts]
+    spread = sum(float(c.double() @ x**2) for c, x in zip(together, offsets, strict=True))
+    reach = tuple(float(x[c > 0].abs().max()) for c, x in zip(together, offsets, strict=True))
+    radius = math.sqrt(spread / float(each.sum()))
+    parts = torch.where(each[:, None] > 0, sums / each.clamp(min=1)[:, None] - centre, 0.0)
+    return Moments(tuple(centre.tolist()), max(radius, min(spacing_mm)), reach, parts.float())
+
+
+def moments_of_image(shape: Sequence[int], spacing_mm: Sequence[float]) -> Moments:
+    """What places a case by its whole image `(*S)`: the middle of its extent, at no size of its own."""
+    middle = tuple((n - 1) * s / 2 for n, s in zip(shape, spacing_mm, strict=True))
+    return Moments(middle, 1.0, middle, torch.zeros(1, len(middle)))
+
+
+def _voxels_along_axes(label: Tensor, values: Sequence[int]) -> list[Tensor]:
+    """For each axis of a label `(*S)` how many voxels of each value lie at each place, `(K, n)`."""
+    counts = [torch.zeros(len(values), n, dtype=torch.int64) for n in label.shape]
+    dims = range(label.ndim)
+    for start in range(0, len(label), _SLAB):  # no copies of a whole volume
+        slab = label[start : start + _SLAB]
+        for k, value in enumerate(values):
+            inside = slab == value
+            counts[0][k, start : start + len(slab)] = inside.sum(dim=tuple(dims)[1:])
+            for axis in dims[1:]:
+                counts[axis][k] += inside.sum(dim=tuple(d for d in dims if d != axis))
+    return counts
 
 
 def common_parts(found: Sequence[Moments], radius_mm: float, rounds: int = 3) -> Tensor:

@@ -2,8 +2,8 @@
 
 An atlas is kept under the contents of its labelled cases; a registration under the atlas and the contents of
 the case. A fold that contains all the members of a stored atlas and fewer than a quarter more takes it over
-and registers only what is new; any other fold builds its own, so that no case from outside a fold ever
-shapes its template.
+and registers only what is new, as long as the same structures are in all of its labels as in all of theirs; any
+other fold builds its own, so that no case from outside a fold ever shapes its template.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from scaling_app.strategies.base import PreparedCase
-from scaling_app.strategies.deformation.alignment import Frame, Placement
+from scaling_app.strategies.deformation.alignment import Frame, Placement, sort_structures
 from scaling_app.strategies.deformation.registration import RegistrationSettings, Template
 from scaling_app.strategies.deformation.template import (
     Atlas,
@@ -33,7 +33,7 @@ from scaling_app.strategies.deformation.velocity import Lattice
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 2
+_VERSION = 3
 _GROWTH = 1.25
 
 
@@ -75,7 +75,7 @@ class AtlasStore:
         """The fold's atlas: its key, itself, and every labelled case around it by case id."""
         digests = {case.case_id: content_hash(case, with_label=True) for case in cases}
         distinct = {digests[case.case_id]: case for case in cases}
-        key, atlas, members = self._find(set(distinct))
+        key, atlas, members = self._find(distinct)
         if atlas is None:
             atlas = build_atlas(list(distinct.values()), self._spacing, self._structures, self._settings)
             members = {
@@ -104,21 +104,30 @@ class AtlasStore:
             return Registered(*work())
         return self._remember(key, content_hash(case, with_label=False), work)
 
-    def _find(self, wanted: set[str]) -> tuple[str, Atlas | None, dict[str, Registered]]:
-        """The stored atlas with the most members, all of them wanted."""
+    def _find(self, wanted: Mapping[str, PreparedCase]) -> tuple[str, Atlas | None, dict[str, Registered]]:
+        """A stored atlas whose members are all wanted, and that compares and masks what this fold's own would."""
         if self._folder is None:
             return "", None, {}
         exact = self._folder / f"{self._key(wanted)}.atlas.pt"
-        for path in [exact, *sorted(self._folder.glob(f"{self._kind}-*.atlas.pt"))]:
+        if (content := self._read(exact)) is not None:
+            return self._taken_over(exact, content)
+        fitting = None
+        for path in sorted(self._folder.glob(f"{self._kind}-*.atlas.pt")):
             content = self._read(path)
             if content is None:
                 continue
             members = set(content["members"])
-            if members <= wanted and (path == exact or len(wanted) < _GROWTH * len(members)):
-                return path.name.removesuffix(".atlas.pt"), *_atlas_from(content, self._settings)
+            if not (members <= wanted.keys() and len(wanted) < _GROWTH * len(members)):
+                continue
+            fitting = fitting or sort_structures([case.label for case in wanted.values()], self._structures)
+            if (content["shared"], content["masked"]) == fitting:
+                return self._taken_over(path, content)
         return "", None, {}
 
-    def _key(self, members: Mapping[str, object] | set[str]) -> str:
+    def _taken_over(self, path: Path, content: dict) -> tuple[str, Atlas, dict[str, Registered]]:
+        return path.name.removesuffix(".atlas.pt"), *_atlas_from(content, self._settings)
+
+    def _key(self, members: Mapping[str, object]) -> str:
         joined = "".join(sorted(members)).encode()
         return f"{self._kind}-{hashlib.blake2b(joined, digest_size=10).hexdigest()}"
 

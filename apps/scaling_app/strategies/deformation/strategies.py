@@ -49,7 +49,9 @@ _CARRIED_SHARE = {"never": 0.0, "first": 0.5, "always": 1.0}
 """Share of the steps in which carried labels are trained on."""
 LEAST_CARRIED_DICE = 0.5
 """Where labels carried to left-out cases agree less with their own, nothing is carried."""
-_LEAST_DETERMINANT = 0.2
+_LEAST_DETERMINANT = 0.3
+"""Margin of the check on the coarser lattice: of adversarial fields 2 in 12,000 folded a grid of voxels with 0.2, none in
+18,000 with 0.3."""
 _SURELY_UNFOLDED = 2
 """So few factors never folded a sampled grid."""
 

@@ -27,9 +27,10 @@ from scaling_app.strategies.deformation.alignment import (
     look_at,
     make_frame,
     moments,
+    moments_of_image,
     place,
     search_placement,
-    shared_structures,
+    sort_structures,
 )
 from scaling_app.strategies.deformation.registration import RegistrationSettings, Template, register, warp
 
@@ -47,9 +48,10 @@ class Atlas:
         frame: the common frame.
         template: the mean anatomy.
         shared: structure values that every labelled case has.
-        radius_mm: the common size of the structures.
+        masked: values that only some of them have, and whose surroundings do not count.
+        radius_mm: the common size of the shared structures, 1 where there are none.
         parts: `(K, D)`, where the centroids of the shared structures lie, in mm of the frame.
-        centre: where the structures' centroid lies in an image, as a share of its extent.
+        centre: where their centroid, else the image's middle, lies in an image, as a share of its extent.
         placements: of the labelled cases.
         velocities: `(D, *nodes)` in mm, of the labelled cases.
         settings: how registrations are done.
@@ -81,10 +83,7 @@ def build_atlas(
     settings = settings or RegistrationSettings()
     if not cases or any(case.label is None for case in cases):
         raise ValueError("a template needs at least one case, and a label for each")
-    labels = [case.label for case in cases]
-    shared = shared_structures(labels, structures)
-    present = {v for label in labels for v in torch.unique(label).tolist()} - {0}
-    masked = tuple(sorted(present - set(shared)))
+    shared, masked = sort_structures([case.label for case in cases], structures)
     found = [_moments_of(case, shared, spacing_mm) for case in cases]
     radius = sum(m.radius_mm for m in found) / len(found)
     frame = make_frame(found, [case.image.shape[1:] for case in cases], spacing_mm, radius)
@@ -108,16 +107,12 @@ def build_atlas(
 
 
 def _moments_of(case: PreparedCase, shared: Sequence[int], spacing_mm: Sequence[float]) -> Moments:
-    """Moments of the shared structures, else of all, else of the whole image."""
-    label = case.label[0]
-    found = moments(label, shared, spacing_mm) if shared else None
-    if found is not None:
-        return found
-    found = moments((label > 0).int(), [1], spacing_mm)
-    found = found or moments(torch.ones_like(label), [1], spacing_mm)
-    if found is None:
-        raise ValueError(f"case {case.case_id!r} has an empty image")
-    return replace(found, parts=torch.zeros(max(len(shared), 1), len(spacing_mm)))
+    """Moments of the shared structures; with none, of the whole image.
+
+    Never of a structure that only some cases have: they would be placed by a lesion, the others by the image.
+    """
+    found = moments(case.label[0], shared, spacing_mm) if shared else None
+    return found or moments_of_image(case.image.shape[1:], spacing_mm)
 
 
 def _mean_centre(

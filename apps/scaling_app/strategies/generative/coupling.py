@@ -209,7 +209,7 @@ class Coupling:
         """Takes up `state_dict`'s content.
 
         Raises:
-            ValueError: it belongs to another task; then nothing but the generator may have changed.
+            ValueError: it belongs to another task or version; then nothing has changed.
         """
         self.trainer.load_state_dict(state["trainer"])
         self.guard.load_state_dict(state["guard"])

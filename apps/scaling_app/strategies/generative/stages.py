@@ -204,16 +204,17 @@ class GeneratorTrainer:
         }
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
-        """Takes up `state_dict`'s content.
+        """Takes up `state_dict`'s content, whole or not at all.
 
         Raises:
-            ValueError: the state belongs to another task (other classes, channels or patch).
+            ValueError: the state belongs to another task (other classes, channels or patch) or version.
         """
-        try:
-            for name, part in self._parts().items():
-                part.load_state_dict(state[name])
-        except (RuntimeError, KeyError) as error:
-            raise ValueError("the generator's state is of another task or version") from error
+        # compared first: torch copies every tensor that fits before it refuses the others
+        own, parts = self.state_dict(), self._parts()
+        if not own.keys() <= state.keys() or any(_form(state[name]) != _form(own[name]) for name in parts):
+            raise ValueError("the generator's state is of another task or version")
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
         self.architecture_at_start = state["architecture_at_start"].to(self.device)
         self.steps = int(state["steps"])
         self.discriminator_accuracy = state["discriminator_accuracy"]
@@ -270,6 +271,13 @@ class GeneratorTrainer:
 def _distance(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
     """Charbonnier distance: smooth where the absolute one has a kink."""
     return (weight * torch.sqrt((first - second) ** 2 + 1e-4)).sum() / weight.sum()
+
+
+def _form(state: Mapping[str, object]) -> object:
+    """Names and shapes of a network's tensors; how many weights each group of an optimiser has."""
+    if "param_groups" in state:
+        return [len(group["params"]) for group in state["param_groups"]]
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def _step(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:

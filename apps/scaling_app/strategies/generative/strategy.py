@@ -185,6 +185,7 @@ class GenSeg(Strategy):
         try:
             self.coupling.load_state_dict(state["coupling"])
         except ValueError as error:
+            self._loaded_step = None
             logger.warning("genseg: the earlier generator is not used: %s", error)
 
     def _take_over(self, step: int) -> None:
