@@ -134,5 +134,10 @@ def test_a_radiologists_round(module: object, server: object, wait: Callable) ->
     ui.targetButton.click()
     wait(lambda: session.sufficiency.target is not None and not session.sufficiency.busy, PATIENCE_S)
     assert session.sufficiency.target.dice == pytest.approx(0.01)
+    assert session.sufficiency.advice.action == "wait"  # what has been tested had learned from two cases
+    assert "no model of at least half of these cases" in ui.adviceLabel.text
+
+    done.append(label_one(module, server, wait))
+    train(module, wait)  # first tests the model of ten cases on the eleventh
     wait(lambda: session.sufficiency.advice.action == "stop", PATIENCE_S)
     assert ui.adviceLabel.text == session.sufficiency.advice.sentence
