@@ -159,6 +159,7 @@ class StubServer(ThreadingHTTPServer):
         self.saved: list[dict] = []
         self.notes: list[tuple[str, dict]] = []
         self.label_times: dict[str, int] = {}
+        self.told_times: list[int | None] = []
         self.requests: list[str] = []
         self.headers_seen: list[dict] = []
         self.training: dict | None = None
@@ -300,6 +301,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(server.automatic)
         elif self.place.path == "/datastore/label/info":
             saved_at = server.label_times.get(self.query["label"])
+            server.told_times.append(saved_at)
             self.answer({} if saved_at is None else {"ts": saved_at})
         else:
             self.answer({"objects": {case: {} for case in server.cases}})
