@@ -30,7 +30,8 @@ def montage_row(
 ) -> np.ndarray:
     """One row `(HEIGHT, W, 3)` uint8: case, deformed case, deformed grid, log Jacobian.
 
-    Volumes are shown in the slice that holds most of the structures, the same one in every panel.
+    Volumes are shown in the slice that holds most of the structures, the same one in every panel, y upwards; pictures
+    as in their files, y downwards.
     """
     axis, index = _slice_of(case.label[0], spacing_mm)
     window = np.quantile(case.image.mean(dim=0).numpy(), [0.005, 0.995])
@@ -46,7 +47,7 @@ def montage_row(
     ]
     gap = np.full((size[0], GAP, 3), 255, dtype=np.uint8)
     row = np.concatenate([part for panel in panels for part in (panel, gap)][:-1], axis=1)
-    return row
+    return row[::-1] if axis is None else row
 
 
 def stack_rows(rows: Sequence[np.ndarray]) -> np.ndarray:
