@@ -103,6 +103,7 @@ def forecast_session(
     sizes = tuple(horizons) if horizons is not None else default_horizons(max(n_now, 1))
     if not sizes or min(sizes) < 1:
         raise ValueError(f"horizons must be training-set sizes of at least 1, got {list(sizes)}")
+    evidence = evidence_of(observations)
     question = SessionQuestion(
         n_now=n_now,
         horizons=sizes,
@@ -112,6 +113,7 @@ def forecast_session(
         n_blind=n_blind,
         delta=delta,
         minutes_saved_per_point=minutes_saved_per_point,
-        low_gain_before=was_low_gain(history, n_now, evidence_of(observations)),
+        low_gain_before=was_low_gain(history, n_now, evidence),
+        evidence=evidence,
     )
     return answer(make_forecaster(method), question, observations)

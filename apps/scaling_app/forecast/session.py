@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from scaling_app.forecast.arms import ArmResult, longer_name
 from scaling_app.forecast.calibration import widened
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.observations import Observation, by_structure, evidence_of, main_arm
+from scaling_app.forecast.observations import Observation, by_structure, main_arm
 from scaling_app.forecast.prediction import MIN_CASES, OVERALL, Forecaster, TooFewPoints
 from scaling_app.forecast.stopping import STEPS, Advice, StopEvidence, advise, check_size, low_gain
 
@@ -42,6 +42,7 @@ class SessionQuestion:
         delta: smallest gain worth having, Dice.
         minutes_saved_per_point: by one Dice point, per case still to be labelled.
         low_gain_before: whether the update before found little to gain.
+        evidence: identifies the scores that the answer rests on (`evidence_of`).
     """
 
     n_now: int
@@ -53,6 +54,7 @@ class SessionQuestion:
     delta: float = POINT
     minutes_saved_per_point: float | None = None
     low_gain_before: bool = False
+    evidence: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def answer(
         observed=observed_points(observations),
         strategies=tuple(asdict_arm(arm) for arm in arms),
         low_gain=low_gain(evidence),
-        evidence=evidence_of(observations),
+        evidence=question.evidence,
         notes=forecaster.notes(),
     )
 

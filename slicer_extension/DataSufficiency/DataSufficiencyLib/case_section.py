@@ -44,9 +44,7 @@ class CaseSection:
         show_notice(ui.caseStatus, session.notice)
         ui.nextButton.setEnabled(session.state in ("ready", "open", "sent"))
         ui.waitingFrame.setVisible(session.waiting_strategy is not None)
-        can_submit = (
-            session.state == "open" or (session.state == "sent" and session.edited) or session.from_elsewhere
-        )
+        can_submit = session.can_submit or session.from_elsewhere
         ui.submitButton.setEnabled(can_submit and not session.submission.busy and not session.questions)
         ui.submitButton.setToolTip(
             _("Send this label to the server")

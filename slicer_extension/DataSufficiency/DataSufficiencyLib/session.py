@@ -247,10 +247,7 @@ class Session:
     def adopt(
         self, image_id: str, blind: bool | None, image: Any, segmentation: Any, server: str = ""
     ) -> None:
-        """Take over a case that is in the scene already: another module's, or a saved scene's.
-
-        What is drawn on it counts as not submitted: nobody here knows.
-        """
+        """Take over a case that is in the scene already; what is drawn on it counts as not submitted."""
         if self.state not in ("ready", "open", "sent", "disconnected"):
             return
         self._leave_case(remove=False)
@@ -286,9 +283,13 @@ class Session:
         self.nodes.use_labels(self.info.labels)
         self._move("open")
 
+    @property
+    def can_submit(self) -> bool:
+        return self.state == "open" or (self.state == "sent" and self.edited)
+
     def submit(self, answers: Answers | None = None) -> None:
         """Send the label of the case at hand, once; with questions open, ask them first."""
-        if self.state == "open" or (self.state == "sent" and self.edited):
+        if self.can_submit:
             self.submission.submit(answers or Answers())
 
     def take_back(self) -> None:
