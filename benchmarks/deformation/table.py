@@ -130,7 +130,7 @@ def draw_figure(task: str, runs: Runs, colours: dict[str, str], out: Path) -> No
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8.4, 4.2), layout="constrained")
     for index, arm in enumerate(runs.arms):
         scores = runs.of(arm)
         # fewer draws are other cases: a line through them would compare those
@@ -146,7 +146,7 @@ def draw_figure(task: str, runs: Runs, colours: dict[str, str], out: Path) -> No
     axes.set(xscale="log", xlabel="training cases", ylabel="mean Dice", title=task)
     axes.set_xticks(runs.sizes, [str(n) for n in runs.sizes])
     axes.minorticks_off()
-    axes.legend(fontsize="small", loc="lower right")
+    figure.legend(*axes.get_legend_handles_labels(), fontsize="small", loc="outside right center")
     figure.savefig(out, dpi=110)
     plt.close(figure)
 
