@@ -49,7 +49,10 @@ class DataSufficiencyParameterNode:
     image: slicer.vtkMRMLScalarVolumeNode
     segmentation: slicer.vtkMRMLSegmentationNode
     caseId: str = ""  # noqa: N815
-    blind: bool = False
+    blind: str = ""
+    """`True`, `False`, or empty where nobody knows."""
+    minutes: float = 0.0
+    """Active minutes when the scene was saved."""
     server: str = ""
     """Tells whether the case comes from the server that one is connected to (`Client.key`)."""
 
@@ -80,11 +83,13 @@ class DataSufficiencyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         scene = slicer.mrmlScene
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
             self.addObserver(scene, event, self._onSceneChanged)
+        self.addObserver(scene, scene.StartSaveEvent, self._onSave)
         self._resume()
 
     def cleanup(self):
         self.removeObservers()
-        if self.session is not None:
+        if self._stock is not None:
+            self._stock.detach()
             self.session.changed.disconnect(self._remember)
             self.panel.close()
             self.session.close()
@@ -97,9 +102,14 @@ class DataSufficiencyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel.exit()
 
     def _onSceneChanged(self, caller=None, event=None):
+        """The scene was closed, or another one came in."""
         self.panel.worth.scene_changed()
         self._resume()
         self.panel.hold_views()
+
+    def _onSave(self, caller=None, event=None):
+        """The scene is being saved, and with it the minutes of the case at hand."""
+        self.logic.rememberMinutes(self.session)
 
     def _remember(self):
         """Keep the parameter node in step with the case at hand."""
@@ -132,10 +142,16 @@ class DataSufficiencyLogic(ScriptedLoadableModuleLogic):
         at_hand = (case.image_id, case.server) if case else ("", "")
         if (node.caseId, node.server) != at_hand or node.segmentation is not session.nodes.segmentation:
             node.caseId = case.image_id if case else ""
-            node.blind = bool(case and case.blind)
+            node.blind = "" if case is None or case.blind is None else str(case.blind)
+            node.minutes = 0.0
             node.server = case.server if case else ""
             node.image = session.nodes.image
             node.segmentation = session.nodes.segmentation
+
+    def rememberMinutes(self, session):
+        """Write the active minutes of the case at hand into the parameter node."""
+        if session.case is not None:
+            self.getParameterNode().minutes = session.clock.minutes
 
     def resume(self, session):
         """Take up the case that the scene's parameter node names, if its nodes are there."""
@@ -146,7 +162,8 @@ class DataSufficiencyLogic(ScriptedLoadableModuleLogic):
         if node.image is None or segmentation is None:
             logging.warning("The scene names the case %s but has not all of it", node.caseId)
             return
-        session.adopt(node.caseId, node.blind, node.image, segmentation, node.server)
+        blind = {"True": True, "False": False}.get(node.blind)
+        session.adopt(node.caseId, blind, node.image, segmentation, node.server, node.minutes)
 
 
 class DataSufficiencyTest(ScriptedLoadableModuleTest):

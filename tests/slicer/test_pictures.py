@@ -194,6 +194,15 @@ def test_training(
     drawn(module, folder / "panel-training.png")
 
 
+def test_a_label_in_doubt(
+    module: object, server: StubServer, connect: Callable, wait: Callable, folder: Path
+) -> None:
+    server.checks = [{"image": "case_003", "sentence": "Posterior is far smaller than in other cases."}]
+    connect(12)
+    wait(lambda: module.ui.problemRow.isVisible())
+    drawn(module, folder / "panel-doubt.png")
+
+
 def test_target_reached(
     module: object, server: StubServer, connect: Callable, open_case: Callable, folder: Path
 ) -> None:

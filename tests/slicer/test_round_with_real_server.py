@@ -16,6 +16,7 @@ import pytest
 import slicer
 import slicer.util
 from DataSufficiencyLib.forecast_watch import ForecastWatch
+from DataSufficiencyLib.label_set import segment_ids
 from DataSufficiencyLib.training import TrainingWatch
 
 SERVER_FIXTURES = Path(__file__).parents[1] / "end_to_end" / "conftest.py"
@@ -136,6 +137,13 @@ def test_a_radiologists_round(module: object, server: object, wait: Callable) ->
     assert session.sufficiency.target.dice == pytest.approx(0.01)
     assert session.sufficiency.advice.action == "wait"  # what has been tested had learned from two cases
     assert "no model of at least half of these cases" in ui.adviceLabel.text
+
+    session.reopen(done[0])  # as for a label in doubt
+    wait(lambda: session.state == "open", PATIENCE_S)
+    drawn = slicer.util.arrayFromSegmentBinaryLabelmap(
+        session.nodes.segmentation, segment_ids(session.nodes.segmentation)[0], session.nodes.image
+    )
+    assert np.count_nonzero(drawn) == np.count_nonzero(label_of(server.labels[done[0]]) == 1)
 
     done.append(label_one(module, server, wait))
     train(module, wait)  # first tests the model of ten cases on the eleventh

@@ -228,6 +228,7 @@ def test_a_file_name_cannot_end_the_header() -> None:
         ("server:8000", "http://server:8000"),
         (" https://s.org/monai/ ", "https://s.org/monai"),
         ("http://[::1]:8000/", "http://[::1]:8000"),
+        ("HTTPS://PACS.Example.org/Label", "https://pacs.example.org/Label"),
     ],
 )
 def test_an_address_is_completed(typed: str, address: str) -> None:

@@ -8,7 +8,7 @@
     label_set, segment_review,            MRML: classes and colours, segments against classes,
     label_export, case_nodes,             export and import, the case in the scene,
     curve_nodes                           tables and plots
-    session, submission, training, forecast_watch
+    states, session, fetching, automatic, submission, training, forecast_watch
                                           what happens when: the state machine; no widgets
     wording                               every sentence that a person reads
     panel and *_section                   widgets

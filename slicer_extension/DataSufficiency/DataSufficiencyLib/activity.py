@@ -20,9 +20,9 @@ class ActiveClock:
         self._active_s = 0.0
         self._last: float | None = None
 
-    def restart(self) -> None:
-        """A new case: from zero, and running."""
-        self._active_s = 0.0
+    def restart(self, minutes: float = 0.0) -> None:
+        """Another case, on which somebody was active for so many minutes already; running."""
+        self._active_s = 60.0 * minutes
         self._last = self._now()
 
     def touch(self) -> None:

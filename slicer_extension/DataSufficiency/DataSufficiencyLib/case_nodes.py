@@ -14,7 +14,7 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from .label_export import REVERSED_ATTRIBUTE, export_label, label_info, remove_volume
+from .label_export import REVERSED_ATTRIBUTE, export_label, label_info, remove_with_parts
 from .label_set import add_missing_segments, colour_table, segment_ids
 from .segment_review import Answers, Review, has_voxels, remember_assignments, review
 from .signal import Signal
@@ -56,6 +56,11 @@ class CaseNodes(VTKObservationMixin):
     @property
     def alive(self) -> bool:
         return self.image is not None and self.segmentation is not None
+
+    @property
+    def labels(self) -> Mapping[str, int]:
+        """The classes that the segments are compared with."""
+        return self._labels
 
     @property
     def drawn_on(self) -> bool:
@@ -117,8 +122,11 @@ class CaseNodes(VTKObservationMixin):
         add_missing_segments(self.segmentation, labels)
         self._quiet -= 1
 
-    def fill(self, content: bytes) -> None:
+    def fill(self, content: bytes, file_name: str = "segmentation.nii.gz") -> None:
         """Replace the segments by those of a label file on the image's grid.
+
+        Args:
+            file_name: Its ending tells the format.
 
         Raises:
             LoadError: When Slicer cannot read it.
@@ -129,7 +137,7 @@ class CaseNodes(VTKObservationMixin):
         self._quiet += 1
         try:
             with tempfile.TemporaryDirectory(prefix="DataSufficiency-") as folder:
-                path = Path(folder) / "segmentation.nii.gz"
+                path = Path(folder) / file_name
                 path.write_bytes(content)
                 # 1 is vtkSlicerVolumesLogic::LabelMap
                 labelmap = logic.AddArchetypeVolume(str(path), "DataSufficiency import", 1)
@@ -142,7 +150,7 @@ class CaseNodes(VTKObservationMixin):
             add_missing_segments(self.segmentation, self._labels)
         finally:
             self._quiet -= 1
-            remove_volume(labelmap)
+            remove_with_parts(labelmap)
             slicer.mrmlScene.RemoveNode(table)
 
     @property
@@ -166,9 +174,8 @@ class CaseNodes(VTKObservationMixin):
         """Take the case out of the scene."""
         image, segmentation = self.image, self.segmentation
         self._release()
-        for node in (segmentation, image):
-            if node is not None:
-                slicer.mrmlScene.RemoveNode(node)
+        remove_with_parts(segmentation)
+        remove_with_parts(image)
 
     def stop(self) -> None:
         """Leave the nodes alone and stop listening, for good."""

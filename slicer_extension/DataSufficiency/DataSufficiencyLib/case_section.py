@@ -7,6 +7,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from .drafts import Draft
 from .forecast_words import minutes_text
 from .notice_label import show_notice, show_text
 from .question_rows import QuestionRows
@@ -23,6 +24,7 @@ class CaseSection:
         self._questions.changed.connect(lambda: ui.sendButton.setEnabled(self._questions.complete))
         self._shown_segmentation: Any = None
         self._strategies: list[str] = []
+        self._unsent: list[Draft] = []
         ui.nextButton.clicked.connect(lambda _checked=False: session.next_case(self._strategy))
         ui.submitButton.clicked.connect(self._submit)
         ui.automaticButton.clicked.connect(lambda _checked=False: session.automatic.fill_in())
@@ -33,6 +35,7 @@ class CaseSection:
         ui.stayButton.clicked.connect(lambda _checked=False: session.stay())
         ui.resendButton.clicked.connect(self._resend)
         ui.discardButton.clicked.connect(self._discard)
+        ui.unsentBox.currentIndexChanged.connect(lambda _index: self._show_place())
 
     def refresh(self) -> None:
         ui, session = self._ui, self._session
@@ -46,11 +49,13 @@ class CaseSection:
         ui.waitingFrame.setVisible(session.waiting_strategy is not None)
         can_submit = session.can_submit or session.from_elsewhere
         ui.submitButton.setEnabled(can_submit and not session.submission.busy and not session.questions)
-        ui.submitButton.setToolTip(
-            _("Send this label to the server")
-            if can_submit
-            else _("First connect to a server and load a case")
-        )
+        if can_submit:
+            tip = _("Send this label to the server")
+        elif session.state == "sent":
+            tip = _("This label has arrived. Change it to send it again.")
+        else:
+            tip = _("First connect to a server and load a case")
+        ui.submitButton.setToolTip(tip)
 
     def show_time(self) -> None:
         """The active minutes, as they stand now."""
@@ -123,7 +128,8 @@ class CaseSection:
         ui, session = self._ui, self._session
         self._unsent = session.submission.waiting()
         ui.unsentFrame.setVisible(bool(self._unsent))
-        names = [draft.image_id for draft in self._unsent]
+        many = len({draft.server for draft in self._unsent}) > 1
+        names = [f"{d.image_id} ({d.server})" if many else d.image_id for d in self._unsent]
         if [ui.unsentBox.itemText(i) for i in range(ui.unsentBox.count)] != names:
             ui.unsentBox.clear()
             ui.unsentBox.addItems(names)
@@ -132,13 +138,20 @@ class CaseSection:
         if gone:
             words += " " + _("No longer on the server: {cases}.").format(cases=", ".join(gone))
         if names and not session.connected:
-            words += " " + _("Connect to {server} to send.").format(server=self._unsent[0].server)
+            servers = ", ".join(dict.fromkeys(draft.server for draft in self._unsent))
+            words += " " + _("Connect to {server} to send.").format(server=servers)
         ui.unsentLabel.setText(words)
         free = not session.submission.busy and session.state not in ("sending", "fetching")
         ui.resendButton.setEnabled(session.connected and free)
         ui.discardButton.setEnabled(free)
-        if names:
-            ui.unsentBox.setToolTip(str(session.drafts.file_of(self._unsent[0]).parent))
+        self._show_place()
+
+    def _show_place(self) -> None:
+        """Where the chosen label lies, as the list's tooltip."""
+        index = self._ui.unsentBox.currentIndex
+        if 0 <= index < len(self._unsent):
+            place = self._session.drafts.file_of(self._unsent[index]).parent
+            self._ui.unsentBox.setToolTip(_("Kept in {folder}").format(folder=place))
 
     def _submit(self, _checked: bool = False) -> None:
         session = self._session

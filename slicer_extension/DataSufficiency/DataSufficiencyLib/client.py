@@ -47,7 +47,7 @@ def normal_address(text: str) -> str:
         raise Failure("bad_address", text)
     if parts.username or parts.password or parts.query or parts.fragment:
         raise Failure("bad_address", "an address without user name, password, ? and #")
-    return "{}://{}{}".format(parts.scheme, parts.netloc, parts.path.rstrip("/"))
+    return "{}://{}{}".format(parts.scheme, parts.netloc.lower(), parts.path.rstrip("/"))
 
 
 def is_local(address: str) -> bool:
@@ -81,7 +81,7 @@ class Client:
         self.address = address
         self._transport = transport
         self._client_id = client_id
-        self._token = token
+        self.token = token
         self._sign_in_wanted = sign_in_wanted
 
     @property
@@ -109,7 +109,9 @@ class Client:
 
         def read(body: bytes) -> str:
             token = parse_object(body).get("access_token")
-            return token if isinstance(token, str) else ""
+            if not isinstance(token, str) or not token:
+                raise BadAnswer("the answer has no access_token")
+            return token
 
         form = urlencode({"username": user, "password": password, "grant_type": "password"}).encode("ascii")
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -127,6 +129,11 @@ class Client:
     def image(self, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> Any:
         path = "/datastore/image?" + urlencode({"image": image_id})
         return self._send("GET", path, on_done, on_failed, bytes, timeout_s=_IMAGE_S)
+
+    def image_name(self, image_id: str, on_done: Callable[[str], None], on_failed: OnFailed) -> Any:
+        """The name of an image's file, empty where the server does not say."""
+        path = "/datastore/image/info?" + urlencode({"image": image_id})
+        return self._json("GET", path, None, on_done, on_failed, lambda info: str(info.get("name") or ""))
 
     def label(self, image_id: str, tag: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> Any:
         path = "/datastore/label?" + urlencode({"label": image_id, "tag": tag})
@@ -209,6 +216,11 @@ class Client:
         path = "/sufficiency/case/" + quote(image_id, safe="")
         return self._json("POST", path, body, on_done, on_failed, dict)
 
+    def confirm_label(self, image_id: str, on_done: Callable[[Any], None], on_failed: OnFailed) -> Any:
+        """Tell that the label is right, whatever the label checks found."""
+        path = "/sufficiency/case/" + quote(image_id, safe="")
+        return self._json("POST", path, {"resolved": True}, on_done, on_failed, dict)
+
     def update_forecast(self, on_done: Callable[[Any], None], on_failed: OnFailed) -> Any:
         return self._json("POST", "/sufficiency/update", {}, on_done, on_failed, dict)
 
@@ -288,6 +300,6 @@ class Client:
             on_failed(failure)
 
         sent = dict(headers or {})
-        if self._token:
-            sent["Authorization"] = "Bearer " + self._token
+        if self.token:
+            sent["Authorization"] = "Bearer " + self.token
         return self._transport.send(Request(method, self.address + path, sent, body, timeout_s), done, failed)

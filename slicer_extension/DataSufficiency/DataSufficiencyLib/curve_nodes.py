@@ -35,6 +35,7 @@ _LINES = (
 )
 _WIDTHS = {"mean": 3.0, "lo95": 1.2, "hi95": 1.2}
 _FORECAST = "forecast"
+_CLASSES = ("vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode", "vtkMRMLPlotViewNode")
 _COLUMNS = ("cases", "mean", "lo80", "hi80", "lo95", "hi95")
 
 
@@ -86,6 +87,29 @@ class CurveNodes:
     def chart(self) -> Any:
         """The chart in the scene, or None before the first answer."""
         return _find("vtkMRMLPlotChartNode", "chart")
+
+    def clear(self) -> None:
+        """Show nothing on the chart, if there is one."""
+        chart = self.chart()
+        if chart is not None:
+            chart.RemoveAllPlotSeriesNodeIDs()
+
+    @staticmethod
+    def tidy() -> None:
+        """Leave one node per role, the newest: a scene that is loaded brings its own beside those of before."""
+        newest: dict[tuple[str, str], Any] = {}
+        scene = slicer.mrmlScene
+        for class_name in _CLASSES:
+            for node in [
+                scene.GetNthNodeByClass(i, class_name)
+                for i in range(scene.GetNumberOfNodesByClass(class_name))
+            ]:
+                role = node.GetAttribute(_ROLE)
+                if role:
+                    older = newest.get((class_name, role))
+                    newest[class_name, role] = node
+                    if older is not None:
+                        scene.RemoveNode(older)
 
     def view(self) -> Any:
         """The plot view node for the panel's own view; never saved, made anew when the scene was closed."""

@@ -28,6 +28,12 @@ class StrategiesSection:
         self._ui, self._session = ui, session
         self._shown: Any = self
         prepare_table(ui.strategyTable, (_("Strategy"), _("One case works like"), _("Dice, in points")))
+        ui.strategyTable.horizontalHeader().setToolTip(
+            _(
+                "How many cases one case is worth, and the difference in Dice, both against baseline. In brackets: "
+                "the range that holds with 80 % probability"
+            )
+        )
 
     def refresh(self) -> None:
         answer = self._session.sufficiency
@@ -118,6 +124,9 @@ class CoverageSection:
         self._ui, self._session = ui, session
         self._shown: Any = self
         prepare_table(ui.coverageTable, (_("Case"), _("Distance")))
+        ui.coverageTable.horizontalHeader().setToolTip(
+            _("1 is as far off as labelled cases are from each other")
+        )
 
     def refresh(self) -> None:
         answer = self._session.sufficiency

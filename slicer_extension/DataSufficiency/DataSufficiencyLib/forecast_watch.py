@@ -69,14 +69,16 @@ class ForecastWatch:
 
     def take(self, answer: Sufficiency) -> None:
         """A new answer."""
-        back = self.offline_since is not None
+        back, before = self.offline_since is not None, self.latest
         self._asking = False
         self.latest, self.received_at = answer, time.time()
         self.offline_since = self.trouble = None
         self._plan(self.BUSY_S if self._busy else self.CALM_S)
-        if back:
+        if back and (self._session.notice is None or self._session.notice.passing):
             self._session.notice = say("server_back")
         self._session.changed.emit()
+        if before is not None and before.n_labelled != answer.n_labelled:
+            self._session.look_again()  # a label of somebody else's may have made classes
         if self._ask_again:
             self._ask_again = False
             self.ask()
@@ -108,6 +110,14 @@ class ForecastWatch:
         if session.client is not None and session.connected:
             session.client.update_forecast(
                 session.same_server(self._done), session.same_server(self._refused)
+            )
+
+    def confirm_label(self, image_id: str) -> None:
+        """Tell the server that a label which it doubts is right."""
+        session = self._session
+        if session.client is not None and session.connected:
+            session.client.confirm_label(
+                image_id, session.same_server(self._done), session.same_server(self._refused)
             )
 
     def _done(self, _answer: Any) -> None:

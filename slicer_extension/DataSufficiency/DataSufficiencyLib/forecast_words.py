@@ -73,11 +73,16 @@ def gain_text(gain: Interval | None) -> str:
     """`+2.0 (1.0 to 3.0)`."""
     if gain is None:
         return _UNKNOWN
+    mean = f"{_tenths(gain.mean):+.1f}"
     if gain.lo80 is None or gain.hi80 is None:
-        return f"{100 * gain.mean:+.1f}"
+        return mean
     words = _("{mean} ({low} to {high})")
-    low, high = f"{100 * gain.lo80:.1f}", f"{100 * gain.hi80:.1f}"
-    return words.format(mean=f"{100 * gain.mean:+.1f}", low=low, high=high)
+    return words.format(mean=mean, low=f"{_tenths(gain.lo80):.1f}", high=f"{_tenths(gain.hi80):.1f}")
+
+
+def _tenths(dice: float) -> float:
+    """In points, to a tenth; a loss too small to be seen is no `-0.0`."""
+    return round(100 * dice, 1) + 0.0
 
 
 def minutes_text(minutes: float | None) -> str:
@@ -99,12 +104,11 @@ def table_rows(curve: Curve | None, target: Target | None) -> list[TableRow]:
 
 
 def _horizon(row: ForecastRow) -> TableRow:
-    chance = ""
+    tip = _("with {n} cases in all").format(n=row.n)
     if row.p_at_least_1pt is not None:
-        chance = _("{percent} % chance of at least one point").format(percent=round(100 * row.p_at_least_1pt))
-    return TableRow(
-        f"+{row.extra}", dice_text(row.dice), gain_text(row.gain), minutes_text(row.minutes), chance
-    )
+        words = _("{percent} % chance of at least one point")
+        tip += "; " + words.format(percent=round(100 * row.p_at_least_1pt))
+    return TableRow(f"+{row.extra}", dice_text(row.dice), gain_text(row.gain), minutes_text(row.minutes), tip)
 
 
 def _target_row(curve: Curve | None, target: Target) -> TableRow:

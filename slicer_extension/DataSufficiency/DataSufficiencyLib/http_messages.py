@@ -72,6 +72,11 @@ class Failure(Exception):
         return self.kind in ("unreachable", "timeout", "lost")
 
     @property
+    def lasting(self) -> bool:
+        """Whether the same request would fail again, whenever it is sent."""
+        return not self.offline and self.kind not in ("sign_in", "busy", "server_error")
+
+    @property
     def sentence(self) -> str:
         """The server's own sentence, where it gave one (FastAPI's `detail`)."""
         try:

@@ -6,6 +6,8 @@ IDs and visibility play no part: the values of a deleted, reordered, renamed or 
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +20,10 @@ from .label_set import colour_table
 
 _Plan = Sequence[tuple[str, str, str]]
 
+
+#: More classes than any label file can tell apart.
+_VALUES = 65536
+_CHUNK_BYTES = 1 << 22
 
 #: Attribute of an image node: Slicer read its file's slices in reverse (see `slice_order`).
 REVERSED_ATTRIBUTE = "DataSufficiency.SlicesReversed"
@@ -44,14 +50,18 @@ def export_label(
         Class name to the number of its voxels in the file.
 
     Raises:
-        ExportError: When Slicer cannot export or write, or when a class lost all its voxels on the way.
+        ExportError: When Slicer cannot export or write, when the file is not whole (a full disk), or when a
+            class lost all its voxels on the way.
     """
+    if image.GetImageData() is None:
+        raise ExportError("its image has no voxels; its file may have been moved. Load the case anew")
     kind = np.uint8 if max(labels.values()) < 256 else np.uint16
     parts = [_export(segmentation, image, rows).astype(kind) for rows in _passes(plan, labels)]
     values = parts[0] if parts else np.zeros(_shape(image), dtype=kind)
     for part in parts[1:]:
         np.copyto(values, part, where=part > 0)
-    counts = {name: int(np.count_nonzero(values == value)) for name, value in labels.items()}
+    voxels = _histogram(values)
+    counts = {name: int(voxels[value]) for name, value in labels.items()}
     lost = sorted({label for _id, _name, label in plan if counts[label] == 0})
     if lost:
         raise ExportError(
@@ -101,15 +111,23 @@ def _export(segmentation: Any, image: Any, rows: list[tuple[str, str, int]]) -> 
         scalars = labelmap.GetImageData().GetPointData().GetScalars()
         values = vtk_to_numpy(scalars).reshape(_shape(labelmap)).copy()
     finally:
-        remove_volume(labelmap)
+        remove_with_parts(labelmap)
         for made in [table, *(_colour_tables() - tables)]:  # Slicer copies the table for the labelmap
             slicer.mrmlScene.RemoveNode(made)
     if values.shape != _shape(image):
         raise ExportError(f"the labelmap has {values.shape} voxels, the image {_shape(image)}")
-    expected = {value for _id, _name, value in rows}
-    if np.count_nonzero(values) != sum(np.count_nonzero(values == value) for value in expected):
-        raise ExportError(f"unexpected values in the labelmap: {sorted(set(np.unique(values)) - expected)}")
+    unexpected = set(np.flatnonzero(_histogram(values)).tolist()) - {0, *(value for _id, _n, value in rows)}
+    if unexpected:
+        raise ExportError(f"unexpected values in the labelmap: {sorted(unexpected)}")
     return values
+
+
+def _histogram(values: np.ndarray) -> np.ndarray:
+    """How often each value from 0 on occurs; slice by slice, because a wide copy of a large volume is larger."""
+    counts = np.zeros(_VALUES, dtype=np.int64)
+    for plane in values:
+        counts += np.bincount(plane.ravel(), minlength=_VALUES)
+    return counts
 
 
 def _colour_tables() -> set[Any]:
@@ -146,8 +164,30 @@ def _write(values: np.ndarray, image: Any, path: str) -> None:
         storage.SetUseCompression(True)
         if not storage.WriteData(node):
             raise ExportError(f"cannot write {path}")
+        if path.endswith(".gz"):
+            _require_whole(path, values.nbytes)
     finally:
-        remove_volume(node)
+        remove_with_parts(node)
+
+
+def _require_whole(path: str, voxel_bytes: int) -> None:
+    """Read a compressed file through once: its writer says nothing when the disk is full.
+
+    Raises:
+        ExportError: When it ends early.
+    """
+    found = 0
+    try:
+        with gzip.open(path) as file:
+            while True:
+                chunk = file.read(_CHUNK_BYTES)
+                found += len(chunk)
+                if not chunk:
+                    break
+    except (OSError, EOFError, zlib.error) as error:
+        raise ExportError(f"{path} is not whole; is the disk full?") from error
+    if found < voxel_bytes:
+        raise ExportError(f"{path} is not whole; is the disk full?")
 
 
 def _as_in_file(values: np.ndarray, matrix: Any) -> tuple[np.ndarray, Any]:
@@ -173,10 +213,10 @@ def _write_flat(values: np.ndarray, data: Any, path: str) -> None:
         raise ExportError(f"cannot write {path}")
 
 
-def remove_volume(volume: Any) -> None:
-    """Take a volume out of the scene, with the nodes that came with it."""
-    if volume is None:
+def remove_with_parts(node: Any) -> None:
+    """Take a volume or a segmentation out of the scene, with the nodes that came with it."""
+    if node is None:
         return
-    for part in (volume.GetStorageNode(), volume.GetDisplayNode(), volume):
+    for part in (node, node.GetStorageNode(), node.GetDisplayNode()):
         if part is not None:
             slicer.mrmlScene.RemoveNode(part)

@@ -56,6 +56,7 @@ class QuestionRows:
         assigned = dict(self._given.assigned)
         absent = set(self._given.absent)
         overlap, classes = self._given.accepted_overlap, self._given.accepted_classes
+        preview = self._given.accepted_preview
         for question, _words, control in self._rows:
             if question.kind == "unknown" and control.currentIndex > 0:
                 chosen = control.currentIndex - 1
@@ -66,7 +67,9 @@ class QuestionRows:
                 overlap = True
             elif question.kind == "classes" and control.checked:
                 classes = True
-        return Answers(assigned, frozenset(absent), overlap, classes)
+            elif question.kind == "preview" and control.checked:
+                preview = True
+        return Answers(assigned, frozenset(absent), overlap, classes, preview)
 
     def _choice(self, question: Question) -> Any:
         box = qt.QComboBox()
@@ -84,6 +87,7 @@ class QuestionRows:
             "absent": _("it is truly not in this image"),
             "overlap": _("the class further down wins"),
             "classes": _("these are the classes"),
+            "preview": _("send it without that result"),
         }
         box = qt.QCheckBox(texts[question.kind])
         box.toggled.connect(lambda _checked: self.changed.emit())

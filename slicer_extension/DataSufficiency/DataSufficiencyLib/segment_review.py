@@ -8,16 +8,20 @@ that differs in capitals and spaces alone), and so is every class that would com
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from .label_set import CLASS_TAG, segment_ids
 
 _BINARY = "Binary labelmap"
+#: Under which the Segment Editor's effects keep a result that was not applied yet.
+_PREVIEW_ROLE = "SegmentationResultPreview"
+_SHARED = 65535
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,14 @@ class Answers:
         absent: Classes that are truly not in this image.
         accepted_overlap: The higher class value wins where two segments overlap.
         accepted_classes: The segments' names shall be the classes of a server that knows none yet.
+        accepted_preview: What an effect shows as a preview shall not be part of the label.
     """
 
     assigned: Mapping[str, str | None] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
     accepted_overlap: bool = False
     accepted_classes: bool = False
+    accepted_preview: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,8 @@ class Question:
     """Something to ask before a label is sent.
 
     `kind` is `unknown` (which class is this segment?), `absent` (is this class truly not in the image?),
-    `overlap` (may the higher class win?) or `classes` (shall these names be the server's classes?).
+    `overlap` (may the higher class win?), `classes` (shall these names be the server's classes?) or `preview`
+    (shall it go without the result that an effect only previews so far?).
     `subject` is a segment ID, a class, or empty.
     """
 
@@ -113,6 +120,8 @@ def review(segmentation: Any, labels: Mapping[str, int], answers: Answers) -> Re
         for name in labels
         if not filled.get(name) and name not in answers.absent and name not in guessed
     ]
+    if not answers.accepted_preview and has_preview(segmentation):
+        questions.insert(0, Question("preview", "", ""))
     plan.sort(key=lambda entry: labels[entry[2]])
     overlap = 0 if answers.accepted_overlap else _overlap(segmentation, plan)
     if overlap:
@@ -128,12 +137,17 @@ def _first_label(segmentation: Any, answers: Answers) -> Review:
     if not labels:
         return Review((), (), {})
     if answers.accepted_classes:
-        named = Answers(
-            {s.segment_id: None for s in found if not s.voxels}, frozenset(), answers.accepted_overlap
-        )
-        return review(segmentation, labels, named)
+        empty = {s.segment_id: None for s in found if not s.voxels}
+        return review(segmentation, labels, replace(answers, assigned=empty, absent=frozenset()))
     names = ", ".join(f"{name} = {value}" for name, value in labels.items())
     return Review((), (Question("classes", "", names),), labels)
+
+
+def has_preview(segmentation: Any) -> bool:
+    """Whether an effect of the Segment Editor (Grow from seeds, Fill between slices) waits for its Apply."""
+    editor = slicer.mrmlScene.GetSingletonNode("SegmentEditor", "vtkMRMLSegmentEditorNode")
+    ours = editor is not None and editor.GetSegmentationNode() is segmentation
+    return ours and editor.GetNodeReference(_PREVIEW_ROLE) is not None
 
 
 def has_voxels(segmentation: Any) -> bool:
@@ -187,29 +201,35 @@ def _mask(segmentation: Any, segment_id: str) -> tuple[tuple[int, ...], np.ndarr
 
 
 def _overlap(segmentation: Any, plan: list[tuple[str, str, str]]) -> int:
-    """How many voxels lie in segments of two classes. Segments that share a layer cannot overlap."""
+    """How many voxels lie in segments of two classes or more. Segments that share a layer cannot overlap."""
     inner = segmentation.GetSegmentation()
-    total = 0
-    for later, (segment_id, _name, label) in enumerate(plan):
-        for other_id, _other_name, other_label in plan[:later]:
-            if label != other_label and inner.GetLayerIndex(segment_id) != inner.GetLayerIndex(other_id):
-                total += _common_voxels(_mask(segmentation, segment_id), _mask(segmentation, other_id))
-    return total
-
-
-def _common_voxels(one: Any, two: Any) -> int:
-    if one is None or two is None:
+    if len({inner.GetLayerIndex(segment_id) for segment_id, _name, _label in plan}) < 2:
         return 0
-    low = [max(one[0][axis], two[0][axis]) for axis in (0, 2, 4)]
-    high = [min(one[0][axis], two[0][axis]) for axis in (1, 3, 5)]
-    if any(first > last for first, last in zip(low, high)):
+    found = [(label, _trimmed(_mask(segmentation, segment_id))) for segment_id, _name, label in plan]
+    parts = [(label, *part) for label, part in found if part is not None]
+    if not parts:
         return 0
+    low = [min(extent[axis] for _label, extent, _mask in parts) for axis in (0, 2, 4)]
+    high = [max(extent[axis] for _label, extent, _mask in parts) for axis in (1, 3, 5)]
+    owner = np.zeros([high[axis] - low[axis] + 1 for axis in (2, 1, 0)], dtype=np.uint16)
+    classes = {label: number for number, label in enumerate(dict.fromkeys(p[0] for p in parts), start=1)}
+    for label, extent, mask in parts:
+        here = owner[tuple(slice(extent[2 * a] - low[a], extent[2 * a + 1] - low[a] + 1) for a in (2, 1, 0))]
+        taken = mask & (here != 0) & (here != classes[label])
+        np.copyto(here, classes[label], where=mask)
+        here[taken] = _SHARED
+    return int(np.count_nonzero(owner == _SHARED))
 
-    def crop(extent: tuple[int, ...], mask: np.ndarray) -> np.ndarray:
-        i, j, k = (slice(low[a] - extent[2 * a], high[a] - extent[2 * a] + 1) for a in range(3))
-        return mask[k, j, i]
 
-    return int(np.count_nonzero(crop(*one) & crop(*two)))
+def _trimmed(part: tuple[tuple[int, ...], np.ndarray] | None) -> tuple[tuple[int, ...], np.ndarray] | None:
+    """A mask cut down to the voxels that it has; None where it has none."""
+    if part is None or not part[1].any():
+        return None
+    extent, mask = part
+    ranges = [np.flatnonzero(mask.any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))]
+    inside = tuple(slice(found[0], found[-1] + 1) for found in ranges)
+    bounds = [(extent[2 * axis] + r[0], extent[2 * axis] + r[-1]) for axis, r in zip((0, 1, 2), ranges[::-1])]
+    return tuple(int(bound) for pair in bounds for bound in pair), mask[inside]
 
 
 def remember_assignments(segmentation: Any, answers: Answers) -> None:

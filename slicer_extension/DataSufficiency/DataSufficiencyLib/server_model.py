@@ -154,10 +154,13 @@ class NextCase:
 
 @dataclass(frozen=True)
 class SavedLabel:
-    """The answer to a submitted label: where it went, and what the label checks found."""
+    """The answer to a submitted label: where it went, and what the label checks found.
+
+    `checks` is None where the server does not say whether it has checked.
+    """
 
     image_id: str
-    checks: tuple[str, ...]
+    checks: tuple[str, ...] | None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SavedLabel:
@@ -166,14 +169,19 @@ class SavedLabel:
         return cls(image_id=reader.text("image"), checks=_check_sentences(summary))
 
 
-def _check_sentences(summary: Any) -> tuple[str, ...]:
-    """Sentences of the label checks, under any of the names an answer may carry them."""
-    if not isinstance(summary, dict):
-        return ()
+def _check_sentences(summary: Any) -> tuple[str, ...] | None:
+    """Sentences of the label checks, under any of the names an answer may carry them; None without any name."""
+    names = ("problems", "flags", "checks", "warnings")
+    lists = (
+        [summary[name] for name in names if isinstance(summary.get(name), list)]
+        if isinstance(summary, dict)
+        else []
+    )
+    if not lists:
+        return None
     found = []
-    for key in ("problems", "flags", "checks", "warnings"):
-        entries = summary.get(key)
-        for entry in entries if isinstance(entries, list) else ():
+    for entries in lists:
+        for entry in entries:
             sentence = entry.get("sentence") if isinstance(entry, dict) else entry
             if isinstance(sentence, str) and sentence and sentence not in found:
                 found.append(sentence)

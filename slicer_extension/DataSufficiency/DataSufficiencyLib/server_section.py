@@ -35,7 +35,7 @@ class ServerSection:
             self._settings.remember(session.client.address)
             notice = session.forecast.trouble or Notice(self._connected_text(), GOOD)
             if session.needs_sign_in:
-                notice = explain(Failure("sign_in"))
+                notice = session.connection or explain(Failure("sign_in"))
         show_notice(ui.serverStatus, notice)
         self._show_privacy()
 

@@ -11,45 +11,27 @@ is dropped by its token; a label on its way is not: it goes on, even when the sc
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Callable
 
 from .activity import ActiveClock
 from .automatic import AutomaticSegmentation
-from .case_nodes import CaseNodes, LoadError
+from .case_nodes import CaseNodes
 from .client import Client, normal_address
 from .drafts import DraftStore
+from .fetching import Fetching
 from .forecast_watch import ForecastWatch
 from .http_messages import Failure
 from .model import Sufficiency
 from .segment_review import Answers, Question
-from .server_model import NextCase, ServerInfo
+from .server_model import ServerInfo
 from .signal import Signal
+from .states import FOLLOWS, CaseAtHand
 from .submission import Submission
 from .training import TrainingWatch
 from .wording import Notice, explain, say
 
 logger = logging.getLogger(__name__)
-
-#: From each state, the states that may follow.
-FOLLOWS = {
-    "disconnected": ("connecting",),
-    "connecting": ("ready", "disconnected", "connecting"),
-    "ready": ("fetching", "open", "disconnected", "connecting"),
-    "fetching": ("open", "ready", "disconnected", "connecting"),
-    "open": ("sending", "fetching", "ready", "disconnected", "connecting"),
-    "sending": ("sent", "open", "ready"),
-    "sent": ("open", "sending", "fetching", "ready", "disconnected", "connecting"),
-}
-
-
-@dataclass(frozen=True)
-class CaseAtHand:
-    """The case on the screen; `server` is the key of the server that it came from, empty where nobody knows."""
-
-    image_id: str
-    blind: bool | None
-    server: str = ""
 
 
 class Session:
@@ -96,6 +78,7 @@ class Session:
         self.training = TrainingWatch(self, timers)
         self.submission = Submission(self, drafts)
         self.automatic = AutomaticSegmentation(self)
+        self.fetching = Fetching(self)
         nodes.edited.connect(self._on_edited)
         nodes.looked.connect(clock.touch)
         nodes.gone.connect(self._on_gone)
@@ -114,31 +97,47 @@ class Session:
         """Ask the server who it is; `ready` when it is a MONAI Label server with this app."""
         if self.state in ("connecting", "sending", "fetching"):
             return
+        self._forget_server()
         try:
-            self.client = Client(
-                self._transport, normal_address(address), self._client_id, token, self._on_sign_in_wanted
-            )
+            address = normal_address(address)
         except Failure as failure:
             self._refuse(failure)
             return
-        self._forget_server()
+        if not token and self.client is not None and self.client.address == address:
+            token = self.client.token  # asked again who it is, the server still knows who we are
+        self.client = Client(self._transport, address, self._client_id, token, self._on_sign_in_wanted)
         self._move("connecting")
         self.connection = say("connecting", address=self.client.address)
         self.client.info(self.same_server(self._on_info), self.same_server(self._refuse))
         self.changed.emit()
 
     def sign_in(self, user: str, password: str) -> None:
-        """Exchange a name and password for a token, then connect with it."""
+        """Exchange a name and password for a token; without a connection, connect with it."""
         client = self.client
-        if client is None or self.state in ("connecting", "sending", "fetching"):
+        if client is None or self.state == "connecting":
             return
         self.connection = say("signing_in")
-        client.sign_in(
-            user,
-            password,
-            self.same_server(lambda token: self.connect(client.address, token)),
-            self.same_server(self._refuse),
-        )
+        client.sign_in(user, password, self.same_server(self._on_token), self.same_server(self._on_no_token))
+        self.changed.emit()
+
+    def _on_token(self, token: str) -> None:
+        assert self.client is not None
+        if not self.connected:
+            self.connect(self.client.address, token)
+            return
+        # In the middle of the work: what is on its way goes on, and whatever comes next has the new token.
+        self.client.token = token
+        self.needs_sign_in, self.connection = False, None
+        self.forecast.ask()
+        self.training.look()
+        self.look_again()
+        self.changed.emit()
+
+    def _on_no_token(self, failure: Failure) -> None:
+        """Nobody was signed in; a case that is open stays open."""
+        logger.warning("Not signed in: %s", failure)
+        wrong = failure.kind in ("sign_in", "rejected")
+        self.connection = say("wrong_password") if wrong else explain(failure)
         self.changed.emit()
 
     def disconnect(self) -> None:
@@ -175,11 +174,19 @@ class Session:
     def look_again(self) -> None:
         """Ask the server anew what it offers: a first label makes classes, a first training a model."""
         if self.client is not None and self.connected:
-            self.client.info(self.same_server(self._on_new_info), lambda _failure: None)
+            self.client.info(self.same_server(self.learn), lambda _failure: None)
 
-    def _on_new_info(self, info: ServerInfo) -> None:
+    def learn(self, info: ServerInfo) -> None:
+        """What the server offers by now; classes that it has got meanwhile hold for the open case, too."""
         self.info = info
+        if self.state in ("open", "sent"):
+            self._keep_classes()
         self.changed.emit()
+
+    def _keep_classes(self) -> None:
+        """The server's classes of now are those of the open case; segments that were deleted stay so."""
+        if self.info is not None and self.nodes.alive and self.nodes.labels != self.info.labels:
+            self.nodes.use_labels(self.info.labels)
 
     def _on_info(self, info: ServerInfo) -> None:
         if not info.has_sufficiency:
@@ -194,8 +201,7 @@ class Session:
         self.needs_sign_in = False
         self.connection = None
         self._move("ready")
-        if self.case is not None:
-            self._take_up(self.case)
+        self.take_up()
         self.forecast.take(answer)
         if self.watched:
             self.forecast.start()
@@ -219,7 +225,8 @@ class Session:
     def _forget_server(self) -> None:
         self._server_token += 1
         self.info = None
-        self.notice = None
+        self.notice = self.waiting_strategy = None
+        self.questions = ()
         self.forecast.forget()
         self.training.forget()
 
@@ -235,9 +242,18 @@ class Session:
             return
         self._leave_case()
         self._move("fetching")
-        self.notice = say("asking_next")
-        self.client.next_case(strategy, self.same_case(self._on_next), self.same_case(self._on_next_failed))
-        self.changed.emit()
+        self.fetching.start(strategy)
+
+    @property
+    def can_reopen(self) -> bool:
+        return self.state in ("ready", "open", "sent") and not self.edited
+
+    def reopen(self, image_id: str) -> None:
+        """Fetch a case that has a label, and its label, to look at them again."""
+        if self.can_reopen and self.client is not None:
+            self._leave_case()
+            self._move("fetching")
+            self.fetching.again(image_id)
 
     def stay(self) -> None:
         """Do not go on to the next case after all."""
@@ -245,19 +261,35 @@ class Session:
         self.changed.emit()
 
     def adopt(
-        self, image_id: str, blind: bool | None, image: Any, segmentation: Any, server: str = ""
+        self,
+        image_id: str,
+        blind: bool | None,
+        image: Any,
+        segmentation: Any,
+        server: str = "",
+        minutes: float = 0.0,
     ) -> None:
         """Take over a case that is in the scene already; what is drawn on it counts as not submitted."""
-        if self.state not in ("ready", "open", "sent", "disconnected"):
+        if self.state == "fetching":
             return
         self._leave_case(remove=False)
         self.nodes.adopt(image_id, image, segmentation, {})
         self.case = CaseAtHand(image_id, blind, server)
         self.edited = self.drawn = self.nodes.drawn_on
-        self.clock.restart()
-        if self.connected:
+        self.clock.restart(minutes)
+        if self.connected and self.state != "sending":  # else when the label on its way has come to an end
             self._move("ready")
-            self._take_up(self.case)
+            self.take_up()
+        self.changed.emit()
+
+    def opened(self, image_id: str, blind: bool | None, again: bool = False) -> None:
+        """A case of this server is in the scene now: with nothing drawn on it, or again with its label."""
+        assert self.client is not None
+        self.case = CaseAtHand(image_id, blind, self.client.key, again)
+        self.drawn = again
+        self.notice = None
+        self.clock.restart()
+        self._move("open")
         self.changed.emit()
 
     @property
@@ -269,12 +301,14 @@ class Session:
         """The user says that the case on the screen belongs to this server."""
         if self.from_elsewhere and self.case is not None:
             self.notice = None
-            self._take_up(replace(self.case, server=""))
+            self.case = replace(self.case, server="")
+            self.take_up()
             self.changed.emit()
 
-    def _take_up(self, case: CaseAtHand) -> None:
-        """Go on with a case that is in the scene; two servers may name two patients alike."""
-        if self.client is None or self.info is None or not self.nodes.alive:
+    def take_up(self) -> None:
+        """Go on with the case that is in the scene, if it is of this server: two may name two patients alike."""
+        case = self.case
+        if case is None or self.client is None or self.info is None or not self.nodes.alive:
             return
         if case.server not in ("", self.client.key):
             self.notice = say("other_server", case=case.image_id)
@@ -290,47 +324,13 @@ class Session:
     def submit(self, answers: Answers | None = None) -> None:
         """Send the label of the case at hand, once; with questions open, ask them first."""
         if self.can_submit:
+            self.waiting_strategy = None
+            self._keep_classes()
             self.submission.submit(answers or Answers())
 
     def take_back(self) -> None:
         """Do not submit yet: go back to the segmentation."""
         self.questions = ()
-        self.changed.emit()
-
-    def _on_next(self, case: NextCase | None) -> None:
-        if case is None:
-            self._move("ready")
-            self.notice = say("no_case_left")
-            self.changed.emit()
-            return
-        self.notice = say("loading", case=case.image_id)
-        assert self.client is not None
-        self.client.image(
-            case.image_id,
-            self.same_case(lambda content: self._on_image(case, content)),
-            self.same_case(self._on_next_failed),
-        )
-        self.changed.emit()
-
-    def _on_image(self, case: NextCase, content: bytes) -> None:
-        assert self.info is not None and self.client is not None
-        try:
-            self.nodes.open(case.image_id, case.file_name, content, self.info.labels)
-        except (LoadError, OSError) as error:
-            logger.exception("Cannot load %s", case.image_id)
-            self._move("ready")
-            self.notice = say("cannot_load", case=case.image_id, detail=error)
-            self.changed.emit()
-            return
-        self.case = CaseAtHand(case.image_id, case.blind, self.client.key)
-        self.notice = None
-        self.clock.restart()
-        self._move("open")
-        self.changed.emit()
-
-    def _on_next_failed(self, failure: Failure) -> None:
-        self._move("ready")
-        self.notice = explain(failure)
         self.changed.emit()
 
     def _leave_case(self, remove: bool = True) -> None:

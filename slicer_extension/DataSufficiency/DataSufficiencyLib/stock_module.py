@@ -30,6 +30,7 @@ class StockModule:
         widget = getattr(slicer.modules, "MONAILabelWidget", None)
         if widget is None or widget is self._widget:
             return
+        self.detach()
         try:
             widget.ui.nextSampleButton.clicked.connect(self._after_next)
             widget.ui.saveLabelButton.clicked.connect(self._after_submit)
@@ -37,6 +38,16 @@ class StockModule:
             logger.warning("The MONAI Label module has other buttons than expected; it is not followed")
             return
         self._widget = widget
+
+    def detach(self) -> None:
+        """Listen no more: the module goes, or that panel was replaced."""
+        if self._widget is not None:
+            try:
+                self._widget.ui.nextSampleButton.clicked.disconnect(self._after_next)
+                self._widget.ui.saveLabelButton.clicked.disconnect(self._after_submit)
+            except (AttributeError, RuntimeError, TypeError, ValueError):
+                logger.info("The MONAI Label module's panel is gone already")
+            self._widget = None
 
     def _after_next(self, _checked: bool = False) -> None:
         """Its Next Sample has loaded a case: that is the case at hand here, too."""

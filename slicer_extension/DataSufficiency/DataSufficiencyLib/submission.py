@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from .drafts import Draft, DraftStore
@@ -15,6 +16,7 @@ from .wording import explain, say
 if TYPE_CHECKING:
     from .client import Client
     from .session import Session
+    from .states import CaseAtHand
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ class Submission:
         self._drafts = drafts
         self._client: Client | None = None
         self._on_its_way: str | None = None
+        self._case: CaseAtHand | None = None
         self._seen: tuple[str, Any] | None = None
 
     @property
@@ -57,32 +60,28 @@ class Submission:
             session.changed.emit()
             return
         case = session.case
-        minutes = round(session.clock.minutes, 2)
+        minutes = None if case.again else round(session.clock.minutes, 2)
         draft = Draft(
             session.client.address, case.image_id, session.nodes.label_file_name, [], minutes, case.blind
         )
         try:
             info = session.nodes.export(found, str(self._drafts.prepare(draft)), answers)
-            draft = Draft(draft.server, draft.image_id, draft.file_name, info, minutes, case.blind)
+            draft = replace(draft, label_info=info)
             self._drafts.keep(draft)
-        except (ExportError, OSError) as error:
+        except (ExportError, OSError, MemoryError) as error:
             logger.exception("Cannot export the label of %s", case.image_id)
             session.notice = say("cannot_export", case=case.image_id, detail=error)
             session.changed.emit()
             return
-        session.edited = False
-        session.move("sending")
-        self._send(draft)
+        self._send(draft, at_hand=True)
 
     def resend(self, draft: Draft) -> None:
         """Send a label that was kept."""
         session = self._session
         if self.busy or not session.connected or session.state in ("sending", "fetching"):
             return
-        at_hand = session.case is not None and session.case.image_id == draft.image_id
-        if at_hand and session.state == "open" and not session.edited:
-            session.move("sending")
-        self._send(draft)
+        shown = session.case is not None and session.case.image_id == draft.image_id
+        self._send(draft, at_hand=shown and session.state == "open" and not session.edited)
 
     def discard(self, draft: Draft) -> None:
         """Forget a label that was kept: the user said so."""
@@ -128,20 +127,31 @@ class Submission:
         session.forecast.ask()
         session.changed.emit()
 
-    def _send(self, draft: Draft) -> None:
-        """Send the label, unless it arrived already; then the minutes."""
+    def _send(self, draft: Draft, at_hand: bool) -> None:
+        """Send the label, unless it arrived already; then the minutes. At hand: the open case waits for it."""
         session, client = self._session, self._session.client
         assert client is not None
+        try:
+            content = b"" if draft.label_sent else self._drafts.content(draft)
+        except (OSError, MemoryError) as error:
+            logger.exception("Cannot read the kept label of %s", draft.image_id)
+            session.notice = say("cannot_read_kept", case=draft.image_id, detail=error)
+            session.changed.emit()
+            return
         self._client = client  # stays with this label, whatever the session connects to meanwhile
+        self._case = session.case if at_hand else None
         self._on_its_way = draft.key
         session.notice = say("sending", case=draft.image_id)
+        if at_hand:
+            session.edited = False
+            session.move("sending")
         if draft.label_sent:
-            self._send_minutes(draft, ())
+            self._send_minutes(draft, None)
         else:
             client.save_label(
                 draft.image_id,
                 draft.file_name,
-                self._drafts.content(draft),
+                content,
                 {"label_info": draft.label_info},
                 lambda answer: self._on_saved(draft, answer),
                 lambda failure: self._on_failed(draft, failure),
@@ -149,9 +159,17 @@ class Submission:
         session.changed.emit()
 
     def _on_saved(self, draft: Draft, answer: SavedLabel) -> None:
-        self._send_minutes(self._drafts.mark(draft, label_sent=True), answer.checks)
+        self._send_minutes(self._mark(draft, label_sent=True), answer.checks)
 
-    def _send_minutes(self, draft: Draft, checks: tuple[str, ...]) -> None:
+    def _mark(self, draft: Draft, **changes: Any) -> Draft:
+        """Write down what has become of a draft; a full disk must not hold up a label that has arrived."""
+        try:
+            return self._drafts.mark(draft, **changes)
+        except OSError:
+            logger.exception("Cannot note what became of the label of %s", draft.image_id)
+            return replace(draft, **changes)
+
+    def _send_minutes(self, draft: Draft, checks: tuple[str, ...] | None) -> None:
         assert self._client is not None
         self._client.note_case(
             draft.image_id,
@@ -161,26 +179,25 @@ class Submission:
             lambda failure: self._on_minutes_failed(draft, checks, failure),
         )
 
-    def _on_all_sent(self, draft: Draft, checks: tuple[str, ...]) -> None:
+    def _on_all_sent(self, draft: Draft, checks: tuple[str, ...] | None) -> None:
         self._drafts.forget(draft)
-        self._arrived(draft)
-        self._session.notice = say(
-            "sent_with_checks" if checks else "sent", case=draft.image_id, lines=checks
-        )
+        self._arrived()
+        words = "sent_unchecked" if checks is None else "sent_with_checks" if checks else "sent"
+        self._session.notice = say(words, case=draft.image_id, lines=checks or ())
         self._session.changed.emit()
 
-    def _on_minutes_failed(self, draft: Draft, checks: tuple[str, ...], failure: Failure) -> None:
+    def _on_minutes_failed(self, draft: Draft, checks: tuple[str, ...] | None, failure: Failure) -> None:
         logger.warning("The minutes of %s did not arrive: %s", draft.image_id, failure)
-        if not failure.offline:
+        if failure.lasting:
             # The label is there and the server will never take the minutes: nothing to offer again.
             self._drafts.forget(draft)
-        self._arrived(draft)
-        self._session.notice = say("sent_without_minutes", case=draft.image_id, lines=checks)
+        self._arrived()
+        self._session.notice = say("sent_without_minutes", case=draft.image_id, lines=checks or ())
         self._session.changed.emit()
 
-    def _arrived(self, draft: Draft) -> None:
+    def _arrived(self) -> None:
         self._on_its_way = None
-        self._after_sending(draft, "sent")
+        self._after_sending("sent")
         self._session.forecast.ask()
         self._session.look_again()
 
@@ -199,23 +216,26 @@ class Submission:
     def _kept(self, draft: Draft, failure: Failure, gone: bool) -> None:
         self._on_its_way = None
         if gone:
-            self._drafts.mark(draft, case_gone=True)
+            self._mark(draft, case_gone=True)
         why = say("case_deleted", case=draft.image_id) if gone else explain(failure)
-        self._after_sending(draft, "open")
         session = self._session
-        session.notice = say("kept", case=draft.image_id, lines=(why.text,), detail=failure)
+        if failure.kind == "rejected" and self._case is not None and session.case is self._case:
+            session.edited = True  # to be corrected: sent again as it is, it would be turned away again
+        self._after_sending("open")
+        notice = say("kept", case=draft.image_id, lines=(why.text,), detail=failure)
+        session.notice = replace(notice, passing=failure.offline)
         if failure.offline:
             session.forecast.note_failure(failure)
         session.changed.emit()
 
-    def _after_sending(self, draft: Draft, state: str) -> None:
-        """Leave `sending`: back to the case if it is still on the screen."""
-        session = self._session
+    def _after_sending(self, state: str) -> None:
+        """Leave `sending`: back to the case if it is still on the screen, else on to the one that came instead."""
+        session, case = self._session, self._case
+        self._case = None
         if session.state != "sending":
             return
-        still_there = (
-            session.nodes.alive and session.case is not None and session.case.image_id == draft.image_id
-        )
-        if session.edited:
-            state = "open"  # drawn on while the label was on its way
-        session.move(state if still_there else "ready")
+        if session.nodes.alive and session.case is case:
+            session.move("open" if session.edited else state)  # drawn on while the label was on its way
+        else:
+            session.move("ready")
+            session.take_up()

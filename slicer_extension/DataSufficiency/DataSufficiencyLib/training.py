@@ -134,9 +134,8 @@ class TrainingWatch:
             )
 
     def _on_progress(self, info: ServerInfo) -> None:
-        self._session.info = info
         self.progress = info.progress.get(self.task.model) if self.task and self.running else None
-        self._session.changed.emit()
+        self._session.learn(info)
 
     def _again(self) -> None:
         self.stop_watching()

@@ -14,11 +14,15 @@ INFO, GOOD, WARNING, BAD = "info", "good", "warning", "bad"
 
 @dataclass(frozen=True)
 class Notice:
-    """A message to show: its words, how serious it is, and the technical reason for the tooltip."""
+    """A message to show: its words, how serious it is, and the technical reason for the tooltip.
+
+    `passing`: it is out of date as soon as the server answers again.
+    """
 
     text: str
     level: str = INFO
     detail: str = ""
+    passing: bool = False
 
 
 def _failures() -> dict[str, str]:
@@ -61,13 +65,14 @@ def explain(failure: Failure) -> Notice:
     text = _failures()[failure.kind]
     if failure.kind in ("rejected", "not_found") and failure.sentence:
         text = _("The server says: {sentence}").format(sentence=failure.sentence)
-    return Notice(text, level, str(failure))
+    return Notice(text, level, str(failure), failure.offline)
 
 
 def _connection_words() -> dict[str, tuple[str, str]]:
     return {
         "connecting": (INFO, _("Asking {address}...")),
         "signing_in": (INFO, _("Signing in...")),
+        "wrong_password": (WARNING, _("The user name or the password is not right. Please try again.")),
         "server_back": (GOOD, _("The server answers again.")),
     }
 
@@ -88,10 +93,19 @@ def _case_words() -> dict[str, tuple[str, str]]:
             INFO,
             _("The automatic segmentation came after you had begun to draw, so it was left out."),
         ),
-        "case_gone_scene": (WARNING, _("The scene was closed before {case} was submitted.")),
+        "case_gone_scene": (
+            WARNING,
+            _(
+                "The scene was closed before {case} was submitted. Load the scene again if it was saved, or press "
+                "Next case; the server offers {case} again later."
+            ),
+        ),
         "case_gone_node": (
             WARNING,
-            _("Image or segmentation of {case} was deleted before it was submitted."),
+            _(
+                "Image or segmentation of {case} was deleted before it was submitted. Press Next case; the server "
+                "offers {case} again later."
+            ),
         ),
         "other_server": (
             WARNING,
@@ -109,6 +123,7 @@ def _label_words() -> dict[str, tuple[str, str]]:
         "nothing_drawn": (WARNING, _("Nothing is drawn on {case} yet.")),
         "cannot_export": (BAD, _("The label of {case} could not be made: {detail}")),
         "sending": (INFO, _("Sending the label of {case}...")),
+        "sent_unchecked": (GOOD, _("The label of {case} has arrived.")),
         "sent": (GOOD, _("The label of {case} has arrived. The label checks found nothing.")),
         "sent_with_checks": (
             WARNING,
@@ -119,6 +134,10 @@ def _label_words() -> dict[str, tuple[str, str]]:
             _("The label of {case} has arrived; the minutes it took did not.\n{lines}"),
         ),
         "kept": (WARNING, _("The label of {case} has not arrived. It is kept on this computer.\n{lines}")),
+        "cannot_read_kept": (
+            BAD,
+            _("The kept label of {case} could not be read from this computer, so nothing was sent: {detail}"),
+        ),
         "case_deleted": (BAD, _("The server no longer has this case.")),
     }
 
@@ -170,6 +189,8 @@ def label_question(kind: str, name: str, voxels: int) -> str:
     """What to ask before a label is sent; `kind` as in `segment_review.Question`."""
     if kind == "absent":
         return _("{name} is empty").format(name=name)
+    if kind == "preview":
+        return _("An effect's result is only a preview until you press Apply in the Segment Editor")
     if kind == "overlap":
         return _("{count} voxels lie in two classes").format(count=voxels)
     if kind == "classes":

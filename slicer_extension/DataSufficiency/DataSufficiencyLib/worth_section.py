@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Callable
 
 from slicer.i18n import tr as _
 
 from .curve_nodes import CurveNodes
 from .forecast_words import headline, prior_text, problems_text, state_text, table_rows
-from .model import Sufficiency
+from .model import Problem, Sufficiency
 from .notice_label import show_text
 from .session import Session
 from .table_view import fill_table, prepare_table
@@ -55,6 +55,11 @@ class WorthSection:
         ui.structureBox.currentIndexChanged.connect(lambda _index: self.refresh())
         ui.targetButton.clicked.connect(self._set_target)
         ui.updateButton.clicked.connect(lambda _checked=False: session.forecast.update())
+        self._problems: list[str] = []
+        ui.reopenButton.clicked.connect(lambda _checked=False: self._for_problem(session.reopen))
+        ui.confirmButton.clicked.connect(
+            lambda _checked=False: self._for_problem(session.forecast.confirm_label)
+        )
 
     @property
     def structure(self) -> str:
@@ -68,6 +73,8 @@ class WorthSection:
         for widget in (ui.structureBox, ui.targetSpin, ui.targetButton, ui.updateButton):
             widget.setEnabled(session.connected)
         ui.updateButton.setEnabled(session.connected and not (answer is not None and answer.job.running))
+        ui.reopenButton.setEnabled(session.can_reopen)
+        ui.confirmButton.setEnabled(session.connected)
         self._show_structures(answer)
         self.show_age()
         shown = (answer, self.structure)
@@ -88,7 +95,8 @@ class WorthSection:
         show_text(self._ui.stateLabel, state_text(forecast.latest, age, offline))
 
     def scene_changed(self) -> None:
-        """The scene was closed or loaded: write the nodes anew."""
+        """The scene was closed or loaded: write the nodes anew, into those of a scene that brought its own."""
+        self._curves.tidy()
         self._shown = self._plotted = None
         self.refresh()
 
@@ -108,18 +116,40 @@ class WorthSection:
         cells = [(row.cases, row.dice, row.gain, row.minutes) for row in rows]
         fill_table(ui.worthTable, cells, [row.tip for row in rows])
         show_text(ui.priorLabel, prior_text(curve))
-        show_text(ui.problemsLabel, problems_text(answer.problems if answer else ()))
+        self._show_problems(answer.problems if answer else ())
         if target is not None and target.dice != self._target_shown:
             self._target_shown = target.dice
             ui.targetSpin.setValue(round(100 * target.dice))
         self._show_plot(answer)
+
+    def _show_problems(self, problems: tuple[Problem, ...]) -> None:
+        """Labels in doubt, and a list to choose from the one to look at again or to confirm."""
+        ui = self._ui
+        show_text(ui.problemsLabel, problems_text(problems))
+        ui.problemRow.setVisible(bool(problems))
+        names = list(dict.fromkeys(problem.image for problem in problems))
+        if names != self._problems:
+            chosen = ui.problemBox.currentText
+            self._problems = names
+            ui.problemBox.clear()
+            ui.problemBox.addItems(names)
+            ui.problemBox.setCurrentIndex(names.index(chosen) if chosen in names else 0)
+
+    def _for_problem(self, action: Callable[[str], None]) -> None:
+        index = self._ui.problemBox.currentIndex
+        if 0 <= index < len(self._problems):
+            action(self._problems[index])
 
     def _show_plot(self, answer: Sufficiency | None) -> None:
         points = answer.points(self.structure) if answer else ()
         curve = answer.curve(self.structure) if answer else None
         something = bool(points) or bool(curve and curve.forecast)
         self._ui.plotHolder.setVisible(something)
-        if answer is None or not something:
+        if answer is None:
+            return
+        if not something:
+            self._curves.clear()  # another server's curve would go on being shown in a plot layout
+            self._plotted = None
             return
         drawn = (curve, points, answer.target, self.structure)
         if drawn == self._plotted:

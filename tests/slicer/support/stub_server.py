@@ -90,14 +90,14 @@ def sufficiency(
             point = {"n": k, "dice": round(dice_at(k, offset) + wobble, 4), "kind": kinds[index % 3]}
             base["observed"].append({**point, "lo80": None, "hi80": None, "structure": name})
     reached = target is not None and target <= dice_at(n)
-    five = round(100 * (dice_at(n + 5) - dice_at(n)), 1)
+    five = 100 * (dice_at(n + 5) - dice_at(n))
     advice = {
         "action": "stop" if reached else "continue",
         "cases": 0 if reached else 5,
         "probability": 0.93 if reached else 0.84,
         "sentence": f"The target of {100 * (target or 0):.0f} points is reached (probability 93 %)."
         if reached
-        else f"Five more cases are worth {five} points of Dice (80 % range {five / 2:.1f} to {1.6 * five:.1f}).",
+        else f"Five more cases are worth {five:.1f} points of Dice (80 % range {five / 2:.1f} to {1.6 * five:.1f}).",
         "reason": "",
     }
     base.update(
@@ -278,6 +278,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.target = data["dice"]
         elif parts[1] == "case":
             self.server.notes.append((unquote(parts[2]), data))
+            if data.get("resolved"):
+                self.server.checks = [c for c in self.server.checks if c["image"] != unquote(parts[2])]
         elif parts[1] == "steps":
             self.server.steps = data["steps"]
         elif parts[1] == "update":
@@ -297,6 +299,8 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.server
         if self.place.path == "/datastore/image":
             self.send(server.image.read_bytes())
+        elif self.place.path == "/datastore/image/info":
+            self.answer({"name": server.image.name})
         elif self.place.path == "/datastore/label":
             self.send(server.automatic)
         elif self.place.path == "/datastore/label/info":

@@ -36,8 +36,16 @@
             <translation>Fragt den Server, wer er ist, und lädt seine Prognose. Gesendet wird nur die Frage.</translation>
         </message>
         <message>
+            <source>Your name at this server</source>
+            <translation>Ihr Name auf diesem Server</translation>
+        </message>
+        <message>
             <source>User name</source>
             <translation>Benutzername</translation>
+        </message>
+        <message>
+            <source>Your password at this server; it is kept in memory only</source>
+            <translation>Ihr Passwort auf diesem Server; es bleibt nur im Arbeitsspeicher</translation>
         </message>
         <message>
             <source>Password</source>
@@ -72,6 +80,10 @@
             <translation>Lädt den nächsten Fall vom Server</translation>
         </message>
         <message>
+            <source>Send the label of this case first</source>
+            <translation>Zuerst die Markierung dieses Falls einreichen</translation>
+        </message>
+        <message>
             <source>Submit it</source>
             <translation>Einreichen</translation>
         </message>
@@ -82,6 +94,10 @@
         <message>
             <source>What was drawn on this case is lost</source>
             <translation>Was auf diesem Fall gezeichnet wurde, geht verloren</translation>
+        </message>
+        <message>
+            <source>Go on drawing on this case</source>
+            <translation>An diesem Fall weiterzeichnen</translation>
         </message>
         <message>
             <source>Stay</source>
@@ -100,8 +116,16 @@
             <translation>Bevor die Markierung gesendet wird, bitte angeben:</translation>
         </message>
         <message>
+            <source>Send the label with these answers</source>
+            <translation>Die Markierung mit diesen Antworten senden</translation>
+        </message>
+        <message>
             <source>Send the label</source>
             <translation>Markierung senden</translation>
+        </message>
+        <message>
+            <source>Send nothing yet, and change the segmentation</source>
+            <translation>Noch nichts senden und die Segmentierung ändern</translation>
         </message>
         <message>
             <source>Back to the segmentation</source>
@@ -110,6 +134,14 @@
         <message>
             <source>Submit label</source>
             <translation>Markierung einreichen</translation>
+        </message>
+        <message>
+            <source>Labels that were not sent yet</source>
+            <translation>Markierungen, die noch nicht gesendet wurden</translation>
+        </message>
+        <message>
+            <source>Send the chosen label to the server</source>
+            <translation>Die gewählte Markierung an den Server senden</translation>
         </message>
         <message>
             <source>Send again</source>
@@ -152,6 +184,30 @@
             <translation>Nennt dem Server dieses Ziel; es gilt für alle, die dort annotieren</translation>
         </message>
         <message>
+            <source>Labels in doubt</source>
+            <translation>Zweifelhafte Markierungen</translation>
+        </message>
+        <message>
+            <source>The label to look at again, or to confirm</source>
+            <translation>Die Markierung, die noch einmal angesehen oder bestätigt werden soll</translation>
+        </message>
+        <message>
+            <source>Look at it again</source>
+            <translation>Noch einmal ansehen</translation>
+        </message>
+        <message>
+            <source>Load this case with its label, to correct and submit it. Submit the case at hand first.</source>
+            <translation>Diesen Fall mit seiner Markierung laden, um sie zu korrigieren und einzureichen. Reichen Sie zuerst den jetzigen Fall ein.</translation>
+        </message>
+        <message>
+            <source>It is right</source>
+            <translation>Sie ist richtig</translation>
+        </message>
+        <message>
+            <source>Tell the server that this label is right as it is; it then counts in the curve</source>
+            <translation>Sagt dem Server, dass diese Markierung so richtig ist; sie zählt dann in der Kurve</translation>
+        </message>
+        <message>
             <source>Compute the curve anew</source>
             <translation>Kurve neu berechnen</translation>
         </message>
@@ -164,16 +220,32 @@
             <translation>Strategien: was jeden Fall mehr wert macht</translation>
         </message>
         <message>
+            <source>Strategies</source>
+            <translation>Strategien</translation>
+        </message>
+        <message>
             <source>Training</source>
             <translation>Training</translation>
+        </message>
+        <message>
+            <source>What to train</source>
+            <translation>Was trainiert wird</translation>
         </message>
         <message>
             <source>What to train on the server</source>
             <translation>Was auf dem Server trainiert wird</translation>
         </message>
         <message>
+            <source>Strategy</source>
+            <translation>Strategie</translation>
+        </message>
+        <message>
             <source>How the training data are augmented; the table above says what pays</source>
             <translation>Wie die Trainingsdaten angereichert werden; die Tabelle oben sagt, was sich lohnt</translation>
+        </message>
+        <message>
+            <source>Training steps</source>
+            <translation>Trainingsschritte</translation>
         </message>
         <message>
             <source>Training steps of the model and of the curve. With other steps the curve is measured anew.</source>
@@ -184,16 +256,32 @@
             <translation> Schritte</translation>
         </message>
         <message>
+            <source>Train on the server with the labels that it has; go on labelling meanwhile</source>
+            <translation>Trainiert auf dem Server mit den vorhandenen Markierungen; annotieren Sie inzwischen weiter</translation>
+        </message>
+        <message>
             <source>Start training</source>
             <translation>Training starten</translation>
+        </message>
+        <message>
+            <source>Stop the training that is running on the server</source>
+            <translation>Das laufende Training auf dem Server anhalten</translation>
         </message>
         <message>
             <source>Stop</source>
             <translation>Stopp</translation>
         </message>
         <message>
+            <source>Progress of the training</source>
+            <translation>Fortschritt des Trainings</translation>
+        </message>
+        <message>
             <source>Coverage: cases unlike those labelled so far</source>
             <translation>Abdeckung: Fälle, die den bisherigen nicht gleichen</translation>
+        </message>
+        <message>
+            <source>Cases unlike those labelled so far</source>
+            <translation>Fälle, die den bisherigen nicht gleichen</translation>
         </message>
     </context>
     <context>
@@ -201,6 +289,10 @@
         <message>
             <source>Send this label to the server</source>
             <translation>Sendet diese Markierung an den Server</translation>
+        </message>
+        <message>
+            <source>This label has arrived. Change it to send it again.</source>
+            <translation>Diese Markierung ist angekommen. Ändern Sie sie, um sie noch einmal zu senden.</translation>
         </message>
         <message>
             <source>First connect to a server and load a case</source>
@@ -243,8 +335,12 @@
             <translation>Zum Senden mit {server} verbinden.</translation>
         </message>
         <message>
+            <source>Kept in {folder}</source>
+            <translation>Aufbewahrt in {folder}</translation>
+        </message>
+        <message>
             <source>{case} was opened from another server, or under another address of this one. If two servers name two patients alike, its label would be stored with the wrong patient. Does it belong to {server}?</source>
-            <translation>{case} wurde von einem anderen Server geöffnet oder unter einer anderen Adresse dieses Servers. Wenn zwei Server zwei Patienten gleich benennen, würde das Label beim falschen Patienten gespeichert. Gehört der Fall zu {server}?</translation>
+            <translation>{case} wurde von einem anderen Server geöffnet oder unter einer anderen Adresse dieses Servers. Wenn zwei Server zwei Patienten gleich benennen, würde die Markierung beim falschen Patienten gespeichert. Gehört der Fall zu {server}?</translation>
         </message>
         <message>
             <source>Delete the unsent label of {case} from this computer? It cannot be brought back.</source>
@@ -266,12 +362,20 @@
             <translation>Dice, in Punkten</translation>
         </message>
         <message>
+            <source>How many cases one case is worth, and the difference in Dice, both against baseline. In brackets: the range that holds with 80 % probability</source>
+            <translation>Wie viele Fälle ein Fall wert ist, und der Unterschied im Dice, beides gegen baseline. In Klammern: der Bereich, der mit 80 % Wahrscheinlichkeit gilt</translation>
+        </message>
+        <message>
             <source>Case</source>
             <translation>Fall</translation>
         </message>
         <message>
             <source>Distance</source>
             <translation>Abstand</translation>
+        </message>
+        <message>
+            <source>1 is as far off as labelled cases are from each other</source>
+            <translation>1 ist so weit entfernt, wie annotierte Fälle voneinander entfernt sind</translation>
         </message>
     </context>
     <context>
@@ -295,6 +399,10 @@
         <message>
             <source>{hours} h {minutes} min</source>
             <translation>{hours} h {minutes} min</translation>
+        </message>
+        <message>
+            <source>with {n} cases in all</source>
+            <translation>mit insgesamt {n} Fällen</translation>
         </message>
         <message>
             <source>{percent} % chance of at least one point</source>
@@ -451,6 +559,10 @@
             <source>these are the classes</source>
             <translation>das sind die Klassen</translation>
         </message>
+        <message>
+            <source>send it without that result</source>
+            <translation>ohne dieses Ergebnis senden</translation>
+        </message>
     </context>
     <context>
         <name>DataSufficiencyLib.server_section</name>
@@ -558,6 +670,10 @@
             <translation>Anmeldung läuft...</translation>
         </message>
         <message>
+            <source>The user name or the password is not right. Please try again.</source>
+            <translation>Benutzername oder Passwort stimmt nicht. Bitte versuchen Sie es noch einmal.</translation>
+        </message>
+        <message>
             <source>The server answers again.</source>
             <translation>Der Server antwortet wieder.</translation>
         </message>
@@ -594,12 +710,12 @@
             <translation>Die automatische Segmentierung kam, nachdem Sie zu zeichnen begonnen hatten, und wurde deshalb weggelassen.</translation>
         </message>
         <message>
-            <source>The scene was closed before {case} was submitted.</source>
-            <translation>Die Szene wurde geschlossen, bevor {case} eingereicht war.</translation>
+            <source>The scene was closed before {case} was submitted. Load the scene again if it was saved, or press Next case; the server offers {case} again later.</source>
+            <translation>Die Szene wurde geschlossen, bevor {case} eingereicht war. Laden Sie die Szene wieder, wenn sie gespeichert wurde, oder drücken Sie Nächster Fall; der Server bietet {case} später wieder an.</translation>
         </message>
         <message>
-            <source>Image or segmentation of {case} was deleted before it was submitted.</source>
-            <translation>Bild oder Segmentierung von {case} wurde gelöscht, bevor der Fall eingereicht war.</translation>
+            <source>Image or segmentation of {case} was deleted before it was submitted. Press Next case; the server offers {case} again later.</source>
+            <translation>Bild oder Segmentierung von {case} wurde gelöscht, bevor der Fall eingereicht war. Drücken Sie Nächster Fall; der Server bietet {case} später wieder an.</translation>
         </message>
         <message>
             <source>{case} was opened from another server, or under another address of this one. It stays on the screen; Submit asks you whether it belongs here.</source>
@@ -622,6 +738,10 @@
             <translation>Die Markierung von {case} wird gesendet...</translation>
         </message>
         <message>
+            <source>The label of {case} has arrived.</source>
+            <translation>Die Markierung von {case} ist angekommen.</translation>
+        </message>
+        <message>
             <source>The label of {case} has arrived. The label checks found nothing.</source>
             <translation>Die Markierung von {case} ist angekommen. Die Prüfung hat nichts gefunden.</translation>
         </message>
@@ -642,6 +762,10 @@
 {lines}</source>
             <translation>Die Markierung von {case} ist nicht angekommen. Sie wird auf diesem Rechner aufbewahrt.
 {lines}</translation>
+        </message>
+        <message>
+            <source>The kept label of {case} could not be read from this computer, so nothing was sent: {detail}</source>
+            <translation>Die aufbewahrte Markierung von {case} konnte auf diesem Rechner nicht gelesen werden, daher wurde nichts gesendet: {detail}</translation>
         </message>
         <message>
             <source>The server no longer has this case.</source>
@@ -694,6 +818,10 @@
         <message>
             <source>{name} is empty</source>
             <translation>{name} ist leer</translation>
+        </message>
+        <message>
+            <source>An effect's result is only a preview until you press Apply in the Segment Editor</source>
+            <translation>Das Ergebnis eines Werkzeugs ist nur eine Vorschau, bis Sie im Segment-Editor auf Anwenden (Apply) drücken</translation>
         </message>
         <message>
             <source>{count} voxels lie in two classes</source>

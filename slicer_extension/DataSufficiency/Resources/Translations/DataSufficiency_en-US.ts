@@ -36,7 +36,15 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Your name at this server</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>User name</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Your password at this server; it is kept in memory only</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -72,6 +80,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Send the label of this case first</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Submit it</source>
             <translation type="unfinished"></translation>
         </message>
@@ -81,6 +93,10 @@
         </message>
         <message>
             <source>What was drawn on this case is lost</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Go on drawing on this case</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -100,7 +116,15 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Send the label with these answers</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Send the label</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Send nothing yet, and change the segmentation</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -109,6 +133,14 @@
         </message>
         <message>
             <source>Submit label</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Labels that were not sent yet</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Send the chosen label to the server</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -152,6 +184,30 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Labels in doubt</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The label to look at again, or to confirm</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Look at it again</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Load this case with its label, to correct and submit it. Submit the case at hand first.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>It is right</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Tell the server that this label is right as it is; it then counts in the curve</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Compute the curve anew</source>
             <translation type="unfinished"></translation>
         </message>
@@ -164,7 +220,15 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Strategies</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Training</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>What to train</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -172,7 +236,15 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Strategy</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>How the training data are augmented; the table above says what pays</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Training steps</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -184,7 +256,15 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Train on the server with the labels that it has; go on labelling meanwhile</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Start training</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Stop the training that is running on the server</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -192,7 +272,15 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Progress of the training</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Coverage: cases unlike those labelled so far</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Cases unlike those labelled so far</source>
             <translation type="unfinished"></translation>
         </message>
     </context>
@@ -200,6 +288,10 @@
         <name>DataSufficiencyLib.case_section</name>
         <message>
             <source>Send this label to the server</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>This label has arrived. Change it to send it again.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -243,6 +335,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Kept in {folder}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>{case} was opened from another server, or under another address of this one. If two servers name two patients alike, its label would be stored with the wrong patient. Does it belong to {server}?</source>
             <translation type="unfinished"></translation>
         </message>
@@ -266,11 +362,19 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>How many cases one case is worth, and the difference in Dice, both against baseline. In brackets: the range that holds with 80 % probability</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Case</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
             <source>Distance</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>1 is as far off as labelled cases are from each other</source>
             <translation type="unfinished"></translation>
         </message>
     </context>
@@ -294,6 +398,10 @@
         </message>
         <message>
             <source>{hours} h {minutes} min</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>with {n} cases in all</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -451,6 +559,10 @@
             <source>these are the classes</source>
             <translation type="unfinished"></translation>
         </message>
+        <message>
+            <source>send it without that result</source>
+            <translation type="unfinished"></translation>
+        </message>
     </context>
     <context>
         <name>DataSufficiencyLib.server_section</name>
@@ -558,6 +670,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>The user name or the password is not right. Please try again.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>The server answers again.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -594,11 +710,11 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The scene was closed before {case} was submitted.</source>
+            <source>The scene was closed before {case} was submitted. Load the scene again if it was saved, or press Next case; the server offers {case} again later.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Image or segmentation of {case} was deleted before it was submitted.</source>
+            <source>Image or segmentation of {case} was deleted before it was submitted. Press Next case; the server offers {case} again later.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -622,6 +738,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>The label of {case} has arrived.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>The label of {case} has arrived. The label checks found nothing.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -638,6 +758,10 @@
         <message>
             <source>The label of {case} has not arrived. It is kept on this computer.
 {lines}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The kept label of {case} could not be read from this computer, so nothing was sent: {detail}</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -690,6 +814,10 @@
         </message>
         <message>
             <source>{name} is empty</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>An effect's result is only a preview until you press Apply in the Segment Editor</source>
             <translation type="unfinished"></translation>
         </message>
         <message>

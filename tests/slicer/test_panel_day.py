@@ -1,0 +1,288 @@
+"""The panel over a long day: scenes that come and go, two servers, labels in doubt, names and tips everywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import chart_picture
+import panel_bench
+import pytest
+import qt
+import slicer
+from DataSufficiencyLib.drafts import Draft
+from DataSufficiencyLib.forecast_watch import ForecastWatch
+from DataSufficiencyLib.forecast_words import gain_text
+from DataSufficiencyLib.model import Interval
+from session_bench import label_file, paint_all
+from stock_widget import StockWidget
+from stub_server import StubServer
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ForecastWatch, "BUSY_S", 0.1)
+    monkeypatch.setattr(ForecastWatch, "CALM_S", 0.2)
+    monkeypatch.setattr(chart_picture, "can_render", lambda: False)
+
+
+@pytest.fixture
+def module(scene: object) -> Iterator[object]:
+    widget = panel_bench.open_module()
+    yield widget
+    panel_bench.close_module(widget)
+
+
+@pytest.fixture
+def connected(module: object, server: StubServer, wait: Callable) -> object:
+    connect(module, server, wait)
+    return module
+
+
+@pytest.fixture
+def at_work(connected: object, wait: Callable) -> object:
+    connected.ui.nextButton.click()
+    wait(lambda: connected.session.state == "open")
+    paint_all(connected.session)
+    return connected
+
+
+def connect(module: object, server: StubServer, wait: Callable) -> None:
+    module.ui.serverAddress.setCurrentText(server.url)
+    module.ui.connectButton.click()
+    wait(lambda: module.session.connected and module.session.client.address == server.url)
+
+
+def save_scene(folder: Path) -> Path:
+    """Save the scene with everything in it."""
+    scene = slicer.mrmlScene
+    kinds = (
+        ("vtkMRMLScalarVolumeNode", ".nrrd"),
+        ("vtkMRMLSegmentationNode", ".seg.nrrd"),
+        ("vtkMRMLTableNode", ".tsv"),
+    )
+    for kind, suffix in kinds:
+        for index in range(scene.GetNumberOfNodesByClass(kind)):
+            node = scene.GetNthNodeByClass(index, kind)
+            storage = node.CreateDefaultStorageNode()
+            scene.AddNode(storage)
+            node.SetAndObserveStorageNodeID(storage.GetID())
+            storage.SetFileName(str(folder / f"{node.GetID()}{suffix}"))
+            assert storage.WriteData(node)
+    scene.SetURL(str(folder / "scene.mrml"))
+    scene.StartState(scene.SaveState)  # as Slicer's save dialog does
+    scene.Commit()
+    scene.EndState(scene.SaveState)
+    return folder / "scene.mrml"
+
+
+def load_scene(path: Path) -> None:
+    slicer.mrmlScene.SetURL(str(path))
+    slicer.mrmlScene.Connect()
+
+
+# Scenes -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("button", ["submitButton", "connectButton"])
+def test_a_scene_that_is_loaded_while_the_server_is_busy_has_its_case_back(
+    at_work: object, server: StubServer, wait: Callable, tmp_path: Path, button: str
+) -> None:
+    path = save_scene(tmp_path)
+    server.delay = 0.2
+    getattr(at_work.ui, button).click()
+    load_scene(path)
+    wait(lambda: at_work.session.state == "open")
+    assert at_work.ui.caseLabel.text == "case_007"
+    assert at_work.session.edited
+    at_work.ui.submitButton.click()
+    wait(lambda: at_work.session.state == "sent")
+
+
+def test_loading_scenes_over_and_over_leaves_one_chart(
+    at_work: object, wait: Callable, tmp_path: Path
+) -> None:
+    counts = []
+    for _ in range(3):
+        load_scene(save_scene(tmp_path))
+        wait(lambda: at_work.session.state == "open")
+        counts.append(
+            [
+                slicer.mrmlScene.GetNumberOfNodesByClass(kind)
+                for kind in ("vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode")
+            ]
+        )
+    assert counts[0][0] == 1
+    assert counts[0] == counts[1] == counts[2]
+    chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
+    assert at_work.panel.plot_view.mrmlPlotViewNode().GetPlotChartNodeID() == chart.GetID()
+    assert chart.GetNumberOfPlotSeriesNodes() > 4
+
+
+def test_a_saved_scene_keeps_the_minutes_and_does_not_invent_blindness(
+    connected: object, server: StubServer, wait: Callable, tmp_path: Path
+) -> None:
+    server.blind = None
+    connected.ui.nextButton.click()
+    wait(lambda: connected.session.state == "open")
+    paint_all(connected.session)
+    connected.session.clock.restart(minutes=12)
+    path = save_scene(tmp_path)
+    load_scene(path)
+    wait(lambda: connected.session.state == "open")
+    connected.ui.submitButton.click()
+    wait(lambda: server.notes)
+    (note,) = server.notes
+    assert note[1]["minutes"] == pytest.approx(12, abs=0.5)
+    assert "blind" not in note[1]
+
+
+# Servers ------------------------------------------------------------------------------------------
+
+
+def test_another_servers_curve_leaves_the_chart(
+    connected: object, server: StubServer, wait: Callable
+) -> None:
+    chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
+    assert chart.GetNumberOfPlotSeriesNodes() > 0
+    other = StubServer(image=server.image).start()
+    other.n = 2
+    connect(connected, other, wait)
+    assert chart.GetNumberOfPlotSeriesNodes() == 0
+    connect(connected, server, wait)
+    assert chart.GetNumberOfPlotSeriesNodes() > 0
+    other.stop()
+
+
+def test_questions_of_one_server_do_not_block_the_next(
+    at_work: object, server: StubServer, wait: Callable
+) -> None:
+    at_work.session.nodes.segmentation.GetSegmentation().RemoveSegment("posterior")
+    at_work.ui.submitButton.click()
+    assert at_work.ui.questionFrame.isVisible()
+    other = StubServer(image=server.image).start()
+    connect(at_work, other, wait)
+    assert not at_work.ui.questionFrame.isVisible()
+    assert at_work.ui.submitButton.enabled
+    other.stop()
+
+
+def test_unsent_labels_of_two_servers_are_told_apart(module: object) -> None:
+    store, box = module.session.drafts, module.ui.unsentBox
+    for number, address in enumerate(("http://one:8000", "http://two:8000")):
+        draft = Draft(address, "case_007", "label.nii.gz", [], 1.0, False, saved_at=float(number))
+        store.prepare(draft).write_bytes(b"label")
+        store.keep(draft)
+    module.panel.refresh()
+    assert [box.itemText(i) for i in range(2)] == ["case_007 (http://one:8000)", "case_007 (http://two:8000)"]
+    assert "http://one:8000, http://two:8000" in module.ui.unsentLabel.text
+    first = box.toolTip
+    box.setCurrentIndex(1)
+    assert box.toolTip != first
+
+
+def test_what_was_sent_is_not_said_to_want_a_connection(at_work: object, wait: Callable) -> None:
+    at_work.ui.submitButton.click()
+    wait(lambda: at_work.session.state == "sent")
+    assert at_work.ui.submitButton.toolTip.startswith("This label has arrived")
+
+
+def test_a_module_that_was_closed_follows_no_other_module(
+    scene: object, server: StubServer, wait: Callable
+) -> None:
+    stock = slicer.modules.MONAILabelWidget = StockWidget(server.url)
+    try:
+        module = panel_bench.open_module()
+        connect(module, server, wait)
+        panel_bench.close_module(module)
+        asked = len(server.requests)
+        stock.ui.nextSampleButton.click()
+        stock.ui.saveLabelButton.click()
+        started = time.monotonic()
+        wait(lambda: time.monotonic() - started > 0.2)
+    finally:
+        del slicer.modules.MONAILabelWidget
+    assert module.session.case is None
+    assert len(server.requests) == asked
+
+
+# Labels in doubt ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def doubtful(connected: object, server: StubServer, wait: Callable) -> object:
+    server.checks = [
+        {"image": name, "sentence": "Posterior is far smaller than in other cases."}
+        for name in ("case_003", "case_007")
+    ]
+    wait(lambda: connected.ui.problemRow.isVisible())
+    return connected
+
+
+def test_a_label_in_doubt_can_be_confirmed(doubtful: object, server: StubServer, wait: Callable) -> None:
+    ui = doubtful.ui
+    ui.problemBox.setCurrentIndex(1)
+    ui.confirmButton.click()
+    wait(lambda: ui.problemBox.count == 1)
+    assert server.notes == [("case_007", {"resolved": True})]
+    assert "case_003" in ui.problemsLabel.text
+    server.checks = []
+    wait(lambda: not ui.problemRow.isVisible())
+
+
+def test_a_doubt_that_cannot_be_confirmed_is_told_in_the_servers_words(
+    doubtful: object, server: StubServer, wait: Callable
+) -> None:
+    reason = "This cannot be confirmed, only corrected."
+    route = ("POST", "/sufficiency/case/case_003")
+    server.handlers[route] = lambda handler: handler.answer({"detail": reason}, 409)
+    doubtful.ui.confirmButton.click()
+    wait(lambda: reason in doubtful.ui.caseStatus.text)
+
+
+def test_a_label_in_doubt_can_be_looked_at_again(
+    doubtful: object, server: StubServer, wait: Callable, image_file: Path, tmp_path: Path
+) -> None:
+    server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
+    doubtful.ui.problemBox.setCurrentIndex(1)
+    doubtful.ui.reopenButton.click()
+    wait(lambda: doubtful.session.state == "open")
+    assert doubtful.ui.caseLabel.text == "case_007"
+    assert doubtful.session.nodes.drawn_on
+    paint_all(doubtful.session)
+    assert not doubtful.ui.reopenButton.enabled, "a drawing would be lost"
+    doubtful.ui.submitButton.click()
+    wait(lambda: doubtful.session.state == "sent")
+    assert doubtful.ui.reopenButton.enabled
+
+
+# Numbers ------------------------------------------------------------------------------------------
+
+
+def test_a_forecast_says_for_how_many_cases_in_all_it_is(connected: object) -> None:
+    table = connected.ui.worthTable
+    assert [table.item(row, 1).toolTip().split(";")[0] for row in range(3)] == [
+        f"with {n} cases in all" for n in (7, 11, 12)
+    ]
+
+
+def test_a_loss_too_small_to_be_seen_has_no_sign_of_its_own() -> None:
+    assert gain_text(Interval(-0.0004, -0.0003, 0.012)) == "+0.0 (0.0 to 1.2)"
+
+
+# Names and tips -----------------------------------------------------------------------------------
+
+
+def test_everything_to_press_or_fill_in_says_what_it_does(module: object) -> None:
+    kinds = (qt.QPushButton, qt.QComboBox, qt.QSpinBox, qt.QLineEdit)
+    ours = {name: widget for name, widget in vars(module.ui).items() if isinstance(widget, kinds)}
+    hidden = {"unsentBox"}  # tells where the chosen label lies, once there is one
+    assert [name for name, widget in ours.items() if not widget.toolTip and name not in hidden] == []
+
+
+def test_a_screen_reader_has_a_name_for_every_field(module: object) -> None:
+    kinds = (qt.QComboBox, qt.QSpinBox, qt.QLineEdit, qt.QTableWidget, qt.QProgressBar)
+    labelled = {label.buddy() for label in module.parent.findChildren(qt.QLabel)}
+    fields = {name: widget for name, widget in vars(module.ui).items() if isinstance(widget, kinds)}
+    assert [n for n, field in fields.items() if not field.accessibleName and field not in labelled] == []
