@@ -248,3 +248,20 @@ def test_other_strategies_are_never_averaged_into_one_point() -> None:
     ]
     points = {(p["kind"], p.get("strategy")): p["dice"] for p in observed_points(seen)}
     assert points == pytest.approx({("fold", None): 0.6, ("arm", "red"): 0.7, ("arm", "genda"): 0.9})
+
+
+def test_intervals_of_measured_points_are_over_patients() -> None:
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(200):
+        levels = 0.8 + 0.05 * rng.standard_normal(6)
+        seen = [
+            Observation(8, level + 0.01 * k, case=f"{p}-{k}", patient=str(p), run="r")
+            for p, level in enumerate(levels)
+            for k in (-1.5, -0.5, 0.5, 1.5)
+        ]
+        (point,) = observed_points(seen)
+        held += point["lo80"] <= 0.8 <= point["hi80"]
+    assert point["n_cases"] == 24 and 0.7 <= held / 200 <= 0.9
+    (alone,) = observed_points(seen[:4])
+    assert alone["dice"] is not None and alone["lo80"] is None

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from scaling_app.forecast import shift_alarm
 from scaling_app.forecast.arms import choose_strategy, compare_arms
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.families import expit
@@ -227,6 +228,20 @@ def test_an_alarm_stands_until_scores_are_as_expected_again() -> None:
     assert standing_alarm(np.append(chance, np.zeros(5)), 5.0) == 10
     assert standing_alarm(np.append(chance, np.zeros(13)), 5.0) is None
     assert standing_alarm(np.append(chance, np.ones(40)), 5.0) == 10
+
+
+def test_a_long_session_is_watched_by_its_newest_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = [Observation(8, 0.8, case=f"c{k}", run="r", kind="prequential") for k in range(60)]
+    looked_at: list[str] = []
+
+    def deviates(scores: list[Observation], *_: object) -> np.ndarray:
+        looked_at.extend(o.case for o in scores)
+        return np.zeros(len(scores))
+
+    monkeypatch.setattr(shift_alarm, "MOST_SCORES", 20)
+    monkeypatch.setattr(shift_alarm, "prequential_deviates", deviates)
+    find_shift(scores, shipped_prior(), SPREAD)
+    assert looked_at == [f"c{k}" for k in range(40, 60)]
 
 
 def test_more_structures_do_not_make_more_false_alarms() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling_app.ledger import Case, Flag, Ledger, LedgerError, utc_now
+from scaling_app.ledger import MOST_MINUTES, Case, Flag, Ledger, LedgerError, utc_now
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=20)
 amounts = st.none() | st.floats(0, 1e6)
@@ -23,7 +23,7 @@ case_records = st.builds(
     annotator=st.none() | words,
     blind=st.booleans(),
     assisted=st.booleans(),
-    minutes=amounts,
+    minutes=st.none() | st.floats(0, MOST_MINUTES),
     flags=st.lists(st.builds(Flag, words, words), max_size=3, unique=True).map(tuple),
     sampling_weight=amounts,
 )
@@ -109,7 +109,7 @@ def test_minutes_may_come_before_the_label_and_survive_a_second_save(ledger: Led
     assert ledger.case("a").minutes == 7.5
 
 
-@pytest.mark.parametrize("minutes", [-1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("minutes", [-1.0, float("nan"), float("inf"), 1e308])
 def test_minutes_that_are_none_are_refused(ledger: Ledger, minutes: float) -> None:
     with pytest.raises(LedgerError, match="minutes"):
         ledger.set_minutes("a", minutes)
@@ -183,3 +183,13 @@ def test_the_weight_of_the_last_serving_counts(ledger: Ledger) -> None:
     for impossible in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(LedgerError, match="above 0"):
             ledger.note_sampling_weight("a", impossible)
+
+
+def test_doubts_about_a_label_that_was_replaced_are_not_written(ledger: Ledger, new_case) -> None:
+    ledger.save_case(new_case(label_hash="old"))
+    ledger.save_case(new_case(label_hash="new", minutes=3.0))
+    assert not ledger.set_flags("a", "old", [Flag("empty", "Empty.")])
+    assert ledger.case("a").flags == ()
+    assert ledger.set_flags("a", "new", [Flag("empty", "Empty.")])
+    case = ledger.case("a")
+    assert (case.label_hash, case.minutes, case.flags) == ("new", 3.0, (Flag("empty", "Empty."),))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from scaling_app.monai_app import demo
+from scaling_app.monai_app.conf import parse_labels
 from scaling_app.monai_app.demo_client import ServerError
 
 
@@ -62,3 +64,21 @@ def test_the_log_of_a_server_that_failed_stays(out: Path, monkeypatch: pytest.Mo
         run(out)
     kept = [name for name in files_of(out) if name.endswith("server.log")]
     assert len(kept) == 1 and "work/thesis.txt" in files_of(out)
+
+
+def test_label_values_with_gaps_keep_their_meaning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf: dict[str, str] = {}
+
+    class StopHereError(Exception):
+        pass
+
+    def command(*_: object, **options: dict[str, str]) -> None:
+        conf.update(options["conf"])
+        raise StopHereError
+
+    monkeypatch.setattr(demo, "server_command", command)
+    cases = SimpleNamespace(spatial_dims=2, studies=tmp_path)
+    structures = {"structure_1": 1, "structure_255": 255}
+    with pytest.raises(StopHereError), demo._server(tmp_path, cases, structures, 1.0, 5, None):
+        pass
+    assert parse_labels(conf["labels"]) == structures

@@ -12,8 +12,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from scaling_app.imaging.geometry import read_label, write_label
-from scaling_app.ledger import utc_now
+from scaling_app.imaging.geometry import ImageError, read_label, write_label
+from scaling_app.ledger import Observation, Run, utc_now
 from scaling_app.monai_app.label_checks import LabelError
 from scaling_app.monai_app.session import file_hash
 
@@ -306,3 +306,91 @@ def test_a_doubt_about_a_label_that_cannot_be_used_goes_with_a_better_file(desk_
     shutil.copy(desk.labels["synthetic_001"], path)
     desk.book.take_stock()
     assert desk.session.ledger.case("synthetic_001").flags == ()
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"NRRD0004\ntype: float\ndimension: 3\n\n",
+        b"NRRD0004\ntype: float\ndimension: 3\nsizes: 4 4 4\nspace directions: x\n\n",
+    ],
+)
+def test_an_image_with_a_damaged_header_keeps_no_other_label_out(desk_of, damaged):
+    desk = desk_of(3)
+    desk.session.image_path("synthetic_000").write_bytes(damaged)
+    for image in desk.labels:
+        desk.drop_into_folder(image)
+    desk.book.take_stock()
+    doubts = {case.image_id: [flag.kind for flag in case.flags] for case in desk.session.ledger.cases()}
+    assert doubts == {"synthetic_000": ["unreadable_image"], "synthetic_001": [], "synthetic_002": []}
+    with pytest.raises(ValueError, match=r"synthetic_000\.nrrd cannot be read"):
+        desk.submit("synthetic_000")
+
+
+def test_what_is_said_of_a_damaged_image_tells_nothing_of_the_server_s_folders(desk_of, tmp_path):
+    desk = desk_of(2)
+    desk.session.image_path("synthetic_001").write_bytes(b"no image at all")
+    with pytest.raises(ValueError, match=r"synthetic_001\.nii\.gz cannot be read") as refused:
+        desk.submit("synthetic_001")
+    assert str(tmp_path) not in str(refused.value)
+
+
+def test_a_second_look_at_an_image_leaves_a_label_saved_meanwhile_alone(desk_of, tmp_path, monkeypatch):
+    desk = desk_of(1)
+    desk.submit("synthetic_000")
+    label = read_label(desk.labels["synthetic_000"])
+    label[0, 0, 0, 0] = 1
+    corrected = write_label(label, label, tmp_path / "synthetic_000.nrrd")
+
+    def save_while_reading(path):
+        desk.book.store("synthetic_000", corrected, {"minutes": 4}, "ann")
+        raise ImageError("damaged")
+
+    monkeypatch.setattr("scaling_app.imaging.geometry.read_image", save_while_reading)
+    desk.book.verify_images()
+    case = desk.session.ledger.case("synthetic_000")
+    stored = desk.session.stored_label("synthetic_000")
+    assert (case.label_hash, case.annotator, case.minutes) == (file_hash(stored), "ann", 4)
+
+
+def test_a_note_that_another_process_put_back_costs_no_structure(desk_of, tmp_path):
+    desk = desk_of(2)
+    desk.submit("synthetic_000", "synthetic_001")
+    notes = desk.session.ledger.setting("label_notes")
+    label = read_label(desk.labels["synthetic_000"])
+    label[0, :4, :4, :4] = 9
+    larger = write_label(label, label, tmp_path / "synthetic_000.nrrd")
+    desk.book.store("synthetic_000", larger, {}, None)
+    assert 9 in desk.session.structures().values()
+    desk.session.ledger.set_setting("label_notes", notes)
+    for _ in range(2):
+        desk.book.take_stock()
+    assert 9 in desk.session.structures().values()
+
+
+@pytest.mark.parametrize("dies_in", ["set_setting", "rename_structure"])
+def test_a_structure_and_its_scores_have_one_name_also_after_a_kill(desk_of, monkeypatch, dies_in):
+    desk = desk_of(1)
+    ledger = desk.session.ledger
+    ledger.start_run(Run("r", "fold", "baseline", "resunet", ["b"], 1, 0, None, "s", utc_now()))
+    ledger.finish_run("r", [Observation("r", "a", "structure_1", "fold", dice=0.5)])
+    desk.session.keep_structures({"structure_1": 1})
+    with monkeypatch.context() as killed:
+        killed.setattr(ledger, dies_in, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            desk.session.keep_structures({"liver": 1})
+    desk.session.keep_structures({"liver": 1})
+    assert [seen.structure for seen in ledger.observations(current=False)] == ["liver"]
+
+
+def test_a_label_is_held_against_its_image_once_that_can_be_read(desk_of, tmp_path):
+    desk = desk_of(2)
+    image = desk.session.image_path("synthetic_001")
+    whole = image.read_bytes()
+    image.write_bytes(b"no image at all")
+    label = read_label(desk.labels["synthetic_001"])[:, :-1]
+    desk.drop_into_folder("synthetic_001", write_label(label, label, tmp_path / "synthetic_001.nii.gz"))
+    desk.book.take_stock()
+    image.write_bytes(whole)
+    desk.book.verify_images()
+    assert [flag.kind for flag in desk.session.ledger.case("synthetic_001").flags] == ["geometry"]

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from monailabel.config import settings
 
+from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.monai_app import routes
+from scaling_app.monai_app.app import as_label_map
 
 ROLES = {
     ("PUT", "/datastore/label"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
     ("PUT", "/datastore/image"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
     ("PUT", "/datastore/"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
+    ("PUT", "/datastore/image/info"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
+    ("PUT", "/datastore/label/info"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
+    ("PUT", "/datastore/updatelabelinfo"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
     ("DELETE", "/datastore/label"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("DELETE", "/datastore/image"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("DELETE", "/datastore/"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("POST", "/activelearning/{strategy}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
     ("POST", "/infer/{model}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
+    ("POST", "/batch/infer/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("POST", "/train/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("DELETE", "/train/"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
 }
@@ -37,10 +45,10 @@ def test_every_route_asks_for_the_role_that_monai_label_asks_for():
 
 
 def test_the_roles_are_those_of_the_routes_they_replace():
-    from monailabel.endpoints import activelearning, datastore, infer, train
+    from monailabel.endpoints import activelearning, batch_infer, datastore, infer, train
 
     stock = {}
-    for router in (activelearning.router, datastore.router, infer.router, train.router):
+    for router in (m.router for m in (activelearning, batch_infer, datastore, infer, train)):
         for route in router.routes:
             roles = [d.call.roles for d in route.dependant.dependencies if hasattr(d.call, "roles")]
             stock |= {(method, route.path): roles[0] for method in route.methods if roles}
@@ -70,6 +78,8 @@ def client_of() -> Callable[..., TestClient]:
             take_label=lambda image, path, *_: {"image": image, "kind": path.suffix},
             on_save_label=lambda *_: {},
             model_names=lambda: ["segmentation"],
+            strategy_names=lambda: ["random"],
+            serving=nullcontext(),
         )
         server = FastAPI()
         server.include_router(routes.make_router(app))
@@ -174,3 +184,91 @@ def test_params_that_are_no_object_are_refused(raw):
         routes.read_params(raw)
     assert refused.value.status_code == 422
     assert routes.read_params("") == {}
+
+
+def test_a_prediction_is_never_stored_as_a_label(desk_of, client_of):
+    client = client_of(desk_of(1))
+    tag = {"label_tag": "final", "save_label": True}
+    one = client.post(
+        "/infer/segmentation", params={"image": "synthetic_000"}, data={"params": json.dumps(tag)}
+    )
+    for answer in (one, client.post("/batch/infer/segmentation", json=tag)):
+        assert answer.status_code == 422 and "another label_tag" in answer.json()["detail"]
+
+
+def test_params_cannot_name_another_model_or_strategy_than_the_address(desk_of, client_of, monkeypatch):
+    client = client_of(desk_of(1))
+    asked = []
+    monkeypatch.setattr(routes.activelearning, "sample", lambda *said: asked.append(said) or {})
+    answer = client.post(
+        "/infer/segmentation", params={"image": "synthetic_000"}, data={"params": '{"model": "x"}'}
+    )
+    assert answer.status_code == 422 and "model" in answer.json()["detail"]
+    client.post("/activelearning/random", json={"strategy": "x", "client_id": "ann"})
+    assert [said[:2] for said in asked] == [("random", {"client_id": "ann"})]
+
+
+@pytest.mark.parametrize("value", ["\\ud800", "NaN"])
+def test_nothing_gets_into_the_index_that_could_not_be_read_again(desk_of, client_of, value):
+    desk = desk_of(1)
+    desk.submit("synthetic_000")
+    client = client_of(desk)
+    raw = f'{{"client_id": {value}}}' if value == "NaN" else f'{{"client_id": "{value}"}}'
+    label = {"label": "synthetic_000", "tag": "final"}
+    answers = [
+        client.post("/activelearning/random", content=raw, headers={"Content-Type": "application/json"}),
+        client.put("/datastore/image/info", params={"image": "synthetic_000"}, data={"info": raw}),
+        client.put("/datastore/label/info", params=label, data={"info": raw}),
+        client.put("/datastore/updatelabelinfo", params=label, data={"params": raw}),
+    ]
+    assert [answer.status_code for answer in answers] == [422] * 4
+    assert desk_of(1).session.has_label("synthetic_000")
+
+
+def test_facts_about_images_and_labels_are_stored_and_those_of_others_are_refused(desk_of, client_of):
+    desk = desk_of(1)
+    desk.submit("synthetic_000")
+    client, facts = client_of(desk), {"info": '{"scanner": "A"}'}
+    for place, known, ghost in (
+        ("image", {"image": "synthetic_000"}, {"image": "ghost"}),
+        ("label", {"label": "synthetic_000", "tag": "final"}, {"label": "ghost", "tag": "final"}),
+    ):
+        assert client.put(f"/datastore/{place}/info", params=known, data=facts).status_code == 200
+        answer = client.put(f"/datastore/{place}/info", params=ghost, data=facts)
+        assert answer.status_code == 404 and "ghost" in answer.json()["detail"]
+    assert desk.session.datastore.get_image_info("synthetic_000")["scanner"] == "A"
+    assert desk.session.datastore.get_label_info("synthetic_000", "final")["scanner"] == "A"
+
+
+def test_what_is_no_option_of_a_training_does_not_reach_the_queue(monkeypatch):
+    taken = []
+    monkeypatch.setattr(routes.train, "run_model", lambda *said: taken.append(said))
+    app = SimpleNamespace(trainer_names=lambda: ["segmentation"], require_trainable=lambda *_: None)
+    routes.start_training(app, "segmentation", {"gpus": 1, "model": "x", "steps": 4, "max_epochs": 50})
+    assert taken == [("segmentation", {"steps": 4}, False, False)]
+
+
+@pytest.mark.parametrize("gpus", [1, ["0"], {}])
+def test_gpus_that_are_no_text_are_refused(desk_of, client_of, gpus):
+    answer = client_of(desk_of(1)).post("/batch/infer/segmentation", json={"gpus": gpus})
+    assert answer.status_code == 422 and "gpus" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("wrong", ["size", "image"])
+def test_raw_voxels_that_do_not_fit_are_refused_with_a_sentence(desk_of, tmp_path, wrong):
+    desk = desk_of(1)
+    image = desk.session.image_path("synthetic_000")
+    if wrong == "image":
+        image.write_bytes(b"NRRD0004\n\n")
+    (tmp_path / "label.bin").write_bytes(b"123")
+    with pytest.raises(ValueError, match="raw voxels"), as_label_map(tmp_path / "label.bin", str(image)):
+        pass
+
+
+def test_raw_voxels_leave_no_file_behind(desk_of, tmp_path):
+    desk = desk_of(1)
+    image = desk.session.image_path("synthetic_000")
+    (tmp_path / "label.bin").write_bytes(bytes(int(np.prod(read_image(image).shape[1:]))))
+    with as_label_map(tmp_path / "label.bin", str(image)) as label:
+        assert read_label(label).shape == read_image(image).shape
+    assert not label.exists()

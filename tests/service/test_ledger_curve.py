@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scaling_app.forecast.forecaster import forecast_session
 from scaling_app.forecast.observations import read_curve
 from scaling_app.ledger import Case, Flag, Ledger, Observation, Run, utc_now
 from scaling_app.service.ledger_curve import (
@@ -134,3 +135,25 @@ def test_annotation_time_is_of_the_measured_cases() -> None:
     cases = [Case(str(k), "h", utc_now(), "p", minutes=m) for k, m in enumerate((None, 4.0, 6.0, 20.0))]
     assert annotation_time(cases) == {"minutes_per_case": 6.0, "minutes_total": 30.0, "n_timed": 3}
     assert annotation_time([])["minutes_per_case"] is None
+
+
+@pytest.mark.parametrize(("settings", "counts"), [("long:red", True), ("short:red", False)])
+def test_what_a_curve_of_other_settings_found_confirms_no_stop(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, settings: str, counts: bool
+) -> None:
+    ledger.save_case(Case("a", "h", utc_now(), "p"))
+    ledger.save_case(Case("b", "h", utc_now(), "q"))
+    start(ledger, "r", ["b"], settings_hash="long:red")
+    ledger.finish_run("r", [Observation("r", "a", "liver", "fold", dice=0.5)])
+    asked: dict = {}
+
+    def forecast(observations, **question):
+        asked.update(question)
+        return forecast_session(observations, **question)
+
+    monkeypatch.setattr("scaling_app.service.ledger_curve.forecast_session", forecast)
+    assert forecast_from(ledger)["recipe"] == "long"
+    earlier = {"n_in_curve": 1, "evidence": "x", "recipe": settings.partition(":")[0]}
+    ledger.save_forecast(earlier)
+    forecast_from(ledger)
+    assert asked["history"] == ([earlier] if counts else [])

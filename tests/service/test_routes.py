@@ -192,6 +192,7 @@ def test_a_label_that_no_training_can_use_cannot_be_confirmed(
         ("a", {"minutes": -1}, 422, "minutes"),
         ("a", {"minutes": "3"}, 422, "minutes"),
         ("a", {"minutes": 10**400}, 422, "minutes"),
+        ("a", {"minutes": 1e308}, 422, "minutes"),
         ("a", {"blind": "yes"}, 422, "blind"),
         ("a", {"resolved": 1}, 422, "resolved"),
         ("a", {"minuts": 3}, 422, "minuts"),

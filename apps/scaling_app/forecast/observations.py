@@ -95,10 +95,12 @@ def read_curve(path: str | Path) -> list[Observation]:
     """Reads a table of scores.
 
     Columns `n,dice` and optionally `case,structure,run,seed,kind,assisted,blind,strategy,network,weight,
-    nsd,capacity,patient`; others are ignored. A blank Dice (or `nan`) means "absent from the reference".
+    nsd,capacity,patient`; of the others, `draw` stands for a run where there is none, and a table of several
+    `dataset` or `steps` is refused. A blank Dice (or `nan`) means "absent from the reference".
 
     Args:
-        path: CSV file with a header line, comma or semicolon separated, UTF-8.
+        path: CSV file with a header line, separated by commas, semicolons or tabs, UTF-8; the decimal sign may be a
+            comma.
 
     Raises:
         CurveError: the file cannot be read, lacks a column, holds a value out of range (the message
@@ -111,7 +113,9 @@ def read_curve(path: str | Path) -> list[Observation]:
         raise CurveError(f"no such file: {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise CurveError(f"{path} cannot be read as a text table ({error}); save it as CSV, UTF-8") from None
-    observations = [_observation(row, number) for number, row in _rows(text, path)]
+    rows = list(_rows(text, path))
+    _check_one_curve([row for _, row in rows], path)
+    observations = [_observation(row, number) for number, row in rows]
     if not observations:
         raise CurveError(f"{path} has a header but no rows; add at least one row n,dice per curve point")
     if all(o.dice is None for o in observations):
@@ -181,8 +185,10 @@ def _rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     lines = [line for line in text.splitlines() if line.strip()]
     if not lines:
         raise CurveError(f"{path} is empty; it needs a header n,dice and one row per curve point")
-    delimiter = ";" if lines[0].count(";") > lines[0].count(",") else ","
+    delimiter = max(",;\t", key=lines[0].count)
     header = [name.strip().lower() for name in next(csv.reader(lines[:1], delimiter=delimiter))]
+    if doubled := sorted({name for name in header if name and header.count(name) > 1}):
+        raise CurveError(f"{path} has the column {', '.join(doubled)} more than once; keep one of each")
     missing = [name for name in ("n", "dice") if name not in header]
     if missing:
         raise CurveError(f"{path} lacks the column(s) {', '.join(missing)}; found: {', '.join(header)}")
@@ -192,6 +198,15 @@ def _rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
         yield number, dict(zip(header, (cell.strip() for cell in cells), strict=True))
 
 
+def _check_one_curve(rows: Sequence[Mapping[str, str]], path: Path) -> None:
+    for name in ("dataset", "steps"):
+        found = sorted({row.get(name, "") for row in rows})
+        if len(found) > 1:
+            raise CurveError(
+                f"{path} holds several curves: {', '.join(found)} in the column {name}; keep the rows of one of them"
+            )
+
+
 def _observation(row: Mapping[str, str], number: int) -> Observation:
     try:
         return Observation(
@@ -199,7 +214,7 @@ def _observation(row: Mapping[str, str], number: int) -> Observation:
             dice=_score(row["dice"], "dice"),
             structure=row.get("structure") or "structure",
             case=row.get("case", ""),
-            run=row.get("run", ""),
+            run=row.get("run") or row.get("draw", ""),
             seed=_whole(row.get("seed") or "0", "seed"),
             kind=row.get("kind") or "fold",
             assisted=_flag(row.get("assisted", ""), "assisted"),
@@ -216,8 +231,9 @@ def _observation(row: Mapping[str, str], number: int) -> Observation:
 
 
 def _number(text: str, name: str) -> float:
+    decimal = text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
     try:
-        return float(text)
+        return float(decimal)
     except ValueError:
         raise CurveError(f"{name} must be a number, got {text!r}") from None
 

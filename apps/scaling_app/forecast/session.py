@@ -214,18 +214,20 @@ def asdict_arm(arm: ArmResult) -> Json:
 
 
 def observed_points(observations: Sequence[Observation]) -> tuple[Json, ...]:
-    """Mean Dice per structure, kind and size, misses counting as 0, with an 80 % t interval over `n_cases` cases.
+    """Mean Dice per structure, kind and size over `n_cases` cases, misses counting as 0, with an 80 % t interval.
 
-    Other strategies (kind `arm`) have a point each, with the strategy's name.
+    Patients are independent, their cases are not: the interval is over patients, and there is none for one alone. Other strategies (kind `arm`) have a point each, with the strategy's name.
     """
     points: list[Json] = []
     for structure, group in by_structure(o for o in observations if o.dice is not None).items():
-        cells: dict[tuple[str, str, int], dict[str, list[float]]] = {}
+        cells: dict[tuple[str, str, int], dict[tuple[str, str], list[float]]] = {}
         for index, o in enumerate(group):
             cell = cells.setdefault((o.kind, o.strategy if o.kind == "arm" else "", o.n), {})
-            cell.setdefault(o.case or f"row {index}", []).append(float(o.dice or 0.0))
+            row = f"row {index}"
+            cell.setdefault((o.case or row, o.unit or row), []).append(float(o.dice or 0.0))
         for (kind, strategy, n), cases in sorted(cells.items()):
             values = np.array([sum(scores) / len(scores) for scores in cases.values()])
+            patient = np.unique([unit for _, unit in cases], return_inverse=True)[1]
             point: Json = {
                 "n": n,
                 "dice": float(values.mean()),
@@ -233,8 +235,8 @@ def observed_points(observations: Sequence[Observation]) -> tuple[Json, ...]:
                 "hi80": None,
                 "n_cases": len(values),
             }
-            if len(values) > 1:
-                half = float(student.ppf(0.9, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+            if patient.max() > 0:
+                half = float(student.ppf(0.9, patient.max()) * clustered_error(values, patient))
                 point["lo80"], point["hi80"] = (
                     max(0.0, float(values.mean()) - half),
                     min(1.0, float(values.mean()) + half),
@@ -242,6 +244,15 @@ def observed_points(observations: Sequence[Observation]) -> tuple[Json, ...]:
             named = {"strategy": strategy} if strategy else {}
             points.append({**point, "kind": kind, "structure": structure, **named})
     return tuple(points)
+
+
+def clustered_error(values: Array, cluster: np.ndarray) -> float:
+    """Standard error of the mean of values `(M,)` in two or more clusters (their indices from 0), alike within each.
+
+    With one value in each cluster it is the usual one. Reference: K.-Y. Liang, S. Zeger, Biometrika 73(1), 1986.
+    """
+    sums = np.bincount(cluster, values - values.mean())
+    return math.sqrt(len(sums) / (len(sums) - 1) * float((sums**2).sum())) / len(values)
 
 
 def _curve_json(table: _DrawTable, name: str) -> Json:

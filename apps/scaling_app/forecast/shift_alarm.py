@@ -37,6 +37,8 @@ THRESHOLD = 5.0
 LEARNING = 4
 """Scores at the start that only set the level."""
 _CAP = 3.0
+MOST_SCORES = 1000
+"""Only so many of the newest are looked at: the time grows with their third power, the memory with the second."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def find_shift(
         n_watched: structures that are watched in this session.
     """
     scores = [o for o in observations if o.kind == "prequential" and o.case and o.dice is not None]
-    scores = [o for o in scores if not o.missed]
+    scores = [o for o in scores if not o.missed][-MOST_SCORES:]
     if len(scores) <= 2 * LEARNING:
         return None
     deviates = prequential_deviates(scores, prior, spread)

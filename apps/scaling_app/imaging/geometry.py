@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,8 @@ Arrays = tuple[np.ndarray, np.ndarray]
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 # what nibabel, pynrrd and Pillow raise on damaged files
 _READ_ERRORS = (OSError, EOFError, ValueError, LookupError, TypeError, SyntaxError, StopIteration, zlib.error)
-_READ_ERRORS += (nib.filebasedimages.ImageFileError, nrrd.NRRDError)
+_READ_ERRORS += (ArithmeticError, nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError)
+_READ_ERRORS += (nrrd.NRRDError,)
 _GREY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 
 
@@ -194,21 +196,27 @@ class Canonical:
         return tuple(values[axis] for axis in self.order)
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns what the readers raise on a damaged file into an `ImageError`, which names the file but not its folder."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except _READ_ERRORS as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0].replace(str(path), path.name)
+        raise ImageError(f"{path.name} cannot be read; it may be truncated or damaged ({reason})") from error
+
+
 def _read(path: Path, as_label: bool) -> Arrays:
     if not path.is_file():
         raise ImageError(f"{path} is not there")
     reader = _READERS.get(suffix_of(path))
     if reader is None:
         raise ImageError(f"{path.name} is of a kind that is not read; known are {', '.join(_READERS)}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            array, affine = reader(path, as_label)
-    except ImageError:
-        raise
-    except _READ_ERRORS as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise ImageError(f"{path.name} cannot be read; it may be truncated or damaged ({reason})") from error
+    with reading(path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        array, affine = reader(path, as_label)
     if array.size == 0:
         raise ImageError(f"{path.name} holds no voxels (shape {array.shape})")
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-12:

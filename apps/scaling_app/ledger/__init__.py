@@ -1,11 +1,21 @@
 """WHAT HAPPENED: cases, runs, observations, in one SQLite file (SQLAlchemy)."""
 
 from scaling_app.ledger.ledger import Ledger
-from scaling_app.ledger.records import LASTING_DOUBTS, Case, Flag, LabelVersion, Observation, Run, utc_now
+from scaling_app.ledger.records import (
+    LASTING_DOUBTS,
+    MOST_MINUTES,
+    Case,
+    Flag,
+    LabelVersion,
+    Observation,
+    Run,
+    utc_now,
+)
 from scaling_app.ledger.store import LedgerError
 
 __all__ = [
     "LASTING_DOUBTS",
+    "MOST_MINUTES",
     "Case",
     "Flag",
     "LabelVersion",

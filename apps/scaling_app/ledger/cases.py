@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from scaling_app.ledger import tables
-from scaling_app.ledger.records import LASTING_DOUBTS, Case, Flag, LabelVersion, utc_now
+from scaling_app.ledger.records import LASTING_DOUBTS, MOST_MINUTES, Case, Flag, LabelVersion, utc_now
 from scaling_app.ledger.store import LedgerError, Store
 
 
@@ -24,9 +25,9 @@ class CaseBook(Store):
         `minutes=None` says nothing new: minutes sent earlier are kept.
 
         Raises:
-            LedgerError: minutes or sampling weight negative or not finite.
+            LedgerError: minutes or sampling weight negative or not finite, or minutes above `MOST_MINUTES`.
         """
-        _check_amount("minutes", case.minutes)
+        _check_amount("minutes", case.minutes, MOST_MINUTES)
         _check_amount("sampling_weight", case.sampling_weight)
         with self._write(moves_forecast=True) as connection:
             _save_label_version(connection, case)
@@ -44,7 +45,7 @@ class CaseBook(Store):
             )
             if case.minutes is not None:
                 _upsert(connection, tables.minutes, image_id=case.image_id, minutes=float(case.minutes))
-            _replace_flags(connection, case)
+            _replace_flags(connection, case.image_id, case.label_hash, case.flags, case.saved_at)
 
     def case(self, image_id: str) -> Case | None:
         """The case of that image, or None when it has no label."""
@@ -58,6 +59,18 @@ class CaseBook(Store):
     def usable_cases(self) -> list[Case]:
         """The cases without an open doubt: those that curves are made of."""
         return [case for case in self.cases() if not case.flags]
+
+    def set_flags(self, image_id: str, label_hash: str, flags: Sequence[Flag]) -> bool:
+        """Writes other doubts about a label; False, and nothing, when the case has another label by now.
+
+        For a second look at a label, which may take long: whatever else was saved of the case meanwhile stays.
+        """
+        with self._write(moves_forecast=True) as connection:
+            present = select(tables.cases.c.label_hash).where(tables.cases.c.image_id == image_id)
+            if connection.execute(present).scalar() != label_hash:
+                return False
+            _replace_flags(connection, image_id, label_hash, flags, utc_now())
+            return True
 
     def remove_case(self, image_id: str) -> bool:
         """Forgets the present label of a case; its history stays. Says whether there was one."""
@@ -80,9 +93,9 @@ class CaseBook(Store):
         """Records active annotation time; it may come before the label does.
 
         Raises:
-            LedgerError: negative or not finite.
+            LedgerError: negative, or above `MOST_MINUTES`.
         """
-        _check_amount("minutes", minutes)
+        _check_amount("minutes", minutes, MOST_MINUTES)
         with self._write(moves_forecast=True) as connection:
             _upsert(connection, tables.minutes, image_id=image_id, minutes=float(minutes))
 
@@ -200,9 +213,10 @@ class CaseBook(Store):
         return [Case(**row, flags=tuple(flags.get(row["image_id"], ()))) for row in rows]
 
 
-def _check_amount(name: str, value: float | None) -> None:
-    if value is not None and not (math.isfinite(value) and value >= 0):
-        raise LedgerError(f"{name} must be a number of at least 0, got {value!r}")
+def _check_amount(name: str, value: float | None, most: float = math.inf) -> None:
+    if value is not None and not (math.isfinite(value) and 0 <= value <= most):
+        range_ = f"from 0 to {most:g}" if math.isfinite(most) else "of at least 0"
+        raise LedgerError(f"{name} must be a number {range_}, got {value!r}")
 
 
 def _upsert(connection: Connection, table: tables.Table, **values: object) -> None:
@@ -235,21 +249,23 @@ def _save_label_version(connection: Connection, case: Case) -> None:
     )
 
 
-def _replace_flags(connection: Connection, case: Case) -> None:
+def _replace_flags(
+    connection: Connection, image_id: str, label_hash: str, flags: Sequence[Flag], at: datetime
+) -> None:
     """The doubts given are the open ones now, except those resolved for this very label."""
     table = tables.flags
-    mine = table.c.image_id == case.image_id
+    mine = table.c.image_id == image_id
     connection.execute(delete(table).where(mine & table.c.resolved_at.is_(None)))
-    settled = select(table.c.kind, table.c.sentence).where(mine & (table.c.label_hash == case.label_hash))
+    settled = select(table.c.kind, table.c.sentence).where(mine & (table.c.label_hash == label_hash))
     resolved = {(row.kind, row.sentence) for row in connection.execute(settled)}
-    for flag in case.flags:
+    for flag in flags:
         if flag.kind in LASTING_DOUBTS or (flag.kind, flag.sentence) not in resolved:
             connection.execute(
                 table.insert().values(
-                    image_id=case.image_id,
-                    label_hash=case.label_hash,
+                    image_id=image_id,
+                    label_hash=label_hash,
                     kind=flag.kind,
                     sentence=flag.sentence,
-                    raised_at=case.saved_at,
+                    raised_at=at,
                 )
             )

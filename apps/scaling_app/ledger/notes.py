@@ -16,6 +16,9 @@ from scaling_app.ledger.store import LedgerError, Store
 
 KEPT_FORECASTS = 1000
 
+FORECAST_SETTINGS = ("target", "minutes_per_point")
+"""The settings that a forecast reads; the others tell of files, images and trainings."""
+
 IDLE: dict[str, Any] = {"state": "idle", "done": 0, "total": 0, "eta_seconds": None, "message": None}
 
 
@@ -30,7 +33,8 @@ class NoteBook(Store):
             known = connection.execute(select(table.c.value).where(table.c.key == key)).scalar()
             if known == row["value"]:
                 return
-            self._move_forecast(connection)
+            if key in FORECAST_SETTINGS:
+                self._move_forecast(connection)
             connection.execute(
                 insert(table).values(**row).on_conflict_do_update(index_elements=["key"], set_=row)
             )

@@ -24,6 +24,9 @@ RUN_STATES: tuple[str, ...] = get_args(RunState)
 LASTING_DOUBTS = ("unreadable", "unreadable_image", "geometry", "not_a_label_map")
 """Kinds of doubt that no confirmation settles, as no training can use such a case; another label or image does."""
 
+MOST_MINUTES = 7 * 24 * 60.0
+"""More than anybody annotates one case: a clock left running, seconds, or no time at all."""
+
 
 def utc_now() -> datetime:
     """The present time with its zone, as the ledger wants it."""

@@ -13,6 +13,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -198,9 +200,8 @@ class ScalingApp(MONAILabelApp):
         Raises:
             ValueError: it cannot be used; nothing was stored.
         """
-        if path.suffix == ".bin":  # raw voxels from the OHIF viewer
-            path = Path(binary_to_image(self.datastore().get_image_uri(image), str(path)))
-        label_id, flags = self.book.store(image, path, params, annotator)
+        with as_label_map(path, self.datastore().get_image_uri(image)) as usable:
+            label_id, flags = self.book.store(image, usable, params, annotator)
         doubts = [{"kind": flag.kind, "sentence": flag.sentence} for flag in flags]
         return {"image": image, "label": label_id, "sufficiency": {**self.summary(), "flags": doubts}}
 
@@ -293,6 +294,29 @@ class _BatchInfer(BatchInferTask):
         ledger = self._session.ledger
         images = super().get_images(request, datastore)
         return [i for i in images if self._session.has_label(i) or not ledger.is_blind(i)]
+
+
+@contextmanager
+def as_label_map(path: Path, image_uri: str) -> Iterator[Path]:
+    """The label's file; of raw voxels, as the OHIF viewer sends them, a copy that is gone afterwards.
+
+    Raises:
+        ValueError: the voxels are not as many as the image's, or the image cannot be read.
+    """
+    if path.suffix != ".bin":
+        yield path
+        return
+    try:
+        converted = Path(binary_to_image(image_uri, str(path)))
+    except Exception as error:  # of whatever reader MONAI tries on a damaged image
+        logger.warning("Raw voxels of %s could not be used: %s", image_uri, error)
+        raise ValueError(
+            "The raw voxels of the label cannot be put on the grid of the image; open the image again and redraw."
+        ) from error
+    try:
+        yield converted
+    finally:
+        converted.unlink(missing_ok=True)
 
 
 def _end_a_starting_server(error: ValueError) -> None:

@@ -71,7 +71,6 @@ def look_at_pool(
         spacing_mm=plan.spacing,
         structures=plan.classes,
         cache_dir=prepared.cache_dir / "strategies",
-        predict=model.predict if model is not None else None,
         should_stop=lambda: time.monotonic() > deadline,
     )
     cases = tuple(PoolCase(case.case_id, case.distance, case.outside) for case in found)

@@ -29,7 +29,7 @@ from scaling_app.imaging.geometry import read_label, spacing_of
 from scaling_app.imaging.scores import score_case
 from scaling_app.monai_app.demo_client import ServerError, Viewer
 from scaling_app.monai_app.demo_data import DemoCases, prepare_cases
-from scaling_app.monai_app.launch import free_port, init_app, server_command
+from scaling_app.monai_app.launch import free_port, init_app, server_command, terminated_like_interrupted
 
 TRAIN_AT = (5, 10, 15, 20, 30, 40)
 N_TRUTH = 10
@@ -72,7 +72,7 @@ def run_demo(
         FileNotFoundError, ValueError: `data` cannot serve.
         ServerError: the server failed.
     """
-    with _work_folder(out.resolve()) as work:
+    with terminated_like_interrupted(), _work_folder(out.resolve()) as work:
         return _run(data, work, n_cases=n_cases, minutes=minutes, patient=patient)
 
 
@@ -110,7 +110,7 @@ def _run(data: Path | None, work: Path, *, n_cases: int, minutes: float, patient
             display.note = ""
         page = viewer.report()
     session.seconds = time.monotonic() - started
-    (out / "report.html").write_text(page)
+    (out / "report.html").write_text(page, encoding="utf-8")
     (out / "session.json").write_text(json.dumps(asdict(session), indent=1, allow_nan=False))
     console.print(_outcome(session))
     console.print(f"{session.seconds:.0f} s. Wrote {out / 'session.json'} and {out / 'report.html'}")
@@ -200,7 +200,7 @@ def _server(
     sizes = len([n for n in TRAIN_AT if n < n_cases]) + 1
     share = minutes / sizes
     conf = {
-        "labels": ",".join(structures),
+        "labels": ",".join(f"{name}={value}" for name, value in structures.items()),
         "dimension": str(cases.spatial_dims),
         "curve_minutes": f"{0.75 * share:.2f}",
         "max_minutes": f"{0.25 * share:.2f}",

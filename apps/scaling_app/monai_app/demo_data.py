@@ -44,7 +44,9 @@ def prepare_cases(
     truth, rest = _set_aside(pairs, n_truth if data is None else min(n_truth, len(pairs) // 4), patient)
     if len(rest) < n_cases or not truth:
         raise ValueError(
-            f"{data} holds {len(pairs)} labelled images: too few for a session of {n_cases} cases"
+            f"{data} holds {len(pairs)} labelled images, of which {len(truth)} and what else there is of their patients "
+            f"are kept to test the model: {len(rest)} are left, too few for a session of {n_cases} cases; add cases, or "
+            "say --cases"
         )
     in_session = rest[: n_cases + n_pool]
     studies = work / "studies"  # made only now: nothing is written for input that is refused

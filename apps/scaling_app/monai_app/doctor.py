@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,6 +13,9 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from scaling_app.monai_app.launch import default_app_dir
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def examine() -> int:
         table.add_column(heading)
     for finding in findings:
         mark = "[green]ok[/]" if finding.good else ("[yellow]note[/]" if finding.optional else "[red]fix[/]")
-        table.add_row(mark, finding.what, finding.detail)
+        table.add_row(mark, finding.what, Text(finding.detail))  # no markup: brackets in it are pip's extras
     Console().print(table)
     return 0 if all(f.good or f.optional for f in findings) else 1
 
@@ -47,7 +49,14 @@ def _python() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    for line in metadata.requires("scaling-app") or []:
+    try:
+        needed = metadata.requires("scaling-app") or []
+    except metadata.PackageNotFoundError:
+        yield Finding(
+            "scaling-app", False, "not installed: pip install . in the folder of its pyproject.toml"
+        )
+        return
+    for line in needed:
         requirement = Requirement(line)
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
@@ -83,7 +92,9 @@ def _device() -> Iterator[Finding]:
         yield Finding("GPU", False, "none: trains on the processor, with small networks", optional=True)
     memory = psutil.virtual_memory()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("Memory", memory.total > 6 * 2**30, f"{memory.total / 2**30:.0f} GiB, {cores} cores")
+    enough = memory.total > 6 * 2**30
+    advice = "" if enough else ": serve with --conf memory_gb 1, or add memory"
+    yield Finding("Memory", enough, f"{memory.total / 2**30:.0f} GiB, {cores} cores{advice}")
 
 
 def _torchvision() -> Iterator[Finding]:
@@ -97,8 +108,11 @@ def _torchvision() -> Iterator[Finding]:
 
 
 def _disk() -> Iterator[Finding]:
-    free = shutil.disk_usage(tempfile.gettempdir()).free / 2**30
-    yield Finding("Disk", free > 2, f"{free:.0f} GiB free for prepared cases")
+    app = default_app_dir()  # where the server keeps models and prepared cases
+    there = next(folder for folder in (app, *app.parents) if folder.exists())
+    free = shutil.disk_usage(there).free / 2**30
+    advice = "" if free > 2 else f": free some space in {there}, or serve with --app on another disk"
+    yield Finding("Disk", free > 2, f"{free:.0f} GiB free for models and prepared cases{advice}")
 
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from scaling_app.ledger import Case, Flag, utc_now
+from scaling_app.ledger import MOST_MINUTES, Case, Flag, utc_now
 from scaling_app.monai_app import label_checks as checks
 from scaling_app.monai_app.label_facts import LabelFacts, image_grid, read_facts
 from scaling_app.monai_app.label_grid import in_image_order
@@ -152,10 +152,10 @@ class LabelBook:
             case, note, stamp = known.get(image_id), notes.get(image_id), stamp_of(path)
             if stamp is None:
                 continue
-            if case is not None and note is not None and note.stamp == stamp:
+            if case is not None and note is not None and note.may_be_of(case) and note.stamp == stamp:
                 if self._is_outdated(case, note):
                     changed |= self._judge_again(case, path)
-            elif case is not None and note is not None and _hash(path) == case.label_hash:
+            elif case is not None and note is not None and note.label_hash == case.label_hash == _hash(path):
                 noted[image_id] = replace(note, stamp=stamp)
             else:
                 changed |= self._look_at(image_id, path, stamp, noted)
@@ -169,7 +169,8 @@ class LabelBook:
 
         The doubt goes when the image has been replaced by one that can be read.
         """
-        from scaling_app.imaging.geometry import ImageError, read_image
+        from scaling_app.imaging.geometry import read_image
+        from scaling_app.trials.fingerprint import file_stamp
 
         ledger = self.session.ledger
         verified = dict(ledger.setting("verified_images", {}))
@@ -180,19 +181,21 @@ class LabelBook:
             path = self.session.image_path(case.image_id)
             if path is None or (others and not doubted):
                 continue
-            stamp = f"{path.stat().st_mtime_ns}-{path.stat().st_size}"
-            if verified.get(case.image_id) == stamp and not doubted:
-                continue
             try:
+                stamp = "-".join(map(str, file_stamp(path)))
+                if verified.get(case.image_id) == stamp and not doubted:
+                    continue
                 read_image(path)
                 verified[case.image_id] = stamp
                 flags = others
-            except ImageError as error:
+                # the label of an image that could not be read has not been held against it yet
+                if doubted and (label := self.session.stored_label(case.image_id)) is not None:
+                    flags = (*others, *self._grid_doubts(case.image_id, read_facts(label)))
+            except ValueError as error:
                 logger.warning("%s", error)
-                sentence = f"The image cannot be read; put a good copy in its place: {error}"
-                flags = (*others, Flag(UNREADABLE_IMAGE, sentence))
+                flags = (*others, _unreadable_image(path, error))
             if flags != case.flags:
-                ledger.save_case(replace(case, flags=flags))
+                ledger.set_flags(case.image_id, case.label_hash, flags)
         if verified != before:
             ledger.set_setting("verified_images", verified)
 
@@ -228,7 +231,7 @@ class LabelBook:
                 # known, but without a note: what a training could not use is doubted, the rest was judged
                 doubts = tuple(flag for flag in self._grid_doubts(image_id, facts) if flag not in case.flags)
                 if doubts:
-                    ledger.save_case(replace(case, flags=(*case.flags, *doubts)))
+                    ledger.set_flags(image_id, facts.label_hash, (*case.flags, *doubts))
                 noted[image_id] = _note(facts, _names(info, facts), case.flags, stamp)
                 return bool(doubts)
         except OSError:
@@ -246,7 +249,7 @@ class LabelBook:
         patient = self.session.patient(image_id)
         with self._lock:
             self.session.ledger.save_case(Case(image_id, label_hash, utc_now(), patient, flags=(flag,)))
-            self.notes.keep({image_id: LabelNote({}, (), stamp)})
+            self.notes.keep({image_id: LabelNote({}, (), stamp, label_hash)})
         return True
 
     def _is_outdated(self, case: Case, note: LabelNote) -> bool:
@@ -264,11 +267,9 @@ class LabelBook:
             return False
         sent = _names(self.session.datastore.get_label_info(case.image_id, FINAL), facts)
         with self._lock:
-            case = self.session.ledger.case(case.image_id) or case
-            if case.label_hash != facts.label_hash:
-                return False
             flags = self._doubts(case.image_id, facts, sent)
-            self.session.ledger.save_case(replace(case, flags=flags))
+            if not self.session.ledger.set_flags(case.image_id, facts.label_hash, flags):
+                return False
             self.notes.keep({case.image_id: _note(facts, sent, flags, stamp_of(path))})
         return True
 
@@ -298,7 +299,12 @@ class LabelBook:
 
     def _grid_doubts(self, image_id: str, facts: LabelFacts) -> list[Flag]:
         image = self.session.image_path(image_id)
-        return [] if image is None else checks.check_geometry(facts.grid, image_grid(image))
+        if image is None:
+            return []
+        try:
+            return checks.check_geometry(facts.grid, image_grid(image))
+        except ValueError as error:
+            return [_unreadable_image(image, error)]
 
     def _renew_structures(self) -> None:
         """Drops the structures that no label holds any more, and takes up what labels without doubts hold.
@@ -307,7 +313,12 @@ class LabelBook:
         good, and a folder that is not there for a moment is no reason.
         """
         cases = self.session.ledger.cases()
-        notes = self.notes.all()
+        kept = self.notes.all()
+        notes = {
+            c.image_id: kept[c.image_id]
+            for c in cases
+            if c.image_id in kept and kept[c.image_id].may_be_of(c)
+        }
         structures = self.session.structures()
         if cases and all(case.image_id in notes for case in cases):
             present = [notes[case.image_id] for case in cases]
@@ -328,7 +339,7 @@ def parse_minutes(raw: object) -> float | None:
     """Active annotation minutes as a client sent them.
 
     Raises:
-        ValueError: no number of at least 0.
+        ValueError: no number from 0 to `MOST_MINUTES`.
     """
     if raw is None or raw == "":
         return None
@@ -336,8 +347,8 @@ def parse_minutes(raw: object) -> float | None:
         minutes = float(str(raw))
     except ValueError:
         minutes = math.nan
-    if not (math.isfinite(minutes) and minutes >= 0):
-        raise ValueError(f"minutes must be a number of at least 0, got {raw!r}")
+    if not 0 <= minutes <= MOST_MINUTES:
+        raise ValueError(f"minutes must be a number from 0 to {MOST_MINUTES:g}, got {raw!r}")
     return minutes
 
 
@@ -357,6 +368,11 @@ def _volumes_ml(facts: LabelFacts) -> dict[int, float]:
     return {value: float(f"{count * facts.grid.voxel_ml:.6g}") for value, count in facts.counts.items()}
 
 
+def _unreadable_image(image: Path, error: ValueError) -> Flag:
+    reason = str(error).replace(str(image), image.name)
+    return Flag(UNREADABLE_IMAGE, f"The image cannot be read; put a good copy in its place: {reason}")
+
+
 def _is_no_label_map(flags: Sequence[Flag]) -> bool:
     return any(flag.kind == "not_a_label_map" for flag in flags)
 
@@ -364,5 +380,5 @@ def _is_no_label_map(flags: Sequence[Flag]) -> bool:
 def _note(facts: LabelFacts, sent: Names, flags: Sequence[Flag], stamp: Stamp | None) -> LabelNote:
     """Of an image taken for a label, only the stamp: it may hold thousands of values."""
     if _is_no_label_map(flags):
-        return LabelNote({}, (), stamp)
-    return LabelNote(_volumes_ml(facts), tuple(sent), stamp)
+        return LabelNote({}, (), stamp, facts.label_hash)
+    return LabelNote(_volumes_ml(facts), tuple(sent), stamp, facts.label_hash)

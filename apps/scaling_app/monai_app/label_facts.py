@@ -30,12 +30,13 @@ def read_facts(path: Path) -> LabelFacts:
     Raises:
         ValueError: unreadable, or no label map.
     """
-    from scaling_app.imaging.geometry import label_names, read_label
+    from scaling_app.imaging.geometry import label_names, read_label, reading
 
     label = read_label(path)
     array = np.asarray(label[0])
     grid = checks.Grid(tuple(array.shape), np.asarray(label.affine, dtype=np.float64))
-    names = tuple((name, value) for value, name in sorted(label_names(path).items()))
+    with reading(path):
+        names = tuple((name, value) for value, name in sorted(label_names(path).items()))
     return LabelFacts(grid, checks.count_values(array), names, file_hash(path))
 
 
@@ -45,19 +46,17 @@ def image_grid(path: Path) -> checks.Grid:
     Raises:
         ValueError: unreadable.
     """
-    from scaling_app.imaging.geometry import ImageError, read_image, suffix_of
+    from scaling_app.imaging.geometry import read_image, reading, suffix_of
     from scaling_app.imaging.segmentation_nrrd import nrrd_affine
 
     suffix = suffix_of(path)
-    try:
+    with reading(path):
         if suffix in (".nii", ".nii.gz"):
             image = nib.load(path)
             return checks.Grid(tuple(map(int, image.shape[:3])), np.asarray(image.affine, dtype=np.float64))
         if suffix == ".nrrd":
             header = nrrd.read_header(str(path))
             return checks.Grid(_spatial_sizes(header), nrrd_affine(header))
-    except (OSError, EOFError, nib.filebasedimages.ImageFileError, nrrd.NRRDError) as error:
-        raise ImageError(f"{path.name} cannot be read; it may be truncated or damaged ({error})") from error
     image = read_image(path)
     return checks.Grid(tuple(image.shape[1:]), np.asarray(image.affine, dtype=np.float64))
 

@@ -1,6 +1,6 @@
 """What is remembered of each present label: which file it was when it was read, and what it held.
 
-A look at two thousand labels then costs two thousand `stat` calls. A note that is missing or wrong (two
+A look at two thousand labels then costs two thousand `stat` calls. A note that is missing or another label's (two
 processes wrote at once, an older version kept none) costs one more reading of that label, nothing else.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaling_app.imaging.geometry import ImageError
-from scaling_app.ledger import Ledger
+from scaling_app.ledger import Case, Ledger
 from scaling_app.trials.fingerprint import file_stamp
 
 _SETTING = "label_notes"
@@ -36,11 +36,17 @@ class LabelNote:
         volumes_ml: volume per label value, ml; empty for what cannot be read or is no label map.
         named: names that came with the label, and their values.
         stamp: the file's when it was read; None when nobody knows.
+        label_hash: which label it was; None in notes of older versions.
     """
 
     volumes_ml: Mapping[int, float]
     named: tuple[tuple[str, int], ...]
     stamp: Stamp | None
+    label_hash: str | None
+
+    def may_be_of(self, case: Case) -> bool:
+        """Whether it tells of the case's present label, as far as it says of which it tells."""
+        return self.label_hash in (None, case.label_hash)
 
 
 class LabelNotes:
@@ -56,6 +62,7 @@ class LabelNotes:
                 {int(value): ml for value, ml in note["ml"].items()},
                 tuple((name, value) for name, value in note["named"]),
                 tuple(note["stamp"]) if note["stamp"] else None,
+                note.get("hash"),
             )
             for image_id, note in self._stored().items()
         }
@@ -64,7 +71,12 @@ class LabelNotes:
         """Writes notes, new or again."""
         if notes:
             rows = {
-                image_id: {"ml": dict(note.volumes_ml), "named": note.named, "stamp": note.stamp}
+                image_id: {
+                    "ml": dict(note.volumes_ml),
+                    "named": note.named,
+                    "stamp": note.stamp,
+                    "hash": note.label_hash,
+                }
                 for image_id, note in notes.items()
             }
             self._ledger.set_setting(_SETTING, {**self._stored(), **rows})

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlparse
 
 PACKAGE = Path(__file__).resolve().parents[1]
+_ENTRY = "from scaling_app.monai_app.app import ScalingApp"
+"""What tells an app folder of this package, of whichever version."""
+_END_SECONDS = 20
 
 
 def init_app(directory: Path) -> Path:
     """Makes a thin app folder that MONAI Label can start; model, ledger and logs will live in it.
 
+    One that was made before is brought up to date; nothing else in it is touched.
+
     Raises:
         FileExistsError: the folder holds something else already.
+        NotADirectoryError: it is a file.
     """
-    main = directory / "main.py"
-    if main.is_file() and main.read_text() == (PACKAGE / "main.py").read_text():
+    if directory.resolve() == PACKAGE:
         return directory
-    if directory.exists() and any(directory.iterdir()):
-        raise FileExistsError(f"{directory} is not empty: name a new folder")
+    if directory.exists() and not directory.is_dir():
+        raise NotADirectoryError(f"{directory} is a file: name a folder for the app")
+    main = directory / "main.py"
+    made_before = main.is_file() and _ENTRY in main.read_text(encoding="utf-8", errors="replace")
+    if not made_before and directory.exists() and any(directory.iterdir()):
+        raise FileExistsError(f"{directory} is not empty, and no app folder: name a new one")
     directory.mkdir(parents=True, exist_ok=True)
     for name in ("main.py", "README.md"):
         shutil.copyfile(PACKAGE / name, directory / name)
@@ -49,15 +61,17 @@ def server_command(
 
 
 def serve(studies: str, *, host: str, port: int, app_dir: Path | None, conf: Mapping[str, str]) -> int:
-    """Runs the server until it ends; returns its exit status.
+    """Runs the server until it ends, or this process is told to; returns 0 when that went well, else 1.
 
     Raises:
-        FileNotFoundError: no such study folder.
+        FileNotFoundError, NotADirectoryError: no such study folder.
         ValueError: the port is taken, or a conf key or value is not known.
     """
     from scaling_app.monai_app.conf import read_conf
 
     if not _is_url(studies) and not Path(studies).is_dir():
+        if Path(studies).exists():
+            raise NotADirectoryError(f"--studies is not a folder: {studies}")
         raise FileNotFoundError(f"the studies folder does not exist: {studies}")
     folder = app_dir or default_app_dir()
     read_conf(conf, app_dir=folder, studies=studies)
@@ -66,10 +80,37 @@ def serve(studies: str, *, host: str, port: int, app_dir: Path | None, conf: Map
     print(
         f"Scaling App on http://{host}:{port}  (page: /sufficiency/report)  app folder: {folder}", flush=True
     )
+    command = server_command(studies, host=host, port=port, app_dir=folder, conf=conf)
+    return _until_it_ends(subprocess.Popen(command))
+
+
+def _until_it_ends(server: subprocess.Popen[bytes]) -> int:
+    """Waits for the server; when this process is interrupted or terminated, so is the server."""
     try:
-        return subprocess.call(server_command(studies, host=host, port=port, app_dir=folder, conf=conf))
+        with terminated_like_interrupted():
+            return 0 if server.wait() == 0 else 1
     except KeyboardInterrupt:
+        server.terminate()  # with Ctrl-C it has had the interrupt, too; another signal does no harm
+        try:
+            server.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
         return 0
+
+
+@contextmanager
+def terminated_like_interrupted() -> Iterator[None]:
+    """Turns SIGTERM, which service managers send, into KeyboardInterrupt; else the server would outlive this process."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def check_port_free(host: str, port: int) -> None:
@@ -79,8 +120,9 @@ def check_port_free(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
+            other = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
             raise ValueError(
-                f"cannot listen on {host}:{port} ({error.strerror}): choose another --port"
+                f"cannot listen on {host}:{port} ({error.strerror}): choose another {other}"
             ) from None
 
 

@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,12 +19,15 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import APIRouter, Depends, File, Form, HTTPException, UploadFile
 from fastapi.background import BackgroundTasks
 from monailabel.config import settings
-from monailabel.endpoints import activelearning, datastore, infer, train
+from monailabel.endpoints import activelearning, batch_infer, datastore, infer, train
 from monailabel.endpoints.user.auth import RBAC, User
+from monailabel.interfaces.exception import LabelNotFoundException
+from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 from monailabel.utils.async_tasks.utils import tasks
 
 from scaling_app.imaging.geometry import read_image, read_label, readable_kinds, stem_of, suffix_of
 from scaling_app.monai_app.session import FINAL, ORIGINAL
+from scaling_app.monai_app.train_options import OPTIONS
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -110,6 +113,26 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
             read_image(path)
             return {"image": app.datastore().add_image(name, str(path), known)}
 
+    @router.put("/datastore/image/info", tags=["Datastore"])
+    def set_image_info(image: str, user: Annotator, info: Annotated[str, Form()] = "{}") -> None:
+        known = read_params(info)
+        _require_image(app, image)
+        app.datastore().update_image_info(image, {**known, "user": user.username})
+
+    @router.put("/datastore/updatelabelinfo", tags=["Datastore"], include_in_schema=False)
+    def set_label_params(
+        label: str, tag: str, user: Annotator, params: Annotated[str, Form()] = "{}"
+    ) -> None:
+        set_label_info(label, tag, user, params)
+
+    @router.put("/datastore/label/info", tags=["Datastore"])
+    def set_label_info(label: str, tag: str, user: Annotator, info: Annotated[str, Form()] = "{}") -> None:
+        known = read_params(info)
+        try:
+            app.datastore().update_label_info(label, tag, {**known, "user": user.username})
+        except LabelNotFoundException as error:
+            raise HTTPException(404, f"There is no label {label!r} with the tag {tag!r}.") from error
+
     @router.delete("/datastore/image", tags=["Datastore"])
     @router.delete("/datastore/", tags=["Datastore"], include_in_schema=False)
     def remove_image(id: str, user: Admin) -> dict:
@@ -133,8 +156,10 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
     @router.post("/activelearning/{strategy}", tags=["ActiveLearning"])
     def next_sample(strategy: str, user: AnyUser, params: dict | None = None) -> dict:
         _require_name("strategy", strategy, app.strategy_names())
+        require_storable(params)
+        others = {key: value for key, value in (params or {}).items() if key != "strategy"}  # it would win
         with app.serving:
-            return activelearning.sample(strategy, params, user.username)
+            return activelearning.sample(strategy, others, user.username)
 
     @router.post("/infer/{model}", tags=["Infer"], response_model=None)
     def run_inference(
@@ -152,10 +177,27 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
         _require_name("model", model, app.model_names())
         if known.get("image", image) != image:  # it would win, and may be any file of this machine
             raise HTTPException(422, "Name the image as ?image=, not in params.")
-        require_plain_name("label_tag", str(known.get("label_tag", ORIGINAL)))
+        if known.get("model", model) != model:
+            raise HTTPException(422, "Name the model in the address, not in params.")
+        _require_tag_of_predictions(known)
         if not file and not session_id:
             _require_image(app, image)
         return infer.run_inference(background_tasks, model, image, session_id, params, file, label, output)
+
+    @router.post("/batch/infer/{model}", tags=["Infer"], response_model=None)
+    def run_batch_inference(
+        model: str,
+        user: Admin,
+        images: BatchInferImageType = BatchInferImageType.IMAGES_ALL,
+        params: dict | None = None,
+        run_sync: bool | None = False,
+    ) -> object:
+        _require_name("model", model, app.model_names())
+        known = {**(params or {"max_workers": 1}), "model": model}
+        _require_tag_of_predictions(known)
+        if not isinstance(known.get("gpus", ""), str):
+            raise HTTPException(422, f'gpus must be a text such as "0,1", got {known["gpus"]!r}.')
+        return batch_infer.run(model, images, known, run_sync)
 
     @router.post("/train/{model}", tags=["Train"], response_model=None)
     def run_training(
@@ -190,7 +232,9 @@ def start_training(
         raise HTTPException(429, "A training is running already; stop it or wait for its end.")
     with refusing():
         app.require_trainable(model, params or {})
-    return train.run_model(model, params, run_sync, enqueue)
+    # what else is there is no option; some of it would win over the address, or keep the queue from going on
+    options = {key: value for key, value in (params or {}).items() if key in OPTIONS}
+    return train.run_model(model, options, run_sync, enqueue)
 
 
 def read_params(raw: str) -> dict:
@@ -201,14 +245,26 @@ def read_params(raw: str) -> dict:
     """
     try:
         params = json.loads(raw) if raw else {}
-        json.dumps(
-            params, ensure_ascii=False
-        ).encode()  # half a character could not be written into the ledger
     except ValueError as error:
         raise HTTPException(422, f"params is no JSON: {error}") from error
     if not isinstance(params, dict):
         raise HTTPException(422, "params must be a JSON object")
+    require_storable(params)
     return params
+
+
+def require_storable(params: object) -> None:
+    """Refuses what neither the ledger nor MONAI Label's index of the studies could be read with again.
+
+    Half a character in that index, and no server and no training starts on these studies any more.
+
+    Raises:
+        HTTPException: 422.
+    """
+    try:
+        json.dumps(params, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        raise HTTPException(422, f"params is no JSON that can be stored: {error}") from error
 
 
 def require_plain_name(what: str, name: str) -> None:
@@ -257,6 +313,20 @@ def refusing() -> Iterator[None]:
         yield
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
+
+
+def _require_tag_of_predictions(params: Mapping[str, object]) -> None:
+    """Refuses to have predictions stored as the labels that models are trained on and tested against.
+
+    Raises:
+        HTTPException: 422; also when the tag cannot be a name.
+    """
+    tag = str(params.get("label_tag", ORIGINAL))
+    require_plain_name("label_tag", tag)
+    if tag == FINAL:
+        raise HTTPException(
+            422, f"A prediction is not stored under {FINAL!r}, where labels are; choose another label_tag."
+        )
 
 
 def _require_image(app: ScalingApp, image: str) -> None:

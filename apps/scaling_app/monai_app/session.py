@@ -107,9 +107,10 @@ class Session:
     def _keep_structures(self, before: Mapping[str, int], after: Mapping[str, int]) -> None:
         if after == before:
             return
-        self.ledger.set_setting("structures", dict(after))
+        # the map comes last: where a kill comes between, the names are found anew, and the scores are renamed again
         for old, new in renamed(before, after).items():
             self.ledger.rename_structure(old, new)
+        self.ledger.set_setting("structures", dict(after))
 
     def patient(self, image_id: str) -> str:
         """The patient of an image."""

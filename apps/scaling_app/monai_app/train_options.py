@@ -21,6 +21,10 @@ OWN_OF_AUTO = "baseline"
 COMPARED_BY_AUTO = ("genda", "regda+pool", "genseg")
 
 
+OPTIONS = ("strategy", "network", "steps", "max_minutes", "seed", "compare", "curve_minutes")
+"""What a training request may say; MONAI Label would take more, such as another trainer or which GPUs to show."""
+
+
 class OptionError(ValueError):
     """A training request that cannot be run; the message says which option and what is possible."""
 

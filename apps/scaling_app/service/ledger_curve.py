@@ -29,6 +29,11 @@ def curve_observations(ledger: Ledger) -> list[Observation]:
     Only those of runs that share the settings (steps, network, structures, ...) of the newest run of the
     curve: scores under other settings belong to another curve.
     """
+    return _curve(ledger)[1]
+
+
+def _curve(ledger: Ledger) -> tuple[str | None, list[Observation]]:
+    """The recipe of the curve, and the observations made with it."""
     runs = {run.run_id: run for run in ledger.runs()}
     cases = {case.image_id: case for case in ledger.cases()}
     seen_now = [seen for seen in ledger.observations(current=True) if runs[seen.run_id].n >= 1]
@@ -56,7 +61,7 @@ def curve_observations(ledger: Ledger) -> list[Observation]:
                 patient=case.patient if case is not None else "",
             )
         )
-    return found
+    return recipe, found
 
 
 def _recipe_in_use(seen_now: Sequence[Seen], runs: Mapping[str, Run]) -> str | None:
@@ -94,10 +99,12 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None, method: str = "b
         ValueError: the observations contradict themselves; the message says how.
     """
     cases = ledger.usable_cases()
-    observations = curve_observations(ledger)
+    recipe, observations = _curve(ledger)
     n_now = len(cases)
     annotation = annotation_time(cases)
     earlier = ledger.forecast_of_fewer(n_now, evidence_of(observations))
+    if earlier is not None and earlier.get("recipe", recipe) != recipe:
+        earlier = None  # of another curve: what it found does not confirm what this one finds
     horizons = default_horizons(max(n_now, 1))
     grid = _grid((seen.n for seen in observations), n_now, max(horizons))
     session = forecast_session(
@@ -125,6 +132,7 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None, method: str = "b
         "annotation": annotation,
         "updated": utc_now().isoformat(timespec="seconds"),
         "version": __version__,
+        "recipe": recipe,
     }
 
 

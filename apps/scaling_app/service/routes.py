@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 
 from scaling_app.forecast.arms import MOST_STEPS
-from scaling_app.ledger import LASTING_DOUBTS, Ledger
+from scaling_app.ledger import LASTING_DOUBTS, MOST_MINUTES, Ledger
 from scaling_app.service.forecasting import ForecastKeeper
 from scaling_app.service.ledger_curve import curve_csv, curve_observations
 from scaling_app.service.payloads import Sufficiency
@@ -204,8 +204,8 @@ def _case_note(body: dict[str, Any]) -> tuple[float | None, bool | None, bool]:
         got = f"not {', '.join(map(repr, unknown))}" if unknown else "but nothing came"
         raise HTTPException(422, f"A case takes {', '.join(CASE_FIELDS)}, {got}.")
     minutes = body.get("minutes")
-    if minutes is not None and not (_is_number(minutes) and minutes >= 0):
-        raise HTTPException(422, f"minutes must be a number of at least 0, not {minutes!r}.")
+    if minutes is not None and not (_is_number(minutes) and 0 <= minutes <= MOST_MINUTES):
+        raise HTTPException(422, f"minutes must be a number from 0 to {MOST_MINUTES:g}, not {minutes!r}.")
     for name in ("blind", "resolved"):
         if body.get(name) is not None and not isinstance(body[name], bool):
             raise HTTPException(422, f"{name} must be true or false, not {body[name]!r}.")
