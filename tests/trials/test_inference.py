@@ -97,6 +97,25 @@ def test_slabs_give_what_one_piece_gives(volume_plan: Plan, monkeypatch: pytest.
     assert torch.allclose(whole.float(), slabs.float(), atol=2e-2)
 
 
+class WholeWindow(nn.Module):
+    """Class 1 where the window's mean is above 2.5: like a norm, it feels what a window is filled up with."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        mean = image[:, :1].mean(dim=(2, 3, 4), keepdim=True).expand_as(image[:, :1])
+        return 4 * torch.cat([torch.zeros_like(mean), mean - 2.5, 0 * mean - 20], dim=1)
+
+
+def test_a_last_slab_thinner_than_a_window_is_not_filled_up_with_zeros(
+    volume_plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = replace(volume_plan, patch=(32, 8, 8))
+    image = torch.full((1, 68, 8, 8), 3.0)
+    whole = inference.predict(WholeWindow(), plan, image, CPU)
+    monkeypatch.setattr(inference, "_SLAB_BYTES", 1)
+    slabs = inference.predict(WholeWindow(), plan, image, CPU)
+    assert torch.allclose(whole.float(), slabs.float(), atol=2e-2)
+
+
 def test_two_dimensional_plans_segment_volumes_slice_by_slice(
     volumes: list[CaseFiles], tmp_path: Path
 ) -> None:

@@ -188,7 +188,7 @@ def _read(
         raise ValueError(f"case {case.case_id}: {difference}")
     turn = Canonical.of(image)
     spacing = turn.turn(spacing_of(image))
-    masks = {name: turn.apply(label.as_tensor())[0] == value for name, value in structures.items()}
+    turned = turn.apply(label.as_tensor())[0]
     values = thinned(image[0].as_tensor())
     inside = image[0].as_tensor()[_mask(label, structures)]
     return _CasePrint(
@@ -198,7 +198,7 @@ def _read(
         low=float(np.percentile(values.numpy(), _CLIP[0])),
         zeros=float((values == 0).float().mean()),
         foreground=thinned(inside, _SAMPLED_VOXELS).numpy(),
-        thickness_mm={name: _thickness(mask, spacing) for name, mask in masks.items()},
+        thickness_mm={name: _thickness(turned == value, spacing) for name, value in structures.items()},
     )
 
 

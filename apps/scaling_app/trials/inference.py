@@ -107,7 +107,8 @@ def _predict_slabs(network: nn.Module, plan: Plan, prepared: Tensor, device: tor
     margin = plan.patch[axis] // 2
     for start in range(0, shape[axis], thickness):
         stop = min(shape[axis], start + thickness)
-        low, high = max(0, start - margin), min(shape[axis], stop + margin)
+        high = min(shape[axis], stop + margin)
+        low = max(0, min(start - margin, high - plan.patch[axis]))  # a window is never filled up with zeros
         slab = prepared.narrow(1 + axis, low, high - low)
         logits = _slide(network, plan, slab[None], device)[0].narrow(1 + axis, start - low, stop - start)
         out.narrow(1 + axis, start, stop - start).copy_(torch.softmax(logits, dim=0))

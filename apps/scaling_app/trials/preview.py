@@ -46,7 +46,8 @@ def preview(
     Args:
         strategy: its name.
         images, labels: folders whose files share names.
-        count: number of samples; the labelled cases take turns.
+        count: number of samples; the labelled cases take turns, and every second sample is an image of the pool
+            under its carried label where the strategy trains on such.
         out: folder for the results; registrations are kept in `out/cache`.
         seed: of everything random.
 
@@ -82,7 +83,7 @@ def preview(
     quality, rows = QualityReport(), []
     generator = torch.Generator().manual_seed(seed)
     for index in range(count):
-        case = cases[index % len(cases)]
+        case = _sample(cases, made.added_cases(), index)
         deformation = made.deformation(case, generator)
         quality.add(case, deformation)
         image, label = _deformed(made, case, deformation, generator)
@@ -100,6 +101,14 @@ def _spread(units: Sequence[str], most: int) -> list[str]:
     if len(units) <= most:
         return list(units)
     return [units[int(i)] for i in np.linspace(0, len(units) - 1, most)]
+
+
+def _sample(cases: Sequence[PreparedCase], added: Sequence[PreparedCase], index: int) -> PreparedCase:
+    """The case of a sample, in turn; as in training every second one is of the strategy's added cases."""
+    if added:
+        index, is_added = divmod(index, 2)
+        cases = added if is_added else cases
+    return cases[index % len(cases)]
 
 
 def _without_label(case: PreparedCase) -> PreparedCase:

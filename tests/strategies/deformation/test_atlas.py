@@ -14,6 +14,7 @@ from scaling_app.strategies.deformation import atlas_store
 from scaling_app.strategies.deformation.alignment import (
     common_parts,
     look_at,
+    make_frame,
     moments,
     place,
     sort_structures,
@@ -210,6 +211,21 @@ def test_moments_make_no_copy_of_a_volume() -> None:
     with torch.profiler.profile(profile_memory=True) as watched:
         moments(label, (1,), SPACING)
     assert max(event.self_cpu_memory_usage for event in watched.events()) < label.numel()
+
+
+def test_many_structures_are_looked_at_in_the_memory_of_one() -> None:
+    shape, values = (128, 96, 80), tuple(range(1, 9))
+    label = torch.zeros((1, *shape), dtype=torch.uint8)
+    for value in values:
+        label[0, 14 * value : 14 * value + 10, 20:80, 16:60] = value
+    case = PreparedCase("case", "patient", torch.rand(1, *shape), label)
+    found = moments(label[0], values, SPACING)
+    frame = make_frame([found], [shape], SPACING, found.radius_mm)
+    placement = place(found, SPACING, found.radius_mm, common_parts([found], found.radius_mm))
+    with torch.profiler.profile(profile_memory=True) as watched:
+        view = look_at(case, placement, frame, values)
+    assert view.signed.shape == (8, *frame.grid.shape)
+    assert max(event.self_cpu_memory_usage for event in watched.events()) <= 3 * 4 * label.numel()
 
 
 def smooth_fields(count: int) -> tuple[list[torch.Tensor], Lattice]:

@@ -188,3 +188,19 @@ def test_fields_of_view_that_differ_wildly(pictures, context, name: str) -> None
 def test_an_option_that_does_not_exist_is_refused_before_training(pictures, context, name, options) -> None:
     with pytest.raises(ValueError):
         make_strategy(name).prepare(pictures[:1], context(2, options=options))
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing"),
+    [((40, 5, 5), (0.5, 10.0, 10.0)), ((3, 12, 12), (10.0, 10.0, 0.5)), ((40, 40, 2), (0.5, 10.0, 3.0))],
+)
+def test_red_does_not_fold_on_voxels_that_are_rods_either(context, shape, spacing) -> None:
+    strategy = make_strategy("red")
+    strategy.prepare([], context(3, spacing=spacing, options={"red_strength": "100 mm"}))
+    case = PreparedCase("case", "patient", torch.zeros(1, *shape), None)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        deformation = strategy.deformation(case, generator)
+        moved = deformation(voxel_grid(shape))
+        assert deformation.certified and count_folds(moved) == 0
+        assert float((moved - voxel_grid(shape)).abs().max()) > 0.01

@@ -158,3 +158,22 @@ def test_reading_on_a_rectangular_grid_is_reading_at_its_points() -> None:
 def test_volumes_of_different_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="one shape"):
         warp_volumes([torch.zeros(1, 4, 4), torch.zeros(1, 5, 4)], [True, True], None)
+
+
+def test_a_tall_volume_is_read_as_exactly_as_a_small_one() -> None:
+    rng = torch.Generator().manual_seed(0)
+    field = torch.rand(1, 1500, 1500, 3, generator=rng)
+    points = torch.rand(3, 400, generator=rng) * 2 - 1
+    points[1, ::2] = -1.0
+    grid = points.T.reshape(1, 1, 1, -1, 3).double()
+    expected = torch.nn.functional.grid_sample(
+        field[None].double(), grid, padding_mode="border", align_corners=True
+    )
+    assert torch.allclose(FieldReader(field)(points).double(), expected.reshape(1, -1), atol=2e-3)
+
+
+def test_a_spacing_in_whole_numbers_will_do(pictures, context) -> None:
+    transform = RandRegDAd(["image"], pictures[:3], context(2, spacing=(1, 1)))
+    transform.set_random_state(seed=0)
+    case = pictures[1]
+    assert not torch.equal(transform({"image": case.image, "case_id": case.case_id})["image"], case.image)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
 
+from scaling_app.strategies.deformation import velocity as velocity_module
 from scaling_app.strategies.deformation.folds import cell_determinants, count_folds, voxel_grid
 from scaling_app.strategies.deformation.random_field import Strength, fade_normal, random_velocity
 from scaling_app.strategies.deformation.strategies import random_flow
@@ -97,6 +98,21 @@ def test_the_flow_of_minus_v_is_the_inverse(dims: int) -> None:
     back = Flow.of(-velocity, lattice)(Flow.of(velocity, lattice)(points))
     assert float((back - points).abs().max()) < 0.2, "two exponentials, each to the lattice's accuracy"
     assert float((Flow.of(velocity, lattice)(points) - points).abs().max()) > 1.5
+
+
+def test_an_inverse_ends_where_its_numbers_end(monkeypatch) -> None:
+    reads = []
+    read = velocity_module.FieldReader.__call__
+    monkeypatch.setattr(
+        velocity_module.FieldReader, "__call__", lambda self, points: reads.append(1) or read(self, points)
+    )
+    velocity, lattice = smooth_field(3, amplitude=1.5)
+    flow = Flow.of(velocity, lattice)
+    points = voxel_grid((40,) * 3).reshape(-1, 3)
+    moved = flow(points)
+    reads.clear()
+    assert float((flow.inverse()(moved) - points).abs().max()) < 1e-3
+    assert len(reads) < 50 * flow.repeats
 
 
 def test_the_exponential_solves_the_differential_equation() -> None:

@@ -95,3 +95,10 @@ def test_neighbourhood_is_one_round_the_label_and_zero_far_away() -> None:
     assert far.max() <= 1 + 1e-6
     assert far[0, 0, 0, 0] < 0.2
     assert 0 < mask[0, 0, 32, 20] < 1
+
+
+@pytest.mark.parametrize("factor", [8, 5, 3])
+def test_the_low_pass_image_lies_where_the_image_lies(factor: int) -> None:
+    ramp = torch.arange(48.0)[:, None].expand(1, 1, 48, 48).contiguous()
+    inside = slice(factor, 48 - factor)
+    assert torch.allclose(low_pass(ramp, (factor, factor))[..., inside, :], ramp[..., inside, :], atol=1e-3)

@@ -16,6 +16,7 @@ from scaling_app.strategies import make_strategy
 from scaling_app.strategies.base import Batch, PreparedCase, StrategyContext
 from scaling_app.strategies.generative import GenSeg
 from scaling_app.strategies.generative import coupling as coupling_module
+from scaling_app.strategies.generative.schedule import Phase
 
 PATCH = (32, 32)
 STEPS = 40
@@ -123,6 +124,37 @@ def test_the_pools_images_under_carried_labels_train_with_the_labelled_cases(cas
     batch = batch_of([cases[0], added[0]], 0)
     kept = strategy.coupling.without(batch, "patient0", others).case_ids
     assert set(kept) == {"case10"} and patient.startswith("patient")
+
+
+def test_the_generator_learns_from_carried_labels_although_a_step_shows_it_one_sample(
+    cases, monkeypatch
+) -> None:
+    strategy = make_strategy("genda+genseg")
+    pool = [dataclasses.replace(disc_case(10), label=None)]
+    strategy.prepare(
+        cases,
+        dataclasses.replace(context(interval="2", width="8"), pool=pool, options={"carry_labels": "always"}),
+    )
+    (added,) = strategy.added_cases()
+    shown = []
+    trainer = strategy.coupling.trainer
+    learn = trainer.stage_one
+    monkeypatch.setattr(
+        trainer, "stage_one", lambda pairs, *a, **k: shown.append(pairs.image) or learn(pairs, *a, **k)
+    )
+    network = new_network()
+    for step in range(6):
+        batch = batch_of([cases[0], added], step)
+        strategy.loss(network, dice_ce, batch, step)
+    of_added = [torch.equal(image[0], batch.image[1]) for image in shown]
+    assert True in of_added and False in of_added
+
+
+def test_a_search_whose_time_to_settle_is_skipped_still_chooses_its_candidates(cases) -> None:
+    strategy = prepared(cases, steps=16, interval="2", width="8")
+    assert Phase.SETTLE not in {strategy._schedule.phase(step / 16) for step in range(16)}
+    run(strategy, new_network(), cases, range(13))
+    assert bool(strategy.coupling.trainer.generator.chosen.any())
 
 
 def test_the_architecture_optimiser_holds_exactly_the_architecture_weights(cases) -> None:

@@ -68,7 +68,7 @@ class Placement:
         """The placement that brings a point of the case to 0."""
         moved = rotation @ torch.tensor(point_mm) / scale
         turned = tuple(tuple(row) for row in rotation.tolist())
-        return cls(tuple(spacing_mm), scale, turned, tuple((-moved).tolist()))
+        return cls(tuple(map(float, spacing_mm)), scale, turned, tuple((-moved).tolist()))
 
     @property
     def matrix(self) -> Tensor:
@@ -286,14 +286,15 @@ def look_at(
     signed, trust = None, 0.0
     values = [*shared, *masked]
     if case.label is not None and values:
-        each = torch.stack([(case.label[0] == v) for v in values]).float()
+        each = (case.label == v for v in values)
         trust = 1.0
     elif chances is not None and shared:
-        each = chances[list(shared)].float()
+        each = (chances[v : v + 1] for v in shared)
         trust = float(2.0 * chances.amax(dim=0)[chances[1:].amax(dim=0) > 0.3].mean().nan_to_num(0.5) - 1.0)
     else:
         return View(case.case_id, placement, image, inside, None, 0.0)
-    occupancy, _ = resample(each, placement, frame.grid)
+    # one structure at a time: all of them together are many copies of a large volume
+    occupancy = torch.cat([resample(one.float(), placement, frame.grid)[0] for one in each])
     if shared:
         signed = signed_distances(occupancy[: len(shared)], frame.grid, BAND * frame.size_mm)
     if len(occupancy) > len(shared):

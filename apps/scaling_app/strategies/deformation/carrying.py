@@ -95,10 +95,10 @@ def _carry(
     group: Group, shares: Tensor, case: PreparedCase, registered: Registered, values: Sequence[int]
 ) -> PreparedCase:
     """The case's image under the most frequent class of `shares (len(values), *G)`, brought onto it."""
-    frame, classes = group.frame, torch.tensor([0, *values], dtype=torch.uint8)
+    frame = group.frame
     brought = warp(shares, registered.velocity, frame.nodes, frame.grid.shape)
-    index = _most_frequent(brought, registered.placement, frame.grid, case.image.shape[1:])
-    return PreparedCase(case.case_id, case.patient, case.image, classes[index][None])
+    label = _most_frequent(brought, registered.placement, frame.grid, case.image.shape[1:], values)
+    return PreparedCase(case.case_id, case.patient, case.image, label[None])
 
 
 def _shares(group: Group, labelled: Sequence[PreparedCase], values: Sequence[int]) -> Tensor:
@@ -113,9 +113,11 @@ def _brought(group: Group, case: PreparedCase, values: Sequence[int]) -> Tensor:
     return warp(torch.cat(masks), -registered.velocity, frame.nodes, frame.grid.shape)
 
 
-def _most_frequent(shares: Tensor, placement: Placement, grid: Lattice, shape: Sequence[int]) -> Tensor:
-    """Index `(*S)` of the most frequent class at every voxel, 0 where none is or outside the frame."""
-    read = FieldReader(shares)
+def _most_frequent(
+    shares: Tensor, placement: Placement, grid: Lattice, shape: Sequence[int], values: Sequence[int]
+) -> Tensor:
+    """The most frequent class `(*S)` at every voxel, 0 where none is or outside the frame, uint8."""
+    read, classes = FieldReader(shares), torch.tensor([0, *values], dtype=torch.uint8)
     origin, extent = torch.tensor(grid.origin_mm), torch.tensor(grid.extent_mm)
     offset, matrix = torch.tensor(placement.offset_mm), placement.matrix
     plane = torch.stack(torch.meshgrid(*[torch.arange(float(n)) for n in shape[1:]], indexing="ij"), dim=-1)
@@ -125,5 +127,5 @@ def _most_frequent(shares: Tensor, placement: Placement, grid: Lattice, shape: S
         unit = 2 * (points.reshape(-1, len(shape)) @ matrix.T + offset - origin) / extent - 1
         here = read(unit.T.flip(0).contiguous()) * (unit.abs() <= 1).all(dim=1)
         background = 1 - here.sum(dim=0, keepdim=True)
-        planes.append(torch.cat([background, here]).argmax(dim=0).reshape(plane.shape[:-1]))
+        planes.append(classes[torch.cat([background, here]).argmax(dim=0)].reshape(plane.shape[:-1]))
     return torch.stack(planes)

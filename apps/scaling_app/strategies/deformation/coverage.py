@@ -4,8 +4,9 @@ Each labelled case is left out in turn and rebuilt from the geodesic subspace of
 reconstruction is the group's shape coverage. A case without a label is registered by its image alone. What
 the subspace cannot express of its velocity, and what of its image the template does not show after that, are
 measured in units of the same of a labelled case that was left out and registered in the same way; the larger
-of the two is its distance, since a case too odd to be registered moves little. The template itself is made
-from all labelled cases, the one left out among them, which flatters the reconstruction a little.
+of the two is its distance, since a case too odd to be registered moves little. No model's predictions enter:
+one that was trained on the labelled cases would make them look close, and every other case far. The template
+itself is made from all labelled cases, the one left out among them, which flatters the reconstruction a little.
 """
 
 from __future__ import annotations
@@ -52,7 +53,6 @@ def coverage(
     spacing_mm: Sequence[float],
     structures: Mapping[str, int],
     cache_dir: Path | None = None,
-    predict: Callable[[Tensor], Tensor] | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[CaseCoverage]:
     """The pool's cases, the one that the labelled cases explain worst first.
@@ -67,7 +67,6 @@ def coverage(
         spacing_mm: of the prepared cases.
         structures: names and values of the labels.
         cache_dir: where registrations are kept.
-        predict: class probabilities `(K, *S)` of a prepared image, if there is a model.
         should_stop: asked before each case; what is known so far is returned.
     """
     labelled = [cases[i] for i in labelled_ids]
@@ -81,7 +80,7 @@ def coverage(
         return []
 
     def unexplained(case: PreparedCase, by: Subspace) -> Tensor:
-        registered = store.unlabelled(key, atlas, case, predict)
+        registered = store.unlabelled(key, atlas, case)
         rest = registered.velocity - by.field(by.project(registered.velocity))
         length_mm = embed(rest[None], by.nodes).norm()
         return torch.stack([length_mm, _mismatch(atlas, case, registered)])

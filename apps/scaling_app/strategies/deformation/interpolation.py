@@ -21,6 +21,8 @@ BLOCK = 65536
 
 LARGEST_PICTURE = 2**25
 """Fields of more elements are not laid out twice: `grid_sample` reads them as they are."""
+TALLEST_PICTURE = 2**19
+"""Nor are fields of more rows: a row's place among them would be rounded by hundredths of it."""
 
 
 class FieldReader:
@@ -30,6 +32,7 @@ class FieldReader:
         self.shape = field.shape[1:]
         self.channels = field.shape[0]
         flat = field.ndim == 4 and field.device.type == "cpu" and field.numel() <= LARGEST_PICTURE
+        flat = flat and field.shape[1] * (field.shape[2] + 1) <= TALLEST_PICTURE
         self._picture = _as_picture(field) if flat else None
         self._field = field
 

@@ -38,6 +38,8 @@ CERTIFIED_BOUND = 0.68
 """The largest rho of one factor's velocity: ln 2 less a margin for floating point."""
 
 SQUARINGS = 5
+_STALLED = 8
+"""A contraction that has not come closer in so many steps has reached the precision of its numbers."""
 
 
 @dataclass(frozen=True)
@@ -199,13 +201,18 @@ class Flow:
 
 
 def _undo(reader: FieldReader, target: Tensor, tolerance: float = 2e-7, most: int = 200) -> Tensor:
-    """Solves x + u(x) = target by fixed-point iteration, which contracts because rho(u) < 1."""
-    points = target
+    """Solves x + u(x) = target by fixed-point iteration, which contracts because rho(u) < 1.
+
+    It ends where nothing moves any more, or where the movements are the rounding errors of reading the field.
+    """
+    points, least, stalled = target, math.inf, 0
     for _ in range(most):
         moved = target - reader(points)
         change = float((moved - points).abs().max()) if moved.numel() else 0.0
         points = moved
-        if change <= tolerance:
+        stalled = 0 if change < least else stalled + 1
+        least = min(least, change)
+        if change <= tolerance or stalled >= _STALLED:
             break
     return points
 

@@ -182,7 +182,10 @@ def low_pass(image: Tensor, factors: Sequence[int]) -> Tensor:
     edges = [min(f, size) for f, size in zip(factors, image.shape[2:], strict=True)]
     coarse = pool(image, edges, ceil_mode=True)
     mode = "bilinear" if dims == 2 else "trilinear"
-    return F.interpolate(coarse, size=image.shape[2:], mode=mode, align_corners=False)
+    # whole blocks, then cropped: the last one may reach beyond the patch
+    size = [n * edge for n, edge in zip(coarse.shape[2:], edges, strict=True)]
+    whole = F.interpolate(coarse, size=size, mode=mode, align_corners=False)
+    return whole[(..., *(slice(0, n) for n in image.shape[2:]))]
 
 
 def texture_energy(image: Tensor, factors: Sequence[int]) -> Tensor:

@@ -116,7 +116,9 @@ class GenSeg(Strategy):
         if coupling is None or not coupling.guard.on:
             return self.real.loss(network, loss, batch, step)
         phase = self._schedule.phase(progress)
-        if phase is Phase.WARM_UP or (phase is Phase.SETTLE and self._settled()):
+        if phase in (Phase.SETTLE, Phase.FADE):  # a step may be longer than the time to settle
+            self._discretise()
+        if phase in (Phase.WARM_UP, Phase.SETTLE):
             self._stage_one(batch)
         if phase not in (Phase.SEARCH, Phase.FADE):
             return self.real.loss(network, loss, batch, step)
@@ -210,7 +212,11 @@ class GenSeg(Strategy):
     def _stage_one(self, batch: Batch, feedback: list[Tensor] | None = None) -> None:
         coupling = self.coupling
         count = max(1, len(batch.case_ids) // 4)
-        pairs, known = Pairs(batch.image[:count], batch.label[:count]), True
+        first = 0
+        if count == 1 and self.added_cases():  # every second sample is of an added case: they take turns
+            first = coupling.trainer.steps // 2 % min(2, len(batch.case_ids))
+        chosen = slice(first, first + count)
+        pairs, known = Pairs(batch.image[chosen], batch.label[chosen]), True
         if self._pool is not None and coupling.trainer.steps % 2:
             drawn = self._pool.draw(count, coupling.generator, among=list(self._pool.cases))
             pairs, known = Pairs(drawn.image, drawn.label), False
@@ -221,12 +227,11 @@ class GenSeg(Strategy):
             self._skipped += 1
             coupling.guard.observe_failure()
 
-    def _settled(self) -> bool:
-        """Discretises the generator once; then it may settle."""
+    def _discretise(self) -> None:
+        """Keeps the likeliest candidates; once, then the generator may settle."""
         generator = self.coupling.trainer.generator
         if not bool(generator.chosen.any()) and generator.architecture.numel():
             logger.info("genseg: architecture %s", ", ".join(generator.discretise()))
-        return True
 
     def _synthetic_loss(self, network: nn.Module, loss: Loss, batch: Batch) -> Tensor:
         coupling = self.coupling

@@ -1,0 +1,35 @@
+"""A preview of deformed samples shows what a training would be given."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from scaling_app.imaging.synthetic import make_case, write_case
+from scaling_app.trials import preview as module
+from scaling_app.trials.montage import GAP, HEIGHT
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for index in range(6):
+        case = make_case(index, size=20)
+        write_case(case, tmp_path / "images", tmp_path / "labels")
+    return tmp_path
+
+
+def test_images_of_the_pool_are_shown_under_the_labels_that_are_trained_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_TRAINING", 4)
+    out = folder / "out"
+    quality = module.preview("regda+pool", folder / "images", folder / "labels", 4, out)
+    names = sorted(path.name.removesuffix(".nii.gz")[4:] for path in (folder / "out" / "labels").iterdir())
+    cases = sorted(path.name.removesuffix(".nii.gz") for path in (folder / "images").iterdir())
+    carried = quality["report"]["carried"]
+    assert carried == 2 and sorted(set(names) & set(cases[4:])) == cases[4:]
+    assert json.loads((out / "quality.json").read_text())["certified"] is True
+    assert Image.open(out / "montage.png").height == 4 * (HEIGHT + GAP)
