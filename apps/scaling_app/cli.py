@@ -10,7 +10,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -21,36 +21,70 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
+
+FURTHEST = 4
+"""A forecast beyond this multiple of the cases at hand was never held against segmentation models."""
+MOST_CASES = 1_000_000
+INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
+
+Patient = Annotated[
+    str | None,
+    typer.Option(help="regular expression; its first group (or match) in a file name is the patient"),
+]
 
 Conf = Annotated[
     list[str] | None,
-    typer.Option("--conf", metavar="KEY VALUE", help="as MONAI Label's --conf; may be repeated"),
+    typer.Option(
+        "--conf",
+        metavar="KEY VALUE",
+        help="an option of the app, such as labels liver,spleen; may be repeated",
+    ),
 ]
 
 
 def main() -> None:
     """Runs the command line and turns mistakes in the input into one line and exit status 2."""
     usage_error = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+    arguments = sys.argv[1:] or ["--help"]
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        status = app(args=_join_conf(sys.argv[1:]), standalone_mode=False)
+        status = app(args=_join_conf(arguments), prog_name="scaling-app", standalone_mode=False)
     except usage_error as error:
         _refuse(error.format_message())
-    except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, PermissionError) as error:
+    except (
+        ValueError,
+        FileNotFoundError,
+        FileExistsError,
+        NotADirectoryError,
+        IsADirectoryError,
+        PermissionError,
+    ) as error:
         if logging.getLogger().isEnabledFor(logging.DEBUG):
             raise
-        _refuse(str(error))
-    except (KeyboardInterrupt, typer.Abort):
-        print("scaling-app: stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(1)
+        _refuse(_reason(error))
+    except (_StoppedError, KeyboardInterrupt, typer.Abort) as error:
+        _stopped(str(error))
     except Exception as error:
         if logging.getLogger().isEnabledFor(logging.DEBUG):
             raise
         line = " ".join(f"{type(error).__name__}: {error}".split())
         print(f"scaling-app: failed: {line} (-v tells more)", file=sys.stderr)
         sys.exit(1)
+    if status == INTERRUPTED:
+        _stopped("")
     sys.exit(status if isinstance(status, int) else 0)
+
+
+class _StoppedError(Exception):
+    """Interrupted; the message says what comes next."""
+
+
+def _stopped(what_next: str) -> NoReturn:
+    print(f"scaling-app: stopped{what_next and '; '}{what_next}", file=sys.stderr)
+    sys.exit(1)
 
 
 def _join_conf(arguments: list[str]) -> list[str]:
@@ -65,30 +99,56 @@ def _join_conf(arguments: list[str]) -> list[str]:
     return joined
 
 
-def _refuse(message: str) -> None:
+def _refuse(message: str) -> NoReturn:
     print("scaling-app: " + " ".join(message.split()), file=sys.stderr)
     sys.exit(2)
 
 
+def _reason(error: Exception) -> str:
+    """What went wrong, in words: of the system's own errors the path comes first, without their number."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"cannot use {error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from scaling_app import __version__
+
+        typer.echo(f"scaling-app {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def _options(verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log in detail")] = False) -> None:
+def _options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="log in detail")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="the version, and no more")
+    ] = False,
+) -> None:
     if verbose:
         logging.getLogger().setLevel(logging.DEBUG)
 
 
-def _numbers(text: str, *, option: str, kind: type = int) -> list:
+def _sizes(text: str, *, option: str) -> list[int]:
+    """Numbers of cases, each once, in the order given."""
     try:
-        values = [kind(part) for part in text.split(",") if part.strip()]
+        values = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise ValueError(f"{option} must be numbers separated by commas, but is {text!r}") from None
-    if not values or min(values) <= 0:
-        raise ValueError(f"{option} must hold numbers above 0, but is {text!r}")
-    return values
+        raise ValueError(f"{option} must be whole numbers separated by commas, but is {text!r}") from None
+    if not values or not 0 < min(values) <= max(values) <= MOST_CASES:
+        raise ValueError(f"{option} must hold numbers of cases from 1 to {MOST_CASES}, but is {text!r}")
+    return list(dict.fromkeys(values))
+
+
+def _names(text: str) -> list[str]:
+    """Names separated by commas, each once."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
 def _folder(path: Path, *, what: str) -> Path:
     if not path.is_dir():
-        raise FileNotFoundError(f"{what} is not a folder: {path}")
+        raise NotADirectoryError(f"{what} is not a folder: {path}")
     return path
 
 
@@ -96,153 +156,143 @@ def _folder(path: Path, *, what: str) -> Path:
 def forecast(
     curve: Annotated[
         Path,
-        typer.Argument(help="CSV with columns n,dice and optionally case,structure,run,seed,kind,assisted"),
+        typer.Argument(
+            help="CSV with columns n,dice and optionally case,structure,run,seed,kind,assisted; a RUNS.csv of replay; "
+            "a server's curve.csv",
+        ),
     ],
-    at: Annotated[str, typer.Option(help="sizes to forecast, such as 12,16,32")],
-    target: Annotated[float | None, typer.Option(help="a target Dice between 0 and 1")] = None,
-    method: Annotated[str, typer.Option(help="bayes, or a published method")] = "bayes",
+    at: Annotated[str, typer.Option(help="numbers of training cases to forecast, such as 12,16,32")],
+    target: Annotated[
+        float | None, typer.Option(help="how many cases to this Dice, a number between 0 and 1")
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="bayes, or to compare: last_value, power_law, power_law_floor, exponential, mmf, gp, lstm"
+        ),
+    ] = "bayes",
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Forecasts anyone's learning curve; no server needed."""
     from scaling_app.forecast.forecaster import forecast_session
     from scaling_app.forecast.observations import read_curve
+    from scaling_app.service.forecast_text import answer_of, print_answer
 
     if target is not None and not 0 < target < 1:
         raise ValueError(f"--target must be a Dice between 0 and 1, but is {target}")
-    sizes = _numbers(at, option="--at")
+    sizes = _sizes(at, option="--at")
     observations = read_curve(curve)
     n_now = max(o.n for o in observations)
     session = forecast_session(observations, n_now=n_now, horizons=sizes, target=target, method=method)
-    result = _curve_answer(session.payload(), method=method, n_now=n_now)
+    result = answer_of(session.payload(), method=method, n_now=n_now)
     if as_json:
         typer.echo(json.dumps(result, indent=1, allow_nan=False))
     else:
-        _print_forecast(result)
-
-
-def _curve_answer(payload: dict, *, method: str, n_now: int) -> dict:
-    """The JSON of `scaling-app forecast`, from the JSON of the service."""
-    points = []
-    for curve in [{"name": "overall", **(payload["overall"] or {})}, *payload["structures"]]:
-        for row in curve.get("forecast", []):
-            gain = {f"gain_{key}": row["gain"][key] for key in ("mean", "lo80", "hi80")}
-            levels = {key: row[key] for key in ("n", "mean", "lo80", "hi80", "lo95", "hi95")}
-            points.append({"structure": curve["name"], **levels, **gain})
-    head = {key: payload[key] for key in ("status", "message")}
-    return {"method": method, "n_now": n_now, **head, "points": points} | {
-        key: payload[key] for key in ("target", "advice")
-    }
-
-
-def _print_forecast(result: dict) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"Forecast by {result['method']} from {result['n_now']} labelled cases (Dice points)")
-    for heading in (
-        "structure",
-        "cases",
-        "Dice",
-        "80 % range",
-        "95 % range",
-        "gain",
-        "80 % range of the gain",
-    ):
-        table.add_column(heading, justify="left" if heading == "structure" else "right")
-
-    def points(value: float | None) -> str:
-        return "-" if value is None else f"{100 * value:.1f}"
-
-    for row in result["points"]:
-        table.add_row(
-            row["structure"],
-            str(row["n"]),
-            points(row["mean"]),
-            f"{points(row['lo80'])} to {points(row['hi80'])}",
-            f"{points(row['lo95'])} to {points(row['hi95'])}",
-            points(row["gain_mean"]),
-            f"{points(row['gain_lo80'])} to {points(row['gain_hi80'])}",
+        print_answer(result)
+    if result["points"] and max(sizes) > FURTHEST * n_now:
+        print(
+            f"scaling-app: note: {max(sizes)} cases are more than {FURTHEST} times the {n_now} at hand; on segmentation "
+            "the forecast was never checked so far ahead",
+            file=sys.stderr,
         )
-    console = Console()
-    if result["points"]:
-        console.print(table)
-    console.print(result["message"] or "")
-    if result["advice"]:
-        console.print(result["advice"]["sentence"])
 
 
 @app.command()
 def replay(
-    images: Annotated[Path, typer.Option(help="folder of images")],
+    images: Annotated[Path, typer.Option(help="folder of images: NIfTI, NRRD, PNG")],
     labels: Annotated[Path, typer.Option(help="folder of labels; a label is named like its image")],
     sizes: Annotated[str, typer.Option(help="numbers of training cases, such as 2,4,8")],
     out: Annotated[Path, typer.Option(help="the table: RUNS.csv; an existing one is continued")],
-    strategies: Annotated[str, typer.Option()] = "baseline",
-    networks: Annotated[str, typer.Option()] = "resunet",
-    seeds: Annotated[int, typer.Option(min=1)] = 1,
+    strategies: Annotated[
+        str,
+        typer.Option(
+            help="how training data are augmented, such as baseline,genda; there are none, baseline, red, regda, "
+            "regda+pool, genda, genseg, genda+genseg",
+        ),
+    ] = "baseline",
+    networks: Annotated[
+        str,
+        typer.Option(help="of resunet, unet, swinunetr, segresnet, dynunet, deeplab (pictures and slices)"),
+    ] = "resunet",
+    seeds: Annotated[int, typer.Option(min=1, help="trainings per training set")] = 1,
     draws: Annotated[int, typer.Option(min=1, help="independent draws of the training cases")] = 1,
     test: Annotated[int, typer.Option(min=1, help="test cases, never trained on")] = 50,
-    steps: Annotated[int, typer.Option(min=1)] = 400,
-    capacity: Annotated[str, typer.Option(help="small, medium or large networks")] = "small",
-    patient: Annotated[
-        str | None, typer.Option(help="pattern whose first group is the patient in a file name")
+    steps: Annotated[int, typer.Option(min=1, help="training steps of a run")] = 400,
+    capacity: Annotated[
+        str, typer.Option(help="size of the networks: small, medium, large or a number of channels")
+    ] = "small",
+    patient: Patient = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="address of a Dask scheduler whose workers see the same folders")
     ] = None,
-    scheduler: Annotated[str | None, typer.Option(help="address of a Dask scheduler")] = None,
     pool: Annotated[
         int, typer.Option(min=0, help="other cases whose images, without labels, strategies learn from")
     ] = 0,
 ) -> None:
-    """Trains on growing numbers of cases and tests on untouched ones: a learning curve in a table."""
+    """Trains on growing numbers of cases and tests on untouched ones: a learning curve in a table.
+
+    It can be stopped (Ctrl-C) at any time: the same command goes on where it was.
+    """
+    folders = _folder(images, what="--images"), _folder(labels, what="--labels")
+    counts = _sizes(sizes, option="--sizes")
+
     from scaling_app.trials.progress import replay_bars
     from scaling_app.trials.replay import replay as run
 
-    folders = _folder(images, what="--images"), _folder(labels, what="--labels")
-    counts = _numbers(sizes, option="--sizes")
-    with replay_bars() as progress:
-        run(
-            *folders,
-            sizes=counts,
-            strategies=strategies.split(","),
-            networks=networks.split(","),
-            seeds=seeds,
-            draws=draws,
-            n_test=test,
-            steps=steps,
-            out=out,
-            capacity=capacity,
-            patient_pattern=patient,
-            scheduler=scheduler,
-            progress=progress,
-            pool=pool,
-        )
+    try:
+        with replay_bars() as bars:
+            run(
+                *folders,
+                sizes=counts,
+                strategies=_names(strategies),
+                networks=_names(networks),
+                seeds=seeds,
+                draws=draws,
+                n_test=test,
+                steps=steps,
+                out=out,
+                capacity=int(capacity) if capacity.isdecimal() else capacity,
+                patient_pattern=patient,
+                scheduler=scheduler,
+                progress=bars.show,
+                on_check=bars.checked,
+                pool=pool,
+            )
+    except KeyboardInterrupt:
+        raise _StoppedError("the same command goes on from here") from None
     typer.echo(out)
 
 
 @app.command()
 def report(
     source: Annotated[Path, typer.Argument(help="RUNS.csv of a replay, or a server's LEDGER.sqlite")],
-    out: Annotated[Path, typer.Option()] = Path("report.html"),
+    out: Annotated[Path, typer.Option(help="the page to write")] = Path("report.html"),
 ) -> None:
-    """Writes a self-contained page with the curves, the forecast and what it rests on."""
+    """Writes a self-contained page: of a replay its curves, of a ledger also the forecast and what it rests on."""
     from scaling_app.service.report_sources import report_from
 
     if not source.is_file():
-        raise FileNotFoundError(f"no such file: {source}")
+        raise FileNotFoundError(f"not a file: {source}" if source.exists() else f"no such file: {source}")
     typer.echo(report_from(source, out))
 
 
 @app.command()
 def preview(
-    images: Annotated[Path, typer.Option()],
-    labels: Annotated[Path, typer.Option()],
-    strategy: Annotated[str, typer.Option()] = "genda",
-    count: Annotated[int, typer.Option(min=1)] = 8,
-    out: Annotated[Path, typer.Option()] = Path("preview"),
+    images: Annotated[Path, typer.Option(help="folder of images: NIfTI, NRRD, PNG")],
+    labels: Annotated[Path, typer.Option(help="folder of labels; a label is named like its image")],
+    strategy: Annotated[
+        str,
+        typer.Option(help="one of none, baseline, red, regda, regda+pool, genda, genseg, genda+genseg"),
+    ] = "genda",
+    count: Annotated[int, typer.Option(min=1, help="samples to write")] = 8,
+    out: Annotated[Path, typer.Option(help="folder to write them to")] = Path("preview"),
 ) -> None:
     """Writes augmented pairs, montage.png and quality.json: see a strategy before it trains anything."""
+    folders = _folder(images, what="--images"), _folder(labels, what="--labels")
+
     from scaling_app.trials.preview import preview as run
 
-    run(strategy, _folder(images, what="--images"), _folder(labels, what="--labels"), count, out)
+    run(strategy, *folders, count, out)
     typer.echo(out)
 
 
@@ -251,12 +301,10 @@ def demo(
     data: Annotated[
         Path | None, typer.Option(help="folder with images/ and labels/; without it synthetic cases")
     ] = None,
-    out: Annotated[Path, typer.Option()] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="folder for session.json and report.html")] = Path("demo"),
     cases: Annotated[int, typer.Option(min=5, help="how many cases the session labels")] = 15,
     minutes: Annotated[float, typer.Option(min=0.5, help="time to spend, about")] = 5.0,
-    patient: Annotated[
-        str | None, typer.Option(help="pattern whose first group is the patient in a file name")
-    ] = None,
+    patient: Patient = None,
 ) -> None:
     """Replays an annotation session over REST on a real server, with the forecast after each label."""
     from scaling_app.monai_app.demo import run_demo
@@ -267,17 +315,26 @@ def demo(
 @app.command()
 def serve(
     studies: Annotated[str, typer.Option(help="folder of images, or a DICOMweb address")],
-    host: Annotated[str, typer.Option()] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    host: Annotated[
+        str, typer.Option(help="address to listen on; 0.0.0.0 lets other computers in, with no login")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")] = 8000,
     app_dir: Annotated[
-        Path | None, typer.Option("--app", help="app folder: model and ledger live there")
+        Path | None,
+        typer.Option("--app", help="app folder: model and ledger live there; else in the user's data folder"),
     ] = None,
     conf: Conf = None,
 ) -> None:
-    """Starts MONAI Label with this app, on this machine only unless told otherwise."""
+    """Starts MONAI Label with this app, on this machine only unless told otherwise.
+
+    The keys of --conf: labels, dimension, network, capacity, strategy, compare, patient_pattern, curve_minutes, ledger,
+    blind_fraction, tolerance_mm, target, minutes_per_point, steps, max_minutes, memory_gb, seed. README.md in the app
+    folder explains them.
+    """
+    pairs = dict(_pair(item) for item in conf or [])
+
     from scaling_app.monai_app.launch import serve as run
 
-    pairs = dict(_pair(item) for item in conf or [])
     raise typer.Exit(run(studies, host=host, port=port, app_dir=app_dir, conf=pairs))
 
 
@@ -289,7 +346,11 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 @app.command()
-def init(directory: Annotated[Path, typer.Argument(help="folder to make")]) -> None:
+def init(
+    directory: Annotated[
+        Path, typer.Argument(help="folder to make, or one made before, which is brought up to date")
+    ],
+) -> None:
     """Makes an app folder for `monailabel start_server --app DIRECTORY`."""
     from scaling_app.monai_app.launch import init_app
 

@@ -11,12 +11,12 @@ alone feed the shipped prior and every setting. The others are `report`: nothing
 
 from __future__ import annotations
 
+import argparse
 import csv
 import gzip
 import hashlib
 import io
 import json
-import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,5 +146,8 @@ def _test_value(table: list, column: int) -> float:
 
 
 if __name__ == "__main__":
-    # python benchmarks/forecast/lcdb.py FOLDER: writes the compact table from the archive in FOLDER
-    write_curves(read_archive(Path(sys.argv[1])))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="where the archive lies; the compact table is made from it")
+    write_curves(read_archive(parser.parse_args().folder))

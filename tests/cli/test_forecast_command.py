@@ -56,3 +56,99 @@ def test_the_target_is_answered_in_cases(capsys, monkeypatch, curve) -> None:
 def test_the_same_curve_gets_the_same_answer(capsys, monkeypatch, curve) -> None:
     first = answer(capsys, monkeypatch, str(curve), "--at", "32")
     assert first == answer(capsys, monkeypatch, str(curve), "--at", "32")
+
+
+def words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str
+) -> tuple[str, str]:
+    """What the command prints for people, on stdout and on stderr."""
+    monkeypatch.setattr("sys.argv", ["scaling-app", "forecast", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    return capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("target", "says"), [("0.85", "Target Dice 85.0"), ("0.6", "reached now with a chance")]
+)
+def test_the_target_is_answered_in_words_too(capsys, monkeypatch, curve, target, says) -> None:
+    out, _ = words(capsys, monkeypatch, str(curve), "--at", "32", "--target", target)
+    assert says in " ".join(out.split())
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 120])
+def test_no_number_is_cut_in_a_terminal_of_any_width(capsys, monkeypatch, curve, columns) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out, _ = words(capsys, monkeypatch, str(curve), "--at", "24,32")
+    assert max(map(len, out.splitlines())) <= columns
+    assert "\N{HORIZONTAL ELLIPSIS}" not in out
+    (point, *_) = answer(capsys, monkeypatch, str(curve), "--at", "24,32")["points"]
+    for value in ("mean", "lo80", "hi80", "gain_mean", "gain_lo80", "gain_hi80"):
+        assert f"{100 * point[value]:.1f}" in out
+
+
+def test_one_structure_is_told_once(capsys, monkeypatch, curve) -> None:
+    out, _ = words(capsys, monkeypatch, str(curve), "--at", "24")
+    assert "organ" in out
+    assert "overall" not in out
+
+
+def test_too_little_is_said_once(capsys, monkeypatch, tmp_path) -> None:
+    short = tmp_path / "short.csv"
+    short.write_text("n,dice\n8,0.7\n")
+    out, _ = words(capsys, monkeypatch, str(short), "--at", "16")
+    assert out.count("Not enough to say yet") == 1
+
+
+def test_a_forecast_far_ahead_is_given_with_a_warning(capsys, monkeypatch, curve) -> None:
+    assert words(capsys, monkeypatch, str(curve), "--at", "64")[1] == ""
+    assert "more than 4 times the 16 at hand" in words(capsys, monkeypatch, str(curve), "--at", "65")[1]
+
+
+def runs_of(curve: Path, **columns: list[str]) -> str:
+    """The curve's rows once for each value of the columns, as a replay writes them."""
+    head, *rows = curve.read_text().splitlines()
+    (name, values), *_ = columns.items()
+    out = curve.with_name("runs.csv")
+    out.write_text(
+        "\n".join([f"{head},{name}", *(f"{row},{value}" for value in values for row in rows)]) + "\n"
+    )
+    return str(out)
+
+
+def test_the_draws_of_a_replay_are_trainings_of_their_own(capsys, monkeypatch, curve) -> None:
+    result = answer(capsys, monkeypatch, runs_of(curve, draw=["0", "1"]), "--at", "32")
+    assert result["status"] == "ready"
+
+
+@pytest.mark.parametrize(("column", "values"), [("steps", ["400", "1600"]), ("dataset", ["liver", "spleen"])])
+def test_a_table_of_several_curves_is_refused_with_what_they_are(
+    capsys, monkeypatch, curve, column, values
+) -> None:
+    monkeypatch.setattr(
+        "sys.argv", ["scaling-app", "forecast", runs_of(curve, **{column: values}), "--at", "32"]
+    )
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    err = capsys.readouterr().err
+    assert f"in the column {column}" in err and all(value in err for value in values)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace(",", ";"),
+        lambda text: text.replace(",", ";").replace(".", ","),
+        lambda text: text.replace(",", "\t"),
+        lambda text: "\ufeff" + text.replace("\n", "\r\n"),
+        lambda text: text.replace("n,dice", "N, Dice"),
+    ],
+    ids=["semicolons", "decimal commas", "tabs", "byte order mark", "capitals"],
+)
+def test_tables_as_spreadsheets_save_them_are_read_alike(capsys, monkeypatch, curve, change) -> None:
+    plain = answer(capsys, monkeypatch, str(curve), "--at", "32")
+    saved = curve.with_name("saved.csv")
+    saved.write_text(change(curve.read_text()), encoding="utf-8", newline="")
+    assert answer(capsys, monkeypatch, str(saved), "--at", "32") == plain

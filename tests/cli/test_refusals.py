@@ -49,6 +49,9 @@ def a_curve(path: Path, text: str = "n,dice\n4,0.7\n8,0.75\n16,0.8\n") -> str:
         (["replay", "--images", ".", "--labels", ".", "--sizes", "two", "--out", "r.csv"], "--sizes must be"),
         (["preview", "--images", "nowhere", "--labels", "."], "--images is not a folder"),
         (["report", "missing.csv"], "no such file: missing.csv"),
+        (["report", "."], "not a file: ."),
+        (["forecast", "missing.csv", "--at", "9" * 20], "numbers of cases from 1 to"),
+        (["serve", "--studies", ".", "--host", "no.such.example.invalid"], "choose another --host"),
         (["demo", "--data", "nowhere"], "images/ and labels/"),
         (["demo", "--cases", "2"], "--cases"),
         (["serf"], "Did you mean 'serve'"),
@@ -80,12 +83,76 @@ def test_a_target_outside_0_to_1_is_refused(run, tmp_path: Path, target: str) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["", "n,dice\n", "n,score\n4,0.5\n", "n,dice\nfour,0.5\n", "n,dice\n4,85\n", "n,dice\n0,0.5\n"]
+    "text",
+    [
+        "",
+        "n,dice\n",
+        "n,score\n4,0.5\n",
+        "n,dice\nfour,0.5\n",
+        "n,dice\n4,85\n",
+        "n,dice\n0,0.5\n",
+        "n,dice,dice\n4,0.5,0.6\n",
+    ],
 )
 def test_an_unusable_curve_is_refused(run, tmp_path: Path, text: str) -> None:
     status, out, err = run("forecast", a_curve(tmp_path / "c.csv", text), "--at", "32")
     assert (status, out) == (2, "")
     assert len(err.splitlines()) == 1
+
+
+RUNS = "dataset,network,strategy,n,draw,case,structure,dice\nd,resunet,none,2,0,c,s,0.5\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (RUNS.encode("utf-16"), "neither a table (CSV, UTF-8) nor a ledger"),
+        (b"n,dice\n2,0.5\n", "scaling-app forecast"),
+        ((RUNS + RUNS.splitlines()[1] + "\n").encode(), "line 3 repeats line 2"),
+    ],
+    ids=["not UTF-8", "a curve", "a row twice"],
+)
+def test_a_table_that_makes_no_report_is_refused(run, tmp_path: Path, text: bytes, says: str) -> None:
+    (tmp_path / "runs.csv").write_bytes(text)
+    status, out, err = run("report", "runs.csv")
+    assert (status, out) == (2, "")
+    assert says in err and "runs.csv" in err
+    assert len(err.splitlines()) == 1
+
+
+def test_an_output_that_cannot_be_written_is_named(run, tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text(RUNS)
+    (tmp_path / "folder").mkdir()
+    for out in ("folder", "runs.csv/report.html"):
+        status, _, err = run("report", "runs.csv", "--out", out)
+        assert status == 2
+        assert "cannot use" in err and "Errno" not in err
+
+
+def test_a_file_is_no_app_folder_and_no_studies_folder(run, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("precious")
+    (tmp_path / "studies").mkdir()
+    for arguments in (
+        ["init", "thesis.txt"],
+        ["serve", "--studies", "thesis.txt"],
+        ["serve", "--studies", "studies", "--app", "thesis.txt"],
+    ):
+        status, _, err = run(*arguments)
+        assert status == 2
+        assert "thesis.txt" in err and "folder" in err and "Errno" not in err
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_an_app_folder_of_an_earlier_version_is_brought_up_to_date(run, tmp_path: Path) -> None:
+    run("init", "app")
+    new = (tmp_path / "app" / "main.py").read_text()
+    (tmp_path / "app" / "main.py").write_text("# as it was\n" + new)
+    (tmp_path / "app" / "README.md").write_text("old")
+    (tmp_path / "app" / "model").mkdir()
+    assert run("init", "app")[0] == 0
+    assert (tmp_path / "app" / "main.py").read_text() == new
+    assert (tmp_path / "app" / "README.md").read_text() != "old"
+    assert (tmp_path / "app" / "model").is_dir()
 
 
 def test_init_makes_a_folder_that_can_be_made_again_but_spares_others(run, tmp_path: Path) -> None:

@@ -121,6 +121,12 @@ def test_channels_of_a_nifti_come_first_and_nan_becomes_zero(tmp_path: Path) -> 
     assert torch.isfinite(image).all()
 
 
+def test_an_image_without_a_finite_voxel_is_refused(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.full((4, 5, 6), np.nan, np.float32), np.eye(4)), tmp_path / "a.nii.gz")
+    with pytest.raises(ImageError, match="a.nii.gz holds no voxel with a finite value"):
+        read_image(tmp_path / "a.nii.gz")
+
+
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".png", ".mha"])
 @pytest.mark.parametrize("keep", [0.6, 0.0])
 def test_a_truncated_file_is_an_image_error_that_names_it(tmp_path: Path, suffix: str, keep: float) -> None:

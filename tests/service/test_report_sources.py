@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scaling_app.service.replay_report import replay_html
 from scaling_app.service.replay_table import ReplayTableError, read_replay
 from scaling_app.service.report_sources import report_from
 
@@ -126,3 +127,34 @@ def test_a_database_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
         other.execute("CREATE TABLE a (b)")
     with pytest.raises(ValueError, match="no ledger"):
         report_from(tmp_path / "x.sqlite", tmp_path / "out.html")
+
+
+def test_runs_of_different_lengths_are_curves_of_their_own(tmp_path: Path) -> None:
+    rows = [
+        row(n, dice + more, steps=steps)
+        for n, dice in ((2, 0.5), (4, 0.6))
+        for steps, more in ((400, 0), (1600, 0.2))
+    ]
+    curves = read_replay(write_table(tmp_path / "runs.csv", rows))
+    assert [(curve.name, [round(level.dice, 6) for level in curve.levels]) for curve in curves] == [
+        ("resunet, none, 400 steps", [0.5, 0.6]),
+        ("resunet, none, 1600 steps", [0.7, 0.8]),
+    ]
+
+
+def test_a_score_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "runs.csv", [row(2, 0.5), row(4, 0.6), row(2, 0.5)])
+    with pytest.raises(ReplayTableError, match="line 4 repeats line 2"):
+        read_replay(table)
+
+
+def test_the_page_says_on_how_many_cases_it_rests(tmp_path: Path) -> None:
+    rows = [
+        row(n, 0.5, case=case, structure=name)
+        for n in (2, 4)
+        for case in "abc"
+        for name in ("organ", "nodule")
+    ]
+    page = replay_html(read_replay(write_table(tmp_path / "runs.csv", rows)))
+    assert "Mean Dice over 3 test cases and 2 structures" in page
+    assert "without ranges" in page

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import csv
+import re
+import shutil
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
+from PIL import Image
 
+from scaling_app.imaging.geometry import read_image, stem_of, write_label
 from scaling_app.trials import replay as replay_module
-from scaling_app.trials.cohort import CohortError
+from scaling_app.trials.case_check import check_cases
+from scaling_app.trials.cohort import CohortError, find_cases
 from scaling_app.trials.plan import CaseFiles
 from scaling_app.trials.replay import COLUMNS, Arm, ReplayProgress, ReplayRun, replay
 
@@ -26,7 +33,7 @@ def stand_in(run: ReplayRun, on_step=None) -> list[dict[str, object]]:
     """Rows without training."""
     assert not {c.patient for c in run.training} & {c.patient for c in run.testing}
     shared = {
-        **dict(zip(replay_module._KEY, run.key, strict=True)),
+        **dict(zip(replay_module.KEY, run.key, strict=True)),
         "dice": 0.5,
         "nsd": None,
         "hd95_mm": None,
@@ -185,3 +192,59 @@ def test_a_file_that_is_no_table_is_left_alone(volumes: list[CaseFiles], tmp_pat
     with pytest.raises(CohortError, match="no table"):
         replay(*folders(volumes), [1], n_test=1, out=other)
     assert other.read_text() == "a,b\n1,2\n"
+
+
+def test_files_that_cannot_be_used_are_named_before_any_training(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind, folder in zip(("images", "labels"), folders(volumes), strict=True):
+        shutil.copytree(folder, tmp_path / kind)
+    one, two, three, *_ = sorted(path.name for path in (tmp_path / "images").iterdir())
+    (tmp_path / "images" / one).write_bytes(b"no image")
+    reference = read_image(tmp_path / "images" / two)
+    write_label(
+        np.arange(reference[0].numel()).reshape(reference.shape) % 200, reference, tmp_path / "labels" / two
+    )
+    nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)), tmp_path / "labels" / three)
+    monkeypatch.setattr(replay_module, "run_once", lambda *_: pytest.fail("trained"))
+    arguments = {"sizes": [3], "n_test": 3, "out": tmp_path / "new" / "r.csv"}
+    with pytest.raises(CohortError, match="3 of 6 cases") as refused:
+        replay(tmp_path / "images", tmp_path / "labels", **arguments)
+    for name, what in ((one, "cannot be read"), (two, "200 different values"), (three, "4 x 4 x 4 voxels")):
+        assert re.search(rf"{stem_of(name)}: [^;]*{what}", str(refused.value))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_jpeg_is_no_label(tmp_path: Path) -> None:
+    for kind, name in (("images", "a.png"), ("labels", "a.jpg")):
+        (tmp_path / kind).mkdir()
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / kind / name)
+    with pytest.raises(CohortError, match="a: the label is a JPEG"):
+        check_cases(find_cases(tmp_path / "images", tmp_path / "labels"))
+
+
+def test_nothing_is_trained_twice_when_it_is_asked_for_twice(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_module, "run_once", stand_in)
+    out = replay(*folders(volumes), [1, 2, 1], ["none", "none"], n_test=2, out=tmp_path / "r.csv")
+    assert len(rows(out)) == 2 * 2 * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "word"), [({"capacity": "medium"}, "capacity small"), ({"n_test": 1}, "other cases")]
+)
+def test_runs_that_would_not_compare_go_to_another_table(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict, word: str
+) -> None:
+    monkeypatch.setattr(replay_module, "run_once", stand_in)
+    arguments = {"sizes": [1, 2], "n_test": 2, "out": tmp_path / "r.csv"}
+    before = replay(*folders(volumes), **arguments).read_text()
+    with pytest.raises(CohortError, match=word):
+        replay(*folders(volumes), **arguments | {"sizes": [1, 2, 3]} | change)
+    assert (tmp_path / "r.csv").read_text() == before
+
+
+def test_a_folder_is_no_table(volumes: list[CaseFiles], tmp_path: Path) -> None:
+    with pytest.raises(CohortError, match="is a folder"):
+        replay(*folders(volumes), [1], n_test=1, out=tmp_path)

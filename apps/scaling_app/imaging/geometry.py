@@ -70,12 +70,14 @@ def read_image(path: Path | str) -> MetaTensor:
     """Reads an image as `(C, *S)` float32 with its affine; non-finite voxels become 0.
 
     Raises:
-        ImageError: missing, unreadable, truncated or empty file, or a kind that is not known.
+        ImageError: missing, unreadable, truncated or empty file, no finite voxel, or a kind that is not known.
     """
     array, affine = _read(Path(path), as_label=False)
     image = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     # min and max are NaN as soon as one voxel is: cheaper than a mask of a large volume
     if not bool(torch.isfinite(image.amin()) & torch.isfinite(image.amax())):
+        if not bool(torch.isfinite(image).any()):
+            raise ImageError(f"{Path(path).name} holds no voxel with a finite value; export it anew")
         logger.warning("%s holds voxels that are not finite; they are read as 0", Path(path).name)
         image = torch.nan_to_num_(image, nan=0.0, posinf=0.0, neginf=0.0)
     return MetaTensor(image, affine=torch.from_numpy(affine))

@@ -44,11 +44,29 @@ def _dataset_section(
         f'<div class="panels wide"><figure><figcaption><h3>Dice</h3></figcaption>{level}</figure>'
         f"<figure><figcaption><h3>Error, logarithmic</h3></figcaption>{error}</figure></div>"
     )
-    lead = (
-        "Mean Dice over test cases and structures, in points; lines are 80 % ranges over random draws of the training "
-        "cases. On the right, a power law is a straight line, and a floor bends it."
+    return section(dataset, key + pictures + _tables(curves), lead=_lead(curves))
+
+
+def _lead(curves: Sequence[ReplayCurve]) -> str:
+    cases, structures = (
+        _counted([getattr(curve, name) for curve in curves], word)
+        for name, word in (("cases", "test case"), ("structures", "structure"))
     )
-    return section(dataset, key + pictures + _tables(curves), lead=lead)
+    drawn = any(level.draws > 1 for curve in curves for level in curve.levels)
+    ranges = (
+        "lines are 80 % ranges over random draws of the training cases"
+        if drawn
+        else "one draw of the training cases, so without ranges"
+    )
+    return (
+        f"Mean Dice over {cases} and {structures}, in points; {ranges}. On logarithmic axes a power law is a straight "
+        "line, and a floor bends it."
+    )
+
+
+def _counted(numbers: Sequence[int], word: str) -> str:
+    low, high = min(numbers), max(numbers)
+    return (f"{low}" if low == high else f"{low} to {high}") + f" {word}" + ("" if high == 1 else "s")
 
 
 def _tables(curves: Sequence[ReplayCurve]) -> str:
@@ -65,7 +83,7 @@ def _tables(curves: Sequence[ReplayCurve]) -> str:
         for level in curve.levels
     ]
     details = table(["Network, strategy", "n", "Dice", "80 % range", "Draws"], fine)
-    return table(headings, rows, caption="Mean Dice in points") + numbers(details, "With ranges")
+    return table(headings, rows, caption="Mean Dice in points", fold=True) + numbers(details, "With ranges")
 
 
 def _level_figure(curves: Sequence[ReplayCurve], looks: dict[str, int]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, linear_regression, stdev
@@ -18,6 +18,8 @@ from scipy.stats import t as student
 
 COLUMNS = ("dataset", "network", "strategy", "n", "draw", "case", "structure", "dice")
 """What this reader needs of the table."""
+SCORE = (*COLUMNS[:-1], "seed", "steps")
+"""The columns that tell scores apart."""
 
 
 class ReplayTableError(ValueError):
@@ -37,17 +39,23 @@ class Level:
 
 @dataclass(frozen=True)
 class ReplayCurve:
-    """The curve of one network and strategy on one dataset."""
+    """The curve of one network, strategy and length of training on one dataset."""
 
     dataset: str
     network: str
     strategy: str
     levels: tuple[Level, ...]
+    cases: int
+    """Test cases."""
+    structures: int
+    """Structures of them."""
+    steps: str = ""
+    """Training steps of the runs, where the table holds runs of several lengths."""
 
     @property
     def name(self) -> str:
-        """Network and strategy, in words."""
-        return f"{self.network}, {self.strategy}"
+        """Network, strategy and steps, in words."""
+        return f"{self.network}, {self.strategy}" + (f", {self.steps} steps" if self.steps else "")
 
     @property
     def exponent(self) -> float | None:
@@ -63,34 +71,66 @@ def read_replay(path: Path) -> list[ReplayCurve]:
     """Reads a replay's table.
 
     Raises:
-        ReplayTableError: a column is missing, a value is no number, or there is no row with a Dice.
+        ReplayTableError: it is no text, a column is missing, a value is no number, a score is there twice, or there is
+            no row with a Dice.
     """
-    draws: dict[tuple[str, str, str], dict[int, dict[str, list[float]]]] = defaultdict(
+    draws: dict[tuple[str, ...], dict[int, dict[str, list[float]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
     )
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if lacking:
-            raise ReplayTableError(
-                f"{path} is no table of `scaling-app replay`: it lacks the column(s) {', '.join(lacking)}"
-            )
-        for number, row in enumerate(reader, start=2):
-            dice = _dice(row, path, number)
-            if dice is not None:
-                key = (row["dataset"], row["network"], row["strategy"])
-                draws[key][_size(row, path, number)][row["draw"]].append(dice)
+    tested: dict[tuple[str, ...], set[tuple[str, str]]] = defaultdict(set)
+    seen: dict[tuple[str | None, ...], int] = {}
+    for number, row in _rows(path):
+        dice = _dice(row, path, number)
+        if dice is None:
+            continue
+        score = tuple(row.get(name) for name in SCORE)
+        if score in seen:
+            raise ReplayTableError(f"{path}, line {number} repeats line {seen[score]}; remove one of them")
+        seen[score] = number
+        key = (row["dataset"], row["network"], row["strategy"], row.get("steps") or "")
+        tested[key].add((row["case"], row["structure"]))
+        draws[key][_size(row, path, number)][row["draw"]].append(dice)
     if not draws:
         raise ReplayTableError(f"{path} has no row with a Dice; run the replay first")
+    several = len({steps for *_, steps in draws}) > 1
     return [
-        ReplayCurve(*key, tuple(_level(n, sizes[n].values()) for n in sorted(sizes)))
-        for key, sizes in sorted(draws.items())
+        ReplayCurve(
+            dataset,
+            network,
+            strategy,
+            tuple(_level(n, sizes[n].values()) for n in sorted(sizes)),
+            cases=len({case for case, _ in tested[dataset, network, strategy, steps]}),
+            structures=len({structure for _, structure in tested[dataset, network, strategy, steps]}),
+            steps=steps if several else "",
+        )
+        for (dataset, network, strategy, steps), sizes in sorted(draws.items(), key=_by_name_and_length)
     ]
+
+
+def _by_name_and_length(item: tuple[tuple[str, ...], object]) -> tuple[object, ...]:
+    (*names, steps), _ = item
+    return (*names, int(steps) if steps.isdecimal() else 0)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """The rows with their line numbers."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise ReplayTableError(f"{path} is neither a table (CSV, UTF-8) nor a ledger") from None
+    reader = csv.DictReader(lines)
+    lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    if lacking:
+        raise ReplayTableError(
+            f"{path} is no table of `scaling-app replay`: it lacks the column(s) {', '.join(lacking)}; "
+            "of other curves `scaling-app forecast` makes a forecast"
+        )
+    yield from enumerate(reader, start=2)
 
 
 def _dice(row: Mapping[str, str], path: Path, number: int) -> float | None:
     text = (row["dice"] or "").strip()
-    if text in ("", "nan"):
+    if text.lower() in ("", "nan"):
         return None
     try:
         dice = float(text)

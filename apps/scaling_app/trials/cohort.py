@@ -109,7 +109,7 @@ def make_cohort(cases: Sequence[CaseFiles], n_test: int, sizes: Sequence[int], d
     if len(test) < n_test or available < max(sizes):
         raise CohortError(
             f"{len(cases)} cases of {len(patients)} patients are too few for {n_test} test cases and "
-            f"{max(sizes)} training cases of other patients (left: {available})"
+            f"{max(sizes)} training cases of other patients (left: {available}); ask for fewer test cases or smaller sizes"
         )
     return Cohort(tuple(test[:n_test]), tuple(_order(rest, draw) for draw in range(draws)))
 

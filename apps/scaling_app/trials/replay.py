@@ -7,8 +7,6 @@ Dask cluster.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,15 +21,16 @@ import torch
 
 from scaling_app.imaging.networks import NETWORKS, width_of
 from scaling_app.strategies import names as strategy_names
+from scaling_app.trials.case_check import check_cases
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.cohort import Cohort, CohortError, find_cases, make_cohort
 from scaling_app.trials.plan import CaseFiles, found_structures, make_plan
+from scaling_app.trials.runs_table import COLUMNS, KEY, RunsTable
 from scaling_app.trials.trial import CaseScore, StepReport, TrialSettings, test, train
 
-COLUMNS = ("dataset", "network", "strategy", "n", "draw", "seed", "case", "structure")
-COLUMNS += ("dice", "nsd", "hd95_mm", "bce", "seconds", "steps")
+__all__ = ["COLUMNS", "Arm", "ReplayProgress", "ReplayRun", "replay", "run_once"]
+
 _ANSWER_SECONDS = 20
-_KEY = ("dataset", "network", "strategy", "n", "draw", "seed", "steps")
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class ReplayRun:
     @property
     def key(self) -> tuple[str, ...]:
         """Identifies the run in the table."""
-        return tuple(str(getattr(self, name)) for name in _KEY)
+        return tuple(str(getattr(self, name)) for name in KEY)
 
 
 @dataclass(frozen=True)
@@ -86,47 +85,6 @@ class ReplayProgress:
     step: StepReport | None
     dice: float | None
     eta_s: float | None
-
-
-@dataclass
-class _Table:
-    """The CSV, one write per run."""
-
-    path: Path
-    finished: set[tuple[str, ...]] = field(default_factory=set)
-
-    def open(self, expected: Sequence[ReplayRun]) -> None:
-        """Reads what is there and drops what a kill left half written."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        rows = self._rows()
-        counts: dict[tuple[str, ...], set[tuple[str, str]]] = {}
-        for row in rows:
-            counts.setdefault(_key_of(row), set()).add((row["case"], row["structure"]))
-        wanted = {run.key: _cells(run) for run in expected}
-        self.finished = {key for key, cells in counts.items() if wanted.get(key, cells) <= cells}
-        kept = [row for row in rows if _key_of(row) in self.finished]
-        text = _csv_text(kept, header=True)
-        if not self.path.exists() or self.path.read_text() != text:
-            part = self.path.with_name(self.path.name + ".part")
-            part.write_text(text)
-            part.replace(self.path)
-
-    def add(self, run: ReplayRun, rows: list[dict[str, object]]) -> None:
-        """Appends the rows of one run and waits until they are on disk."""
-        with self.path.open("ab", buffering=0) as out:
-            out.write(_csv_text(rows, header=False).encode())
-            os.fsync(out.fileno())
-        self.finished.add(run.key)
-
-    def _rows(self) -> list[dict[str, str]]:
-        if not self.path.exists():
-            return []
-        text = self.path.read_text()
-        whole = text[: text.rfind("\n") + 1]
-        reader = csv.DictReader(io.StringIO(whole))
-        if whole and tuple(reader.fieldnames or ()) != COLUMNS:
-            raise CohortError(f"{self.path} is no table of a replay; choose another name for the output")
-        return list(reader)
 
 
 def replay(
@@ -151,8 +109,9 @@ def replay(
     learning_rate: float | None = None,
     pool: int = 0,
     should_stop: Callable[[], bool] | None = None,
+    on_check: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Trains and tests every combination that the table does not hold yet.
+    """Trains and tests every combination that the table does not hold yet, after a look at the files of all.
 
     Args:
         images, labels: folders whose files share names.
@@ -170,9 +129,12 @@ def replay(
             runs short (default: the plan's own).
         learning_rate: its peak (default: the network's own); the table does not tell it either.
         pool: cases of other patients whose images, without labels, strategies may learn from.
+        should_stop: asked between runs.
+        on_check: told how many cases have been looked at, and of how many.
 
     Raises:
-        ValueError: folders, sizes, strategies or networks that make no replay (`CohortError` and others).
+        ValueError: folders, files, sizes, strategies or networks that make no replay, or a table of other runs
+            (`CohortError` and others).
     """
     arms = [chosen if isinstance(chosen, Arm) else Arm(chosen, chosen) for chosen in strategies]
     _check_names([arm.strategy for arm in arms], networks)
@@ -203,13 +165,16 @@ def replay(
         )
         for seed in range(seeds)
         for draw in range(draws)
-        for n in sizes
-        for network in networks
-        for arm in arms
+        for n in dict.fromkeys(sizes)
+        for network in dict.fromkeys(networks)
+        for arm in {arm.name: arm for arm in arms}.values()
     ]
-    table = _Table(out)
+    table = RunsTable(out, cache / f"{out.stem}.recipe.json")
     table.open(runs)
     missing = [run for run in runs if run.key not in table.finished]
+    used = (case for run in missing for case in (*run.training, *run.testing, *run.pool))
+    check_cases({(case.image, case.label): case for case in used}.values(), on_check)
+    table.tidy(runs[0])
     _work(missing, len(runs), table, scheduler, workers, progress, should_stop or (lambda: False))
     return out
 
@@ -243,7 +208,7 @@ def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None
 def _work(
     missing: Sequence[ReplayRun],
     total: int,
-    table: _Table,
+    table: RunsTable,
     scheduler: str | None,
     workers: int,
     progress: Callable[[ReplayProgress], None] | None,
@@ -343,27 +308,3 @@ def _rows_of(run: ReplayRun, scored: CaseScore, seconds: float) -> Iterator[dict
             "seconds": seconds,
             "steps": run.steps,
         }
-
-
-def _cells(run: ReplayRun) -> set[tuple[str, str]]:
-    return {(case.case_id, structure) for case in run.testing for structure in run.structures}
-
-
-def _key_of(row: dict[str, str]) -> tuple[str, ...]:
-    return tuple(row[name] for name in _KEY)
-
-
-def _csv_text(rows: Sequence[dict], *, header: bool) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    if header:
-        writer.writeheader()
-    for row in rows:
-        writer.writerow({name: _cell(value) for name, value in row.items()})
-    return text.getvalue()
-
-
-def _cell(value: object) -> object:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else value

@@ -1,0 +1,113 @@
+"""The answer of `scaling-app forecast`: as JSON, and as text for a terminal of any width."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+OVERALL = "overall"
+_TABLE_WIDTH = 80
+"""Characters from which the rows stand in a table; below, each is a few lines of its own."""
+
+
+def answer_of(payload: Mapping[str, Any], *, method: str, n_now: int) -> dict[str, Any]:
+    """The JSON of the command, from the JSON of the service.
+
+    Args:
+        payload: of `SessionForecast.payload`.
+        method: how it was made.
+        n_now: number of cases of the largest training set in the curve.
+    """
+    points = []
+    for curve in [{"name": OVERALL, **(payload["overall"] or {})}, *payload["structures"]]:
+        for row in curve.get("forecast", []):
+            gain = {f"gain_{key}": row["gain"][key] for key in ("mean", "lo80", "hi80")}
+            levels = {key: row[key] for key in ("n", "mean", "lo80", "hi80", "lo95", "hi95")}
+            points.append({"structure": curve["name"], **levels, **gain})
+    head = {key: payload[key] for key in ("status", "message")}
+    return {"method": method, "n_now": n_now, **head, "points": points} | {
+        key: payload[key] for key in ("target", "advice")
+    }
+
+
+def print_answer(answer: Mapping[str, Any], console: Console | None = None) -> None:
+    """Prints what `answer_of` made, Dice in points: the rows, what they rest on, the target, the advice."""
+    console = console or Console()
+    rows = _rows(answer["points"])
+    if rows:
+        title = f"Forecast by {answer['method']} from {answer['n_now']} labelled cases (Dice points)"
+        if console.width >= _TABLE_WIDTH:
+            console.print(_table(title, rows))
+        else:
+            console.print(title)
+            for row in rows:
+                console.print(Text(_block(row)))
+    advice = (answer["advice"] or {}).get("sentence")
+    for sentence in dict.fromkeys([answer["message"], target_sentence(answer["target"]), advice]):
+        if sentence:
+            console.print(Text(sentence))
+
+
+def target_sentence(target: Mapping[str, Any] | None) -> str:
+    """How many more cases a target takes, in words; empty where there is none or nothing is known."""
+    if not target or target.get("p_reached") is None:
+        return ""
+    aim, needed = f"Dice {_points(target['dice'])}", target.get("cases") or {}
+    chance = f"reached now with a chance of {_percent(target['p_reached'])}"
+    if needed.get("median") == 0:
+        return f"Target {aim}: {chance}."
+    never = f"never, as far as can be seen, with a chance of {_percent(target['p_unreachable'])}"
+    if needed.get("median") is None:
+        return f"Target {aim}: {chance}; {never}."
+    upper = "or more" if needed.get("hi80") is None else f"to {needed['hi80']:.0f}"
+    more = f"{needed['median']:.0f} more cases (80 % range {needed.get('lo80') or 0:.0f} {upper})"
+    return f"Target {aim}: {more}; {chance}; {never}."
+
+
+def _rows(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Without the mean over structures where there is one structure, whose rows are the same."""
+    if len({row["structure"] for row in points}) > 2:
+        return list(points)
+    return [row for row in points if row["structure"] != OVERALL]
+
+
+def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD)
+    for heading in ("structure", "cases", "Dice", "80 % range", "95 % range", "gain", "80 % range"):
+        table.add_column(heading, justify="left" if heading == "structure" else "right")
+    for row in rows:
+        table.add_row(
+            Text(row["structure"]),
+            str(row["n"]),
+            _points(row["mean"]),
+            _range(row["lo80"], row["hi80"]),
+            _range(row["lo95"], row["hi95"]),
+            _points(row["gain_mean"]),
+            _range(row["gain_lo80"], row["gain_hi80"]),
+        )
+    return table
+
+
+def _block(row: Mapping[str, Any]) -> str:
+    wide = f"80 %: {_range(row['lo80'], row['hi80'])}, 95 %: {_range(row['lo95'], row['hi95'])}"
+    gain = f"{_points(row['gain_mean'])} (80 %: {_range(row['gain_lo80'], row['gain_hi80'])})"
+    return f"{row['structure']}, {row['n']} cases\n  Dice {_points(row['mean'])} ({wide})\n  gain {gain}"
+
+
+def _range(low: float | None, high: float | None) -> str:
+    return f"{_points(low)} to {_points(high)}"
+
+
+def _points(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _percent(share: float) -> str:
+    if 0 < share < 0.01:
+        return "under 1 %"
+    return "over 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"

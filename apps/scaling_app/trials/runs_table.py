@@ -1,0 +1,143 @@
+"""The table of a replay: it grows by whole runs, and takes no run that would not compare with those it holds."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scaling_app.trials.cohort import CohortError
+
+if TYPE_CHECKING:
+    from scaling_app.trials.replay import ReplayRun
+
+COLUMNS = ("dataset", "network", "strategy", "n", "draw", "seed", "case", "structure")
+COLUMNS += ("dice", "nsd", "hd95_mm", "bce", "seconds", "steps")
+KEY = ("dataset", "network", "strategy", "n", "draw", "seed", "steps")
+"""The columns that tell runs apart."""
+
+
+@dataclass
+class RunsTable:
+    """The CSV, one write per run.
+
+    Attributes:
+        path: where it lies.
+        recipe: the file of what it has no column for.
+        finished: keys of the runs that it holds.
+    """
+
+    path: Path
+    recipe: Path
+    finished: set[tuple[str, ...]] = field(default_factory=set)
+
+    def open(self, expected: Sequence[ReplayRun]) -> None:
+        """Reads what is there and which runs are whole; writes nothing.
+
+        Raises:
+            CohortError: it is no table of a replay, or one whose runs would not compare with those expected.
+        """
+        rows = self._rows()
+        counts: dict[tuple[str, ...], set[tuple[str, str]]] = {}
+        for row in rows:
+            counts.setdefault(_key_of(row), set()).add((row["case"], row["structure"]))
+        self._check_same_test(counts, expected[0])
+        self._check_same_recipe(expected[0], rows)
+        wanted = {run.key: _cells(run) for run in expected}
+        self.finished = {key for key, cells in counts.items() if wanted.get(key, cells) <= cells}
+
+    def tidy(self, run: ReplayRun) -> None:
+        """Drops what a kill left half written, and notes what the runs to come are made with, as `run` is."""
+        rows = self._rows()
+        if not rows:
+            self.recipe.parent.mkdir(parents=True, exist_ok=True)
+            self.recipe.write_text(json.dumps(_recipe_of(run)), encoding="utf-8")
+        kept = [row for row in rows if _key_of(row) in self.finished]
+        text = _csv_text(kept, header=True)
+        if not self.path.exists() or self.path.read_text(encoding="utf-8") != text:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            part = self.path.with_name(self.path.name + ".part")
+            part.write_text(text, encoding="utf-8")
+            part.replace(self.path)
+
+    def _check_same_test(
+        self, counts: Mapping[tuple[str, ...], set[tuple[str, str]]], run: ReplayRun
+    ) -> None:
+        """Runs tested on other cases are another curve; only the last one may lack some, after a kill."""
+        cases = {case.case_id for case in run.testing}
+        for position, (key, cells) in enumerate(counts.items(), start=1):
+            tested = {case for case, _ in cells}
+            cut = position == len(counts) and tested <= cases
+            if key[0] == run.dataset and tested != cases and not cut:
+                raise CohortError(
+                    f"the runs in {self.path} were tested on other cases ({len(tested)}, now {len(cases)}), with another "
+                    "number of test cases, patient pattern or folder: choose another name for the output"
+                )
+
+    def _check_same_recipe(self, run: ReplayRun, rows: Sequence[Mapping[str, str]]) -> None:
+        if not rows or not self.recipe.is_file():
+            return
+        now = _recipe_of(run)
+        for name, value in json.loads(self.recipe.read_text(encoding="utf-8")).items():
+            if now[name] != value:
+                raise CohortError(
+                    f"the runs in {self.path} have {name} {value}, not {now[name]}, which the table does not tell apart: "
+                    "choose another name for the output"
+                )
+
+    def add(self, run: ReplayRun, rows: list[dict[str, object]]) -> None:
+        """Appends the rows of one run and waits until they are on disk."""
+        with self.path.open("ab", buffering=0) as out:
+            out.write(_csv_text(rows, header=False).encode())
+            os.fsync(out.fileno())
+        self.finished.add(run.key)
+
+    def _rows(self) -> list[dict[str, str]]:
+        if not self.path.exists():
+            return []
+        if not self.path.is_file():
+            raise CohortError(f"{self.path} is a folder; name a file for the output")
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise CohortError(
+                f"{self.path} is no table of a replay; choose another name for the output"
+            ) from None
+        whole = text[: text.rfind("\n") + 1]
+        reader = csv.DictReader(io.StringIO(whole))
+        if whole and tuple(reader.fieldnames or ()) != COLUMNS:
+            raise CohortError(f"{self.path} is no table of a replay; choose another name for the output")
+        return list(reader)
+
+
+def _recipe_of(run: ReplayRun) -> dict[str, object]:
+    return {name: getattr(run, name) for name in ("capacity", "step_bytes", "learning_rate")}
+
+
+def _cells(run: ReplayRun) -> set[tuple[str, str]]:
+    return {(case.case_id, structure) for case in run.testing for structure in run.structures}
+
+
+def _key_of(row: dict[str, str]) -> tuple[str, ...]:
+    return tuple(row[name] for name in KEY)
+
+
+def _csv_text(rows: Sequence[dict], *, header: bool) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    if header:
+        writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else value

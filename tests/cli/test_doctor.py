@@ -1,0 +1,48 @@
+"""The doctor names what is missing, with a command that can be copied."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from scaling_app.monai_app import doctor
+
+
+def findings(check) -> dict[str, doctor.Finding]:
+    return {finding.what: finding for finding in check()}
+
+
+def test_a_missing_package_is_named_with_its_extras(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(doctor, "CHECKS", (doctor._packages,))
+    monkeypatch.setattr(doctor.metadata, "requires", lambda name: ["no-such-package[crypto]>=2.8"])
+    monkeypatch.setenv("COLUMNS", "120")
+    assert doctor.examine() == 1
+    assert "pip install 'no-such-package[crypto]>=2.8'" in capsys.readouterr().out
+
+
+def test_a_source_tree_that_is_not_installed_is_a_finding_and_no_failure(monkeypatch) -> None:
+    def missing(name: str) -> list[str]:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor.metadata, "requires", missing)
+    assert "pip install" in findings(doctor._packages)["scaling-app"].detail
+
+
+@pytest.mark.parametrize(("gib", "good"), [(100, True), (1, False)])
+def test_the_disk_looked_at_is_that_of_the_app_folder(
+    monkeypatch, tmp_path: Path, gib: int, good: bool
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "not" / "made"))
+    looked_at: list[Path] = []
+
+    def usage(folder: Path):
+        looked_at.append(Path(folder))
+        return type("Usage", (), {"free": gib * 2**30})
+
+    monkeypatch.setattr(doctor.shutil, "disk_usage", usage)
+    disk = findings(doctor._disk)["Disk"]
+    assert looked_at == [tmp_path]
+    assert disk.good is good
+    assert good or str(tmp_path) in disk.detail
