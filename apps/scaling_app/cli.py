@@ -348,7 +348,7 @@ def _pair(text: str) -> tuple[str, str]:
 @app.command()
 def init(
     directory: Annotated[
-        Path, typer.Argument(help="folder to make, or one made before, which is brought up to date")
+        Path, typer.Argument(help="folder to make, or one made before, which keeps what is in it")
     ],
 ) -> None:
     """Makes an app folder for `monailabel start_server --app DIRECTORY`."""

@@ -143,14 +143,14 @@ def test_a_file_is_no_app_folder_and_no_studies_folder(run, tmp_path: Path) -> N
     assert (tmp_path / "thesis.txt").read_text() == "precious"
 
 
-def test_an_app_folder_of_an_earlier_version_is_brought_up_to_date(run, tmp_path: Path) -> None:
+def test_an_app_folder_made_before_gets_a_new_readme_and_keeps_what_is_in_it(run, tmp_path: Path) -> None:
     run("init", "app")
-    new = (tmp_path / "app" / "main.py").read_text()
-    (tmp_path / "app" / "main.py").write_text("# as it was\n" + new)
+    edited = "# edited\n" + (tmp_path / "app" / "main.py").read_text()
+    (tmp_path / "app" / "main.py").write_text(edited)
     (tmp_path / "app" / "README.md").write_text("old")
     (tmp_path / "app" / "model").mkdir()
     assert run("init", "app")[0] == 0
-    assert (tmp_path / "app" / "main.py").read_text() == new
+    assert (tmp_path / "app" / "main.py").read_text() == edited
     assert (tmp_path / "app" / "README.md").read_text() != "old"
     assert (tmp_path / "app" / "model").is_dir()
 

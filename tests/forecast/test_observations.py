@@ -74,6 +74,7 @@ def test_zero_dice_is_a_miss() -> None:
         ("n,dice\n0,0.5\n", "row 1: n must be at least 1"),
         ("n,dice\n4.5,0.5\n", "n must be a whole number, got '4.5'"),
         ("n,dice\nfour,0.5\n", "n must be a number, got 'four'"),
+        ("n;dice\n1,000;0,5\n", "n must be a whole number, got '1,000'"),
         ("n,dice\n4\n", "row 1 has 1 values but the header has 2 columns"),
         ("n,dice,case\n4,0.5,a\n8,0.6,a\n4,0.5,a\n", "row 3 repeats row 1 (case 'a')"),
         ("n,dice\n4,0.5\n4,0.5\n", "row 2 repeats row 1"),

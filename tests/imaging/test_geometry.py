@@ -17,6 +17,7 @@ from scaling_app.imaging.geometry import (
     ImageError,
     is_image_file,
     label_names,
+    label_values,
     read_image,
     read_label,
     same_grid,
@@ -42,6 +43,13 @@ def test_a_written_label_is_read_back_with_its_voxels_and_place(tmp_path: Path, 
     assert np.allclose(back.affine, label.affine, atol=1e-5)
     assert same_grid(back, label) is None
     assert stem_of(path) == "a.b"
+
+
+@pytest.mark.parametrize("highest", [200, 300, 70000])
+def test_the_values_of_a_label_are_those_it_was_written_with(tmp_path: Path, highest: int) -> None:
+    values = np.array([[[0, 7, 7], [0, 117, highest]]], dtype=np.int32)
+    nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii.gz")
+    assert label_values(read_label(tmp_path / "a.nii.gz")) == {0, 7, 117, highest}
 
 
 def test_nrrd_and_nifti_of_one_volume_lie_in_one_place_as_itk_says(tmp_path: Path) -> None:
@@ -123,7 +131,7 @@ def test_channels_of_a_nifti_come_first_and_nan_becomes_zero(tmp_path: Path) -> 
 
 def test_an_image_without_a_finite_voxel_is_refused(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(np.full((4, 5, 6), np.nan, np.float32), np.eye(4)), tmp_path / "a.nii.gz")
-    with pytest.raises(ImageError, match="a.nii.gz holds no voxel with a finite value"):
+    with pytest.raises(ImageError, match=r"a\.nii\.gz holds no voxel with a finite value"):
         read_image(tmp_path / "a.nii.gz")
 
 

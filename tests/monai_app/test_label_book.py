@@ -394,3 +394,18 @@ def test_a_label_is_held_against_its_image_once_that_can_be_read(desk_of, tmp_pa
     image.write_bytes(whole)
     desk.book.verify_images()
     assert [flag.kind for flag in desk.session.ledger.case("synthetic_001").flags] == ["geometry"]
+
+
+def test_a_damaged_label_is_not_blamed_on_its_image(desk_of):
+    desk = desk_of(1)
+    image = desk.session.image_path("synthetic_000")
+    whole = image.read_bytes()
+    desk.drop_into_folder("synthetic_000")
+    image.write_bytes(b"no image at all")
+    desk.book.take_stock()
+    image.write_bytes(whole)
+    desk.session.stored_label("synthetic_000").write_bytes(b"no label at all")
+    desk.book.verify_images()
+    assert desk.session.ledger.case("synthetic_000").flags == ()
+    desk.book.take_stock()
+    assert [flag.kind for flag in desk.session.ledger.case("synthetic_000").flags] == ["unreadable"]

@@ -30,6 +30,8 @@ ROLES = {
     ("DELETE", "/datastore/"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("POST", "/activelearning/{strategy}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
     ("POST", "/infer/{model}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
+    ("POST", "/infer/wsi/{model}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
+    ("POST", "/infer/wsi_v2/{model}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
     ("POST", "/batch/infer/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("POST", "/train/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("DELETE", "/train/"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
@@ -45,10 +47,10 @@ def test_every_route_asks_for_the_role_that_monai_label_asks_for():
 
 
 def test_the_roles_are_those_of_the_routes_they_replace():
-    from monailabel.endpoints import activelearning, batch_infer, datastore, infer, train
+    from monailabel.endpoints import activelearning, batch_infer, datastore, infer, train, wsi_infer
 
     stock = {}
-    for router in (m.router for m in (activelearning, batch_infer, datastore, infer, train)):
+    for router in (m.router for m in (activelearning, batch_infer, datastore, infer, train, wsi_infer)):
         for route in router.routes:
             roles = [d.call.roles for d in route.dependant.dependencies if hasattr(d.call, "roles")]
             stock |= {(method, route.path): roles[0] for method in route.methods if roles}
@@ -194,6 +196,10 @@ def test_a_prediction_is_never_stored_as_a_label(desk_of, client_of):
     )
     for answer in (one, client.post("/batch/infer/segmentation", json=tag)):
         assert answer.status_code == 422 and "another label_tag" in answer.json()["detail"]
+    image, slide = {"image": "synthetic_000"}, {"params": tag}
+    assert client.post("/infer/wsi/segmentation", params=image, json=slide).status_code == 404
+    answer = client.post("/infer/wsi_v2/segmentation", params=image, data={"wsi": json.dumps(slide)})
+    assert answer.status_code == 404
 
 
 def test_params_cannot_name_another_model_or_strategy_than_the_address(desk_of, client_of, monkeypatch):

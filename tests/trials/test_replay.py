@@ -203,16 +203,27 @@ def test_files_that_cannot_be_used_are_named_before_any_training(
     (tmp_path / "images" / one).write_bytes(b"no image")
     reference = read_image(tmp_path / "images" / two)
     write_label(
-        np.arange(reference[0].numel()).reshape(reference.shape) % 200, reference, tmp_path / "labels" / two
+        np.arange(reference[0].numel()).reshape(reference.shape) % 250, reference, tmp_path / "labels" / two
     )
     nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)), tmp_path / "labels" / three)
     monkeypatch.setattr(replay_module, "run_once", lambda *_: pytest.fail("trained"))
     arguments = {"sizes": [3], "n_test": 3, "out": tmp_path / "new" / "r.csv"}
     with pytest.raises(CohortError, match="3 of 6 cases") as refused:
         replay(tmp_path / "images", tmp_path / "labels", **arguments)
-    for name, what in ((one, "cannot be read"), (two, "200 different values"), (three, "4 x 4 x 4 voxels")):
+    for name, what in ((one, "cannot be read"), (two, "250 different values"), (three, "4 x 4 x 4 voxels")):
         assert re.search(rf"{stem_of(name)}: [^;]*{what}", str(refused.value))
     assert not (tmp_path / "new").exists()
+
+
+def test_every_case_is_looked_at_once_and_with_its_label(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at: list[CaseFiles] = []
+    monkeypatch.setattr(replay_module, "run_once", stand_in)
+    monkeypatch.setattr(replay_module, "check_cases", lambda cases, _: looked_at.extend(cases))
+    replay(*folders(volumes), [1, 3], n_test=2, draws=3, pool=2, out=tmp_path / "r.csv")
+    assert sorted(case.case_id for case in looked_at) == sorted(case.case_id for case in volumes)
+    assert all(case.label is not None for case in looked_at)
 
 
 def test_a_jpeg_is_no_label(tmp_path: Path) -> None:
@@ -243,6 +254,20 @@ def test_runs_that_would_not_compare_go_to_another_table(
     with pytest.raises(CohortError, match=word):
         replay(*folders(volumes), **arguments | {"sizes": [1, 2, 3]} | change)
     assert (tmp_path / "r.csv").read_text() == before
+
+
+def test_finished_runs_are_not_dropped_when_larger_training_sets_hold_more_structures(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_module, "run_once", stand_in)
+    monkeypatch.setattr(
+        replay_module, "_structures", lambda _, largest: {f"s{k}": k for k in range(1, largest)}
+    )
+    out = replay(*folders(volumes), [1, 2], n_test=2, out=tmp_path / "r.csv")
+    before = out.read_text()
+    with pytest.raises(CohortError, match="structures"):
+        replay(*folders(volumes), [1, 2, 3], n_test=2, out=out)
+    assert out.read_text() == before
 
 
 def test_a_folder_is_no_table(volumes: list[CaseFiles], tmp_path: Path) -> None:

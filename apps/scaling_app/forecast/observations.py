@@ -240,7 +240,7 @@ def _number(text: str, name: str) -> float:
 
 def _whole(text: str, name: str) -> int:
     value = _number(text, name)
-    if not value.is_integer():
+    if "," in text or not value.is_integer():  # 1,000 may be one or a thousand
         raise CurveError(f"{name} must be a whole number, got {text!r}")
     return int(value)
 

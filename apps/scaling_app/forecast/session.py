@@ -216,7 +216,8 @@ def asdict_arm(arm: ArmResult) -> Json:
 def observed_points(observations: Sequence[Observation]) -> tuple[Json, ...]:
     """Mean Dice per structure, kind and size over `n_cases` cases, misses counting as 0, with an 80 % t interval.
 
-    Patients are independent, their cases are not: the interval is over patients, and there is none for one alone. Other strategies (kind `arm`) have a point each, with the strategy's name.
+    Patients are independent, their cases are not: the interval is over patients, and there is none for one
+    alone. Other strategies (kind `arm`) have a point each, with the strategy's name.
     """
     points: list[Json] = []
     for structure, group in by_structure(o for o in observations if o.dice is not None).items():

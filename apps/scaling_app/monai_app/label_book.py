@@ -186,14 +186,13 @@ class LabelBook:
                 if verified.get(case.image_id) == stamp and not doubted:
                     continue
                 read_image(path)
-                verified[case.image_id] = stamp
-                flags = others
-                # the label of an image that could not be read has not been held against it yet
-                if doubted and (label := self.session.stored_label(case.image_id)) is not None:
-                    flags = (*others, *self._grid_doubts(case.image_id, read_facts(label)))
             except ValueError as error:
                 logger.warning("%s", error)
                 flags = (*others, _unreadable_image(path, error))
+            else:
+                verified[case.image_id] = stamp
+                # the label of an image that could not be read has not been held against it yet
+                flags = (*others, *self._stored_grid_doubts(case.image_id)) if doubted else others
             if flags != case.flags:
                 ledger.set_flags(case.image_id, case.label_hash, flags)
         if verified != before:
@@ -305,6 +304,14 @@ class LabelBook:
             return checks.check_geometry(facts.grid, image_grid(image))
         except ValueError as error:
             return [_unreadable_image(image, error)]
+
+    def _stored_grid_doubts(self, image_id: str) -> list[Flag]:
+        label = self.session.stored_label(image_id)
+        try:
+            return [] if label is None else self._grid_doubts(image_id, read_facts(label))
+        except (OSError, ValueError) as error:  # no fault of the image; `take_stock` looks at the label
+            logger.warning("The label of %s changed while it was read: %s", image_id, error)
+            return []
 
     def _renew_structures(self) -> None:
         """Drops the structures that no label holds any more, and takes up what labels without doubts hold.

@@ -16,14 +16,15 @@ from urllib.parse import urlparse
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _ENTRY = "from scaling_app.monai_app.app import ScalingApp"
-"""What tells an app folder of this package, of whichever version."""
+"""What tells the `main.py` of an app folder of this package: written by whichever version, or edited since."""
 _END_SECONDS = 20
 
 
 def init_app(directory: Path) -> Path:
     """Makes a thin app folder that MONAI Label can start; model, ledger and logs will live in it.
 
-    One that was made before is brought up to date; nothing else in it is touched.
+    In one that was made before only the README is brought up to date: its `main.py`, which may have been edited,
+    imports the app of the installed version anyhow.
 
     Raises:
         FileExistsError: the folder holds something else already.
@@ -38,7 +39,7 @@ def init_app(directory: Path) -> Path:
     if not made_before and directory.exists() and any(directory.iterdir()):
         raise FileExistsError(f"{directory} is not empty, and no app folder: name a new one")
     directory.mkdir(parents=True, exist_ok=True)
-    for name in ("main.py", "README.md"):
+    for name in ("README.md",) if made_before else ("main.py", "README.md"):
         shutil.copyfile(PACKAGE / name, directory / name)
     return directory
 

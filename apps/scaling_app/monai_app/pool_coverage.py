@@ -32,7 +32,7 @@ class PoolCoverage:
     Attributes:
         made_from: identifies labels, images and model that it was made from.
         complete: False when the time was up before every image had been looked at.
-        model: the run whose predictions helped to place the images, if any.
+        model: the run that published the model in use, on whose grid the images were compared, if any.
         n_labelled: labelled cases compared with.
         cases: the images.
     """

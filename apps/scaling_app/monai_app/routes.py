@@ -184,6 +184,12 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
             _require_image(app, image)
         return infer.run_inference(background_tasks, model, image, session_id, params, file, label, output)
 
+    @router.post("/infer/wsi/{model}", include_in_schema=False)
+    @router.post("/infer/wsi_v2/{model}", include_in_schema=False)
+    def refuse_slides(model: str, user: AnyUser) -> None:
+        # MONAI Label's own hand any image to the same model, and would take any tag and any file
+        raise HTTPException(404, "This app segments no whole-slide images; ask /infer/{model} for others.")
+
     @router.post("/batch/infer/{model}", tags=["Infer"], response_model=None)
     def run_batch_inference(
         model: str,

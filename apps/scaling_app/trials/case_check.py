@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-import torch
-
-from scaling_app.imaging.geometry import ImageError, read_image, read_label, same_grid, suffix_of
+from scaling_app.imaging.geometry import (
+    ImageError,
+    label_values,
+    read_image,
+    read_label,
+    same_grid,
+    suffix_of,
+)
 from scaling_app.trials.cohort import CohortError
 from scaling_app.trials.plan import CaseFiles
 
-MOST_VALUES = 160
-"""A label of more values is an image saved as a label; whole-body label maps have some 120 structures."""
+MOST_VALUES = 200
+"""A label of more values is an image saved as a label; the finest parcellations of brains have some 190."""
 _LOSSY = (".jpg", ".jpeg")
 _NAMED = 5
 
@@ -59,7 +64,7 @@ def _kind_of(case: CaseFiles) -> tuple[int, int]:
         label = read_label(case.label)
         if (difference := same_grid(image, label)) is not None:
             raise ImageError(difference)
-        if (count := len(torch.unique(label))) > MOST_VALUES:
+        if (count := len(label_values(label))) > MOST_VALUES:
             raise ImageError(
                 f"the label holds {count} different values, as an image does and a label map does not"
             )

@@ -21,6 +21,7 @@ from scaling_app.imaging.geometry import (
     Canonical,
     ImageError,
     label_names,
+    label_values,
     read_image,
     read_label,
     same_grid,
@@ -110,7 +111,7 @@ def found_structures(cases: Sequence[CaseFiles]) -> dict[str, int]:
     names: dict[int, str] = {}
     for case in cases:
         if case.label is not None:
-            values |= set(torch.unique(read_label(case.label)).tolist())
+            values |= label_values(read_label(case.label))
             names = label_names(case.label) | names
     values.discard(0)
     if not values:

@@ -172,8 +172,9 @@ def replay(
     table = RunsTable(out, cache / f"{out.stem}.recipe.json")
     table.open(runs)
     missing = [run for run in runs if run.key not in table.finished]
-    used = (case for run in missing for case in (*run.training, *run.testing, *run.pool))
-    check_cases({(case.image, case.label): case for case in used}.values(), on_check)
+    used = [case for run in missing for case in run.pool]
+    used += [case for run in missing for case in (*run.training, *run.testing)]  # these win: they have labels
+    check_cases({case.case_id: case for case in used}.values(), on_check)
     table.tidy(runs[0])
     _work(missing, len(runs), table, scheduler, workers, progress, should_stop or (lambda: False))
     return out

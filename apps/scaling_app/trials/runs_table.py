@@ -68,15 +68,14 @@ class RunsTable:
     def _check_same_test(
         self, counts: Mapping[tuple[str, ...], set[tuple[str, str]]], run: ReplayRun
     ) -> None:
-        """Runs tested on other cases are another curve; only the last one may lack some, after a kill."""
-        cases = {case.case_id for case in run.testing}
+        """Runs tested on other cases or structures are another curve; only the last may lack some, after a kill."""
+        expected = _cells(run)
         for position, (key, cells) in enumerate(counts.items(), start=1):
-            tested = {case for case, _ in cells}
-            cut = position == len(counts) and tested <= cases
-            if key[0] == run.dataset and tested != cases and not cut:
+            cut = position == len(counts) and cells <= expected
+            if key[0] == run.dataset and cells != expected and not cut:
                 raise CohortError(
-                    f"the runs in {self.path} were tested on other cases ({len(tested)}, now {len(cases)}), with another "
-                    "number of test cases, patient pattern or folder: choose another name for the output"
+                    f"the runs in {self.path} were tested on other cases or structures, with another number of test "
+                    "cases, patient pattern or folder, or other training cases: choose another name for the output"
                 )
 
     def _check_same_recipe(self, run: ReplayRun, rows: Sequence[Mapping[str, str]]) -> None:
