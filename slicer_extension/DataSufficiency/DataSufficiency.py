@@ -9,6 +9,7 @@ from DataSufficiencyLib.drafts import DraftStore
 from DataSufficiencyLib.panel import Panel
 from DataSufficiencyLib.session import Session
 from DataSufficiencyLib.settings import Settings
+from DataSufficiencyLib.states import CaseAtHand
 from DataSufficiencyLib.stock_module import StockModule
 from DataSufficiencyLib.timers import QtTimers
 from DataSufficiencyLib.transport import QtTransport
@@ -22,6 +23,9 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+#: How often the active minutes are written into the scene.
+KEEP_MINUTES_S = 10.0
 
 
 class DataSufficiency(ScriptedLoadableModule):
@@ -51,8 +55,10 @@ class DataSufficiencyParameterNode:
     caseId: str = ""  # noqa: N815
     blind: str = ""
     """`True`, `False`, or empty where nobody knows."""
+    again: bool = False
+    """It had a label before (`CaseAtHand.again`)."""
     minutes: float = 0.0
-    """Active minutes when the scene was saved."""
+    """Active minutes so far."""
     server: str = ""
     """Tells whether the case comes from the server that one is connected to (`Client.key`)."""
 
@@ -67,6 +73,7 @@ class DataSufficiencyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.session = None
         self.panel = None
         self._stock = None
+        self._keeper = None
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
@@ -83,12 +90,13 @@ class DataSufficiencyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         scene = slicer.mrmlScene
         for event in (scene.EndCloseEvent, scene.EndImportEvent):
             self.addObserver(scene, event, self._onSceneChanged)
-        self.addObserver(scene, scene.StartSaveEvent, self._onSave)
+        self._keeper = QtTimers().every(KEEP_MINUTES_S, self._keepMinutes)
         self._resume()
 
     def cleanup(self):
         self.removeObservers()
         if self._stock is not None:
+            self._keeper.stop()
             self._stock.detach()
             self.session.changed.disconnect(self._remember)
             self.panel.close()
@@ -107,8 +115,8 @@ class DataSufficiencyWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self._resume()
         self.panel.hold_views()
 
-    def _onSave(self, caller=None, event=None):
-        """The scene is being saved, and with it the minutes of the case at hand."""
+    def _keepMinutes(self):
+        """Slicer does not tell before it saves a scene, so that the minutes are always kept in it."""
         self.logic.rememberMinutes(self.session)
 
     def _remember(self):
@@ -143,6 +151,7 @@ class DataSufficiencyLogic(ScriptedLoadableModuleLogic):
         if (node.caseId, node.server) != at_hand or node.segmentation is not session.nodes.segmentation:
             node.caseId = case.image_id if case else ""
             node.blind = "" if case is None or case.blind is None else str(case.blind)
+            node.again = bool(case and case.again)
             node.minutes = 0.0
             node.server = case.server if case else ""
             node.image = session.nodes.image
@@ -151,7 +160,9 @@ class DataSufficiencyLogic(ScriptedLoadableModuleLogic):
     def rememberMinutes(self, session):
         """Write the active minutes of the case at hand into the parameter node."""
         if session.case is not None:
-            self.getParameterNode().minutes = session.clock.minutes
+            node, minutes = self.getParameterNode(), round(session.clock.minutes, 2)
+            if node.minutes != minutes:  # else a scene that nobody touches would count as changed
+                node.minutes = minutes
 
     def resume(self, session):
         """Take up the case that the scene's parameter node names, if its nodes are there."""
@@ -163,7 +174,8 @@ class DataSufficiencyLogic(ScriptedLoadableModuleLogic):
             logging.warning("The scene names the case %s but has not all of it", node.caseId)
             return
         blind = {"True": True, "False": False}.get(node.blind)
-        session.adopt(node.caseId, blind, node.image, segmentation, node.server, node.minutes)
+        case = CaseAtHand(node.caseId, blind, node.server, node.again)
+        session.adopt(case, node.image, segmentation, node.minutes)
 
 
 class DataSufficiencyTest(ScriptedLoadableModuleTest):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import panel_bench
 import pytest
 import slicer
-from session_bench import paint
+from session_bench import label_file, paint, paint_all, pass_time
 from stock_widget import StockWidget
 from stub_server import StubServer
 
@@ -72,10 +73,46 @@ def test_its_submit_that_failed_leaves_the_drawing_unsent(
     paint(module.session.nodes, "anterior", 2, 4)
     stock.ui.saveLabelButton.click()
     wait(lambda: len(server.told_times) == 2)
-    slicer.app.processEvents()
+    pass_time(wait, 0.2)
     assert (module.session.state, module.session.edited, server.notes) == ("open", True, [])
     module.ui.nextButton.click()
     assert module.ui.waitingFrame.isVisible()
+
+
+def test_its_submit_says_nothing_about_another_case_that_has_a_label(
+    stock: StockWidget, module: object, server: StubServer, wait: Callable, image_file: Path, tmp_path: Path
+) -> None:
+    connect(module, server, wait)
+    stock.ui.nextSampleButton.click()
+    wait(lambda: server.told_times)
+    pass_time(wait, 0.2)
+    server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6)})
+    server.label_times["case_007"] = 1000
+    module.session.reopen("case_007")
+    wait(lambda: module.session.state == "open")
+    paint(module.session.nodes, "anterior", 2, 4)
+    stock.ui.saveLabelButton.click()
+    wait(lambda: len(server.told_times) == 2)
+    pass_time(wait, 0.2)
+    assert (module.session.state, module.session.edited, server.notes) == ("open", True, [])
+
+
+def test_its_submit_that_failed_after_one_of_ours_leaves_the_drawing_unsent(
+    stock: StockWidget, module: object, server: StubServer, wait: Callable
+) -> None:
+    connect(module, server, wait)
+    stock.ui.nextSampleButton.click()
+    wait(lambda: server.told_times)
+    pass_time(wait, 0.2)
+    paint_all(module.session)
+    server.label_times["case_009"] = 1000
+    module.ui.submitButton.click()
+    wait(lambda: module.session.state == "sent")
+    pass_time(wait, 0.2)
+    paint(module.session.nodes, "anterior", 2, 4)
+    stock.ui.saveLabelButton.click()
+    pass_time(wait, 0.2)
+    assert (module.session.state, module.session.edited) == ("open", True)
 
 
 def test_its_next_sample_that_was_cancelled_changes_nothing(

@@ -14,6 +14,7 @@ import slicer.util
 from DataSufficiencyLib.drafts import Draft, DraftStore
 from DataSufficiencyLib.segment_review import Answers
 from DataSufficiencyLib.session import Session
+from DataSufficiencyLib.states import CaseAtHand
 from session_bench import label_file, label_values, paint
 from session_fixtures import at_work, clock, connected, quick, session
 from stub_server import StubServer, break_off
@@ -21,11 +22,6 @@ from stub_server import StubServer, break_off
 __all__ = ["at_work", "clock", "connected", "quick", "session"]
 
 CHECK = {"image": "case_007", "sentence": "Posterior is far smaller than in other cases."}
-
-
-def pass_time(wait: Callable, seconds: float) -> None:
-    started = time.monotonic()
-    wait(lambda: time.monotonic() - started > seconds)
 
 
 # Classes ------------------------------------------------------------------------------------------
@@ -82,6 +78,25 @@ def test_a_deleted_segment_stays_deleted_while_a_training_is_followed(
     assert at_work.nodes.segmentation.GetSegmentation().GetNumberOfSegments() == 1
 
 
+def test_questions_about_classes_that_are_no_more_are_asked_anew(
+    at_work: Session, server: StubServer, wait: Callable, tmp_path: Path
+) -> None:
+    at_work.nodes.segmentation.GetSegmentation().GetSegment("posterior").SetName("Tail")
+    at_work.submit()
+    segment = next(q.subject for q in at_work.questions if q.kind == "unknown")
+    server.labels, server.n = {"tail": 1, "anterior": 2}, server.n + 1
+    wait(lambda: "tail" in at_work.info.labels)
+    assert at_work.questions == ()
+    at_work.submit()
+    assert [q.guess for q in at_work.questions] == ["tail"]
+    at_work.submit(Answers({segment: "tail"}))
+    wait(lambda: at_work.state == "sent")
+    assert server.saved[0]["params"]["label_info"] == [
+        {"name": "tail", "idx": 1},
+        {"name": "anterior", "idx": 2},
+    ]
+
+
 # This computer ------------------------------------------------------------------------------------
 
 
@@ -124,7 +139,7 @@ def test_an_image_without_voxels_is_said_when_its_label_is_made(connected: Sessi
     scene = slicer.mrmlScene
     image = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "its file was moved")
     segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "label")
-    connected.adopt("case_007", False, image, segmentation)
+    connected.adopt(CaseAtHand("case_007", False), image, segmentation)
     grid = slicer.util.addVolumeFromArray(np.zeros((4, 6, 6), np.int16))
     slicer.util.updateSegmentBinaryLabelmapFromArray(
         np.ones((4, 6, 6), np.uint8), segmentation, "anterior", grid
@@ -220,6 +235,17 @@ def test_minutes_wait_for_a_new_sign_in(at_work: Session, server: StubServer, wa
 def test_an_address_that_is_none_leaves_no_forecast_of_the_former_server(connected: Session) -> None:
     connected.connect("ftp://elsewhere")
     assert (connected.state, connected.sufficiency, connected.info) == ("disconnected", None, None)
+
+
+def test_an_automatic_segmentation_that_was_cut_off_can_be_asked_for_again(
+    connected: Session, server: StubServer, wait: Callable
+) -> None:
+    connected.next_case("random")
+    wait(lambda: connected.state == "open")
+    connected.automatic.fill_in()
+    connected.connect(server.url)
+    wait(lambda: connected.state == "open")
+    assert connected.automatic.possible
 
 
 def test_questions_end_with_the_connection(at_work: Session) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from DataSufficiencyLib.drafts import Draft
 from DataSufficiencyLib.forecast_watch import ForecastWatch
 from DataSufficiencyLib.forecast_words import gain_text
 from DataSufficiencyLib.model import Interval
-from session_bench import label_file, paint_all
+from session_bench import label_file, paint_all, pass_time
 from stock_widget import StockWidget
 from stub_server import StubServer
 
@@ -24,6 +23,7 @@ from stub_server import StubServer
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ForecastWatch, "BUSY_S", 0.1)
     monkeypatch.setattr(ForecastWatch, "CALM_S", 0.2)
+    monkeypatch.setattr("DataSufficiency.KEEP_MINUTES_S", 0.1)
     monkeypatch.setattr(chart_picture, "can_render", lambda: False)
 
 
@@ -71,9 +71,7 @@ def save_scene(folder: Path) -> Path:
             storage.SetFileName(str(folder / f"{node.GetID()}{suffix}"))
             assert storage.WriteData(node)
     scene.SetURL(str(folder / "scene.mrml"))
-    scene.StartState(scene.SaveState)  # as Slicer's save dialog does
     scene.Commit()
-    scene.EndState(scene.SaveState)
     return folder / "scene.mrml"
 
 
@@ -128,6 +126,7 @@ def test_a_saved_scene_keeps_the_minutes_and_does_not_invent_blindness(
     wait(lambda: connected.session.state == "open")
     paint_all(connected.session)
     connected.session.clock.restart(minutes=12)
+    wait(lambda: connected.logic.getParameterNode().minutes > 11)
     path = save_scene(tmp_path)
     load_scene(path)
     wait(lambda: connected.session.state == "open")
@@ -136,6 +135,19 @@ def test_a_saved_scene_keeps_the_minutes_and_does_not_invent_blindness(
     (note,) = server.notes
     assert note[1]["minutes"] == pytest.approx(12, abs=0.5)
     assert "blind" not in note[1]
+
+
+def test_a_saved_scene_knows_that_its_case_had_a_label_before(
+    connected: object, server: StubServer, wait: Callable, image_file: Path, tmp_path: Path
+) -> None:
+    server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
+    connected.session.reopen("case_007")
+    wait(lambda: connected.session.state == "open")
+    load_scene(save_scene(tmp_path))
+    wait(lambda: connected.session.state == "open")
+    connected.ui.submitButton.click()
+    wait(lambda: server.notes)
+    assert server.notes == [("case_007", {})], "the first drawing's minutes and blindness stand"
 
 
 # Servers ------------------------------------------------------------------------------------------
@@ -199,8 +211,7 @@ def test_a_module_that_was_closed_follows_no_other_module(
         asked = len(server.requests)
         stock.ui.nextSampleButton.click()
         stock.ui.saveLabelButton.click()
-        started = time.monotonic()
-        wait(lambda: time.monotonic() - started > 0.2)
+        pass_time(wait, 0.2)
     finally:
         del slicer.modules.MONAILabelWidget
     assert module.session.case is None

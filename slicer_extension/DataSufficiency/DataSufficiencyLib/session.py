@@ -187,6 +187,7 @@ class Session:
         """The server's classes of now are those of the open case; segments that were deleted stay so."""
         if self.info is not None and self.nodes.alive and self.nodes.labels != self.info.labels:
             self.nodes.use_labels(self.info.labels)
+            self.questions = ()  # they were about the former classes
 
     def _on_info(self, info: ServerInfo) -> None:
         if not info.has_sufficiency:
@@ -227,6 +228,7 @@ class Session:
         self.info = None
         self.notice = self.waiting_strategy = None
         self.questions = ()
+        self.automatic.filling = False
         self.forecast.forget()
         self.training.forget()
 
@@ -260,21 +262,13 @@ class Session:
         self.waiting_strategy = None
         self.changed.emit()
 
-    def adopt(
-        self,
-        image_id: str,
-        blind: bool | None,
-        image: Any,
-        segmentation: Any,
-        server: str = "",
-        minutes: float = 0.0,
-    ) -> None:
+    def adopt(self, case: CaseAtHand, image: Any, segmentation: Any, minutes: float = 0.0) -> None:
         """Take over a case that is in the scene already; what is drawn on it counts as not submitted."""
         if self.state == "fetching":
             return
         self._leave_case(remove=False)
-        self.nodes.adopt(image_id, image, segmentation, {})
-        self.case = CaseAtHand(image_id, blind, server)
+        self.nodes.adopt(case.image_id, image, segmentation, {})
+        self.case = case
         self.edited = self.drawn = self.nodes.drawn_on
         self.clock.restart(minutes)
         if self.connected and self.state != "sending":  # else when the label on its way has come to an end

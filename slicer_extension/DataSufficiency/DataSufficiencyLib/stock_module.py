@@ -14,6 +14,7 @@ import slicer
 from .client import normal_address
 from .http_messages import Failure
 from .session import Session
+from .states import CaseAtHand
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class StockModule:
             return  # cancelled: the case at hand is still the one
         blind = sample.get("blind")
         blind = blind if isinstance(blind, bool) else None
-        session.adopt(str(sample["id"]), blind, image, segmentation, session.client.key)
+        session.adopt(CaseAtHand(str(sample["id"]), blind, session.client.key), image, segmentation)
         session.submission.watch_elsewhere()
 
     def _after_submit(self, _checked: bool = False) -> None:

@@ -114,7 +114,7 @@ class Submission:
         session = self._session
         assert session.case is not None and session.client is not None
         before, self._seen = self._seen, (session.case.image_id, saved_at)
-        if saved_at is None or before is None or before == self._seen:
+        if saved_at is None or before is None or before[0] != session.case.image_id or before == self._seen:
             return
         case, minutes = session.case, round(session.clock.minutes, 2)
         session.edited = False
@@ -198,6 +198,8 @@ class Submission:
     def _arrived(self) -> None:
         self._on_its_way = None
         self._after_sending("sent")
+        if self._seen is not None:
+            self.watch_elsewhere()  # the label that the server has is ours by now
         self._session.forecast.ask()
         self._session.look_again()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel
@@ -41,6 +43,12 @@ def paint(nodes: CaseNodes, segment_id: str, first: int = 2, last: int = 6) -> N
 def paint_all(session: Session) -> None:
     for index, name in enumerate(session.info.labels):
         paint(session.nodes, name, 2 + 5 * index, 5 + 5 * index)
+
+
+def pass_time(wait: Callable, seconds: float) -> None:
+    """Let answers arrive that should change nothing."""
+    started = time.monotonic()
+    wait(lambda: time.monotonic() - started > seconds)
 
 
 def label_values(content: bytes, folder: Path) -> np.ndarray:
