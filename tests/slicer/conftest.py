@@ -41,6 +41,16 @@ def scene() -> Iterator[object]:
 
 
 @pytest.fixture
+def module(scene: object) -> Iterator[object]:
+    """The module's panel, open."""
+    import panel_bench
+
+    widget = panel_bench.open_module()
+    yield widget
+    panel_bench.close_module(widget)
+
+
+@pytest.fixture
 def wait() -> Callable[..., None]:
     """Turn the event loop until something is so."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import chart_picture
@@ -25,13 +25,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ForecastWatch, "CALM_S", 0.3)
     monkeypatch.setattr(TrainingWatch, "EVERY_S", 0.05)
     monkeypatch.setattr(chart_picture, "can_render", lambda: False)
-
-
-@pytest.fixture
-def module(scene: object) -> Iterator[object]:
-    widget = panel_bench.open_module()
-    yield widget
-    panel_bench.close_module(widget)
 
 
 @pytest.fixture

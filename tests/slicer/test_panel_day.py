@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import chart_picture
@@ -25,13 +25,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ForecastWatch, "CALM_S", 0.2)
     monkeypatch.setattr("DataSufficiency.KEEP_MINUTES_S", 0.1)
     monkeypatch.setattr(chart_picture, "can_render", lambda: False)
-
-
-@pytest.fixture
-def module(scene: object) -> Iterator[object]:
-    widget = panel_bench.open_module()
-    yield widget
-    panel_bench.close_module(widget)
 
 
 @pytest.fixture
