@@ -87,11 +87,13 @@ ARMS = {
     "genseg without context": Arm("genseg", {"genseg_context": "false"}),
     "genseg without compositing": Arm("genseg", {"genseg_compose": "false"}),
     "genseg with the pool": Arm("genseg", {"genseg_pool": "true"}),
+    "genseg with fields": Arm("genseg", {"genseg_fields": "true"}),
+    "genseg of fields alone": Arm("genseg", {"genseg_fields": "true", "genseg_network": "false"}),
     "genda with carried labels": Arm("genda", {"carry_labels": "first"}),
-    "genseg with carried labels": Arm("genda+genseg", {"carry_labels": "first"}),
+    "genda+genseg, nothing carried": Arm("genda+genseg", {"carry_labels": "never"}),
     "genseg weights only": Arm("genseg", {"genseg_architecture": "false", "genseg_feedback": "false"}),
 }
-REMEDIES = tuple(name for name in ARMS if name.startswith(("genseg ", "genda with ")))
+REMEDIES = tuple(name for name in ARMS if name.startswith(("genseg ", "genda with ", "genda+genseg,")))
 MAIN_ARMS = tuple(name for name in ARMS if name not in REMEDIES)
 SHORT_ARMS = ("none", "baseline", "genseg")
 

@@ -120,10 +120,63 @@ def test_the_pools_images_under_carried_labels_train_with_the_labelled_cases(cas
     assert strategy.draws_added(0) and not strategy.draws_added(STEPS - 1)
     losses = run(strategy, new_network(), [*cases, *added], range(STEPS))
     assert all(math.isfinite(x) for x in losses) and strategy.report()["outer_steps"] >= 2
+
+
+def test_no_label_that_the_left_out_patient_has_shaped_is_trained_on_in_its_step(cases) -> None:
+    strategy = make_strategy("genda+genseg")
+    pool = [dataclasses.replace(disc_case(10), label=None)]
+    strategy.prepare(cases, dataclasses.replace(context(), pool=pool))
+    (carried,) = strategy.added_cases()
     patient, others = strategy.coupling.rotation.next(())
-    batch = batch_of([cases[0], added[0]], 0)
-    kept = strategy.coupling.without(batch, "patient0", others).case_ids
-    assert set(kept) == {"case10"} and patient.startswith("patient")
+    own = next(case for case in cases if case.patient == patient)
+    other = next(case for case in cases if case.patient != patient)
+    kept = strategy.coupling.restricted(batch_of([own, carried, other], 0), others)
+    assert set(kept.case_ids) == {other.case_id}
+    fresh = strategy.coupling.restricted(batch_of([own, carried], 0), others)
+    assert set(fresh.case_ids) <= set(others) and len(fresh.case_ids) == 1
+
+
+@pytest.mark.parametrize(("patients", "carried"), [(4, 2), (11, 0)])
+def test_few_labelled_patients_are_joined_by_the_pool_unless_it_is_not_wanted(patients, carried) -> None:
+    cases = [disc_case(i) for i in range(patients)]
+    pool = [dataclasses.replace(disc_case(i), label=None) for i in (20, 21)]
+    for options, count in (({}, carried), ({"carry_labels": "never"}, 0)):
+        strategy = make_strategy("genda+genseg")
+        strategy.prepare(cases, dataclasses.replace(context(), pool=pool, options=options))
+        assert len(strategy.added_cases()) == count
+
+
+def test_fields_vary_every_image_that_the_segmenter_sees_and_their_strengths_are_searched(
+    cases, monkeypatch
+) -> None:
+    strategy, seen = prepared(cases, interval="2", width="8", fields="true"), []
+    network = new_network()
+    network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
+    strategy.coupling.guard.patience = 1000
+    run(strategy, network, cases, range(STEPS))
+    shown = torch.cat([image[:4] for image in seen if len(image) == 4])
+    plain = torch.cat([batch_of(cases, step).image for step in range(STEPS)])
+    untouched = sum(any(torch.equal(one, other) for other in plain) for one in shown)
+    assert untouched <= 0.3 * len(shown)  # an eighth escapes all three kinds
+    report = strategy.report()
+    assert {report[f"field_{kind}"] for kind in ("curve", "gain", "offset")} != {1.0}
+    assert report["outer_steps"] >= 8
+
+
+def test_without_fields_the_segmenter_sees_real_images_as_they_are(cases) -> None:
+    strategy, batch = prepared(cases), batch_of(cases, 0)
+    assert strategy.coupling.seen_through_fields(batch) is batch
+
+
+def test_without_a_network_the_pairs_are_warped_real_images_under_fields(cases) -> None:
+    strategy = prepared(cases, interval="2", network="false", fields="true")
+    run(strategy, new_network(), cases, range(STEPS))
+    report = strategy.report()
+    assert report["generator_steps"] == 0 and report["architecture_max_change"] == 0
+    assert report["outer_steps"] >= 5 and report["field_offset"] != 1.0
+    plain = prepared(cases, network="false")
+    made = plain.coupling.synthesise(3, [c.case_id for c in cases], lambda image, _: image)
+    assert torch.equal(made.pairs.image, made.patches.image)
 
 
 def test_the_generator_learns_from_carried_labels_although_a_step_shows_it_one_sample(
@@ -171,7 +224,7 @@ def test_an_outer_step_changes_the_architecture_and_no_other_weights(cases) -> N
     before = copy.deepcopy((network.state_dict(), coupling.trainer.generator.state_dict()))
     discriminator = copy.deepcopy(coupling.trainer.discriminator.state_dict())
     patient, others = coupling.rotation.next(())
-    batch = coupling.without(batch_of(cases, 0), patient, others)
+    batch = coupling.restricted(batch_of(cases, 0), others)
     synthetic = coupling.synthesise(2, others, strategy.appearance, graph=True)
     coupling.outer_step(network, dice_ce, batch, synthetic, patient)
     generator = coupling.trainer.generator.state_dict()
@@ -266,15 +319,15 @@ def test_constant_images_and_a_structure_missing_from_most_cases_train_on() -> N
     assert all(isinstance(v, (str, bool)) or math.isfinite(v) for v in strategy.report().values())
 
 
-@pytest.mark.parametrize("stop", [6, 17, 33])
-def test_a_resumed_run_goes_on_exactly_as_if_never_interrupted(cases, stop, tmp_path) -> None:
-    whole, network = prepared(cases, interval="2"), new_network()
+@pytest.mark.parametrize(("stop", "fields"), [(6, "false"), (17, "false"), (33, "false"), (17, "true")])
+def test_a_resumed_run_goes_on_exactly_as_if_never_interrupted(cases, stop, fields, tmp_path) -> None:
+    whole, network = prepared(cases, interval="2", fields=fields), new_network()
     expected = run(whole, network, cases, range(STEPS))
-    first, network = prepared(cases, interval="2"), new_network()
+    first, network = prepared(cases, interval="2", fields=fields), new_network()
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     begun = run(first, network, cases, range(stop), optimizer=optimizer)
     torch.save(first.state_dict(), tmp_path / "state.pt")
-    again = prepared(cases, interval="2")
+    again = prepared(cases, interval="2", fields=fields)
     again.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     rest = run(again, network, cases, range(stop, STEPS), optimizer=optimizer)
     assert begun + rest == pytest.approx(expected, rel=1e-5)

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _MASK_RATE = 0.05
 _DIVERSITY_EVERY = 5
+_ELSEWHERE = 0.5  # of validation images
 
 
 Appearance = Callable[[Tensor, torch.Generator], Tensor]
@@ -115,10 +116,22 @@ class Coupling:
             image = self.trainer.generate(pairs, noise)
         return Synthetic(Pairs(image, patches.label.to(image.device)), patches)
 
-    def without(self, batch: Batch, patient: str, others: Sequence[str]) -> Batch:
-        """The batch less the patient's samples; a fresh sample of another case if none is left."""
-        barred = set(self.rotation.cases_of[patient])
-        keep = [i for i, case_id in enumerate(batch.case_ids) if case_id not in barred]
+    def seen_through_fields(self, batch: Batch) -> Batch:
+        """The batch as other scanners might give it, where there are intensity fields."""
+        if not self.trainer.settings.fields:
+            return batch
+        with torch.no_grad():
+            image = self.trainer.seen_through(
+                batch.image, self.trainer.noise_like(batch.image, self.generator)
+            )
+        return Batch(image, batch.label, batch.case_ids)
+
+    def restricted(self, batch: Batch, others: Sequence[str]) -> Batch:
+        """The batch's samples of the labelled cases `others`; a fresh one of these if none is left.
+
+        So none of the patient left out, and none under a carried label, which that patient's may have shaped.
+        """
+        keep = [i for i, case_id in enumerate(batch.case_ids) if case_id in others]
         if len(keep) == len(batch.case_ids):
             return batch
         if keep:
@@ -138,7 +151,7 @@ class Coupling:
         held_out = self.source.draw(
             len(synthetic.patches.case_ids), self.generator, among=self.rotation.cases_of[patient]
         )
-        validation = Pairs(held_out.image.to(device), held_out.label.to(device))
+        validation = Pairs(self._sometimes_elsewhere(held_out.image).to(device), held_out.label.to(device))
         with full_precision(device):
             gradient = self._hypergradient(
                 network, loss, Pairs(real.image, real.label), synthetic, validation
@@ -166,17 +179,25 @@ class Coupling:
         detached = Pairs(synthetic.pairs.image.detach(), synthetic.pairs.label)
         count = detached.image.shape[0]
         weights = torch.full((count,), 1 / count, device=detached.image.device)
-        step = training_gradient(frozen, loss, real, detached, weights)
         return image_hypergradient(
             frozen,
             loss,
             detached,
             validation,
             weights=weights,
-            step_gradient=step,
+            step_gradient=training_gradient(frozen, loss, real, detached, weights),
             step_size=self.trainer.settings.step_size,
             radius=self.trainer.settings.radius,
         )
+
+    def _sometimes_elsewhere(self, image: Tensor) -> Tensor:
+        """Every other image as another scanner might give it, so that what helps there counts as help."""
+        if not self.trainer.settings.fields:
+            return image
+        with torch.no_grad():
+            other = self.trainer.seen_through(image, self.trainer.noise_like(image, self.generator))
+        elsewhere = torch.rand(len(image), generator=self.generator) < _ELSEWHERE
+        return torch.where(elsewhere.reshape(-1, *[1] * (image.dim() - 1)), other.cpu(), image)
 
     def _check_diversity(self, count: int = 4) -> None:
         """Compares generated images of `count` masks with the warped real ones they were made from."""
@@ -184,7 +205,7 @@ class Coupling:
         patches = self.source.draw(count, self.generator, among=everyone, augmentation=self.masks)
         pairs = Pairs(patches.image, patches.label)
         with torch.no_grad():
-            image = self.trainer.generate(pairs, self.trainer.noise_like(patches.image, self.generator)).cpu()
+            image = self.trainer.paint(pairs, self.trainer.noise_like(patches.image, self.generator)).cpu()
         where = neighbourhood(self.trainer.one_hot(patches.label), self.trainer.task.radii).cpu()
         self.guard.observe_diversity(diversity(image, where), diversity(patches.image, where))
 

@@ -18,6 +18,10 @@ class GenSegSettings:
             segmenter are trained apart and every pair counts fully.
         architecture, feedback, masks: what the validation loss changes: the architecture weights, the
             generator's weights, the strengths of the mask augmentation.
+        network: whether a network paints the images; without it generated pairs are warped real ones under
+            intensity fields, a generator of deformations and intensities.
+        fields: whether all that the segmenter trains on passes through random intensity fields of learned
+            strengths: for images of other scanners, at some cost on those of the same.
         context: whether the generator sees the low-pass image (else the mask alone).
         compose: whether only the label's neighbourhood is generated and the rest stays a warped real image.
         adversarial: whether there is a discriminator.
@@ -34,6 +38,8 @@ class GenSegSettings:
     architecture: bool = True
     feedback: bool = True
     masks: bool = True
+    network: bool = True
+    fields: bool = False
     context: bool = True
     compose: bool = True
     adversarial: bool = True

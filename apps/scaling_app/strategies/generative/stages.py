@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scaling_app.strategies.generative.fields import FieldNoise, IntensityFields
 from scaling_app.strategies.generative.hypergradient import ImageHypergradient, Pairs, outer_gradient
 from scaling_app.strategies.generative.networks import (
     PatchDiscriminator,
@@ -73,10 +74,12 @@ def full_precision(device: torch.device) -> Iterator[None]:
 
 
 class Noise(NamedTuple):
-    """`texture (B, C, *P)` goes into the generator, `change (B, 2)` varies what the discriminator sees."""
+    """`texture (B, C, *P)` goes into the generator, `change (B, 2)` varies what the discriminator sees, and
+    `fields`, where there are any, what the segmenter sees."""
 
     texture: Tensor
     change: Tensor
+    fields: FieldNoise | None
 
 
 class GeneratorTrainer:
@@ -99,6 +102,7 @@ class GeneratorTrainer:
                 task.classes, task.channels, task.patch, width=settings.width, context=settings.context
             ).to(device)
             self.discriminator = PatchDiscriminator(task.classes, task.channels, task.patch).to(device)
+        self.fields = IntensityFields().to(device)
         architecture = self.generator.architecture
         self.architecture_at_start = architecture.detach().clone()
         self.weight_optimizer = torch.optim.Adam(self.generator.weight_parameters(), lr=2e-3, betas=_BETAS)
@@ -109,6 +113,7 @@ class GeneratorTrainer:
         self.architecture_optimizer = torch.optim.AdamW(
             [architecture], lr=3e-2, betas=_BETAS, eps=1e-12, weight_decay=1e-3
         )
+        self.fields_optimizer = torch.optim.Adam(self.fields.parameters(), lr=3e-2, betas=_BETAS, eps=1e-12)
         self.steps = 0
         self.discriminator_accuracy: float | None = None
         self._sure_steps = 0
@@ -119,17 +124,36 @@ class GeneratorTrainer:
         return hot.movedim(-1, 1).float()
 
     def generate(self, pairs: Pairs, noise: Noise) -> Tensor:
-        """Images for `pairs.label` in the surroundings `pairs.image`; carries the generator's graph."""
+        """Images for `pairs.label` in the surroundings `pairs.image`, as the segmenter is to see them.
+
+        Carries the graph of the generator and of the fields.
+        """
+        return self.seen_through(self.paint(pairs, noise), noise)
+
+    def paint(self, pairs: Pairs, noise: Noise) -> Tensor:
+        """What the network makes of `pairs.label`; without a network, the surroundings themselves."""
         image = pairs.image.to(self.device)
+        if not self.settings.network:
+            return image
         one_hot = self.one_hot(pairs.label)
         with full_precision(self.device):
             return self._compose(self._raw(one_hot, image, noise), image, one_hot)
+
+    def seen_through(self, image: Tensor, noise: Noise) -> Tensor:
+        """`image (B, C, *P)` through the intensity fields, where there are any."""
+        if noise.fields is None:
+            return image
+        with full_precision(self.device):
+            return self.fields(image.to(self.device), noise.fields)
 
     def noise_like(self, image: Tensor, generator: torch.Generator) -> Noise:
         """Fresh noise for `image (B, C, *P)`."""
         texture = texture_noise(image.float().cpu(), self.task.low_pass_factors, generator)
         change = torch.randn((image.shape[0], 2), generator=generator)
-        return Noise(texture.to(self.device), change.to(self.device))
+        fields = self.fields.draw(image, generator) if self.settings.fields else None
+        if fields is not None:
+            fields = FieldNoise(*(noise.to(self.device) for noise in fields))
+        return Noise(texture.to(self.device), change.to(self.device), fields)
 
     def stage_one(
         self, pairs: Pairs, noise: Noise, *, known: bool = True, feedback: Sequence[Tensor] | None = None
@@ -178,15 +202,22 @@ class GeneratorTrainer:
         return self._train_discriminator(one_hot, image, composed.detach(), noise) if playing else True
 
     def outer_step(self, generated: Tensor, gradient: ImageHypergradient) -> list[Tensor]:
-        """Moves the architecture weights down the validation loss; returns dF / d weights for `stage_one`."""
+        """Moves architecture weights and strengths of the fields down the validation loss.
+
+        Returns:
+            dF / d weights for `stage_one`.
+        """
         weights = self.generator.weight_parameters() if self.settings.feedback else []
-        architecture = self.generator.architecture
-        gradients = outer_gradient(generated, gradient.image, [architecture, *weights])
+        architecture, strength = self.generator.architecture, self.fields.log_strength
+        gradients = outer_gradient(generated, gradient.image, [architecture, strength, *weights])
         if not torch.isfinite(_norm(gradients)):
             return []
-        if self.settings.architecture and architecture.numel():
+        if self.settings.network and self.settings.architecture and architecture.numel():
             _step(self.architecture_optimizer, [architecture], gradients[:1])
-        return gradients[1:]
+        if self.settings.fields:
+            _step(self.fields_optimizer, [strength], gradients[1:2])
+            self.fields.keep_in_range()
+        return gradients[2:]
 
     def max_change(self) -> float:
         """The largest change of an architecture weight since the start."""
@@ -231,8 +262,9 @@ class GeneratorTrainer:
         return self.settings.adversarial and self._sure_steps < _PATIENCE
 
     def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        names = ("generator", "discriminator", "weight_optimizer", "discriminator_optimizer")
-        return {name: getattr(self, name) for name in (*names, "architecture_optimizer")}
+        names = ("generator", "discriminator", "fields")
+        moved = ("weight", "discriminator", "architecture", "fields")
+        return {name: getattr(self, name) for name in (*names, *(f"{part}_optimizer" for part in moved))}
 
     def _raw(self, one_hot: Tensor, image: Tensor, noise: Noise) -> Tensor:
         return self.generator(one_hot, self._context(image), noise.texture)

@@ -114,19 +114,19 @@ class GenSeg(Strategy):
         progress = self._schedule.progress(step)
         coupling = self.coupling
         if coupling is None or not coupling.guard.on:
-            return self.real.loss(network, loss, batch, step)
+            return self._real_loss(network, loss, batch, step)
         phase = self._schedule.phase(progress)
         if phase in (Phase.SETTLE, Phase.FADE):  # a step may be longer than the time to settle
             self._discretise()
         if phase in (Phase.WARM_UP, Phase.SETTLE):
             self._stage_one(batch)
         if phase not in (Phase.SEARCH, Phase.FADE):
-            return self.real.loss(network, loss, batch, step)
+            return self._real_loss(network, loss, batch, step)
         if phase is Phase.SEARCH and self.settings.couple and step % self.settings.interval == 0:
             return self._outer(network, loss, batch, step)
         if phase is Phase.SEARCH and step % _STAGE_ONE_EVERY == 0:
             self._stage_one(batch)
-        real = self.real.loss(network, loss, batch, step)
+        real = self._real_loss(network, loss, batch, step)
         return real + self._schedule.synthesis(progress) * self._synthetic_loss(network, loss, batch)
 
     def report(self) -> dict[str, float | int | str | bool]:
@@ -149,6 +149,7 @@ class GenSeg(Strategy):
             "architecture_max_change": round(trainer.max_change(), 6),
         }
         report |= {f"mask_{kind}": round(s, 3) for kind, s in self.coupling.masks.strengths().items()}
+        report |= {f"field_{kind}": round(s, 3) for kind, s in trainer.fields.strengths().items()}
         for key, value in (
             ("discriminator_accuracy", trainer.discriminator_accuracy),
             ("diversity", guard.diversity),
@@ -202,6 +203,11 @@ class GenSeg(Strategy):
             self.coupling.start_anew()
         self._loaded_step = None
 
+    def _real_loss(self, network: nn.Module, loss: Loss, batch: Batch, step: int) -> Tensor:
+        if self.coupling is not None:
+            batch = self.coupling.seen_through_fields(batch)
+        return self.real.loss(network, loss, batch, step)
+
     def _masks(self, context: StrategyContext) -> MaskAugmentation:
         return MaskAugmentation(context.patch, context.spacing, flips=self.settings.flips)
 
@@ -210,6 +216,8 @@ class GenSeg(Strategy):
         return max(1, len(batch.case_ids) // 2)
 
     def _stage_one(self, batch: Batch, feedback: list[Tensor] | None = None) -> None:
+        if not self.settings.network:
+            return
         coupling = self.coupling
         count = max(1, len(batch.case_ids) // 4)
         first = 0
@@ -257,10 +265,11 @@ class GenSeg(Strategy):
         coupling = self.coupling
         patient, others = coupling.rotation.next(batch.case_ids)
         with full_precision(batch.image.device):
-            batch = coupling.without(batch, patient, others)
+            batch = coupling.restricted(batch, others)
             synthetic = coupling.synthesise(self._count(batch), others, self.real.appearance, graph=True)
-            found = coupling.outer_step(network, loss, batch, synthetic, patient)
-        real = self.real.loss(network, loss, batch, step)
+            seen = coupling.seen_through_fields(batch)
+            found = coupling.outer_step(network, loss, seen, synthetic, patient)
+        real = self.real.loss(network, loss, seen, step)
         if found is None:
             self._skipped += 1
             return real
@@ -288,14 +297,17 @@ class GenSeg(Strategy):
 
 
 class GenDAGenSeg(GenSeg):
-    """GenSeg on top of GenDA: learned deformations move the real pairs and half of the masks."""
+    """GenSeg on top of GenDA: learned deformations move the real pairs and half of the masks.
+
+    Where few patients are labelled, images of the pool under carried labels count as real pairs at first.
+    """
 
     name: ClassVar[str] = "genda+genseg"
 
     def __init__(self) -> None:
-        from scaling_app.strategies.deformation import GenDA  # genseg alone does without it
+        from scaling_app.strategies.deformation import GenDAPool  # genseg alone does without it
 
-        super().__init__(GenDA())
+        super().__init__(GenDAPool())
 
     def _masks(self, context: StrategyContext) -> MaskAugmentation:
         return MaskAugmentation(
