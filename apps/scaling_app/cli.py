@@ -207,7 +207,7 @@ def replay(
         str,
         typer.Option(
             help="how training data are augmented, such as baseline,genda; there are none, baseline, red, regda, "
-            "regda+pool, genda, genseg, genda+genseg",
+            "regda+pool, genda, genseg, genseg+fields, genda+genseg",
         ),
     ] = "baseline",
     networks: Annotated[
@@ -282,7 +282,9 @@ def preview(
     labels: Annotated[Path, typer.Option(help="folder of labels; a label is named like its image")],
     strategy: Annotated[
         str,
-        typer.Option(help="one of none, baseline, red, regda, regda+pool, genda, genseg, genda+genseg"),
+        typer.Option(
+            help="one of none, baseline, red, regda, regda+pool, genda, genseg, genseg+fields, genda+genseg"
+        ),
     ] = "genda",
     count: Annotated[int, typer.Option(min=1, help="samples to write")] = 8,
     out: Annotated[Path, typer.Option(help="folder to write them to")] = Path("preview"),

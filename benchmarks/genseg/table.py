@@ -27,12 +27,18 @@ PAIRS = (
     ("genseg", "none"),
     ("genseg", "baseline"),
     ("genseg", "separate"),
+    ("genda+genseg", "none"),
     ("genda+genseg", "baseline"),
     ("genda+genseg", "genda"),
-    ("genseg with carried labels", "none"),
-    ("genseg with carried labels", "genda with carried labels"),
+    ("genda+genseg", "genda with carried labels"),
+    ("genda+genseg", "genda+genseg, nothing carried"),
+    ("genda+genseg, nothing carried", "genda"),
     ("genda with carried labels", "baseline"),
+    ("genseg+fields", "none"),
+    ("genseg+fields", "baseline"),
+    ("genseg+fields", "genseg"),
 )
+SHOWN = (("genseg", "none"), ("genseg", "baseline"), ("genseg", "separate"), ("genseg+fields", "none"))
 SHOWN_STEPS = 400
 """Length of the trainings in the figure."""
 
@@ -58,7 +64,7 @@ def main() -> None:
             differences += [where | difference.line() for difference in made]
             if steps == SHOWN_STEPS:
                 name = f"{task}, n = {n}" if network == "unet" else f"{task}, n = {n}, {network}"
-                shown += [(name, difference) for difference in made if difference.one == "genseg"]
+                shown += [(name, difference) for difference in made if difference.pair in SHOWN]
     draw_figure(shown, options.out / "differences.png")
     for name, lines in (("dice", levels), ("differences", differences)):
         text = markdown(lines) + "\n"
@@ -88,6 +94,11 @@ class Difference(NamedTuple):
     low95: float
     high95: float
 
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Which arms."""
+        return self.one, self.other
+
     def line(self) -> dict[str, str]:
         """A line of the table."""
         return {
@@ -100,26 +111,25 @@ class Difference(NamedTuple):
 
 
 def draw_figure(rows: list[tuple[str, Difference]], out: Path) -> None:
-    """GenSeg against other arms: a row per task, mean with 80 % (thick) and 95 % intervals (thin)."""
+    """The pairs `SHOWN`: a row per task, mean with 80 % (thick) and 95 % intervals (thin)."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    others = [other for one, other in PAIRS if one == "genseg"]
     tasks = list(dict.fromkeys(task for task, _ in rows))
     figure, axes = plt.subplots(
-        1, len(others), figsize=(10, 0.32 * len(tasks) + 1.2), sharey=True, layout="constrained"
+        1, len(SHOWN), figsize=(12, 0.32 * len(tasks) + 1.2), sharey=True, layout="constrained"
     )
-    for axis, other in zip(axes, others, strict=True):
+    for axis, pair in zip(axes, SHOWN, strict=True):
         for task, found in rows:
-            if (found.one, found.other) == ("genseg", other):
+            if found.pair == pair:
                 y = tasks.index(task)
                 axis.plot([found.low95, found.high95], [y, y], color="#0b5394", lw=1)
                 axis.plot([found.low80, found.high80], [y, y], color="#0b5394", lw=3)
                 axis.plot(found.mean, y, "o", color="#0b5394", ms=6)
         axis.axvline(0, color="#7f7f7f", lw=0.8)
-        axis.set(title=f"GenSeg - {other}", xlabel="points of Dice")
+        axis.set(title=" - ".join(pair), xlabel="points of Dice")
     axes[0].set_yticks(range(len(tasks)), tasks)
     axes[0].invert_yaxis()
     figure.savefig(out, dpi=100)

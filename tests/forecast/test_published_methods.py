@@ -82,6 +82,7 @@ def test_features_and_changes_have_their_shapes() -> None:
         ("regda+pool", {"deformation"}),
         ("genda-carried-first", {"deformation"}),
         ("genseg", {"generation"}),
+        ("genseg+fields", {"generation"}),
         ("genda+genseg", {"deformation", "generation"}),
         ("reduced", set()),
         ("auto", set()),

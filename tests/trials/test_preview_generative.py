@@ -30,9 +30,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_preview_writes_marked_pairs_a_montage_and_finite_figures(folder: Path) -> None:
+@pytest.mark.parametrize("strategy", ["genseg", "genseg+fields"])
+def test_a_preview_writes_marked_pairs_a_montage_and_finite_figures(folder: Path, strategy: str) -> None:
     out = folder / "preview"
-    path = preview_genseg("genseg", folder / "images", folder / "labels", 3, out, steps=30)
+    path = preview_genseg(strategy, folder / "images", folder / "labels", 3, out, steps=30)
     pairs = sorted(p.name for p in out.glob("synthetic_*.png"))
     assert len(pairs) == 6
     assert all(Image.open(out / name).text["synthetic"] == "true" for name in [*pairs, "montage.png"])
@@ -42,7 +43,10 @@ def test_a_preview_writes_marked_pairs_a_montage_and_finite_figures(folder: Path
     assert sheet.width / 4 - 4 > (sheet.height - 16) / 3 - 4, "and so it does in the montage"
     quality = json.loads(path.read_text())
     assert quality["synthetic"] is True
-    assert 0 <= quality["discriminator_accuracy"] <= 1
+    if strategy == "genseg":
+        assert 0 <= quality["discriminator_accuracy"] <= 1 and quality["architecture"]
+    else:  # nothing is painted
+        assert quality["discriminator_accuracy"] is None and not quality["architecture"]
     assert quality["diversity"]["generated"] > 0
     assert -1 <= quality["nearest_training_image_similarity"] <= 1
     dice = quality["dice_of_unaware_segmenter"]

@@ -19,6 +19,7 @@ _CLASSES = {
     "regda+pool": "deformation:RegDAPool",
     "genda": "deformation:GenDA",
     "genseg": "generative:GenSeg",
+    "genseg+fields": "generative:GenSegFields",
     "genda+genseg": "generative:GenDAGenSeg",
 }
 

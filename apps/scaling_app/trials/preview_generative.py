@@ -70,7 +70,7 @@ def preview_genseg(
     """Trains a generator on the cases and writes what it makes.
 
     Args:
-        strategy: `genseg` or `genda+genseg`.
+        strategy: `genseg`, `genseg+fields` or `genda+genseg`.
         images, labels: folders whose files share names.
         count: generated pairs to write.
         out: folder for the pairs, `montage.png` and `quality.json`.
@@ -86,7 +86,7 @@ def preview_genseg(
         ValueError: no pairs of files, one case alone, or another strategy.
     """
     if not isinstance(make_strategy(strategy), GenSeg):
-        raise ValueError(f"{strategy!r} generates nothing; use genseg or genda+genseg")
+        raise ValueError(f"{strategy!r} generates nothing; use genseg, genseg+fields or genda+genseg")
     out = Path(out)
     files = find_cases(images, labels)
     chosen = np.random.default_rng(seed).permutation(len(files))[:most_cases]
@@ -169,7 +169,7 @@ def _quality(
     between = diversity(pairs.image, pairs.where), diversity(pairs.source, pairs.where)
     return {
         "synthetic": True,
-        "discriminator_accuracy": _discriminator_accuracy(coupling, pairs),
+        "discriminator_accuracy": _discriminator_accuracy(coupling, pairs),  # None: nothing is painted
         "diversity": {"generated": between[0], "warped_real": between[1]},
         "nearest_training_image_similarity": _mean(nearest),
         "similarity_to_own_source": _mean(map(_similarity, pairs.image, pairs.source)),
@@ -185,14 +185,16 @@ def _quality(
             ),
             "by_source_case": guard.of_source,
         },
-        "architecture": trainer.generator.genotype(),
+        "architecture": trainer.generator.genotype() if trainer.settings.network else [],
         "guard": guard.reason or "on",
     }
 
 
-def _discriminator_accuracy(coupling: Coupling, pairs: GeneratedPairs) -> float:
-    """How often the trained discriminator tells these patches' neighbourhoods apart."""
+def _discriminator_accuracy(coupling: Coupling, pairs: GeneratedPairs) -> float | None:
+    """How often the trained discriminator tells these patches' neighbourhoods apart; None without a network."""
     trainer = coupling.trainer
+    if not trainer.settings.network:
+        return None
     one_hot = trainer.one_hot(pairs.label)
     with torch.no_grad():
         real = trainer.discriminator(one_hot, pairs.source.to(trainer.device))

@@ -29,6 +29,7 @@ _NAMES = {
     "regda+pool": "RegDA + pool",
     "genda": "GenDA",
     "genseg": "GenSeg",
+    "genseg+fields": "GenSeg + fields",
     "genda+genseg": "GenDA + GenSeg",
     "auto": "auto",
 }

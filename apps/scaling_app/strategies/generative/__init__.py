@@ -1,7 +1,7 @@
-"""GenSeg: a mask-to-image generator trained end to end with the segmenter."""
+"""GenSeg: a generator of training pairs, trained end to end with the segmenter."""
 
 from __future__ import annotations
 
-from scaling_app.strategies.generative.strategy import GenDAGenSeg, GenSeg
+from scaling_app.strategies.generative.strategy import GenDAGenSeg, GenSeg, GenSegFields
 
-__all__ = ["GenDAGenSeg", "GenSeg"]
+__all__ = ["GenDAGenSeg", "GenSeg", "GenSegFields"]

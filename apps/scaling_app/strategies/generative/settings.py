@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 _PREFIX = "genseg_"
 
@@ -49,14 +49,13 @@ class GenSegSettings:
     step_size: float = 1e-3
     radius: float = 1e-2
 
-    @classmethod
-    def from_options(cls, options: Mapping[str, str]) -> GenSegSettings:
-        """Reads the options that begin with `genseg_`; others belong to other strategies.
+    def changed(self, options: Mapping[str, str]) -> GenSegSettings:
+        """These settings, changed by the options that begin with `genseg_`; others belong to other strategies.
 
         Raises:
             ValueError: an unknown or unreadable option; the message names it.
         """
-        known = {field.name: type(field.default) for field in fields(cls)}
+        known = {field.name: type(field.default) for field in fields(self)}
         values: dict[str, object] = {}
         for key, text in options.items():
             if not key.startswith(_PREFIX):
@@ -66,7 +65,7 @@ class GenSegSettings:
                 there = ", ".join(_PREFIX + k for k in known)
                 raise ValueError(f"unknown option {key!r}; there are: {there}")
             values[name] = _read(key, str(text), known[name])
-        settings = cls(**values)
+        settings = replace(self, **values)
         if settings.interval < 1 or settings.width < 1 or min(settings.radius, settings.step_size) <= 0:
             raise ValueError(
                 "genseg_interval, genseg_width, genseg_step_size and genseg_radius must be above zero"

@@ -1,4 +1,4 @@
-"""The strategies `genseg` and `genda+genseg`: real pairs, generated pairs, and a generator they steer.
+"""The strategies `genseg`, `genseg+fields` and `genda+genseg`: real pairs, generated pairs, and a generator they steer.
 
 The run's own optimiser trains the segmenter; the strategy takes part through `loss`. Real pairs are
 augmented by another strategy (the baseline, or GenDA), which this one wraps.
@@ -42,11 +42,12 @@ class GenSeg(Strategy):
     """
 
     name: ClassVar[str] = "genseg"
+    defaults: ClassVar[GenSegSettings] = GenSegSettings()
 
     def __init__(self, real: Strategy | None = None) -> None:
         self.real = real or Baseline()
         self.affine = self.real.affine
-        self.settings = GenSegSettings()
+        self.settings = self.defaults
         self.coupling: Coupling | None = None
         self._off = "not prepared"
         self._schedule = Schedule(steps=1)
@@ -64,7 +65,7 @@ class GenSeg(Strategy):
         With one patient there is nothing to validate on: the run goes on without synthesis and says so.
         """
         self.real.prepare(cases, context)
-        self.settings = GenSegSettings.from_options(context.options)
+        self.settings = self.defaults.changed(context.options)
         labelled = [case for case in cases if case.label is not None]
         self._train_ids = tuple(sorted(case.case_id for case in labelled))
         self._schedule = Schedule(context.steps, context.max_minutes)
@@ -138,18 +139,22 @@ class GenSeg(Strategy):
         trainer, guard = self.coupling.trainer, self.coupling.guard
         report |= {
             "synthesis": guard.reason or "on",
-            "generator_steps": trainer.steps,
             "outer_steps": self.coupling.outer_steps,
             "skipped_steps": self._skipped,
             "omega": round(guard.omega, 4),
             "alignment_consistency": round(guard.consistency, 4),
             "alignment_mean": guard.mean,
-            "architecture": ", ".join(trainer.generator.genotype()),
-            "architecture_entropy": round(_entropy(trainer), 5),
-            "architecture_max_change": round(trainer.max_change(), 6),
         }
+        if self.settings.network:
+            report |= {
+                "generator_steps": trainer.steps,
+                "architecture": ", ".join(trainer.generator.genotype()),
+                "architecture_entropy": round(_entropy(trainer), 5),
+                "architecture_max_change": round(trainer.max_change(), 6),
+            }
+        if self.settings.fields:
+            report |= {f"field_{kind}": round(s, 3) for kind, s in trainer.fields.strengths().items()}
         report |= {f"mask_{kind}": round(s, 3) for kind, s in self.coupling.masks.strengths().items()}
-        report |= {f"field_{kind}": round(s, 3) for kind, s in trainer.fields.strengths().items()}
         for key, value in (
             ("discriminator_accuracy", trainer.discriminator_accuracy),
             ("diversity", guard.diversity),
@@ -238,7 +243,7 @@ class GenSeg(Strategy):
     def _discretise(self) -> None:
         """Keeps the likeliest candidates; once, then the generator may settle."""
         generator = self.coupling.trainer.generator
-        if not bool(generator.chosen.any()) and generator.architecture.numel():
+        if self.settings.network and not bool(generator.chosen.any()) and generator.architecture.numel():
             logger.info("genseg: architecture %s", ", ".join(generator.discretise()))
 
     def _synthetic_loss(self, network: nn.Module, loss: Loss, batch: Batch) -> Tensor:
@@ -294,6 +299,13 @@ class GenSeg(Strategy):
             coupling.guard.consistency,
             coupling.guard.omega,
         )
+
+
+class GenSegFields(GenSeg):
+    """GenSeg whose generator deforms and changes intensities instead of painting: for images of other scanners."""
+
+    name: ClassVar[str] = "genseg+fields"
+    defaults: ClassVar[GenSegSettings] = GenSegSettings(network=False, fields=True)
 
 
 class GenDAGenSeg(GenSeg):
