@@ -88,14 +88,14 @@ ARMS = {
     "genseg without context": Arm("genseg", {"genseg_context": "false"}),
     "genseg without compositing": Arm("genseg", {"genseg_compose": "false"}),
     "genseg with the pool": Arm("genseg", {"genseg_pool": "true"}),
-    "genseg with fields, too": Arm("genseg", {"genseg_fields": "true"}),
+    "genseg with fields too": Arm("genseg", {"genseg_fields": "true"}),
     "genda with carried labels": Arm("genda", {"carry_labels": "first"}),
-    "genda+genseg, nothing carried": Arm("genda+genseg", {"carry_labels": "never"}),
+    "genseg with carried labels": Arm("genda+genseg", {"carry_labels": "first"}),
     "genseg weights only": Arm("genseg", {"genseg_architecture": "false", "genseg_feedback": "false"}),
 }
-REMEDIES = tuple(name for name in ARMS if name.startswith(("genseg ", "genda with ", "genda+genseg,")))
+REMEDIES = tuple(name for name in ARMS if name.startswith(("genseg ", "genda with ")))
 MAIN_ARMS = tuple(name for name in ARMS if name not in REMEDIES)
-SHORT_ARMS = ("none", "baseline", "genseg")
+SHORT_ARMS = ("none", "baseline", "genseg", "genseg+fields")
 
 
 class SimpleAugmentation(Strategy):

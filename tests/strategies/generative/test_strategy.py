@@ -125,7 +125,7 @@ def test_the_pools_images_under_carried_labels_train_with_the_labelled_cases(cas
 def test_no_label_that_the_left_out_patient_has_shaped_is_trained_on_in_its_step(cases) -> None:
     strategy = make_strategy("genda+genseg")
     pool = [dataclasses.replace(disc_case(10), label=None)]
-    strategy.prepare(cases, dataclasses.replace(context(), pool=pool))
+    strategy.prepare(cases, dataclasses.replace(context(), pool=pool, options={"carry_labels": "always"}))
     (carried,) = strategy.added_cases()
     patient, others = strategy.coupling.rotation.next(())
     own = next(case for case in cases if case.patient == patient)
@@ -134,16 +134,6 @@ def test_no_label_that_the_left_out_patient_has_shaped_is_trained_on_in_its_step
     assert set(kept.case_ids) == {other.case_id}
     fresh = strategy.coupling.restricted(batch_of([own, carried], 0), others)
     assert set(fresh.case_ids) <= set(others) and len(fresh.case_ids) == 1
-
-
-@pytest.mark.parametrize(("patients", "carried"), [(4, 2), (11, 0)])
-def test_few_labelled_patients_are_joined_by_the_pool_unless_it_is_not_wanted(patients, carried) -> None:
-    cases = [disc_case(i) for i in range(patients)]
-    pool = [dataclasses.replace(disc_case(i), label=None) for i in (20, 21)]
-    for options, count in (({}, carried), ({"carry_labels": "never"}, 0)):
-        strategy = make_strategy("genda+genseg")
-        strategy.prepare(cases, dataclasses.replace(context(), pool=pool, options=options))
-        assert len(strategy.added_cases()) == count
 
 
 def test_fields_vary_every_image_that_the_segmenter_sees_and_their_strengths_are_searched(
