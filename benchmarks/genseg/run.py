@@ -90,10 +90,10 @@ ARMS = {
     "genseg with the pool": Arm("genseg", {"genseg_pool": "true"}),
     "genseg with fields too": Arm("genseg", {"genseg_fields": "true"}),
     "genda with carried labels": Arm("genda", {"carry_labels": "first"}),
-    "genseg with carried labels": Arm("genda+genseg", {"carry_labels": "first"}),
+    "genda+genseg without carrying": Arm("genda+genseg", {"carry_labels": "never"}),
     "genseg weights only": Arm("genseg", {"genseg_architecture": "false", "genseg_feedback": "false"}),
 }
-REMEDIES = tuple(name for name in ARMS if name.startswith(("genseg ", "genda with ")))
+REMEDIES = tuple(name for name in ARMS if name.startswith(("genseg ", "genda with ", "genda+genseg with")))
 MAIN_ARMS = tuple(name for name in ARMS if name not in REMEDIES)
 SHORT_ARMS = ("none", "baseline", "genseg", "genseg+fields")
 

@@ -30,14 +30,23 @@ PAIRS = (
     ("genda+genseg", "none"),
     ("genda+genseg", "baseline"),
     ("genda+genseg", "genda"),
-    ("genseg with carried labels", "none"),
-    ("genseg with carried labels", "genda+genseg"),
+    ("genda+genseg", "genda with carried labels"),
+    ("genda+genseg", "genda+genseg without carrying"),
+    ("genda+genseg without carrying", "none"),
+    ("genda+genseg without carrying", "baseline"),
+    ("genda+genseg without carrying", "genda"),
     ("genda with carried labels", "baseline"),
     ("genseg+fields", "none"),
     ("genseg+fields", "baseline"),
     ("genseg+fields", "genseg"),
 )
-SHOWN = (("genseg", "none"), ("genseg", "baseline"), ("genseg", "separate"), ("genseg+fields", "none"))
+SHOWN = (
+    ("genseg", "none"),
+    ("genseg", "baseline"),
+    ("genseg", "separate"),
+    ("genseg+fields", "none"),
+    ("genda+genseg", "none"),
+)
 SHOWN_STEPS = 400
 """Length of the trainings in the figure."""
 
@@ -118,7 +127,7 @@ def draw_figure(rows: list[tuple[str, Difference]], out: Path) -> None:
 
     tasks = list(dict.fromkeys(task for task, _ in rows))
     figure, axes = plt.subplots(
-        1, len(SHOWN), figsize=(12, 0.32 * len(tasks) + 1.2), sharey=True, layout="constrained"
+        1, len(SHOWN), figsize=(14, 0.32 * len(tasks) + 1.2), sharey=True, layout="constrained"
     )
     for axis, pair in zip(axes, SHOWN, strict=True):
         for task, found in rows:

@@ -136,6 +136,16 @@ def test_no_label_that_the_left_out_patient_has_shaped_is_trained_on_in_its_step
     assert set(fresh.case_ids) <= set(others) and len(fresh.case_ids) == 1
 
 
+@pytest.mark.parametrize(("patients", "carried"), [(4, 2), (11, 0)])
+def test_few_labelled_patients_are_joined_by_the_pool_unless_it_is_not_wanted(patients, carried) -> None:
+    cases = [disc_case(i) for i in range(patients)]
+    pool = [dataclasses.replace(disc_case(i), label=None) for i in (20, 21)]
+    for options, count in (({}, carried), ({"carry_labels": "never"}, 0)):
+        strategy = make_strategy("genda+genseg")
+        strategy.prepare(cases, dataclasses.replace(context(), pool=pool, options=options))
+        assert len(strategy.added_cases()) == count
+
+
 def test_fields_vary_every_image_that_the_segmenter_sees_and_their_strengths_are_searched(
     cases, monkeypatch
 ) -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from scaling_app.strategies.deformation.strategies import GenDA, Red, RegDA, RegDAPool
+from scaling_app.strategies.deformation.strategies import GenDA, GenDAPool, Red, RegDA, RegDAPool
 
-__all__ = ["GenDA", "Red", "RegDA", "RegDAPool"]
+__all__ = ["GenDA", "GenDAPool", "Red", "RegDA", "RegDAPool"]

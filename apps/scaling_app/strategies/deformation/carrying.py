@@ -29,8 +29,9 @@ from scaling_app.strategies.deformation.velocity import Lattice
 
 logger = logging.getLogger(__name__)
 
-CHECKED = 4
-"""Labelled cases that are left out in turn to see how good carried labels are."""
+CHECKED = 10
+"""Labelled cases, at most, that are left out in turn to see how good carried labels are: with four of nine slices of the
+heart the mean was 0.42, with all of them 0.51."""
 MOST_VOXELS = 2**28
 """Carried labels are kept in memory; images beyond this many voxels in all are left out."""
 

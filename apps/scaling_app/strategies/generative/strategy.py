@@ -309,14 +309,17 @@ class GenSegFields(GenSeg):
 
 
 class GenDAGenSeg(GenSeg):
-    """GenSeg on top of GenDA: learned deformations move the real pairs and half of the masks."""
+    """GenSeg on top of GenDA: learned deformations move the real pairs and half of the masks.
+
+    Where few patients are labelled, images of the pool under carried labels count as real pairs at first.
+    """
 
     name: ClassVar[str] = "genda+genseg"
 
     def __init__(self) -> None:
-        from scaling_app.strategies.deformation import GenDA  # genseg alone does without it
+        from scaling_app.strategies.deformation import GenDAPool  # genseg alone does without it
 
-        super().__init__(GenDA())
+        super().__init__(GenDAPool())
 
     def _masks(self, context: StrategyContext) -> MaskAugmentation:
         return MaskAugmentation(
