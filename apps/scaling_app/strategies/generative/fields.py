@@ -59,7 +59,7 @@ class IntensityFields(nn.Module):
         self.log_strength = nn.Parameter(torch.zeros(len(KINDS)))
 
     def draw(self, image: Tensor, generator: torch.Generator) -> FieldNoise:
-        """Fresh noise for `image (B, C, *P)`: each kind in half of the images, of uniform amplitude."""
+        """Fresh noise for `image (B, C, *P)`: each kind in half of the images, of uniform amplitude; on the CPU."""
         batch, channels, *sizes = image.shape
         shapes = ((_DEGREE,), *[[min(_COSINES, n) for n in sizes]] * 2)
         drawn = []
@@ -68,7 +68,7 @@ class IntensityFields(nn.Module):
             touched = torch.rand(batch, generator=generator) < _SHARE
             amplitude = torch.rand(batch, generator=generator) * touched
             drawn.append(noise * amplitude.reshape(batch, *[1] * (noise.dim() - 1)))
-        return FieldNoise(*(noise.to(image.device) for noise in drawn))
+        return FieldNoise(*drawn)
 
     def forward(self, image: Tensor, noise: FieldNoise) -> Tensor:
         """`image (B, C, *P)`, normalised, as another scanner might have it; differentiable in image and strengths."""
