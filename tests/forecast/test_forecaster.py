@@ -223,14 +223,14 @@ def test_intervals_narrow_with_cases_and_the_prior_gives_way(cases: int) -> None
     assert np.mean(shares, axis=0)[1] < np.mean(shares, axis=0)[0]
 
 
-YARDSTICK = 0.2
+YARDSTICK = 0.1
 """Seconds that `yardstick` takes on a core for which a second is promised."""
 
 
 def seconds_of(work) -> float:
-    """The least processor time of three calls, in this thread."""
+    """The least processor time of five calls, in this thread."""
     seconds = []
-    for _ in range(3):
+    for _ in range(5):
         start = time.thread_time()
         work()
         seconds.append(time.thread_time() - start)
