@@ -120,11 +120,7 @@ class Coupling:
         """The batch as other scanners might give it, where there are intensity fields."""
         if not self.trainer.settings.fields:
             return batch
-        with torch.no_grad():
-            image = self.trainer.seen_through(
-                batch.image, self.trainer.noise_like(batch.image, self.generator)
-            )
-        return Batch(image, batch.label, batch.case_ids)
+        return Batch(self._elsewhere(batch.image), batch.label, batch.case_ids)
 
     def restricted(self, batch: Batch, others: Sequence[str]) -> Batch:
         """The batch's samples of the labelled cases `others`; a fresh one of these if none is left.
@@ -194,10 +190,13 @@ class Coupling:
         """Every other image as another scanner might give it, so that what helps there counts as help."""
         if not self.trainer.settings.fields:
             return image
-        with torch.no_grad():
-            other = self.trainer.seen_through(image, self.trainer.noise_like(image, self.generator))
+        other = self._elsewhere(image).cpu()
         elsewhere = torch.rand(len(image), generator=self.generator) < _ELSEWHERE
-        return torch.where(elsewhere.reshape(-1, *[1] * (image.dim() - 1)), other.cpu(), image)
+        return torch.where(elsewhere.reshape(-1, *[1] * (image.dim() - 1)), other, image)
+
+    @torch.no_grad()
+    def _elsewhere(self, image: Tensor) -> Tensor:
+        return self.trainer.seen_through(image, self.trainer.noise_like(image, self.generator))
 
     def _check_diversity(self, count: int = 4) -> None:
         """Compares generated images of `count` masks with the warped real ones they were made from."""
