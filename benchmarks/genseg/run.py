@@ -73,6 +73,8 @@ class Arm:
     options: dict[str, str] = field(default_factory=dict)
 
 
+UNPROVEN = {"genseg_proof": "false"}
+"""Generated pairs count from the first outer step on: what they do is seen where nothing holds them back."""
 ARMS = {
     "none": Arm("none"),
     "baseline": Arm("baseline"),
@@ -85,13 +87,17 @@ ARMS = {
     "flip": Arm("flip"),
     "translate": Arm("translate"),
     "combined": Arm("combined"),
-    "genseg without context": Arm("genseg", {"genseg_context": "false"}),
-    "genseg without compositing": Arm("genseg", {"genseg_compose": "false"}),
-    "genseg with the pool": Arm("genseg", {"genseg_pool": "true"}),
-    "genseg with fields too": Arm("genseg", {"genseg_fields": "true"}),
     "genda with carried labels": Arm("genda", {"carry_labels": "first"}),
-    "genda+genseg without carrying": Arm("genda+genseg", {"carry_labels": "never"}),
-    "genseg weights only": Arm("genseg", {"genseg_architecture": "false", "genseg_feedback": "false"}),
+    "genseg without proof": Arm("genseg", UNPROVEN),
+    "genseg without context": Arm("genseg", UNPROVEN | {"genseg_context": "false"}),
+    "genseg without compositing": Arm("genseg", UNPROVEN | {"genseg_compose": "false"}),
+    "genseg with the pool": Arm("genseg", UNPROVEN | {"genseg_pool": "true"}),
+    "genseg with fields too": Arm("genseg", UNPROVEN | {"genseg_fields": "true"}),
+    "genseg weights only": Arm(
+        "genseg", UNPROVEN | {"genseg_architecture": "false", "genseg_feedback": "false"}
+    ),
+    "genda+genseg without proof": Arm("genda+genseg", UNPROVEN),
+    "genda+genseg without carrying": Arm("genda+genseg", UNPROVEN | {"carry_labels": "never"}),
 }
 REMEDIES = tuple(name for name in ARMS if name.startswith(("genseg ", "genda with ", "genda+genseg with")))
 MAIN_ARMS = tuple(name for name in ARMS if name not in REMEDIES)
@@ -176,12 +182,9 @@ def _cohort(task: Task, options: argparse.Namespace) -> Cohort:
 
 
 def _arms(chosen: str | None, network: str) -> tuple[str, ...]:
-    arms = MAIN_ARMS if network == "unet" else SHORT_ARMS
-    return (
-        arms
-        if chosen is None
-        else tuple(a for a in chosen.split(",") if network == "unet" or a in SHORT_ARMS)
-    )
+    if chosen is not None:
+        return tuple(chosen.split(","))
+    return MAIN_ARMS if network == "unet" else SHORT_ARMS
 
 
 def _run(key: tuple[str, ...], task: Task, cohort: Cohort, options: argparse.Namespace) -> list[dict]:

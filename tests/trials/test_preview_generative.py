@@ -52,6 +52,7 @@ def test_a_preview_writes_marked_pairs_a_montage_and_finite_figures(folder: Path
     dice = quality["dice_of_unaware_segmenter"]
     assert all(0 <= v <= 1 for part in dice.values() for v in part.values())
     assert 0 <= quality["alignment"]["omega"] <= 1
+    assert quality["alignment"]["evidence"] > 0
     assert math.isfinite(quality["similarity_to_own_source"])
 
 

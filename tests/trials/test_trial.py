@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from scaling_app.strategies import base
 from scaling_app.strategies.base import Batch, Loss, Strategy
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.plan import CaseFiles
+from scaling_app.trials.plan import CaseFiles, make_plan
 from scaling_app.trials.trial import StepReport, TrainedModel, TrainingError, TrialSettings, test, train
 
 QUICK = TrialSettings(strategy="none", steps=6, seed=3)
@@ -52,6 +52,14 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others(prepared:
     assert torch.equal(weights(first), weights(second))
     assert not torch.equal(weights(first), weights(other))
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_dropout_depends_on_the_seed_and_the_step_alone(pictures: list[CaseFiles], tmp_path: Path) -> None:
+    cases = PreparedCases(make_plan(pictures, {"organ": 1}, network="deeplab"), pictures, tmp_path, 2**28)
+    settings = TrialSettings(strategy="none", steps=2, seed=3)
+    first = train(cases, cases.labelled[:2], settings)
+    torch.rand(7)  # what other work draws in between
+    assert torch.equal(weights(first), weights(train(cases, cases.labelled[:2], settings)))
 
 
 def test_a_run_stopped_and_resumed_equals_one_that_was_not(prepared: PreparedCases, tmp_path: Path) -> None:

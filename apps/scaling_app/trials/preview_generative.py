@@ -180,13 +180,14 @@ def _quality(
         "alignment": {
             "omega": guard.omega,
             "consistency": guard.consistency,
+            "evidence": guard.evidence,
             "pair_weights": dict(
                 zip(pairs.case_ids, guard.pair_weights(pairs.case_ids).tolist(), strict=True)
             ),
             "by_source_case": guard.of_source,
         },
         "architecture": trainer.generator.genotype() if trainer.settings.network else [],
-        "guard": guard.reason or "on",
+        "guard": guard.state,
     }
 
 

@@ -96,7 +96,7 @@ class PatchSampler:
 
     def batch(self, step: int) -> Batch:
         """The batch of one step; the same for the same seed and step."""
-        generator = torch.Generator().manual_seed(_mix(self._seed, step))
+        generator = torch.Generator().manual_seed(step_seed(self._seed, step))
         added = bool(self._added) and self._strategy.draws_added(step)
         ids = [self._unit(step * self.plan.batch + i, added) for i in range(self.plan.batch)]
         samples = [self._sample(unit, generator) for unit in ids]
@@ -270,7 +270,8 @@ def _rotation(dims: int, first: int, second: int, angle: float) -> Tensor:
     return matrix
 
 
-def _mix(seed: int, step: int) -> int:
+def step_seed(seed: int, step: int) -> int:
+    """The seed of one step's draws."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1, dtype=np.uint64)[0]) >> 1
 
 

@@ -1,7 +1,7 @@
 """One training run: n labelled cases and a strategy in, a tested model out.
 
 Deterministic given the seed on one kind of processor (unless a time limit cuts it short), and resumable
-after a kill at any point: batches depend on seed and step alone, and a checkpoint holds the rest.
+after a kill at any point: batches and dropout depend on seed and step alone, and a checkpoint holds the rest.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from monai.losses import DiceCELoss
 from torch import nn
 
 from scaling_app.imaging.networks import memory_format, parameter_count
+from scaling_app.imaging.randomness import seeded
 from scaling_app.strategies import Strategy, make_strategy
 from scaling_app.strategies.base import Batch, StrategyContext
 from scaling_app.trials.cases import CaseList, Pool, PreparedCases
@@ -35,7 +36,7 @@ from scaling_app.trials.model import (
     take_weights,
     write_whole,
 )
-from scaling_app.trials.sampling import PatchSampler, Prefetcher
+from scaling_app.trials.sampling import PatchSampler, Prefetcher, step_seed
 from scaling_app.trials.testing import CaseScore, test
 
 __all__ = ["CaseScore", "StepReport", "TrainedModel", "TrainingError", "TrialSettings", "test", "train"]
@@ -174,9 +175,7 @@ class _Run:
         self.began = time.perf_counter()
 
     def _network(self, weights: Path | None) -> nn.Module:
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(self.settings.seed)
+        with seeded(self.settings.seed, self.device):
             network = new_network(self.plan)
         if weights is not None:
             take_weights(network, weights)
@@ -246,7 +245,8 @@ class _Run:
         image = batch.image.to(self.device, memory_format=memory_format(self.plan.spatial_dims))
         batch = Batch(image, batch.label.to(self.device), batch.case_ids)
         self.optimiser.zero_grad(set_to_none=True)
-        with reduced_precision(self.device, self.plan):
+        dropout = seeded(step_seed(self.settings.seed, self.step), self.device)
+        with dropout, reduced_precision(self.device, self.plan):
             loss = self.strategy.loss(self.network, self._loss, batch, self.step)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
@@ -312,7 +312,6 @@ class _Run:
             "optimiser": self.optimiser.state_dict(),
             "strategy": self.strategy.state_dict(),
             "pool_ids": list(self._pool_seen()),
-            "torch_rng": torch.get_rng_state(),
         }
         write_whole(content, self.checkpoint)
 
@@ -331,7 +330,6 @@ class _Run:
         self.network.load_state_dict(content["weights"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.strategy.load_state_dict(content["strategy"])
-        torch.set_rng_state(content["torch_rng"])
         self.pool_seen_before = tuple(content.get("pool_ids", ()))
         self.step, self.skipped = content["step"], content["skipped"]
         self.seconds_before, self.last_loss = content["seconds"], content["loss"]

@@ -96,6 +96,7 @@ def test_the_strengths_receive_the_exact_gradient_of_the_one_step_objective(worl
     hypergradient = image_hypergradient(
         frozen,
         dice_ce,
+        world.real,
         synthetic,
         world.validation,
         weights=world.pair_weights,

@@ -16,20 +16,63 @@ def square_case(shape=(40, 48), case_id="a") -> PreparedCase:
     return PreparedCase(case_id, case_id, label.float() * 3, label)
 
 
+NOTHING = torch.zeros(1)
+"""The alignment of a real pair that the segmenter has learned by heart."""
+
+
 def test_the_guard_gives_weight_to_consistent_help_and_turns_off_what_does_not_help() -> None:
     helpful, noisy = Guard(), Guard()
     g = torch.Generator().manual_seed(0)
     for _ in range(30):
-        helpful.observe(torch.rand(4, generator=g) + 0.1, "abcd")
-        noisy.observe(torch.randn(4, generator=g), "abcd")
+        helpful.observe(torch.rand(4, generator=g) + 0.1, "abcd", NOTHING)
+        noisy.observe(torch.randn(4, generator=g), "abcd", NOTHING)
     assert helpful.on and helpful.omega == pytest.approx(1)
     assert not noisy.on and noisy.omega == 0 and "did not help" in noisy.reason
 
 
+@pytest.mark.parametrize(("pairs", "spread"), [(1, "normal"), (4, "heavy")])
+def test_pairs_that_do_no_more_than_real_ones_are_believed_once_in_twenty_trainings_at_most(
+    pairs, spread
+) -> None:
+    g = torch.Generator().manual_seed(pairs)
+
+    def alignments() -> torch.Tensor:
+        x = 0.3 + torch.randn(pairs, generator=g)  # both help: alignment alone shows nothing
+        return x if spread == "normal" else x.sign() * x.abs() ** 3
+
+    shown = 0
+    for _ in range(400):
+        guard = Guard()
+        for _ in range(60):
+            guard.observe(alignments(), "abcd"[:pairs], alignments())
+        shown += guard.shown
+    assert shown <= 30  # 20 expected at most, and 2.3 standard deviations
+
+
+def test_pairs_that_do_more_than_real_ones_are_believed_and_stay_so() -> None:
+    g = torch.Generator().manual_seed(0)
+    guards = [Guard() for _ in range(20)]
+    for guard in guards:
+        for _ in range(60):
+            guard.observe(0.8 + torch.randn(2, generator=g), "ab", torch.randn(2, generator=g))
+    assert sum(guard.shown for guard in guards) >= 18
+    guard = guards[0]
+    assert guard.trusted and guard.state == "on" and guard.omega > 0
+
+
+def test_unproven_pairs_weigh_nothing_and_the_guard_says_what_is_missing() -> None:
+    asked, unasked = Guard(), Guard(asked=False)
+    for guard in (asked, unasked):
+        guard.observe(torch.tensor([1.0, 0.5]), ("a", "b"), torch.tensor([1.0, 0.5]))
+    assert asked.omega == 0 and float(asked.pair_weights(("a", "b")).abs().max()) == 0
+    assert "not shown to do more than real ones (1.0 of 20)" in asked.state
+    assert unasked.omega == 1 and unasked.state == "on"
+
+
 def test_harmful_pairs_count_nothing_and_helpful_ones_more() -> None:
-    guard = Guard()
+    guard = Guard(asked=False)
     for _ in range(5):
-        guard.observe(torch.tensor([1.0, -0.2, 0.5]), ("good", "bad", "fair"))
+        guard.observe(torch.tensor([1.0, -0.2, 0.5]), ("good", "bad", "fair"), NOTHING)
     weights = guard.pair_weights(("good", "bad", "fair"))
     assert weights[1] == 0
     assert weights[0] > weights[2] > 0
@@ -49,7 +92,7 @@ def test_a_collapsed_generator_is_turned_off() -> None:
 
 def test_the_guard_survives_a_round_trip() -> None:
     guard, other = Guard(), Guard()
-    guard.observe(torch.tensor([0.3, 0.1]), ("a", "b"))
+    guard.observe(torch.tensor([0.3, 0.1]), ("a", "b"), NOTHING)
     other.load_state_dict(guard.state_dict())
     assert other == guard
 

@@ -26,6 +26,7 @@ def hypergradient_of(world, generated: Tensor) -> ImageHypergradient:
     return image_hypergradient(
         frozen,
         dice_ce,
+        world.real,
         synthetic,
         world.validation,
         weights=world.pair_weights,

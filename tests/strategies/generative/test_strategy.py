@@ -80,9 +80,10 @@ def run(strategy, network, cases, steps, patch=PATCH, optimizer=None) -> list[fl
     return losses
 
 
-def prepared(cases, patch=PATCH, steps=STEPS, **options) -> GenSeg:
+def prepared(cases, patch=PATCH, steps=STEPS, proof="false", **options) -> GenSeg:
+    """Generated pairs count from the first outer step on, unless `proof` is asked for."""
     strategy = make_strategy("genseg")
-    strategy.prepare(cases, context(steps, patch, **options))
+    strategy.prepare(cases, context(steps, patch, proof=proof, **options))
     return strategy
 
 
@@ -276,6 +277,38 @@ def test_the_validation_case_of_a_step_is_in_neither_of_its_training_sets(patien
         assert validation == {patient}
         assert training and patient not in training
     assert len({patient for patient, _, _ in seen}) == patients  # every patient has its turn
+
+
+def test_until_pairs_are_shown_to_do_more_than_real_ones_training_is_as_if_there_were_none(cases) -> None:
+    plain, strategy = make_strategy("baseline"), prepared(cases, interval="2", proof="true")
+    plain.prepare(cases, context())
+    expected, network = new_network(), new_network()
+    assert run(plain, expected, cases, range(STEPS)) == run(strategy, network, cases, range(STEPS))
+    assert all(torch.equal(a, b) for a, b in zip(expected.parameters(), network.parameters(), strict=True))
+    report = strategy.report()
+    assert report["omega"] == 0 and "not shown to do more than real ones" in report["synthesis"]
+    assert report["outer_steps"] >= 8 and report["architecture_max_change"] > 0  # the search goes on
+
+
+def test_once_shown_pairs_train_the_segmenter_and_real_pairs_of_the_patient_left_out_do_not(cases) -> None:
+    plain, strategy = make_strategy("baseline"), prepared(cases, interval="2", proof="true")
+    plain.prepare(cases, context())
+    expected, network = new_network(), new_network()
+    batches: list[tuple[str, ...]] = []
+    real_loss = strategy.real.loss
+    strategy.real.loss = lambda n, f, batch, s: batches.append(batch.case_ids) or real_loss(n, f, batch, s)
+    run(strategy, network, cases, range(12))
+    guard = strategy.coupling.guard
+    guard.shown, guard.mean, guard.magnitude = True, 1.0, 1.0
+    run(strategy, network, cases, range(12, 14))
+    run(plain, expected, cases, range(14))
+    assert strategy.report()["synthesis"] == "on" and strategy.report()["omega"] > 0
+    assert not all(
+        torch.equal(a, b) for a, b in zip(expected.parameters(), network.parameters(), strict=True)
+    )
+    sizes = [len(ids) for ids in batches]
+    assert sizes[:12] == [4] * 12  # looking ahead leaves the batch whole
+    assert min(sizes[12:]) < 4
 
 
 def test_one_case_alone_trains_without_synthesis_and_says_so(caplog) -> None:

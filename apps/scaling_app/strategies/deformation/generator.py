@@ -25,6 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from scaling_app.imaging.randomness import seeded
+
 FEWEST_FOR_GAUSSIAN = 4
 FEWEST_FOR_ADVERSARIAL = 15
 _NOISE = 8
@@ -85,8 +87,7 @@ class AdversarialGenerator:
         scaled = coefficients / self._unit
         self._condition = torch.cat([scaled, codes], dim=1)
         rng = torch.Generator().manual_seed(seed)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             self._network, critic = self._players(self._condition.shape[1], scaled.shape[1])
         kept = [i for i in range(len(scaled)) if i != left_out]
         pairs = torch.tensor([(i, j) for i in kept for j in kept if i != j])

@@ -160,7 +160,7 @@ class Coupling:
         self.validation_loss = gradient.validation_loss
         feedback = self.trainer.outer_step(synthetic.pairs.image, gradient)
         alignment = gradient.alignment.cpu()
-        self.guard.observe(alignment, synthetic.patches.case_ids)
+        self.guard.observe(alignment, synthetic.patches.case_ids, gradient.real.cpu())
         if self.trainer.settings.masks and self.guard.magnitude > 0:
             reward = (alignment / self.guard.magnitude).clamp(-2, 2)
             self.masks.learn(reward, synthetic.patches.draws, _MASK_RATE)
@@ -178,6 +178,7 @@ class Coupling:
         return image_hypergradient(
             frozen,
             loss,
+            real,
             detached,
             validation,
             weights=weights,
@@ -211,7 +212,7 @@ class Coupling:
     def start_anew(self) -> None:
         """Keeps what the generator has learned and searches again, trusting nothing yet: new labels."""
         self.trainer.restart_search()
-        self.guard = Guard()
+        self.guard = Guard(self.trainer.settings.proof)
         self.outer_steps = 0
 
     def state_dict(self) -> dict[str, object]:

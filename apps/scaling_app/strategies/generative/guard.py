@@ -8,8 +8,17 @@ training on it lowers the loss of a case that was left out. What is used is its 
 because a ratio to the real pairs' alignment explodes once the segmenter has learned its few cases. The
 weight of synthesis is `omega = clip(r, 0, 1)`; within it a pair counts by its own alignment, or by what
 pairs made from the same case have shown. Synthesis is turned off for good when `r` stays low, when the
-generator collapses, or when its steps keep failing. Alignment is necessary for a benefit, not
-sufficient: the last word is a paired trial against training without synthesis.
+generator collapses, or when its steps keep failing.
+
+Real pairs are aligned, too, so that alignment alone says no more than that a pair looks like one. Before
+the segmenter trains on any, generated pairs must be shown to do more than the real pairs of the same step:
+each outer step is a bet on
+
+    z = (mean_i a_i - mean_j b_j) / (mean_i |a_i| + mean_j |b_j|)   in [-1, 1],
+
+`b_j` the alignments of the real pairs, and the wealth `mean_l prod_t (1 + l z_t)` over several stakes `l`
+stays below `1 / alpha` with a probability of at least `1 - alpha`, whenever one looks, if generated pairs
+do no more (Ville's inequality; Waudby-Smith and Ramdas, JRSS-B 86, 2024, https://arxiv.org/abs/2010.09686).
 """
 
 from __future__ import annotations
@@ -22,6 +31,9 @@ from torch import Tensor
 
 _MEMORY = 0.8
 _LARGEST_PAIR_WEIGHT = 2.0
+_STAKES = (0.1, 0.3, 0.5, 0.7, 0.9)
+_PROOF = 20.0
+"""The wealth that counts as shown: pairs that do no more than real ones reach it once in 20 trainings at most."""
 
 
 @dataclass
@@ -29,12 +41,16 @@ class Guard:
     """The state of trust in the generated pairs.
 
     Attributes:
+        asked: whether pairs must be shown to do more than real ones before they count.
         low: `r` below this counts as no help.
         patience: so many outer steps without help in a row turn synthesis off.
         least_diversity: generated images must differ at least this share of what warped real ones do.
         reason: why synthesis is off, empty while it is on.
+        wealths: of each stake, when every outer step was a bet that generated pairs do more.
+        shown: whether the wealth was ever enough.
     """
 
+    asked: bool = True
     low: float = 0.2
     patience: int = 10
     least_diversity: float = 0.25
@@ -46,11 +62,30 @@ class Guard:
     observed: int = 0
     diversity: float | None = None
     of_source: dict[str, float] = field(default_factory=dict)
+    wealths: list[float] = field(default_factory=lambda: [1.0] * len(_STAKES))
+    shown: bool = False
 
     @property
     def on(self) -> bool:
         """Whether pairs may be generated."""
         return not self.reason
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the segmenter may train on them."""
+        return self.on and (self.shown or not self.asked)
+
+    @property
+    def evidence(self) -> float:
+        """The wealth of the bets that generated pairs do more than real ones; 1 before the first."""
+        return sum(self.wealths) / len(self.wealths)
+
+    @property
+    def state(self) -> str:
+        """In words: "on", why it is off, or what is still to be shown."""
+        if self.reason or self.trusted:
+            return self.reason or "on"
+        return f"waits: generated pairs are not shown to do more than real ones ({self.evidence:.1f} of {_PROOF:.0f})"
 
     @property
     def consistency(self) -> float:
@@ -60,19 +95,33 @@ class Guard:
     @property
     def omega(self) -> float:
         """The weight of synthesis in [0, 1]."""
-        return min(1.0, max(0.0, self.consistency)) if self.on else 0.0
+        return min(1.0, max(0.0, self.consistency)) if self.trusted else 0.0
 
-    def observe(self, alignment: Tensor, sources: Sequence[str]) -> None:
-        """Takes in the alignments `(B,)` of an outer step's pairs and the cases they were made from."""
+    def observe(self, alignment: Tensor, sources: Sequence[str], real: Tensor) -> None:
+        """Takes in an outer step.
+
+        Args:
+            alignment: `(B,)`, of the generated pairs.
+            sources: the cases they were made from.
+            real: `(R,)`, the alignments of the step's real pairs.
+        """
         self.observed += 1
         self.failures = 0
         self.mean = _MEMORY * self.mean + (1 - _MEMORY) * float(alignment.mean())
         self.magnitude = _MEMORY * self.magnitude + (1 - _MEMORY) * float(alignment.abs().mean())
         for source, a in zip(sources, alignment.tolist(), strict=True):
             self.of_source[source] = _MEMORY * self.of_source.get(source, a) + (1 - _MEMORY) * a
+        self._bet(alignment, real)
         self.unhelpful = self.unhelpful + 1 if self.consistency < self.low else 0
         if self.unhelpful >= self.patience:
             self._turn_off(f"generated pairs did not help in {self.patience} outer steps in a row")
+
+    def _bet(self, alignment: Tensor, real: Tensor) -> None:
+        size = float(alignment.abs().mean() + real.abs().mean())
+        if size > 0:
+            z = float(alignment.mean() - real.mean()) / size
+            self.wealths = [w * (1 + stake * z) for w, stake in zip(self.wealths, _STAKES, strict=True)]
+        self.shown = self.shown or self.evidence >= _PROOF
 
     def observe_diversity(self, generated: float, real: float) -> None:
         """Takes in how much generated and warped real images differ among themselves."""

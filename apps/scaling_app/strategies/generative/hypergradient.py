@@ -31,8 +31,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,6 +39,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from scaling_app.imaging.randomness import seeded
 from scaling_app.strategies.base import Loss
 
 Weights = Mapping[str, Tensor]
@@ -59,19 +59,21 @@ class ImageHypergradient:
     Attributes:
         image: `(B, C, *P)`, dF / d generated image.
         alignment: `(B,)`, `<grad_w l_i, v> / |v|`: the slope of each pair's loss along `v`.
+        real: `(R,)`, the same of the step's real pairs.
         validation_loss: `F` at the present generator: the validation loss after the look-ahead step.
         validation_norm: `|v|`.
     """
 
     image: Tensor
     alignment: Tensor
+    real: Tensor
     validation_loss: float
     validation_norm: float
 
     @property
     def finite(self) -> bool:
         """False when anything overflowed: such a step must be skipped."""
-        return bool(torch.isfinite(self.image).all() and torch.isfinite(self.alignment).all())
+        return all(bool(torch.isfinite(part).all()) for part in (self.image, self.alignment, self.real))
 
 
 class FrozenSegmenter:
@@ -88,7 +90,7 @@ class FrozenSegmenter:
     def logits(self, weights: Weights, image: Tensor) -> Tensor:
         """`(B, K, *P)` at `weights`."""
         buffers = {name: b.clone() for name, b in self._buffers.items()}
-        with _same_randomness(image.device, self._seed):
+        with seeded(self._seed, image.device):  # dropout draws the same masks at every pass
             return functional_call(self._network, {**weights, **buffers}, (image,))
 
     def loss(self, weights: Weights, loss: Loss, pairs: Pairs) -> Tensor:
@@ -122,6 +124,7 @@ def training_gradient(
 def image_hypergradient(
     segmenter: FrozenSegmenter,
     loss: Loss,
+    real: Pairs,
     synthetic: Pairs,
     validation: Pairs,
     *,
@@ -135,6 +138,7 @@ def image_hypergradient(
     Args:
         segmenter: the network, frozen at `w`.
         loss: the training loss.
+        real: the real pairs of the step.
         synthetic: the generated pairs; their images may carry a graph, which is not followed.
         validation: pairs of a case that is in neither training set of this step.
         weights: `(B,)`, the pairs' weights `c_i` in the training loss.
@@ -154,12 +158,16 @@ def image_hypergradient(
     pairs = Pairs(image, synthetic.label)
     sides = []
     for sign in (1.0, -1.0):
-        losses = segmenter.losses(segmenter.moved(v, sign * eps), loss, pairs)
-        sides.append((losses.detach(), torch.autograd.grad((weights * losses).sum(), image)[0]))
-    (above, above_image), (below, below_image) = sides
+        moved = segmenter.moved(v, sign * eps)
+        losses = segmenter.losses(moved, loss, pairs)
+        slope = torch.autograd.grad((weights * losses).sum(), image)[0]
+        with torch.no_grad():
+            sides.append((losses.detach(), slope, segmenter.losses(moved, loss, real)))
+    (above, above_image, above_real), (below, below_image, below_real) = sides
     return ImageHypergradient(
         image=-step_size * (above_image - below_image) / (2 * eps),
         alignment=(above - below) / (2 * radius),
+        real=(above_real - below_real) / (2 * radius),
         validation_loss=float(validation_loss.detach()),
         validation_norm=float(norm),
     )
@@ -186,12 +194,3 @@ def _gradient(value: Tensor, leaves: Weights) -> dict[str, Tensor]:
         name: torch.zeros_like(leaf) if g is None else g.detach()
         for (name, leaf), g in zip(leaves.items(), gradients, strict=True)
     }
-
-
-@contextmanager
-def _same_randomness(device: torch.device, seed: int) -> Iterator[None]:
-    """Dropout draws the same masks at every pass, and the caller's random state is left as it was."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield

@@ -16,6 +16,8 @@ class GenSegSettings:
         interval: training steps between two outer steps.
         couple: whether the validation loss drives the generator (stage III); without it generator and
             segmenter are trained apart and every pair counts fully.
+        proof: whether generated pairs must first be shown to do more for patients left out than real pairs
+            do; without it they count from the first outer step on, as far as their alignment is consistent.
         architecture, feedback, masks: what the validation loss changes: the architecture weights, the
             generator's weights, the strengths of the mask augmentation.
         network: whether a network paints the images; without it generated pairs are warped real ones under
@@ -35,6 +37,7 @@ class GenSegSettings:
 
     interval: int = 8
     couple: bool = True
+    proof: bool = True
     architecture: bool = True
     feedback: bool = True
     masks: bool = True

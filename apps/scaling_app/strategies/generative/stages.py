@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from scaling_app.imaging.randomness import seeded
 from scaling_app.strategies.generative.fields import FieldNoise, IntensityFields
 from scaling_app.strategies.generative.hypergradient import ImageHypergradient, Pairs, outer_gradient
 from scaling_app.strategies.generative.networks import (
@@ -96,8 +97,7 @@ class GeneratorTrainer:
         self, task: GeneratorTask, settings: GenSegSettings, seed: int, device: torch.device
     ) -> None:
         self.task, self.settings, self.device = task, settings, device
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             self.generator = SearchableGenerator(
                 task.classes, task.channels, task.patch, width=settings.width, context=settings.context
             ).to(device)

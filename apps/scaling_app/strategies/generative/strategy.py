@@ -80,7 +80,7 @@ class GenSeg(Strategy):
         task = GeneratorTask(classes, channels, tuple(context.patch), tuple(context.spacing))
         self.coupling = Coupling(
             GeneratorTrainer(task, self.settings, context.seed, context.device),
-            Guard(),
+            Guard(self.settings.proof),
             PatchSource(labelled, context.patch, classes),
             self._masks(context),
             Rotation(labelled, context.seed),
@@ -138,10 +138,11 @@ class GenSeg(Strategy):
             return report
         trainer, guard = self.coupling.trainer, self.coupling.guard
         report |= {
-            "synthesis": guard.reason or "on",
+            "synthesis": guard.state if self.settings.couple else guard.reason or "on",
             "outer_steps": self.coupling.outer_steps,
             "skipped_steps": self._skipped,
             "omega": round(guard.omega, 4),
+            "evidence": round(guard.evidence, 3),
             "alignment_consistency": round(guard.consistency, 4),
             "alignment_mean": guard.mean,
         }
@@ -269,21 +270,26 @@ class GenSeg(Strategy):
     def _outer(self, network: nn.Module, loss: Loss, batch: Batch, step: int) -> Tensor:
         coupling = self.coupling
         patient, others = coupling.rotation.next(batch.case_ids)
+        trusted = coupling.guard.trusted
         with full_precision(batch.image.device):
-            batch = coupling.restricted(batch, others)
-            synthetic = coupling.synthesise(self._count(batch), others, self.real.appearance, graph=True)
-            seen = coupling.seen_through_fields(batch)
+            kept = coupling.restricted(batch, others)
+            synthetic = coupling.synthesise(self._count(kept), others, self.real.appearance, graph=True)
+            seen = coupling.seen_through_fields(kept)
             found = coupling.outer_step(network, loss, seen, synthetic, patient)
-        real = self.real.loss(network, loss, seen, step)
+        if trusted:
+            real = self.real.loss(network, loss, seen, step)
+        else:  # the outer step only looked ahead: the segmenter's own is as it would be without synthesis
+            real = self._real_loss(network, loss, batch, step)
         if found is None:
             self._skipped += 1
             return real
         gradient, feedback = found
-        self._stage_one(batch, feedback or None)
+        self._stage_one(kept, feedback or None)
         if coupling.outer_steps % _LOG_EVERY == 0:
             self._log(step)
         if not coupling.guard.on:
             logger.warning("genseg: synthesis is off: %s", coupling.guard.reason)
+        if not (trusted and coupling.guard.trusted):
             return real
         weights = coupling.guard.pair_weights(synthetic.patches.case_ids, gradient.alignment.cpu())
         pairs = Pairs(synthetic.pairs.image.detach(), synthetic.pairs.label)
@@ -302,10 +308,13 @@ class GenSeg(Strategy):
 
 
 class GenSegFields(GenSeg):
-    """GenSeg whose generator deforms and changes intensities instead of painting: for images of other scanners."""
+    """GenSeg whose generator deforms and changes intensities instead of painting: for images of other scanners.
+
+    Nothing is painted, so nothing has to be shown before generated pairs count.
+    """
 
     name: ClassVar[str] = "genseg+fields"
-    defaults: ClassVar[GenSegSettings] = GenSegSettings(network=False, fields=True)
+    defaults: ClassVar[GenSegSettings] = GenSegSettings(network=False, fields=True, proof=False)
 
 
 class GenDAGenSeg(GenSeg):
