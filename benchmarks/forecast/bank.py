@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 
 from scaling_app.forecast.evidence import logit_error
-from scaling_app.forecast.families import expit
 from scaling_app.forecast.observations import MISS_DICE
 
 

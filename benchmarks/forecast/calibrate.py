@@ -27,10 +27,10 @@ from bank import Curve, bank_files, read_bank
 from bank_tests import BANDS as BANK_BANDS
 from bank_tests import Answer, answers, bank_sessions, own_curves, without
 from lcdb import SIZES, Library, read_curves
+from scipy.special import expit, logit
 
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, Factor, conformal_factor, score, write_calibration
-from scaling_app.forecast.families import expit, logit
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prior import DATA, learned_prior, shipped_templates
 from scaling_app.forecast.simulation import TabulatedTruth, random_spread, simulate_session

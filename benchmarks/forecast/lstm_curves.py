@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 from bank import Curve
+from scipy.special import expit, logit
 
 from scaling_app.forecast.evidence import logit_error
-from scaling_app.forecast.families import expit, fit_templates, logit, power_law_error
+from scaling_app.forecast.families import fit_templates, power_law_error
 from scaling_app.forecast.lstm import CAPACITIES, FAMILIES, NETWORKS, STEPS, step_features, training_codes
 from scaling_app.forecast.prior import shipped_templates, weak_component
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from scipy.stats import multivariate_normal
 
 from scaling_app.forecast.evidence import (
@@ -17,7 +18,6 @@ from scaling_app.forecast.evidence import (
     population_dice,
     structure_data,
 )
-from scaling_app.forecast.families import expit
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.simulation import random_truth, simulate_session
 

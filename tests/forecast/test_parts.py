@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from scaling_app.forecast import shift_alarm
 from scaling_app.forecast.arms import choose_strategy, compare_arms
 from scaling_app.forecast.bayes import BayesForecaster
-from scaling_app.forecast.families import expit
 from scaling_app.forecast.forecaster import forecast_session
 from scaling_app.forecast.misses import MissRate
 from scaling_app.forecast.observations import Observation

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
-from scaling_app.forecast.families import expit
 from scaling_app.forecast.prior import (
     Deviation,
     learned_prior,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import logit
 
 from scaling_app.forecast.evidence import KIND_SD, population_dice
-from scaling_app.forecast.families import logit
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.posterior import SPREAD_MEAN, SPREAD_SD, CurvePosterior
 from scaling_app.forecast.prior import CurvePrior, shipped_prior

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+from scipy.special import expit
 from scipy.stats import norm, qmc
 
 from scaling_app.forecast.arms import ArmResult, compare_arms
 from scaling_app.forecast.calibration import REGIMES, Calibration, Factor, shipped_calibration
 from scaling_app.forecast.evidence import Spread
-from scaling_app.forecast.families import Array, expit
+from scaling_app.forecast.families import Array
 from scaling_app.forecast.misses import MissRate
 from scaling_app.forecast.observations import Observation, by_structure
 from scaling_app.forecast.posterior import SPREAD_MEAN, CurvePosterior, prior_dice_draws

@@ -25,8 +25,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit, logit
 
-from scaling_app.forecast.families import ERROR_CLIP, Array, expit, logit
+from scaling_app.forecast.families import ERROR_CLIP, Array
 from scaling_app.forecast.observations import Observation
 
 KIND_SD = 0.07
@@ -171,6 +172,9 @@ class Elimination:
         self.y = y
         self.design = np.column_stack([*side, y])
         self.gram = self.design.T @ (self.weight[:, None] * self.design)
+        k, last = len(data.sizes), len(self.gram) - 1
+        order = np.r_[k:last, :k, last]
+        self._side_first = np.ix_(order, order)
         self.log_weight = float(np.log(self.weight).sum())
         if not data.averaged:
             self.case_weight = np.bincount(data.case, self.weight)
@@ -180,13 +184,11 @@ class Elimination:
     def evidence(self, spread: Spread) -> LevelEvidence:
         """Integrates cases, runs and offsets out."""
         gram, log_det = self._without_cases(spread)
-        k = len(self.data.sizes)
         prior = self._side_precision(spread)
-        order = np.r_[k : len(gram) - 1, :k, len(gram) - 1]
-        arranged = gram[np.ix_(order, order)]
-        arranged[np.arange(len(prior)), np.arange(len(prior))] += prior
+        arranged = gram[self._side_first]
+        _diagonal(arranged)[: len(prior)] += prior
         reduced, log_det_side = schur_complement(arranged, len(prior))
-        log_det += log_det_side - float(np.log(prior).sum())
+        log_det += float(log_det_side) - float(np.log(prior).sum())
         rows = len(self.data.y)
         return LevelEvidence(reduced, -0.5 * (log_det + rows * float(np.log(2 * np.pi))))
 
@@ -251,20 +253,28 @@ class Elimination:
         return np.concatenate([self.data.run_sizes / spread.run**2, 1.0 / self.data.offset_sd**2])
 
 
-def schur_complement(matrix: Array, size: int) -> tuple[Array, float]:
-    """Eliminates the first `size` rows and columns of a positive semi-definite matrix.
+def schur_complement(matrix: Array, size: int) -> tuple[Array, Array]:
+    """Eliminates the first `size` rows and columns of positive semi-definite matrices `(..., N, N)`.
 
     The complement is read off the Cholesky factor of the whole: one call, and no triangular solves, which
     multi-threaded libraries slow down at these sizes.
 
     Returns:
-        The complement, and the log-determinant of the eliminated block.
+        The complements `(..., N - size, N - size)`, and the log-determinants `(...)` of the eliminated blocks.
     """
-    nugget = 1e-10 * float(np.abs(np.diag(matrix)).max())
-    diagonal = np.concatenate([np.zeros(size), np.full(len(matrix) - size, nugget)])
-    factor = np.linalg.cholesky(matrix + np.diag(diagonal))
-    rest = factor[size:, size:]
-    return rest @ rest.T - nugget * np.eye(len(rest)), 2.0 * float(np.log(np.diag(factor)[:size]).sum())
+    whole = matrix.copy()
+    nugget = 1e-10 * np.abs(_diagonal(whole)).max(-1, keepdims=True)
+    _diagonal(whole)[..., size:] += nugget
+    factor = np.linalg.cholesky(whole)
+    rest = factor[..., size:, size:]
+    complement = rest @ rest.swapaxes(-1, -2)
+    _diagonal(complement)[...] -= nugget
+    return complement, 2.0 * np.log(_diagonal(factor)[..., :size]).sum(-1)
+
+
+def _diagonal(matrix: Array) -> Array:
+    """A view of the diagonals `(..., N)`."""
+    return np.einsum("...ii->...i", matrix)
 
 
 def robust_weights(residuals: Array, spread: Spread, weight: Array) -> Array:
@@ -284,7 +294,11 @@ def population_dice(eta: Array, variance: Array) -> Array:
     nodes, weights = np.polynomial.hermite_e.hermegauss(9)
     weights = weights / weights.sum()
     total = np.zeros(np.broadcast_shapes(eta.shape, variance.shape))
+    at = np.empty_like(total)
     root = np.sqrt(variance)
-    for node, weight in zip(nodes, weights, strict=True):
-        total += weight * expit(-(eta + node * root))
+    for node, weight in zip(nodes, weights, strict=True):  # in place: a third of the time goes to memory
+        np.subtract(-node * root, eta, out=at)
+        expit(at, out=at)
+        at *= weight
+        total += at
     return total

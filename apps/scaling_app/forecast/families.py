@@ -23,21 +23,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 Array = NDArray[np.float64]
 
 ERROR_CLIP = 0.002
 """Errors are kept this far from 0 and 1 before a logit is taken."""
-
-
-def logit(p: Array) -> Array:
-    """`ln(p / (1 - p))`, elementwise, for p in ]0, 1[."""
-    return np.log(p) - np.log1p(-p)
-
-
-def expit(x: Array) -> Array:
-    """The inverse of `logit`, without overflow."""
-    return 0.5 * (1.0 + np.tanh(0.5 * x))
 
 
 def power_law_error(parameters: Array, n: Array) -> Array:

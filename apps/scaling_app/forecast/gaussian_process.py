@@ -16,8 +16,9 @@ from typing import ClassVar
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import minimize
+from scipy.special import expit
 
-from scaling_app.forecast.families import Array, expit
+from scaling_app.forecast.families import Array
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.published_methods import mean_curves

@@ -17,9 +17,10 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
+from scipy.special import expit
 
 from scaling_app.forecast.evidence import logit_error
-from scaling_app.forecast.families import Array, expit
+from scaling_app.forecast.families import Array
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.prior import DATA

@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import expit
 
-from scaling_app.forecast.families import Array, expit
+from scaling_app.forecast.families import Array
 from scaling_app.forecast.observations import Observation
 
 NEVER = 0.8

@@ -7,6 +7,7 @@ conditioning on it gives the deviation's posterior. The Cholesky factor of `I + 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,20 +35,6 @@ class ComponentAt:
         self.root = np.linalg.cholesky(self.covariance + _JITTER * np.eye(len(sizes)))
         self.log_weights = np.log(weight) + component.log_weights
 
-    def condition(self, evidence: LevelEvidence, spread: Spread) -> Piece:
-        """Scores each template and finds its deviation's posterior."""
-        whitened = self.root.T @ evidence.form[:-1]
-        k = len(self.sizes)
-        joint = np.empty((2 * k + 1, 2 * k + 1))
-        joint[:k, :k] = np.eye(k) + whitened[:, :-1] @ self.root
-        joint[:k, k:], joint[k:, :k], joint[k:, k:] = whitened, whitened.T, evidence.form
-        form, log_det = schur_complement(joint, k)
-        precision, pull = form[:-1, :-1], form[:-1, -1]
-        shrunk = self.levels @ precision
-        fit = (self.levels * (pull - 0.5 * shrunk)).sum(1)
-        constant = evidence.constant - 0.5 * (float(form[-1, -1]) + log_det)
-        return Piece(self, spread, self.log_weights + fit + constant, precision, pull - shrunk)
-
 
 @dataclass(frozen=True)
 class Piece:
@@ -69,6 +56,24 @@ class Piece:
     log_mass: Array
     precision: Array
     innovation: Array
+
+
+def condition(components: Sequence[ComponentAt], evidence: LevelEvidence, spread: Spread) -> list[Piece]:
+    """Scores each component's templates and finds their deviations' posteriors."""
+    root = np.stack([at.root for at in components])
+    k = root.shape[-1]
+    whitened = root.swapaxes(1, 2) @ evidence.form[:-1]
+    joint = np.empty((len(components), 2 * k + 1, 2 * k + 1))
+    joint[:, :k, :k] = np.eye(k) + whitened[..., :-1] @ root
+    joint[:, :k, k:], joint[:, k:, :k], joint[:, k:, k:] = whitened, whitened.swapaxes(1, 2), evidence.form
+    pieces = []
+    for at, form, log_det in zip(components, *schur_complement(joint, k), strict=True):
+        precision, pull = form[:-1, :-1], form[:-1, -1]
+        shrunk = at.levels @ precision
+        fit = np.einsum("jk,jk->j", at.levels, pull - 0.5 * shrunk)
+        constant = evidence.constant - 0.5 * (float(form[-1, -1]) + float(log_det))
+        pieces.append(Piece(at, spread, at.log_weights + fit + constant, precision, pull - shrunk))
+    return pieces
 
 
 class Target:

@@ -19,6 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import expit
 from scipy.stats import norm, qmc
 
 from scaling_app.forecast.evidence import (
@@ -28,8 +29,8 @@ from scaling_app.forecast.evidence import (
     robust_weights,
     structure_data,
 )
-from scaling_app.forecast.families import Array, expit
-from scaling_app.forecast.mixture import Piece, Target, components_at, covariance_root, level_mean
+from scaling_app.forecast.families import Array
+from scaling_app.forecast.mixture import Piece, Target, components_at, condition, covariance_root, level_mean
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prior import CurvePrior
 
@@ -164,13 +165,11 @@ class CurvePosterior:
 
     def _search(self, spread: Spread) -> list[Piece]:
         """The thinned prior's posterior at one spread."""
-        evidence = self.elimination.evidence(spread)
-        return [at.condition(evidence, spread) for at in self._few]
+        return condition(self._few, self.elimination.evidence(spread), spread)
 
     def _full(self, spread: Spread, log_weight: float) -> list[Piece]:
         """The whole prior's posterior at one spread, its mass weighted."""
-        evidence = self.elimination.evidence(spread)
-        pieces = [at.condition(evidence, spread) for at in self._all]
+        pieces = condition(self._all, self.elimination.evidence(spread), spread)
         return [replace(piece, log_mass=piece.log_mass + log_weight) for piece in pieces]
 
 

@@ -24,9 +24,10 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from scipy.special import logit
 from scipy.stats import norm, qmc
 
-from scaling_app.forecast.families import Array, logit, power_law_error
+from scaling_app.forecast.families import Array, power_law_error
 
 DATA = Path(__file__).parent / "data"
 PLATEAU_SHARE = 0.1

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit, logit
 
 from scaling_app.forecast.evidence import Spread, population_dice
-from scaling_app.forecast.families import Array, expit, logit, power_law_error
+from scaling_app.forecast.families import Array, power_law_error
 from scaling_app.forecast.observations import Observation
 
 UPDATES = (2, 3, 4, 6, 8, 11, 16, 22, 32, 45, 64, 90, 128)
