@@ -27,6 +27,8 @@ app = typer.Typer(
 FURTHEST = 4
 """A forecast beyond this multiple of the cases at hand was never held against segmentation models."""
 MOST_CASES = 1_000_000
+STRATEGIES = "none, baseline, red, regda, regda+pool, genda, genseg, genseg+fields, genda+genseg"
+"""Written out: the registry imports torch, and help is immediate."""
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 
@@ -206,8 +208,7 @@ def replay(
     strategies: Annotated[
         str,
         typer.Option(
-            help="how training data are augmented, such as baseline,genda; there are none, baseline, red, regda, "
-            "regda+pool, genda, genseg, genseg+fields, genda+genseg",
+            help=f"how training data are augmented, such as baseline,genda; there are {STRATEGIES}",
         ),
     ] = "baseline",
     networks: Annotated[
@@ -282,9 +283,7 @@ def preview(
     labels: Annotated[Path, typer.Option(help="folder of labels; a label is named like its image")],
     strategy: Annotated[
         str,
-        typer.Option(
-            help="one of none, baseline, red, regda, regda+pool, genda, genseg, genseg+fields, genda+genseg"
-        ),
+        typer.Option(help=f"one of {STRATEGIES}"),
     ] = "genda",
     count: Annotated[int, typer.Option(min=1, help="samples to write")] = 8,
     out: Annotated[Path, typer.Option(help="folder to write them to")] = Path("preview"),

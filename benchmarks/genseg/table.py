@@ -27,23 +27,29 @@ PAIRS = (
     ("genseg", "none"),
     ("genseg", "baseline"),
     ("genseg", "separate"),
+    ("genseg without proof", "none"),
+    ("genseg without proof", "separate"),
     ("genda+genseg", "none"),
     ("genda+genseg", "baseline"),
     ("genda+genseg", "genda"),
     ("genda+genseg", "genda with carried labels"),
-    ("genda+genseg", "genda+genseg without carrying"),
+    ("genda+genseg without proof", "none"),
+    ("genda+genseg without proof", "baseline"),
+    ("genda+genseg without proof", "genda with carried labels"),
+    ("genda+genseg without proof", "genda+genseg without carrying"),
     ("genda+genseg without carrying", "none"),
     ("genda+genseg without carrying", "baseline"),
     ("genda+genseg without carrying", "genda"),
     ("genda with carried labels", "baseline"),
     ("genseg+fields", "none"),
     ("genseg+fields", "baseline"),
-    ("genseg+fields", "genseg"),
+    ("genseg+fields", "genseg without proof"),
 )
 SHOWN = (
     ("genseg", "none"),
     ("genseg", "baseline"),
     ("genseg", "separate"),
+    ("genseg without proof", "baseline"),
     ("genseg+fields", "none"),
     ("genda+genseg", "none"),
 )
@@ -127,7 +133,7 @@ def draw_figure(rows: list[tuple[str, Difference]], out: Path) -> None:
 
     tasks = list(dict.fromkeys(task for task, _ in rows))
     figure, axes = plt.subplots(
-        1, len(SHOWN), figsize=(14, 0.32 * len(tasks) + 1.2), sharey=True, layout="constrained"
+        1, len(SHOWN), figsize=(16, 0.32 * len(tasks) + 1.2), sharey=True, layout="constrained"
     )
     for axis, pair in zip(axes, SHOWN, strict=True):
         for task, found in rows:
@@ -169,7 +175,8 @@ def differences_of(runs: Runs, position: int) -> list[Difference]:
     """Every pair of arms that were both trained at a size."""
     found = []
     remedies = [arm for arm in runs.arms if arm.startswith("genseg ")]
-    for one, other in (*PAIRS, *((a, b) for b in ("genseg", "baseline") for a in remedies)):
+    others = ("genseg without proof", "baseline")
+    for one, other in (*PAIRS, *((a, b) for b in others for a in remedies if a != b)):
         if one not in runs.arms or other not in runs.arms:
             continue
         points = 100 * (runs.of(one)[position] - runs.of(other)[position])

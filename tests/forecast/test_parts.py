@@ -123,6 +123,15 @@ def test_the_difference_has_an_interval_over_cases_and_says_how_many() -> None:
     assert result.kappa["lo80"] < result.kappa["hi80"]
 
 
+def test_a_strategy_that_made_the_very_same_models_is_no_better_and_no_worse() -> None:
+    own = [o for o in arms_session(2.0, 0) if o.strategy == "baseline"]
+    twins = [replace(o, strategy="genseg", kind="arm") for o in own if o.kind == "fold"]
+    (result,) = forecast_session([*own, *twins], n_now=24).strategies
+    assert all(result["dice_difference"][key] == 0 for key in ("mean", "lo80", "hi80", "lo95", "hi95"))
+    assert result["kappa"]["lo80"] < 1 < result["kappa"]["hi80"]
+    assert choose_strategy([*own, *twins], ("baseline", "resunet")).strategy == "baseline"
+
+
 def with_nsd(observations: list[Observation]) -> list[Observation]:
     return [replace(o, nsd=None if o.dice is None else 0.5 * o.dice) for o in observations]
 
