@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -58,6 +60,9 @@ def test_pairs_that_do_more_than_real_ones_are_believed_and_stay_so() -> None:
     assert sum(guard.shown for guard in guards) >= 18
     guard = guards[0]
     assert guard.trusted and guard.state == "on" and guard.omega > 0
+    for _ in range(3000):
+        guard.observe(torch.ones(1), "a", NOTHING)
+    assert guard.shown and math.isfinite(guard.evidence)
 
 
 def test_unproven_pairs_weigh_nothing_and_the_guard_says_what_is_missing() -> None:

@@ -118,10 +118,11 @@ class Guard:
 
     def _bet(self, alignment: Tensor, real: Tensor) -> None:
         size = float(alignment.abs().mean() + real.abs().mean())
-        if size > 0:
-            z = float(alignment.mean() - real.mean()) / size
-            self.wealths = [w * (1 + stake * z) for w, stake in zip(self.wealths, _STAKES, strict=True)]
-        self.shown = self.shown or self.evidence >= _PROOF
+        if self.shown or size == 0:
+            return
+        z = float(alignment.mean() - real.mean()) / size
+        self.wealths = [w * (1 + stake * z) for w, stake in zip(self.wealths, _STAKES, strict=True)]
+        self.shown = self.evidence >= _PROOF
 
     def observe_diversity(self, generated: float, real: float) -> None:
         """Takes in how much generated and warped real images differ among themselves."""
