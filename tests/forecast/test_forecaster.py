@@ -223,7 +223,31 @@ def test_intervals_narrow_with_cases_and_the_prior_gives_way(cases: int) -> None
     assert np.mean(shares, axis=0)[1] < np.mean(shares, axis=0)[0]
 
 
+YARDSTICK = 0.1
+"""Seconds that `yardstick` takes on a core for which a second is promised."""
+
+
+def seconds_of(work) -> float:
+    """The least processor time of five calls, in this thread."""
+    seconds = []
+    for _ in range(5):
+        start = time.thread_time()
+        work()
+        seconds.append(time.thread_time() - start)
+    return min(seconds)
+
+
+def yardstick() -> None:
+    """Array arithmetic of the forecast's kind."""
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(2000, 64))
+    for _ in range(60):
+        np.log1p(np.exp(-np.abs(a))).cumsum(axis=1)
+        a @ a[:64].T
+
+
 def test_four_structures_of_400_scores_take_under_a_second() -> None:
+    """A slower core, or one that is shared, may take longer by as much as it is slower."""
     rng = np.random.default_rng(0)
     observations = [
         replace(o, structure=f"s{k}")
@@ -232,12 +256,8 @@ def test_four_structures_of_400_scores_take_under_a_second() -> None:
     ]
     assert len(observations) == 1600
     forecast_session(observations, n_now=128, target=0.9)
-    seconds = []
-    for _ in range(3):
-        start = time.thread_time()
-        forecast_session(observations, n_now=128, target=0.9)
-        seconds.append(time.thread_time() - start)
-    assert min(seconds) < 1.0
+    slowness = max(1.0, seconds_of(yardstick) / YARDSTICK)
+    assert seconds_of(lambda: forecast_session(observations, n_now=128, target=0.9)) < 1.0 * slowness
 
 
 def test_other_strategies_are_never_averaged_into_one_point() -> None:

@@ -37,8 +37,8 @@ THRESHOLD = 5.0
 LEARNING = 4
 """Scores at the start that only set the level."""
 _CAP = 3.0
-_NEGLIGIBLE = 1e-12
-"""Mass of a template, relative to the heaviest, below which it is not asked."""
+_NEGLIGIBLE = -28.0
+"""ln of a template's mass relative to the heaviest, below which it is not asked."""
 MOST_SCORES = 1000
 """Only so many of the newest are looked at: the time grows with their third power, the memory with the second."""
 
@@ -104,9 +104,10 @@ def prequential_deviates(scores: Sequence[Observation], prior: CurvePrior, sprea
     log_mass = np.concatenate(log_weight)[None] + np.vstack(
         [np.zeros(z.shape[1]), np.cumsum(step, axis=0)[:-1]]
     )
-    mass = np.exp(log_mass - log_mass.max(axis=1, keepdims=True))
-    heavy, below = mass > _NEGLIGIBLE, np.zeros_like(z)
-    below[heavy] = ndtr(z[heavy])
+    log_mass -= log_mass.max(axis=1, keepdims=True)
+    heavy = log_mass > _NEGLIGIBLE
+    mass, below = np.zeros_like(z), np.zeros_like(z)
+    mass[heavy], below[heavy] = np.exp(log_mass[heavy]), ndtr(z[heavy])
     position = (mass * below).sum(1) / mass.sum(1)
     return ndtri(np.clip(position, 1e-9, 1 - 1e-9))
 
