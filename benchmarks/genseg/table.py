@@ -35,6 +35,7 @@ PAIRS = (
     ("genda+genseg", "genda with carried labels"),
     ("genda+genseg without proof", "none"),
     ("genda+genseg without proof", "baseline"),
+    ("genda+genseg without proof", "genseg without proof"),
     ("genda+genseg without proof", "genda with carried labels"),
     ("genda+genseg without proof", "genda+genseg without carrying"),
     ("genda+genseg without carrying", "none"),
