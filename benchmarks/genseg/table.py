@@ -144,7 +144,7 @@ def draw_figure(rows: list[tuple[str, Difference]], out: Path) -> None:
                 axis.plot([found.low80, found.high80], [y, y], color="#0b5394", lw=3)
                 axis.plot(found.mean, y, "o", color="#0b5394", ms=6)
         axis.axvline(0, color="#7f7f7f", lw=0.8)
-        axis.set(title=" - ".join(pair), xlabel="points of Dice")
+        axis.set(title="\n- ".join(pair), xlabel="points of Dice")
     axes[0].set_yticks(range(len(tasks)), tasks)
     axes[0].invert_yaxis()
     figure.savefig(out, dpi=100)
