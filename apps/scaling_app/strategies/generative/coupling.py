@@ -212,7 +212,7 @@ class Coupling:
     def start_anew(self) -> None:
         """Keeps what the generator has learned and searches again, trusting nothing yet: new labels."""
         self.trainer.restart_search()
-        self.guard = Guard(self.trainer.settings.proof)
+        self.guard = Guard(self.guard.asked)
         self.outer_steps = 0
 
     def state_dict(self) -> dict[str, object]:

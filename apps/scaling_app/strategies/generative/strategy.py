@@ -80,7 +80,7 @@ class GenSeg(Strategy):
         task = GeneratorTask(classes, channels, tuple(context.patch), tuple(context.spacing))
         self.coupling = Coupling(
             GeneratorTrainer(task, self.settings, context.seed, context.device),
-            Guard(self.settings.proof),
+            Guard(self.settings.proof and self.settings.couple),
             PatchSource(labelled, context.patch, classes),
             self._masks(context),
             Rotation(labelled, context.seed),
@@ -138,7 +138,7 @@ class GenSeg(Strategy):
             return report
         trainer, guard = self.coupling.trainer, self.coupling.guard
         report |= {
-            "synthesis": guard.state if self.settings.couple else guard.reason or "on",
+            "synthesis": guard.state,
             "outer_steps": self.coupling.outer_steps,
             "skipped_steps": self._skipped,
             "omega": round(guard.omega, 4),
