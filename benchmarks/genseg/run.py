@@ -31,6 +31,7 @@ from scaling_app.strategies import register
 from scaling_app.strategies.base import PointMap, PreparedCase, Strategy
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.cohort import Cohort, find_cases, make_cohort
+from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.plan import CaseFiles, make_plan
 from scaling_app.trials.trial import TrialSettings, test, train
 
@@ -143,7 +144,7 @@ def main() -> None:
     done = _finished(options.out)
     networks = options.networks.split(",") if options.networks else list(NETWORKS)
     chosen = options.tasks.split(",")
-    cohorts = {name: _cohort(TASKS[name], options) for name in chosen}
+    cohorts = {name: cohort_of(TASKS[name], options) for name in chosen}
     for draw, name in itertools.product(range(options.draws), chosen):
         task = TASKS[name]
         for n, network in itertools.product(task.sizes, [k for k in task.networks if k in networks]):
@@ -175,7 +176,8 @@ def left_ventricle_slices(data: Path, folder: Path) -> list[CaseFiles]:
     return cases
 
 
-def _cohort(task: Task, options: argparse.Namespace) -> Cohort:
+def cohort_of(task: Task, options: argparse.Namespace) -> Cohort:
+    """The task's test cases and label draws."""
     folder = options.data / task.folder
     files = find_cases(folder / "images", folder / "labels", task.patient)
     return make_cohort(files, N_TEST, task.sizes, options.draws)
@@ -187,7 +189,10 @@ def _arms(chosen: str | None, network: str) -> tuple[str, ...]:
     return MAIN_ARMS if network == "unet" else SHORT_ARMS
 
 
-def _run(key: tuple[str, ...], task: Task, cohort: Cohort, options: argparse.Namespace) -> list[dict]:
+def trained(
+    key: tuple[str, ...], task: Task, cohort: Cohort, options: argparse.Namespace
+) -> tuple[TrainedModel, float]:
+    """The model of a task, network, arm, n, draw and number of steps, and its seconds of processor time."""
     _, network, arm, n, draw, steps = key
     training = cohort.training(int(n), int(draw))
     plan = make_plan(
@@ -204,7 +209,11 @@ def _run(key: tuple[str, ...], task: Task, cohort: Cohort, options: argparse.Nam
     )
     began = time.process_time()
     model = train(cases, cases.labelled, settings, pool_ids=cases.pool)
-    seconds = round(time.process_time() - began, 2)
+    return model, round(time.process_time() - began, 2)
+
+
+def _run(key: tuple[str, ...], task: Task, cohort: Cohort, options: argparse.Namespace) -> list[dict]:
+    model, seconds = trained(key, task, cohort, options)
     report = {k.removeprefix("strategy_"): v for k, v in model.report.items()}
     note = "; ".join(
         f"{k}={report[k]}" for k in ("synthesis", "omega", "architecture_max_change") if k in report

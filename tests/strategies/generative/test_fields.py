@@ -77,33 +77,40 @@ def test_without_strength_nothing_changes_and_a_constant_image_stays_finite() ->
     assert bool(torch.isfinite(IntensityFields()(constant, fields.draw(constant, generator()))).all())
 
 
-def test_the_strengths_receive_the_exact_gradient_of_the_one_step_objective(world) -> None:
+def test_the_strengths_receive_the_exact_gradient_also_through_the_real_images(world) -> None:
     fields = IntensityFields().double()
     source = nested_blobs(5, len(world.noise.shape) - 2, world.noise.shape[-1])
     drawn = fields.draw(source.image, generator(3))
-    noise = FieldNoise(*(torch.randn(n.shape, generator=generator(4), dtype=torch.float64) for n in drawn))
+    noise, of_real = (
+        FieldNoise(*(torch.randn(n.shape, generator=generator(seed), dtype=torch.float64) for n in drawn))
+        for seed in (4, 5)
+    )
     frozen = FrozenSegmenter(world.network)
 
     def objective() -> float:
         synthetic = Pairs(fields(source.image, noise).detach(), source.label)
-        step = training_gradient(frozen, dice_ce, world.real, synthetic, world.pair_weights)
+        real = Pairs(fields(world.real.image, of_real).detach(), world.real.label)
+        step = training_gradient(frozen, dice_ce, real, synthetic, world.pair_weights)
         ahead = frozen.moved(step, -world.step_size)
         with torch.no_grad():
             return float(frozen.loss(ahead, dice_ce, world.validation))
 
-    seen = fields(source.image, noise)
-    synthetic = Pairs(seen.detach(), source.label)
+    seen, real_seen = fields(source.image, noise), fields(world.real.image, of_real)
+    synthetic, real = Pairs(seen.detach(), source.label), Pairs(real_seen.detach(), world.real.label)
     hypergradient = image_hypergradient(
         frozen,
         dice_ce,
-        world.real,
+        real,
         synthetic,
         world.validation,
+        unpainted=source.image,
         weights=world.pair_weights,
-        step_gradient=training_gradient(frozen, dice_ce, world.real, synthetic, world.pair_weights),
+        step_gradient=training_gradient(frozen, dice_ce, real, synthetic, world.pair_weights),
         step_size=world.step_size,
+        through_real=True,
     )
-    (found,) = outer_gradient(seen, hypergradient.image, [fields.log_strength])
+    slopes = [hypergradient.image, hypergradient.real_image]
+    (found,) = outer_gradient([seen, real_seen], slopes, [fields.log_strength])
     brute = torch.zeros(len(KINDS), dtype=torch.float64)
     for k in range(len(KINDS)):
         sides = []

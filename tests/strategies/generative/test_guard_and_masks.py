@@ -19,7 +19,13 @@ def square_case(shape=(40, 48), case_id="a") -> PreparedCase:
 
 
 NOTHING = torch.zeros(1)
-"""The alignment of a real pair that the segmenter has learned by heart."""
+"""The alignment of an unpainted pair that the segmenter has learned by heart."""
+SPREADS = {
+    "normal": lambda x: 0.3 + x,
+    "heavy": lambda x: (0.3 + x).sign() * (0.3 + x).abs() ** 3,
+    "mostly nothing, seldom much harm": lambda x: 0.1 - torch.relu(x - 1.5) * 5,
+    "mostly nothing, seldom much help": lambda x: torch.relu(x - 1.5) * 5 - 0.1,
+}
 
 
 def test_the_guard_gives_weight_to_consistent_help_and_turns_off_what_does_not_help() -> None:
@@ -32,26 +38,29 @@ def test_the_guard_gives_weight_to_consistent_help_and_turns_off_what_does_not_h
     assert not noisy.on and noisy.omega == 0 and "did not help" in noisy.reason
 
 
-@pytest.mark.parametrize(("pairs", "spread"), [(1, "normal"), (4, "heavy")])
-def test_pairs_that_do_no_more_than_real_ones_are_believed_once_in_twenty_trainings_at_most(
+@pytest.mark.parametrize("spread", SPREADS)
+@pytest.mark.parametrize("pairs", [1, 4])
+def test_pairs_that_painting_does_nothing_for_are_believed_once_in_twenty_trainings_at_most(
     pairs, spread
 ) -> None:
     g = torch.Generator().manual_seed(pairs)
 
     def alignments() -> torch.Tensor:
-        x = 0.3 + torch.randn(pairs, generator=g)  # both help: alignment alone shows nothing
-        return x if spread == "normal" else x.sign() * x.abs() ** 3
+        of_mask = torch.randn(pairs, generator=g)  # one mask is easier than another, painted or not
+        own = torch.randn(2, pairs, generator=g)
+        return SPREADS[spread]((of_mask + own) / 2**0.5)
 
     shown = 0
     for _ in range(400):
         guard = Guard()
         for _ in range(60):
-            guard.observe(alignments(), "abcd"[:pairs], alignments())
+            painted, unpainted = alignments()
+            guard.observe(painted, "abcd"[:pairs], unpainted)
         shown += guard.shown
     assert shown <= 30  # 20 expected at most, and 2.3 standard deviations
 
 
-def test_pairs_that_do_more_than_real_ones_are_believed_and_stay_so() -> None:
+def test_pairs_that_do_more_than_unpainted_are_believed_and_stay_so() -> None:
     g = torch.Generator().manual_seed(0)
     guards = [Guard() for _ in range(20)]
     for guard in guards:
@@ -70,7 +79,7 @@ def test_unproven_pairs_weigh_nothing_and_the_guard_says_what_is_missing() -> No
     for guard in (asked, unasked):
         guard.observe(torch.tensor([1.0, 0.5]), ("a", "b"), torch.tensor([1.0, 0.5]))
     assert asked.omega == 0 and float(asked.pair_weights(("a", "b")).abs().max()) == 0
-    assert "not shown to do more than real ones (1.0 of 20)" in asked.state
+    assert "not shown to do more than unpainted (1.0 of 20)" in asked.state
     assert unasked.omega == 1 and unasked.state == "on"
 
 
@@ -102,13 +111,29 @@ def test_the_guard_survives_a_round_trip() -> None:
     assert other == guard
 
 
+def test_what_a_guard_asks_for_is_not_taken_over_from_an_earlier_training() -> None:
+    earlier, guard = Guard(asked=False, patience=3), Guard()
+    earlier.observe(torch.tensor([0.3]), ("a",), NOTHING)
+    guard.load_state_dict(earlier.state_dict())
+    assert guard.asked and guard.patience == Guard().patience and guard.observed == 1
+
+
+def test_steps_of_one_kind_that_always_overflow_turn_synthesis_off_whatever_the_others_do() -> None:
+    guard = Guard(asked=False)
+    for _ in range(guard.patience):
+        guard.observe(torch.ones(2), ("a", "b"), NOTHING)
+        guard.observe_step("the outer step", finite=True)
+        guard.observe_step("the generator", finite=False)
+    assert not guard.on and "not finite" in guard.reason and "(the generator)" in guard.reason
+
+
 @pytest.mark.parametrize("shape", [(40, 48), (30, 32, 24)])
 def test_image_and_label_are_warped_alike(shape) -> None:
     case = square_case(shape)
     patch = tuple(n // 2 for n in shape)
     source = PatchSource([case], patch, 2)
     masks = MaskAugmentation(patch, (1.0,) * len(shape), flips=True)
-    drawn = source.draw(4, torch.Generator().manual_seed(0), among=["a"], augmentation=masks)
+    drawn = source.draw(4, torch.Generator().manual_seed(0), among=["a"], warp=masks.draw)
     inside = (drawn.image > 1.5).to(torch.uint8)
     assert drawn.label.sum() > 0
     assert (inside != drawn.label).float().mean() < 0.02
@@ -129,7 +154,7 @@ def test_reading_at_whole_voxels_returns_them_and_zero_outside() -> None:
 def test_the_same_generator_state_draws_the_same_patches() -> None:
     source, masks = PatchSource([square_case()], (16, 16), 2), MaskAugmentation((16, 16), (1.0, 1.0))
     first, second = (
-        source.draw(2, torch.Generator().manual_seed(3), among=["a"], augmentation=masks) for _ in range(2)
+        source.draw(2, torch.Generator().manual_seed(3), among=["a"], warp=masks.draw) for _ in range(2)
     )
     assert torch.equal(first.image, second.image) and torch.equal(first.draws, second.draws)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import gc
 import math
+import weakref
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from scaling_app.strategies import make_strategy
 from scaling_app.strategies.base import Batch, PreparedCase, StrategyContext
 from scaling_app.strategies.generative import GenSeg
 from scaling_app.strategies.generative import coupling as coupling_module
+from scaling_app.strategies.generative.hypergradient import FrozenSegmenter, Pairs, training_gradient
 from scaling_app.strategies.generative.schedule import Phase
 
 PATCH = (32, 32)
@@ -137,6 +141,43 @@ def test_no_label_that_the_left_out_patient_has_shaped_is_trained_on_in_its_step
     assert set(fresh.case_ids) <= set(others) and len(fresh.case_ids) == 1
 
 
+def test_no_mask_of_an_outer_step_is_moved_by_what_was_learned_from_the_left_out_patient(cases) -> None:
+    strategy, asked = make_strategy("genda+genseg"), []
+    strategy.prepare(cases, context())
+    learned = strategy.real.deformation
+    masks = strategy.coupling.masks
+    masks._learned_deformation = lambda *a: asked.append(1) or learned(*a)
+    ids = [case.case_id for case in cases]
+    strategy.coupling.synthesise(8, ids, strategy.appearance, graph=True)
+    assert not asked
+    strategy.coupling.synthesise(8, ids, strategy.appearance)
+    assert asked
+
+
+def test_cases_are_not_kept_open_between_steps() -> None:
+    """Each of many cases is a mapped file; only so many may be open at once."""
+    opened = weakref.WeakSet()
+
+    class Mapped(Sequence):
+        def __len__(self) -> int:
+            return 6
+
+        def __getitem__(self, index: int) -> PreparedCase:
+            if not 0 <= index < 6:
+                raise IndexError(index)
+            case = disc_case(index)
+            opened.add(case.image)
+            return case
+
+    mapped = Mapped()
+    strategy = prepared(mapped, interval="2", width="8")
+    gc.collect()
+    assert len(opened) == 0
+    run(strategy, new_network(), list(map(disc_case, range(6))), range(14))
+    gc.collect()
+    assert strategy.report()["outer_steps"] > 0 and len(opened) == 0
+
+
 @pytest.mark.parametrize(("patients", "carried"), [(4, 2), (11, 0)])
 def test_few_labelled_patients_are_joined_by_the_pool_unless_it_is_not_wanted(patients, carried) -> None:
     cases = [disc_case(i) for i in range(patients)]
@@ -241,6 +282,46 @@ def test_an_outer_step_changes_the_architecture_and_no_other_weights(cases) -> N
     assert all(torch.equal(t, discriminator[name]) for name, t in after.items())
 
 
+@pytest.mark.parametrize("options", [{}, {"network": "false", "fields": "true"}], ids=["painted", "fields"])
+def test_an_outer_step_goes_down_the_validation_loss_of_its_own_pairs(cases, options, monkeypatch) -> None:
+    """The whole way of a training: drawn patches, compositing, weights, optimiser; against the loss itself."""
+    strategy = prepared(cases, step_size="0.1", masks="false", **options)
+    coupling, trainer, network = strategy.coupling, strategy.coupling.trainer, new_network()
+    outer = trainer.fields.log_strength if options else trainer.generator.architecture
+    optimizer = "fields_optimizer" if options else "architecture_optimizer"
+    setattr(trainer, optimizer, torch.optim.SGD([outer], lr=1.0))
+    patient, others = coupling.rotation.next(())
+    draw, noise_like, drawn, noises = coupling.source.draw, trainer.noise_like, [], []
+    monkeypatch.setattr(coupling.source, "draw", lambda *a, **k: drawn.append(draw(*a, **k)) or drawn[-1])
+    monkeypatch.setattr(trainer, "noise_like", lambda *a: noises.append(noise_like(*a)) or noises[-1])
+    monkeypatch.setattr(coupling, "_sometimes_elsewhere", lambda image: image)
+
+    synthetic = coupling.synthesise(2, others, lambda image, _: image, graph=True)
+    batch = coupling.restricted(batch_of(cases, 0), others)
+    seen = coupling.seen_through_fields(batch, graph=True)
+    before, made_from = outer.detach().clone(), drawn.pop()
+    coupling.outer_step(network, dice_ce, seen, synthetic, patient)
+    moved, held_out = outer.detach() - before, drawn[0]
+
+    def validation_loss(share: float) -> float:
+        with torch.no_grad():
+            outer.copy_(before + share * moved)
+            generated = trainer.generate(Pairs(made_from.image, made_from.label), noises[0])
+            real = trainer.seen_through(batch.image, noises[1]) if options else batch.image
+        frozen = FrozenSegmenter(copy.deepcopy(network).double())
+        training = (Pairs(real.double(), batch.label), Pairs(generated.double(), made_from.label))
+        step = training_gradient(frozen, dice_ce, *training, torch.full((2,), 0.5).double())
+        with torch.no_grad():
+            held = Pairs(held_out.image.double(), held_out.label)
+            return float(frozen.loss(frozen.moved(step, -0.1), dice_ce, held))
+
+    promised = float(moved.norm() ** 2)  # plain descent at rate 1
+    h = 1e-2 / float(moved.norm())
+    slope = (validation_loss(h) - validation_loss(-h)) / (2 * h)
+    assert promised > 0
+    assert slope == pytest.approx(-promised, rel=0.05)
+
+
 def test_without_a_graph_to_the_generator_the_architecture_gets_exactly_nothing(cases) -> None:
     strategy = prepared(cases)
     coupling, architecture = strategy.coupling, strategy.coupling.trainer.generator.architecture
@@ -279,14 +360,14 @@ def test_the_validation_case_of_a_step_is_in_neither_of_its_training_sets(patien
     assert len({patient for patient, _, _ in seen}) == patients  # every patient has its turn
 
 
-def test_until_pairs_are_shown_to_do_more_than_real_ones_training_is_as_if_there_were_none(cases) -> None:
+def test_until_pairs_are_shown_to_do_more_than_unpainted_training_is_as_if_there_were_none(cases) -> None:
     plain, strategy = make_strategy("baseline"), prepared(cases, interval="2", proof="true")
     plain.prepare(cases, context())
     expected, network = new_network(), new_network()
     assert run(plain, expected, cases, range(STEPS)) == run(strategy, network, cases, range(STEPS))
     assert all(torch.equal(a, b) for a, b in zip(expected.parameters(), network.parameters(), strict=True))
     report = strategy.report()
-    assert report["omega"] == 0 and "not shown to do more than real ones" in report["synthesis"]
+    assert report["omega"] == 0 and "not shown to do more than unpainted" in report["synthesis"]
     assert report["outer_steps"] >= 8 and report["architecture_max_change"] > 0  # the search goes on
 
 
@@ -375,6 +456,7 @@ def test_a_resumed_run_goes_on_exactly_as_if_never_interrupted(cases, stop, fiel
 def test_a_warm_start_keeps_the_generator_searches_anew_and_warms_up_shortly(cases) -> None:
     first = prepared(cases[:3])
     run(first, new_network(), cases[:3], range(STEPS))
+    first.coupling.trainer._sure_steps = 1000  # its adversary has been too strong to learn from
     state = first.state_dict()
     warm = prepared(cases)
     warm.load_state_dict(state)
@@ -383,6 +465,7 @@ def test_a_warm_start_keeps_the_generator_searches_anew_and_warms_up_shortly(cas
     assert trainer.steps > first.coupling.trainer.steps - 1
     assert not bool(trainer.generator.chosen.any())
     assert warm.coupling.outer_steps == 0
+    assert trainer._discriminator_plays
     run(warm, new_network(), cases, range(1, STEPS // 4))
     assert warm.coupling.outer_steps > 0  # a cold run is still warming up here
 

@@ -2,7 +2,8 @@
 
 At each outer step one patient's cases are the validation, the next in turn (cross-fitting: with few cases
 no split is frozen). They are in neither training set of the step: not among its real pairs and not among
-the cases whose masks and surroundings its synthetic pairs are made from.
+the cases whose masks and surroundings its synthetic pairs are made from. The look-ahead gives every pair
+the same weight, so that the search tends those, too, that do not help yet.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from scaling_app.strategies.base import Batch, Loss, PreparedCase
+from scaling_app.strategies.base import Batch, Loss
 from scaling_app.strategies.generative.guard import Guard, diversity
 from scaling_app.strategies.generative.hypergradient import (
     FrozenSegmenter,
@@ -39,9 +40,10 @@ Appearance = Callable[[Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class Synthetic:
-    """Generated pairs: `pairs.image` may carry the generator's graph."""
+    """Generated pairs: `pairs.image` may carry the generator's graph; `unpainted` is what it was painted on."""
 
     pairs: Pairs
+    unpainted: Tensor
     patches: Patches
 
 
@@ -49,17 +51,18 @@ class Rotation:
     """Which patient is the validation next: each once before any twice.
 
     Args:
-        cases: the training fold.
+        patients: of the cases of the training fold, by their ids.
         seed: of the order.
     """
 
-    def __init__(self, cases: Sequence[PreparedCase], seed: int) -> None:
+    def __init__(self, patients: Mapping[str, str], seed: int) -> None:
         self.cases_of: dict[str, list[str]] = {}
-        for case in cases:
-            self.cases_of.setdefault(case.patient, []).append(case.case_id)
+        for case_id, patient in patients.items():
+            self.cases_of.setdefault(patient, []).append(case_id)
         patients = sorted(self.cases_of)
         order = torch.randperm(len(patients), generator=torch.Generator().manual_seed(seed)).tolist()
-        self._waiting = [patients[i] for i in order]
+        self._order = [patients[i] for i in order]
+        self._waiting = list(self._order)
 
     def __len__(self) -> int:
         return len(self.cases_of)
@@ -71,21 +74,19 @@ class Rotation:
             busy: cases in the training batch; a patient without any of them is preferred.
         """
         engaged = {p for p, ids in self.cases_of.items() if set(ids) & set(busy)}
-        free = [p for p in self._waiting if p not in engaged]
-        chosen = (free or self._waiting)[0]
+        self._waiting = self._waiting or list(self._order)
+        chosen = next((p for p in self._waiting if p not in engaged), self._waiting[0])
         self._waiting.remove(chosen)
-        self._waiting.append(chosen)
         others = [i for p, ids in self.cases_of.items() if p != chosen for i in ids]
         return chosen, others
 
     def state_dict(self) -> dict[str, object]:
-        """The order of waiting."""
-        return {"waiting": list(self._waiting)}
+        """Who has had a turn in this round."""
+        return {"served": [p for p in self._order if p not in self._waiting]}
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
-        """Takes up the order; patients that have joined since come first."""
-        old = [p for p in state["waiting"] if p in self.cases_of]
-        self._waiting = [p for p in self._waiting if p not in old] + old
+        """Goes on with the round; patients that have joined since are in it."""
+        self._waiting = [p for p in self._order if p not in state.get("served", ())]
 
 
 class Coupling:
@@ -107,20 +108,28 @@ class Coupling:
         self.validation_loss: float | None = None
 
     def synthesise(self, count: int, among: Sequence[str], appearance, *, graph: bool = False) -> Synthetic:
-        """`count` generated pairs from the masks and surroundings of the cases `among`."""
-        patches = self.source.draw(count, self.generator, among=among, augmentation=self.masks)
+        """`count` generated pairs from the masks and surroundings of the cases `among`.
+
+        Args:
+            graph: whether the images carry the generator's graph, for an outer step. Then no mask is deformed as
+                was learned from all cases, the patient left out among them.
+        """
+        warp = self.masks.draw_unlearned if graph else self.masks.draw
+        patches = self.source.draw(count, self.generator, among=among, warp=warp)
         surroundings = appearance(patches.image, self.generator)
         pairs = Pairs(surroundings, patches.label)
         noise = self.trainer.noise_like(surroundings, self.generator)
         with torch.set_grad_enabled(graph):
             image = self.trainer.generate(pairs, noise)
-        return Synthetic(Pairs(image, patches.label.to(image.device)), patches)
+            unpainted = self.trainer.seen_through(surroundings.to(image.device), noise).detach()
+        return Synthetic(Pairs(image, patches.label.to(image.device)), unpainted, patches)
 
-    def seen_through_fields(self, batch: Batch) -> Batch:
-        """The batch as other scanners might give it, where there are intensity fields."""
+    def seen_through_fields(self, batch: Batch, *, graph: bool = False) -> Batch:
+        """The batch as other scanners might give it, where there are intensity fields; with their graph if wanted."""
         if not self.trainer.settings.fields:
             return batch
-        return Batch(self._elsewhere(batch.image), batch.label, batch.case_ids)
+        with torch.set_grad_enabled(graph):
+            return Batch(self._elsewhere(batch.image), batch.label, batch.case_ids)
 
     def restricted(self, batch: Batch, others: Sequence[str]) -> Batch:
         """The batch's samples of the labelled cases `others`; a fresh one of these if none is left.
@@ -132,7 +141,7 @@ class Coupling:
             return batch
         if keep:
             return Batch(batch.image[keep], batch.label[keep], tuple(batch.case_ids[i] for i in keep))
-        drawn = self.source.draw(1, self.generator, among=others, augmentation=self.masks)
+        drawn = self.source.draw(1, self.generator, among=others, warp=self.masks.draw_unlearned)
         return Batch(drawn.image.to(batch.image), drawn.label.to(batch.label), drawn.case_ids)
 
     def outer_step(
@@ -152,15 +161,15 @@ class Coupling:
             gradient = self._hypergradient(
                 network, loss, Pairs(real.image, real.label), synthetic, validation
             )
+        self.guard.observe_step("the outer step", gradient.finite)
         if not gradient.finite:
-            self.guard.observe_failure()
             return None
         self.outer_steps += 1
         self.gradient_norm = float(gradient.image.norm())
         self.validation_loss = gradient.validation_loss
-        feedback = self.trainer.outer_step(synthetic.pairs.image, gradient)
+        feedback = self.trainer.outer_step(synthetic.pairs.image, real.image, gradient)
         alignment = gradient.alignment.cpu()
-        self.guard.observe(alignment, synthetic.patches.case_ids, gradient.real.cpu())
+        self.guard.observe(alignment, synthetic.patches.case_ids, gradient.unpainted.cpu())
         if self.trainer.settings.masks and self.guard.magnitude > 0:
             reward = (alignment / self.guard.magnitude).clamp(-2, 2)
             self.masks.learn(reward, synthetic.patches.draws, _MASK_RATE)
@@ -173,6 +182,7 @@ class Coupling:
     ) -> ImageHypergradient:
         frozen = FrozenSegmenter(network, seed=self.outer_steps)
         detached = Pairs(synthetic.pairs.image.detach(), synthetic.pairs.label)
+        real = Pairs(real.image.detach(), real.label)
         count = detached.image.shape[0]
         weights = torch.full((count,), 1 / count, device=detached.image.device)
         return image_hypergradient(
@@ -181,28 +191,30 @@ class Coupling:
             real,
             detached,
             validation,
+            unpainted=synthetic.unpainted,
             weights=weights,
             step_gradient=training_gradient(frozen, loss, real, detached, weights),
             step_size=self.trainer.settings.step_size,
             radius=self.trainer.settings.radius,
+            through_real=self.trainer.settings.fields,
         )
 
     def _sometimes_elsewhere(self, image: Tensor) -> Tensor:
         """Every other image as another scanner might give it, so that what helps there counts as help."""
         if not self.trainer.settings.fields:
             return image
-        other = self._elsewhere(image).cpu()
+        with torch.no_grad():
+            other = self._elsewhere(image).cpu()
         elsewhere = torch.rand(len(image), generator=self.generator) < _ELSEWHERE
         return torch.where(elsewhere.reshape(-1, *[1] * (image.dim() - 1)), other, image)
 
-    @torch.no_grad()
     def _elsewhere(self, image: Tensor) -> Tensor:
         return self.trainer.seen_through(image, self.trainer.noise_like(image, self.generator))
 
     def _check_diversity(self, count: int = 4) -> None:
         """Compares generated images of `count` masks with the warped real ones they were made from."""
         everyone = [i for ids in self.rotation.cases_of.values() for i in ids]
-        patches = self.source.draw(count, self.generator, among=everyone, augmentation=self.masks)
+        patches = self.source.draw(count, self.generator, among=everyone, warp=self.masks.draw)
         pairs = Pairs(patches.image, patches.label)
         with torch.no_grad():
             image = self.trainer.paint(pairs, self.trainer.noise_like(patches.image, self.generator)).cpu()

@@ -11,14 +11,15 @@ pairs made from the same case have shown. Synthesis is turned off for good when 
 generator collapses, or when its steps keep failing.
 
 Real pairs are aligned, too, so that alignment alone says no more than that a pair looks like one. Before
-the segmenter trains on any, generated pairs must be shown to do more than the real pairs of the same step:
-each outer step is a bet on
+the segmenter trains on any, generated pairs must be shown to do more than the same pairs unpainted, that is
+with the warped real images that they were painted on: each outer step is a bet on
 
-    z = (mean_i a_i - mean_j b_j) / (mean_i |a_i| + mean_j |b_j|)   in [-1, 1],
+    z = (mean_i a_i - mean_i b_i) / (mean_i |a_i| + mean_i |b_i|)   in [-1, 1],
 
-`b_j` the alignments of the real pairs, and the wealth `mean_l prod_t (1 + l z_t)` over several stakes `l`
-stays below `1 / alpha` with a probability of at least `1 - alpha`, whenever one looks, if generated pairs
-do no more (Ville's inequality; Waudby-Smith and Ramdas, JRSS-B 86, 2024, https://arxiv.org/abs/2010.09686).
+`b_i` the alignment of pair `i` unpainted. Where painting makes no difference, painted and unpainted pairs
+can change places and `E z = 0`; the wealth `mean_l prod_t (1 + l z_t)` over several stakes `l` then stays
+below `1 / alpha` with a probability of at least `1 - alpha`, whenever one looks, and so it does wherever
+`E z <= 0` (Ville's inequality; Waudby-Smith and Ramdas, JRSS-B 86, 2024, https://arxiv.org/abs/2010.09686).
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ from torch import Tensor
 
 _MEMORY = 0.8
 _LARGEST_PAIR_WEIGHT = 2.0
+_ASKS = {"asked", "low", "patience", "least_diversity"}
 _STAKES = (0.1, 0.3, 0.5, 0.7, 0.9)
 _PROOF = 20.0
-"""The wealth that counts as shown: pairs that do no more than real ones reach it once in 20 trainings at most."""
+"""The wealth that counts as shown: pairs that do no more than unpainted reach it once in 20 trainings at most."""
 
 
 @dataclass
@@ -41,12 +43,13 @@ class Guard:
     """The state of trust in the generated pairs.
 
     Attributes:
-        asked: whether pairs must be shown to do more than real ones before they count.
+        asked: whether pairs must be shown to do more than unpainted before they count.
         low: `r` below this counts as no help.
         patience: so many outer steps without help in a row turn synthesis off.
         least_diversity: generated images must differ at least this share of what warped real ones do.
         reason: why synthesis is off, empty while it is on.
-        wealths: of each stake, when every outer step was a bet that generated pairs do more.
+        overflows: of each kind of step, how many in a row were not finite and were skipped.
+        wealths: of each stake, when every outer step was a bet that painted pairs do more.
         shown: whether the wealth was ever enough.
     """
 
@@ -58,9 +61,9 @@ class Guard:
     mean: float = 0.0
     magnitude: float = 0.0
     unhelpful: int = 0
-    failures: int = 0
     observed: int = 0
     diversity: float | None = None
+    overflows: dict[str, int] = field(default_factory=dict)
     of_source: dict[str, float] = field(default_factory=dict)
     wealths: list[float] = field(default_factory=lambda: [1.0] * len(_STAKES))
     shown: bool = False
@@ -77,7 +80,7 @@ class Guard:
 
     @property
     def evidence(self) -> float:
-        """The wealth of the bets that generated pairs do more than real ones; 1 before the first."""
+        """The wealth of the bets that pairs do more than unpainted; 1 before the first."""
         return sum(self.wealths) / len(self.wealths)
 
     @property
@@ -85,7 +88,7 @@ class Guard:
         """In words: "on", why it is off, or what is still to be shown."""
         if self.reason or self.trusted:
             return self.reason or "on"
-        return f"waits: generated pairs are not shown to do more than real ones ({self.evidence:.1f} of {_PROOF:.0f})"
+        return f"waits: generated pairs are not shown to do more than unpainted ({self.evidence:.1f} of {_PROOF:.0f})"
 
     @property
     def consistency(self) -> float:
@@ -97,30 +100,29 @@ class Guard:
         """The weight of synthesis in [0, 1]."""
         return min(1.0, max(0.0, self.consistency)) if self.trusted else 0.0
 
-    def observe(self, alignment: Tensor, sources: Sequence[str], real: Tensor) -> None:
+    def observe(self, alignment: Tensor, sources: Sequence[str], unpainted: Tensor) -> None:
         """Takes in an outer step.
 
         Args:
             alignment: `(B,)`, of the generated pairs.
             sources: the cases they were made from.
-            real: `(R,)`, the alignments of the step's real pairs.
+            unpainted: `(B,)`, of the same pairs unpainted.
         """
         self.observed += 1
-        self.failures = 0
         self.mean = _MEMORY * self.mean + (1 - _MEMORY) * float(alignment.mean())
         self.magnitude = _MEMORY * self.magnitude + (1 - _MEMORY) * float(alignment.abs().mean())
         for source, a in zip(sources, alignment.tolist(), strict=True):
             self.of_source[source] = _MEMORY * self.of_source.get(source, a) + (1 - _MEMORY) * a
-        self._bet(alignment, real)
+        self._bet(alignment, unpainted)
         self.unhelpful = self.unhelpful + 1 if self.consistency < self.low else 0
         if self.unhelpful >= self.patience:
             self._turn_off(f"generated pairs did not help in {self.patience} outer steps in a row")
 
-    def _bet(self, alignment: Tensor, real: Tensor) -> None:
-        size = float(alignment.abs().mean() + real.abs().mean())
+    def _bet(self, alignment: Tensor, unpainted: Tensor) -> None:
+        size = float(alignment.abs().mean() + unpainted.abs().mean())
         if self.shown or size == 0:
             return
-        z = float(alignment.mean() - real.mean()) / size
+        z = float(alignment.mean() - unpainted.mean()) / size
         self.wealths = [w * (1 + stake * z) for w, stake in zip(self.wealths, _STAKES, strict=True)]
         self.shown = self.evidence >= _PROOF
 
@@ -134,11 +136,14 @@ class Guard:
                 f"the generator's images differ only {self.diversity:.2f} times as much as real ones"
             )
 
-    def observe_failure(self) -> None:
-        """Counts a step that overflowed and was skipped."""
-        self.failures += 1
-        if self.failures >= self.patience:
-            self._turn_off(f"the generator's loss was not finite {self.patience} times in a row")
+    def observe_step(self, kind: str, finite: bool) -> None:
+        """Takes in whether a step of that kind was made, or overflowed and was skipped."""
+        self.overflows[kind] = 0 if finite else self.overflows.get(kind, 0) + 1
+        if sum(self.overflows.values()) >= self.patience:
+            kinds = ", ".join(kind for kind, count in self.overflows.items() if count)
+            self._turn_off(
+                f"losses were not finite in {self.patience} steps without a good one between ({kinds})"
+            )
 
     def pair_weights(self, sources: Sequence[str], alignment: Tensor | None = None) -> Tensor:
         """`(B,)`, mean at most about `omega`: from the pairs' own alignment, else from their source's."""
@@ -160,12 +165,12 @@ class Guard:
 
     def state_dict(self) -> dict[str, object]:
         """Everything, as plain values."""
-        return {**vars(self), "of_source": dict(self.of_source)}
+        return {**vars(self), "of_source": dict(self.of_source), "overflows": dict(self.overflows)}
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
-        """Takes up `state_dict`'s content."""
-        for name, value in state.items():
-            setattr(self, name, value)
+        """Takes up what a guard has seen; what it asks for stays this one's."""
+        for name in vars(self).keys() & state.keys() - _ASKS:
+            setattr(self, name, state[name])
 
 
 def diversity(images: Tensor, mask: Tensor) -> float:

@@ -16,7 +16,8 @@ central difference **in image space** (no second-order graph):
 
 `dF/da` is then one ordinary backward pass of the generator. The same two passes give for nothing the
 *alignment* `a_i = <grad_w l_i, v> = (l_i(w + eps v) - l_i(w - eps v)) / (2 eps)`: positive when training
-on pair `i` lowers the validation loss.
+on pair `i` lowers the validation loss. Real images may depend on `a`, too (intensity fields); `dF/dx` of
+theirs is the same difference of `grad_x L_real`.
 
 Assumed: the segmenter's activations are smooth. With ReLU the map `a -> F` has kinks and the difference
 measures them (the alignment stays useful). The segmenter is called through `functional_call` with copies
@@ -31,7 +32,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -58,22 +59,25 @@ class ImageHypergradient:
 
     Attributes:
         image: `(B, C, *P)`, dF / d generated image.
+        real_image: `(R, C, *P)`, dF / d real image, where asked for.
         alignment: `(B,)`, `<grad_w l_i, v> / |v|`: the slope of each pair's loss along `v`.
-        real: `(R,)`, the same of the step's real pairs.
+        unpainted: `(B,)`, the same of the pairs with the images that were painted on.
         validation_loss: `F` at the present generator: the validation loss after the look-ahead step.
         validation_norm: `|v|`.
     """
 
     image: Tensor
+    real_image: Tensor | None
     alignment: Tensor
-    real: Tensor
+    unpainted: Tensor
     validation_loss: float
     validation_norm: float
 
     @property
     def finite(self) -> bool:
         """False when anything overflowed: such a step must be skipped."""
-        return all(bool(torch.isfinite(part).all()) for part in (self.image, self.alignment, self.real))
+        parts = (self.image, self.real_image, self.alignment, self.unpainted)
+        return all(bool(torch.isfinite(part).all()) for part in parts if part is not None)
 
 
 class FrozenSegmenter:
@@ -91,7 +95,8 @@ class FrozenSegmenter:
         """`(B, K, *P)` at `weights`."""
         buffers = {name: b.clone() for name, b in self._buffers.items()}
         with seeded(self._seed, image.device):  # dropout draws the same masks at every pass
-            return functional_call(self._network, {**weights, **buffers}, (image,))
+            # tied weights stand in `weights` once; asked to tie them, torch would leave them moved afterwards
+            return functional_call(self._network, {**weights, **buffers}, (image,), tie_weights=False)
 
     def loss(self, weights: Weights, loss: Loss, pairs: Pairs) -> Tensor:
         """The loss of the batch as a whole at `weights`."""
@@ -128,10 +133,12 @@ def image_hypergradient(
     synthetic: Pairs,
     validation: Pairs,
     *,
+    unpainted: Tensor,
     weights: Tensor,
     step_gradient: Weights,
     step_size: float,
-    radius: float = 1e-2,
+    radius: float = 1e-3,
+    through_real: bool = False,
 ) -> ImageHypergradient:
     """dF / d image of every generated pair, and the pairs' alignments.
 
@@ -139,12 +146,14 @@ def image_hypergradient(
         segmenter: the network, frozen at `w`.
         loss: the training loss.
         real: the real pairs of the step.
-        synthetic: the generated pairs; their images may carry a graph, which is not followed.
+        synthetic: the generated pairs; no image's graph is followed.
         validation: pairs of a case that is in neither training set of this step.
+        unpainted: `(B, C, *P)`, the images that the generated ones were painted on.
         weights: `(B,)`, the pairs' weights `c_i` in the training loss.
         step_gradient: the gradient of the whole training loss at `w` (see `training_gradient`).
         step_size: xi, the length of the look-ahead step per unit of gradient.
         radius: R, how far `w` is moved to either side for the difference, `|eps v|`.
+        through_real: whether dF / d real image is wanted, too.
 
     Returns:
         The gradient and the alignments. Non-finite numbers are passed on; ask `finite`.
@@ -155,37 +164,47 @@ def image_hypergradient(
     norm = torch.sqrt(sum((q * q).sum() for q in v.values()))
     eps = radius / norm
     image = synthetic.image.detach().requires_grad_()
-    pairs = Pairs(image, synthetic.label)
+    real_image = real.image.detach().requires_grad_()
     sides = []
     for sign in (1.0, -1.0):
         moved = segmenter.moved(v, sign * eps)
-        losses = segmenter.losses(moved, loss, pairs)
-        slope = torch.autograd.grad((weights * losses).sum(), image)[0]
+        losses = segmenter.losses(moved, loss, Pairs(image, synthetic.label))
+        slopes = list(torch.autograd.grad((weights * losses).sum(), image))
+        if through_real:
+            total = segmenter.loss(moved, loss, Pairs(real_image, real.label))
+            slopes += torch.autograd.grad(total, real_image)
         with torch.no_grad():
-            sides.append((losses.detach(), slope, segmenter.losses(moved, loss, real)))
-    (above, above_image, above_real), (below, below_image, below_real) = sides
+            plain = segmenter.losses(moved, loss, Pairs(unpainted, synthetic.label))
+        sides.append((losses.detach(), plain, slopes))
+    (above, above_plain, above_slopes), (below, below_plain, below_slopes) = sides
+    slopes = [-step_size * (a - b) / (2 * eps) for a, b in zip(above_slopes, below_slopes, strict=True)]
     return ImageHypergradient(
-        image=-step_size * (above_image - below_image) / (2 * eps),
+        image=slopes[0],
+        real_image=slopes[1] if through_real else None,
         alignment=(above - below) / (2 * radius),
-        real=(above_real - below_real) / (2 * radius),
+        unpainted=(above_plain - below_plain) / (2 * radius),
         validation_loss=float(validation_loss.detach()),
         validation_norm=float(norm),
     )
 
 
-def outer_gradient(generated: Tensor, image_gradient: Tensor, outer: list[nn.Parameter]) -> list[Tensor]:
-    """Carries dF / d image back to outer parameters: one backward pass of the generator.
+def outer_gradient(
+    images: Sequence[Tensor], gradients: Sequence[Tensor], outer: Sequence[nn.Parameter]
+) -> list[Tensor]:
+    """Carries dF / d image back to outer parameters: one backward pass of what made the images.
 
     Args:
-        generated: `(B, C, *P)`. Without a graph to an outer parameter (a detached image) the gradient
-            is exactly zero.
-        image_gradient: dF / d generated.
+        images: each `(B, C, *P)`. From one without a graph to an outer parameter (a detached image) the
+            gradient is exactly zero.
+        gradients: dF / d image of each.
         outer: the parameters to differentiate with respect to.
     """
-    if not generated.requires_grad:
+    made = [(image, g) for image, g in zip(images, gradients, strict=True) if image.requires_grad]
+    if not made:
         return [torch.zeros_like(p) for p in outer]
-    gradients = torch.autograd.grad(generated, outer, image_gradient, allow_unused=True)
-    return [torch.zeros_like(p) if g is None else g for p, g in zip(outer, gradients, strict=True)]
+    from_image, slopes = zip(*made, strict=True)
+    found = torch.autograd.grad(from_image, list(outer), slopes, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(outer, found, strict=True)]
 
 
 def _gradient(value: Tensor, leaves: Weights) -> dict[str, Tensor]:

@@ -92,6 +92,13 @@ class MaskAugmentation:
 
     def draw(self, case: PreparedCase, generator: torch.Generator) -> Warp:
         """A fresh warp for `case`."""
+        return self._draw(case, generator, self._learned_deformation)
+
+    def draw_unlearned(self, case: PreparedCase, generator: torch.Generator) -> Warp:
+        """The same without the learned deformations, which know the shapes of all cases."""
+        return self._draw(case, generator, None)
+
+    def _draw(self, case: PreparedCase, generator: torch.Generator, learned: CaseDeformation | None) -> Warp:
         z = torch.randn(len(KINDS), generator=generator).clamp(-_TRUNCATION, _TRUNCATION)
         rotation, scale, shear, shift, amplitude = (
             sigma * float(strength) for sigma, strength in zip(SIGMAS, self.log_strength.exp(), strict=True)
@@ -108,7 +115,8 @@ class MaskAugmentation:
             matrix = matrix * signs
         direction = torch.randn(dims, generator=generator)
         offset = shift * float(z[3]) * direction / direction.norm() * torch.tensor(self.patch)
-        return Warp(matrix, offset, self._deform(case, amplitude * abs(float(z[4])), generator), z)
+        amplitude *= abs(float(z[4]))
+        return Warp(matrix, offset, self._deform(case, amplitude, generator, learned), z)
 
     def learn(self, reward: Tensor, draws: Tensor, rate: float) -> None:
         """Moves the log-strengths towards draws of higher reward.
@@ -137,9 +145,15 @@ class MaskAugmentation:
         self.log_strength = state["log_strength"].cpu()
         self._reward_mean = state["reward_mean"]
 
-    def _deform(self, case: PreparedCase, amplitude: float, generator: torch.Generator) -> PointMap | None:
-        if self._learned_deformation is not None and torch.rand((), generator=generator) < 0.5:
-            return self._learned_deformation(case, generator)
+    def _deform(
+        self,
+        case: PreparedCase,
+        amplitude: float,
+        generator: torch.Generator,
+        learned: CaseDeformation | None,
+    ) -> PointMap | None:
+        if learned is not None and torch.rand((), generator=generator) < 0.5:
+            return learned(case, generator)
         strength = Strength(100 * amplitude)
         flow = random_flow(case.image.shape[1:], self.spacing, strength, generator)
         return Deformation.in_voxels([flow], self.spacing)
@@ -167,16 +181,18 @@ class MaskAugmentation:
 class PatchSource:
     """Reads patches of the labelled cases.
 
-    Reads only the box of voxels that a patch needs, so cases may be memory-mapped and large.
+    Reads only the box of voxels that a patch needs, and keeps no case open between draws, so cases may be
+    memory-mapped, large and many.
 
     Args:
-        cases: the training fold.
+        cases: the training fold; those without a label are left out.
         patch: in voxels.
         classes: K, background included.
     """
 
     def __init__(self, cases: Sequence[PreparedCase], patch: Sequence[int], classes: int) -> None:
-        self.cases: Mapping[str, PreparedCase] = {c.case_id: c for c in cases if c.label is not None}
+        self._cases = cases
+        self._index = {c.case_id: i for i, c in enumerate(cases) if c.label is not None}
         self.patch, self.classes = tuple(patch), classes
         axes = [torch.arange(n, dtype=torch.float32) - (n - 1) / 2 for n in self.patch]
         self._grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
@@ -188,28 +204,33 @@ class PatchSource:
         generator: torch.Generator,
         *,
         among: Sequence[str],
-        augmentation: MaskAugmentation | None = None,
+        warp: Callable[[PreparedCase, torch.Generator], Warp] | None = None,
     ) -> Patches:
         """`count` patches of the cases `among`.
 
-        With an augmentation they are warped, and centred on a structure where the case has one: what is
-        to be generated is there. Without one, two in three are.
+        With warps they are centred on a structure where the case has one: what is to be generated is there.
+        Without, two in three are.
         """
         picks = [among[int(torch.randint(len(among), (), generator=generator))] for _ in range(count)]
         images, labels, draws = [], [], []
         for case_id in picks:
-            case = self.cases[case_id]
-            centre = self._centre(case, generator, 2 / 3 if augmentation is None else 1.0)
+            case = self._cases[self._index[case_id]]
+            centre = self._centre(case, generator, 2 / 3 if warp is None else 1.0)
             points = self._grid + centre
             drawn = torch.zeros(len(KINDS))
-            if augmentation is not None:
-                warp = augmentation.draw(case, generator)
-                points, drawn = warp(points, centre), warp.draws
+            if warp is not None:
+                moved = warp(case, generator)
+                points, drawn = moved(points, centre), moved.draws
             image, label = read_pair(case, points)
             images.append(image)
             labels.append(label)
             draws.append(drawn)
         return Patches(torch.stack(images), torch.stack(labels), tuple(picks), torch.stack(draws))
+
+    @property
+    def case_ids(self) -> list[str]:
+        """The cases with a label."""
+        return list(self._index)
 
     def _centre(self, case: PreparedCase, generator: torch.Generator, share: float) -> Tensor:
         """A patch centre: in that share of draws on a voxel of a structure, else anywhere."""

@@ -125,7 +125,7 @@ class SearchableGenerator(nn.Module):
     def genotype(self) -> list[str]:
         """The likeliest candidate of every cell, down cells first."""
         cells = [*self.down, *self.up]
-        best = self.architecture.argmax(-1).tolist()
+        best = self.architecture.argmax(-1).tolist() if cells else []
         return [f"{cell.direction} {cell.candidates[k].name}" for cell, k in zip(cells, best, strict=True)]
 
     def entropy(self) -> float:

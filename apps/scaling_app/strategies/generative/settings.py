@@ -16,8 +16,8 @@ class GenSegSettings:
         interval: training steps between two outer steps.
         couple: whether the validation loss drives the generator (stage III); without it generator and
             segmenter are trained apart and every pair counts fully.
-        proof: whether generated pairs must first be shown to do more for patients left out than real pairs
-            do; without it they count from the first outer step on, as far as their alignment is consistent.
+        proof: whether generated pairs must first be shown to do more for patients left out than they would
+            unpainted; without it they count from the first outer step on, as far as their alignment is consistent.
         architecture, feedback, masks: what the validation loss changes: the architecture weights, the
             generator's weights, the strengths of the mask augmentation.
         network: whether a network paints the images; without it generated pairs are warped real ones under
@@ -50,7 +50,7 @@ class GenSegSettings:
     flips: bool = False
     width: int = 16
     step_size: float = 1e-3
-    radius: float = 1e-2
+    radius: float = 1e-3
 
     def changed(self, options: Mapping[str, str]) -> GenSegSettings:
         """These settings, changed by the options that begin with `genseg_`; others belong to other strategies.

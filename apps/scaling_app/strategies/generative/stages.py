@@ -66,12 +66,17 @@ class GeneratorTask:
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """Leaves the run's half precision, on the device and on the CPU, where patches are drawn.
+    """Leaves the run's half precision, on the device and on the CPU, where patches are drawn, and a GPU's TF32.
 
-    Differences of losses and point coordinates lose their digits in it, and adversaries their balance.
+    Differences of losses and point coordinates lose their digits in them, and adversaries their balance.
     """
+    rounded = torch.backends.cudnn.allow_tf32
     with torch.autocast(device.type, enabled=False), torch.autocast("cpu", enabled=False):
-        yield
+        torch.backends.cudnn.allow_tf32 = False
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.allow_tf32 = rounded
 
 
 class Noise(NamedTuple):
@@ -164,10 +169,10 @@ class GeneratorTrainer:
             pairs: real pairs.
             noise: from `noise_like`.
             known: False for images without labels, whose classes are given as equally likely.
-            feedback: dF / d weights from an outer step, added at no more than a tenth of the own gradient.
+            feedback: dF / d weights from an outer step, added at the length of a tenth of the own gradient.
 
         Returns:
-            Whether the step was made; False when a loss was not finite, and then nothing has changed.
+            Whether the step was made; a network whose loss is not finite stays as it is.
         """
         with full_precision(self.device):
             return self._stage_one(pairs, noise, known, feedback)
@@ -201,15 +206,23 @@ class GeneratorTrainer:
         self.steps += 1
         return self._train_discriminator(one_hot, image, composed.detach(), noise) if playing else True
 
-    def outer_step(self, generated: Tensor, gradient: ImageHypergradient) -> list[Tensor]:
+    def outer_step(self, generated: Tensor, real: Tensor, gradient: ImageHypergradient) -> list[Tensor]:
         """Moves architecture weights and strengths of the fields down the validation loss.
+
+        Args:
+            generated: `(B, C, *P)`, with its graph.
+            real: `(R, C, *P)`, with that of the fields, if any.
+            gradient: what the images should become.
 
         Returns:
             dF / d weights for `stage_one`.
         """
         weights = self.generator.weight_parameters() if self.settings.feedback else []
         architecture, strength = self.generator.architecture, self.fields.log_strength
-        gradients = outer_gradient(generated, gradient.image, [architecture, strength, *weights])
+        images, slopes = [generated], [gradient.image]
+        if gradient.real_image is not None:
+            images, slopes = [*images, real], [*slopes, gradient.real_image]
+        gradients = outer_gradient(images, slopes, [architecture, strength, *weights])
         if not torch.isfinite(_norm(gradients)):
             return []
         if self.settings.network and self.settings.architecture and architecture.numel():
@@ -252,8 +265,9 @@ class GeneratorTrainer:
         self._sure_steps = int(state["sure_steps"])
 
     def restart_search(self) -> None:
-        """Makes a discretised generator searchable again (new labels have arrived)."""
+        """Makes a discretised generator searchable again (new labels have arrived), and lets its adversary play."""
         self.generator.chosen.zero_()
+        self._sure_steps = 0
         self.architecture_at_start = self.generator.architecture.detach().clone()
 
     @property

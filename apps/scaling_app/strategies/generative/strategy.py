@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -66,24 +67,24 @@ class GenSeg(Strategy):
         """
         self.real.prepare(cases, context)
         self.settings = self.defaults.changed(context.options)
-        labelled = [case for case in cases if case.label is not None]
-        self._train_ids = tuple(sorted(case.case_id for case in labelled))
+        # looked at in turn and not kept: there may be more than may be open at once
+        patients = {case.case_id: case.patient for case in cases if case.label is not None}
+        self._train_ids = tuple(sorted(patients))
         self._schedule = Schedule(context.steps, context.max_minutes)
-        patients = {case.patient for case in labelled}
-        if len(patients) < 2:
+        if len(set(patients.values())) < 2:
             self._off = "one patient only: no case is left to validate on, so nothing is generated"
             logger.warning("genseg: %s", self._off)
             return
         self._off = ""
         classes = 1 + max(context.structures.values(), default=1)
-        channels = labelled[0].image.shape[0]
+        channels = cases[0].image.shape[0]
         task = GeneratorTask(classes, channels, tuple(context.patch), tuple(context.spacing))
         self.coupling = Coupling(
             GeneratorTrainer(task, self.settings, context.seed, context.device),
             Guard(self.settings.proof and self.settings.couple),
-            PatchSource(labelled, context.patch, classes),
+            PatchSource(cases, context.patch, classes),
             self._masks(context),
-            Rotation(labelled, context.seed),
+            Rotation(patients, context.seed),
             torch.Generator().manual_seed(context.seed),
         )
         if self.settings.pool and context.pool:
@@ -232,14 +233,13 @@ class GenSeg(Strategy):
         chosen = slice(first, first + count)
         pairs, known = Pairs(batch.image[chosen], batch.label[chosen]), True
         if self._pool is not None and coupling.trainer.steps % 2:
-            drawn = self._pool.draw(count, coupling.generator, among=list(self._pool.cases))
+            drawn = self._pool.draw(count, coupling.generator, among=self._pool.case_ids)
             pairs, known = Pairs(drawn.image, drawn.label), False
         with full_precision(batch.image.device):
             noise = coupling.trainer.noise_like(pairs.image, coupling.generator)
             done = coupling.trainer.stage_one(pairs, noise, known=known, feedback=feedback)
-        if not done:
-            self._skipped += 1
-            coupling.guard.observe_failure()
+        coupling.guard.observe_step("the generator", done)
+        self._skipped += not done
 
     def _discretise(self) -> None:
         """Keeps the likeliest candidates; once, then the generator may settle."""
@@ -261,9 +261,10 @@ class GenSeg(Strategy):
 
     def _weighted(self, network: nn.Module, loss: Loss, pairs: Pairs, weights: Tensor | None) -> Tensor:
         losses = pair_losses(loss, network(pairs.image), pairs.label)
-        if not bool(torch.isfinite(losses).all()):
+        finite = bool(torch.isfinite(losses).all())
+        self.coupling.guard.observe_step("generated pairs", finite)
+        if not finite:
             self._skipped += 1
-            self.coupling.guard.observe_failure()
             return losses.new_zeros(())
         return losses.mean() if weights is None else (weights.to(losses) * losses).mean()
 
@@ -274,10 +275,10 @@ class GenSeg(Strategy):
         with full_precision(batch.image.device):
             kept = coupling.restricted(batch, others)
             synthetic = coupling.synthesise(self._count(kept), others, self.real.appearance, graph=True)
-            seen = coupling.seen_through_fields(kept)
+            seen = coupling.seen_through_fields(kept, graph=True)
             found = coupling.outer_step(network, loss, seen, synthetic, patient)
         if trusted:
-            real = self.real.loss(network, loss, seen, step)
+            real = self.real.loss(network, loss, replace(seen, image=seen.image.detach()), step)
         else:  # the outer step only looked ahead: the segmenter's own is as it would be without synthesis
             real = self._real_loss(network, loss, batch, step)
         if found is None:
