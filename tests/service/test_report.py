@@ -95,6 +95,12 @@ def test_the_table_holds_the_forecast_in_points(page: str, full: dict[str, Any])
     assert expected in words
 
 
+def test_a_structures_gain_has_its_range(page: str, full: dict[str, Any]) -> None:
+    gain = full["structures"][0]["forecast"][1]["gain"]
+    mean, low, high = (f"{100 * gain[key]:+.1f}".replace("-", "−") for key in ("mean", "lo80", "hi80"))
+    assert f" {mean} ({low} to {high}) " in words_of(page)
+
+
 def test_every_figure_has_its_place_words_and_numbers(page: str) -> None:
     drawn = figures_of(page)
     assert set(drawn) == {"curve", "gain", "structure-0", "structure-1", "kappa", "reliability"}

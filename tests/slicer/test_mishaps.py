@@ -350,7 +350,9 @@ def test_a_case_in_doubt_is_opened_again_with_its_label(
     values = label_values(server.saved[0]["content"], tmp_path)
     assert np.unique(values[2:6, 4:9, 2:5]).tolist() == [1]
     assert np.unique(values[8:10, 4:9, 2:5]).tolist() == [2]
-    assert server.notes == [("case_007", {})], "the first drawing's minutes and blindness stand"
+    assert server.notes == [], "the first drawing's minutes and blindness stand"
+    assert connected.notice.level == "good"
+    assert connected.submission.waiting() == []
 
 
 def test_a_drawing_is_not_left_for_a_case_in_doubt(at_work: Session) -> None:

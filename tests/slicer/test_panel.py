@@ -49,7 +49,8 @@ def table_texts(table: object) -> list[list[str]]:
 
 def test_without_a_server_only_the_connection_can_be_tested(module: object) -> None:
     ui = module.ui
-    buttons = [w for w in vars(ui).values() if isinstance(w, qt.QPushButton) and w.isVisible() and w.enabled]
+    kind = qt.QAbstractButton
+    buttons = [w for w in vars(ui).values() if isinstance(w, kind) and w.isVisible() and w.enabled]
     assert buttons == [ui.connectButton]
     assert "Connect to a server" in ui.adviceLabel.text
 
@@ -79,10 +80,17 @@ def test_connecting_fills_the_panel(connected: object) -> None:
     assert rows[-1][1] == "target 85"
     assert "settled 60 % of what other tasks" in ui.priorLabel.text
     assert ui.strategySummary.text == "With GenDA your 6 cases work like 10 (7 to 13)."
-    tips = [ui.strategyTable.item(row, 0).toolTip() for row in range(ui.strategyTable.rowCount)]
-    assert tips[0] == f"{ui.strategySummary.text} Surface Dice, in points: +3.0 (1.0 to 5.0)."
+    assert "7 of 24 unlabelled cases that were looked at lie outside" in ui.coverageLabel.text
+
+
+def test_a_strategys_tip_says_against_what_and_on_how_many_cases(connected: object) -> None:
+    table = connected.ui.strategyTable
+    tips = [panel_bench.read(table.item(row, 0).toolTip()) for row in range(table.rowCount)]
+    summary = connected.ui.strategySummary.text
+    assert tips[0] == f"{summary} Compared on 6 test cases. Surface Dice, in points: +3.0 (1.0 to 5.0)."
     assert "Surface" not in tips[1]
-    assert "7 of 54 unlabelled cases lie outside" in ui.coverageLabel.text
+    assert "Compared" not in tips[1], "the server does not say on how many"
+    assert "against the session's own strategy" in table.horizontalHeader().toolTip
 
 
 def test_two_cases_say_what_is_missing(connected: object, server: StubServer, wait: Callable) -> None:
@@ -326,6 +334,19 @@ def test_a_reached_target_says_stop(connected: object, wait: Callable) -> None:
     connected.ui.targetSpin.setValue(60)
     connected.ui.targetButton.click()
     wait(lambda: "is reached" in connected.ui.adviceLabel.text)
+
+
+def test_a_target_can_be_taken_back_and_set_again(
+    connected: object, server: StubServer, wait: Callable
+) -> None:
+    ui = connected.ui
+    ui.targetSpin.setValue(60)
+    ui.clearTargetButton.click()
+    wait(lambda: server.target is None and not ui.clearTargetButton.enabled)
+    assert "target 85" not in [row[1] for row in table_texts(ui.worthTable)]
+    server.target = 0.85
+    wait(lambda: ui.clearTargetButton.enabled)
+    assert ui.targetSpin.value == 85
 
 
 def test_a_running_computation_is_shown_with_its_time(connected: object, wait: Callable) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import qt
 import slicer
 from DataSufficiencyLib.drafts import Draft
 from DataSufficiencyLib.forecast_watch import ForecastWatch
-from DataSufficiencyLib.forecast_words import gain_text
-from DataSufficiencyLib.model import Interval
+from DataSufficiencyLib.forecast_words import coverage_text, gain_text, prior_text, table_rows
+from DataSufficiencyLib.model import Coverage, Curve, ForecastRow, Interval, Target
+from DataSufficiencyLib.segment_review import Question
 from session_bench import label_file, paint_all, pass_time
 from stock_widget import StockWidget
-from stub_server import StubServer
+from stub_server import StubServer, sufficiency
 
 
 @pytest.fixture(autouse=True)
@@ -139,8 +141,8 @@ def test_a_saved_scene_knows_that_its_case_had_a_label_before(
     load_scene(save_scene(tmp_path))
     wait(lambda: connected.session.state == "open")
     connected.ui.submitButton.click()
-    wait(lambda: server.notes)
-    assert server.notes == [("case_007", {})], "the first drawing's minutes and blindness stand"
+    wait(lambda: connected.session.state == "sent")
+    assert server.notes == [], "the first drawing's minutes and blindness stand"
 
 
 # Servers ------------------------------------------------------------------------------------------
@@ -258,6 +260,7 @@ def test_a_label_in_doubt_can_be_looked_at_again(
     assert not doubtful.ui.reopenButton.enabled, "a drawing would be lost"
     doubtful.ui.submitButton.click()
     wait(lambda: doubtful.session.state == "sent")
+    assert "minutes" not in doubtful.ui.caseStatus.text
     assert doubtful.ui.reopenButton.enabled
 
 
@@ -266,7 +269,7 @@ def test_a_label_in_doubt_can_be_looked_at_again(
 
 def test_a_forecast_says_for_how_many_cases_in_all_it_is(connected: object) -> None:
     table = connected.ui.worthTable
-    assert [table.item(row, 1).toolTip().split(";")[0] for row in range(3)] == [
+    assert [panel_bench.read(table.item(row, 1).toolTip()).split(";")[0] for row in range(3)] == [
         f"with {n} cases in all" for n in (7, 11, 12)
     ]
 
@@ -275,11 +278,82 @@ def test_a_loss_too_small_to_be_seen_has_no_sign_of_its_own() -> None:
     assert gain_text(Interval(-0.0004, -0.0003, 0.012)) == "+0.0 (0.0 to 1.2)"
 
 
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0.0, "under 1 %"), (0.004, "under 1 %"), (0.6, "60 %"), (0.996, "over 99 %"), (1.0, "over 99 %")],
+)
+def test_nothing_is_said_to_be_certain(share: float, said: str) -> None:
+    curve = Curve("", None, (ForecastRow(1, 7, None, None, share, None),), None, 1 - share)
+    ahead, target = table_rows(curve, Target(0.85, share, None, None, None, share))
+    assert ahead.tip == f"with 7 cases in all; {said} chance of at least one point"
+    assert target.tip == (
+        f"{said} chance that it is reached already; {said} chance that no number of cases reaches it"
+    )
+    assert f"have settled {said} of what" in prior_text(curve)
+
+
+def test_coverage_speaks_of_the_cases_that_were_looked_at() -> None:
+    words = coverage_text(Coverage(0, 24, ()))
+    assert words.startswith("All 24 unlabelled cases that were looked at resemble")
+
+
+# The server's texts -------------------------------------------------------------------------------
+
+MARKUP = "<b>1</b> & <img src=x>"
+
+
+@pytest.fixture
+def hostile(module: object, server: StubServer, wait: Callable) -> object:
+    """Connected to a server whose names and sentences look like markup."""
+    answer = json.dumps(sufficiency(6)).replace('"genda"', json.dumps(MARKUP))
+    problems = [{"image": MARKUP, "sentence": MARKUP}]
+    server.handlers["GET", "/sufficiency/"] = lambda handler: handler.answer(
+        {**json.loads(answer), "problems": problems}
+    )
+    server.choices = {"random": MARKUP}
+    connect(module, server, wait)
+    return module
+
+
+def test_only_labels_with_texts_of_our_own_may_read_markup(hostile: object) -> None:
+    hostile.session.questions = (Question("classes", "", MARKUP),)
+    hostile.panel.refresh()
+    assert MARKUP in hostile.ui.problemsLabel.text
+    labels = hostile.parent.findChildren(qt.QLabel)
+    ours = {"addressLabel", "chooseLabel", "questionTitle", "structureLabel", "targetLabel"}
+    assert {label.objectName for label in labels if label.textFormat != qt.Qt.PlainText} == ours
+
+
+def test_tooltips_show_the_servers_texts_as_they_stand(
+    hostile: object, server: StubServer, wait: Callable
+) -> None:
+    ui = hostile.ui
+    assert MARKUP in panel_bench.read(ui.strategyTable.item(0, 0).toolTip())
+    assert panel_bench.read(ui.strategyBox.itemData(0, qt.Qt.ToolTipRole)) == MARKUP
+    route = ("POST", "/sufficiency/update")
+    server.handlers[route] = lambda handler: handler.answer({"detail": MARKUP}, 409)
+    ui.updateButton.click()
+    wait(lambda: MARKUP in panel_bench.read(ui.caseStatus.toolTip))
+
+
+def test_dialogs_show_the_servers_names_as_they_stand(
+    module: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, asked = module.session.drafts, []
+    draft = Draft("http://one:8000", MARKUP, "label.nii.gz", [], 1.0, False)
+    store.prepare(draft).write_bytes(b"label")
+    store.keep(draft)
+    module.panel.refresh()
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", asked.append)
+    module.ui.discardButton.click()
+    assert MARKUP in panel_bench.read(asked[0])
+
+
 # Names and tips -----------------------------------------------------------------------------------
 
 
 def test_everything_to_press_or_fill_in_says_what_it_does(module: object) -> None:
-    kinds = (qt.QPushButton, qt.QComboBox, qt.QSpinBox, qt.QLineEdit)
+    kinds = (qt.QAbstractButton, qt.QComboBox, qt.QSpinBox, qt.QLineEdit)
     ours = {name: widget for name, widget in vars(module.ui).items() if isinstance(widget, kinds)}
     hidden = {"unsentBox"}  # tells where the chosen label lies, once there is one
     assert [name for name, widget in ours.items() if not widget.toolTip and name not in hidden] == []

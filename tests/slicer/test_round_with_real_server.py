@@ -144,8 +144,14 @@ def test_a_radiologists_round(module: object, server: object, wait: Callable) ->
         session.nodes.segmentation, segment_ids(session.nodes.segmentation)[0], session.nodes.image
     )
     assert np.count_nonzero(drawn) == np.count_nonzero(label_of(server.labels[done[0]]) == 1)
+    ui.submitButton.click()
+    wait(lambda: session.state == "sent", PATIENCE_S)
+    assert ui.caseStatus.text.endswith("The label checks found nothing.")
 
     done.append(label_one(module, server, wait))
     train(module, wait)  # first tests the model of ten cases on the eleventh
     wait(lambda: session.sufficiency.advice.action == "stop", PATIENCE_S)
     assert ui.adviceLabel.text == session.sufficiency.advice.sentence
+
+    ui.clearTargetButton.click()
+    wait(lambda: session.sufficiency.target is None, PATIENCE_S)

@@ -98,14 +98,16 @@ def structures_section(page: Page, payload: Payload) -> str:
         panels.append(f"<figure><figcaption><h3>{escape(name)}</h3>{reads}</figcaption>{chart}</figure>")
         rows.append([name, *level(now), *_gains(curve)])
     horizons = [f"+{row['extra']}" for row in curves[0].get("forecast") or []]
-    headings = ["Structure", "Dice now", "80 % range", *(f"Gain {h}" for h in horizons)]
+    headings = ["Structure", "Dice now", "80 % range", *(f"Gain {h} (80 % range)" for h in horizons)]
     body = f'<div class="panels">{"".join(panels)}</div>{numbers(table(headings, rows))}'
     lead = "Same scale in every panel: Dice in points against labelled training cases; dashed is forecast."
     return section("Structure by structure", body, lead=lead)
 
 
 def _gains(curve: Payload) -> list[str]:
-    return [gain_points((row.get("gain") or {}).get("mean")) for row in curve.get("forecast") or []]
+    """Each gain with its 80 % range."""
+    gains = [_difference(row.get("gain") or {}) for row in curve.get("forecast") or []]
+    return [mean if between == "–" else f"{mean} ({between})" for mean, between in gains]
 
 
 def _limits(payload: Payload) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from .drafts import Draft
 from .forecast_words import minutes_text
-from .notice_label import show_notice, show_text
+from .notice_label import as_markup, show_notice, show_text
 from .question_rows import QuestionRows
 from .session import Session
 from .wording import blind_sentence
@@ -81,7 +81,7 @@ class CaseSection:
         for index, name in enumerate(names):
             description = info.strategies[name] if info else ""
             self._ui.strategyBox.addItem(name)
-            self._ui.strategyBox.setItemData(index, description, 3)  # Qt::ToolTipRole
+            self._ui.strategyBox.setItemData(index, as_markup(description), 3)  # Qt::ToolTipRole
 
     def _show_case(self) -> None:
         ui, case = self._ui, self._session.case
@@ -162,7 +162,7 @@ class CaseSection:
                 "{server}?"
             )
             words = question.format(case=session.case.image_id, server=session.client.address)
-            if not slicer.util.confirmYesNoDisplay(words):
+            if not slicer.util.confirmYesNoDisplay(as_markup(words)):
                 return
             session.is_from_here()
         session.submit()
@@ -185,7 +185,7 @@ class CaseSection:
             return
         draft = self._unsent[index]
         question = _("Delete the unsent label of {case} from this computer? It cannot be brought back.")
-        if slicer.util.confirmYesNoDisplay(question.format(case=draft.image_id)):
+        if slicer.util.confirmYesNoDisplay(as_markup(question.format(case=draft.image_id))):
             self._session.submission.discard(draft)
 
 

@@ -199,7 +199,8 @@ class Client:
 
         return self._json("GET", "/sufficiency/", None, on_done, failed, read)
 
-    def set_target(self, dice: float, on_done: Callable[[Any], None], on_failed: OnFailed) -> Any:
+    def set_target(self, dice: float | None, on_done: Callable[[Any], None], on_failed: OnFailed) -> Any:
+        """Set the Dice that would be good enough, for everybody; None takes it back."""
         return self._json("POST", "/sufficiency/target", {"dice": dice}, on_done, on_failed, dict)
 
     def note_case(
@@ -210,7 +211,7 @@ class Client:
         on_done: Callable[[Any], None],
         on_failed: OnFailed,
     ) -> Any:
-        """Tell how many active minutes a label took, and whether it was drawn blind."""
+        """Tell how many active minutes a label took, whether it was drawn blind, or both; never neither."""
         facts = {"minutes": minutes, "blind": blind}
         body = {name: value for name, value in facts.items() if value is not None}
         path = "/sufficiency/case/" + quote(image_id, safe="")

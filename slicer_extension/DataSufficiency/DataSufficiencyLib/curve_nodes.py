@@ -14,6 +14,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
+from .forecast_words import measured_text
 from .model import Curve, Interval, Observed, Target
 
 _ROLE = "DataSufficiency.Role"
@@ -37,6 +38,8 @@ _WIDTHS = {"mean": 3.0, "lo95": 1.2, "hi95": 1.2}
 _FORECAST = "forecast"
 _CLASSES = ("vtkMRMLPlotChartNode", "vtkMRMLPlotSeriesNode", "vtkMRMLTableNode", "vtkMRMLPlotViewNode")
 _COLUMNS = ("cases", "mean", "lo80", "hi80", "lo95", "hi95")
+_MEASURED = ("cases", "dice", "lo80", "hi80", "test_cases")
+_ABOUT = "about"
 
 
 class CurveNodes:
@@ -44,7 +47,7 @@ class CurveNodes:
 
     Args:
         titles: Words on the chart: `title`, `cases`, `dice`, and one legend entry per series role
-            (`mean`, `lo80`, `hi80`, `lo95`, `hi95`, `target`, `prequential`, `fold`, `nested`).
+            (`mean`, `lo80`, `hi80`, `lo95`, `hi95`, `target`, `range`, `prequential`, `fold`, `nested`).
     """
 
     KINDS = (
@@ -61,11 +64,13 @@ class CurveNodes:
 
         Args:
             curve: The forecast; None draws the measured points alone.
-            points: Measured Dice of this structure.
+            points: Measured Dice of this structure; those of the `KINDS` are drawn.
             target: Drawn as a level line.
             name: Shown as the chart's title.
         """
         rows = _forecast_rows(curve)
+        kinds = dict(self.KINDS)
+        points = sorted((p for p in points if p.kind in kinds), key=lambda p: (p.n, p.dice))
         largest = max([p.n for p in points] + [row[0] for row in rows] + [1]) * 1.05
         forecast = self._node("vtkMRMLTableNode", _FORECAST, "Sufficiency forecast")
         _fill(forecast, _COLUMNS, rows)
@@ -121,19 +126,31 @@ class CurveNodes:
         return node
 
     def _measured(self, points: Sequence[Observed]) -> list[Any]:
-        series = []
+        """A series per kind of measured points, what they rest on as their tooltips, and the points' ranges."""
+        series = self._ranges(points)
         for kind, marker in self.KINDS:
-            chosen = sorted((p.n, p.dice) for p in points if p.kind == kind)
+            chosen = [p for p in points if p.kind == kind]
             if not chosen:
                 continue
             table = self._node("vtkMRMLTableNode", kind, "Sufficiency measured " + kind)
-            _fill(table, ("cases", "dice"), np.asarray(chosen, dtype=float))
+            rows = [(p.n, p.dice, p.lo80, p.hi80, p.n_cases) for p in chosen]
+            _fill(table, _MEASURED, np.array(rows, dtype=float), [measured_text(p) for p in chosen])
             node = self._series(kind, table, "dice", _ORANGE)
+            node.SetLabelColumnName(_ABOUT)
             node.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleNone)
             node.SetMarkerStyle(getattr(slicer.vtkMRMLPlotSeriesNode, marker))
             node.SetMarkerSize(9)
             series.append(node)
         return series
+
+    def _ranges(self, points: Sequence[Observed]) -> list[Any]:
+        """One series of upright lines, the 80 % ranges of the points that have one; NaN parts a line from the next."""
+        ends = [(p.n, e) for p in points if p.lo80 is not None for e in (p.lo80, p.hi80, None)]
+        if not ends:
+            return []
+        table = self._node("vtkMRMLTableNode", "range", "Sufficiency measured range")
+        _fill(table, ("cases", "dice"), np.array(ends, dtype=float))
+        return [self._line("range", table, "dice", _ORANGE, "LineStyleSolid")]
 
     def _series(self, role: str, table: Any, column: str, colour: tuple[float, float, float]) -> Any:
         node = self._node("vtkMRMLPlotSeriesNode", role, self._titles[role])
@@ -207,7 +224,8 @@ def _forecast_rows(curve: Curve | None) -> np.ndarray:
 
 def _dice_range(rows: np.ndarray, points: Sequence[Observed], target: Target | None) -> tuple[float, float]:
     """Limits of the Dice axis: all that is drawn, rounded outwards to twentieths, inside [0, 1]."""
-    values = [p.dice for p in points] + [v for v in rows[:, 1:].ravel() if np.isfinite(v)]
+    values = [v for p in points for v in (p.dice, p.lo80, p.hi80) if v is not None]
+    values += [v for v in rows[:, 1:].ravel() if np.isfinite(v)]
     if target is not None:
         values.append(target.dice)
     if not values:
@@ -217,13 +235,19 @@ def _dice_range(rows: np.ndarray, points: Sequence[Observed], target: Target | N
     return float(max(low, 0.0)), float(min(high, 1.0))
 
 
-def _fill(table_node: Any, columns: Sequence[str], rows: np.ndarray) -> None:
-    """Replace a table's content; NaN stays NaN, which a plot leaves out."""
+def _fill(table_node: Any, columns: Sequence[str], rows: np.ndarray, about: Sequence[str] = ()) -> None:
+    """Replace a table's content; NaN stays NaN, which a plot leaves out. `about` is a column of words."""
     table = vtk.vtkTable()
     for index, name in enumerate(columns):
         column = numpy_to_vtk(np.ascontiguousarray(rows[:, index], dtype=float), deep=True)
         column.SetName(name)
         table.AddColumn(column)
+    if about:
+        words = vtk.vtkStringArray()
+        words.SetName(_ABOUT)
+        for text in about:
+            words.InsertNextValue(text)
+        table.AddColumn(words)
     table_node.SetAndObserveTable(table)
 
 

@@ -30,8 +30,8 @@ class StrategiesSection:
         prepare_table(ui.strategyTable, (_("Strategy"), _("One case works like"), _("Dice, in points")))
         ui.strategyTable.horizontalHeader().setToolTip(
             _(
-                "How many cases one case is worth, and the difference in Dice, both against baseline. In brackets: "
-                "the range that holds with 80 % probability"
+                "How many cases one case is worth, and the difference in Dice, both against the session's own strategy "
+                "on the same cases. In brackets: the range that holds with 80 % probability"
             )
         )
 

@@ -96,8 +96,8 @@ class ForecastWatch:
         if failure.offline:
             self.note_failure(failure)
 
-    def set_target(self, dice: float) -> None:
-        """Tell the server which Dice would be good enough."""
+    def set_target(self, dice: float | None) -> None:
+        """Tell the server which Dice would be good enough; None takes the target back."""
         session = self._session
         if session.client is not None and session.connected:
             session.client.set_target(

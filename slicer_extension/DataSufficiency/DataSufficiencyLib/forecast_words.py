@@ -14,6 +14,7 @@ from .model import (
     ForecastRow,
     Interval,
     Job,
+    Observed,
     Problem,
     StrategyEffect,
     Sufficiency,
@@ -86,6 +87,13 @@ def _tenths(dice: float) -> float:
     return round(100 * dice, 1) + 0.0
 
 
+def percent_text(share: float) -> str:
+    """A chance or a share; never 0 % or 100 %, as in the server's report."""
+    if share < 0.01:
+        return _("under 1 %")
+    return _("over 99 %") if share > 0.99 else _("{percent} %").format(percent=round(100 * share))
+
+
 def minutes_text(minutes: float | None) -> str:
     """`45 min`, `1 h 30 min`."""
     if minutes is None:
@@ -107,8 +115,8 @@ def table_rows(curve: Curve | None, target: Target | None) -> list[TableRow]:
 def _horizon(row: ForecastRow) -> TableRow:
     tip = _("with {n} cases in all").format(n=row.n)
     if row.p_at_least_1pt is not None:
-        words = _("{percent} % chance of at least one point")
-        tip += "; " + words.format(percent=round(100 * row.p_at_least_1pt))
+        words = _("{percent} chance of at least one point")
+        tip += "; " + words.format(percent=percent_text(row.p_at_least_1pt))
     return TableRow(f"+{row.extra}", dice_text(row.dice), gain_text(row.gain), minutes_text(row.minutes), tip)
 
 
@@ -134,12 +142,11 @@ def _target_row(curve: Curve | None, target: Target) -> TableRow:
 def target_tip(target: Target) -> str:
     parts = []
     if target.p_reached is not None:
-        parts.append(
-            _("{percent} % chance that it is reached already").format(percent=round(100 * target.p_reached))
-        )
+        words = _("{percent} chance that it is reached already")
+        parts.append(words.format(percent=percent_text(target.p_reached)))
     if target.p_unreachable is not None:
-        words = _("{percent} % chance that no number of cases reaches it")
-        parts.append(words.format(percent=round(100 * target.p_unreachable)))
+        words = _("{percent} chance that no number of cases reaches it")
+        parts.append(words.format(percent=percent_text(target.p_unreachable)))
     return "; ".join(parts)
 
 
@@ -186,9 +193,9 @@ def prior_text(curve: Curve | None) -> str:
     if curve is None or curve.prior_share is None:
         return ""
     words = _(
-        "Your own cases have settled {percent} % of what other tasks' curves leave open; of gains alone, less."
+        "Your own cases have settled {percent} of what other tasks' curves leave open; of gains alone, less."
     )
-    return words.format(percent=round(100 * (1 - curve.prior_share)))
+    return words.format(percent=percent_text(1 - curve.prior_share))
 
 
 def problems_text(problems: tuple[Problem, ...]) -> str:
@@ -234,6 +241,17 @@ def job_text(answer: Sufficiency) -> str:
     return text
 
 
+def measured_text(point: Observed) -> str:
+    """What a measured point rests on, on the scale of the plot: `test cases: 13; 80 % range: 0.78 to 0.83`."""
+    parts = []
+    if point.n_cases is not None:
+        parts.append(_("test cases: {count}").format(count=point.n_cases))
+    if point.lo80 is not None and point.hi80 is not None:
+        words = _("80 % range: {low} to {high}")
+        parts.append(words.format(low=f"{point.lo80:.2f}", high=f"{point.hi80:.2f}"))
+    return "; ".join(parts)
+
+
 def kappa_text(effect: StrategyEffect, n: int | None) -> str:
     """`with GenDA your 8 cases work like 13 (10 to 17)`."""
     name = strategy_name(effect.name)
@@ -248,12 +266,14 @@ def kappa_text(effect: StrategyEffect, n: int | None) -> str:
 
 
 def effect_tip(effect: StrategyEffect, n: int | None) -> str:
-    """What `kappa_text` says, and the surface Dice where it is known."""
-    said = kappa_text(effect, n)
-    if effect.nsd_difference is None:
-        return said
-    surface = _("Surface Dice, in points: {difference}.").format(difference=gain_text(effect.nsd_difference))
-    return f"{said} {surface}"
+    """What `kappa_text` says, on how many cases it was measured, and the surface Dice, as far as known."""
+    parts = [kappa_text(effect, n)]
+    if effect.n_cases is not None:
+        parts.append(_("Compared on {count} test cases.").format(count=effect.n_cases))
+    if effect.nsd_difference is not None:
+        words = _("Surface Dice, in points: {difference}.")
+        parts.append(words.format(difference=gain_text(effect.nsd_difference)))
+    return " ".join(parts)
 
 
 def kappa_number(effect: StrategyEffect) -> str:
@@ -286,7 +306,9 @@ def coverage_text(coverage: Coverage | None) -> str:
     if coverage is None:
         return _("Not known yet.")
     if coverage.outside == 0:
-        words = _("All {pool} unlabelled cases resemble cases that have been labelled.")
+        words = _("All {pool} unlabelled cases that were looked at resemble cases that have been labelled.")
         return words.format(pool=coverage.pool)
-    words = _("{outside} of {pool} unlabelled cases lie outside what has been labelled so far.")
+    words = _(
+        "{outside} of {pool} unlabelled cases that were looked at lie outside what has been labelled so far."
+    )
     return words.format(outside=coverage.outside, pool=coverage.pool)

@@ -128,20 +128,23 @@ class Target:
 
 @dataclass(frozen=True)
 class StrategyEffect:
-    """What training with a strategy does: `kappa` 1.6 means that 8 cases work like 13."""
+    """What training with a strategy does: `kappa` 1.6 means that 8 cases work like 13. Compared on `n_cases`."""
 
     name: str
     kappa: Interval | None
     dice_difference: Interval | None
     nsd_difference: Interval | None
+    n_cases: int | None = None
 
     @classmethod
     def read(cls, reader: JsonReader) -> StrategyEffect:
+        difference = reader.child("dice_difference")
         return cls(
             name=reader.text("name"),
             kappa=Interval.read(reader.child("kappa"), 0, float("inf")),
-            dice_difference=Interval.read(reader.child("dice_difference"), -1, 1),
+            dice_difference=Interval.read(difference, -1, 1),
             nsd_difference=Interval.read(reader.child("nsd_difference"), -1, 1),
+            n_cases=difference.integer("n_cases", 0) if difference else None,
         )
 
 
@@ -174,7 +177,7 @@ class OutlyingCase:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Unlabelled cases that lie outside what has been labelled."""
+    """Unlabelled cases that lie outside what has been labelled, of `pool` that were looked at."""
 
     outside: int
     pool: int
@@ -195,7 +198,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Observed:
-    """One measured point of the curve; `structure` is empty for all structures together."""
+    """One measured point of the curve, of `n_cases` tested; `structure` is empty for all structures together."""
 
     n: int
     dice: float
@@ -203,6 +206,7 @@ class Observed:
     structure: str
     lo80: float | None = None
     hi80: float | None = None
+    n_cases: int | None = None
 
     @classmethod
     def read(cls, reader: JsonReader) -> Observed | None:
@@ -216,6 +220,7 @@ class Observed:
             reader.text("structure"),
             reader.number("lo80", 0, 1),
             reader.number("hi80", 0, 1),
+            reader.integer("n_cases", 0),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 from .wording import Notice
@@ -14,10 +15,15 @@ def show_notice(label: Any, notice: Notice | None) -> None:
     label.setVisible(notice is not None)
     if notice is not None:
         label.setText(_SIGNS[notice.level] + notice.text)
-        label.setToolTip(notice.detail)
+        label.setToolTip(as_markup(notice.detail))
 
 
 def show_text(label: Any, text: str) -> None:
     """Show a text, or hide the label when it is empty."""
     label.setVisible(bool(text))
     label.setText(text)
+
+
+def as_markup(text: str) -> str:
+    """The text for a tooltip or a dialog, where Qt looks for markup: it is shown as it stands."""
+    return "<qt>" + escape(text).replace("\n", "<br>") + "</qt>" if text else ""

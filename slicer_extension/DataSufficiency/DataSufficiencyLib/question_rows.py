@@ -36,6 +36,7 @@ class QuestionRows:
         self._classes = list(classes)
         for number, question in enumerate(questions):
             words = qt.QLabel(label_question(question.kind, question.name, question.voxels))
+            words.setTextFormat(qt.Qt.PlainText)
             words.setWordWrap(True)
             control = self._choice(question) if question.kind == "unknown" else self._confirmation(question)
             self._grid.addWidget(words, number, 0)

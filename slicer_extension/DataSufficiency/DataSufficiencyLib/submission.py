@@ -170,7 +170,11 @@ class Submission:
             return replace(draft, **changes)
 
     def _send_minutes(self, draft: Draft, checks: tuple[str, ...] | None) -> None:
+        """Send minutes and blindness; a label that was drawn before and corrected now has neither to tell."""
         assert self._client is not None
+        if draft.minutes is None and draft.blind is None:
+            self._on_all_sent(draft, checks)
+            return
         self._client.note_case(
             draft.image_id,
             draft.minutes,

@@ -7,6 +7,8 @@ from typing import Any
 
 import qt
 
+from .notice_label import as_markup
+
 
 def prepare_table(table: Any, headers: Sequence[str]) -> None:
     """Set a read-only table up; the columns share the width."""
@@ -33,7 +35,7 @@ def fill_table(table: Any, rows: Sequence[Sequence[str]], tips: Sequence[str] = 
             item = qt.QTableWidgetItem(text)
             item.setTextAlignment(qt.Qt.AlignCenter)
             if tips:
-                item.setToolTip(tips[row])
+                item.setToolTip(as_markup(tips[row]))
             table.setItem(row, column, item)
     line = table.verticalHeader().defaultSectionSize
     table.horizontalHeader().setFixedHeight(line)

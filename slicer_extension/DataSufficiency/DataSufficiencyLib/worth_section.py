@@ -26,6 +26,7 @@ def curve_titles() -> dict[str, str]:
         "lo95": _("95 % low"),
         "hi95": _("95 % high"),
         "target": _("target"),
+        "range": _("measured, 80 % range"),
         "prequential": _("measured before training"),
         "fold": _("measured by folds"),
         "nested": _("measured on subsets"),
@@ -54,6 +55,7 @@ class WorthSection:
         ui.structureBox.addItem(_("all together"))
         ui.structureBox.currentIndexChanged.connect(lambda _index: self.refresh())
         ui.targetButton.clicked.connect(self._set_target)
+        ui.clearTargetButton.clicked.connect(lambda _checked=False: session.forecast.set_target(None))
         ui.updateButton.clicked.connect(lambda _checked=False: session.forecast.update())
         self._problems: list[str] = []
         ui.reopenButton.clicked.connect(lambda _checked=False: self._for_problem(session.reopen))
@@ -73,6 +75,9 @@ class WorthSection:
         for widget in (ui.structureBox, ui.targetSpin, ui.targetButton, ui.updateButton):
             widget.setEnabled(session.connected)
         ui.updateButton.setEnabled(session.connected and not (answer is not None and answer.job.running))
+        ui.clearTargetButton.setEnabled(
+            session.connected and answer is not None and answer.target is not None
+        )
         ui.reopenButton.setEnabled(session.can_reopen)
         ui.confirmButton.setEnabled(session.connected)
         self._show_structures(answer)
@@ -117,9 +122,10 @@ class WorthSection:
         fill_table(ui.worthTable, cells, [row.tip for row in rows])
         show_text(ui.priorLabel, prior_text(curve))
         self._show_problems(answer.problems if answer else ())
-        if target is not None and target.dice != self._target_shown:
-            self._target_shown = target.dice
-            ui.targetSpin.setValue(round(100 * target.dice))
+        dice = target.dice if target else None
+        if dice is not None and dice != self._target_shown:
+            ui.targetSpin.setValue(round(100 * dice))
+        self._target_shown = dice
         self._show_plot(answer)
 
     def _show_problems(self, problems: tuple[Problem, ...]) -> None:

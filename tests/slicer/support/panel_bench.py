@@ -28,6 +28,11 @@ def close_module(widget: DataSufficiencyWidget) -> None:
     widget.parent.deleteLater()
 
 
+def read(tip: str) -> str:
+    """What a person reads where Qt looks for markup: a tooltip, a dialog."""
+    return qt.QTextDocumentFragment.fromHtml(tip).toPlainText()
+
+
 def settle(widget: DataSufficiencyWidget) -> None:
     """Let the layout find its height, as in Slicer's scrolling module panel."""
     for _ in range(4):

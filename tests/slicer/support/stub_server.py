@@ -74,7 +74,7 @@ def sufficiency(
         "target": None,
         "strategies": [],
         "advice": {"action": "wait", "cases": 1, "probability": None, "sentence": "", "reason": ""},
-        "coverage": {"outside": 7, "pool": 60 - n, "cases": [{"image": "case_041", "distance": 3.1}]},
+        "coverage": {"outside": 7, "pool": 24, "cases": [{"image": "case_041", "distance": 3.1}]},
         "observed": [],
         "job": {"state": "idle", "done": 0, "total": 0, "eta_seconds": None},
         "problems": [],
@@ -88,7 +88,12 @@ def sufficiency(
         wobble = (0.012, -0.016, 0.007)[index % 3]
         for name, offset in (("", 0.0), *zip(labels, (0.015, -0.015), strict=False)):
             point = {"n": k, "dice": round(dice_at(k, offset) + wobble, 4), "kind": kinds[index % 3]}
-            base["observed"].append({**point, "lo80": None, "hi80": None, "structure": name})
+            ends = [round(point["dice"] + side * 0.09 / k**0.5, 4) for side in (-1, 1)]
+            lo80, hi80 = ends if point["kind"] == "fold" else (None, None)
+            several = k if point["kind"] == "fold" else 1
+            base["observed"].append(
+                {**point, "lo80": lo80, "hi80": hi80, "n_cases": several, "structure": name}
+            )
     reached = target is not None and target <= dice_at(n)
     five = 100 * (dice_at(n + 5) - dice_at(n))
     advice = {
@@ -119,7 +124,7 @@ def sufficiency(
             {
                 "name": "genda",
                 "kappa": {"mean": 1.6, "lo80": 1.2, "hi80": 2.1},
-                "dice_difference": {"mean": 0.021, "lo80": 0.008, "hi80": 0.034},
+                "dice_difference": {"mean": 0.021, "lo80": 0.008, "hi80": 0.034, "n_cases": n},
                 "nsd_difference": {"mean": 0.03, "lo80": 0.01, "hi80": 0.05},
             },
             {
@@ -153,6 +158,7 @@ class StubServer(ThreadingHTTPServer):
         self.n = 6
         self.target: float | None = 0.85
         self.steps = 400
+        self.choices = {"random": "A random case", "coverage": "The farthest"}
         self.delay = 0.0
         self.blind: bool | None = False
         self.cases = [f"case_{i:03d}" for i in range(7, 20)]
@@ -255,10 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
                     "segmentation": {"config": config, "labels": server.labels},
                     "learning_curve": {"config": config},
                 },
-                "strategies": {
-                    "random": {"description": "A random case"},
-                    "coverage": {"description": "The farthest"},
-                },
+                "strategies": {name: {"description": words} for name, words in server.choices.items()},
                 "scoring": {},
                 "train_stats": server.train_stats,
                 "datastore": {"total": 60, "completed": server.n, "label_tags": {"final": server.n}},
@@ -276,6 +279,10 @@ class _Handler(BaseHTTPRequestHandler):
         data = json.loads(self.body or b"{}")
         if parts[1] == "target":
             self.server.target = data["dice"]
+        elif parts[1] == "case" and not data:
+            reason = "A case takes minutes, blind, resolved, but nothing came."
+            self.answer({"detail": reason}, 422)
+            return
         elif parts[1] == "case":
             self.server.notes.append((unquote(parts[2]), data))
             if data.get("resolved"):

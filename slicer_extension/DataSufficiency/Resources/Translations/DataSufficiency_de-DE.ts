@@ -184,6 +184,14 @@
             <translation>Nennt dem Server dieses Ziel; es gilt für alle, die dort annotieren</translation>
         </message>
         <message>
+            <source>Clear</source>
+            <translation>Aufheben</translation>
+        </message>
+        <message>
+            <source>Take the target back, for everybody who labels there</source>
+            <translation>Nimmt das Ziel zurück, für alle, die dort annotieren</translation>
+        </message>
+        <message>
             <source>Labels in doubt</source>
             <translation>Zweifelhafte Markierungen</translation>
         </message>
@@ -362,8 +370,8 @@
             <translation>Dice, in Punkten</translation>
         </message>
         <message>
-            <source>How many cases one case is worth, and the difference in Dice, both against baseline. In brackets: the range that holds with 80 % probability</source>
-            <translation>Wie viele Fälle ein Fall wert ist, und der Unterschied im Dice, beides gegen baseline. In Klammern: der Bereich, der mit 80 % Wahrscheinlichkeit gilt</translation>
+            <source>How many cases one case is worth, and the difference in Dice, both against the session's own strategy on the same cases. In brackets: the range that holds with 80 % probability</source>
+            <translation>Wie viele Fälle ein Fall wert ist, und der Unterschied im Dice, beides gegen die eigene Strategie der Sitzung auf denselben Fällen. In Klammern: der Bereich, der mit 80 % Wahrscheinlichkeit gilt</translation>
         </message>
         <message>
             <source>Case</source>
@@ -389,6 +397,18 @@
             <translation>{mean} ({low} bis {high})</translation>
         </message>
         <message>
+            <source>under 1 %</source>
+            <translation>unter 1 %</translation>
+        </message>
+        <message>
+            <source>over 99 %</source>
+            <translation>über 99 %</translation>
+        </message>
+        <message>
+            <source>{percent} %</source>
+            <translation>{percent} %</translation>
+        </message>
+        <message>
             <source>{minutes} min</source>
             <translation>{minutes} min</translation>
         </message>
@@ -405,8 +425,8 @@
             <translation>mit insgesamt {n} Fällen</translation>
         </message>
         <message>
-            <source>{percent} % chance of at least one point</source>
-            <translation>{percent} % Wahrscheinlichkeit für mindestens einen Punkt</translation>
+            <source>{percent} chance of at least one point</source>
+            <translation>{percent} Wahrscheinlichkeit für mindestens einen Punkt</translation>
         </message>
         <message>
             <source>+{median} ({low} to {high})</source>
@@ -417,12 +437,12 @@
             <translation>Ziel {dice}</translation>
         </message>
         <message>
-            <source>{percent} % chance that it is reached already</source>
-            <translation>mit {percent} % Wahrscheinlichkeit schon erreicht</translation>
+            <source>{percent} chance that it is reached already</source>
+            <translation>mit {percent} Wahrscheinlichkeit schon erreicht</translation>
         </message>
         <message>
-            <source>{percent} % chance that no number of cases reaches it</source>
-            <translation>mit {percent} % Wahrscheinlichkeit mit keiner Fallzahl erreichbar</translation>
+            <source>{percent} chance that no number of cases reaches it</source>
+            <translation>mit {percent} Wahrscheinlichkeit mit keiner Fallzahl erreichbar</translation>
         </message>
         <message>
             <source>Connect to a server to see what the next case is worth.</source>
@@ -461,8 +481,8 @@
             <translation>{used} von {all} Markierungen sind in der Kurve.</translation>
         </message>
         <message>
-            <source>Your own cases have settled {percent} % of what other tasks' curves leave open; of gains alone, less.</source>
-            <translation>Ihre eigenen Fälle haben {percent} % dessen geklärt, was die Kurven anderer Aufgaben offen lassen; vom Gewinn allein weniger.</translation>
+            <source>Your own cases have settled {percent} of what other tasks' curves leave open; of gains alone, less.</source>
+            <translation>Ihre eigenen Fälle haben {percent} dessen geklärt, was die Kurven anderer Aufgaben offen lassen; vom Gewinn allein weniger.</translation>
         </message>
         <message>
             <source>and {count} more</source>
@@ -497,6 +517,14 @@
             <translation>Noch etwa {time}.</translation>
         </message>
         <message>
+            <source>test cases: {count}</source>
+            <translation>Testfälle: {count}</translation>
+        </message>
+        <message>
+            <source>80 % range: {low} to {high}</source>
+            <translation>80-%-Bereich: {low} bis {high}</translation>
+        </message>
+        <message>
             <source>{name}: not measured yet</source>
             <translation>{name}: noch nicht gemessen</translation>
         </message>
@@ -507,6 +535,10 @@
         <message>
             <source>With {name} your {n} cases work like {mean} ({low} to {high}).</source>
             <translation>Mit {name} wirken Ihre {n} Fälle wie {mean} ({low} bis {high}).</translation>
+        </message>
+        <message>
+            <source>Compared on {count} test cases.</source>
+            <translation>Verglichen auf {count} Testfällen.</translation>
         </message>
         <message>
             <source>Surface Dice, in points: {difference}.</source>
@@ -525,12 +557,12 @@
             <translation>Noch nicht bekannt.</translation>
         </message>
         <message>
-            <source>All {pool} unlabelled cases resemble cases that have been labelled.</source>
-            <translation>Alle {pool} nicht annotierten Fälle gleichen schon annotierten.</translation>
+            <source>All {pool} unlabelled cases that were looked at resemble cases that have been labelled.</source>
+            <translation>Alle {pool} nicht annotierten Fälle, die verglichen wurden, gleichen schon annotierten.</translation>
         </message>
         <message>
-            <source>{outside} of {pool} unlabelled cases lie outside what has been labelled so far.</source>
-            <translation>{outside} von {pool} nicht annotierten Fällen liegen außerhalb des bisher Annotierten.</translation>
+            <source>{outside} of {pool} unlabelled cases that were looked at lie outside what has been labelled so far.</source>
+            <translation>{outside} von {pool} nicht annotierten Fällen, die verglichen wurden, liegen außerhalb des bisher Annotierten.</translation>
         </message>
     </context>
     <context>
@@ -877,6 +909,10 @@
         <message>
             <source>target</source>
             <translation>Ziel</translation>
+        </message>
+        <message>
+            <source>measured, 80 % range</source>
+            <translation>gemessen, 80-%-Bereich</translation>
         </message>
         <message>
             <source>measured before training</source>

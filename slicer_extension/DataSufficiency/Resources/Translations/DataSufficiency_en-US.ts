@@ -184,6 +184,14 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Clear</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Take the target back, for everybody who labels there</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Labels in doubt</source>
             <translation type="unfinished"></translation>
         </message>
@@ -362,7 +370,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>How many cases one case is worth, and the difference in Dice, both against baseline. In brackets: the range that holds with 80 % probability</source>
+            <source>How many cases one case is worth, and the difference in Dice, both against the session's own strategy on the same cases. In brackets: the range that holds with 80 % probability</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -389,6 +397,18 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>under 1 %</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>over 99 %</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{percent} %</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>{minutes} min</source>
             <translation type="unfinished"></translation>
         </message>
@@ -405,7 +425,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{percent} % chance of at least one point</source>
+            <source>{percent} chance of at least one point</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -417,11 +437,11 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{percent} % chance that it is reached already</source>
+            <source>{percent} chance that it is reached already</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{percent} % chance that no number of cases reaches it</source>
+            <source>{percent} chance that no number of cases reaches it</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -461,7 +481,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Your own cases have settled {percent} % of what other tasks' curves leave open; of gains alone, less.</source>
+            <source>Your own cases have settled {percent} of what other tasks' curves leave open; of gains alone, less.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -497,6 +517,14 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>test cases: {count}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>80 % range: {low} to {high}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>{name}: not measured yet</source>
             <translation type="unfinished"></translation>
         </message>
@@ -506,6 +534,10 @@
         </message>
         <message>
             <source>With {name} your {n} cases work like {mean} ({low} to {high}).</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Compared on {count} test cases.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -525,11 +557,11 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>All {pool} unlabelled cases resemble cases that have been labelled.</source>
+            <source>All {pool} unlabelled cases that were looked at resemble cases that have been labelled.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{outside} of {pool} unlabelled cases lie outside what has been labelled so far.</source>
+            <source>{outside} of {pool} unlabelled cases that were looked at lie outside what has been labelled so far.</source>
             <translation type="unfinished"></translation>
         </message>
     </context>
@@ -873,6 +905,10 @@
         </message>
         <message>
             <source>target</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>measured, 80 % range</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
