@@ -90,14 +90,15 @@ def _stopped(what_next: str) -> NoReturn:
 
 
 def _join_conf(arguments: list[str]) -> list[str]:
-    """`--conf KEY VALUE` as MONAI Label writes it, in the one-value form that typer reads."""
+    """`--conf KEY VALUE` as MONAI Label writes it, in the form KEY=VALUE that typer reads; VALUE may be empty."""
     joined: list[str] = []
     rest = iter(arguments)
     for argument in rest:
         joined.append(argument)
         if argument == "--conf":
             key = next(rest, "")
-            joined.append(key if "=" in key else f"{key}={next(rest, '')}")
+            value = None if "=" in key else next(rest, None)
+            joined.append(key if value is None else f"{key}={value}")
     return joined
 
 
@@ -232,7 +233,8 @@ def replay(
 ) -> None:
     """Trains on growing numbers of cases and tests on untouched ones: a learning curve in a table.
 
-    It can be stopped (Ctrl-C) at any time: the same command goes on where it was.
+    It can be stopped (Ctrl-C) at any time: the same command goes on where it was. Beside RUNS.csv it leaves
+    RUNS.recipe.json, which says what its runs have in common, and RUNS.cache, prepared cases, which may be deleted.
     """
     folders = _folder(images, what="--images"), _folder(labels, what="--labels")
     counts = _sizes(sizes, option="--sizes")
@@ -341,7 +343,7 @@ def serve(
 
 def _pair(text: str) -> tuple[str, str]:
     key, sign, value = text.partition("=")
-    if not sign or not key or not value:
+    if not sign or not key:
         raise ValueError(f"--conf {text.rstrip('=')} needs a value: --conf KEY VALUE")
     return key, value
 

@@ -46,3 +46,11 @@ def test_the_disk_looked_at_is_that_of_the_app_folder(
     assert looked_at == [tmp_path]
     assert disk.good is good
     assert good or str(tmp_path) in disk.detail
+
+
+def test_it_says_where_prepared_cases_lie_and_how_much_they_may_take(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 16 * 2**30}))
+    detail = findings(doctor._disk)["Prepared cases"].detail
+    assert str(tmp_path) in detail and "cache" in detail
+    assert "at most 8 GiB" in detail and "may be deleted" in detail

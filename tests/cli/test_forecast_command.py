@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from scaling_app.cli import main
+from scaling_app.service.forecast_text import target_sentence
 
 
 @pytest.fixture
@@ -75,6 +76,12 @@ def words(
 def test_the_target_is_answered_in_words_too(capsys, monkeypatch, curve, target, says) -> None:
     out, _ = words(capsys, monkeypatch, str(curve), "--at", "32", "--target", target)
     assert says in " ".join(out.split())
+
+
+@pytest.mark.parametrize(("chance", "says"), [(0.0, "under 1 %"), (1.0, "over 99 %"), (0.4, "40 %")])
+def test_no_chance_is_nil_or_certain(chance, says) -> None:
+    target = {"dice": 0.8, "p_reached": chance, "p_unreachable": chance, "cases": {}}
+    assert target_sentence(target).count(f"with a chance of {says}") == 2
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])

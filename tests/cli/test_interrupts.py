@@ -70,6 +70,8 @@ def test_a_terminated_serve_takes_its_server_along(monkeypatch, tmp_path: Path) 
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-@pytest.mark.parametrize(("ends", "status"), [("0", 0), ("3", 1)])
-def test_serve_ends_with_success_or_failure(monkeypatch, tmp_path: Path, ends: str, status: int) -> None:
+@pytest.mark.parametrize(("ends", "status"), [("0", 0), ("2", 2), ("3", 1)])
+def test_serve_ends_with_success_bad_input_or_failure(
+    monkeypatch, tmp_path: Path, ends: str, status: int
+) -> None:
     assert serve_in(tmp_path, monkeypatch, f"raise SystemExit({ends})") == status

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from scaling_app.cli import main
+from scaling_app.monai_app import launch
+from scaling_app.monai_app.conf import read_conf
 
 
 @pytest.fixture
@@ -39,6 +41,7 @@ def a_curve(path: Path, text: str = "n,dice\n4,0.7\n8,0.75\n16,0.8\n") -> str:
         (["serve", "--studies", ".", "--conf", "network", "vgg"], "--conf network 'vgg'"),
         (["serve", "--studies", ".", "--conf", "target", "-0.5"], "--conf target '-0.5'"),
         (["serve", "--studies", ".", "--conf", "target"], "--conf target"),
+        (["serve", "--studies", ".", "--conf", "network", ""], "--conf network ''"),
         (["serve", "--studies", ".", "--port", "0"], "--port"),
         (["forecast", "missing.csv", "--at", "8"], "missing.csv"),
         (["forecast", "curve.csv"], "Missing option '--at'"),
@@ -120,6 +123,17 @@ def test_a_table_that_makes_no_report_is_refused(run, tmp_path: Path, text: byte
     assert len(err.splitlines()) == 1
 
 
+def test_a_report_does_not_replace_what_it_is_made_from(run, tmp_path: Path) -> None:
+    table = tmp_path / "runs.csv"
+    table.write_text(RUNS)
+    (tmp_path / "link.html").symlink_to(table)
+    for out in ("runs.csv", str(table), "../" + tmp_path.name + "/runs.csv", "link.html"):
+        status, _, err = run("report", "runs.csv", "--out", out)
+        assert status == 2
+        assert "choose another --out" in err
+    assert table.read_text() == RUNS
+
+
 def test_an_output_that_cannot_be_written_is_named(run, tmp_path: Path) -> None:
     (tmp_path / "runs.csv").write_text(RUNS)
     (tmp_path / "folder").mkdir()
@@ -165,3 +179,12 @@ def test_init_makes_a_folder_that_can_be_made_again_but_spares_others(run, tmp_p
     assert status == 2
     assert "not empty" in err
     assert sorted(p.name for p in (tmp_path / "mine").iterdir()) == ["thesis.txt"]
+
+
+def test_an_empty_value_is_one_that_the_options_understand(run, monkeypatch, tmp_path: Path) -> None:
+    given: list[dict[str, str]] = []
+    monkeypatch.setattr(launch, "serve", lambda *_, conf, **__: given.append(conf) or 0)
+    assert run("serve", "--studies", ".", "--conf", "compare", "", "--conf", "labels=")[0] == 0
+    assert given == [{"compare": "", "labels": ""}]
+    read = read_conf(given[0], app_dir=tmp_path, studies=".")
+    assert (read.compare, read.labels) == ((), None)

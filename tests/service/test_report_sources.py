@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -158,3 +160,42 @@ def test_the_page_says_on_how_many_cases_it_rests(tmp_path: Path) -> None:
     page = replay_html(read_replay(write_table(tmp_path / "runs.csv", rows)))
     assert "Mean Dice over 3 test cases and 2 structures" in page
     assert "without ranges" in page
+
+
+def test_a_ledger_is_not_replaced_by_its_report(session, tmp_path: Path) -> None:
+    path = session.ledger.path
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="made from"):
+        report_from(path, path.parent / "." / path.name)
+    assert path.read_bytes() == before
+
+
+def test_a_report_that_cannot_be_finished_leaves_the_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = write_table(tmp_path / "runs.csv", [row(2, 0.5)])
+    out = report_from(table, tmp_path / "out.html")
+    before = out.read_bytes()
+
+    def full(path: Path, text: str, **_: object) -> None:
+        path.write_bytes(text.encode()[:100])
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space"):
+        report_from(table, out)
+    assert out.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.html", "runs.csv"]
+
+
+def test_a_report_goes_through_a_pipe_and_along_a_link(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "runs.csv", [row(2, 0.5)])
+    (tmp_path / "link.html").symlink_to(tmp_path / "page.html")
+    report_from(table, tmp_path / "link.html")
+    assert (tmp_path / "link.html").is_symlink()
+    expected = (tmp_path / "page.html").read_text(encoding="utf-8")
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as other:
+        read = other.submit((tmp_path / "pipe").read_text, encoding="utf-8")
+        report_from(table, tmp_path / "pipe")
+        assert read.result(timeout=60) == expected

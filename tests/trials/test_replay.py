@@ -158,6 +158,18 @@ def test_a_cluster_that_does_not_answer_is_named(
         replay(*folders(volumes), [1], n_test=1, out=tmp_path / "r.csv", scheduler="tcp://127.0.0.1:1")
 
 
+@pytest.mark.parametrize(
+    ("how", "shared"), [({}, False), ({"workers": 2}, True), ({"scheduler": "tcp://a:1"}, True)]
+)
+def test_prepared_cases_are_shared_where_runs_are_made_side_by_side(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: dict, shared: bool
+) -> None:
+    made: list[ReplayRun] = []
+    monkeypatch.setattr(replay_module, "_work", lambda missing, *_: made.extend(missing))
+    replay(*folders(volumes), [1], n_test=1, out=tmp_path / "r.csv", **how)
+    assert [run.shared_cache for run in made] == [shared]
+
+
 def test_patients_named_by_the_pattern_are_not_split(
     volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,7 +255,12 @@ def test_nothing_is_trained_twice_when_it_is_asked_for_twice(
 
 
 @pytest.mark.parametrize(
-    ("change", "word"), [({"capacity": "medium"}, "capacity small"), ({"n_test": 1}, "other cases")]
+    ("change", "word"),
+    [
+        ({"capacity": "medium"}, "capacity small"),
+        ({"pool": 1}, "pool 0, not 1"),
+        ({"n_test": 1}, "other cases"),
+    ],
 )
 def test_runs_that_would_not_compare_go_to_another_table(
     volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict, word: str
@@ -254,6 +271,25 @@ def test_runs_that_would_not_compare_go_to_another_table(
     with pytest.raises(CohortError, match=word):
         replay(*folders(volumes), **arguments | {"sizes": [1, 2, 3]} | change)
     assert (tmp_path / "r.csv").read_text() == before
+
+
+def test_the_recipe_outlives_the_cache_and_is_found_where_it_was_kept_before(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_module, "run_once", stand_in)
+    cache, recipe = tmp_path / "r.cache", tmp_path / "r.recipe.json"
+    arguments = {"n_test": 2, "out": tmp_path / "r.csv"}
+    replay(*folders(volumes), [1], **arguments)
+    shutil.rmtree(cache, ignore_errors=True)
+    with pytest.raises(CohortError, match="capacity small"):
+        replay(*folders(volumes), [1], capacity="medium", **arguments)
+    cache.mkdir()
+    recipe.unlink()
+    (cache / recipe.name).write_text('{"capacity": "small", "step_bytes": null, "learning_rate": null}')
+    with pytest.raises(CohortError, match="capacity small"):
+        replay(*folders(volumes), [1], capacity="medium", **arguments)
+    replay(*folders(volumes), [1, 2], **arguments)
+    assert recipe.is_file()
 
 
 def test_finished_runs_are_not_dropped_when_larger_training_sets_hold_more_structures(

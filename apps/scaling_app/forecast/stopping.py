@@ -125,14 +125,14 @@ def _stop(e: StopEvidence) -> Advice | None:
     if _at_target(e):
         sentence = (
             f"The target Dice of {e.target:.2f} is reached for cases of this kind (probability "
-            f"{_percent(e.p_target)}); {_BEYOND}."
+            f"{percent(e.p_target)}); {_BEYOND}."
         )
         reason = f"P(every structure at the target) = {e.p_target:.2f} >= {P_TARGET}"
         return Advice("stop", 0, e.p_target, sentence, reason)
     if low_gain(e) and e.low_gain_before:
         sentence = (
             f"{e.cases} more cases of this kind are unlikely to raise the Dice by {_points(e.delta)} (probability "
-            f"{_percent(e.p_gain)}); {_BEYOND}{_of_longer(e)}."
+            f"{percent(e.p_gain)}); {_BEYOND}{_of_longer(e)}."
         )
         reason = (
             f"P(gain of {e.cases} cases < {_points(e.delta)}) = {1 - e.p_gain:.2f} at two updates running"
@@ -198,7 +198,7 @@ def _of_longer(e: StopEvidence) -> str:
 
 
 def _continue(e: StopEvidence) -> Advice:
-    chance, points = _percent(e.p_gain), _points(e.delta)
+    chance, points = percent(e.p_gain), _points(e.delta)
     cost = f", and take about {_duration(e.minutes)}" if e.minutes is not None else ""
     left = f" ({e.n_pool} are left)" if e.n_pool is not None and e.n_pool < e.cases else ""
     if low_gain(e):
@@ -215,7 +215,7 @@ def _continue(e: StopEvidence) -> Advice:
     rising = [name for name, p in e.p_gain_by_structure.items() if p > 0.5]
     if rising and len(rising) < len(e.p_gain_by_structure):
         reason += f"; most likely to gain: {', '.join(rising)}"
-    behind = [f"{name} ({_percent(p)})" for name, p in e.p_target_by_structure.items() if p < P_TARGET]
+    behind = [f"{name} ({percent(p)})" for name, p in e.p_target_by_structure.items() if p < P_TARGET]
     if e.target is not None and behind:
         reason += f"; not surely at {e.target:.2f} yet: {', '.join(behind)}"
     if low_gain(e):
@@ -230,10 +230,13 @@ def _continue(e: StopEvidence) -> Advice:
     return Advice("continue", e.cases, e.p_gain, sentence, reason)
 
 
-def _percent(p: float) -> str:
-    if p > 0.99:
-        return "over 99 %"
-    return "under 1 %" if p < 0.01 else f"{100 * p:.0f} %"
+def percent(share: float | None) -> str:
+    """A probability or share in words; never 0 % or 100 %."""
+    if share is None:
+        return "–"
+    if share < 0.01:
+        return "under 1 %"
+    return "over 99 %" if share > 0.99 else f"{100 * share:.0f} %"
 
 
 def _points(delta: float) -> str:

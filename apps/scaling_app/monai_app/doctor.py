@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scaling_app.monai_app.launch import default_app_dir
+from scaling_app.trials.case_cache import bound
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ def examine() -> int:
         table.add_column(heading)
     for finding in findings:
         mark = "[green]ok[/]" if finding.good else ("[yellow]note[/]" if finding.optional else "[red]fix[/]")
-        table.add_row(mark, finding.what, Text(finding.detail))  # no markup: brackets in it are pip's extras
+        detail = Text(finding.detail, overflow="fold")  # no markup: brackets in it are pip's extras
+        table.add_row(mark, finding.what, detail)
     Console().print(table)
     return 0 if all(f.good or f.optional for f in findings) else 1
 
@@ -110,9 +112,15 @@ def _torchvision() -> Iterator[Finding]:
 def _disk() -> Iterator[Finding]:
     app = default_app_dir()  # where the server keeps models and prepared cases
     there = next(folder for folder in (app, *app.parents) if folder.exists())
-    free = shutil.disk_usage(there).free / 2**30
-    advice = "" if free > 2 else f": free some space in {there}, or serve with --app on another disk"
-    yield Finding("Disk", free > 2, f"{free:.0f} GiB free for models and prepared cases{advice}")
+    free = shutil.disk_usage(there).free
+    good = free > 2 * 2**30
+    advice = "" if good else f": free some space in {there}, or serve with --app on another disk"
+    yield Finding("Disk", good, f"{free / 2**30:.0f} GiB free for models and prepared cases{advice}")
+    yield Finding(
+        "Prepared cases",
+        True,
+        f"at most {bound(free) / 2**30:.0f} GiB; they may be deleted: the folders model/*/cache in {app}",
+    )
 
 
 CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (

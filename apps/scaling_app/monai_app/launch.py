@@ -62,7 +62,10 @@ def server_command(
 
 
 def serve(studies: str, *, host: str, port: int, app_dir: Path | None, conf: Mapping[str, str]) -> int:
-    """Runs the server until it ends, or this process is told to; returns 0 when that went well, else 1.
+    """Runs the server until it ends, or this process is told to.
+
+    Returns:
+        0 when that went well, 2 when the server refused its input (it has said why), else 1.
 
     Raises:
         FileNotFoundError, NotADirectoryError: no such study folder.
@@ -89,7 +92,8 @@ def _until_it_ends(server: subprocess.Popen[bytes]) -> int:
     """Waits for the server; when this process is interrupted or terminated, so is the server."""
     try:
         with terminated_like_interrupted():
-            return 0 if server.wait() == 0 else 1
+            status = server.wait()
+            return status if status in (0, 2) else 1
     except KeyboardInterrupt:
         server.terminate()  # with Ctrl-C it has had the interrupt, too; another signal does no harm
         try:

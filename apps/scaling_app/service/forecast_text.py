@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scaling_app.forecast.stopping import percent
+
 OVERALL = "overall"
 _TABLE_WIDTH = 80
 """Characters from which the rows stand in a table; below, each is a few lines of its own."""
@@ -58,10 +60,10 @@ def target_sentence(target: Mapping[str, Any] | None) -> str:
     if not target or target.get("p_reached") is None:
         return ""
     aim, needed = f"Dice {_points(target['dice'])}", target.get("cases") or {}
-    chance = f"reached now with a chance of {_percent(target['p_reached'])}"
+    chance = f"reached now with a chance of {percent(target['p_reached'])}"
     if needed.get("median") == 0:
         return f"Target {aim}: {chance}."
-    never = f"never, as far as can be seen, with a chance of {_percent(target['p_unreachable'])}"
+    never = f"never, as far as can be seen, with a chance of {percent(target['p_unreachable'])}"
     if needed.get("median") is None:
         return f"Target {aim}: {chance}; {never}."
     upper = "or more" if needed.get("hi80") is None else f"to {needed['hi80']:.0f}"
@@ -105,9 +107,3 @@ def _range(low: float | None, high: float | None) -> str:
 
 def _points(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
-
-
-def _percent(share: float) -> str:
-    if 0 < share < 0.01:
-        return "under 1 %"
-    return "over 99 %" if 0.99 < share < 1 else f"{100 * share:.0f} %"

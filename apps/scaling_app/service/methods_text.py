@@ -12,7 +12,8 @@ from typing import Any
 
 from scaling_app import __version__
 from scaling_app.forecast.prior import CurvePrior, shipped_prior
-from scaling_app.service.page import count, duration, gain_points, percent, points, spread
+from scaling_app.forecast.stopping import percent
+from scaling_app.service.page import count, duration, gain_points, points, spread
 
 _SOURCES = {
     "prequential": "models tested on newly labelled cases before training on them",

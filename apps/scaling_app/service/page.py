@@ -178,15 +178,6 @@ def spread(low: float | None, high: float | None, text: Any = points) -> str:
     return "–" if low is None or high is None else f"{text(low)} to {text(high)}"
 
 
-def percent(share: float | None) -> str:
-    """A probability or share; never 0 % or 100 %."""
-    if share is None:
-        return "–"
-    if share < 0.01:
-        return "under 1 %"
-    return "over 99 %" if share > 0.99 else f"{100 * share:.0f} %"
-
-
 def duration(minutes: float | None) -> str:
     """Annotation time as people say it."""
     if minutes is None:

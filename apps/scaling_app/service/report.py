@@ -62,9 +62,22 @@ def write_report(
     title: str = TITLE,
 ) -> Path:
     """Writes the page to `out` and returns it; the arguments are those of `report_html`."""
-    out = Path(out)
+    return write_page(report_html(payload, history=history, title=title), Path(out))
+
+
+def write_page(html: str, out: Path) -> Path:
+    """Writes `html` to `out`, which is the whole page or what it was before, and returns `out`."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(report_html(payload, history=history, title=title), encoding="utf-8")
+    if out.exists() and not out.is_file():  # a pipe takes it, a folder does not
+        out.write_text(html, encoding="utf-8")
+        return out
+    file = out.resolve()
+    part = file.with_name(file.name + ".part")
+    try:
+        part.write_text(html, encoding="utf-8")
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
     return out
 
 

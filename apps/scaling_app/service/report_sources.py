@@ -8,7 +8,7 @@ from scaling_app.ledger import Ledger
 from scaling_app.service.ledger_curve import case_facts, forecast_from
 from scaling_app.service.replay_report import replay_html
 from scaling_app.service.replay_table import read_replay
-from scaling_app.service.report import write_report
+from scaling_app.service.report import write_page, write_report
 
 SQLITE = b"SQLite format 3\x00"
 
@@ -20,9 +20,11 @@ def report_from(source: Path, out: Path) -> Path:
         `out`.
 
     Raises:
-        ValueError: it is neither; the message says what is wrong with it.
+        ValueError: it is neither, or `out` is that very file; the message says what is wrong with it.
     """
     source, out = Path(source), Path(out)
+    if out.exists() and out.samefile(source):
+        raise ValueError(f"the report would replace {source}, which it is made from: choose another --out")
     with source.open("rb") as file:
         is_ledger = file.read(len(SQLITE)) == SQLITE
     return report_from_ledger(source, out) if is_ledger else report_from_runs(source, out)
@@ -39,7 +41,4 @@ def report_from_ledger(source: Path, out: Path) -> Path:
 
 def report_from_runs(source: Path, out: Path) -> Path:
     """The curves in a replay's table."""
-    html = replay_html(read_replay(source))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(html, encoding="utf-8")
-    return out
+    return write_page(replay_html(read_replay(source)), out)

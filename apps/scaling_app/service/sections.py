@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from scaling_app.forecast.stopping import percent
 from scaling_app.service.methods_text import methods_text
 from scaling_app.service.page import (
     count,
     duration,
     gain_points,
     numbers,
-    percent,
     points,
     section,
     spread,

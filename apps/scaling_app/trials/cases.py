@@ -1,9 +1,8 @@
 """Cases on the plan's grid, prepared once and kept on disk.
 
-A prepared case is three `.npy` files, named by the content of the case's files and by what the plan says
-about preparation: image (float32), label (class indices, uint8) and a sample of foreground voxels. They
-are written beside their final name and moved there, the index last, so that a kill leaves either a whole
-case or none. Reading maps them into memory; while they fit the stated bound they stay in RAM.
+A prepared case is three arrays in a `CaseCache`, named by the content of the case's files and by what the plan
+says about preparation: image (float32), label (class indices, uint8) and a sample of foreground voxels.
+Reading maps them into memory; while they fit the stated bound they stay in RAM.
 """
 
 from __future__ import annotations
@@ -11,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -27,6 +25,7 @@ from torch import Tensor
 from scaling_app.imaging.geometry import Canonical, ImageError, read_image, read_label, same_grid, spacing_of
 from scaling_app.imaging.resampling import resize_image, resize_label, shape_at
 from scaling_app.strategies.base import PreparedCase
+from scaling_app.trials.case_cache import CaseCache
 from scaling_app.trials.fingerprint import file_stamp
 from scaling_app.trials.plan import CaseFiles, Plan
 
@@ -42,13 +41,23 @@ class PreparedCases:
 
     Args:
         cases: labelled and unlabelled ones.
-        cache_dir: where prepared cases outlive the process; shared by any number of processes.
+        cache_dir: where prepared cases outlive the process; any number of processes may use it.
         memory_bytes: bound on what is kept in RAM; larger sets are read through memory maps.
+        shared: whether other processes use `cache_dir` at the same time.
     """
 
-    def __init__(self, plan: Plan, cases: Sequence[CaseFiles], cache_dir: Path, memory_bytes: int) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        cases: Sequence[CaseFiles],
+        cache_dir: Path,
+        memory_bytes: int,
+        *,
+        shared: bool = False,
+    ) -> None:
         self.plan = plan
         self.cache_dir = Path(cache_dir)
+        self._cache = CaseCache(self.cache_dir, shared=shared)
         self.memory_bytes = memory_bytes
         self._files = {case.case_id: case for case in cases}
         if len(self._files) < len(cases):
@@ -120,10 +129,8 @@ class PreparedCases:
         with self._lock:
             if case_id in self._in_ram:
                 return self._in_ram[case_id]
-        stem = self._prepared(case_id)
-        image = np.load(stem.with_suffix(".image.npy"), mmap_mode="c")
-        has_label = self._files[case_id].label is not None
-        label = np.load(stem.with_suffix(".label.npy"), mmap_mode="c") if has_label else None
+        image = self._prepared(case_id, "image")
+        label = None if self._files[case_id].label is None else self._prepared(case_id, "label")
         size = image.nbytes + (0 if label is None else label.nbytes)
         with self._lock:
             keep = self._ram_bytes + size <= self.memory_bytes
@@ -143,25 +150,20 @@ class PreparedCases:
     def _load_points(self, case_id: str) -> list[np.ndarray]:
         if self._files[case_id].label is None:
             return [np.zeros((0, 3), dtype=np.int32)] * (len(self.plan.class_values) - 1)
-        return _by_class(
-            np.load(self._prepared(case_id).with_suffix(".points.npy")), len(self.plan.class_values)
-        )
+        return _by_class(self._prepared(case_id, "points"), len(self.plan.class_values))
 
-    def _prepared(self, case_id: str) -> Path:
-        """The stem of the case's cache files, which exist afterwards."""
+    def _prepared(self, case_id: str, kind: str) -> np.ndarray:
+        """An array of the case from the cache, put there first where it is not."""
         files = self._files[case_id]
-        stem = self.cache_dir / _key(self.plan, files)
-        if not stem.with_suffix(".json").exists():
-            self.cache_dir.mkdir(parents=True, exist_ok=True)
+        key = _key(self.plan, files)
+        while (array := self._cache.get(key, kind, mapped=kind != "points")) is None:
             image, label = prepare(self.plan, files)
-            _store(stem.with_suffix(".image.npy"), lambda out: np.save(out, image.numpy()))
+            arrays = {"image": image.numpy()}
             if label is not None:
-                _store(stem.with_suffix(".label.npy"), lambda out: np.save(out, label.numpy()))
-                points = _foreground_table(label, len(self.plan.class_values))
-                _store(stem.with_suffix(".points.npy"), lambda out: np.save(out, points))
-            index = json.dumps({"case": case_id, "shape": list(image.shape)}).encode()
-            _store(stem.with_suffix(".json"), lambda out: out.write(index))
-        return stem
+                arrays["label"] = label.numpy()
+                arrays["points"] = _foreground_table(label, len(self.plan.class_values))
+            self._cache.put(key, arrays, {"case": case_id, "shape": list(image.shape)})
+        return array
 
 
 class CaseList(Sequence[PreparedCase]):
@@ -319,16 +321,6 @@ def _hash_of(path: str, size: int, modified_ns: int) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _store(path: Path, write: Callable) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        with part.open("wb") as out:
-            write(out)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def foreground_points(label: Tensor, classes: int) -> list[np.ndarray]:

@@ -63,6 +63,7 @@ class ReplayRun:
     capacity: str | int = "small"
     step_bytes: int | None = None
     learning_rate: float | None = None
+    shared_cache: bool = False
 
     @property
     def strategy(self) -> str:
@@ -128,7 +129,7 @@ def replay(
         step_bytes: bound on the memory of a training step; a small one makes the grid coarser and the
             runs short (default: the plan's own).
         learning_rate: its peak (default: the network's own); the table does not tell it either.
-        pool: cases of other patients whose images, without labels, strategies may learn from.
+        pool: cases of other patients whose images, without labels, strategies may learn from, one number a table.
         should_stop: asked between runs.
         on_check: told how many cases have been looked at, and of how many.
 
@@ -162,6 +163,7 @@ def replay(
             capacity=capacity,
             step_bytes=step_bytes,
             learning_rate=learning_rate,
+            shared_cache=scheduler is not None or workers > 1,
         )
         for seed in range(seeds)
         for draw in range(draws)
@@ -169,13 +171,14 @@ def replay(
         for network in dict.fromkeys(networks)
         for arm in {arm.name: arm for arm in arms}.values()
     ]
-    table = RunsTable(out, cache / f"{out.stem}.recipe.json")
+    recipe = {"capacity": capacity, "step_bytes": step_bytes, "learning_rate": learning_rate, "pool": pool}
+    table = RunsTable(out, recipe, cache / f"{out.stem}.recipe.json")
     table.open(runs)
     missing = [run for run in runs if run.key not in table.finished]
     used = [case for run in missing for case in run.pool]
     used += [case for run in missing for case in (*run.training, *run.testing)]  # these win: they have labels
     check_cases({case.case_id: case for case in used}.values(), on_check)
-    table.tidy(runs[0])
+    table.tidy()
     _work(missing, len(runs), table, scheduler, workers, progress, should_stop or (lambda: False))
     return out
 
@@ -191,7 +194,9 @@ def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None
         capacity=run.capacity,
         memory_bytes=run.step_bytes,
     )
-    cases = PreparedCases(plan, [*run.training, *run.pool], run.cache_dir, run.memory_bytes)
+    cases = PreparedCases(
+        plan, [*run.training, *run.pool], run.cache_dir, run.memory_bytes, shared=run.shared_cache
+    )
     settings = TrialSettings(
         strategy=run.arm.strategy,
         steps=run.steps,

@@ -24,16 +24,18 @@ KEY = ("dataset", "network", "strategy", "n", "draw", "seed", "steps")
 
 @dataclass
 class RunsTable:
-    """The CSV, one write per run.
+    """The CSV, one write per run, and beside it a file with the recipe.
 
     Attributes:
         path: where it lies.
-        recipe: the file of what it has no column for.
+        recipe: what all its runs are made with and no column tells.
+        former_file: where the recipe was kept before, which may be deleted with the cache.
         finished: keys of the runs that it holds.
     """
 
     path: Path
-    recipe: Path
+    recipe: Mapping[str, object]
+    former_file: Path
     finished: set[tuple[str, ...]] = field(default_factory=set)
 
     def open(self, expected: Sequence[ReplayRun]) -> None:
@@ -47,23 +49,22 @@ class RunsTable:
         for row in rows:
             counts.setdefault(_key_of(row), set()).add((row["case"], row["structure"]))
         self._check_same_test(counts, expected[0])
-        self._check_same_recipe(expected[0], rows)
+        if rows:
+            self._check_same_recipe()
         wanted = {run.key: _cells(run) for run in expected}
         self.finished = {key for key, cells in counts.items() if wanted.get(key, cells) <= cells}
 
-    def tidy(self, run: ReplayRun) -> None:
-        """Drops what a kill left half written, and notes what the runs to come are made with, as `run` is."""
-        rows = self._rows()
-        if not rows:
-            self.recipe.parent.mkdir(parents=True, exist_ok=True)
-            self.recipe.write_text(json.dumps(_recipe_of(run)), encoding="utf-8")
-        kept = [row for row in rows if _key_of(row) in self.finished]
+    def tidy(self) -> None:
+        """Drops what a kill left half written, and notes what the runs to come are made with."""
+        _write_whole(self._recipe_file, json.dumps(dict(self.recipe)))
+        kept = [row for row in self._rows() if _key_of(row) in self.finished]
         text = _csv_text(kept, header=True)
         if not self.path.exists() or self.path.read_text(encoding="utf-8") != text:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            part = self.path.with_name(self.path.name + ".part")
-            part.write_text(text, encoding="utf-8")
-            part.replace(self.path)
+            _write_whole(self.path, text)
+
+    @property
+    def _recipe_file(self) -> Path:
+        return self.path.with_name(f"{self.path.stem}.recipe.json")
 
     def _check_same_test(
         self, counts: Mapping[tuple[str, ...], set[tuple[str, str]]], run: ReplayRun
@@ -78,15 +79,15 @@ class RunsTable:
                     "cases, patient pattern or folder, or other training cases: choose another name for the output"
                 )
 
-    def _check_same_recipe(self, run: ReplayRun, rows: Sequence[Mapping[str, str]]) -> None:
-        if not rows or not self.recipe.is_file():
+    def _check_same_recipe(self) -> None:
+        file = next((f for f in (self._recipe_file, self.former_file) if f.is_file()), None)
+        if file is None:
             return
-        now = _recipe_of(run)
-        for name, value in json.loads(self.recipe.read_text(encoding="utf-8")).items():
-            if now[name] != value:
+        for name, value in json.loads(file.read_text(encoding="utf-8")).items():
+            if self.recipe[name] != value:
                 raise CohortError(
-                    f"the runs in {self.path} have {name} {value}, not {now[name]}, which the table does not tell apart: "
-                    "choose another name for the output"
+                    f"the runs in {self.path} have {name} {value}, not {self.recipe[name]}, which the table does not "
+                    "tell apart: choose another name for the output"
                 )
 
     def add(self, run: ReplayRun, rows: list[dict[str, object]]) -> None:
@@ -114,8 +115,11 @@ class RunsTable:
         return list(reader)
 
 
-def _recipe_of(run: ReplayRun) -> dict[str, object]:
-    return {name: getattr(run, name) for name in ("capacity", "step_bytes", "learning_rate")}
+def _write_whole(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
 
 
 def _cells(run: ReplayRun) -> set[tuple[str, str]]:
