@@ -8,6 +8,7 @@ import signal
 import nrrd
 import numpy as np
 import pytest
+import torch
 
 from scaling_app.monai_app import curve_job, splits, train_runs
 from scaling_app.monai_app.curve_job import run_curve_job
@@ -185,3 +186,19 @@ def test_a_label_removed_since_still_counts_as_seen_by_what_was_taken_up(desk_of
     desk.submit(images[0])
     train_and_publish(desk.session, options_for(desk, strategy="genseg"))
     assert desk.session.ledger.observations(run_id=published.run_id) == []
+
+
+@pytest.mark.parametrize("damage", ["of another version", "no model at all"])
+def test_a_model_that_cannot_be_read_any_more_is_replaced_by_the_next_training(desk_of, damage):
+    desk = desk_of(8)
+    desk.submit(*list(desk.labels)[:6])
+    train_and_publish(desk.session, options_for(desk))
+    published = desk.session.published()
+    if damage == "of another version":
+        torch.save({"format": 2}, published.model_file)
+    else:
+        published.model_file.write_text("this is text")
+    desk.submit(*list(desk.labels)[6:])
+    train_and_publish(desk.session, options_for(desk))
+    assert desk.session.published().run_id != published.run_id
+    assert desk.session.published().load("cpu") is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import threading
@@ -109,3 +110,16 @@ def test_a_run_whose_process_died_is_noticed(app, survivor, watching):
     survivor.wait()
     watching(lambda: None)
     assert app.session.ledger.run("r").message == "interrupted: the process ended"
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [("never set", 0.8), (None, None), (0.9, 0.9)],
+    ids=["new", "taken back", "set since"],
+)
+def test_the_target_of_the_options_is_where_a_session_begins_and_no_more(app, held, expected):
+    app.options = dataclasses.replace(app.options, target=0.8)
+    if held != "never set":
+        app.session.ledger.set_setting("target", held)
+    app._adopt_target()
+    assert app.session.ledger.setting("target") == expected

@@ -58,6 +58,39 @@ def test_a_label_that_goes_leaves_the_ledger(desk_of):
     assert desk.session.ledger.cases() == []
 
 
+def test_studies_that_are_not_there_for_a_while_cost_no_label(desk_of, tmp_path):
+    desk = desk_of(2)
+    desk.submit("synthetic_000", client_id="ann")
+    before, store = desk.session.ledger.cases(), desk.session.datastore
+    (tmp_path / "studies").rename(tmp_path / "away")
+    (tmp_path / "studies" / "labels").mkdir(parents=True)
+    store.refresh()
+    assert store.list_images() == []
+    assert not desk.book.take_stock() and desk.session.ledger.cases() == before
+    shutil.rmtree(tmp_path / "studies")
+    (tmp_path / "away").rename(tmp_path / "studies")
+    store.refresh()
+    desk.book.take_stock()
+    assert desk.session.ledger.cases() == before
+
+
+def test_a_label_that_comes_back_is_what_it_was(desk_of):
+    desk = desk_of(2)
+    desk.submit("synthetic_001", client_id="ann")
+    before, ledger = desk.session.ledger.case("synthetic_001"), desk.session.ledger
+    ledger.note_exposure("synthetic_001", "ann", utc_now())  # looked at once the label was there
+    stored = desk.session.stored_label("synthetic_001")
+    kept = stored.read_bytes()
+    stored.unlink()
+    desk.session.datastore.refresh()
+    assert desk.book.take_stock() and ledger.case("synthetic_001") is None
+    stored.write_bytes(kept)
+    desk.session.datastore.refresh()
+    assert desk.book.take_stock()
+    after = ledger.case("synthetic_001")
+    assert (after.assisted, after.annotator, after.saved_at) == (False, "ann", before.saved_at)
+
+
 def test_an_unreadable_file_in_the_folder_is_flagged_not_fatal(desk_of, tmp_path):
     desk = desk_of(2)
     content = gzip.decompress(desk.labels["synthetic_001"].read_bytes())

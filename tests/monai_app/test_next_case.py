@@ -75,3 +75,10 @@ def test_first_goes_by_name_and_makes_nothing_blind(desk_of):
     desk.submit("synthetic_000")
     assert serve(desk, FirstCase(desk.session))["id"] == "synthetic_001"
     assert desk.session.ledger.is_blind("synthetic_001") is None
+
+
+@pytest.mark.parametrize("strategy", ["x", 3, {"random": "x"}, {"random": {"ts": "soon"}}])
+def test_what_a_client_wrote_about_an_image_stops_nobody_from_getting_the_next(desk_of, strategy):
+    desk = desk_of(2, size=8)
+    desk.session.datastore.update_image_info("synthetic_000", {"strategy": strategy})
+    assert RandomCase(desk.session)({}, desk.session.datastore)["id"] in desk.labels

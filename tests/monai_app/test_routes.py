@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
+import tempfile
+import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,10 +17,15 @@ import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from monailabel.config import settings
+from monailabel.endpoints import datastore as stock_datastore
+from monailabel.endpoints import session
+from monailabel.utils.sessions import Sessions
 
 from scaling_app.imaging.geometry import read_image, read_label
+from scaling_app.ledger import LedgerError
 from scaling_app.monai_app import routes
 from scaling_app.monai_app.app import as_label_map
+from scaling_app.monai_app.request_checks import read_params, refusing
 
 ROLES = {
     ("PUT", "/datastore/label"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
@@ -35,7 +44,16 @@ ROLES = {
     ("POST", "/batch/infer/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("POST", "/train/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("DELETE", "/train/"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
+    ("GET", "/datastore/dataset"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
+    ("PUT", "/session/"): settings.MONAI_LABEL_AUTH_ROLE_USER,
+    ("GET", "/session/{session_id}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
+    ("DELETE", "/session/{session_id}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
 }
+STRICTER = {
+    ("PUT", "/model/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
+    ("DELETE", "/model/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
+}
+"""MONAI Label describes these as an admin's and asks for an annotator."""
 
 
 def test_every_route_asks_for_the_role_that_monai_label_asks_for():
@@ -43,14 +61,16 @@ def test_every_route_asks_for_the_role_that_monai_label_asks_for():
     for route in routes.make_router(None).routes:
         (role,) = [d.call.roles for d in route.dependant.dependencies if isinstance(d.call, routes.RBAC)]
         found |= {(method, route.path): role for method in route.methods}
-    assert found == ROLES
+    assert found == ROLES | STRICTER
 
 
 def test_the_roles_are_those_of_the_routes_they_replace():
-    from monailabel.endpoints import activelearning, batch_infer, datastore, infer, train, wsi_infer
+    from monailabel.endpoints import activelearning, batch_infer, datastore, infer, session, train, wsi_infer
 
     stock = {}
-    for router in (m.router for m in (activelearning, batch_infer, datastore, infer, train, wsi_infer)):
+    for router in (
+        m.router for m in (activelearning, batch_infer, datastore, infer, session, train, wsi_infer)
+    ):
         for route in router.routes:
             roles = [d.call.roles for d in route.dependant.dependencies if hasattr(d.call, "roles")]
             stock |= {(method, route.path): roles[0] for method in route.methods if roles}
@@ -69,8 +89,9 @@ def test_routes_included_first_win():
 
 
 @pytest.fixture
-def client_of() -> Callable[..., TestClient]:
+def client_of(tmp_path, monkeypatch) -> Callable[..., TestClient]:
     """The routes over a desk, with nobody logged in."""
+    lent = Sessions(str(tmp_path / "lent"))
 
     def make(desk) -> TestClient:
         app = SimpleNamespace(
@@ -82,7 +103,10 @@ def client_of() -> Callable[..., TestClient]:
             model_names=lambda: ["segmentation"],
             strategy_names=lambda: ["random"],
             serving=nullcontext(),
+            sessions=lambda: lent,
         )
+        monkeypatch.setattr(session, "app_instance", lambda: app)
+        monkeypatch.setattr(stock_datastore, "app_instance", lambda: app)
         server = FastAPI()
         server.include_router(routes.make_router(app))
         return TestClient(server)
@@ -183,9 +207,9 @@ def test_deleting_an_image_that_is_not_there_says_so(desk_of, client_of, address
 @pytest.mark.parametrize("raw", ["{", "[1]", '"text"', '{"client_id": "\\ud800"}'])
 def test_params_that_are_no_object_are_refused(raw):
     with pytest.raises(HTTPException) as refused:
-        routes.read_params(raw)
+        read_params(raw)
     assert refused.value.status_code == 422
-    assert routes.read_params("") == {}
+    assert read_params("") == {}
 
 
 def test_a_prediction_is_never_stored_as_a_label(desk_of, client_of):
@@ -278,3 +302,68 @@ def test_raw_voxels_leave_no_file_behind(desk_of, tmp_path):
     with as_label_map(tmp_path / "label.bin", str(image)) as label:
         assert read_label(label).shape == read_image(image).shape
     assert not label.exists()
+
+
+def test_an_image_is_lent_for_predictions_and_given_back(desk_of, client_of, monkeypatch):
+    desk = desk_of(1)
+    client, image = client_of(desk), desk.session.image_path("synthetic_000")
+    asked = []
+    monkeypatch.setattr(routes.infer, "run_inference", lambda *a: asked.append(a[3]) or {})
+    lent = client.put("/session/", files={"files": (image.name, image.read_bytes())}).json()
+    one = lent["session_id"]
+    got = client.get(f"/session/{one}", params={"image": True})
+    assert got.content == image.read_bytes()
+    assert client.post("/infer/segmentation", params={"session_id": one}).status_code == 200
+    assert asked == [one]
+    assert client.delete(f"/session/{one}").status_code == 200
+    assert client.post("/infer/segmentation", params={"session_id": one}).status_code == 404
+
+
+def test_no_archive_and_no_made_up_session_leads_to_a_file_of_this_machine(desk_of, client_of, tmp_path):
+    desk = desk_of(1)
+    client, image = client_of(desk), desk.session.image_path("synthetic_000")
+    secret = tmp_path / "secret.nii.gz"
+    secret.write_bytes(image.read_bytes())
+    archive = tmp_path / "outside.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(secret, arcname="../../planted.nii.gz")
+    before = files_under(tmp_path)
+    packed = {"files": (archive.name, archive.read_bytes())}
+    two = [("files", (image.name, image.read_bytes())), ("files", ("meta.info", b"{}"))]
+    assert client.put("/session/", params={"uncompress": True}, files=packed).status_code == 422
+    assert client.put("/session/", files=packed).status_code == 422
+    assert client.put("/session/", files=two).status_code == 422
+    made_up = tmp_path / "lent" / "made-up"
+    made_up.mkdir(parents=True)
+    (made_up / "meta.info").write_text(json.dumps({"image": str(secret)}))
+    for name in ("made-up", "..", "x/../made-up"):
+        asked = {"session_id": name, "image": str(secret)}
+        assert client.post("/infer/segmentation", params=asked).status_code == 404
+    assert client.get("/session/made-up", params={"image": True}).status_code == 422
+    assert files_under(tmp_path) - {made_up / "meta.info"} == before
+
+
+def test_no_model_is_put_in_the_place_of_the_one_in_use(desk_of, client_of):
+    answer = client_of(desk_of(1)).put("/model/segmentation", files={"file": ("m.pt", b"x")})
+    assert answer.status_code == 405 and "trainings on this server" in answer.json()["detail"]
+
+
+def test_a_downloaded_archive_of_the_labelled_images_leaves_nothing_behind(
+    desk_of, client_of, tmp_path, monkeypatch
+):
+    desk, scratch = desk_of(2), tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    client = client_of(desk)
+    assert client.get("/datastore/dataset").status_code == 404
+    desk.submit("synthetic_000")
+    answer = client.get("/datastore/dataset")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert len(archive.namelist()) == 3
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_ledger_that_cannot_be_written_is_no_fault_of_the_label():
+    with pytest.raises(HTTPException) as refused, refusing():
+        raise LedgerError("the ledger refused: database or disk is full")
+    assert refused.value.status_code == 503 and "send it again later" in refused.value.detail

@@ -46,6 +46,8 @@ LOOK_EVERY_SECONDS = 5.0
 
 EXIT_BAD_INPUT = 2
 
+_NEVER_SET = object()
+
 
 class ScalingApp(MONAILabelApp):
     """What the next labelled case is worth.
@@ -139,11 +141,10 @@ class ScalingApp(MONAILabelApp):
 
         super().on_init_complete()
         self.close_interrupted_runs("interrupted: the server was stopped", elsewhere=True)
-        if self.options.target is not None and self.session.ledger.setting("target") is None:
-            self.session.ledger.set_setting("target", self.options.target)
+        self._adopt_target()
         self.session.ledger.set_setting("minutes_per_point", self.options.minutes_per_point)
         server_access.accept_tokens()
-        server_access.keep_other_sites_out(server)
+        server_access.keep_other_sites_out(server, self.options.hosts)
         routes.include_first(server, routes.make_router(self))
         sufficiency = make_router(
             self.keeper,
@@ -156,6 +157,20 @@ class ScalingApp(MONAILabelApp):
         )
         routes.include_first(server, sufficiency)
         threading.Thread(target=self._watch, name="labels", daemon=True).start()
+
+    def _adopt_target(self) -> None:
+        """`--conf target` is where a session begins; what was set or taken back since holds."""
+        ledger, wanted = self.session.ledger, self.options.target
+        held = ledger.setting("target", _NEVER_SET)
+        if wanted is not None and held is _NEVER_SET:
+            ledger.set_setting("target", wanted)
+        elif wanted is not None and held != wanted:
+            logger.warning(
+                "--conf target %s is left aside: the session's is %s", wanted, held or "none by now"
+            )
+        steps = ledger.setting("steps")
+        if steps is not None and steps != self.options.steps:
+            logger.warning("--conf steps %s is left aside: the session's are %s", self.options.steps, steps)
 
     def info(self) -> dict:
         """MONAI Label's description of the app, with the structures and the forecast's summary."""

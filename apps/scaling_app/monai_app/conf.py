@@ -48,6 +48,7 @@ class Conf:
         blind_fraction: share of the cases served at random that are blind.
         tolerance_mm: tolerance of the surface Dice (NSD), mm.
         target: Dice aimed at, in (0, 1), or None.
+        hosts: names by which browsers reach a web server in front of this one.
         minutes_per_point: minutes that one Dice point saves on each case still to be labelled, or None.
         steps: training steps of a run.
         max_minutes: wall-clock bound of one training, minutes.
@@ -67,6 +68,7 @@ class Conf:
     blind_fraction: float
     tolerance_mm: float
     target: float | None
+    hosts: tuple[str, ...]
     minutes_per_point: float | None
     steps: int
     max_minutes: float
@@ -96,6 +98,14 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name):
+            raise ConfError(f"names of hosts are wanted, as in labels.hospital.example, got {name!r}")
+    return names
 
 
 def parse_labels(text: str) -> dict[str, int]:
@@ -200,6 +210,7 @@ KEYS: tuple[Key, ...] = (
     Key("blind_fraction", "0.225", _number(0, 0.5), "share of cases to be labelled without a prediction"),
     Key("tolerance_mm", "2", _number(0, 50, open_ends=True), "tolerance of the surface Dice, mm"),
     Key("target", "", lambda t: _number(0, 1, open_ends=True)(t) if t else None, "Dice aimed at"),
+    Key("hosts", "", _hosts, "names by which browsers reach a web server in front of this one"),
     Key(
         "minutes_per_point",
         "",

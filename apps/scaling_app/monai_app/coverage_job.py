@@ -87,8 +87,10 @@ def _model_in_use(session: Session) -> tuple[TrainedModel | None, str | None]:
     published = session.published()
     if published is None:
         return None, None
-    model = TrainedModel.load(published.model_file, device())
-    if dict(model.plan.structures) != session.structures() or model.plan.slice_axis is not None:
+    model = published.load(device())
+    if model is None or model.plan.slice_axis is not None:
+        return None, None
+    if dict(model.plan.structures) != session.structures():
         return None, None
     return model, published.run_id
 

@@ -111,12 +111,15 @@ class Segmentation(InferTask):
         return {name: value for name, value in ordered if value in present}
 
     def _model(self, published: Published) -> TrainedModel:
-        from scaling_app.trials.trial import TrainedModel
-
         if self._loaded is None or self._loaded[0] != published.run_id:
             logger.info("Loading the model %s", published.model_file)
             self._loaded = None  # the old one goes before the new one comes
-            self._loaded = (published.run_id, TrainedModel.load(published.model_file, _device()))
+            model = published.load(_device())
+            if model is None:
+                raise HTTPException(
+                    409, "The model cannot be read by this version: press Train for a new one."
+                )
+            self._loaded = (published.run_id, model)
         return self._loaded[1]
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from scaling_app.ledger import MOST_MINUTES, Case, Flag, utc_now
+from scaling_app.ledger import MOST_MINUTES, Case, Flag, LabelVersion, utc_now
 from scaling_app.monai_app import label_checks as checks
 from scaling_app.monai_app.label_facts import LabelFacts, image_grid, read_facts
 from scaling_app.monai_app.label_grid import in_image_order
@@ -95,6 +95,7 @@ class LabelBook:
         params: Mapping[str, object],
         annotator: str | None = None,
         stamp: Stamp | None = None,
+        returned: LabelVersion | None = None,
     ) -> tuple[Flag, ...]:
         """Writes the case into the ledger and returns the doubts about its label.
 
@@ -102,6 +103,7 @@ class LabelBook:
             params: what the client sent with the label: `label_info`, `client_id`, `minutes`, `blind`.
             annotator: the user's name where users log in; else the client's id is taken.
             stamp: the file's when it was read; without it the next look reads the file again.
+            returned: what is known of this very label from before it went away.
         """
         now = utc_now()
         client = str(params["client_id"]) if params.get("client_id") else None
@@ -109,7 +111,7 @@ class LabelBook:
         ledger = self.session.ledger
         with self._lock:
             flags = self._doubts(image_id, facts, sent)
-            assisted = self._was_assisted(image_id, client, now)
+            assisted = returned.assisted if returned else self._was_assisted(image_id, client, now)
             drawn_blind = ledger.is_blind(image_id)
             told = params.get("blind")
             blind = told if isinstance(told, bool) else bool(drawn_blind)
@@ -117,9 +119,9 @@ class LabelBook:
                 Case(
                     image_id=image_id,
                     label_hash=facts.label_hash,
-                    saved_at=now,
+                    saved_at=returned.saved_at if returned else now,
                     patient=self.session.patient(image_id),
-                    annotator=annotator or client,
+                    annotator=returned.annotator if returned else annotator or client,
                     blind=blind and not assisted,
                     assisted=assisted,
                     minutes=parse_minutes(params.get("minutes")),
@@ -145,6 +147,11 @@ class LabelBook:
         labels = self.session.label_paths()
         notes = self.notes.all()
         changed = False
+        if known and not self.session.datastore.list_images():
+            logger.warning(
+                "There is not one image: the studies seem not to be there, and all labels are kept"
+            )
+            return False
         for gone in set(known) - set(labels):
             changed |= self._remove(gone, notes.get(gone))
         noted: dict[str, LabelNote] = {}  # written at once, as every writing writes the notes of all labels
@@ -225,7 +232,9 @@ class LabelBook:
             with self._lock:
                 case = ledger.case(image_id)
                 if case is None or case.label_hash != facts.label_hash:
-                    self.record(image_id, facts, info, stamp=stamp)
+                    versions = ledger.label_history(image_id) if case is None else []
+                    before = (v for v in reversed(versions) if v.label_hash == facts.label_hash)
+                    self.record(image_id, facts, info, stamp=stamp, returned=next(before, None))
                     return True
                 # known, but without a note: what a training could not use is doubted, the rest was judged
                 doubts = tuple(flag for flag in self._grid_doubts(image_id, facts) if flag not in case.flags)

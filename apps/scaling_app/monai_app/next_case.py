@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from monailabel.interfaces.tasks.strategy import Strategy
@@ -148,5 +148,7 @@ def _at_hand(ordered: Sequence[str], datastore: Datastore) -> list[str]:
 
 def _served_at(datastore: Datastore, image_id: str) -> float:
     """When MONAI Label last served the image, seconds since the epoch."""
-    strategies = (datastore.get_image_info(image_id) or {}).get("strategy") or {}
-    return max((float(served.get("ts", 0)) for served in strategies.values()), default=0.0)
+    strategies = (datastore.get_image_info(image_id) or {}).get("strategy")
+    served = strategies.values() if isinstance(strategies, Mapping) else ()  # any client may write there
+    times = (facts.get("ts") for facts in served if isinstance(facts, Mapping))
+    return max((float(t) for t in times if isinstance(t, (int, float))), default=0.0)

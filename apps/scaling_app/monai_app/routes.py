@@ -7,25 +7,30 @@ a worker thread so that a large label or a prediction keeps nobody waiting. Role
 
 from __future__ import annotations
 
-import json
-import logging
 import re
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, File, Form, HTTPException, UploadFile
+from fastapi import Path as InPath
 from fastapi.background import BackgroundTasks
 from monailabel.config import settings
-from monailabel.endpoints import activelearning, batch_infer, datastore, infer, train
+from monailabel.endpoints import activelearning, batch_infer, datastore, infer, session, train
+from monailabel.endpoints import model as model_files
 from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.exception import LabelNotFoundException
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 from monailabel.utils.async_tasks.utils import tasks
 
-from scaling_app.imaging.geometry import read_image, read_label, readable_kinds, stem_of, suffix_of
+from scaling_app.imaging.geometry import read_image, read_label, stem_of
+from scaling_app.monai_app.request_checks import (
+    read_params,
+    refusing,
+    require_plain_name,
+    require_storable,
+    spooled,
+)
 from scaling_app.monai_app.session import FINAL, ORIGINAL
 from scaling_app.monai_app.train_options import OPTIONS
 
@@ -34,11 +39,7 @@ if TYPE_CHECKING:
 
     from scaling_app.monai_app.app import ScalingApp
 
-logger = logging.getLogger(__name__)
-
-_PLAIN_NAME = re.compile(r"\w[\w .+,()=@#-]*(?<! )")
-_LONGEST_NAME = 200
-"""Bytes: file systems end at 255, and the kind of the file comes after it."""
+_SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 USER = RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER)
 ANNOTATOR = RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)
@@ -50,6 +51,7 @@ STOP_SECONDS = 5.0
 AnyUser = Annotated[User, Depends(USER)]
 Annotator = Annotated[User, Depends(ANNOTATOR)]
 Admin = Annotated[User, Depends(ADMIN)]
+SessionId = Annotated[str, InPath(pattern=f"^{_SESSION.pattern}$")]
 
 
 def include_first(server: FastAPI, router: APIRouter) -> None:
@@ -67,6 +69,7 @@ def make_router(app: ScalingApp) -> APIRouter:
     router = APIRouter()
     _add_datastore_routes(router, app)
     _add_task_routes(router, app)
+    _add_session_routes(router, app)
     return router
 
 
@@ -133,6 +136,18 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
         except LabelNotFoundException as error:
             raise HTTPException(404, f"There is no label {label!r} with the tag {tag!r}.") from error
 
+    @router.get("/datastore/dataset", tags=["Datastore"], response_model=None)
+    def download_dataset(
+        background_tasks: BackgroundTasks, user: Annotator, limit_cases: int | None = None
+    ) -> object:
+        if not app.datastore().datalist():
+            raise HTTPException(404, "There is no labelled image to download yet.")
+        answer = datastore.download_dataset(limit_cases)
+        background_tasks.add_task(
+            Path(answer.path).unlink, missing_ok=True
+        )  # it would stay in the temporary folder
+        return answer
+
     @router.delete("/datastore/image", tags=["Datastore"])
     @router.delete("/datastore/", tags=["Datastore"], include_in_schema=False)
     def remove_image(id: str, user: Admin) -> dict:
@@ -180,6 +195,8 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
         if known.get("model", model) != model:
             raise HTTPException(422, "Name the model in the address, not in params.")
         _require_tag_of_predictions(known)
+        if session_id:
+            _require_session(app, session_id)
         if not file and not session_id:
             _require_image(app, image)
         return infer.run_inference(background_tasks, model, image, session_id, params, file, label, output)
@@ -215,12 +232,52 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
     ) -> object:
         return start_training(app, model, params, run_sync=bool(run_sync), enqueue=bool(enqueue))
 
+    @router.put("/model/{model}", tags=["Model"])
+    def refuse_model(model: str, user: Admin) -> None:
+        # what a model has seen decides on what it is tested, and only a training here knows that
+        raise HTTPException(405, "Models come from trainings on this server; none can be put in their place.")
+
+    @router.delete("/model/{model}", tags=["Model"])
+    def remove_model(model: str, user: Admin) -> dict:
+        return model_files.delete_model(model)
+
     @router.delete("/train/", tags=["Train"], response_model=None)
     def stop_training(user: Admin) -> object:
         stopped = train.stop()
         if stopped:
             app.close_interrupted_runs("stopped by a user", wait_seconds=STOP_SECONDS)
         return stopped
+
+
+def _add_session_routes(router: APIRouter, app: ScalingApp) -> None:
+    """Images lent for predictions, which do not join the studies.
+
+    MONAI Label's own unpack archives whose members may lead anywhere, and take a session's facts from what was
+    unpacked: any file of this machine could be read and written.
+    """
+
+    @router.put("/session/", tags=["Session"])
+    def lend_image(
+        files: Annotated[list[UploadFile], File()], user: AnyUser, uncompress: bool = False, expiry: int = 0
+    ) -> dict:
+        if uncompress or len(files) != 1:
+            raise HTTPException(422, "Lend one image file at a time; archives and folders are not taken.")
+        if (lent := app.sessions()) is None:
+            raise HTTPException(406, "Sessions are switched off on this server.")
+        with spooled(files[0]) as path, refusing():
+            read_image(path)
+            session_id, info = lent.add_session(str(path), expiry)
+            return {"session_id": session_id, "session_info": info.to_json()}
+
+    @router.get("/session/{session_id}", tags=["Session"], response_model=None)
+    def lent_image(
+        session_id: SessionId, user: AnyUser, update_ts: bool = False, image: bool = False
+    ) -> object:
+        return session.get_session(session_id, update_ts, image)
+
+    @router.delete("/session/{session_id}", tags=["Session"], response_model=None)
+    def end_session(session_id: SessionId, user: AnyUser) -> object:
+        return session.remove_session(session_id)
 
 
 def start_training(
@@ -243,84 +300,6 @@ def start_training(
     return train.run_model(model, options, run_sync, enqueue)
 
 
-def read_params(raw: str) -> dict:
-    """The JSON object that MONAI Label's clients send in the form field `params`.
-
-    Raises:
-        HTTPException: 422 when it is none.
-    """
-    try:
-        params = json.loads(raw) if raw else {}
-    except ValueError as error:
-        raise HTTPException(422, f"params is no JSON: {error}") from error
-    if not isinstance(params, dict):
-        raise HTTPException(422, "params must be a JSON object")
-    require_storable(params)
-    return params
-
-
-def require_storable(params: object) -> None:
-    """Refuses what neither the ledger nor MONAI Label's index of the studies could be read with again.
-
-    Half a character in that index, and no server and no training starts on these studies any more.
-
-    Raises:
-        HTTPException: 422.
-    """
-    try:
-        json.dumps(params, ensure_ascii=False, allow_nan=False).encode()
-    except ValueError as error:
-        raise HTTPException(422, f"params is no JSON that can be stored: {error}") from error
-
-
-def require_plain_name(what: str, name: str) -> None:
-    """Refuses what cannot be a file's name in the datastore, or leads out of it.
-
-    Letters of any script and spaces are allowed, as real data sets have them.
-
-    Raises:
-        HTTPException: 422.
-    """
-    if not _PLAIN_NAME.fullmatch(name) or len(name.encode()) > _LONGEST_NAME:
-        raise HTTPException(
-            422,
-            f"{name[:80]!r} cannot be the name of the {what}: use letters, digits, spaces and "
-            f"_ . - + , ( ) = @ #, a letter, digit or _ first, and at most {_LONGEST_NAME} bytes.",
-        )
-
-
-@contextmanager
-def spooled(upload: UploadFile, *, raw_voxels: bool = False) -> Iterator[Path]:
-    """The upload as a file with its own suffixes, gone afterwards.
-
-    Args:
-        raw_voxels: whether `.bin`, the raw voxels of the OHIF viewer, will do.
-
-    Raises:
-        HTTPException: 422 for a kind of file that is not read.
-    """
-    suffix = suffix_of(upload.filename or "") or ".nii.gz"
-    if not (suffix in readable_kinds() or (raw_voxels and suffix == ".bin")):
-        raise HTTPException(
-            422, f"Files of the kind {suffix!r} are not read; known are {', '.join(readable_kinds())}."
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"upload{suffix}"
-        with path.open("wb") as out:
-            while piece := upload.file.read(1 << 20):
-                out.write(piece)
-        yield path
-
-
-@contextmanager
-def refusing() -> Iterator[None]:
-    """Turns a mistake in the input into 422 with its sentence."""
-    try:
-        yield
-    except ValueError as error:
-        raise HTTPException(422, str(error)) from error
-
-
 def _require_tag_of_predictions(params: Mapping[str, object]) -> None:
     """Refuses to have predictions stored as the labels that models are trained on and tested against.
 
@@ -338,6 +317,12 @@ def _require_tag_of_predictions(params: Mapping[str, object]) -> None:
 def _require_image(app: ScalingApp, image: str) -> None:
     if not image or not app.session.has_image(image):
         raise HTTPException(404, f"There is no image {image!r} in the datastore.")
+
+
+def _require_session(app: ScalingApp, session_id: str) -> None:
+    lent = app.sessions()
+    if lent is None or not _SESSION.fullmatch(session_id) or lent.get_session(session_id) is None:
+        raise HTTPException(404, "There is no such session; lend the image again (PUT /session/).")
 
 
 def _require_name(kind: str, name: str, names: list[str]) -> None:

@@ -1,8 +1,8 @@
-"""Who may talk to the server: two things that MONAI Label 0.8.5 leaves open or shut.
+"""Who may talk to the server: what MONAI Label 0.8.5 leaves open or shut.
 
 Pages of other sites: it answers them all, credentials allowed, so that any page open in a browser on a computer
-that reaches the server could read images and labels. Here only the server's own pages are answered (OHIF, as it
-comes with MONAI Label, is one of them).
+that reaches the server could read images and labels, or have it train. Here only the server's own pages are
+answered (OHIF, as it comes with MONAI Label, is one of them), and links to it are followed.
 
 Its login: it verifies tokens without naming the algorithms, which PyJWT has refused since 2.0, so that nobody
 gets in. Here RSA signatures are accepted, which is what the public key of a realm is for; never the token's own
@@ -11,13 +11,20 @@ choice among symmetric ones (RFC 8725, 3.1).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Collection, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import jwt
 from fastapi import FastAPI
+from monailabel.config import settings
 from monailabel.endpoints.user import auth
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 
@@ -40,7 +47,65 @@ def accept_tokens() -> None:
     auth.jwt = _RsaTokens
 
 
-def keep_other_sites_out(server: FastAPI) -> None:
-    """Answers cross-origin requests of browsers no longer with permission to read."""
-    server.user_middleware = [entry for entry in server.user_middleware if entry.cls is not CORSMiddleware]
+def keep_other_sites_out(server: FastAPI, hosts: Collection[str] = ()) -> None:
+    """Answers what pages of other sites send with 403, and never with permission to read.
+
+    Args:
+        hosts: names by which browsers reach a web server in front of this one.
+    """
+    others = [entry for entry in server.user_middleware if entry.cls is not CORSMiddleware]
+    server.user_middleware = [Middleware(_OwnPagesOnly, hosts=frozenset(hosts)), *others]
     server.middleware_stack = None  # built anew at the next request
+
+
+class _OwnPagesOnly:
+    """Refuses requests that browsers send for other sites.
+
+    Newer browsers say so (https://www.w3.org/TR/fetch-metadata/), others name the origin of what may change
+    something. A site whose name was made to lead here (DNS rebinding) would count as the same: so what comes
+    over loopback, with nobody logged in, has to call the server by an address, `localhost` or one of `hosts`.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        self.app, self.hosts = app, hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = self._refusal(scope) if scope["type"] == "http" else None
+        await (self.app if answer is None else JSONResponse({"detail": answer}, 403))(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> str | None:
+        headers, method = Headers(scope=scope), scope["method"]
+        name = _name_of(headers.get("host", ""))
+        over_loopback = _is_loopback((scope.get("server") or ("",))[0])
+        if over_loopback and not settings.MONAI_LABEL_AUTH_ENABLE and not self._is_known(name):
+            return f"This server is not known as {name!r}; start it with --conf hosts {name} if it should be."
+        if (site := headers.get("sec-fetch-site")) is not None:
+            followed = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+            own = site in ("same-origin", "none") or followed
+        else:
+            origin = headers.get("origin")
+            asked = {headers.get("host"), headers.get("x-forwarded-host")}
+            own = origin is None or method in ("GET", "HEAD") or urlsplit(origin).netloc in asked
+        return None if own else "Pages of other sites are not answered."
+
+    def _is_known(self, name: str) -> bool:
+        return name == "localhost" or name in self.hosts or _is_address(name)
+
+
+def _name_of(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return host
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(address: str) -> bool:
+    return _is_address(address) and ipaddress.ip_address(address).is_loopback

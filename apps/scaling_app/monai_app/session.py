@@ -23,9 +23,11 @@ from scaling_app.monai_app import splits
 from scaling_app.monai_app.structures import renamed, with_conf
 
 if TYPE_CHECKING:
+    import torch
     from monailabel.interfaces.datastore import Datastore
 
     from scaling_app.monai_app.conf import Conf
+    from scaling_app.trials.model import TrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,16 @@ class Published:
     def seen(self) -> dict[str, str]:
         """Every image that has shaped the model, with or without its label, and its patient."""
         return {**self.pool_patients, **self.patients}
+
+    def load(self, device: torch.device | str) -> TrainedModel | None:
+        """The model, or None where its file cannot be used (damaged, or of another version): the next replaces it."""
+        from scaling_app.trials.model import TrainedModel
+
+        try:
+            return TrainedModel.load(self.model_file, device)
+        except ValueError as error:
+            logger.warning("The model in use is left aside until the next training: %s", error)
+            return None
 
     @property
     def train_ids(self) -> tuple[str, ...]:

@@ -173,7 +173,9 @@ def test_then_train(session: Session, material: Material) -> int:
     fresh = [i for i in splits.unseen(material.cases, patients, published.seen) if i not in tested]
     if not fresh:
         return 0
-    model = TrainedModel.load(published.model_file, device())
+    model = published.load(device())
+    if model is None:
+        return 0
     scores = test(model, material.of(fresh), tolerance_mm=session.conf.tolerance_mm)
     names = names_since(session, model)
     session.ledger.add_observations(
@@ -289,7 +291,8 @@ def warm_start_for(
         return None
     if not _are_new_to(guide.seen, material, held_out):
         return None
-    return guide if TrainedModel.load(guide.model_file, "cpu").strategy_state else None
+    model = guide.load("cpu")
+    return guide if model is not None and model.strategy_state else None
 
 
 def _are_new_to(seen: Mapping[str, str], material: Material, held_out: Sequence[str]) -> bool:

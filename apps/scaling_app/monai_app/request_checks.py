@@ -1,0 +1,105 @@
+"""What clients send, checked: parameters, names, files. A mistake becomes a 4xx that says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fastapi import HTTPException, UploadFile
+
+from scaling_app.imaging.geometry import readable_kinds, suffix_of
+from scaling_app.ledger import LedgerError
+
+logger = logging.getLogger(__name__)
+
+_PLAIN_NAME = re.compile(r"\w[\w .+,()=@#-]*(?<! )")
+_LONGEST_NAME = 200
+"""Bytes: file systems end at 255, and the kind of the file comes after it."""
+
+
+def read_params(raw: str) -> dict:
+    """The JSON object that MONAI Label's clients send in the form field `params`.
+
+    Raises:
+        HTTPException: 422 when it is none.
+    """
+    try:
+        params = json.loads(raw) if raw else {}
+    except ValueError as error:
+        raise HTTPException(422, f"params is no JSON: {error}") from error
+    if not isinstance(params, dict):
+        raise HTTPException(422, "params must be a JSON object")
+    require_storable(params)
+    return params
+
+
+def require_storable(params: object) -> None:
+    """Refuses what neither the ledger nor MONAI Label's index of the studies could be read with again.
+
+    Half a character in that index, and no server and no training starts on these studies any more.
+
+    Raises:
+        HTTPException: 422.
+    """
+    try:
+        json.dumps(params, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        raise HTTPException(422, f"params is no JSON that can be stored: {error}") from error
+
+
+def require_plain_name(what: str, name: str) -> None:
+    """Refuses what cannot be a file's name in the datastore, or leads out of it.
+
+    Letters of any script and spaces are allowed, as real data sets have them.
+
+    Raises:
+        HTTPException: 422.
+    """
+    if not _PLAIN_NAME.fullmatch(name) or len(name.encode()) > _LONGEST_NAME:
+        raise HTTPException(
+            422,
+            f"{name[:80]!r} cannot be the name of the {what}: use letters, digits, spaces and "
+            f"_ . - + , ( ) = @ #, a letter, digit or _ first, and at most {_LONGEST_NAME} bytes.",
+        )
+
+
+@contextmanager
+def spooled(upload: UploadFile, *, raw_voxels: bool = False) -> Iterator[Path]:
+    """The upload as a file with its own suffixes, gone afterwards.
+
+    Args:
+        raw_voxels: whether `.bin`, the raw voxels of the OHIF viewer, will do.
+
+    Raises:
+        HTTPException: 422 for a kind of file that is not read.
+    """
+    suffix = suffix_of(upload.filename or "") or ".nii.gz"
+    if not (suffix in readable_kinds() or (raw_voxels and suffix == ".bin")):
+        raise HTTPException(
+            422, f"Files of the kind {suffix!r} are not read; known are {', '.join(readable_kinds())}."
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"upload{suffix}"
+        with path.open("wb") as out:
+            while piece := upload.file.read(1 << 20):
+                out.write(piece)
+        yield path
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turns a mistake in the input into 422 with its sentence, a ledger that cannot be written into 503."""
+    try:
+        yield
+    except LedgerError as error:
+        logger.exception("The ledger could not be written")
+        raise HTTPException(
+            503, f"The server could not write this down; send it again later: {error}"
+        ) from error
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
