@@ -2,7 +2,8 @@
 
     python benchmarks/genseg/cost.py --data DIR/wbc --cases 10 --steps 100 [--network resunet]
 
-Each strategy trains in a process of its own, so that its peak memory is its own.
+Each arm trains in a process of its own, so that its peak memory is its own: the baseline, GenSeg whose pairs wait
+for their proof, and GenSeg whose pairs count from the first outer step on.
 """
 
 from __future__ import annotations
@@ -17,15 +18,18 @@ import time
 from pathlib import Path
 
 import torch
+from run import ARMS
 
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.cohort import find_cases
 from scaling_app.trials.plan import make_plan
 from scaling_app.trials.trial import TrialSettings, train
 
+MEASURED = ("baseline", "genseg", "genseg without proof")
+
 
 def main() -> None:
-    """Prints one line per strategy, and the ratios."""
+    """Prints one line per arm, and GenSeg's over the baseline's."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -33,18 +37,18 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=10)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--network", default="resunet")
-    parser.add_argument("--strategy", help="measure this one here (used by the parent process)")
+    parser.add_argument("--arm", help="measure this one here (used by the parent process)")
     options = parser.parse_args()
-    if options.strategy is not None:
+    if options.arm is not None:
         print(json.dumps(_measure(options)))
         return
     found = {}
-    for strategy in ("baseline", "genseg"):
-        command = [sys.executable, __file__, *sys.argv[1:], "--strategy", strategy]
+    for arm in MEASURED:
+        command = [sys.executable, __file__, *sys.argv[1:], "--arm", arm]
         answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        found[strategy] = json.loads(answer.splitlines()[-1])
-        print(strategy, found[strategy], flush=True)
-    print({k: round(found["genseg"][k] / found["baseline"][k], 2) for k in found["baseline"]})
+        found[arm] = json.loads(answer.splitlines()[-1])
+        ratios = {k: round(v / found["baseline"][k], 2) for k, v in found[arm].items()}
+        print(arm, found[arm], "over the baseline", ratios, flush=True)
 
 
 def _measure(options: argparse.Namespace) -> dict[str, float]:
@@ -57,7 +61,9 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
             cases[case_id]
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         cpu, wall = time.process_time(), time.perf_counter()
-        train(cases, cases.labelled, TrialSettings(strategy=options.strategy, steps=options.steps))
+        arm = ARMS[options.arm]
+        settings = TrialSettings(strategy=arm.strategy, steps=options.steps, options=arm.options)
+        train(cases, cases.labelled, settings)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {

@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 _COLUMNS = ("mask", "generated", "real, warped", "difference")
 _COLOURS = np.array([[0, 0, 0], [230, 97, 0], [93, 58, 155], [26, 133, 255], [212, 17, 89], [64, 176, 166]])
 _TILE = 160
+_AT_ONCE = 4
 _REAL_PATCHES = 64
 _MEMORY_BYTES = 2**30
 
@@ -108,12 +109,16 @@ def preview_genseg(
 
 
 def generate(coupling: Coupling, count: int) -> GeneratedPairs:
-    """Fresh pairs from all the cases."""
+    """Fresh pairs from all the cases, painted a few at a time."""
     ids = [i for cases in coupling.rotation.cases_of.values() for i in cases]
-    synthetic = coupling.synthesise(count, ids, lambda image, _: image)
-    patches: Patches = synthetic.patches
-    where = neighbourhood(coupling.trainer.one_hot(patches.label), coupling.trainer.task.radii).cpu()
-    return GeneratedPairs(synthetic.pairs.image.cpu(), patches.image, patches.label, where, patches.case_ids)
+    made, sources = [], []
+    for first in range(0, count, _AT_ONCE):
+        synthetic = coupling.synthesise(min(_AT_ONCE, count - first), ids, lambda image, _: image)
+        patches: Patches = synthetic.patches
+        where = neighbourhood(coupling.trainer.one_hot(patches.label), coupling.trainer.task.radii)
+        made.append((synthetic.pairs.image.cpu(), patches.image, patches.label, where.cpu()))
+        sources.extend(patches.case_ids)
+    return GeneratedPairs(*map(torch.cat, zip(*made, strict=True)), tuple(sources))
 
 
 def write_pairs(pairs: GeneratedPairs, count: int, spacing: Sequence[float], out: Path) -> None:
