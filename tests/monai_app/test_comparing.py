@@ -7,7 +7,7 @@ import json
 import pytest
 
 from scaling_app.ledger import Observation, Run, utc_now
-from scaling_app.monai_app import curve_job
+from scaling_app.monai_app import curve_job, train_runs
 from scaling_app.monai_app.conf import ConfError, read_conf
 from scaling_app.monai_app.curve_job import run_curve_job
 from scaling_app.monai_app.train_options import (
@@ -167,6 +167,17 @@ def test_auto_falls_back_to_the_baseline_without_evidence(desk_of, dice, words):
     train_and_publish(desk.session, options_for(desk, strategy="auto"))
     (run,) = desk.session.ledger.runs("published")
     assert run.strategy == "baseline" and words in run.message
+
+
+def test_patients_held_out_from_the_published_model_have_no_say_in_its_strategy(desk_of):
+    desk = desk_of(6, strategy="auto")
+    desk.submit(*desk.labels)
+    compared(desk, dice={"baseline": 0.7, "none": 0.74})
+    material, options = train_runs.gather(desk.session), options_for(desk)
+    held_out = list(material.cases)[:4]
+    assert train_runs._settled(desk.session, options, material, []).strategy == "none"
+    choice = train_runs._settled(desk.session, options, material, held_out)
+    assert choice.strategy == "baseline" and "no other strategy has been compared" in choice.reason
 
 
 def test_auto_never_trains_longer_by_itself(desk_of):

@@ -197,7 +197,7 @@ def train_and_publish(session: Session, options: TrainOptions) -> dict:
     material = gather(session)
     test_then_train(session, material)
     split = _split(session, material)
-    choice = _settled(session, options)
+    choice = _settled(session, options, material, split.validation)
     options = options.with_strategy(choice.strategy)
     guide = guide_for(session, material, split.validation)
     parent = warm_start_for(guide, options, material, split.validation)
@@ -257,12 +257,17 @@ def _require_no_other(session: Session) -> None:
         )
 
 
-def _settled(session: Session, options: TrainOptions) -> Choice:
-    """The strategy to train with, and why: under `auto` what the paired comparisons say now."""
+def _settled(session: Session, options: TrainOptions, material: Material, held_out: Sequence[str]) -> Choice:
+    """The strategy to train with, and why: under `auto` what the paired comparisons say now.
+
+    Without those of the patients held out, on whom the model that is trained so will be tested.
+    """
     if options.strategy != AUTO:
         return Choice(options.strategy, "")
     own = (options.own_curve().strategy, options.network)
-    choice = choose_strategy(curve_observations(session.ledger), own)
+    patients = {material.cases[image].patient for image in held_out}
+    known = [o for o in curve_observations(session.ledger) if o.unit not in patients]
+    choice = choose_strategy(known, own)
     logger.info("auto: %s", choice.reason)
     return choice
 
