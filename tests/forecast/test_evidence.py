@@ -19,6 +19,8 @@ from scaling_app.forecast.evidence import (
     structure_data,
 )
 from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.posterior import CurvePosterior
+from scaling_app.forecast.prior import shipped_prior
 from scaling_app.forecast.simulation import random_truth, simulate_session
 
 SPREAD = Spread(case=0.6, run=0.5, residual=0.25)
@@ -93,6 +95,37 @@ def test_one_image_for_each_patient_is_as_if_patients_were_not_told() -> None:
         )
     )
     np.testing.assert_array_equal(told.form, untold.form)
+
+
+def test_offsets_are_as_unsure_as_in_the_dense_model_of_unknown_levels() -> None:
+    rng = np.random.default_rng(7)
+    data = structure_data(simulate_session(random_truth(rng), 9, rng, assisted_share=0.5))
+    k, q = len(data.sizes), data.offsets.shape[1]
+    root = 0.3 * rng.standard_normal((k, k))
+    prior_mean, prior_covariance = np.full(k, -1.5), root @ root.T + 0.1 * np.eye(k)
+    bare = (
+        dense_covariance(data, SPREAD, np.ones(len(data.y)))
+        - (data.offsets * data.offset_sd**2) @ data.offsets.T
+    )
+    design = np.column_stack([np.eye(k)[data.level], data.offsets])
+    precision = np.zeros((k + q, k + q))
+    precision[:k, :k], precision[k:, k:] = np.linalg.inv(prior_covariance), np.diag(data.offset_sd**-2.0)
+    covariance = np.linalg.inv(precision + design.T @ np.linalg.solve(bare, design))
+    mean = covariance @ (
+        precision @ np.concatenate([prior_mean, np.zeros(q)]) + design.T @ np.linalg.solve(bare, data.y)
+    )
+    offsets, sd = Elimination(data, np.ones(len(data.y))).offset_posterior(
+        SPREAD, mean[:k], covariance[:k, :k]
+    )
+    np.testing.assert_allclose(offsets, mean[k:], atol=1e-8)
+    np.testing.assert_allclose(sd, np.sqrt(np.diag(covariance)[k:]), atol=1e-8)
+
+
+def test_of_labels_all_drawn_on_a_prediction_nobody_knows_what_that_did() -> None:
+    rng = np.random.default_rng(0)
+    observations = simulate_session(random_truth(rng), 16, rng, assisted_share=1.0)
+    _, sd = CurvePosterior(observations, shipped_prior()).offsets()
+    assert sd[-1] == pytest.approx(ASSIST_SD, rel=0.1)
 
 
 def test_offsets_cover_each_kind_and_assistance() -> None:

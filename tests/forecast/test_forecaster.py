@@ -285,3 +285,20 @@ def test_intervals_of_measured_points_are_over_patients() -> None:
     assert point["n_cases"] == 24 and 0.7 <= held / 200 <= 0.9
     (alone,) = observed_points(seen[:4])
     assert alone["dice"] is not None and alone["lo80"] is None
+
+
+def test_measured_points_are_of_the_pool_where_cases_have_sampling_weights() -> None:
+    rng = np.random.default_rng(0)
+    held, means = 0, []
+    for _ in range(200):
+        hard = rng.random(40) < 0.5  # one in five of the pool, drawn four times as often
+        levels = np.where(hard, 0.5, 0.8) + 0.03 * rng.standard_normal(40)
+        seen = [
+            Observation(8, level, case=f"c{i}", run="r", weight=1.0 if hard[i] else 4.0)
+            for i, level in enumerate(levels)
+        ]
+        (point,) = observed_points(seen)
+        means.append(point["dice"])
+        held += point["lo80"] <= 0.74 <= point["hi80"]
+    assert np.mean(means) == pytest.approx(0.74, abs=0.01)
+    assert 0.7 <= held / 200 <= 0.9

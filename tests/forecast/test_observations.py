@@ -99,11 +99,26 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
         read_curve(tmp_path / "binary.csv")
 
 
+def scored_alike(*scores: float) -> list[Observation]:
+    return [Observation(8, dice, case=case, run=f"r{k}") for case in "ab" for k, dice in enumerate(scores)]
+
+
 def test_one_patient_under_two_names_is_refused() -> None:
-    scores = [(4, 0.61234), (8, 0.70123)]
-    twins = [Observation(n, dice, case=case, run=f"r{n}") for case in ("a", "b") for n, dice in scores]
+    twins = scored_alike(0.61234, 0.70123, 0.72345, 0.74321)
     with pytest.raises(CurveError, match="'a' and 'b' have exactly the same scores"):
         check_observations(twins)
+    with pytest.raises(CurveError, match="one patient under two names"):
+        check_observations([replace(o, patient=o.case) for o in twins])
+
+
+def test_two_images_of_one_patient_may_score_alike() -> None:
+    twins = scored_alike(0.61234, 0.70123, 0.72345, 0.74321)
+    check_observations([replace(o, patient="p") for o in twins])
+
+
+def test_tiny_structures_that_score_alike_are_no_twins() -> None:
+    check_observations(scored_alike(2 / 3, 6 / 7))
+    check_observations(scored_alike(2 / 3, 2 / 3, 6 / 7, 2 / 3, 6 / 7, 2 / 3))
 
 
 def test_equal_rounded_scores_are_no_twins() -> None:

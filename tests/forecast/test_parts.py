@@ -76,6 +76,19 @@ def test_the_correction_is_reported() -> None:
     assert "which is corrected" in message
 
 
+def test_what_is_open_about_gains_does_not_average_out_over_structures() -> None:
+    """How steep the curve of a task is, is common to its structures."""
+    rng = np.random.default_rng(3)
+    truth = random_truth(rng)
+    one = [replace(o, structure="s0") for o in simulate_session(truth, 16, rng)]
+    several = [replace(o, structure=f"s{i}") for i in range(1, 5) for o in simulate_session(truth, 16, rng)]
+    width = {}
+    for name, observations in (("one", one), ("five", [*one, *several])):
+        (found,) = BayesForecaster().fit(observations, 16).predict([32])[:1]
+        width[name] = found.gain_hi80 - found.gain_lo80
+    assert 0.7 * width["one"] < width["five"] < 1.4 * width["one"]
+
+
 def arms_session(kappa: float, seed: int, n_cases: int = 24) -> list[Observation]:
     """A session and, on its folds' cases, a second strategy that is worth `kappa` times as many labels."""
     rng = np.random.default_rng(seed)
@@ -167,6 +180,52 @@ def arm_ahead_by(points: float, strategy: str = "red", noise: float = 1.0) -> li
         for o, step in zip(folds, steps, strict=True)
     ]
     return folds + arms
+
+
+def no_better_arms(n_cases: int, arms: int, run_luck: float, rng: np.random.Generator) -> list[Observation]:
+    """Strategies that are all alike: each training has its luck, each test its noise (3 points)."""
+    case = rng.normal(0, 0.05, n_cases)
+    observations = []
+    for strategy in ["baseline", *(f"arm{i}" for i in range(arms))]:
+        kind = "fold" if strategy == "baseline" else "arm"
+        for fold in range(5):
+            luck = rng.normal(0, run_luck)
+            tested = range(fold, n_cases, 5)
+            scores = 0.75 + case[tested] + luck + rng.normal(0, 0.03, len(tested))
+            observations += [
+                Observation(
+                    n_cases - 2,
+                    float(dice),
+                    case=f"c{c}",
+                    run=f"{strategy}{fold}",
+                    kind=kind,
+                    strategy=strategy,
+                )
+                for c, dice in zip(tested, np.clip(scores, 0.01, 0.99), strict=True)
+            ]
+    return observations
+
+
+@pytest.mark.parametrize("run_luck", [0.0, 0.02])
+@pytest.mark.parametrize("n_cases", [5, 16])
+def test_the_range_of_a_difference_holds_the_truth_as_often_as_it_says_also_where_trainings_are_lucky(
+    n_cases: int, run_luck: float
+) -> None:
+    rng = np.random.default_rng(n_cases)
+    held = 0
+    for _ in range(150):
+        (result,) = compare_arms(no_better_arms(n_cases, 1, run_luck, rng), ("baseline", "resunet"), {})
+        held += result.dice_difference["lo80"] <= 0 <= result.dice_difference["hi80"]
+    assert held >= 108  # 120 expected, and 2.4 standard deviations
+
+
+def test_auto_seldom_leaves_the_baseline_for_one_of_several_that_are_no_better() -> None:
+    rng = np.random.default_rng(0)
+    left = [
+        choose_strategy(no_better_arms(8, 4, 0.02, rng), ("baseline", "resunet")).strategy != "baseline"
+        for _ in range(100)
+    ]
+    assert sum(left) <= 18  # 10 expected at most, and 2.7 standard deviations
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from scaling_app.forecast.forecaster import forecast_session
 from scaling_app.forecast.observations import Observation
-from scaling_app.forecast.stopping import StopEvidence, advise, check_size
+from scaling_app.forecast.stopping import StopEvidence, advise, check_size, confirming_size
 
 FLAT = StopEvidence(n_now=20, cases=5, delta=0.01, p_gain=0.1, gain=0.003, low_gain_before=True, n_blind=20)
 
@@ -18,16 +19,22 @@ def test_the_check_looks_five_cases_or_a_quarter_ahead() -> None:
     assert [check_size(n) for n in (4, 20, 21, 40, 100)] == [5, 5, 6, 10, 25]
 
 
-def test_little_to_gain_twice_running_stops() -> None:
+def test_little_to_gain_at_two_updates_stops() -> None:
     advice = advise(FLAT)
     assert advice.action == "stop"
     assert advice.probability == pytest.approx(0.9)
 
 
+def test_two_opinions_lie_three_cases_or_an_eighth_apart() -> None:
+    assert [n - confirming_size(n) for n in (4, 12, 24, 25, 40, 41)] == [3, 3, 3, 4, 5, 6]
+    checkpoints = (8, 12, 16, 24, 32, 48, 64)
+    assert all(before <= confirming_size(n) for before, n in pairwise(checkpoints))
+
+
 def test_little_to_gain_once_only_does_not_stop() -> None:
     advice = advise(replace(FLAT, low_gain_before=False))
     assert advice.action == "continue"
-    assert "next update" in advice.sentence
+    assert "an update some cases later" in advice.sentence
 
 
 def test_a_structure_still_rising_keeps_the_session_going() -> None:
@@ -159,18 +166,27 @@ def test_a_flat_session_stops_at_its_second_opinion_and_not_at_the_same_one() ->
         assert forecast_session(plateau(64), n_now=40, history=[earlier]).advice.action == "stop"
 
 
+def test_an_update_of_hardly_fewer_cases_is_no_second_opinion() -> None:
+    first = forecast_session(plateau(24), n_now=24)
+    near = replace(first, n_now=28, evidence="of 28 cases")
+    assert first.low_gain
+    for past in (near, {**near.payload(), "overall": {"forecast": [{"n": 29, "extra": 1}]}}):
+        assert forecast_session(with_one_more(24), n_now=30, history=[past]).advice.action == "continue"
+        assert forecast_session(with_one_more(24), n_now=30, history=[first, past]).advice.action == "stop"
+
+
 def test_a_label_without_a_new_test_is_no_second_opinion() -> None:
     first = forecast_session(plateau(12), n_now=12)
     assert first.low_gain
-    assert forecast_session(plateau(12), n_now=13, history=[first]).advice.action == "continue"
-    assert forecast_session(plateau(12), n_now=13, history=[first.payload()]).advice.action == "continue"
+    assert forecast_session(plateau(12), n_now=16, history=[first]).advice.action == "continue"
+    assert forecast_session(plateau(12), n_now=16, history=[first.payload()]).advice.action == "continue"
 
 
-@pytest.mark.parametrize("n_now", [12, 24, 44])
-def test_a_payload_keeps_whether_there_was_little_to_gain(n_now: int) -> None:
+@pytest.mark.parametrize(("n_now", "later_n"), [(12, 15), (24, 28), (44, 51)])
+def test_a_payload_keeps_whether_there_was_little_to_gain(n_now: int, later_n: int) -> None:
     first = forecast_session(plateau(n_now), n_now=n_now)
     later = [
-        forecast_session(with_one_more(n_now), n_now=n_now + 1, history=[past]).advice.action
+        forecast_session(with_one_more(n_now), n_now=later_n, history=[past]).advice.action
         for past in (first, first.payload())
     ]
     assert first.low_gain

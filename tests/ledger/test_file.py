@@ -108,11 +108,44 @@ def test_the_forecasts_of_an_older_file_are_found_by_size_and_evidence(tmp_path:
     with sqlite3.connect(path) as raw:
         raw.executescript(SCHEMA_2)
     with Ledger(path) as newer:
-        assert newer.forecast_of_fewer(9, "b") == {"n_in_curve": 5, "evidence": "a"}
-        assert newer.forecast_of_fewer(9, "a") == newer.forecasts()[0]
+        assert newer.forecast_up_to(9, "b") == {"n_in_curve": 5, "evidence": "a"}
+        assert newer.forecast_up_to(9, "a") == newer.forecasts()[0]
         assert [past["n_in_curve"] for past in newer.forecast_levels()] == [4]
         assert newer.latest_forecast() == (newer.forecasts()[1], 2)
         assert newer.run("r").train_ids == ("a",)
+
+
+SCHEMA_3 = """
+DROP TABLE forecasts;
+CREATE TABLE forecasts (
+    id INTEGER NOT NULL PRIMARY KEY, revision INTEGER NOT NULL, made_at VARCHAR(32) NOT NULL,
+    n_in_curve INTEGER GENERATED ALWAYS AS (json_extract(payload, '$.n_in_curve')) STORED,
+    evidence TEXT GENERATED ALWAYS AS (coalesce(json_extract(payload, '$.evidence'), '')) STORED,
+    levels TEXT GENERATED ALWAYS AS (json_extract(payload, '$.overall')) STORED,
+    payload TEXT NOT NULL
+);
+CREATE INDEX ix_forecasts_n_in_curve ON forecasts (n_in_curve, evidence);
+INSERT INTO forecasts (id, revision, made_at, payload) VALUES
+    (3, 1, '2026-01-01T00:00:00.000000+00:00', '{"n_in_curve": 4, "overall": {"now": {"mean": 0.5}}}'),
+    (7, 2, '2026-01-02T00:00:00.000000+00:00', '{"n_in_curve": 5, "recipe": "r", "overall": {"now": {"mean": 0.6}}}'),
+    (8, 2, '2026-01-03T00:00:00.000000+00:00', '{"n_in_curve": 6, "recipe": null}');
+PRAGMA user_version=3;
+"""
+
+
+def test_the_forecasts_of_an_older_file_are_all_kept_and_tell_their_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    Ledger(path).close()
+    with sqlite3.connect(path) as raw:
+        raw.executescript(SCHEMA_3)
+    with Ledger(path) as newer:
+        assert [past["n_in_curve"] for past in newer.forecasts()] == [4, 5, 6]
+        assert [past["recipe"] for past in newer.forecast_levels()] == [None, "r"]
+        assert newer.latest_forecast() == ({"n_in_curve": 6, "recipe": None}, 2)
+    with sqlite3.connect(path) as raw:
+        (table,) = raw.execute("SELECT tbl_name FROM sqlite_master WHERE name = 'ix_forecasts_n_in_curve'")
+        assert table == ("forecasts",)
+        assert raw.execute("SELECT id FROM forecasts").fetchall() == [(3,), (7,), (8,)]
 
 
 def test_a_file_of_the_first_schema_learns_of_sampling_weights(tmp_path: Path, new_case) -> None:

@@ -83,22 +83,22 @@ def test_the_forecast_of_a_size_is_never_pushed_out_by_those_of_others(
     assert [past["k"] for past in ledger.forecasts()] == [0, 5, 6, 7]
 
 
-def test_the_forecast_of_fewer_cases_is_the_newest_from_other_evidence(ledger: Ledger) -> None:
-    assert ledger.forecast_of_fewer(9, "b") is None
+def test_the_forecast_of_so_many_cases_at_most_is_the_newest_from_other_evidence(ledger: Ledger) -> None:
+    assert ledger.forecast_up_to(8, "b") is None
     for n, evidence in ((0, "x"), (4, ""), (5, "a"), (6, "b"), (7, "b")):
         ledger.save_forecast({"n_in_curve": n, "evidence": evidence})
 
     def found(n: int, evidence: str) -> int | None:
-        past = ledger.forecast_of_fewer(n, evidence)
+        past = ledger.forecast_up_to(n, evidence)
         return past and past["n_in_curve"]
 
-    assert [found(9, "c"), found(9, "b"), found(7, "c"), found(5, "c")] == [7, 5, 6, 4]
-    assert found(4, "c") is None
+    assert [found(7, "c"), found(7, "b"), found(6, "c"), found(4, "c")] == [7, 5, 6, 4]
+    assert found(3, "c") is None
 
 
 def test_a_forecast_that_says_nothing_of_its_evidence_had_another(ledger: Ledger) -> None:
     ledger.save_forecast({"n_in_curve": 4, "k": 1})
-    assert ledger.forecast_of_fewer(5, "a") == ledger.forecast_of_fewer(5, "") == {"n_in_curve": 4, "k": 1}
+    assert ledger.forecast_up_to(4, "a") == ledger.forecast_up_to(4, "") == {"n_in_curve": 4, "k": 1}
 
 
 def test_the_levels_are_what_the_outcomes_of_forecasts_need(ledger: Ledger) -> None:
@@ -110,11 +110,21 @@ def test_the_levels_are_what_the_outcomes_of_forecasts_need(ledger: Ledger) -> N
     ledger.save_forecast({"n_in_curve": 11, "overall": {"now": {"mean": None}}})
     assert ledger.forecast_levels()[0] == {
         "n_in_curve": 4,
+        "recipe": None,
         "overall": {"now": {"mean": 0.7}, "forecast": [row]},
     }
     assert [past["n_in_curve"] for past in ledger.forecast_levels()] == [4, 9]
     assert outcomes_of(ledger.forecast_levels()) == outcomes_of(ledger.forecasts())
     assert outcomes_of(ledger.forecasts()) == [{"made_at": 4, **row, "came": 0.75}]
+
+
+def test_a_forecast_is_held_against_what_came_with_the_same_recipe_alone(ledger: Ledger) -> None:
+    row = {"n": 9, "mean": 0.8, "lo80": 0.7, "hi80": 0.9}
+    for n, recipe in ((4, "short"), (5, "long"), (9, "long")):
+        overall = {"now": {"mean": 0.75}, "forecast": [row] if n < 9 else []}
+        ledger.save_forecast({"n_in_curve": n, "recipe": recipe, "overall": overall})
+    assert [past["recipe"] for past in ledger.forecast_levels()] == ["short", "long", "long"]
+    assert [outcome["made_at"] for outcome in outcomes_of(ledger.forecast_levels())] == [5]
 
 
 def test_the_revision_moves_with_what_can_change_a_forecast_and_with_nothing_else(

@@ -102,7 +102,7 @@ def test_contradictory_observations_are_an_error_with_a_sentence(session, keeper
             )
         )
         seen = [
-            Observation(run, case, structure, "fold", dice=0.123 * size + len(structure) / 100)
+            Observation(run, case, structure, "fold", dice=0.1234 * size + len(structure) / 100)
             for case in ("twin_1", "twin_2")
             for structure in ("anterior", "posterior")
         ]

@@ -131,18 +131,28 @@ def test_the_mean_over_structures_is_taken_case_by_case(ledger: Ledger) -> None:
     assert together == pytest.approx({"x": 0.7, "y": 0.5})
 
 
+def test_the_mean_over_structures_keeps_the_weight_of_its_case(ledger: Ledger) -> None:
+    ledger.save_case(Case("a", "h", utc_now(), "p", sampling_weight=3.0))
+    ledger.save_case(Case("b", "h", utc_now(), "q"))
+    start(ledger, "r", ["b"])
+    ledger.finish_run("r", [Observation("r", "a", "liver", "fold", dice=0.5)])
+    assert [seen.weight for seen in overall_scores(curve_observations(ledger))] == [3.0]
+
+
 def test_annotation_time_is_of_the_measured_cases() -> None:
     cases = [Case(str(k), "h", utc_now(), "p", minutes=m) for k, m in enumerate((None, 4.0, 6.0, 20.0))]
     assert annotation_time(cases) == {"minutes_per_case": 6.0, "minutes_total": 30.0, "n_timed": 3}
     assert annotation_time([])["minutes_per_case"] is None
 
 
-@pytest.mark.parametrize(("settings", "counts"), [("long:red", True), ("short:red", False)])
-def test_what_a_curve_of_other_settings_found_confirms_no_stop(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, settings: str, counts: bool
+@pytest.mark.parametrize(
+    ("settings", "size", "counts"), [("long:red", 1, True), ("short:red", 1, False), ("long:red", 2, False)]
+)
+def test_what_other_settings_or_hardly_fewer_cases_found_confirms_no_stop(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, settings: str, size: int, counts: bool
 ) -> None:
-    ledger.save_case(Case("a", "h", utc_now(), "p"))
-    ledger.save_case(Case("b", "h", utc_now(), "q"))
+    for name in "abcd":
+        ledger.save_case(Case(name, "h", utc_now(), name))
     start(ledger, "r", ["b"], settings_hash="long:red")
     ledger.finish_run("r", [Observation("r", "a", "liver", "fold", dice=0.5)])
     asked: dict = {}
@@ -153,7 +163,7 @@ def test_what_a_curve_of_other_settings_found_confirms_no_stop(
 
     monkeypatch.setattr("scaling_app.service.ledger_curve.forecast_session", forecast)
     assert forecast_from(ledger)["recipe"] == "long"
-    earlier = {"n_in_curve": 1, "evidence": "x", "recipe": settings.partition(":")[0]}
+    earlier = {"n_in_curve": size, "evidence": "x", "recipe": settings.partition(":")[0]}
     ledger.save_forecast(earlier)
     forecast_from(ledger)
     assert asked["history"] == ([earlier] if counts else [])

@@ -18,9 +18,10 @@ from scaling_app.forecast.observations import Observation, by_structure
 from scaling_app.forecast.posterior import SPREAD_MEAN, CurvePosterior, prior_dice_draws
 from scaling_app.forecast.prediction import OVERALL, Forecaster
 from scaling_app.forecast.prior import CurvePrior, shipped_prior
-from scaling_app.forecast.shift_alarm import find_shift
+from scaling_app.forecast.shift_alarm import find_shift, first_scores
 
 DRAWS = 4000
+_LEVELS = 50
 P_MISS_ALARM = 0.05
 BAD_DICE = 0.5
 
@@ -74,7 +75,7 @@ class BayesForecaster(Forecaster):
         return self.calibration(quantity, REGIMES[averaged], self.n_now, n / self.n_now)
 
     def alarms(self, observations: Sequence[Observation]) -> tuple[str, ...]:
-        """A lasting change of the scores, frequent misses, and a bad case among the last five."""
+        """A lasting change of the scores, frequent misses, and a bad case among the last five new ones."""
         own = [o for o in observations if (o.strategy, o.network) == self.arm]
         sentences: list[str] = []
         for name, group in by_structure(own).items():
@@ -98,7 +99,7 @@ class BayesForecaster(Forecaster):
         p_miss = float(self.misses[name].mean(np.array([float(self.n_now)]))[0])
         if p_miss > P_MISS_ALARM:
             sentences.append(f"{name} is missed in about {100 * p_miss:.0f} % of cases")
-        last = [o for o in group if o.kind == "prequential" and o.dice is not None][-5:]
+        last = first_scores(group)[-5:]
         usual = float(np.median([o.dice for o in last])) if last else 0.0
         for o in last:
             if o.dice is not None and o.dice < BAD_DICE and usual >= BAD_DICE + 0.2:
@@ -154,20 +155,33 @@ class BayesForecaster(Forecaster):
         return float(min(1.0, np.sqrt(np.linalg.det(np.cov(eta.T)) / np.linalg.det(before))))
 
     def _joint_draws(self, n: Array) -> list[Array]:
-        """Orders each structure's draws by its level now so that levels correlate as case effects do.
+        """Puts each structure's draws in an order in which levels correlate as case effects do, and gains agree.
+
+        How steep a task's curve is, is what the session knows least of, and common to its structures: at about the same
+        level their draws are paired by gain, so that what is open about it does not average out.
 
         Reference: R. Iman, W. Conover, Commun. Stat. Simul. Comput. 11(3), 1982.
         """
         size = len(self.structures)
-        points = qmc.Sobol(size, scramble=True, seed=5).random(4096)[:DRAWS]
-        z = norm.ppf(np.clip(points, 1e-6, 1 - 1e-6)) @ np.linalg.cholesky(self._coupling).T
+        points = qmc.Sobol(size + 1, scramble=True, seed=5).random(4096)[:DRAWS]
+        z = norm.ppf(np.clip(points, 1e-6, 1 - 1e-6))
+        gain, z = z[:, -1], z[:, :-1] @ np.linalg.cholesky(self._coupling).T
         coupled = []
         for index, name in enumerate(self.structures):
             draws = self._draws(np.concatenate([[float(self.n_now)], n]), name)
-            ordered = draws[np.argsort(draws[:, 0], kind="stable")]
-            ranks = np.argsort(np.argsort(z[:, index], kind="stable"), kind="stable")
-            coupled.append(ordered[ranks, 1:])
+            later = (draws - draws[:, :1]).mean(1)
+            placed = np.empty_like(draws)
+            placed[_by_level(z[:, index], gain)] = draws[_by_level(draws[:, 0], later)]
+            coupled.append(placed[:, 1:])
         return coupled
+
+
+def _by_level(level: Array, gain: Array) -> np.ndarray:
+    """Indices in the order of levels, and of gains within each of `_LEVELS` groups of like level."""
+    order = np.argsort(level, kind="stable")
+    group = np.empty(len(order), dtype=int)
+    group[order] = np.arange(len(order)) * _LEVELS // len(order)
+    return np.lexsort((gain, group))
 
 
 def _case_correlation(groups: list[list[Observation]]) -> Array:

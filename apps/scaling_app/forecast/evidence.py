@@ -213,14 +213,15 @@ class Elimination:
         of_case = own * (left - self.case_weight / spread.residual**2 * of_patient) / gain
         return rest - (of_patient + of_case)[self.data.case]
 
-    def offset_posterior(self, spread: Spread, levels: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation of the offsets, each `(Q,)`, given the levels."""
+    def offset_posterior(self, spread: Spread, levels: Array, covariance: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of the offsets, each `(Q,)`, over levels of mean `(K,)` and covariance `(K, K)`."""
         gram, _ = self._without_cases(spread)
         k, q = len(self.data.sizes), self.data.offsets.shape[1]
         side = slice(k, -1)
         inner = np.linalg.inv(gram[side, side] + np.diag(self._side_precision(spread)))
         effects = inner @ (gram[side, -1] - gram[side, :k] @ levels)
-        return effects[-q:], np.sqrt(np.diag(inner)[-q:])
+        answer = (inner @ gram[side, :k])[-q:]
+        return effects[-q:], np.sqrt(np.diag(inner)[-q:] + np.diag(answer @ covariance @ answer.T))
 
     def _without_cases(self, spread: Spread) -> tuple[Array, float]:
         rows = len(self.data.y)

@@ -89,7 +89,7 @@ def forecast_session(
         n_blind: cases labelled without a prediction on screen, where more is known than the observations say.
         method: one of `METHODS`.
         delta: smallest gain worth having, Dice.
-        history: forecasts (or payloads) of earlier updates, oldest first; the stop rule asks for two in a row.
+        history: forecasts (or payloads) of earlier updates, oldest first; the stop rule asks for two opinions.
         minutes_saved_per_point: minutes that one Dice point saves on each case still to be labelled.
 
     Raises:

@@ -1,30 +1,31 @@
-"""What earlier forecasts of a session said: the stop rule asks for two in a row."""
+"""What earlier forecasts of a session said: the stop rule asks for two opinions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from scaling_app.forecast.session import SessionForecast
-from scaling_app.forecast.stopping import check_size
+from scaling_app.forecast.stopping import check_size, confirming_size
 
 
 def was_low_gain(
     history: Sequence[SessionForecast | Mapping[str, object]], n_now: int, evidence: str = ""
 ) -> bool:
-    """Whether the last update before found little to gain (S2).
+    """Whether the last update that may confirm this one found little to gain (S2).
 
     Args:
         history: earlier forecasts or their payloads, oldest first.
-        n_now: present number of cases; updates at the same number do not count as a second opinion,
+        n_now: present number of cases; updates of more than `confirming_size` do not count as a second opinion,
         evidence: nor do those that rest on the same scores.
     """
+    most = confirming_size(n_now)
     for earlier in reversed(history):
         if isinstance(earlier, SessionForecast):
             n, low, scores = earlier.n_now, earlier.low_gain, earlier.evidence
         else:
             n, low = _payload_low_gain(earlier)
             scores = str(earlier.get("evidence") or "")
-        if n < n_now and (not scores or scores != evidence):
+        if n <= most and (not scores or scores != evidence):
             return low
     return False
 

@@ -3,12 +3,14 @@
 A hurdle beside the curve of what was found: `logit p_miss(n) = a - b ln n`, a ~ N(-2, 1.5^2),
 b ~ N(1.2, 1^2) kept positive, on a grid (networks that find nothing at n = 2 can find
 all at n = 8). With prior probability 0.8 misses do not happen for this
-structure; one miss rules that out. A case's tests under several models are not independent, so that each
-counts `(1 + (m - 1) / 2)^-1` of an independent one, m being their number (intraclass correlation 1/2).
+structure; one miss rules that out. A patient's tests, of several images or under several models, are not
+independent, so that each counts `(1 + (m - 1) / 2)^-1` of an independent one, m being their number (intraclass
+correlation 1/2), times the case's sampling weight over the cases' mean.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -35,13 +37,13 @@ class MissRate:
         log_prior = -0.5 * ((a + 2.0) / 1.5) ** 2 - 0.5 * ((b - 1.2) / 1.0) ** 2
         log_prior -= np.logaddexp.reduce(log_prior)
         log_likelihood = np.zeros_like(a)
-        counts: dict[str, int] = {}
-        for o in observations:
-            counts[o.case] = counts.get(o.case, 0) + 1
+        counts = Counter(o.unit for o in observations)
+        weights = {o.case or row: o.weight for row, o in enumerate(observations)}
+        mean_weight = sum(weights.values()) / len(weights)
         totals: dict[tuple[int, bool], float] = {}
         for o in observations:
-            share = 1.0 / (1.0 + 0.5 * (counts[o.case] - 1)) if o.case else 1.0
-            totals[o.n, o.missed] = totals.get((o.n, o.missed), 0.0) + share
+            share = 1.0 / (1.0 + 0.5 * (counts[o.unit] - 1)) if o.unit else 1.0
+            totals[o.n, o.missed] = totals.get((o.n, o.missed), 0.0) + share * (o.weight / mean_weight)
         for (n, missed), total in totals.items():
             x = a - b * np.log(n)
             log_likelihood -= total * np.logaddexp(0.0, -x if missed else x)

@@ -20,6 +20,12 @@ from pathlib import Path
 MISS_DICE = 0.002
 """A Dice at or below this is a miss, not a poor segmentation."""
 
+TELLING_SCORES = 4
+"""So many different scores, not rounded to three decimals, agree by chance in no two cases.
+
+Of structures of a few voxels Dice has few values, and a case keeps its value from model to model.
+"""
+
 _TRUE, _FALSE = {"1", "true", "yes", "y"}, {"0", "false", "no", "n", ""}
 
 
@@ -128,8 +134,8 @@ def check_observations(observations: Sequence[Observation]) -> None:
     """Refuses sets that count the same evidence twice.
 
     Raises:
-        CurveError: the same test appears twice, or two cases have the same scores throughout (one
-            patient under two names).
+        CurveError: the same test appears twice, or two cases of different patients have the same scores throughout
+            (one patient under two names).
     """
     seen: dict[tuple[object, ...], int] = {}
     for number, o in enumerate(observations, start=1):
@@ -259,18 +265,20 @@ def _flag(text: str, name: str) -> bool:
 
 
 def _twin_cases(observations: Sequence[Observation]) -> tuple[str, str] | None:
-    """Two cases scored alike in two runs or more; only scores of four decimals or more can tell."""
+    """Two cases of different patients, scored alike throughout, with scores enough to tell."""
     scores: dict[str, dict[tuple[object, ...], float]] = {}
+    units: dict[str, str] = {}
     for o in observations:
         if o.case and o.dice is not None:
+            units[o.case] = o.unit
             scores.setdefault(o.case, {})[(o.structure, *o.run_key)] = o.dice
     signatures: dict[tuple[object, ...], str] = {}
     for case, table in scores.items():
-        fine = [dice for dice in table.values() if not (dice * 1000).is_integer() and 0 < dice < 1]
-        if len(fine) < 2:
+        fine = {dice for dice in table.values() if not (dice * 1000).is_integer() and 0 < dice < 1}
+        if len(fine) < TELLING_SCORES:
             continue
         signature = tuple(sorted(((repr(key), dice) for key, dice in table.items())))
-        if signature in signatures:
-            return signatures[signature], case
-        signatures[signature] = case
+        first = signatures.setdefault(signature, case)
+        if units[first] != units[case]:
+            return first, case
     return None

@@ -110,7 +110,9 @@ class CurvePosterior:
 
     def offsets(self) -> tuple[Array, Array]:
         """Mean and standard deviation `(Q,)` of the offsets; the last is assistance (logit of the error)."""
-        return self.elimination.offset_posterior(self.mode, self.level_mean())
+        eta, _ = self.draws(self.data.sizes)
+        covariance = np.cov(eta.T).reshape(2 * self.data.sizes.shape)
+        return self.elimination.offset_posterior(self.mode, self.level_mean(), covariance)
 
     def _spread(self, log_spread: Array) -> Spread:
         if self.data.averaged:

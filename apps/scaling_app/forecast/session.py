@@ -41,7 +41,7 @@ class SessionQuestion:
         n_blind: cases labelled without a prediction on screen, where the ledger knows.
         delta: smallest gain worth having, Dice.
         minutes_saved_per_point: by one Dice point, per case still to be labelled.
-        low_gain_before: whether the update before found little to gain.
+        low_gain_before: whether the update that may confirm this one found little to gain.
         evidence: identifies the scores that the answer rests on (`evidence_of`).
     """
 
@@ -216,44 +216,43 @@ def asdict_arm(arm: ArmResult) -> Json:
 def observed_points(observations: Sequence[Observation]) -> tuple[Json, ...]:
     """Mean Dice per structure, kind and size over `n_cases` cases, misses counting as 0, with an 80 % t interval.
 
-    Patients are independent, their cases are not: the interval is over patients, and there is none for one
+    Cases count by their sampling weights. Patients are independent, their cases are not: the interval is over patients, and there is none for one
     alone. Other strategies (kind `arm`) have a point each, with the strategy's name.
     """
     points: list[Json] = []
     for structure, group in by_structure(o for o in observations if o.dice is not None).items():
-        cells: dict[tuple[str, str, int], dict[tuple[str, str], list[float]]] = {}
+        cells: dict[tuple[str, str, int], dict[tuple[str, str], list[Observation]]] = {}
         for index, o in enumerate(group):
             cell = cells.setdefault((o.kind, o.strategy if o.kind == "arm" else "", o.n), {})
             row = f"row {index}"
-            cell.setdefault((o.case or row, o.unit or row), []).append(float(o.dice or 0.0))
+            cell.setdefault((o.case or row, o.unit or row), []).append(o)
         for (kind, strategy, n), cases in sorted(cells.items()):
-            values = np.array([sum(scores) / len(scores) for scores in cases.values()])
+            values = np.array([sum(o.dice or 0.0 for o in tests) / len(tests) for tests in cases.values()])
+            weights = np.array([tests[0].weight for tests in cases.values()])
+            mean = float(np.average(values, weights=weights))
             patient = np.unique([unit for _, unit in cases], return_inverse=True)[1]
             point: Json = {
                 "n": n,
-                "dice": float(values.mean()),
+                "dice": mean,
                 "lo80": None,
                 "hi80": None,
                 "n_cases": len(values),
             }
             if patient.max() > 0:
-                half = float(student.ppf(0.9, patient.max()) * clustered_error(values, patient))
-                point["lo80"], point["hi80"] = (
-                    max(0.0, float(values.mean()) - half),
-                    min(1.0, float(values.mean()) + half),
-                )
+                half = float(student.ppf(0.9, patient.max()) * clustered_error(values, weights, patient))
+                point["lo80"], point["hi80"] = max(0.0, mean - half), min(1.0, mean + half)
             named = {"strategy": strategy} if strategy else {}
             points.append({**point, "kind": kind, "structure": structure, **named})
     return tuple(points)
 
 
-def clustered_error(values: Array, cluster: np.ndarray) -> float:
-    """Standard error of the mean of values `(M,)` in two or more clusters (their indices from 0), alike within each.
+def clustered_error(values: Array, weights: Array, cluster: np.ndarray) -> float:
+    """Standard error of the weighted mean of values `(M,)` in two or more clusters (their indices from 0).
 
-    With one value in each cluster it is the usual one. Reference: K.-Y. Liang, S. Zeger, Biometrika 73(1), 1986.
+    Values are alike within a cluster. With one value in each and equal weights it is the usual one. Reference: K.-Y. Liang, S. Zeger, Biometrika 73(1), 1986.
     """
-    sums = np.bincount(cluster, values - values.mean())
-    return math.sqrt(len(sums) / (len(sums) - 1) * float((sums**2).sum())) / len(values)
+    sums = np.bincount(cluster, weights * (values - np.average(values, weights=weights)))
+    return math.sqrt(len(sums) / (len(sums) - 1) * float((sums**2).sum())) / float(weights.sum())
 
 
 def _curve_json(table: _DrawTable, name: str) -> Json:

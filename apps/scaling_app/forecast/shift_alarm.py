@@ -58,13 +58,12 @@ def find_shift(
     """Looks for a lasting change in one structure's test-then-train scores, in the order given.
 
     Args:
-        observations: of one structure; kinds other than `prequential` are passed over.
+        observations: of one structure; of each case only its first `prequential` score is looked at.
         prior: over curves.
         spread: of cases, runs and residuals.
         n_watched: structures that are watched in this session.
     """
-    scores = [o for o in observations if o.kind == "prequential" and o.case and o.dice is not None]
-    scores = [o for o in scores if not o.missed][-MOST_SCORES:]
+    scores = [o for o in first_scores(observations) if o.case and not o.missed][-MOST_SCORES:]
     if len(scores) <= 2 * LEARNING:
         return None
     deviates = prequential_deviates(scores, prior, spread)
@@ -75,6 +74,19 @@ def find_shift(
         if start is not None:
             return Shift(case=scores[start].case, lower=sign > 0, n_scores=len(scores))
     return None
+
+
+def first_scores(observations: Sequence[Observation]) -> list[Observation]:
+    """The test-then-train scores of one structure, in the order given, without what tests a case again.
+
+    Every published model is tested on the held-out patients anew. Given its first score a case's next ones
+    are as expected: they would wear a sum down and tell of no new patient.
+    """
+    first: dict[str, Observation] = {}
+    for row, o in enumerate(observations):
+        if o.kind == "prequential" and o.dice is not None:
+            first.setdefault(o.case or f"row {row}", o)
+    return list(first.values())
 
 
 def prequential_deviates(scores: Sequence[Observation], prior: CurvePrior, spread: Spread) -> Array:

@@ -2,7 +2,7 @@
 
 Stop when, of cases of this kind,
   S1  the target is reached with probability >= 0.9 for every structure, or
-  S2  the next max(5, N/4) cases gain less than delta with probability >= 0.8, at two updates running, or
+  S2  the next max(5, N/4) cases gain less than delta with probability >= 0.8, at two updates max(3, N/8) cases apart, or
   S3  no number of further cases is worth its minutes;
 otherwise continue. The guards turn a stop into a wait: fewer than 8 cases, fewer than 6 cases labelled
 without a prediction on screen, models tested so far of fewer than half of the cases, an open alarm, and longer trainings
@@ -23,6 +23,9 @@ P_TARGET = 0.9
 P_LOW_GAIN = 0.8
 MIN_LABELLED = 8
 MIN_BLIND = 6
+APART = 3
+SHARE_APART = 1 / 8
+"""Two updates are two opinions when so many cases, and so large a share of them, lie between them."""
 STEPS = (1, 2, 3, 5, 8, 13, 21, 34)
 """Numbers of further cases whose net value is compared."""
 _BEYOND = "this says nothing about other scanners, hospitals or diseases"
@@ -39,7 +42,7 @@ class StopEvidence:
         p_gain: P(gain of these cases >= delta), mean over structures.
         gain: expected gain of these cases, Dice.
         p_gain_by_structure: the same per structure.
-        low_gain_before: whether S2's probability held at the update before.
+        low_gain_before: whether S2's probability held at the update that may confirm it (`confirming_size`).
         target: Dice aimed at.
         p_target: probability that every structure is there now.
         p_target_by_structure: that each of them is.
@@ -96,6 +99,14 @@ def check_size(n_now: int) -> int:
     return max(5, math.ceil(n_now / 4))
 
 
+def confirming_size(n_now: int) -> int:
+    """The most cases of an earlier update whose verdict confirms that of n_now: N - max(3, N/8), rounded down.
+
+    An update of hardly fewer cases rests on nearly the same scores and would nearly always agree.
+    """
+    return n_now - max(APART, math.ceil(SHARE_APART * n_now))
+
+
 def low_gain(evidence: StopEvidence) -> bool:
     """S2 at this update: little to gain overall, and no structure likely to gain."""
     still_rising = any(p > 0.5 for p in evidence.p_gain_by_structure.values())
@@ -135,7 +146,8 @@ def _stop(e: StopEvidence) -> Advice | None:
             f"{percent(e.p_gain)}); {_BEYOND}{_of_longer(e)}."
         )
         reason = (
-            f"P(gain of {e.cases} cases < {_points(e.delta)}) = {1 - e.p_gain:.2f} at two updates running"
+            f"P(gain of {e.cases} cases < {_points(e.delta)}) = {1 - e.p_gain:.2f}, and as little at an update of "
+            f"{confirming_size(e.n_now)} cases or fewer"
         )
         return Advice("stop", e.cases, 1.0 - e.p_gain, sentence, reason)
     if e.net_value and max(e.net_value.values()) <= 0:
@@ -204,7 +216,7 @@ def _continue(e: StopEvidence) -> Advice:
     if low_gain(e):
         sentence = (
             f"{e.cases} more cases of this kind{left} will probably add little (chance of {points} or more: "
-            f"{chance}); the next update will tell whether this holds{_instead(e)}."
+            f"{chance}); an update some cases later will tell whether this holds{_instead(e)}."
         )
     else:
         sentence = (
@@ -219,7 +231,7 @@ def _continue(e: StopEvidence) -> Advice:
     if e.target is not None and behind:
         reason += f"; not surely at {e.target:.2f} yet: {', '.join(behind)}"
     if low_gain(e):
-        reason += "; little gain expected, to be confirmed at the next update"
+        reason += "; little gain expected, to be confirmed at an update some cases later"
     if e.net_value:
         best = max(e.net_value, key=lambda k: e.net_value[k])
         reason += f"; best value in minutes after {best} more"

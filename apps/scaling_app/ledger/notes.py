@@ -74,17 +74,17 @@ class NoteBook(Store):
             row = connection.execute(select(table).where(table.c.id == newest.scalar_subquery())).first()
         return None if row is None else (json.loads(row.payload), row.revision)
 
-    def forecast_of_fewer(self, n_in_curve: int, evidence: str) -> dict[str, Any] | None:
-        """The newest forecast of fewer cases (but some) that was made from other evidence, or None.
+    def forecast_up_to(self, n_in_curve: int, evidence: str) -> dict[str, Any] | None:
+        """The newest forecast of so many cases or fewer (but some) that was made from other evidence, or None.
 
         Args:
-            n_in_curve: the number of cases; those of as many or more do not count.
+            n_in_curve: the number of cases; those of more do not count.
             evidence: what the payload says under `evidence`; one that says nothing was made from another.
         """
         table = tables.forecasts
-        fewer = table.c.n_in_curve.between(1, n_in_curve - 1)
+        few = table.c.n_in_curve.between(1, n_in_curve)
         other = or_(table.c.evidence != evidence, table.c.evidence == "")
-        newest = select(func.max(table.c.id)).where(fewer, other).scalar_subquery()
+        newest = select(func.max(table.c.id)).where(few, other).scalar_subquery()
         with self._read() as connection:
             found = connection.execute(select(table.c.payload).where(table.c.id == newest)).scalar()
         return None if found is None else json.loads(found)
@@ -93,14 +93,18 @@ class NoteBook(Store):
         """What the forecasts so far said of the overall level, oldest first; those without one are left out.
 
         Returns:
-            `n_in_curve` and `overall` of each, the latter with `now` and `forecast` alone; Dice.
+            `n_in_curve`, `recipe` (None where it says none) and `overall` of each, the latter with `now` and
+            `forecast` alone; Dice.
         """
         table = tables.forecasts
         told = table.c.levels.is_not(None) & table.c.n_in_curve.is_not(None)
-        wanted = select(table.c.n_in_curve, table.c.levels).where(told).order_by(table.c.id)
+        wanted = select(table.c.n_in_curve, table.c.recipe, table.c.levels).where(told).order_by(table.c.id)
         with self._read() as connection:
             rows = connection.execute(wanted).all()
-        return [{"n_in_curve": row.n_in_curve, "overall": json.loads(row.levels)} for row in rows]
+        return [
+            {"n_in_curve": row.n_in_curve, "recipe": row.recipe, "overall": json.loads(row.levels)}
+            for row in rows
+        ]
 
     def forecasts(self) -> list[dict[str, Any]]:
         """The forecasts made so far, oldest first, as they were saved: every word of every one, so it is slow."""

@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 APPLICATION_ID = 0x5CA11A6E
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -210,6 +210,7 @@ forecasts = Table(
     Column("n_in_curve", Integer, Computed("json_extract(payload, '$.n_in_curve')", persisted=True)),
     Column("evidence", Text, Computed("coalesce(json_extract(payload, '$.evidence'), '')", persisted=True)),
     Column("levels", Text, Computed(LEVELS, persisted=True)),
+    Column("recipe", Text, Computed("json_extract(payload, '$.recipe')", persisted=True)),
     Column("payload", Text, nullable=False),  # last: what stands behind a long text is slow to reach
     Index("ix_forecasts_n_in_curve", "n_in_curve", "evidence"),
 )
@@ -217,6 +218,13 @@ forecasts = Table(
 
 def _tell_processes_and_sort_forecasts(connection: Connection) -> None:
     connection.execute(text("ALTER TABLE runs ADD COLUMN process TEXT"))
+    _sort_forecasts(connection)
+
+
+def _sort_forecasts(connection: Connection) -> None:
+    """Makes the table anew from its payloads: a column that SQLite takes out of them cannot be added."""
+    # a renamed table keeps its index, whose name the new table's needs
+    connection.execute(text("DROP INDEX IF EXISTS ix_forecasts_n_in_curve"))
     connection.execute(text("ALTER TABLE forecasts RENAME TO forecasts_before"))
     forecasts.create(connection)
     kept = "id, revision, made_at, payload"
@@ -227,5 +235,6 @@ def _tell_processes_and_sort_forecasts(connection: Connection) -> None:
 MIGRATIONS: dict[int, Callable[[Connection], None]] = {
     1: sampling_weights.create,
     2: _tell_processes_and_sort_forecasts,
+    3: _sort_forecasts,
 }
 """`MIGRATIONS[v]` takes a file from schema `v` to `v + 1`; each runs inside the opening transaction."""

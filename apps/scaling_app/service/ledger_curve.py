@@ -15,6 +15,7 @@ from scaling_app import __version__
 from scaling_app.forecast.forecaster import forecast_session
 from scaling_app.forecast.observations import Observation, evidence_of
 from scaling_app.forecast.session import default_horizons, observed_points
+from scaling_app.forecast.stopping import confirming_size
 from scaling_app.ledger import Case, Ledger, Run, utc_now
 from scaling_app.ledger import Observation as Seen
 
@@ -102,7 +103,7 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None, method: str = "b
     recipe, observations = _curve(ledger)
     n_now = len(cases)
     annotation = annotation_time(cases)
-    earlier = ledger.forecast_of_fewer(n_now, evidence_of(observations))
+    earlier = ledger.forecast_up_to(confirming_size(n_now), evidence_of(observations))
     if earlier is not None and earlier.get("recipe", recipe) != recipe:
         earlier = None  # of another curve: what it found does not confirm what this one finds
     horizons = default_horizons(max(n_now, 1))
@@ -155,6 +156,7 @@ def overall_scores(observations: Iterable[Observation]) -> list[Observation]:
             kind=kind,
             strategy=group[0].strategy,
             network=group[0].network,
+            weight=group[0].weight,
             patient=group[0].patient,
         )
         for (run, kind, case), group in scores.items()
