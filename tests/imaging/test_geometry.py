@@ -49,7 +49,9 @@ def test_a_written_label_is_read_back_with_its_voxels_and_place(tmp_path: Path, 
 def test_the_values_of_a_label_are_those_it_was_written_with(tmp_path: Path, highest: int) -> None:
     values = np.array([[[0, 7, 7], [0, 117, highest]]], dtype=np.int32)
     nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii.gz")
-    assert label_values(read_label(tmp_path / "a.nii.gz")) == {0, 7, 117, highest}
+    write_label(values, read_label(tmp_path / "a.nii.gz"), tmp_path / "b.nrrd")
+    for name in ("a.nii.gz", "b.nrrd"):
+        assert label_values(read_label(tmp_path / name)) == {0, 7, 117, highest}
 
 
 def test_nrrd_and_nifti_of_one_volume_lie_in_one_place_as_itk_says(tmp_path: Path) -> None:
@@ -169,6 +171,34 @@ def test_a_label_that_holds_no_classes_is_refused(tmp_path: Path, value: float, 
     nib.save(nib.Nifti1Image(array, np.eye(4)), tmp_path / "a.nii.gz")
     with pytest.raises(ImageError, match=word):
         read_label(tmp_path / "a.nii.gz")
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_a_picture_of_several_pages_is_refused_and_not_read_as_its_first(tmp_path: Path, suffix: str) -> None:
+    first, *others = [Image.fromarray(np.full((4, 5), page, dtype=np.uint8)) for page in range(3)]
+    path = tmp_path / f"stack{suffix}"
+    first.save(path, save_all=True, append_images=others)
+    for read in (read_image, read_label):
+        with pytest.raises(ImageError, match=rf"stack\{suffix} holds 3 pages"):
+            read(path)
+
+
+def test_a_cameras_jpeg_with_a_preview_in_it_is_one_picture(tmp_path: Path) -> None:
+    picture, preview = (Image.new("RGB", size, "red") for size in ((16, 24), (8, 12)))
+    picture.save(tmp_path / "photo.jpg", format="MPO", save_all=True, append_images=[preview])
+    assert read_image(tmp_path / "photo.jpg").shape == (3, 16, 24)
+
+
+def test_voxels_of_a_few_nanometres_are_read_and_a_flat_grid_is_not(tmp_path: Path) -> None:
+    image = MetaTensor(torch.ones(1, 3, 4, 5), affine=np.diag([5e-5, 5e-5, 5e-5, 1.0]))
+    for name in ("a.nii.gz", "a.nrrd"):
+        write_label(image, image, tmp_path / name)
+        assert spacing_of(read_image(tmp_path / name)) == pytest.approx((5e-5, 5e-5, 5e-5))
+    flat = np.array([[2.0, 2.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0]])
+    header = {"space": "left-posterior-superior", "space directions": flat, "space origin": np.zeros(3)}
+    nrrd.write(str(tmp_path / "flat.nrrd"), np.ones((3, 4, 5), np.uint8), header, index_order="F")
+    with pytest.raises(ImageError, match="singular"):
+        read_image(tmp_path / "flat.nrrd")
 
 
 def test_grids_that_differ_are_described() -> None:

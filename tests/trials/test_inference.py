@@ -174,6 +174,11 @@ def test_reduced_precision_gives_the_gradients_of_full_precision_whatever_the_pa
         assert float((full - reduced).norm()) < 0.1 * float(full.norm())
 
 
+def test_gpus_that_only_emulate_bfloat16_do_not_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert not inference.gains_from_bfloat16.__wrapped__("cuda")
+
+
 def test_processors_leave_bfloat16_alone_where_its_gradients_are_garbage(
     volume_plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:

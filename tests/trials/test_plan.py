@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 
 from scaling_app.imaging.geometry import read_image
 from scaling_app.imaging.networks import NETWORKS, patch_multiples
@@ -128,6 +129,27 @@ def test_a_case_is_read_once_for_many_plans_and_again_when_its_label_changes(
     write(tmp_path, "twice", image, np.zeros(image.shape, np.uint8), (1, 1, 1))
     make_plan(cases, {"block": 1})
     assert opened[2:] == [cases[1].image]
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 20), (16, 256, 20), (2, 100, 410), (20, 64, 64)])
+def test_voxels_that_intensities_are_read_off_come_from_all_along_every_axis(shape: tuple[int, ...]) -> None:
+    for axis, size in enumerate(shape):
+        places = torch.arange(size).view([-1 if a == axis else 1 for a in range(len(shape))]).expand(shape)
+        found = fingerprint.thinned(places, math.prod(shape) // 20)
+        assert len(found) > math.prod(shape) // 40
+        assert torch.equal(found.unique(), torch.arange(size))
+
+
+def test_few_voxels_are_all_read() -> None:
+    values = torch.arange(60).reshape(3, 4, 5)
+    assert torch.equal(fingerprint.thinned(values, 31), values.flatten())
+    assert fingerprint.thinned(values[:0]).numel() == 0
+
+
+def test_voxels_of_a_few_nanometres_are_planned_at_their_size(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(16, 16, 16)).astype(np.float32)
+    plan = make_plan([write(tmp_path, "em", image, block(image.shape), (5e-5, 5e-5, 7e-5))])
+    assert plan.spacing == pytest.approx((5e-5, 5e-5, 7e-5)) and plan.median_shape == (16, 16, 16)
 
 
 def test_structures_are_found_and_keep_the_values_of_the_files(tmp_path: Path) -> None:

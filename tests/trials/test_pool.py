@@ -54,6 +54,14 @@ def test_a_training_that_needs_no_pool_opens_none_of_it(mixed, tmp_path, spatial
     assert prepared_on_disk(cases) == len(cases.labelled) and model.pool_ids == ()
 
 
+def test_a_training_on_slices_prepares_no_volume_of_the_pool_to_carry_labels_to(mixed, tmp_path) -> None:
+    cases = cases_for(mixed, tmp_path, 2)
+    settings = TrialSettings(strategy="regda+pool", steps=STEPS)
+    model = train(cases, cases.labelled, settings, pool_ids=cases.pool)
+    assert prepared_on_disk(cases) == len(cases.labelled) and model.pool_ids == ()
+    assert "slices" in model.report["strategy_pool_left_alone"]
+
+
 def test_in_three_dimensions_the_pool_is_counted_unopened_and_read_one_by_one(mixed, tmp_path) -> None:
     cases = cases_for(mixed, tmp_path, 3)
     pool = Pool(cases, cases.pool)

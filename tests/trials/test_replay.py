@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from scaling_app.imaging.geometry import read_image, stem_of, write_label
@@ -277,6 +278,7 @@ def test_the_recipe_outlives_the_cache_and_is_found_where_it_was_kept_before(
     volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay_module, "run_once", stand_in)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     cache, recipe = tmp_path / "r.cache", tmp_path / "r.recipe.json"
     arguments = {"n_test": 2, "out": tmp_path / "r.csv"}
     replay(*folders(volumes), [1], **arguments)
@@ -290,6 +292,29 @@ def test_the_recipe_outlives_the_cache_and_is_found_where_it_was_kept_before(
         replay(*folders(volumes), [1], capacity="medium", **arguments)
     replay(*folders(volumes), [1, 2], **arguments)
     assert recipe.is_file()
+
+
+def test_all_runs_of_a_table_are_planned_for_the_same_memory_whatever_is_free_at_the_moment(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = {"free": 6_000, "total": 8_000}
+    made: list[ReplayRun] = []
+
+    def less_memory_each_time(run: ReplayRun, on_step=None) -> list[dict[str, object]]:
+        gpu["free"] //= 2
+        made.append(run)
+        return stand_in(run)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (gpu["free"], gpu["total"]))
+    monkeypatch.setattr(replay_module, "run_once", less_memory_each_time)
+    arguments = {"strategies": ["none", "baseline"], "n_test": 2, "out": tmp_path / "r.csv"}
+    replay(*folders(volumes), [1], **arguments)
+    replay(*folders(volumes), [1, 2], **arguments)
+    assert [run.step_bytes for run in made] == [4_000] * 4
+    gpu["total"] = 16_000
+    with pytest.raises(CohortError, match="step_bytes 4000, not 8000"):
+        replay(*folders(volumes), [1, 2, 3], **arguments)
 
 
 def test_finished_runs_are_not_dropped_when_larger_training_sets_hold_more_structures(

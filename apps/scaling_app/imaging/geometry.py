@@ -37,6 +37,10 @@ _READ_ERRORS += (nrrd.NRRDError,)
 _GREY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 
 
+_LEAST_VOLUME = 1e-6
+"""Of the parallelepiped of an affine's axes, each of length 1, where they span space."""
+
+
 class ImageError(ValueError):
     """A file that cannot be used as an image or label; the message names the file and the reason."""
 
@@ -70,7 +74,8 @@ def read_image(path: Path | str) -> MetaTensor:
     """Reads an image as `(C, *S)` float32 with its affine; non-finite voxels become 0.
 
     Raises:
-        ImageError: missing, unreadable, truncated or empty file, no finite voxel, or a kind that is not known.
+        ImageError: missing, unreadable, truncated or empty file, no finite voxel, several pages, or a kind that
+            is not known.
     """
     array, affine = _read(Path(path), as_label=False)
     image = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
@@ -100,8 +105,7 @@ def read_label(path: Path | str) -> MetaTensor:
     low, high = int(array.min()), int(array.max())
     if low < 0:
         raise ImageError(f"{path.name} holds the label value {low}; label values start at 0 (background)")
-    dtype = np.uint8 if high <= 255 else np.int16 if high <= 32767 else np.int32
-    label = torch.from_numpy(np.ascontiguousarray(array, dtype=dtype))
+    label = torch.from_numpy(np.ascontiguousarray(array, dtype=_smallest_type(high)))
     return MetaTensor(label, affine=torch.from_numpy(affine))
 
 
@@ -136,7 +140,7 @@ def write_label(
         raise ImageError(
             f"the label's shape {label.shape} is not the image's {tuple(grid.shape[1:])}; nothing written"
         )
-    label = label.astype(np.uint8 if label.max(initial=0) <= 255 else np.int16)
+    label = label.astype(_smallest_type(int(label.max(initial=0))))
     affine = np.asarray(grid.affine.cpu(), dtype=np.float64)
     writer = _WRITERS.get(suffix_of(out))
     if writer is None:
@@ -229,9 +233,16 @@ def _read(path: Path, as_label: bool) -> Arrays:
         array, affine = reader(path, as_label)
     if array.size == 0:
         raise ImageError(f"{path.name} holds no voxels (shape {array.shape})")
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine)) < 1e-12:
+    if not np.isfinite(affine).all() or _is_singular(affine):
         raise ImageError(f"{path.name} does not say where its voxels lie (its affine is singular)")
     return array, affine
+
+
+def _is_singular(affine: np.ndarray) -> bool:
+    """Whether the axes do not span space, however small the voxels are."""
+    axes = affine[:3, :3]
+    lengths = np.linalg.norm(axes, axis=0)
+    return not lengths.all() or abs(np.linalg.det(axes / lengths)) < _LEAST_VOLUME
 
 
 def _read_nifti(path: Path, as_label: bool) -> Arrays:
@@ -262,6 +273,11 @@ def _read_nrrd(path: Path, as_label: bool) -> Arrays:
 
 def _read_picture(path: Path, as_label: bool) -> Arrays:
     with Image.open(path) as picture:
+        pages = getattr(picture, "n_frames", 1)
+        if pages > 1 and picture.format != "MPO":  # a camera's JPEG, with previews beside its one picture
+            raise ImageError(
+                f"{path.name} holds {pages} pages; one picture a file is read, and volumes as .nii.gz or .nrrd"
+            )
         picture.load()
         if not (as_label and picture.mode == "P") and picture.mode not in _GREY_MODES:
             picture = picture.convert("L" if picture.mode in ("LA", "La") else "RGB")
@@ -285,6 +301,11 @@ def _read_itk(path: Path, as_label: bool) -> Arrays:
     small = np.asarray(meta["affine"], dtype=np.float64)
     affine[: small.shape[0], : small.shape[1]] = small
     return (np.moveaxis(array, -1, 0) if array.ndim == 4 else array[None]), affine
+
+
+def _smallest_type(highest: int) -> type[np.integer]:
+    """The smallest type that holds label values up to this one."""
+    return np.uint8 if highest <= 255 else np.int16 if highest <= 32767 else np.int32
 
 
 def _as_integers(array: np.ndarray, path: Path) -> np.ndarray:

@@ -58,6 +58,8 @@ class StrategyContext:
 
     `pool` holds images without labels that the run neither trains on nor is tested on; `predict`,
     when there is a model already, gives class probabilities `(K, *S)` for a prepared image.
+    With `of_slices` the cases are slices of volumes: labelled ones that hold a structure, while a slice of the
+    pool may hold none, and to count the pool is to prepare all its volumes.
     `cache_dir` outlives the run: results stored there are keyed by content.
     """
 
@@ -73,6 +75,7 @@ class StrategyContext:
     cache_dir: Path | None = None
     max_minutes: float | None = None
     options: Mapping[str, str] = field(default_factory=dict)
+    of_slices: bool = False
 
 
 class Strategy:

@@ -155,9 +155,12 @@ def take_fingerprints(cases: Sequence[CaseFiles], structures: Mapping[str, int])
 
 
 def thinned(values: Tensor, count: int = 1_000_000) -> Tensor:
-    """At most about `count` values of a tensor, evenly spaced, flat."""
-    flat = torch.as_tensor(values).reshape(-1)
-    return flat[:: max(1, flat.numel() // count)]
+    """At most about `count` values of a tensor, evenly spaced, flat, from all along every axis."""
+    values = torch.as_tensor(values)
+    step = max(1, values.numel() // count)
+    while math.gcd(step, math.prod(values.shape[1:])) > 1:  # it would meet only some places of the last axes
+        step += 1
+    return values.reshape(-1)[::step]
 
 
 def _take(case: CaseFiles, structures: Mapping[str, int]) -> _CasePrint:

@@ -36,7 +36,7 @@ _SHORTEST_IN_BFLOAT16 = 3
 def gains_from_bfloat16(device_type: str) -> bool:
     """Whether the processor multiplies bfloat16 faster than float32 (by its capabilities, not by timing)."""
     if device_type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return device_type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in capabilities)
 

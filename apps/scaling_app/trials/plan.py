@@ -27,7 +27,7 @@ __all__ = ["CaseFiles", "Plan", "found_structures", "make_plan"]
 logger = logging.getLogger(__name__)
 
 ANISOTROPIC = 3.0
-"""Ratio of voxel sizes or patch sides from which a volume is treated slice by slice when augmented."""
+"""Ratio of voxel sizes or patch sides from which the random affine map stays within the slices."""
 
 _CPU_VOXELS = {2: 294_912, 3: 368_640}  # of a batch: about 0.1 s per step of the small residual U-Net
 _GPU_VOXELS = {2: 3_145_728, 3: 4_194_304}
@@ -99,7 +99,7 @@ class Plan:
 
     @property
     def coarse_axis(self) -> int | None:
-        """The axis across thick slices, along which nothing is rotated or blurred; None if there is none."""
+        """The axis across thick slices, along which the random affine map moves nothing; None if there is none."""
         if self.spatial_dims == 2:
             return None
         by_spacing = max(range(3), key=lambda axis: self.spacing[axis])
@@ -157,7 +157,7 @@ def make_plan(
         spatial_dims: default 2 for pictures and single slices, else 3. A 2D plan of volumes works
             within the slices across their coarsest axis.
         memory_bytes: bound for a training step; default half of the GPU's free memory, or a quarter of
-            the RAM that is available.
+            the RAM that is available (`steady_step_bytes` does not depend on the moment).
 
     Raises:
         ValueError: no cases, no structures, cases of different dimensions or channels, unknown network.
@@ -213,6 +213,11 @@ def _dimensions(prints: Fingerprint, wanted: int | None) -> tuple[Literal[2, 3],
     return (2, coarsest) if wanted == 2 else (3, None)
 
 
+def steady_step_bytes() -> int | None:
+    """Half of the GPU's memory, whatever is free of it now, so that plans at any time agree; None without a GPU."""
+    return torch.cuda.mem_get_info()[1] // 2 if torch.cuda.is_available() else None
+
+
 def _memory_at_hand(on_gpu: bool) -> int:
     if on_gpu:
         return torch.cuda.mem_get_info()[0] // 2
@@ -221,7 +226,11 @@ def _memory_at_hand(on_gpu: bool) -> int:
 
 def _at_spacing(plan: Plan, extent_mm: Sequence[float], spacing: Sequence[float]) -> Plan:
     shape = tuple(max(1, round(mm / size)) for mm, size in zip(extent_mm, spacing, strict=True))
-    return replace(plan, spacing=tuple(round(size, 4) for size in spacing), median_shape=shape)
+    return replace(plan, spacing=tuple(_rounded(size) for size in spacing), median_shape=shape)
+
+
+def _rounded(mm: float) -> float:
+    return round(mm, 4) if mm >= 1e-3 else float(f"{mm:.4g}")
 
 
 def _coarsened(plan: Plan, prints: Fingerprint, extent_mm: Sequence[float], on_gpu: bool) -> Plan:

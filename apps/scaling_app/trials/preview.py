@@ -78,6 +78,7 @@ def preview(
         count,
         pool=pool,
         cache_dir=out / "cache",
+        of_slices=plan.slice_axis is not None,
     )
     made.prepare(cases, context)
     quality, rows = QualityReport(), []

@@ -156,6 +156,7 @@ def _taken_up(
         device=model.device,
         cache_dir=cases.cache_dir / "strategies",
         options=settings.options,
+        of_slices=plan.slice_axis is not None,
     )
     genseg.prepare(prepared, context)
     if genseg.coupling is None:

@@ -24,7 +24,7 @@ from scaling_app.strategies import names as strategy_names
 from scaling_app.trials.case_check import check_cases
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.cohort import Cohort, CohortError, find_cases, make_cohort
-from scaling_app.trials.plan import CaseFiles, found_structures, make_plan
+from scaling_app.trials.plan import CaseFiles, found_structures, make_plan, steady_step_bytes
 from scaling_app.trials.runs_table import COLUMNS, KEY, RunsTable
 from scaling_app.trials.trial import CaseScore, StepReport, TrialSettings, test, train
 
@@ -127,7 +127,7 @@ def replay(
         workers: local processes.
         capacity: size of the networks; the table does not tell sizes apart, so one table holds one.
         step_bytes: bound on the memory of a training step; a small one makes the grid coarser and the
-            runs short (default: the plan's own).
+            runs short (default: half of the GPU's memory; without one, the plan's own). One table holds one.
         learning_rate: its peak (default: the network's own); the table does not tell it either.
         pool: cases of other patients whose images, without labels, strategies may learn from, one number a table.
         should_stop: asked between runs.
@@ -144,6 +144,7 @@ def replay(
     cohort = make_cohort(find_cases(images, labels, patient_pattern), n_test, sizes, draws)
     structures = _structures(cohort, max(sizes))
     cache = cache_dir or out.with_name(out.stem + ".cache")
+    step_bytes = steady_step_bytes() if step_bytes is None else step_bytes
     runs = [
         ReplayRun(
             dataset=Path(images).resolve().parent.name,
@@ -192,7 +193,8 @@ def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None
         run.structures,
         network=run.network,
         capacity=run.capacity,
-        memory_bytes=run.step_bytes,
+        # a worker may have a GPU where the replay was started without one
+        memory_bytes=steady_step_bytes() if run.step_bytes is None else run.step_bytes,
     )
     cases = PreparedCases(
         plan, [*run.training, *run.pool], run.cache_dir, run.memory_bytes, shared=run.shared_cache

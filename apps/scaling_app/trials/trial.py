@@ -201,6 +201,7 @@ class _Run:
             cache_dir=self.cases.cache_dir / "strategies",
             max_minutes=self.settings.max_minutes,
             options=self.settings.options,
+            of_slices=self.plan.slice_axis is not None,
         )
         self.strategy.prepare(CaseList(self.cases, self.train_ids), context)
         if previous is not None and previous.report.get("strategy") == self.settings.strategy:

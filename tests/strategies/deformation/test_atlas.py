@@ -330,6 +330,15 @@ def test_a_squeezed_image_lies_further_outside_than_before(pictures, tmp_path) -
     assert [c.distance for c in answer] == sorted(distance.values(), reverse=True)
 
 
+def test_a_case_without_any_structure_changes_no_coverage(pictures, tmp_path) -> None:
+    cases = {case.case_id: case for case in pictures[:8]}
+    cases["healthy"] = replace(pictures[6], case_id="healthy", label=torch.zeros_like(pictures[6].label))
+    labelled = [f"case{i}" for i in range(4)]
+    known = {"spacing_mm": (1.0, 1.0), "structures": STRUCTURES, "cache_dir": tmp_path}
+    expected = coverage(cases, labelled, ["case7"], **known)
+    assert expected and coverage(cases, ["healthy", *labelled], ["case7"], **known) == expected
+
+
 def test_two_labels_say_nothing_about_coverage(pictures) -> None:
     assert (
         coverage(

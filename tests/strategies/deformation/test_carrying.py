@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.strategies import make_strategy
-from scaling_app.strategies.base import PreparedCase
+from scaling_app.strategies.base import PreparedCase, Strategy
+from scaling_app.strategies.deformation import budget
 from scaling_app.strategies.deformation.strategies import LEAST_CARRIED_DICE
 
 
@@ -53,6 +56,50 @@ def test_nothing_is_added_unless_asked_for_or_without_a_pool(pictures, context, 
     assert [first.draws_added(step) for step in range(10)] == [True] * 5 + [False] * 5
     with pytest.raises(ValueError, match="carry_labels"):
         make_strategy("regda").prepare(pictures[:1], context(2, options={"carry_labels": "often"}))
+
+
+def test_under_a_time_limit_carried_labels_end_with_their_share_of_the_time(
+    pictures, context, monkeypatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def first_half(**limit) -> Strategy:
+        strategy = make_strategy("regda")
+        strategy.prepare(pictures[:1], context(2, options={"carry_labels": "first"}, **limit))
+        return strategy
+
+    limited, unlimited = first_half(max_minutes=1.0), first_half()
+    drawn = []
+    for step, clock.now in enumerate((100.0, 120.0, 129.0, 131.0)):
+        drawn.append((limited.draws_added(step), unlimited.draws_added(step)))
+    assert drawn == [(True, True)] * 3 + [(False, True)]
+    assert first_half(max_minutes=1.0).draws_added(5) is False
+    assert unlimited.state_dict() == {}
+
+
+def test_the_time_for_carried_labels_goes_on_in_a_resumed_run_and_anew_in_the_next_one(
+    pictures, context, monkeypatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def from_state(state: dict[str, object]) -> Strategy:
+        strategy = make_strategy("regda")
+        strategy.prepare(pictures[:1], context(2, options={"carry_labels": "first"}, max_minutes=1.0))
+        strategy.load_state_dict(state)
+        return strategy
+
+    killed = from_state({})
+    assert killed.draws_added(0)
+    clock.now = 20.0
+    state = killed.state_dict()
+    clock.now = 500.0
+    resumed, later = from_state(state), from_state(state)
+    assert resumed.draws_added(1) and later.draws_added(0)
+    assert resumed.state_dict() == state
+    clock.now = 511.0
+    assert not resumed.draws_added(2) and later.draws_added(1)
 
 
 def test_nothing_is_carried_where_left_out_cases_show_that_it_goes_wrong(pictures, context, bare) -> None:

@@ -63,6 +63,24 @@ def test_an_unusable_image_is_left_out_and_named_and_the_others_are_learned_from
     assert report.get("carried", 2) == 2
 
 
+@pytest.mark.parametrize("name", ["regda", "regda+pool", "genda"])
+def test_where_cases_are_slices_of_volumes_nothing_is_carried_and_the_pool_not_even_counted(
+    pictures, context, cache, name
+) -> None:
+    class Closed(Opened):
+        def __len__(self) -> int:
+            pytest.fail("the pool was counted")
+
+    pool = Closed([])
+    strategy = make_strategy(name)
+    known = {"cache_dir": cache, "pool": pool, "options": {"carry_labels": "always"}, "of_slices": True}
+    strategy.prepare(pictures[:4], context(2, **known))
+    report = strategy.report()
+    assert list(strategy.added_cases()) == [] and pool.opened == set()
+    assert "slices of volumes" in report["pool_left_alone"]
+    assert (report["shapes"], report["shapes_unlabelled"]) == (4, 0)
+
+
 def test_an_image_that_cannot_be_registered_is_left_out(pictures, context, bare, caplog, monkeypatch) -> None:
     register = atlas_store.register_unlabelled
 

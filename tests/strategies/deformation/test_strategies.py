@@ -154,6 +154,21 @@ def test_empty_labels(pictures, context, name: str) -> None:
     assert deforms(strategy, cases[0])
 
 
+@pytest.mark.parametrize("name", ["regda", "genda"])
+def test_a_case_without_any_structure_does_not_change_how_the_others_are_aligned(
+    pictures, context, cache, name: str
+) -> None:
+    healthy = replace(pictures[0], case_id="healthy", label=torch.zeros_like(pictures[0].label))
+    alone, joined = make_strategy(name), make_strategy(name)
+    alone.prepare(pictures[:4], context(2, cache_dir=cache))
+    joined.prepare([healthy, *pictures[:4]], context(2, cache_dir=cache))
+    assert joined.group.atlas.shared == alone.group.atlas.shared == (1, 2)
+    assert joined.group.labelled.keys() == alone.group.labelled.keys()
+    assert joined.report()["cases_without_structure"] == 1
+    assert "cases_without_structure" not in alone.report()
+    assert deforms(joined, healthy) and deforms(joined, pictures[0])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_one_slice_where_volumes_are_planned(volumes, context, name: str) -> None:
     flat = replace(volumes[1], image=volumes[1].image[..., 4:5], label=volumes[1].label[..., 4:5])

@@ -61,6 +61,14 @@ def test_blockwise_reading_is_grid_sampling(shape) -> None:
     assert agree > 0.999
 
 
+@pytest.mark.parametrize("shape", [(12, 12), (9, 8, 7)])
+def test_whole_numbers_read_linearly_are_rounded(shape) -> None:
+    exact = 100 * data(*shape)["image"]
+    stored = elastic(mode="bilinear", keys=["image"])({"image": exact.to(torch.int16).float()})["image"]
+    whole = elastic(mode="bilinear", keys=["image"])({"image": exact.to(torch.int16)})["image"]
+    assert whole.dtype == torch.int16 and torch.equal(whole, stored.round().to(torch.int16))
+
+
 def test_a_seed_decides_and_every_call_differs() -> None:
     before = data(16, 16)
     first, second = elastic(3), elastic(3)
@@ -127,6 +135,16 @@ def test_learned_transforms_work_alone(pictures, context, kind) -> None:
     assert set(after["label"].unique().tolist()) <= {0, 1, 2}
     with pytest.raises(ValueError, match="registered cases"):
         transform(before | {"case_id": "stranger"})
+
+
+@pytest.mark.parametrize("kind", [RandRegDAd, RandGenDAd])
+def test_samples_that_keep_their_shape_are_handed_on_unchanged(pictures, context, kind) -> None:
+    known = context(2, options={"deformed_share": "0.5"})
+    transform = kind(["image", "label"], pictures[:2], known, mode=["bilinear", "nearest"])
+    transform.set_random_state(seed=0)
+    before = {"image": pictures[1].image, "label": pictures[1].label, "case_id": pictures[1].case_id}
+    kept = [transform(before)["image"] is before["image"] for _ in range(20)]
+    assert 0 < sum(kept) < 20
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -115,6 +115,14 @@ class Moments:
     parts: Tensor
 
 
+def with_structures(cases: Sequence[PreparedCase]) -> list[PreparedCase]:
+    """The labelled cases that hold a structure; all cases when none does.
+
+    One case without any, of a healthy patient, would leave no structure that all share.
+    """
+    return [case for case in cases if case.label is not None and bool(case.label.any())] or list(cases)
+
+
 def sort_structures(
     labels: Sequence[Tensor], structures: Mapping[str, int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from scaling_app.strategies.base import PreparedCase
-from scaling_app.strategies.deformation.alignment import look_at, resample
+from scaling_app.strategies.deformation.alignment import look_at, resample, with_structures
 from scaling_app.strategies.deformation.atlas_store import AtlasStore, Registered
 from scaling_app.strategies.deformation.registration import warp
 from scaling_app.strategies.deformation.subspace import Subspace, embed, fit_subspace
@@ -62,14 +62,14 @@ def coverage(
 
     Args:
         cases: the prepared cases by id.
-        labelled_ids: cases with labels.
+        labelled_ids: cases with labels; one without any structure counts only when none has any.
         pool_ids: cases whose label, if any, is not looked at.
         spacing_mm: of the prepared cases.
         structures: names and values of the labels.
         cache_dir: where registrations are kept.
         should_stop: asked before each case; what is known so far is returned.
     """
-    labelled = [cases[i] for i in labelled_ids]
+    labelled = with_structures([cases[i] for i in labelled_ids])
     if len(labelled) < FEWEST:
         return []
     store = AtlasStore(cache_dir, spacing_mm, structures)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scaling_app.strategies.base import PreparedCase, StrategyContext
-from scaling_app.strategies.deformation.alignment import Frame, resample
+from scaling_app.strategies.deformation.alignment import Frame, resample, with_structures
 from scaling_app.strategies.deformation.atlas_store import AtlasStore, Registered
 from scaling_app.strategies.deformation.subspace import fit_subspace
 from scaling_app.strategies.deformation.template import Atlas
@@ -37,6 +37,7 @@ class Group:
         drawn: where in the pool each of these stands.
         codes: `(labelled + unlabelled, C)` coarse image codes, in that order.
         blind: some labelled cases registered once more, by their images alone.
+        without_structure: how many labelled cases are left out since they hold no structure and others do.
     """
 
     atlas: Atlas
@@ -45,6 +46,7 @@ class Group:
     drawn: dict[str, int]
     codes: Tensor
     blind: dict[str, Registered]
+    without_structure: int
 
     @property
     def frame(self) -> Frame:
@@ -84,9 +86,10 @@ def gather(
     began = time.monotonic()
     store = AtlasStore(context.cache_dir, context.spacing, context.structures)
     chosen = [cases[i] for i in thinned(len(cases), MOST_LABELLED)]
-    usable = [case for case in chosen if case.label is not None]
-    if not usable:
+    labelled_cases = [case for case in chosen if case.label is not None]
+    if not labelled_cases:
         raise ValueError("none of the training cases has a label")
+    usable = with_structures(labelled_cases)
     key, atlas, labelled = store.atlas(usable)
     unlabelled: dict[str, Registered] = {}
     drawn: dict[str, int] = {}
@@ -109,7 +112,8 @@ def gather(
     looked_at = [usable[i] for i in thinned(len(usable), blind)] if blind and len(usable) > 1 else []
     # without predictions: a model that was trained on these very labels would make them look easy to carry
     again = {case.case_id: store.unlabelled(key, atlas, case) for case in looked_at}
-    return Group(atlas, labelled, unlabelled, drawn, _condense(torch.stack(codes)), again)
+    left_out = len(labelled_cases) - len(usable)
+    return Group(atlas, labelled, unlabelled, drawn, _condense(torch.stack(codes)), again, left_out)
 
 
 def thinned(count: int, most: int) -> list[int]:

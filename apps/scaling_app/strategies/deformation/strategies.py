@@ -11,19 +11,22 @@ shapes M, labelled cases and images of the pool together:
 | 4-14 | the same | shrinkage Gaussian on the geodesic subspace, with a random residual field |
 | >= 15 | the same | the same, or the adversarial generator where it describes held-out shapes better |
 
-A case that could not be registered (beyond the `MOST_LABELLED` evenly chosen ones) is deformed as by RED.
+A case that is not registered (beyond the `MOST_LABELLED` evenly chosen ones, or without any structure where others
+have some) is deformed as by RED. Where the cases are slices of volumes the pool is left alone: its slices may hold no
+structure, and a label would be carried to them all the same.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 
 from scaling_app.strategies.base import PointMap, PreparedCase, Strategy, StrategyContext
 from scaling_app.strategies.baseline import vary_intensity
+from scaling_app.strategies.deformation.budget import Budget
 from scaling_app.strategies.deformation.carrying import CHECKED, carry_labels, left_out_dice
 from scaling_app.strategies.deformation.folds import cell_determinants, voxel_grid
 from scaling_app.strategies.deformation.generator import FEWEST_FOR_GAUSSIAN, check_kind
@@ -46,7 +49,7 @@ RED_STRENGTH = "3%"
 STRONGEST_LEARNED = 3.39
 """Learned fields of a larger rho are scaled down: five certified factors."""
 _CARRIED_SHARE = {"never": 0.0, "first": 0.5, "always": 1.0}
-"""Share of the steps in which carried labels are trained on."""
+"""Share of the run, by steps or by the time it may take, in which carried labels are trained on."""
 LEAST_CARRIED_DICE = 0.5
 """Where labels carried to left-out cases agree less with their own, nothing is carried."""
 _LEAST_DETERMINANT = 0.3
@@ -132,7 +135,7 @@ class _Subspace(_Deforming):
 
     Option `carry_labels`: whether half of the samples are drawn from images of the pool, under labels that
     their registration carries over from the labelled cases: `never` (the default of `regda` and `genda`),
-    `first`, in the first half of the steps, so that real labels have the last word, or `always`.
+    `first`, in the first half of the run, so that real labels have the last word, or `always`.
     """
 
     targets_option = ""
@@ -144,7 +147,8 @@ class _Subspace(_Deforming):
         super().__init__()
         self._group: Group | None = None
         self._carried: list[PreparedCase] = []
-        self._carried_until = 0
+        self._carried_share = 0.0
+        self._budget = Budget(1)
 
     @property
     def group(self) -> Group | None:
@@ -166,15 +170,21 @@ class _Subspace(_Deforming):
         carry = context.options.get("carry_labels", usual)
         if carry not in _CARRIED_SHARE:
             raise ValueError(f"carry_labels is {', '.join(_CARRIED_SHARE)}; got {carry!r}")
-        self._carried_until = math.ceil(_CARRIED_SHARE[carry] * context.steps)
+        self._carried_share = 0.0 if context.of_slices else _CARRIED_SHARE[carry]
+        self._budget = Budget(context.steps, context.max_minutes)
+        if context.of_slices:
+            self._notes["pool_left_alone"] = (
+                "the cases are slices of volumes, and slices of the pool may hold no structure"
+            )
         try:
-            checked = CHECKED if self._carried_until and context.pool else 0
-            self._group = gather(cases, context, with_pool=wanted == "pool", blind=checked)
+            checked = CHECKED if self._carried_share and context.pool else 0
+            with_pool = wanted == "pool" and not context.of_slices
+            self._group = gather(cases, context, with_pool=with_pool, blind=checked)
         except (ValueError, ArithmeticError, RuntimeError) as error:
             logger.warning("%s deforms as red: %s", self.name, error)
             self._notes |= {"shapes": 0, "fallback": str(error)}
             return
-        if self._carried_until:
+        if self._carried_share:
             try:
                 self._carry(cases, context)
             except (ValueError, ArithmeticError, RuntimeError) as error:
@@ -182,6 +192,8 @@ class _Subspace(_Deforming):
                 self._notes["carried"] = 0
         shapes = len(self._group.velocities)
         self._notes |= {"shapes": shapes, "shapes_unlabelled": len(self._group.unlabelled)}
+        if self._group.without_structure:
+            self._notes["cases_without_structure"] = self._group.without_structure
 
     def _carry(self, cases: Sequence[PreparedCase], context: StrategyContext) -> None:
         """Carries labels to the pool's images, unless the labelled cases show that this goes wrong."""
@@ -200,8 +212,16 @@ class _Subspace(_Deforming):
         return self._carried
 
     def draws_added(self, step: int) -> bool:
-        """Until the share of the steps that `carry_labels` says."""
-        return step < self._carried_until
+        """Until the share of the run that `carry_labels` says."""
+        return self._budget.progress(step) < self._carried_share
+
+    def state_dict(self) -> dict[str, object]:
+        """The time used, where it decides when carried labels end."""
+        return self._budget.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Goes on from the time used."""
+        self._budget.load_state_dict(state)
 
     def _deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap:
         """A fresh flow in the frame of the group, or of the case's own box where it has no place there."""

@@ -51,8 +51,10 @@ class _RandDeformd(RandomizableTransform, MapTransform):
         self.deformation: Deformation | None = None
 
     @abstractmethod
-    def draw(self, data: Mapping[Hashable, Any], volume: Tensor, generator: torch.Generator) -> Deformation:
-        """The deformation of a call, in voxels of `volume (C, *S)`."""
+    def draw(
+        self, data: Mapping[Hashable, Any], volume: Tensor, generator: torch.Generator
+    ) -> Deformation | None:
+        """The deformation of a call, in voxels of `volume (C, *S)`; None to leave the data as they are."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """The dictionary with its keys deformed; arrays keep their type, metadata and device.
@@ -69,6 +71,8 @@ class _RandDeformd(RandomizableTransform, MapTransform):
         volumes = [convert_to_tensor(result[key], track_meta=True) for key in keys]
         generator = torch.Generator().manual_seed(seed)
         self.deformation = self.draw(result, volumes[0], generator)
+        if self.deformation is None:
+            return result
         linear = [dict(zip(self.keys, self.mode, strict=True))[key] == "bilinear" for key in keys]
         # metadata would be carried through every operation on every block
         plain = [convert_to_tensor(volume, track_meta=False) for volume in volumes]
@@ -160,8 +164,10 @@ class RandRegDAd(_RandDeformd):
         self.strategy.prepare(cases, context)
         self._cases = {case.case_id: case for case in cases}
 
-    def draw(self, data: Mapping[Hashable, Any], volume: Tensor, generator: torch.Generator) -> Deformation:
-        """The strategy's deformation of the case.
+    def draw(
+        self, data: Mapping[Hashable, Any], volume: Tensor, generator: torch.Generator
+    ) -> Deformation | None:
+        """The strategy's deformation of the case, None for a sample that keeps its shape.
 
         Raises:
             ValueError: the dictionary's case is none of the registered ones.

@@ -22,7 +22,8 @@ def warp_volumes(volumes: Sequence[Tensor], linear: Sequence[bool], deformation:
 
     Args:
         volumes: of one spatial shape and device.
-        linear: per volume; False reads the nearest voxel, so that no label value is invented.
+        linear: per volume; False reads the nearest voxel, so that no label value is invented. Whole numbers are
+            rounded to.
         deformation: in voxels of the volumes.
 
     Raises:
@@ -38,15 +39,25 @@ def warp_volumes(volumes: Sequence[Tensor], linear: Sequence[bool], deformation:
     sizes = torch.tensor(shape, device=points.device)
     grid = ((2.0 * points + 1.0) / sizes - 1.0).flip(-1)[None]
     return [
-        F.grid_sample(
-            volume[None].float(),
-            grid,
-            mode="bilinear" if smooth else "nearest",
-            padding_mode="border",
-            align_corners=False,
-        )[0].to(volume.dtype)
+        _stored_as(
+            volume.dtype,
+            F.grid_sample(
+                volume[None].float(),
+                grid,
+                mode="bilinear" if smooth else "nearest",
+                padding_mode="border",
+                align_corners=False,
+            )[0],
+        )
         for volume, smooth in zip(volumes, linear, strict=True)
     ]
+
+
+def _stored_as(dtype: torch.dtype, values: Tensor) -> Tensor:
+    """The values in that type, rounded where it holds whole numbers only."""
+    if values.is_floating_point() and not dtype.is_floating_point:
+        values = values.round()
+    return values.to(dtype)
 
 
 def _warp_in_blocks(
@@ -81,7 +92,7 @@ def _warp_in_blocks(
         unit = torch.addmm(out_shift, out, points)
         span = slice(first * unit.shape[1] // (last - first), last * unit.shape[1] // (last - first))
         for reader, result in zip(readers, results, strict=True):
-            result[:, span] = reader(unit)
+            result[:, span] = _stored_as(result.dtype, reader(unit))
     return [r.reshape(v.shape) for r, v in zip(results, volumes, strict=True)]
 
 
