@@ -50,10 +50,14 @@ SHOWN = (
     ("genseg", "none"),
     ("genseg", "baseline"),
     ("genseg", "separate"),
+    ("genseg without proof", "none"),
     ("genseg without proof", "baseline"),
+    ("genseg without proof", "separate"),
     ("genseg+fields", "none"),
     ("genda+genseg", "none"),
+    ("genda+genseg", "baseline"),
 )
+"""Pairs in the figure, as far as they are there."""
 SHOWN_STEPS = 400
 """Length of the trainings in the figure."""
 
@@ -126,17 +130,18 @@ class Difference(NamedTuple):
 
 
 def draw_figure(rows: list[tuple[str, Difference]], out: Path) -> None:
-    """The pairs `SHOWN`: a row per task, mean with 80 % (thick) and 95 % intervals (thin)."""
+    """The pairs of `SHOWN` that are there: a row per task, mean with 80 % (thick) and 95 % intervals (thin)."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
     tasks = list(dict.fromkeys(task for task, _ in rows))
+    pairs = [pair for pair in SHOWN if any(found.pair == pair for _, found in rows)]
     figure, axes = plt.subplots(
-        1, len(SHOWN), figsize=(16, 0.32 * len(tasks) + 1.2), sharey=True, layout="constrained"
+        1, len(pairs), figsize=(16, 0.32 * len(tasks) + 1.2), sharey=True, layout="constrained"
     )
-    for axis, pair in zip(axes, SHOWN, strict=True):
+    for axis, pair in zip(axes, pairs, strict=True):
         for task, found in rows:
             if found.pair == pair:
                 y = tasks.index(task)
