@@ -17,7 +17,7 @@ CELL = ["network", "task", "n", "steps"]
 
 
 def main() -> None:
-    """Prints medians and the largest difference of cells and of draws."""
+    """Prints medians and the largest difference of cells and of draws, for each network."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -25,12 +25,13 @@ def main() -> None:
     parser.add_argument("other", type=Path)
     options = parser.parse_args()
     draws = 100 * (_draws(options.other) - _draws(options.one)).dropna()
-    for kind, found in (("means of the draws", draws.groupby(CELL).mean()), ("single draws", draws)):
-        largest = found.abs().idxmax()
-        print(
-            f"{kind}: {len(found)}, median of the sizes {found.abs().median():.2f}, "
-            f"mean {found.mean():+.2f}, largest {found[largest]:+.2f} ({', '.join(map(str, largest))})"
-        )
+    for network, of_network in draws.groupby("network", sort=False):
+        for kind, found in (("means of the draws", of_network.groupby(CELL).mean()), ("draws", of_network)):
+            largest = found.abs().idxmax()
+            print(
+                f"{network}, {kind}: {len(found)}, median of the sizes {found.abs().median():.2f}, "
+                f"mean {found.mean():+.2f}, largest {found[largest]:+.2f} ({', '.join(map(str, largest[1:]))})"
+            )
 
 
 def _draws(path: Path) -> pd.Series:
