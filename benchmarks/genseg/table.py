@@ -149,6 +149,8 @@ def draw_figure(rows: list[tuple[str, Difference]], out: Path) -> None:
                 axis.plot([found.low80, found.high80], [y, y], color="#0b5394", lw=3)
                 axis.plot(found.mean, y, "o", color="#0b5394", ms=6)
         axis.axvline(0, color="#7f7f7f", lw=0.8)
+        low, high = axis.get_xlim()
+        axis.set_xlim(min(low, -1), max(high, 1))  # where all are zero the ticks would be far too fine
         axis.set(title="\n- ".join(pair), xlabel="points of Dice")
     axes[0].set_yticks(range(len(tasks)), tasks)
     axes[0].invert_yaxis()
