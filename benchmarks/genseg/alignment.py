@@ -12,7 +12,6 @@ outer steps are kept beside the table.
 from __future__ import annotations
 
 import argparse
-import csv
 import itertools
 import sys
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from run import ARMS, TASKS, Arm, cohort_of, trained
+from run import ARMS, TASKS, Arm, append_rows, cohort_of, parser_of, trained
 from torch import Tensor
 
 from scaling_app.strategies import register
@@ -78,20 +77,12 @@ def main() -> None:
                 continue
             record.clear()
             trained((name, network, "recorded", str(n), draw, options.steps), task, cohort, options)
-            _append(path, [(*key, *step) for step in record])
+            append_rows(path, [dict(zip(COLUMNS, (*key, *step), strict=True)) for step in record])
             print(*key, f"evidence {record[-1][-1]:.2f}", flush=True)
     trainings = pd.read_csv(path).groupby(list(KEY), sort=False)
     lines = [_line(dict(zip(KEY, key, strict=True)), steps) for key, steps in trainings]
     options.out.write_text(markdown(lines) + "\n")
     print(options.out.read_text())
-
-
-def _append(path: Path, rows: list[tuple]) -> None:
-    """A training's rows in one write, so that a kill leaves whole trainings."""
-    new = not path.is_file()
-    with path.open("a", newline="", buffering=1 << 20) as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerows([COLUMNS, *rows] if new else rows)
 
 
 def _line(key: dict[str, object], steps: pd.DataFrame) -> dict[str, str]:
@@ -112,17 +103,10 @@ def _line(key: dict[str, object], steps: pd.DataFrame) -> dict[str, str]:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True, help="folder with one folder per data set")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--tasks", default=",".join(TASKS))
+    parser = parser_of(__doc__)
     parser.add_argument("--networks", default="unet")
     parser.add_argument("--only-draws", default="0", help="the draws to train on, of --draws")
-    parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--steps", default="400")
-    parser.add_argument("--megabytes", type=int, default=20, help="bounds the grid, the patch and the batch")
     return parser.parse_args()
 
 

@@ -151,7 +151,7 @@ def main() -> None:
             for arm in _arms(options.arms, network):
                 key = (name, network, arm, str(n), str(draw), str(options.steps))
                 if key not in done:
-                    _append(options.out, _run(key, task, cohorts[name], options))
+                    append_rows(options.out, _run(key, task, cohorts[name], options))
 
 
 def left_ventricle_slices(data: Path, folder: Path) -> list[CaseFiles]:
@@ -240,29 +240,35 @@ def _finished(path: Path) -> set[tuple[str, ...]]:
         return {tuple(row[c] for c in COLUMNS[:6]) for row in csv.DictReader(stream)}
 
 
-def _append(path: Path, rows: list[dict]) -> None:
-    """A run's rows in one write, so that a kill leaves whole runs."""
+def append_rows(path: Path, rows: list[dict]) -> None:
+    """A training's rows in one write, so that a kill leaves whole trainings."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = not path.is_file()
     with path.open("a", newline="", buffering=1 << 20) as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
+        writer = csv.DictWriter(stream, list(rows[0]))
         if new:
             writer.writeheader()
         writer.writerows(rows)
 
 
-def _options() -> argparse.Namespace:
+def parser_of(description: str) -> argparse.ArgumentParser:
+    """The options of everything that trains these tasks."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with one folder per data set")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tasks", default=",".join(TASKS))
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--megabytes", type=int, default=20, help="bounds the grid, the patch and the batch")
+    return parser
+
+
+def _options() -> argparse.Namespace:
+    parser = parser_of(__doc__)
     parser.add_argument("--arms", help="default: all main arms with unet, none, baseline, genseg with others")
     parser.add_argument("--networks", help="default: those of each task that are available")
-    parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--megabytes", type=int, default=20, help="bounds the grid, the patch and the batch")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 

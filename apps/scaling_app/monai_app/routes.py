@@ -143,9 +143,8 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
         if not app.datastore().datalist():
             raise HTTPException(404, "There is no labelled image to download yet.")
         answer = datastore.download_dataset(limit_cases)
-        background_tasks.add_task(
-            Path(answer.path).unlink, missing_ok=True
-        )  # it would stay in the temporary folder
+        # it would stay in the temporary folder
+        background_tasks.add_task(Path(answer.path).unlink, missing_ok=True)
         return answer
 
     @router.delete("/datastore/image", tags=["Datastore"])

@@ -91,9 +91,8 @@ class CaseCache:
         for key in sorted(entries, key=used.__getitem__):
             if excess <= 0 or (self._shared and time.time() - used[key] < IDLE_SECONDS):
                 return
-            with suppress(
-                PermissionError
-            ):  # Windows deletes nothing that is mapped: the image, which comes first
+            # Windows deletes nothing that is mapped: the image, which comes first
+            with suppress(PermissionError):
                 for file in sorted(entries[key]):
                     file.unlink(missing_ok=True)
             excess -= sizes[key]
