@@ -526,10 +526,11 @@ def test_half_precision_stays_with_the_segmenter(monkeypatch) -> None:
 
 
 def test_the_wall_clock_ends_the_search_as_the_steps_do(cases, monkeypatch) -> None:
+    from scaling_app.strategies.deformation import budget
     from scaling_app.strategies.generative import schedule
 
     now = [0.0]
-    monkeypatch.setattr(schedule.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(budget.time, "monotonic", lambda: now[0])
     plan = schedule.Schedule(steps=1_000_000, max_minutes=1.0)
     seen = []
     for _ in range(60):

@@ -9,9 +9,10 @@ generated pairs shape the way and not the goal.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from enum import Enum
+
+from scaling_app.strategies.deformation.budget import Budget
 
 
 class Phase(Enum):
@@ -40,22 +41,13 @@ class Schedule:
     search_end: float = 0.7
     settle_end: float = 0.75
     fade_end: float = 0.9
-    seconds_before: float = 0.0
-    _began: float | None = None
 
-    def seconds(self) -> float:
-        """Wall-clock seconds of this run, those before a resume included."""
-        if self._began is None:
-            return self.seconds_before
-        return self.seconds_before + time.monotonic() - self._began
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.steps, self.max_minutes)
 
     def progress(self, step: int) -> float:
         """The share of the budget that is gone, in [0, 1]."""
-        if self._began is None:
-            self._began = time.monotonic()
-        by_steps = step / max(1, self.steps)
-        by_time = self.seconds() / (60 * self.max_minutes) if self.max_minutes else 0.0
-        return min(1.0, max(by_steps, by_time))
+        return self.budget.progress(step)
 
     def phase(self, progress: float) -> Phase:
         """The phase at that progress."""

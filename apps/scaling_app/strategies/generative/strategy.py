@@ -171,7 +171,7 @@ class GenSeg(Strategy):
         """Generator, discriminator, search, guard and random state."""
         state: dict[str, object] = {
             "real": self.real.state_dict(),
-            "seconds": self._schedule.seconds(),
+            "seconds": self._schedule.budget.seconds(),
             "step": self._last_step,
             "warm_up": self._schedule.warm_up,
         }
@@ -203,7 +203,7 @@ class GenSeg(Strategy):
         if self._loaded_step is None:
             return
         if step == self._loaded_step + 1:
-            self._schedule.seconds_before = self._loaded_seconds
+            self._schedule.budget.seconds_before = self._loaded_seconds
             self._schedule.warm_up = self._loaded_warm_up
         elif self.coupling is not None and self.coupling.trainer.steps:
             self._schedule.warm_up = _SHORT_WARM_UP
