@@ -10,8 +10,11 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
 from torch import Tensor, nn
 
+from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.generative.hypergradient import FrozenSegmenter, Pairs, training_gradient
 from scaling_app.strategies.generative.networks import SearchableGenerator, low_pass
+
+from .trainings import disc_case
 
 CLASSES = 3
 
@@ -88,3 +91,9 @@ def make_world(dims: int) -> World:
 def world(request: pytest.FixtureRequest) -> World:
     """Both dimensions."""
     return make_world(request.param)
+
+
+@pytest.fixture
+def cases() -> list[PreparedCase]:
+    """Four patients."""
+    return [disc_case(i) for i in range(4)]
