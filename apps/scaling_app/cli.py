@@ -14,6 +14,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from scaling_app.strategies.catalogue import names
+
 app = typer.Typer(
     name="scaling-app",
     help="What the next labelled case is worth: a MONAI Label app with a forecast.",
@@ -27,8 +29,7 @@ app = typer.Typer(
 FURTHEST = 4
 """A forecast beyond this multiple of the cases at hand was never held against segmentation models."""
 MOST_CASES = 1_000_000
-STRATEGIES = "none, baseline, red, regda, regda+pool, genda, genseg, genseg+fields, genda+genseg"
-"""Written out: the registry imports torch, and help is immediate."""
+STRATEGIES = ", ".join(names())
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
 

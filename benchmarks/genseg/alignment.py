@@ -23,8 +23,8 @@ import torch
 from run import ARMS, TASKS, Arm, append_rows, cohort_of, parser_of, trained
 from torch import Tensor
 
-from scaling_app.strategies import register
 from scaling_app.strategies.base import PreparedCase, StrategyContext
+from scaling_app.strategies.catalogue import register
 from scaling_app.strategies.generative.guard import Guard
 from scaling_app.strategies.generative.strategy import GenSeg
 

@@ -6,11 +6,12 @@ import re
 
 import pytest
 
-from scaling_app import __version__, strategies
+from scaling_app import __version__
 from scaling_app.cli import main
 from scaling_app.forecast.forecaster import METHODS
 from scaling_app.imaging.networks import NETWORKS
 from scaling_app.monai_app.conf import KEYS
+from scaling_app.strategies.catalogue import names
 
 COMMANDS = ("demo", "serve", "init", "doctor", "replay", "forecast", "report", "preview")
 
@@ -46,14 +47,14 @@ def test_every_option_of_a_command_is_explained(shown, command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "names"),
+    ("command", "choices"),
     [
         ("serve", [key.name for key in KEYS]),
         ("forecast", METHODS),
-        ("replay", [*strategies.names(), *NETWORKS]),
-        ("preview", strategies.names()),
+        ("replay", [*names(), *NETWORKS]),
+        ("preview", names()),
     ],
 )
-def test_what_can_be_chosen_is_listed(shown, command, names) -> None:
+def test_what_can_be_chosen_is_listed(shown, command, choices) -> None:
     words = set(re.findall(r"[\w+]+", shown(command, "--help")))
-    assert set(names) <= words
+    assert set(choices) <= words

@@ -11,7 +11,6 @@ from scaling_app.monai_app import curve_job, train_runs
 from scaling_app.monai_app.conf import ConfError, read_conf
 from scaling_app.monai_app.curve_job import run_curve_job
 from scaling_app.monai_app.train_options import (
-    COMPARED_BY_AUTO,
     OptionError,
     config_of,
     longer_to_try,
@@ -21,6 +20,7 @@ from scaling_app.monai_app.train_options import (
 from scaling_app.monai_app.train_runs import train_and_publish
 from scaling_app.monai_app.train_tasks import CurveTrainer
 from scaling_app.service.ledger_curve import forecast_from
+from scaling_app.strategies.catalogue import compared_by_auto
 
 STEPS = 2
 
@@ -202,7 +202,7 @@ def test_the_curve_of_auto_is_the_baselines(desk_of):
 def test_what_is_compared_comes_from_the_request_then_the_conf_then_the_strategy(desk_of, tmp_path):
     conf = desk_of(1).session.conf
     assert strategies_to_compare({}, conf) == ()
-    assert strategies_to_compare({"strategy": "auto"}, conf) == ("genda", "regda+pool", "genseg")
+    assert strategies_to_compare({"strategy": "auto"}, conf) == ("regda+pool", "genda+pool", "genda")
     assert strategies_to_compare({"strategy": "auto", "compare": ""}, conf) == ()
     assert strategies_to_compare({"compare": "red, genda,red"}, conf) == ("red", "genda")
     assert strategies_to_compare({"compare": "red,baseline"}, conf) == ("red",)
@@ -241,11 +241,11 @@ def test_a_whole_round_of_auto_compares_its_strategies_and_the_forecast_names_th
     desk.submit(*desk.labels)
     job = CurveTrainer(desk.session, lambda: True)({"steps": STEPS}, desk.session.datastore)
     assert job["done"] == job["total"]
-    assert {run.strategy for run in finished(desk, "arm")} == set(COMPARED_BY_AUTO)
+    assert {run.strategy for run in finished(desk, "arm")} == set(compared_by_auto())
     arms = {arm["name"]: arm for arm in forecast_from(desk.session.ledger)["strategies"]}
-    assert set(arms) == set(COMPARED_BY_AUTO)
+    assert set(arms) == set(compared_by_auto())
     for arm in arms.values():
         assert arm["dice_difference"]["n_cases"] == 5 and arm["kappa"]["lo80"] < arm["kappa"]["hi80"]
         assert arm["nsd_difference"]["lo80"] <= arm["nsd_difference"]["hi80"]
     train_and_publish(desk.session, options_for(desk))
-    assert desk.session.published().strategy in {"baseline", *COMPARED_BY_AUTO}
+    assert desk.session.published().strategy in {"baseline", *compared_by_auto()}

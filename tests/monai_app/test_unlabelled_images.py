@@ -18,7 +18,7 @@ from scaling_app.monai_app.train_runs import (
     train_and_publish,
     warm_start_for,
 )
-from scaling_app.strategies import base
+from scaling_app.strategies import catalogue
 from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
 
 
@@ -41,7 +41,7 @@ class Peeking(Strategy):
 
 @pytest.fixture(autouse=True)
 def peeking(monkeypatch: pytest.MonkeyPatch) -> type[Peeking]:
-    monkeypatch.setitem(base._REGISTRY, "peeking", Peeking)
+    monkeypatch.setitem(catalogue._ADDED, "peeking", Peeking)
     monkeypatch.setattr(Peeking, "pools", [])
     monkeypatch.setattr(Peeking, "guided", [])
     return Peeking

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from scaling_app.imaging.geometry import ImageError
 from scaling_app.imaging.synthetic import STRUCTURES
-from scaling_app.strategies import base
+from scaling_app.strategies import catalogue
 from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
 from scaling_app.trials.cases import Pool, PreparedCases
 from scaling_app.trials.model import TrainedModel, predictor_from
@@ -110,7 +110,7 @@ class Looking(Strategy):
 def test_the_model_says_which_images_were_looked_at_before_an_interruption_too(
     mixed, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setitem(base._REGISTRY, "looking", Looking)
+    monkeypatch.setitem(catalogue._ADDED, "looking", Looking)
     monkeypatch.setattr(Looking, "turn", 0)
     cases = cases_for(mixed, tmp_path, 3)
     settings = TrialSettings(strategy="looking", steps=STEPS)

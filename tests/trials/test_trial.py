@@ -16,7 +16,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scaling_app.strategies import base
+from scaling_app.strategies import catalogue
 from scaling_app.strategies.base import Batch, Loss, Strategy
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import CaseFiles, make_plan
@@ -203,7 +203,7 @@ class Undefined(Strategy):
 
 @pytest.fixture
 def undefined(monkeypatch: pytest.MonkeyPatch) -> type[Undefined]:
-    monkeypatch.setitem(base._REGISTRY, "undefined", Undefined)
+    monkeypatch.setitem(catalogue._ADDED, "undefined", Undefined)
     return Undefined
 
 

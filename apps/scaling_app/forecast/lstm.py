@@ -25,6 +25,7 @@ from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.prior import DATA
 from scaling_app.forecast.published_methods import RESAMPLES, mean_curves
+from scaling_app.strategies.catalogue import families_of
 
 STEPS = 8
 """Longest sequence read; of longer curves the sizes nearest to an even spread in ln n are kept."""
@@ -34,10 +35,6 @@ NETWORKS = {"resunet": -1.0, "swinunetr": 1.0}
 CAPACITIES = {"small": -1.0, "medium": 1.0}
 FAMILIES = ("none", "baseline", "deformation", "generation")
 """Kinds of strategy: nothing; affine and intensity changes; deformed cases; generated cases."""
-_FAMILY_OF = {
-    "none": "none", "baseline": "baseline", "red": "deformation", "regda": "deformation", "genda": "deformation",
-    "genseg": "generation",
-}  # fmt: skip
 CODES = 2 + len(FAMILIES)
 INPUTS = 3 + CODES
 
@@ -45,10 +42,9 @@ INPUTS = 3 + CODES
 def training_codes(network: str, capacity: str, strategy: str) -> Array:
     """`(CODES,)` network and capacity as -1 or 1, then a 1 for each family that the strategy belongs to.
 
-    Strategies are told by the first word of their name (`red-mild`, `regda+pool`), combinations by a plus
-    (`genda+genseg` belongs to two). 0 means "not told"; names that no bank has seen are not told.
+    0 means "not told"; names that no bank has seen are not told.
     """
-    families = {_FAMILY_OF.get(part.split("-")[0]) for part in strategy.split("+")}
+    families = families_of(strategy)
     return np.array(
         [NETWORKS.get(network, 0.0), CAPACITIES.get(capacity, 0.0), *(float(f in families) for f in FAMILIES)]
     )

@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from scipy.stats import t as student
 
-from scaling_app.forecast.arms import ArmResult, longer_name
+from scaling_app.forecast.arms import ArmResult, longer_name, trained_longer
 from scaling_app.forecast.calibration import widened
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.observations import Observation, by_structure, main_arm
 from scaling_app.forecast.prediction import MIN_CASES, OVERALL, Forecaster, TooFewPoints
 from scaling_app.forecast.stopping import STEPS, Advice, StopEvidence, advise, check_size, low_gain
+from scaling_app.strategies.catalogue import title_of, what_of
 
 PRIOR_DOMINATED_BELOW = 8
 SMALLEST_SHARE_TESTED = 0.5
@@ -205,8 +206,11 @@ class _DrawTable:
 
 def asdict_arm(arm: ArmResult) -> Json:
     """One strategy as the service's JSON."""
+    longer = trained_longer(arm.name)
     return {
         "name": arm.name,
+        "title": f"{title_of(longer)}, longer training" if longer else title_of(arm.name),
+        "what": what_of(longer or arm.name),
         "kappa": arm.kappa,
         "dice_difference": {**arm.dice_difference, "n_cases": arm.n_cases},
         "nsd_difference": arm.nsd_difference,

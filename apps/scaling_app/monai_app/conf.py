@@ -9,17 +9,15 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from scaling_app.forecast.arms import LONGER, MOST_STEPS
+from scaling_app.strategies.catalogue import AUTO, names
 
 DEFAULT_PATIENT_PATTERN = r"^sub-[A-Za-z0-9]+"
 """BIDS names (`sub-07_ses-2_T1w`); an image id that does not match is its own patient."""
-
-AUTO = "auto"
-"""As a strategy: the one that won on this session's own folds, else the baseline. As `compare`: what that needs."""
 
 FOREIGN_KEYS = frozenset({"server_mode"})
 """Keys that MONAI Label itself reads from the same dictionary."""
@@ -157,9 +155,7 @@ def _network(text: str) -> str:
 
 def strategy_choices() -> list[str]:
     """What may be chosen as a strategy: those there are, and `auto`."""
-    from scaling_app import strategies
-
-    return [*strategies.names(), AUTO]
+    return [*names(), AUTO]
 
 
 def _strategy(text: str) -> str:
@@ -174,14 +170,12 @@ def parse_compare(text: str) -> tuple[str, ...] | None:
     """
     if text.strip() == AUTO:
         return None
-    from scaling_app import strategies
-
-    choices = [*strategies.names(), LONGER]
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    return tuple(dict.fromkeys(_one_of(name, choices) for name in names))
+    choices = [*names(), LONGER]
+    told = [name.strip() for name in text.split(",") if name.strip()]
+    return tuple(dict.fromkeys(_one_of(name, choices) for name in told))
 
 
-def _one_of(text: str, choices: tuple[str, ...] | list[str]) -> str:
+def _one_of(text: str, choices: Collection[str]) -> str:
     if text not in choices:
         raise ConfError(f"one of {', '.join(choices)} is wanted")
     return text

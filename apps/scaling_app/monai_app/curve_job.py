@@ -30,6 +30,7 @@ from scaling_app.monai_app.train_runs import (
     test_then_train,
 )
 from scaling_app.service.ledger_curve import little_to_gain
+from scaling_app.strategies.catalogue import same_as
 from scaling_app.trials.curve_points import (
     CHECKPOINTS,
     Recipe,
@@ -137,8 +138,10 @@ class _CurveJob:
             missing = CHECKPOINTS[0] - len(self.cases)
             return f"Cross-validation begins at {CHECKPOINTS[0]} cases: {missing} more to label.", 0, 0
         blocks = self._fix_block(checkpoint)
+        own = runs_due(self.cases, done=(), own=self.own, seed=self.options.seed, blocks=blocks)
+        arms = self._that_differ([run for run in own if run.purpose == "fold"])
         planned = runs_due(
-            self.cases, done=(), own=self.own, arms=self.arms, seed=self.options.seed, blocks=blocks
+            self.cases, done=(), own=self.own, arms=arms, seed=self.options.seed, blocks=blocks
         )
         if not planned:
             return "Cross-validation needs labels of at least two patients.", 0, 0
@@ -163,6 +166,31 @@ class _CurveJob:
             )
         except Exception:
             logger.exception("The unlabelled images could not be compared with the labelled cases")
+
+    def _that_differ(self, folds: Sequence[RunDue]) -> list[Recipe]:
+        """The arms without those that would make the very models of another: a comparison with oneself."""
+        if not folds:
+            return []
+        patients = min(len({self.material.cases[i].patient for i in run.train_ids}) for run in folds)
+        pool = min(len(self.material.pool_beside(run.test_ids)) for run in folds)
+        if pool and any(plan.slice_axis is not None for plan in self._plans_of(folds[:1])):
+            pool = 0  # strategies leave it alone where the cases are slices
+        asked = {self.own.strategy, *(arm.strategy for arm in self.arms)}
+        different: list[Recipe] = []
+        for arm in self.arms:
+            twin = same_as(arm.strategy, patients, pool)
+            if twin != arm.strategy and twin in asked:
+                logger.info("%s is not compared: it is %s here", arm.strategy, twin)
+            else:
+                different.append(arm)
+        return different
+
+    def _plans_of(self, folds: Sequence[RunDue]) -> list[Plan]:
+        """Those that can be made; what is wrong with the others is told by their runs."""
+        try:
+            return [self._plan(run) for run in folds]
+        except ValueError:
+            return []
 
     def _recipe(self, strategy: str) -> Recipe:
         options = self.options.with_strategy(strategy)

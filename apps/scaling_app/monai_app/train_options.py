@@ -5,21 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from scaling_app.forecast.arms import LONGER, LONGER_TIMES, MOST_STEPS, longer_name, trained_longer
-from scaling_app.monai_app.conf import AUTO, ConfError, parse_compare, strategy_choices
+from scaling_app.monai_app.conf import ConfError, parse_compare, strategy_choices
+from scaling_app.strategies.catalogue import AUTO, OWN_OF_AUTO, compared_by_auto
 
 if TYPE_CHECKING:
     from scaling_app.monai_app.conf import Conf
-
-OWN_OF_AUTO = "baseline"
-"""What the session's own curve is trained with under `auto`, and what the others have to beat."""
-
-COMPARED_BY_AUTO = ("genda", "regda+pool", "genseg")
-
 
 OPTIONS = ("strategy", "network", "steps", "max_minutes", "seed", "compare", "curve_minutes")
 """What a training request may say; MONAI Label would take more, such as another trainer or which GPUs to show."""
@@ -103,7 +98,7 @@ def parse_options(request: Mapping[str, object], conf: Conf) -> TrainOptions:
 def strategies_to_compare(request: Mapping[str, object], conf: Conf) -> tuple[str, ...]:
     """The strategies that a `learning_curve` request wants compared with the session's own.
 
-    What the request leaves out comes from the conf; `auto` means `COMPARED_BY_AUTO` when the strategy is
+    What the request leaves out comes from the conf; `auto` means `compared_by_auto` when the strategy is
     `auto`, else none. `longer` means the session's own strategy with more steps.
 
     Raises:
@@ -112,7 +107,7 @@ def strategies_to_compare(request: Mapping[str, object], conf: Conf) -> tuple[st
     options = parse_options(request, conf)
     own, wanted = options.own_curve().strategy, _compare(request, conf)
     if wanted is None:
-        wanted = COMPARED_BY_AUTO if options.strategy == AUTO else ()
+        wanted = compared_by_auto() if options.strategy == AUTO else ()
     names = (longer_name(own) if name == LONGER else name for name in wanted)
     return tuple(name for name in names if name != own)
 
@@ -168,13 +163,13 @@ def number_option(
     return number
 
 
-def _networks() -> Sequence[str]:
+def _networks() -> Collection[str]:
     from scaling_app.imaging.networks import NETWORKS
 
     return NETWORKS
 
 
-def _first(default: str, names: Sequence[str]) -> list[str]:
+def _first(default: str, names: Collection[str]) -> list[str]:
     return [default, *(name for name in names if name != default)]
 
 
@@ -185,7 +180,7 @@ def _given(name: str, request: Mapping[str, object]) -> object:
     return None if value == "" else value
 
 
-def _choice(name: str, request: Mapping[str, object], default: str, names: Sequence[str]) -> str:
+def _choice(name: str, request: Mapping[str, object], default: str, names: Collection[str]) -> str:
     value = _given(name, request)
     if value is None:
         return default

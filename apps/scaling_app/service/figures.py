@@ -113,7 +113,7 @@ def kappa_figure(strategies: Sequence[Mapping[str, Any]]) -> Json:
                 "type": "scatter",
                 "mode": "markers",
                 "x": [kappa["mean"] for kappa in kappas],
-                "y": [escape(_short(s["name"])) for s in shown],
+                "y": [escape(_short(s.get("title") or s["name"])) for s in shown],
                 "marker": {"color": "@accent", "size": 11},
                 "error_x": {
                     "type": "data",

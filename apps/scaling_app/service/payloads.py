@@ -110,9 +110,11 @@ class Target(Part):
 
 
 class StrategyEffect(Part):
-    """What a strategy does: with kappa 1.6, 8 cases work like 13."""
+    """What a strategy is worth: with kappa 1.6, 8 cases work like 13. `title` and `what` are for people."""
 
     name: str
+    title: str = ""
+    what: str = ""
     kappa: Range | None = None
     dice_difference: Range | None = None
     nsd_difference: Range | None = None

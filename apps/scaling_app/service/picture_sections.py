@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from scaling_app.forecast.arms import LONGER, LONGER_TIMES, trained_longer
+from scaling_app.forecast.arms import LONGER_TIMES, trained_longer
 from scaling_app.service import figures
 from scaling_app.service.page import (
     Page,
@@ -131,7 +131,7 @@ def strategies_section(page: Page, payload: Payload) -> str:
     for strategy in strategies:
         kappa, difference = strategy.get("kappa") or {}, strategy.get("dice_difference") or {}
         row = [
-            strategy["name"],
+            _called(strategy),
             _times(kappa.get("mean")),
             spread(kappa.get("lo80"), kappa.get("hi80"), _times),
             *_difference(difference),
@@ -148,9 +148,14 @@ def strategies_section(page: Page, payload: Payload) -> str:
         "the session's own, measured on the same training cases, seeds and test cases."
     )
     if any(trained_longer(strategy["name"]) for strategy in strategies):
-        lead += f" “+{LONGER}” is the same strategy with {LONGER_TIMES} times the steps."
+        lead += f" Longer training is that with {LONGER_TIMES} times the steps."
+    lead += "".join(f" {_called(s)}: {s['what']}" for s in strategies if s.get("what"))
     body = _kappa_picture(page, strategies) + table(headings, rows, fold=True)
     return section("What strategies make of a label", body, lead=lead)
+
+
+def _called(strategy: Payload) -> str:
+    return strategy.get("title") or strategy["name"]
 
 
 def _difference(found: Payload) -> list[str]:
@@ -163,7 +168,7 @@ def _kappa_picture(page: Page, strategies: Sequence[Payload]) -> str:
     known = [s for s in strategies if (s.get("kappa") or {}).get("mean") is not None]
     if not known:
         return ""
-    said = "; ".join(f"{s['name']} {_times(s['kappa']['mean'])}" for s in known)
+    said = "; ".join(f"{_called(s)} {_times(s['kappa']['mean'])}" for s in known)
     alt = f"Kappa per strategy: {said}."
     return f"<figure>{page.figure('kappa', figures.kappa_figure(known), alt, height=70 + 44 * len(known))}</figure>"
 

@@ -118,30 +118,3 @@ class Strategy:
 
     def load_state_dict(self, state: Mapping[str, object]) -> None:
         """Takes up `state_dict`'s content; called after `prepare`."""
-
-
-_REGISTRY: dict[str, Callable[[], Strategy]] = {}
-
-
-def register(name: str, factory: Callable[[], Strategy]) -> None:
-    """Makes a strategy selectable by `name` in the trainer, the replay and the preview."""
-    if name in _REGISTRY:
-        raise ValueError(f"strategy {name!r} is registered already")
-    _REGISTRY[name] = factory
-
-
-def names() -> list[str]:
-    """The selectable strategies, in the order of registration."""
-    return list(_REGISTRY)
-
-
-def make_strategy(name: str) -> Strategy:
-    """A new strategy of that name.
-
-    Raises:
-        ValueError: no such strategy; the message lists those there are.
-    """
-    try:
-        return _REGISTRY[name]()
-    except KeyError:
-        raise ValueError(f"unknown strategy {name!r}; there are: {', '.join(_REGISTRY)}") from None

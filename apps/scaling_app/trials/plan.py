@@ -19,7 +19,7 @@ from typing import Literal
 import psutil
 import torch
 
-from scaling_app.imaging.networks import NETWORKS, PLANAR, Strides, patch_multiples, strides_for, width_of
+from scaling_app.imaging.networks import NETWORKS, Strides, patch_multiples, strides_for, width_of
 from scaling_app.trials.fingerprint import Fingerprint, Intensity, found_structures, take_fingerprints
 
 __all__ = ["CaseFiles", "Plan", "found_structures", "make_plan"]
@@ -31,15 +31,6 @@ ANISOTROPIC = 3.0
 
 _CPU_VOXELS = {2: 294_912, 3: 368_640}  # of a batch: about 0.1 s per step of the small residual U-Net
 _GPU_VOXELS = {2: 3_145_728, 3: 4_194_304}
-_HEAVY = {"resunet": 1.0, "unet": 1.0, "dynunet": 0.5, "segresnet": 0.25, "swinunetr": 0.1, "deeplab": 0.25}
-_BYTES_PER_VOXEL_AND_CHANNEL = {
-    "resunet": 60,
-    "unet": 60,
-    "dynunet": 120,
-    "segresnet": 160,
-    "swinunetr": 400,
-    "deeplab": 160,
-}
 _BATCH = {2: 8, 3: 4}
 _COVERED = 1 / 4
 _THINNEST_VOXELS = 2.0
@@ -171,7 +162,9 @@ def make_plan(
     if not structures or len(set(structures.values())) < len(structures) or min(structures.values()) < 1:
         raise ValueError(f"structures need different label values of at least 1, got {structures}")
     prints = take_fingerprints(cases, structures)
-    dims, slice_axis = _dimensions(prints, 2 if network in PLANAR and spatial_dims is None else spatial_dims)
+    dims, slice_axis = _dimensions(
+        prints, 2 if NETWORKS[network].planar and spatial_dims is None else spatial_dims
+    )
     capacity = capacity if capacity is not None else "small"
     width_of(capacity)
     on_gpu = torch.cuda.is_available()
@@ -251,8 +244,8 @@ def _patch_and_batch(plan: Plan, on_gpu: bool) -> tuple[tuple[int, ...], int]:
     """The median shape, rounded up to what the network takes, shrunk to the bound on a batch."""
     voxels = (_GPU_VOXELS if on_gpu else _CPU_VOXELS)[plan.spatial_dims]
     if not on_gpu:
-        voxels = int(voxels * _HEAVY[plan.network])
-    per_voxel = _BYTES_PER_VOXEL_AND_CHANNEL[plan.network] * width_of(plan.capacity)
+        voxels = int(voxels * NETWORKS[plan.network].speed)
+    per_voxel = NETWORKS[plan.network].bytes_per_voxel * width_of(plan.capacity)
     voxels = min(voxels, plan.memory_mb * 2**20 // per_voxel)
     for batch in range(_BATCH[plan.spatial_dims], 1, -1):  # a larger patch is worth more than a larger batch
         patch = _fit(plan, plan.median_shape, voxels // batch)

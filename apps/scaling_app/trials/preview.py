@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from scaling_app.strategies import make_strategy
 from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
+from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.deformation.coverage import shape_coverage
 from scaling_app.strategies.deformation.quality import QualityReport
 from scaling_app.strategies.deformation.velocity import Deformation

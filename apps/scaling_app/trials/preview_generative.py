@@ -21,8 +21,8 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from scaling_app.strategies import make_strategy
 from scaling_app.strategies.base import PreparedCase, StrategyContext
+from scaling_app.strategies.catalogue import generating, make_strategy
 from scaling_app.strategies.generative import GenSeg
 from scaling_app.strategies.generative.coupling import Coupling
 from scaling_app.strategies.generative.guard import diversity
@@ -71,7 +71,7 @@ def preview_genseg(
     """Trains a generator on the cases and writes what it makes.
 
     Args:
-        strategy: `genseg`, `genseg+fields` or `genda+genseg`.
+        strategy: one that generates.
         images, labels: folders whose files share names.
         count: generated pairs to write.
         out: folder for the pairs, `montage.png` and `quality.json`.
@@ -87,7 +87,7 @@ def preview_genseg(
         ValueError: no pairs of files, one case alone, or another strategy.
     """
     if not isinstance(make_strategy(strategy), GenSeg):
-        raise ValueError(f"{strategy!r} generates nothing; use genseg, genseg+fields or genda+genseg")
+        raise ValueError(f"{strategy!r} generates nothing; use one of {', '.join(generating())}")
     out = Path(out)
     files = find_cases(images, labels)
     chosen = np.random.default_rng(seed).permutation(len(files))[:most_cases]

@@ -20,7 +20,7 @@ import psutil
 import torch
 
 from scaling_app.imaging.networks import NETWORKS, width_of
-from scaling_app.strategies import names as strategy_names
+from scaling_app.strategies.catalogue import names as strategy_names
 from scaling_app.trials.case_check import check_cases
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.cohort import Cohort, CohortError, find_cases, make_cohort

@@ -22,8 +22,8 @@ from torch import nn
 
 from scaling_app.imaging.networks import memory_format, parameter_count
 from scaling_app.imaging.randomness import seeded
-from scaling_app.strategies import Strategy, make_strategy
-from scaling_app.strategies.base import Batch, StrategyContext
+from scaling_app.strategies.base import Batch, Strategy, StrategyContext
+from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.trials.cases import CaseList, Pool, PreparedCases
 from scaling_app.trials.inference import reduced_precision, uses_bfloat16
 from scaling_app.trials.model import (

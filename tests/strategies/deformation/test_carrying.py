@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from scaling_app.imaging.synthetic import STRUCTURES
-from scaling_app.strategies import make_strategy
 from scaling_app.strategies.base import PreparedCase, Strategy
+from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.deformation import budget
 from scaling_app.strategies.deformation.strategies import LEAST_CARRIED_DICE
 

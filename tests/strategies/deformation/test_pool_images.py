@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from scaling_app.imaging.geometry import ImageError
-from scaling_app.strategies import make_strategy
 from scaling_app.strategies.base import PreparedCase
+from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.deformation import atlas_store, group
 
 

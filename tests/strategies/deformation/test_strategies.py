@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scaling_app.strategies import make_strategy
 from scaling_app.strategies.base import PreparedCase, Strategy
+from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.deformation.folds import count_folds, voxel_grid
 from scaling_app.strategies.deformation.velocity import Deformation
 

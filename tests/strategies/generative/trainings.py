@@ -7,8 +7,8 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
 from torch import Tensor, nn
 
-from scaling_app.strategies import make_strategy
 from scaling_app.strategies.base import Batch, PreparedCase, StrategyContext
+from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.generative import GenSeg
 
 PATCH = (32, 32)

@@ -26,6 +26,7 @@ import torch
 
 from scaling_app.strategies.base import PointMap, PreparedCase, Strategy, StrategyContext
 from scaling_app.strategies.baseline import vary_intensity
+from scaling_app.strategies.catalogue import entry_of
 from scaling_app.strategies.deformation.budget import Budget
 from scaling_app.strategies.deformation.carrying import CHECKED, carry_labels, left_out_dice
 from scaling_app.strategies.deformation.folds import cell_determinants, voxel_grid
@@ -302,7 +303,7 @@ class GenDAPool(GenDA):
 
     name = "genda+pool"
     carries = "first"
-    carries_up_to = 10
+    carries_up_to = entry_of(name).patients_with_pool or 0
 
 
 def share_of(text: str) -> float:
