@@ -9,7 +9,7 @@ import torch
 
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.strategies.base import PreparedCase, Strategy
-from scaling_app.strategies.catalogue import make_strategy
+from scaling_app.strategies.catalogue import make_strategy, same_as
 from scaling_app.strategies.deformation import budget
 from scaling_app.strategies.deformation.strategies import LEAST_CARRIED_DICE
 
@@ -124,3 +124,22 @@ def test_one_labelled_case_cannot_be_left_out_and_is_carried_all_the_same(pictur
     strategy = make_strategy("regda+pool")
     strategy.prepare(pictures[:1], context(2, pool=[bare(pictures[9])]))
     assert "carried_dice" not in strategy.report() and strategy.report()["carried"] == 1
+
+
+@pytest.mark.parametrize("name", ["regda+pool", "genda+pool"])
+def test_without_unlabelled_images_a_strategy_draws_what_the_catalogue_calls_the_same(
+    name, pictures, context, tmp_path
+) -> None:
+    def drawn(strategy_name: str) -> list[torch.Tensor]:
+        strategy = make_strategy(strategy_name)
+        strategy.prepare(pictures[:4], context(2, cache_dir=tmp_path))
+        generator = torch.Generator().manual_seed(3)
+        points = torch.rand(20, 2, generator=torch.Generator().manual_seed(1)) * 20
+        maps = [strategy.deformation(case, generator) for case in pictures[:4] for _ in range(3)]
+        assert not strategy.added_cases()
+        return [points if move is None else move(points) for move in maps]
+
+    twin = same_as(name, 4, 0)
+    assert twin != name
+    for mine, its in zip(drawn(name), drawn(twin), strict=True):
+        assert torch.equal(mine, its)
