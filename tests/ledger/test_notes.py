@@ -141,7 +141,7 @@ def test_the_revision_moves_with_what_can_change_a_forecast_and_with_nothing_els
     assert moved_by(lambda: ledger.set_setting("target", 0.8))
     assert not moved_by(lambda: ledger.set_setting("target", 0.8))
     assert moved_by(lambda: ledger.set_setting("minutes_per_point", 2.0))
-    assert not moved_by(lambda: ledger.set_setting("label_notes", {"a": 1}))
+    assert not moved_by(lambda: ledger.set_setting("structures", {"a": 1}))
     assert not moved_by(lambda: ledger.start_run(new_run("r")))
     assert moved_by(lambda: ledger.finish_run("r"))
     assert moved_by(lambda: ledger.add_observations("r", [Observation("r", "a", "s", "fold")]))

@@ -270,9 +270,9 @@ def test_labels_of_a_ledger_without_notes_are_read_again_and_keep_their_annotato
     desk = desk_of(3)
     desk.submit("synthetic_000", "synthetic_001", client_id="ann")
     before = desk.session.ledger.cases()
-    desk.session.ledger.set_setting("label_notes", {})
+    desk.session.ledger.forget_label_notes(["synthetic_000", "synthetic_001"])
     assert not desk.book.take_stock()
-    assert desk.session.ledger.cases() == before and set(desk.book.notes.all()) == {
+    assert desk.session.ledger.cases() == before and set(desk.session.ledger.label_notes()) == {
         c.image_id for c in before
     }
 
@@ -389,13 +389,13 @@ def test_a_second_look_at_an_image_leaves_a_label_saved_meanwhile_alone(desk_of,
 def test_a_note_that_another_process_put_back_costs_no_structure(desk_of, tmp_path):
     desk = desk_of(2)
     desk.submit("synthetic_000", "synthetic_001")
-    notes = desk.session.ledger.setting("label_notes")
+    notes = desk.session.ledger.label_notes()
     label = read_label(desk.labels["synthetic_000"])
     label[0, :4, :4, :4] = 9
     larger = write_label(label, label, tmp_path / "synthetic_000.nrrd")
     desk.book.store("synthetic_000", larger, {}, None)
     assert 9 in desk.session.structures().values()
-    desk.session.ledger.set_setting("label_notes", notes)
+    desk.session.ledger.keep_label_notes(notes)
     for _ in range(2):
         desk.book.take_stock()
     assert 9 in desk.session.structures().values()

@@ -7,18 +7,12 @@ from statistics import fmean
 
 import pytest
 
+from scaling_app.ledger import PoolCase, PoolCoverage
 from scaling_app.monai_app import coverage_job, curve_job, next_case
 from scaling_app.monai_app.coverage_job import look_at_pool
 from scaling_app.monai_app.curve_job import run_curve_job
 from scaling_app.monai_app.next_case import CoverageCase, RandomCase, picked_weight
-from scaling_app.monai_app.pool_coverage import (
-    KEY,
-    PoolCase,
-    PoolCoverage,
-    coverage_facts,
-    distances_of,
-    saved_coverage,
-)
+from scaling_app.monai_app.pool_coverage import coverage_facts, distances_of
 from scaling_app.monai_app.train_options import parse_options
 from scaling_app.monai_app.train_runs import gather, train_and_publish
 from scaling_app.service.payloads import Sufficiency
@@ -36,7 +30,7 @@ def shown(desk):
 def known(desk, distances: dict[str, float]) -> None:
     """Writes an answer into the ledger as the curve job does."""
     cases = tuple(PoolCase(i, d, d > 2) for i, d in sorted(distances.items(), key=lambda pair: -pair[1]))
-    PoolCoverage("x", True, None, 5, cases).save(desk.session.ledger)
+    desk.session.ledger.set_pool_coverage(PoolCoverage("x", True, None, 5, cases))
 
 
 def test_the_curve_job_looks_at_the_unlabelled_images_and_leaves_out_what_is_labelled_since(desk_of):
@@ -95,7 +89,7 @@ def test_nothing_is_compared_again_until_labels_images_or_model_change(desk_of, 
     assert len(asked) == 1
     train_and_publish(desk.session, options_for(desk))
     run_curve_job(desk.session, options_for(desk), 10)
-    assert len(asked) == 2 and saved_coverage(desk.session.ledger).model is not None
+    assert len(asked) == 2 and desk.session.ledger.pool_coverage().model is not None
     desk.submit(images[0], minutes=1)
     run_curve_job(desk.session, options_for(desk), 10)
     assert len(asked) == 2
@@ -114,10 +108,10 @@ def test_what_the_time_did_not_suffice_for_is_looked_at_by_the_next_job(desk_of,
     asked = []
     monkeypatch.setattr(coverage_job, "coverage", lambda cases, labelled, pool, **more: _all(asked, pool)[:1])
     run_curve_job(desk.session, options_for(desk), 10)
-    assert not saved_coverage(desk.session.ledger).complete and shown(desk)["pool"] == 1
+    assert not desk.session.ledger.pool_coverage().complete and shown(desk)["pool"] == 1
     monkeypatch.setattr(coverage_job, "coverage", lambda cases, labelled, pool, **more: _all(asked, pool))
     run_curve_job(desk.session, options_for(desk), 10)
-    assert saved_coverage(desk.session.ledger).complete and shown(desk)["pool"] == 2
+    assert desk.session.ledger.pool_coverage().complete and shown(desk)["pool"] == 2
 
 
 def test_an_error_in_the_look_at_the_pool_fails_no_job(desk_of, monkeypatch):
@@ -218,4 +212,4 @@ def test_the_server_reads_the_answer_without_computing(desk_of, monkeypatch):
     known(desk, {"synthetic_000": 1.5})
     before = desk.session.ledger.revision()
     shown(desk)
-    assert desk.session.ledger.revision() == before and desk.session.ledger.setting(KEY)["complete"]
+    assert desk.session.ledger.revision() == before and desk.session.ledger.pool_coverage().complete

@@ -87,7 +87,7 @@ def test_a_corrected_label_and_other_settings_make_runs_due_again():
 def test_labels_that_arrive_in_the_middle_of_a_job_wait_for_the_next_checkpoint():
     begun = cases_of(8)
     first = due(begun)
-    blocks = {"8": [c.image_id for c in begun]}
+    blocks = {8: [c.image_id for c in begun]}
     later = cases_of(11)
     assert due(later, done={first[0].run_id}, blocks=blocks) == first[1:]
     assert {i for run in due(cases_of(12), blocks=blocks) for i in run.test_ids} == {
@@ -96,7 +96,7 @@ def test_labels_that_arrive_in_the_middle_of_a_job_wait_for_the_next_checkpoint(
 
 
 def test_a_block_that_lost_cases_is_begun_anew():
-    blocks = {"8": [c.image_id for c in cases_of(8)]}
+    blocks = {8: [c.image_id for c in cases_of(8)]}
     left = cases_of(11)[1:]
     assert {i for run in due(left, blocks=blocks) for i in run.test_ids} == {c.image_id for c in left}
 

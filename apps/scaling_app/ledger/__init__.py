@@ -6,9 +6,13 @@ from scaling_app.ledger.records import (
     MOST_MINUTES,
     Case,
     Flag,
+    LabelNote,
     LabelVersion,
     Observation,
+    PoolCase,
+    PoolCoverage,
     Run,
+    Stamp,
     utc_now,
 )
 from scaling_app.ledger.store import LedgerError
@@ -18,10 +22,14 @@ __all__ = [
     "MOST_MINUTES",
     "Case",
     "Flag",
+    "LabelNote",
     "LabelVersion",
     "Ledger",
     "LedgerError",
     "Observation",
+    "PoolCase",
+    "PoolCoverage",
     "Run",
+    "Stamp",
     "utc_now",
 ]

@@ -8,7 +8,7 @@ is None, never NaN and never a sentinel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Literal, get_args
@@ -26,6 +26,10 @@ LASTING_DOUBTS = ("unreadable", "unreadable_image", "geometry", "not_a_label_map
 
 MOST_MINUTES = 7 * 24 * 60.0
 """More than anybody annotates one case: a clock left running, seconds, or no time at all."""
+
+
+Stamp = tuple[str, int, int]
+"""Path, time of change in ns, and size in bytes of a file; another stamp may be another content."""
 
 
 def utc_now() -> datetime:
@@ -166,3 +170,48 @@ class Observation:
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class LabelNote:
+    """What a label held when its file was read.
+
+    Attributes:
+        volumes_ml: volume per label value, ml; empty for what cannot be read or is no label map.
+        named: names that came with the label, and their values.
+        stamp: the file's when it was read; None when nobody knows.
+        label_hash: which label it was.
+    """
+
+    volumes_ml: Mapping[int, float]
+    named: tuple[tuple[str, int], ...]
+    stamp: Stamp | None
+    label_hash: str
+
+
+@dataclass(frozen=True)
+class PoolCase:
+    """An unlabelled image that was looked at: its distance is 1 where it is as far off as labelled cases are."""
+
+    image: str
+    distance: float
+    outside: bool
+
+
+@dataclass(frozen=True)
+class PoolCoverage:
+    """The unlabelled images looked at, the one that the labelled cases explain worst first.
+
+    Attributes:
+        made_from: identifies labels, images and model that it was made from.
+        complete: False when the time was up before every image had been looked at.
+        model: the run that published the model in use, on whose grid the images were compared, if any.
+        n_labelled: labelled cases compared with.
+        cases: the images.
+    """
+
+    made_from: str
+    complete: bool
+    model: str | None
+    n_labelled: int
+    cases: tuple[PoolCase, ...]

@@ -25,12 +25,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    text,
 )
 from sqlalchemy.types import TypeDecorator
 
 APPLICATION_ID = 0x5CA11A6E
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 1
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -215,26 +214,66 @@ forecasts = Table(
     Index("ix_forecasts_n_in_curve", "n_in_curve", "evidence"),
 )
 
+label_notes = Table(
+    "label_notes",
+    metadata,
+    Column("image_id", String, primary_key=True),
+    Column("label_hash", String, nullable=False),
+    Column("path", String),
+    Column("changed_ns", Integer),
+    Column("bytes", Integer),
+)
 
-def _tell_processes_and_sort_forecasts(connection: Connection) -> None:
-    connection.execute(text("ALTER TABLE runs ADD COLUMN process TEXT"))
-    _sort_forecasts(connection)
+label_volumes = Table(
+    "label_volumes",
+    metadata,
+    Column("image_id", ForeignKey("label_notes.image_id", ondelete="CASCADE"), primary_key=True),
+    Column("value", Integer, primary_key=True),
+    Column("ml", Float, nullable=False),
+)
 
+label_names = Table(
+    "label_names",
+    metadata,
+    Column("image_id", ForeignKey("label_notes.image_id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("value", Integer, nullable=False),
+)
 
-def _sort_forecasts(connection: Connection) -> None:
-    """Makes the table anew from its payloads: a column that SQLite takes out of them cannot be added."""
-    # a renamed table keeps its index, whose name the new table's needs
-    connection.execute(text("DROP INDEX IF EXISTS ix_forecasts_n_in_curve"))
-    connection.execute(text("ALTER TABLE forecasts RENAME TO forecasts_before"))
-    forecasts.create(connection)
-    kept = "id, revision, made_at, payload"
-    connection.execute(text(f"INSERT INTO forecasts ({kept}) SELECT {kept} FROM forecasts_before"))
-    connection.execute(text("DROP TABLE forecasts_before"))
+checked_images = Table(
+    "checked_images",
+    metadata,
+    Column("image_id", String, primary_key=True),
+    Column("stamp", String, nullable=False),
+)
 
+curve_blocks = Table(
+    "curve_blocks",
+    metadata,
+    Column("checkpoint", Integer, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("image_id", String, nullable=False),
+)
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {
-    1: sampling_weights.create,
-    2: _tell_processes_and_sort_forecasts,
-    3: _sort_forecasts,
-}
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
+    Column("made_from", String, nullable=False),
+    Column("complete", Boolean, nullable=False),
+    Column("model", String),
+    Column("n_labelled", Integer, nullable=False),
+)
+
+coverage_cases = Table(
+    "coverage_cases",
+    metadata,
+    Column("position", Integer, primary_key=True),
+    Column("image_id", String, nullable=False),
+    Column("distance", Float, nullable=False),
+    Column("outside", Boolean, nullable=False),
+)
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
 """`MIGRATIONS[v]` takes a file from schema `v` to `v + 1`; each runs inside the opening transaction."""

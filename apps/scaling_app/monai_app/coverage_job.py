@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from scaling_app.ledger import PoolCase, PoolCoverage
 from scaling_app.monai_app import splits
-from scaling_app.monai_app.pool_coverage import PoolCase, PoolCoverage, saved_coverage
 from scaling_app.monai_app.session import Session
 from scaling_app.monai_app.train_options import TrainOptions
 from scaling_app.monai_app.train_runs import Material, device, plan_for, prepare
@@ -54,7 +54,7 @@ def look_at_pool(
     if len(labelled) < FEWEST or not pool or seconds < SECONDS_PER_LABELLED * len(labelled):
         return False
     model, run_id = _model_in_use(session)
-    known, made_from = saved_coverage(session.ledger), _identity(material, labelled, pool, run_id)
+    known, made_from = session.ledger.pool_coverage(), _identity(material, labelled, pool, run_id)
     if known is not None and known.made_from == made_from and known.complete:
         return False
     files = material.of(labelled)
@@ -75,7 +75,9 @@ def look_at_pool(
     )
     cases = tuple(PoolCase(case.case_id, case.distance, case.outside) for case in found)
     if cases:
-        PoolCoverage(made_from, len(cases) == len(pool), run_id, len(labelled), cases).save(session.ledger)
+        session.ledger.set_pool_coverage(
+            PoolCoverage(made_from, len(cases) == len(pool), run_id, len(labelled), cases)
+        )
     return True
 
 

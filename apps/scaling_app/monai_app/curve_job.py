@@ -197,13 +197,13 @@ class _CurveJob:
         settings = options.settings_hash(self.session.structures(), self.session.conf.dimension)
         return Recipe(strategy, settings)
 
-    def _fix_block(self, checkpoint: int) -> Mapping[str, Sequence[str]]:
+    def _fix_block(self, checkpoint: int) -> Mapping[int, Sequence[str]]:
         """Remembers which cases this checkpoint is made of, so that new labels do not disturb it."""
-        blocks = dict(self.session.ledger.setting("curve_blocks", {}))
+        blocks = self.session.ledger.curve_blocks()
         members = [case.image_id for case in block_of(self.cases, checkpoint, blocks)]
-        if blocks.get(str(checkpoint)) != members:
-            blocks[str(checkpoint)] = members
-            self.session.ledger.set_setting("curve_blocks", blocks)
+        if blocks.get(checkpoint) != members:
+            blocks[checkpoint] = members
+            self.session.ledger.set_curve_block(checkpoint, members)
         return blocks
 
     def _run_all(self, due: Sequence[RunDue], total: int) -> tuple[str, int, int]:
@@ -286,7 +286,7 @@ class _CurveJob:
         """One plan per fold, from the fold's training cases; its nested runs and arms share it."""
         if due.fold not in self._plans:
             held_out = {self.material.cases[i].patient for i in due.test_ids}
-            members = set(self.session.ledger.setting("curve_blocks", {})[str(due.checkpoint)])
+            members = set(self.session.ledger.curve_blocks()[due.checkpoint])
             training = [
                 case.image_id
                 for case in self.cases

@@ -15,11 +15,10 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from scaling_app.ledger import MOST_MINUTES, Case, Flag, LabelVersion, utc_now
+from scaling_app.ledger import MOST_MINUTES, Case, Flag, LabelNote, LabelVersion, Stamp, utc_now
 from scaling_app.monai_app import label_checks as checks
-from scaling_app.monai_app.label_facts import LabelFacts, image_grid, read_facts
+from scaling_app.monai_app.label_facts import LabelFacts, image_grid, read_facts, stamp_of
 from scaling_app.monai_app.label_grid import in_image_order
-from scaling_app.monai_app.label_notes import LabelNote, LabelNotes, Stamp, stamp_of
 from scaling_app.monai_app.session import FINAL, ORIGINAL, Session, file_hash
 from scaling_app.monai_app.structures import still_held, with_label
 
@@ -36,7 +35,6 @@ class LabelBook:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.notes = LabelNotes(session.ledger)
         self._lock = threading.RLock()
 
     def store(
@@ -130,7 +128,7 @@ class LabelBook:
                 )
             )
             # the note comes last: without it the label is read again, with it a missing case would not be
-            self.notes.keep({image_id: _note(facts, sent, flags, stamp)})
+            self.session.ledger.keep_label_notes({image_id: _note(facts, sent, flags, stamp)})
             if not flags:
                 known = self.session.structures()
                 self.session.keep_structures(with_label(known, sorted(facts.counts), sent))
@@ -145,7 +143,7 @@ class LabelBook:
         # the cases come first: a label saved meanwhile is then looked at, and not taken for one that went
         known = {case.image_id: case for case in self.session.ledger.cases()}
         labels = self.session.label_paths()
-        notes = self.notes.all()
+        notes = self.session.ledger.label_notes()
         changed = False
         if known and not self.session.datastore.list_images():
             logger.warning(
@@ -159,7 +157,12 @@ class LabelBook:
             case, note, stamp = known.get(image_id), notes.get(image_id), stamp_of(path)
             if stamp is None:
                 continue
-            if case is not None and note is not None and note.may_be_of(case) and note.stamp == stamp:
+            if (
+                case is not None
+                and note is not None
+                and note.label_hash == case.label_hash
+                and note.stamp == stamp
+            ):
                 if self._is_outdated(case, note):
                     changed |= self._judge_again(case, path)
             elif case is not None and note is not None and note.label_hash == case.label_hash == _hash(path):
@@ -167,7 +170,7 @@ class LabelBook:
             else:
                 changed |= self._look_at(image_id, path, stamp, noted)
         with self._lock:
-            self.notes.keep(noted)
+            self.session.ledger.keep_label_notes(noted)
             self._renew_structures()
         return changed
 
@@ -180,8 +183,8 @@ class LabelBook:
         from scaling_app.trials.fingerprint import file_stamp
 
         ledger = self.session.ledger
-        verified = dict(ledger.setting("verified_images", {}))
-        before = dict(verified)
+        verified = ledger.checked_images()
+        news: dict[str, str] = {}
         for case in ledger.cases():
             others = tuple(flag for flag in case.flags if flag.kind != UNREADABLE_IMAGE)
             doubted = len(others) < len(case.flags)
@@ -197,13 +200,12 @@ class LabelBook:
                 logger.warning("%s", error)
                 flags = (*others, _unreadable_image(path, error))
             else:
-                verified[case.image_id] = stamp
+                news[case.image_id] = stamp
                 # the label of an image that could not be read has not been held against it yet
                 flags = (*others, *self._stored_grid_doubts(case.image_id)) if doubted else others
             if flags != case.flags:
                 ledger.set_flags(case.image_id, case.label_hash, flags)
-        if verified != before:
-            ledger.set_setting("verified_images", verified)
+        ledger.note_checked_images(news)
 
     def _remove(self, image_id: str, note: LabelNote | None) -> bool:
         with self._lock:
@@ -211,7 +213,7 @@ class LabelBook:
                 return False
             logger.info("The label of %s is gone", image_id)
             removed = self.session.ledger.remove_case(image_id)
-            self.notes.forget([image_id])
+            self.session.ledger.forget_label_notes([image_id])
             return removed
 
     def _is_newer_than_the_index(self, image_id: str, note: LabelNote | None) -> bool:
@@ -257,7 +259,7 @@ class LabelBook:
         patient = self.session.patient(image_id)
         with self._lock:
             self.session.ledger.save_case(Case(image_id, label_hash, utc_now(), patient, flags=(flag,)))
-            self.notes.keep({image_id: LabelNote({}, (), stamp, label_hash)})
+            self.session.ledger.keep_label_notes({image_id: LabelNote({}, (), stamp, label_hash)})
         return True
 
     def _is_outdated(self, case: Case, note: LabelNote) -> bool:
@@ -278,7 +280,7 @@ class LabelBook:
             flags = self._doubts(case.image_id, facts, sent)
             if not self.session.ledger.set_flags(case.image_id, facts.label_hash, flags):
                 return False
-            self.notes.keep({case.image_id: _note(facts, sent, flags, stamp_of(path))})
+            self.session.ledger.keep_label_notes({case.image_id: _note(facts, sent, flags, stamp_of(path))})
         return True
 
     def _doubts(self, image_id: str, facts: LabelFacts, sent: Names) -> tuple[Flag, ...]:
@@ -296,7 +298,7 @@ class LabelBook:
         flags += checks.check_values(facts.counts, structures)
         flags += checks.check_label_info(sent, facts.counts, structures)
         if not flags:
-            notes = self.notes.all()
+            notes = self.session.ledger.label_notes()
             drawn = [notes[case.image_id].volumes_ml for case in others if case.image_id in notes]
             mine = _volumes_ml(facts)
             flags += checks.check_volumes(
@@ -329,11 +331,11 @@ class LabelBook:
         good, and a folder that is not there for a moment is no reason.
         """
         cases = self.session.ledger.cases()
-        kept = self.notes.all()
+        kept = self.session.ledger.label_notes()
         notes = {
             c.image_id: kept[c.image_id]
             for c in cases
-            if c.image_id in kept and kept[c.image_id].may_be_of(c)
+            if c.image_id in kept and kept[c.image_id].label_hash == c.label_hash
         }
         structures = self.session.structures()
         if cases and all(case.image_id in notes for case in cases):

@@ -10,6 +10,7 @@ import nibabel as nib
 import nrrd
 import numpy as np
 
+from scaling_app.ledger import Stamp
 from scaling_app.monai_app import label_checks as checks
 from scaling_app.monai_app.session import file_hash
 
@@ -66,3 +67,12 @@ def _spatial_sizes(header: Mapping[str, object]) -> tuple[int, ...]:
     kinds = list(header.get("kinds", ["domain"] * len(sizes)))  # type: ignore[call-overload]
     spatial = tuple(n for n, kind in zip(sizes, kinds, strict=False) if kind in ("domain", "space"))
     return spatial[-3:]
+
+
+def stamp_of(path: Path) -> Stamp | None:
+    """The file's stamp; None when there is no such file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return str(path), status.st_mtime_ns, status.st_size

@@ -99,14 +99,14 @@ def in_hash_order(names: Iterable[str], *key: object) -> list[str]:
 
 
 def block_of(
-    cases: Sequence[UsableCase], checkpoint: int, blocks: Mapping[str, Sequence[str]]
+    cases: Sequence[UsableCase], checkpoint: int, blocks: Mapping[int, Sequence[str]]
 ) -> list[UsableCase]:
     """The cases that a checkpoint's runs are made of.
 
     The block begun earlier, as far as its cases are still usable; all usable cases when there is none, or
     when fewer than the checkpoint are left of it.
     """
-    begun = set(blocks.get(str(checkpoint), ()))
+    begun = set(blocks.get(checkpoint, ()))
     members = [case for case in cases if case.image_id in begun]
     return members if len(members) >= checkpoint else list(cases)
 
@@ -117,7 +117,7 @@ def runs_due(
     done: Collection[str],
     own: Recipe,
     seed: int,
-    blocks: Mapping[str, Sequence[str]],
+    blocks: Mapping[int, Sequence[str]],
     arms: Sequence[Recipe] = (),
 ) -> list[RunDue]:
     """The runs still missing at the present checkpoint.
@@ -127,7 +127,7 @@ def runs_due(
         done: ids of the finished runs in the ledger.
         own: how the session's own curve is trained.
         seed: of folds, subsets and trainings.
-        blocks: checkpoint (as text) -> image ids of the block begun there.
+        blocks: checkpoint -> image ids of the block begun there.
         arms: the strategies to compare with it.
 
     Returns:

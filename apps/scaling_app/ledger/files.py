@@ -1,0 +1,147 @@
+"""What was found in files and is remembered, so that the same file is not read again.
+
+A look at two thousand labels then costs two thousand `stat` calls. What is missing here costs one more reading.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.sqlite import insert
+
+from scaling_app.ledger import tables
+from scaling_app.ledger.records import LabelNote, PoolCase, PoolCoverage
+from scaling_app.ledger.store import Store
+
+
+class FileBook(Store):
+    """The part of the ledger that remembers files: labels, images, the curve's cases, the pool's shapes."""
+
+    def label_notes(self) -> dict[str, LabelNote]:
+        """Image id -> what its label held."""
+        volumes: dict[str, dict[int, float]] = defaultdict(dict)
+        named: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        names = tables.label_names
+        with self._read() as connection:
+            for row in connection.execute(select(tables.label_volumes)):
+                volumes[row.image_id][row.value] = row.ml
+            for row in connection.execute(select(names).order_by(names.c.image_id, names.c.position)):
+                named[row.image_id].append((row.name, row.value))
+            rows = connection.execute(select(tables.label_notes)).all()
+        return {
+            row.image_id: LabelNote(
+                volumes_ml=volumes.get(row.image_id, {}),
+                named=tuple(named.get(row.image_id, ())),
+                stamp=None if row.path is None else (row.path, row.changed_ns, row.bytes),
+                label_hash=row.label_hash,
+            )
+            for row in rows
+        }
+
+    def keep_label_notes(self, notes: Mapping[str, LabelNote]) -> None:
+        """Writes notes, new or again, in one transaction."""
+        if not notes:
+            return
+        volumes, names = tables.label_volumes, tables.label_names
+        with self._write() as connection:
+            connection.execute(delete(tables.label_notes).where(tables.label_notes.c.image_id.in_(notes)))
+            for image_id, note in notes.items():
+                path, changed_ns, size = note.stamp or (None, None, None)
+                connection.execute(
+                    tables.label_notes.insert().values(
+                        image_id=image_id,
+                        label_hash=note.label_hash,
+                        path=path,
+                        changed_ns=changed_ns,
+                        bytes=size,
+                    )
+                )
+                if note.volumes_ml:
+                    rows = [
+                        {"image_id": image_id, "value": v, "ml": float(ml)}
+                        for v, ml in note.volumes_ml.items()
+                    ]
+                    connection.execute(volumes.insert(), rows)
+                if note.named:
+                    pairs = [
+                        {"image_id": image_id, "position": i, "name": name, "value": value}
+                        for i, (name, value) in enumerate(note.named)
+                    ]
+                    connection.execute(names.insert(), pairs)
+
+    def forget_label_notes(self, images: Iterable[str]) -> None:
+        """Removes the notes of these images."""
+        with self._write() as connection:
+            connection.execute(
+                delete(tables.label_notes).where(tables.label_notes.c.image_id.in_(list(images)))
+            )
+
+    def checked_images(self) -> dict[str, str]:
+        """Image id -> stamp of the file that was opened and found in order."""
+        with self._read() as connection:
+            return {row.image_id: row.stamp for row in connection.execute(select(tables.checked_images))}
+
+    def note_checked_images(self, stamps: Mapping[str, str]) -> None:
+        """Remembers images that were opened and found in order."""
+        if not stamps:
+            return
+        statement = insert(tables.checked_images)
+        statement = statement.on_conflict_do_update(
+            index_elements=["image_id"], set_={"stamp": statement.excluded.stamp}
+        )
+        with self._write() as connection:
+            connection.execute(statement, [{"image_id": i, "stamp": stamp} for i, stamp in stamps.items()])
+
+    def curve_blocks(self) -> dict[int, list[str]]:
+        """Checkpoint -> the images that its runs are made of."""
+        table = tables.curve_blocks
+        blocks: dict[int, list[str]] = defaultdict(list)
+        with self._read() as connection:
+            for row in connection.execute(select(table).order_by(table.c.checkpoint, table.c.position)):
+                blocks[row.checkpoint].append(row.image_id)
+        return dict(blocks)
+
+    def set_curve_block(self, checkpoint: int, images: Sequence[str]) -> None:
+        """Fixes the images that a checkpoint's runs are made of."""
+        table = tables.curve_blocks
+        with self._write() as connection:
+            connection.execute(delete(table).where(table.c.checkpoint == checkpoint))
+            rows = [
+                {"checkpoint": checkpoint, "position": i, "image_id": image} for i, image in enumerate(images)
+            ]
+            if rows:
+                connection.execute(table.insert(), rows)
+
+    def pool_coverage(self) -> PoolCoverage | None:
+        """How the shapes of unlabelled images compare with the labelled ones, as last computed; None before that."""
+        cases = tables.coverage_cases
+        with self._read() as connection:
+            row = connection.execute(select(tables.coverage)).first()
+            rows = connection.execute(select(cases).order_by(cases.c.position)).all()
+        if row is None:
+            return None
+        looked_at = tuple(PoolCase(case.image_id, case.distance, case.outside) for case in rows)
+        return PoolCoverage(row.made_from, row.complete, row.model, row.n_labelled, looked_at)
+
+    def set_pool_coverage(self, found: PoolCoverage) -> None:
+        """Keeps a comparison in place of the one before."""
+        with self._write() as connection:
+            connection.execute(delete(tables.coverage))
+            connection.execute(delete(tables.coverage_cases))
+            connection.execute(
+                tables.coverage.insert().values(
+                    id=1,
+                    made_from=found.made_from,
+                    complete=found.complete,
+                    model=found.model,
+                    n_labelled=found.n_labelled,
+                )
+            )
+            rows = [
+                {"position": i, "image_id": case.image, "distance": case.distance, "outside": case.outside}
+                for i, case in enumerate(found.cases)
+            ]
+            if rows:
+                connection.execute(tables.coverage_cases.insert(), rows)
