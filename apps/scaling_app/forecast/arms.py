@@ -21,9 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from scaling_app.forecast.evidence import logit_error
@@ -94,7 +95,7 @@ class _Pairs:
 
     n: Array
     cases: tuple[str, ...]
-    patient: np.ndarray
+    patient: NDArray[Any]
     run: tuple[str, ...]
     score: Array
     logit: Array
@@ -223,7 +224,7 @@ def _mean_of(pairs: Sequence[_Pairs], scale: Literal["score", "logit"]) -> _Mean
     return _Mean(mean, float(np.sqrt(max(variances))), freedom)
 
 
-def _clustered(rest: Array, cluster: np.ndarray) -> float:
+def _clustered(rest: Array, cluster: NDArray[Any]) -> float:
     """Variance of a sum of `rest` whose terms are independent between clusters only."""
     count = int(cluster.max()) + 1
     return float((np.bincount(cluster, rest) ** 2).sum()) * count / (count - 1)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import norm, qmc
 
@@ -14,9 +15,9 @@ from scaling_app.forecast.calibration import REGIMES, Calibration, Factor, shipp
 from scaling_app.forecast.evidence import Spread
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.misses import MissRate
-from scaling_app.forecast.observations import Observation, by_structure
+from scaling_app.forecast.observations import OVERALL, Observation, by_structure
 from scaling_app.forecast.posterior import SPREAD_MEAN, CurvePosterior, prior_dice_draws
-from scaling_app.forecast.prediction import OVERALL, Forecaster
+from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.prior import CurvePrior, shipped_prior
 from scaling_app.forecast.shift_alarm import find_shift, first_scores
 
@@ -176,7 +177,7 @@ class BayesForecaster(Forecaster):
         return coupled
 
 
-def _by_level(level: Array, gain: Array) -> np.ndarray:
+def _by_level(level: Array, gain: Array) -> NDArray[Any]:
     """Indices in the order of levels, and of gains within each of `_LEVELS` groups of like level."""
     order = np.argsort(level, kind="stable")
     group = np.empty(len(order), dtype=int)

@@ -22,8 +22,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.prior import DATA
@@ -119,7 +121,7 @@ def score(truth: float, draws: Array) -> tuple[float, float]:
 
 
 def conformal_quantile(
-    scores: Array, tasks: np.ndarray, level: float, groups: np.ndarray | None = None
+    scores: Array, tasks: NDArray[Any], level: float, groups: NDArray[Any] | None = None
 ) -> float:
     """The quantile over tasks, each of weight 1 shared by its scores; infinity where tasks are too few.
 
@@ -148,8 +150,8 @@ def conformal_factor(
     n_now: float,
     ratio: float,
     scores: Array,
-    tasks: np.ndarray,
-    groups: np.ndarray | None = None,
+    tasks: NDArray[Any],
+    groups: NDArray[Any] | None = None,
 ) -> Factor:
     """Makes a factor of scores `(M, 2)` (80 %, 95 %)."""
     f80, f95 = (

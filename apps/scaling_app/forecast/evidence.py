@@ -23,8 +23,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logit
 
 from scaling_app.forecast.families import ERROR_CLIP, Array
@@ -93,10 +95,10 @@ class StructureData:
 
     sizes: Array
     y: Array
-    level: np.ndarray
-    case: np.ndarray
-    patient: np.ndarray
-    run: np.ndarray
+    level: NDArray[Any]
+    case: NDArray[Any]
+    patient: NDArray[Any]
+    run: NDArray[Any]
     run_sizes: Array
     offsets: Array
     offset_sd: Array
@@ -218,10 +220,11 @@ class Elimination:
         gram, _ = self._without_cases(spread)
         k, q = len(self.data.sizes), self.data.offsets.shape[1]
         side = slice(k, -1)
-        inner = np.linalg.inv(gram[side, side] + np.diag(self._side_precision(spread)))
-        effects = inner @ (gram[side, -1] - gram[side, :k] @ levels)
+        inner: Array = np.linalg.inv(gram[side, side] + np.diag(self._side_precision(spread)))
+        effects: Array = inner @ (gram[side, -1] - gram[side, :k] @ levels)
         answer = (inner @ gram[side, :k])[-q:]
-        return effects[-q:], np.sqrt(np.diag(inner)[-q:] + np.diag(answer @ covariance @ answer.T))
+        offsets: Array = effects[-q:]
+        return offsets, np.sqrt(np.diag(inner)[-q:] + np.diag(answer @ covariance @ answer.T))
 
     def _without_cases(self, spread: Spread) -> tuple[Array, float]:
         rows = len(self.data.y)
@@ -294,7 +297,7 @@ def population_dice(eta: Array, variance: Array) -> Array:
 
     The plug-in `1 - expit(eta)` is biased wherever cases differ (Jensen).
     """
-    nodes, weights = np.polynomial.hermite_e.hermegauss(9)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(9)  # type: ignore[no-untyped-call]
     weights = weights / weights.sum()
     total = np.zeros(np.broadcast_shapes(eta.shape, variance.shape))
     odds = np.exp(np.minimum(eta, _LARGEST_LOGIT))

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from scaling_app.forecast.evidence import logit_error
@@ -148,7 +149,7 @@ class LstmForecaster(Forecaster):
         return int(sizes[flat[0]]) if len(flat) else None
 
 
-def _evenly_spread(n: Array) -> np.ndarray:
+def _evenly_spread(n: Array) -> NDArray[Any]:
     """Indices of at most `STEPS` sizes, the first and the last among them."""
     if len(n) <= STEPS:
         return np.arange(len(n))

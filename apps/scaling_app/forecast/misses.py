@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from scaling_app.forecast.families import Array
@@ -68,7 +70,7 @@ class MissRate:
         rate = self._rate(n, np.clip(chosen, 0, len(self._a) - 1))
         return np.where(happens[:, None], rate, 0.0)
 
-    def _rate(self, n: Array, chosen: np.ndarray) -> Array:
+    def _rate(self, n: Array, chosen: NDArray[Any]) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
             x = self._a[chosen, None] - self._b[chosen, None] * np.log(np.minimum(n, 1e9))
         return expit(x)

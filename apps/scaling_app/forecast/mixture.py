@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling_app.forecast.evidence import LevelEvidence, Spread, schur_complement
 from scaling_app.forecast.families import Array
@@ -90,7 +92,7 @@ class Target:
         self.cross = kernel(n, at.sizes)
         self.covariance = kernel(n, n)
 
-    def predictive(self, piece: Piece, template: np.ndarray) -> tuple[Array, Array]:
+    def predictive(self, piece: Piece, template: NDArray[Any]) -> tuple[Array, Array]:
         """Mean `(len(template), T)` and a root `(T, T)` of the covariance of eta.
 
         A Cholesky root, which follows rounding errors continuously; eigenvectors of equal values do not.

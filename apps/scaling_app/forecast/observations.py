@@ -17,6 +17,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+OVERALL = "overall"
+"""The mean over structures."""
+
 MISS_DICE = 0.002
 """A Dice at or below this is a miss, not a poor segmentation."""
 

@@ -16,10 +16,8 @@ import numpy as np
 from scaling_app.forecast.arms import ArmResult
 from scaling_app.forecast.calibration import UNCALIBRATED, Factor, edges
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.observations import Observation, by_structure, check_observations, main_arm
+from scaling_app.forecast.observations import OVERALL, Observation, by_structure, check_observations, main_arm
 
-OVERALL = "overall"
-"""The mean over structures."""
 MIN_CASES = 4
 MIN_SCORES = 3
 

@@ -22,8 +22,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logit
 from scipy.stats import norm, qmc
 
@@ -154,8 +156,8 @@ class TemplateTable:
         templates: `(J, 4)` as in `power_law_error`.
     """
 
-    source: np.ndarray
-    task: np.ndarray
+    source: NDArray[Any]
+    task: NDArray[Any]
     templates: Array
 
     def component(

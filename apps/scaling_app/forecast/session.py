@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from scaling_app.forecast.arms import ArmResult, longer_name, trained_longer
 from scaling_app.forecast.calibration import widened
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.observations import Observation, by_structure, main_arm
-from scaling_app.forecast.prediction import MIN_CASES, OVERALL, Forecaster, TooFewPoints
+from scaling_app.forecast.observations import OVERALL, Observation, by_structure, main_arm
+from scaling_app.forecast.prediction import MIN_CASES, Forecaster, TooFewPoints
 from scaling_app.forecast.stopping import STEPS, Advice, StopEvidence, advise, check_size, low_gain
+from scaling_app.storage import finite
 from scaling_app.strategies.catalogue import title_of, what_of
 
 PRIOR_DOMINATED_BELOW = 8
@@ -26,7 +29,7 @@ _FURTHEST = 32
 
 _DECIMALS = 6
 
-Json = dict[str, object]
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ class SessionForecast:
             "low_gain": self.low_gain,
             "evidence": self.evidence,
         }
-        return _finite(body)
+        rounded: dict[str, Any] = finite(body, decimals=_DECIMALS)
+        return rounded
 
 
 def default_horizons(n_now: int) -> tuple[int, ...]:
@@ -250,7 +254,7 @@ def observed_points(observations: Sequence[Observation]) -> tuple[Json, ...]:
     return tuple(points)
 
 
-def clustered_error(values: Array, weights: Array, cluster: np.ndarray) -> float:
+def clustered_error(values: Array, weights: Array, cluster: NDArray[Any]) -> float:
     """Standard error of the weighted mean of values `(M,)` in two or more clusters (their indices from 0).
 
     Values are alike within a cluster. With one value in each and equal weights it is the usual one. Reference: K.-Y. Liang, S. Zeger, Biometrika 73(1), 1986.
@@ -303,7 +307,7 @@ def _target_json(table: _DrawTable) -> Json | None:
         return None
     sizes = [n for n in table.sizes if n >= now]
     levels = np.stack([table.level(OVERALL, n) for n in sizes], axis=1)
-    further = np.array(sizes[:-1]) - now
+    further: Array = np.array(sizes[:-1], dtype=np.float64) - float(now)
     needed = cases_needed(levels[:, :-1], further, target)
     quantiles = np.quantile(needed, [0.5, 0.1, 0.9], method="higher")
     median, lo80, hi80 = (float(q) if math.isfinite(q) else None for q in quantiles)
@@ -337,7 +341,7 @@ def _stop_evidence(
     named = any(o.case for o in observations)
     unassisted = len({o.case for o in observations if o.case and not o.assisted})
     own, _ = main_arm(observations)
-    at_target: dict[str, Array] = {}
+    at_target: dict[str, NDArray[np.bool_]] = {}
     if question.target is not None:
         at_target = {name: table.level(name, now) >= question.target for name in structures}
     return StopEvidence(
@@ -369,14 +373,3 @@ def _net_value(question: SessionQuestion, gains: Mapping[int, float]) -> dict[in
     if value is None or cost is None or pool is None:
         return {}
     return {k: 100 * gains[k] * value * max(pool - k, 0) - cost * k for k in STEPS if k <= pool}
-
-
-def _finite(value: object) -> object:
-    """The same structure in round numbers, those that JSON cannot carry replaced by None."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return round(float(value), _DECIMALS) if math.isfinite(value) else None
-    return int(value) if isinstance(value, np.integer) else value

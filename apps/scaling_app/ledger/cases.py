@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, Table, delete, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from scaling_app.ledger import tables
@@ -182,7 +182,7 @@ class CaseBook(Store):
         with self._read() as connection:
             return {row.patient: row.role for row in connection.execute(select(tables.roles))}
 
-    def _assign_once(self, table: tables.Table, **values: object) -> object:
+    def _assign_once(self, table: Table, **values: object) -> object:
         key, value = table.c[0], table.c[1]
         with self._write() as connection:
             connection.execute(insert(table).values(**values).on_conflict_do_nothing())
@@ -219,7 +219,7 @@ def _check_amount(name: str, value: float | None, most: float = math.inf) -> Non
         raise LedgerError(f"{name} must be a number {range_}, got {value!r}")
 
 
-def _upsert(connection: Connection, table: tables.Table, **values: object) -> None:
+def _upsert(connection: Connection, table: Table, **values: object) -> None:
     """Inserts a row, or updates the one with the same first column."""
     key = table.c[0].name
     others = {name: value for name, value in values.items() if name != key}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 from sqlalchemy import delete, func, or_, select, update
@@ -13,6 +12,7 @@ from scaling_app.ledger import tables
 from scaling_app.ledger.processes import is_over, this_process
 from scaling_app.ledger.records import utc_now
 from scaling_app.ledger.store import LedgerError, Store
+from scaling_app.storage import to_json
 
 KEPT_FORECASTS = 1000
 
@@ -57,7 +57,7 @@ class NoteBook(Store):
             if revision is None:
                 revision = connection.execute(select(tables.state.c.revision)).scalar_one()
             row = {"revision": revision, "made_at": utc_now(), "payload": _to_json(payload)}
-            newest = connection.execute(table.insert().values(**row)).inserted_primary_key[0]
+            newest = connection.execute(table.insert().values(**row)).lastrowid
             size = payload.get("n_in_curve")
             if size is not None:
                 outdated = (table.c.n_in_curve == size) & (table.c.id < newest)
@@ -154,17 +154,6 @@ class NoteBook(Store):
 
 def _to_json(value: Any) -> str:
     try:
-        return json.dumps(_finite(value), allow_nan=False, ensure_ascii=False)
+        return to_json(value)
     except TypeError as error:
         raise LedgerError(f"only JSON values can be kept in the ledger: {error}") from error
-
-
-def _finite(value: Any) -> Any:
-    """The same value with None for every NaN and infinity."""
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value

@@ -8,7 +8,6 @@ than ten: all of them). A single corrected contour thus does not throw a long cu
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from scaling_app.ledger import tables
 from scaling_app.ledger.processes import is_over, this_process
 from scaling_app.ledger.records import RUN_STATES, Observation, Run, utc_now
 from scaling_app.ledger.store import LedgerError, Store
+from scaling_app.storage import finite
 
 CHANGED_SHARE = 0.1
 """The share of a run's training labels that may have changed before what it showed is out of date."""
@@ -153,7 +153,7 @@ class RunBook(Store):
             wanted = _only_current(wanted)
         with self._read() as connection:
             rows = connection.execute(wanted).mappings().all()
-        return [_observation(row) for row in rows]
+        return [_observation(dict(row)) for row in rows]
 
     def _runs(self, condition: Any) -> list[Run]:
         wanted = select(*_FACTS).order_by(tables.runs.c.started_at, tables.runs.c.run_id)
@@ -220,19 +220,15 @@ def _row(seen: Observation, run_id: str, hashes: Mapping[str, str]) -> dict[str,
         "label_hash": seen.label_hash or hashes.get(seen.image_id, ""),
         "structure": seen.structure,
         "kind": seen.kind,
-        "dice": _finite(seen.dice),
-        "nsd": _finite(seen.nsd),
-        "nsd_tolerance_mm": _finite(seen.nsd_tolerance_mm),
-        "hd95_mm": _finite(seen.hd95_mm),
-        "bce": _finite(seen.bce),
+        "dice": finite(seen.dice),
+        "nsd": finite(seen.nsd),
+        "nsd_tolerance_mm": finite(seen.nsd_tolerance_mm),
+        "hd95_mm": finite(seen.hd95_mm),
+        "bce": finite(seen.bce),
         "missed": bool(seen.missed),
         "hallucinated": bool(seen.hallucinated),
         "assisted": bool(seen.assisted),
     }
-
-
-def _finite(value: float | None) -> float | None:
-    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _only_current(wanted: Select[Any]) -> Select[Any]:
@@ -256,6 +252,6 @@ def _only_current(wanted: Select[Any]) -> Select[Any]:
     )
 
 
-def _observation(row: Mapping[str, Any]) -> Observation:
+def _observation(row: dict[Any, Any]) -> Observation:
     values = {key: value for key, value in row.items() if key != "id"}
     return Observation(**{**values, "label_hash": values["label_hash"] or None})

@@ -15,12 +15,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, select, text, update
 
 from scaling_app.ledger import tables
 from scaling_app.ledger.tables import APPLICATION_ID
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +55,7 @@ class Store:
     def __reduce__(self) -> tuple[type, tuple[Path]]:
         return type(self), (self.path,)
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -119,7 +122,7 @@ class Store:
             _check_kind(connection, self.path)
         raw = self._engine.raw_connection()
         try:
-            mode = raw.execute("PRAGMA journal_mode=WAL").fetchone()[0]  # type: ignore[attr-defined]
+            mode = raw.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         except sqlite3.OperationalError as error:
             wrapped = exc.OperationalError("PRAGMA journal_mode=WAL", None, error)
             raise LedgerError(f"the ledger {self.path} refused: {error}") from wrapped

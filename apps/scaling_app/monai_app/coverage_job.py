@@ -16,7 +16,7 @@ from scaling_app.ledger import PoolCase, PoolCoverage
 from scaling_app.monai_app import splits
 from scaling_app.monai_app.session import Session
 from scaling_app.monai_app.train_options import TrainOptions
-from scaling_app.monai_app.train_runs import Material, device, plan_for, prepare
+from scaling_app.monai_app.train_runs import Material, plan_for, prepare
 from scaling_app.strategies.deformation.coverage import FEWEST, coverage
 from scaling_app.trials.curve_points import digest_of
 from scaling_app.trials.model import TrainedModel
@@ -89,7 +89,7 @@ def _model_in_use(session: Session) -> tuple[TrainedModel | None, str | None]:
     published = session.published()
     if published is None:
         return None, None
-    model = published.load(device())
+    model = published.load()
     if model is None or model.plan.slice_axis is not None:
         return None, None
     if dict(model.plan.structures) != session.structures():

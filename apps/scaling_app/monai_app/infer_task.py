@@ -114,7 +114,7 @@ class Segmentation(InferTask):
         if self._loaded is None or self._loaded[0] != published.run_id:
             logger.info("Loading the model %s", published.model_file)
             self._loaded = None  # the old one goes before the new one comes
-            model = published.load(_device())
+            model = published.load()
             if model is None:
                 raise HTTPException(
                     409, "The model cannot be read by this version: press Train for a new one."
@@ -129,9 +129,3 @@ def _extension(wanted: object, source: str) -> str:
         if suffix in RESULT_EXTENSIONS:
             return str(suffix)
     return ".png" if source in PICTURES else ".nii.gz"
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

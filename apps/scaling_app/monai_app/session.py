@@ -23,7 +23,6 @@ from scaling_app.monai_app import splits
 from scaling_app.monai_app.structures import renamed, with_conf
 
 if TYPE_CHECKING:
-    import torch
     from monailabel.interfaces.datastore import Datastore
 
     from scaling_app.monai_app.conf import Conf
@@ -59,12 +58,12 @@ class Published:
         """Every image that has shaped the model, with or without its label, and its patient."""
         return {**self.pool_patients, **self.patients}
 
-    def load(self, device: torch.device | str) -> TrainedModel | None:
+    def load(self) -> TrainedModel | None:
         """The model, or None where its file cannot be used (damaged, or of another version): the next replaces it."""
         from scaling_app.trials.model import TrainedModel
 
         try:
-            return TrainedModel.load(self.model_file, device)
+            return TrainedModel.load(self.model_file)
         except ValueError as error:
             logger.warning("The model in use is left aside until the next training: %s", error)
             return None

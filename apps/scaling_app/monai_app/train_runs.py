@@ -173,7 +173,7 @@ def test_then_train(session: Session, material: Material) -> int:
     fresh = [i for i in splits.unseen(material.cases, patients, published.seen) if i not in tested]
     if not fresh:
         return 0
-    model = published.load(device())
+    model = published.load()
     if model is None:
         return 0
     scores = test(model, material.of(fresh), tolerance_mm=session.conf.tolerance_mm)
@@ -371,10 +371,3 @@ def _train(
         guide=guide.model_file if guide else None,
         on_step=on_step,
     )
-
-
-def device() -> str:
-    """Where to compute."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

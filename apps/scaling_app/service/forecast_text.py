@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scaling_app.forecast.observations import OVERALL
 from scaling_app.forecast.stopping import percent
 
-OVERALL = "overall"
 _TABLE_WIDTH = 80
 """Characters from which the rows stand in a table; below, each is a few lines of its own."""
 

@@ -13,13 +13,12 @@ from typing import Any
 
 from scaling_app import __version__
 from scaling_app.forecast.forecaster import forecast_session
-from scaling_app.forecast.observations import Observation, evidence_of
+from scaling_app.forecast.observations import OVERALL, Observation, evidence_of
 from scaling_app.forecast.session import default_horizons, observed_points
 from scaling_app.forecast.stopping import confirming_size
 from scaling_app.ledger import Case, Ledger, Run, utc_now
 from scaling_app.ledger import Observation as Seen
 
-OVERALL = "overall"
 CURVE_POINTS = 18
 """Sizes at which the drawn curve is computed; between them it is straight to the eye."""
 

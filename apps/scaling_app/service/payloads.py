@@ -6,24 +6,14 @@ here, because one NaN makes the whole answer unreadable. Fields that a forecast 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from scaling_app.storage import finite
+
 Status = Literal["too_few", "prior_dominated", "ready", "computing", "error"]
-
-
-def finite(value: Any) -> Any:
-    """The same value with None for every NaN and infinity, tuples as lists, NumPy scalars as Python's."""
-    if isinstance(value, Mapping):
-        return {str(key): finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    if hasattr(value, "item") and not isinstance(value, (str, bytes)):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class Part(BaseModel):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from scaling_app.forecast.arms import LONGER_TIMES, trained_longer
+from scaling_app.forecast.observations import OVERALL
 from scaling_app.service import figures
 from scaling_app.service.page import (
     Page,
@@ -18,8 +19,6 @@ from scaling_app.service.page import (
     table,
 )
 from scaling_app.service.sections import Payload, level
-
-OVERALL = "overall"
 
 
 def curve_section(page: Page, payload: Payload) -> str:

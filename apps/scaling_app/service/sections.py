@@ -19,7 +19,6 @@ from scaling_app.service.page import (
     table,
 )
 
-OVERALL = "overall"
 MIN_CASES = 4
 _ACTIONS = {"continue": "Go on labelling", "stop": "You may stop here", "wait": "Not yet clear"}
 

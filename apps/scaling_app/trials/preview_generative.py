@@ -7,9 +7,7 @@ intensities. They are written to the output folder alone, never to a datastore, 
 
 from __future__ import annotations
 
-import json
 import logging
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from scaling_app.storage import to_json
 from scaling_app.strategies.base import PreparedCase, StrategyContext
 from scaling_app.strategies.catalogue import generating, make_strategy
 from scaling_app.strategies.generative import GenSeg
@@ -104,7 +103,7 @@ def preview_genseg(
     write_pairs(pairs, count, cases.plan.spacing, out)
     _montage(pairs, count).save(out / "montage.png", pnginfo=_png_note())
     path = out / "quality.json"
-    path.write_text(json.dumps(_finite(quality), indent=2) + "\n")
+    path.write_text(to_json(quality, indent=2) + "\n")
     return path
 
 
@@ -287,14 +286,3 @@ def _png_note() -> PngInfo:
 def _mean(values) -> float | None:
     values = list(values)
     return sum(values) / len(values) if values else None
-
-
-def _finite(value: object) -> object:
-    """Numbers that are not finite become None."""
-    if isinstance(value, Mapping):
-        return {key: _finite(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
