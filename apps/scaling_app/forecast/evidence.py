@@ -297,7 +297,7 @@ def population_dice(eta: Array, variance: Array) -> Array:
 
     The plug-in `1 - expit(eta)` is biased wherever cases differ (Jensen).
     """
-    nodes, weights = np.polynomial.hermite_e.hermegauss(9)  # type: ignore[no-untyped-call]
+    nodes, weights = np.polynomial.hermite_e.hermegauss(9)
     weights = weights / weights.sum()
     total = np.zeros(np.broadcast_shapes(eta.shape, variance.shape))
     odds = np.exp(np.minimum(eta, _LARGEST_LOGIT))

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -127,7 +128,7 @@ class AtlasStore:
     def _taken_over(self, path: Path, content: dict) -> tuple[str, Atlas, dict[str, Registered]]:
         return path.name.removesuffix(".atlas.pt"), *_atlas_from(content, self._settings)
 
-    def _key(self, members: Mapping[str, object]) -> str:
+    def _key(self, members: Mapping[str, Any]) -> str:
         joined = "".join(sorted(members)).encode()
         return f"{self._kind}-{hashlib.blake2b(joined, digest_size=10).hexdigest()}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 
 class Budget:
@@ -37,10 +38,10 @@ class Budget:
         """Wall clock used so far, before a resume included; under a time limit."""
         return self.seconds_before + (0.0 if self._began is None else time.monotonic() - self._began)
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """What a resumed run goes on from; nothing without a time limit."""
         return {} if self._max_minutes is None else {"seconds": self.seconds()}
 
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes up `state_dict`'s content, of this run or of an earlier one."""
         self.seconds_before = float(state.get("seconds", 0.0))

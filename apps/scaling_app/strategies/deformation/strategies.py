@@ -21,6 +21,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -216,11 +217,11 @@ class _Subspace(_Deforming):
         """Until the share of the run that `carry_labels` says."""
         return self._budget.progress(step) < self._carried_share
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """The time used, where it decides when carried labels end."""
         return self._budget.state_dict()
 
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from the time used."""
         self._budget.load_state_dict(state)
 

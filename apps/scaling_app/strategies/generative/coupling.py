@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -80,11 +81,11 @@ class Rotation:
         others = [i for p, ids in self.cases_of.items() if p != chosen for i in ids]
         return chosen, others
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """Who has had a turn in this round."""
         return {"served": [p for p in self._order if p not in self._waiting]}
 
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on with the round; patients that have joined since are in it."""
         self._waiting = [p for p in self._order if p not in state.get("served", ())]
 
@@ -227,7 +228,7 @@ class Coupling:
         self.guard = Guard(self.guard.asked)
         self.outer_steps = 0
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""
         return {
             "trainer": self.trainer.state_dict(),
@@ -238,7 +239,7 @@ class Coupling:
             "outer_steps": self.outer_steps,
         }
 
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes up `state_dict`'s content.
 
         Raises:

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -163,11 +164,11 @@ class Guard:
     def _turn_off(self, reason: str) -> None:
         self.reason = self.reason or reason
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """Everything, as plain values."""
         return {**vars(self), "of_source": dict(self.of_source), "overflows": dict(self.overflows)}
 
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes up what a guard has seen; what it asks for stays this one's."""
         for name in vars(self).keys() & state.keys() - _ASKS:
             setattr(self, name, state[name])

@@ -22,7 +22,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -136,11 +136,11 @@ class MaskAugmentation:
         """The present strength of each kind, 1 at the start."""
         return dict(zip(KINDS, self.log_strength.exp().tolist(), strict=True))
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """What was learned about the strengths."""
         return {"log_strength": self.log_strength, "reward_mean": self._reward_mean}
 
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes up `state_dict`'s content."""
         self.log_strength = state["log_strength"].cpu()
         self._reward_mean = state["reward_mean"]

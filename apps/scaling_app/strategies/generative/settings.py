@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 _PREFIX = "genseg_"
 
@@ -59,7 +60,7 @@ class GenSegSettings:
             ValueError: an unknown or unreadable option; the message names it.
         """
         known = {field.name: type(field.default) for field in fields(self)}
-        values: dict[str, object] = {}
+        values: dict[str, Any] = {}
         for key, text in options.items():
             if not key.startswith(_PREFIX):
                 continue

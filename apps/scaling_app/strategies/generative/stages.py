@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -237,7 +237,7 @@ class GeneratorTrainer:
         change = self.generator.architecture.detach() - self.architecture_at_start
         return float(change.abs().max()) if change.numel() else 0.0
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """Weights, optimisers and counters: tensors and plain values."""
         return {
             **{name: part.state_dict() for name, part in self._parts().items()},
@@ -247,7 +247,7 @@ class GeneratorTrainer:
             "sure_steps": self._sure_steps,
         }
 
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes up `state_dict`'s content, whole or not at all.
 
         Raises:
@@ -319,7 +319,7 @@ def _distance(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
     return (weight * torch.sqrt((first - second) ** 2 + 1e-4)).sum() / weight.sum()
 
 
-def _form(state: Mapping[str, object]) -> object:
+def _form(state: Mapping[str, Any]) -> object:
     """Names and shapes of a network's tensors; how many weights each group of an optimiser has."""
     if "param_groups" in state:
         return [len(group["params"]) for group in state["param_groups"]]

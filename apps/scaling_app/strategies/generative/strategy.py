@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -167,9 +167,9 @@ class GenSeg(Strategy):
                 report[key] = value
         return report
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """Generator, discriminator, search, guard and random state."""
-        state: dict[str, object] = {
+        state: dict[str, Any] = {
             "real": self.real.state_dict(),
             "seconds": self._schedule.budget.seconds(),
             "step": self._last_step,
@@ -179,7 +179,7 @@ class GenSeg(Strategy):
             state["coupling"] = self.coupling.state_dict()
         return state
 
-    def load_state_dict(self, state: Mapping[str, object]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes up a state, of this run or of an earlier one on other labels.
 
         Which of the two shows at the next step: it is this run's if that step follows the state's. Else
