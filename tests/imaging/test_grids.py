@@ -34,7 +34,7 @@ from scaling_app.imaging.geometry import (
 )
 
 EXAMPLES = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 BALL = (np.indices((6, 5, 4)).sum(0) % 3).astype(np.uint8)
 

@@ -104,7 +104,7 @@ def write_nrrd(path: Path, space: str | None, directions: bool, seed: int) -> No
 
 
 def itk_reads(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
-    """ITK's voxels, axes as in the file, and its affine to RAS mm; None when it refuses the file."""
+    """ITK's voxels, axes as in the file, and its affine to RAS mm; None when it makes no sense of the file."""
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError:
@@ -114,6 +114,8 @@ def itk_reads(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
     affine = np.eye(4)
     affine[:dims, :dims] = full[:dims, :dims] * image.GetSpacing()[:dims]
     affine[:dims, 3] = image.GetOrigin()[:dims]
+    if abs(np.linalg.det(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))) < 1e-6:
+        return None  # of a plane that stands upright in space, ITK takes the two axes' shadows on one line
     return sitk.GetArrayFromImage(image).transpose(), LPS @ affine
 
 
