@@ -86,7 +86,7 @@ class Segmentation(InferTask):
         except ImageError as error:
             raise HTTPException(422, str(error)) from error
         segmented = time.monotonic()
-        extension = _extension(request.get("result_extension"), suffix_of(source), grid_of(image))
+        extension = result_kind(request.get("result_extension"), suffix_of(source), grid_of(image))
         handle, result = tempfile.mkstemp(suffix=extension)
         os.close(handle)
         present = count_values(np.asarray(prediction[0].cpu()))
@@ -125,7 +125,7 @@ class Segmentation(InferTask):
         return self._loaded[1]
 
 
-def _extension(wanted: object, source: str, grid: Grid) -> str:
+def result_kind(wanted: object, source: str, grid: Grid) -> str:
     """The kind of the result file: as wanted, else the image's own, else PNG or NIfTI.
 
     NRRD instead where it alone says where the voxels lie: axes that are no right angles, which Slicer does not take

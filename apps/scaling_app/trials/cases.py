@@ -31,7 +31,7 @@ from scaling_app.trials.plan import CaseFiles, Plan
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 2
+_VERSION = 3
 _POINTS_PER_CLASS = 4096
 _SLICE = "@slice"
 
