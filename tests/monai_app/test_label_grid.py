@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_app.imaging.geometry import read_label, write_label
-from scaling_app.monai_app.label_checks import Grid
-from scaling_app.monai_app.label_grid import in_image_order, turn_to
+from scaling_app.imaging.geometry import label_names, read_label, write_label
+from scaling_app.imaging.grids import Grid
+from scaling_app.imaging.label_fit import fit_label
+from scaling_app.monai_app.label_grid import in_image_order
 
 SHAPE = (6, 5, 4)
-AFFINE = np.array([[-1.5, 0, 0, 7], [0, 2.0, 0.1, -3], [0, 0.05, 2.5, 11], [0, 0, 0, 1]])
+AFFINE = np.array([[-1.5, 0, 0, 7], [0, 2.0, -0.1, -3], [0, 0.08, 2.5, 11], [0, 0, 0, 1]])
 
 
 def turned(
@@ -32,32 +33,35 @@ def turned(
 def test_every_order_of_axes_comes_back(axes: tuple[int, ...], flips: tuple[bool, ...]) -> None:
     voxels = np.arange(np.prod(SHAPE), dtype=np.int16).reshape(SHAPE)
     array, affine = turned(voxels, tuple(axes), flips)
-    turn = turn_to(Grid(array.shape, affine), Grid(SHAPE, AFFINE))
-    if turn is None:
-        np.testing.assert_allclose(affine, AFFINE)
-        turn = [[0, 1], [1, 1], [2, 1]]
-    np.testing.assert_array_equal(nibabel.orientations.apply_orientation(array, turn), voxels)
+    fit = fit_label(Grid(array.shape, affine), Grid(SHAPE, AFFINE))
+    assert fit.moved == (not np.allclose(affine, AFFINE))
+    np.testing.assert_array_equal(fit.apply(array), voxels)
 
 
-@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd"])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".seg.nrrd", ".mha"])
 def test_a_label_with_reversed_slices_is_written_anew(tmp_path: Path, suffix: str) -> None:
     voxels = np.zeros(SHAPE, dtype=np.uint8)
     voxels[1:3, 2, 3] = 2
     array, affine = turned(voxels, (0, 1, 2), (False, False, True))
-    plain = tmp_path / "plain.nii.gz"
-    nibabel.save(nibabel.Nifti1Image(array, affine), plain)
-    sent = write_label(array, plain, tmp_path / f"sent{suffix}")
-    with in_image_order(sent, Grid(array.shape, affine), Grid(SHAPE, AFFINE)) as usable:
+    sent = write_label(array, Grid(SHAPE, affine), tmp_path / f"sent{suffix}")
+    with in_image_order(sent, Grid(array.shape, affine), Grid(SHAPE, AFFINE), {2: "organ"}) as usable:
         assert usable != sent
         label = read_label(usable)
+        assert label_names(usable) == ({2: "organ"} if suffix == ".seg.nrrd" else {})
     np.testing.assert_array_equal(np.asarray(label[0]), voxels)
     np.testing.assert_allclose(np.asarray(label.affine), AFFINE, atol=1e-4)
     assert not usable.exists()
 
 
-def test_a_label_elsewhere_stays_as_it_is() -> None:
+def test_a_label_in_the_images_order_stays_the_file_it_is(tmp_path: Path) -> None:
+    sent = write_label(np.ones(SHAPE), Grid(SHAPE, AFFINE), tmp_path / "sent.nrrd")
+    with in_image_order(sent, Grid(SHAPE, AFFINE), Grid(SHAPE, AFFINE)) as usable:
+        assert usable == sent
+
+
+def test_a_label_elsewhere_fits_in_no_way() -> None:
     moved = AFFINE.copy()
     moved[:3, 3] += 20
-    assert turn_to(Grid(SHAPE, moved), Grid(SHAPE, AFFINE)) is None
-    assert turn_to(Grid(SHAPE, AFFINE), Grid(SHAPE, AFFINE)) is None
-    assert turn_to(Grid((6, 5, 9), AFFINE), Grid(SHAPE, AFFINE)) is None
+    assert fit_label(Grid(SHAPE, moved), Grid(SHAPE, AFFINE)) is None
+    assert fit_label(Grid((6, 5, 9), AFFINE), Grid(SHAPE, AFFINE)) is None
+    assert fit_label(Grid((5, 6), AFFINE), Grid((6, 5), AFFINE)) is None

@@ -15,9 +15,12 @@ import panel_bench
 import pytest
 import slicer
 import slicer.util
+import vtk
 from DataSufficiencyLib.forecast_watch import ForecastWatch
 from DataSufficiencyLib.label_set import segment_ids
 from DataSufficiencyLib.training import TrainingWatch
+
+from scaling_app.imaging.geometry import read_grid
 
 SERVER_FIXTURES = Path(__file__).parents[1] / "end_to_end" / "conftest.py"
 PATIENCE_S = 400.0
@@ -58,13 +61,18 @@ def label_of(path: Path) -> np.ndarray:
     return nrrd.read(str(path))[0] if path.suffix == ".nrrd" else np.asarray(nibabel.load(path).dataobj)
 
 
+def is_reversed(image: object, file: Path) -> bool:
+    """Whether Slicer turned the file's slices round, so that its axes are right-handed."""
+    matrix = vtk.vtkMatrix4x4()
+    image.GetIJKToRASMatrix(matrix)
+    return np.linalg.det(read_grid(file).affine[:3, :3]) < 0 < matrix.Determinant()
+
+
 def paint_truth(module: object, server: object, case: str) -> None:
     """Change voxels through the segmentation node until it is the true label, as seen on the image in Slicer."""
-    from DataSufficiencyLib.label_export import REVERSED_ATTRIBUTE
-
     nodes = module.session.nodes
     truth = np.ascontiguousarray(label_of(server.labels[case]).T)
-    if nodes.image.GetAttribute(REVERSED_ATTRIBUTE):
+    if is_reversed(nodes.image, server.studies / server.labels[case].name):
         truth = truth[::-1]
     for name, value in module.session.info.labels.items():
         mask = (truth == value).astype(np.uint8)

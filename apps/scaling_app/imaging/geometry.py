@@ -10,39 +10,33 @@ from __future__ import annotations
 import logging
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 import nrrd
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from PIL import Image
 
-from scaling_app.imaging.segmentation_nrrd import flatten_layers, nrrd_affine, nrrd_header, spatial_last
+from scaling_app.imaging.grids import Grid, ImageError, is_singular
+from scaling_app.imaging.label_fit import fit_label
+from scaling_app.imaging.meta_image import meta_image_grid, read_meta_image, write_meta_image
+from scaling_app.imaging.nifti_files import nifti_grid, read_nifti, write_nifti
+from scaling_app.imaging.pictures import PICTURES, picture_grid, read_picture, write_picture
+from scaling_app.imaging.segmentation_nrrd import nrrd_grid, nrrd_header, read_nrrd, write_nrrd
 
 logger = logging.getLogger(__name__)
 
-Arrays = tuple[np.ndarray, np.ndarray]
-"""A channel-first array and its 4x4 affine."""
-
-_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 # what nibabel, pynrrd and Pillow raise on damaged files
 _READ_ERRORS = (OSError, EOFError, ValueError, LookupError, TypeError, SyntaxError, StopIteration, zlib.error)
 _READ_ERRORS += (ArithmeticError, nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError)
-_READ_ERRORS += (nrrd.NRRDError,)
-_GREY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
-
-
-_LEAST_VOLUME = 1e-6
-"""Of the parallelepiped of an affine's axes, each of length 1, where they span space."""
-
-
-class ImageError(ValueError):
-    """A file that cannot be used as an image or label; the message names the file and the reason."""
+_READ_ERRORS += (nib.wrapstruct.WrapStructError, nrrd.NRRDError)
+_GRID = "grid"
+"""Under this name an image that was read keeps its `Grid`."""
 
 
 def suffix_of(path: Path | str) -> str:
@@ -62,12 +56,12 @@ def stem_of(path: Path | str) -> str:
 
 def readable_kinds() -> tuple[str, ...]:
     """The kinds of file that `read_image` and `read_label` open, as `suffix_of` names them."""
-    return tuple(_READERS)
+    return tuple(_KINDS)
 
 
 def is_image_file(path: Path) -> bool:
     """Whether the file's kind is one that `read_image` opens."""
-    return path.is_file() and not path.name.startswith(".") and suffix_of(path) in _READERS
+    return path.is_file() and not path.name.startswith(".") and suffix_of(path) in _KINDS
 
 
 def read_image(path: Path | str) -> MetaTensor:
@@ -77,7 +71,7 @@ def read_image(path: Path | str) -> MetaTensor:
         ImageError: missing, unreadable, truncated or empty file, no finite voxel, several pages, or a kind that
             is not known.
     """
-    array, affine = _read(Path(path), as_label=False)
+    array, grid = _read(Path(path), as_label=False)
     image = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
     # min and max are NaN as soon as one voxel is: cheaper than a mask of a large volume
     if not bool(torch.isfinite(image.amin()) & torch.isfinite(image.amax())):
@@ -85,19 +79,24 @@ def read_image(path: Path | str) -> MetaTensor:
             raise ImageError(f"{Path(path).name} holds no voxel with a finite value; export it anew")
         logger.warning("%s holds voxels that are not finite; they are read as 0", Path(path).name)
         image = torch.nan_to_num_(image, nan=0.0, posinf=0.0, neginf=0.0)
-    return MetaTensor(image, affine=torch.from_numpy(affine))
+    return _on(grid, image)
 
 
-def read_label(path: Path | str) -> MetaTensor:
+def read_label(path: Path | str, image: MetaTensor | None = None) -> MetaTensor:
     """Reads a label map as `(1, *S)` of the smallest of uint8, int16 and int32 that holds its values.
 
     A `.seg.nrrd` with several layers is flattened: where segments overlap, the later one wins.
+
+    Args:
+        path: the file.
+        image: of this label, as `read_image` gave it. A label that fits it is put on the image's grid (see
+            `fit_label`), any other stays where it is.
 
     Raises:
         ImageError: as `read_image`; also several channels, fractions or negative values.
     """
     path = Path(path)
-    array, affine = _read(path, as_label=True)
+    array, grid = _read(path, as_label=True)
     if array.shape[0] != 1:
         raise ImageError(f"{path.name} has {array.shape[0]} channels; a label map has one number per voxel")
     if array.dtype.kind not in "ui":
@@ -105,8 +104,30 @@ def read_label(path: Path | str) -> MetaTensor:
     low, high = int(array.min()), int(array.max())
     if low < 0:
         raise ImageError(f"{path.name} holds the label value {low}; label values start at 0 (background)")
-    label = torch.from_numpy(np.ascontiguousarray(array, dtype=_smallest_type(high)))
-    return MetaTensor(label, affine=torch.from_numpy(affine))
+    if image is not None and (fit := fit_label(grid, grid_of(image))) is not None:
+        array, grid = fit.apply(array[0])[None], grid_of(image)
+    return _on(grid, torch.from_numpy(np.ascontiguousarray(array, dtype=_smallest_type(high))))
+
+
+def read_grid(path: Path | str) -> Grid:
+    """The grid of an image or label, from its header alone.
+
+    Raises:
+        ImageError: as `read_image`, as far as the header shows it.
+    """
+    path = Path(path)
+    with _opening(path) as kind:
+        grid = kind.grid(path)
+    return _valid(grid, path)
+
+
+def grid_of(image: MetaTensor) -> Grid:
+    """The grid of an image or label that was read, with all that its header said; of any other, its affine's."""
+    shape, affine = tuple(image.shape[1:]), np.asarray(image.affine.cpu(), dtype=np.float64)
+    known = image.meta.get(_GRID)
+    if isinstance(known, Grid) and known.shape == shape and np.array_equal(known.affine, affine):
+        return known
+    return Grid(shape, affine)
 
 
 def label_values(label: torch.Tensor) -> set[int]:
@@ -125,47 +146,56 @@ def label_names(path: Path | str) -> dict[int, str]:
 
 
 def write_label(
-    array: np.ndarray | torch.Tensor, reference: Path | str | MetaTensor, out: Path | str
+    array: np.ndarray | torch.Tensor,
+    reference: Path | str | MetaTensor | Grid,
+    out: Path | str,
+    names: Mapping[int, str] | None = None,
 ) -> Path:
     """Writes a label map `(1, *S)` or `(*S)` on the grid of `reference`, in the kind that `out` names.
+
+    A NIfTI on the grid of a NIfTI carries its header, so that every reader puts both at one place.
+
+    Args:
+        array: the label map.
+        reference: the image, or where its voxels lie.
+        out: the file.
+        names: what the values are called; a `.seg.nrrd` says it.
 
     Raises:
         ImageError: the shape differs from the reference's, or the kind cannot be written.
     """
     out = Path(out)
-    grid = reference if isinstance(reference, MetaTensor) else read_image(reference)
+    if isinstance(reference, Grid):
+        grid = reference
+    else:
+        grid = grid_of(reference) if isinstance(reference, MetaTensor) else read_grid(reference)
     label = np.asarray(torch.as_tensor(array).detach().cpu())
-    label = label[0] if label.ndim == grid.ndim else label
-    if label.shape != tuple(grid.shape[1:]):
-        raise ImageError(
-            f"the label's shape {label.shape} is not the image's {tuple(grid.shape[1:])}; nothing written"
-        )
+    label = label[0] if label.ndim == len(grid.shape) + 1 else label
+    if label.shape != grid.shape:
+        raise ImageError(f"the label's shape {label.shape} is not the image's {grid.shape}; nothing written")
     label = label.astype(_smallest_type(int(label.max(initial=0))))
-    affine = np.asarray(grid.affine.cpu(), dtype=np.float64)
-    writer = _WRITERS.get(suffix_of(out))
+    kind = suffix_of(out)
+    writer = _KINDS[kind].write if kind in _KINDS else None
     if writer is None:
-        raise ImageError(f"cannot write labels as {out.name}; use one of {', '.join(_WRITERS)}")
+        known = ", ".join(suffix for suffix, kind in _KINDS.items() if kind.write)
+        raise ImageError(f"cannot write labels as {out.name}; use one of {known}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    writer(label, affine, out)
+    if grid.shown is not None:
+        grid = replace(grid, affine=grid.shown)
+    if kind == ".seg.nrrd":
+        write_nrrd(label, grid, out, names)
+    else:
+        writer(label, grid, out)
     return out
-
-
-def grid_tolerance_mm(spacing: Sequence[float]) -> float:
-    """How far apart the corners of two grids may lie that count as one, mm: rounding in file headers.
-
-    Args:
-        spacing: voxel sizes, mm.
-    """
-    return max(0.1, 0.1 * min(spacing))
 
 
 def same_grid(image: MetaTensor, label: MetaTensor) -> str | None:
     """None when image and label share their grid, else a sentence that says how they differ."""
-    shape, other = tuple(image.shape[1:]), tuple(label.shape[1:])
-    if shape != other:
-        return f"The label has {_times(other)} voxels, the image has {_times(shape)}."
-    distance = float(np.abs(_corners_mm(image) - _corners_mm(label)).max())
-    if distance > grid_tolerance_mm(spacing_of(image)):
+    grid, other = grid_of(image), grid_of(label)
+    if grid.shape != other.shape:
+        return f"The label has {_times(other.shape)} voxels, the image has {_times(grid.shape)}."
+    distance = grid.apart_mm(other.affine)
+    if distance > grid.tolerance_mm:
         return f"The label lies up to {distance:.1f} mm away from the image (their affines differ)."
     return None
 
@@ -222,85 +252,34 @@ def reading(path: Path) -> Iterator[None]:
         raise ImageError(f"{path.name} cannot be read; it may be truncated or damaged ({reason})") from error
 
 
-def _read(path: Path, as_label: bool) -> Arrays:
+def _read(path: Path, as_label: bool) -> tuple[np.ndarray, Grid]:
+    with _opening(path) as kind:
+        array, grid = kind.read(path, as_label)
+    return array, _valid(grid, path)
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[_Kind]:
     if not path.is_file():
         raise ImageError(f"{path} is not there")
-    reader = _READERS.get(suffix_of(path))
-    if reader is None:
-        raise ImageError(f"{path.name} is of a kind that is not read; known are {', '.join(_READERS)}")
+    kind = _KINDS.get(suffix_of(path))
+    if kind is None:
+        raise ImageError(f"{path.name} is of a kind that is not read; known are {', '.join(_KINDS)}")
     with reading(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        array, affine = reader(path, as_label)
-    if array.size == 0:
-        raise ImageError(f"{path.name} holds no voxels (shape {array.shape})")
-    if not np.isfinite(affine).all() or _is_singular(affine):
+        yield kind
+
+
+def _valid(grid: Grid, path: Path) -> Grid:
+    if 0 in grid.shape:
+        raise ImageError(f"{path.name} holds no voxels (shape {grid.shape})")
+    if is_singular(grid.affine):
         raise ImageError(f"{path.name} does not say where its voxels lie (its affine is singular)")
-    return array, affine
+    return grid
 
 
-def _is_singular(affine: np.ndarray) -> bool:
-    """Whether the axes do not span space, however small the voxels are."""
-    axes = affine[:3, :3]
-    lengths = np.linalg.norm(axes, axis=0)
-    return not lengths.all() or abs(np.linalg.det(axes / lengths)) < _LEAST_VOLUME
-
-
-def _read_nifti(path: Path, as_label: bool) -> Arrays:
-    image = nib.load(path)
-    scaled = not as_label and not image.get_data_dtype().names
-    # not through float64, which nibabel takes for scaled integers: twice the memory of a large scan
-    array = np.asarray(image.dataobj, dtype=np.float32 if scaled else None)
-    affine = np.asarray(image.affine, dtype=np.float64)
-    if array.dtype.names:  # RGB stored as a record
-        array = np.stack([array[name] for name in array.dtype.names], axis=-1)[..., :3]
-        return np.moveaxis(array, -1, 0), affine
-    if array.ndim == 5 and array.shape[3] == 1:
-        array = array[:, :, :, 0]
-    if array.ndim == 4:
-        return np.moveaxis(array, -1, 0), affine
-    if array.ndim not in (2, 3):
-        raise ImageError(f"{path.name} has {array.ndim} axes; 2 or 3 (and channels) are read")
-    return array[None], affine
-
-
-def _read_nrrd(path: Path, as_label: bool) -> Arrays:
-    array, header = nrrd.read(str(path), index_order="F")
-    array = spatial_last(array, header)
-    if as_label and array.shape[0] > 1:
-        array = flatten_layers(array, nrrd_header(path))
-    return array, nrrd_affine(header)
-
-
-def _read_picture(path: Path, as_label: bool) -> Arrays:
-    with Image.open(path) as picture:
-        pages = getattr(picture, "n_frames", 1)
-        if pages > 1 and picture.format != "MPO":  # a camera's JPEG, with previews beside its one picture
-            raise ImageError(
-                f"{path.name} holds {pages} pages; one picture a file is read, and volumes as .nii.gz or .nrrd"
-            )
-        picture.load()
-        if not (as_label and picture.mode == "P") and picture.mode not in _GREY_MODES:
-            picture = picture.convert("L" if picture.mode in ("LA", "La") else "RGB")
-        array = np.asarray(picture)
-    array = array.astype(np.uint8) if array.dtype == bool else array
-    if array.ndim == 3 and as_label and (array == array[..., :1]).all():
-        array = array[..., 0]  # a grey label that some editor stored as RGB
-    array = array[..., None] if array.ndim == 2 else array
-    return np.transpose(array, (2, 1, 0)), np.eye(4)
-
-
-def _read_itk(path: Path, as_label: bool) -> Arrays:
-    from monai.data import ITKReader  # takes seconds to import, and few files need it
-
-    try:
-        reader = ITKReader()
-        array, meta = reader.get_data(reader.read(str(path)))
-    except RuntimeError as error:
-        raise ImageError(f"{path.name} cannot be read; it may be truncated or damaged") from error
-    affine = np.eye(4)
-    small = np.asarray(meta["affine"], dtype=np.float64)
-    affine[: small.shape[0], : small.shape[1]] = small
-    return (np.moveaxis(array, -1, 0) if array.ndim == 4 else array[None]), affine
+def _on(grid: Grid, voxels: torch.Tensor) -> MetaTensor:
+    return MetaTensor(voxels, affine=torch.from_numpy(grid.affine.copy()), meta={_GRID: grid})
 
 
 def _smallest_type(highest: int) -> type[np.integer]:
@@ -315,58 +294,28 @@ def _as_integers(array: np.ndarray, path: Path) -> np.ndarray:
     return rounded.astype(np.int32)
 
 
-def _write_nifti(label: np.ndarray, affine: np.ndarray, out: Path) -> None:
-    nib.save(nib.Nifti1Image(label, affine), out)
-
-
-def _write_nrrd(label: np.ndarray, affine: np.ndarray, out: Path) -> None:
-    dims = label.ndim
-    to_lps = np.diag([-1.0, -1.0, 1.0])
-    header: dict[str, object] = {"kinds": ["domain"] * dims, "encoding": "gzip"}
-    if dims == 3:
-        header |= {"space": "left-posterior-superior", "space origin": to_lps @ affine[:3, 3]}
-        header["space directions"] = (to_lps @ affine[:3, :3]).T
-    else:
-        header["spacings"] = [float(x) for x in np.linalg.norm(affine[:3, :dims], axis=0)]
-    nrrd.write(str(out), label, header, index_order="F")
-
-
-def _write_picture(label: np.ndarray, affine: np.ndarray, out: Path) -> None:
-    flat = label[..., 0] if label.ndim == 3 and label.shape[-1] == 1 else label
-    if flat.ndim != 2:
-        raise ImageError(f"a volume cannot be written as {out.name}; use .nii.gz or .nrrd")
-    Image.fromarray(np.ascontiguousarray(flat.T)).save(out)
-
-
-def _corners_mm(image: MetaTensor) -> np.ndarray:
-    dims = image.ndim - 1
-    ends = [(0, size - 1) for size in image.shape[1:]] + [(0, 0)] * (3 - dims)
-    corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
-    affine = np.asarray(image.affine.cpu(), dtype=np.float64)
-    return corners @ affine[:3, :3].T + affine[:3, 3]
-
-
 def _times(shape: tuple[int, ...]) -> str:
     return " x ".join(str(size) for size in shape)
 
 
-_READERS: dict[str, Callable[[Path, bool], Arrays]] = {
-    ".nii.gz": _read_nifti,
-    ".nii": _read_nifti,
-    ".nrrd": _read_nrrd,
-    ".seg.nrrd": _read_nrrd,
-    ".nhdr": _read_nrrd,
-    ".mha": _read_itk,
-    ".mhd": _read_itk,
-} | dict.fromkeys(_PICTURES, _read_picture)
+class _Kind(NamedTuple):
+    """What is done with files of one kind."""
 
-_WRITERS: dict[str, Callable[[np.ndarray, np.ndarray, Path], None]] = {
-    ".nii.gz": _write_nifti,
-    ".nii": _write_nifti,
-    ".nrrd": _write_nrrd,
-    ".seg.nrrd": _write_nrrd,
-    ".png": _write_picture,
-    ".tif": _write_picture,
-    ".tiff": _write_picture,
-    ".bmp": _write_picture,
+    grid: Callable[[Path], Grid]
+    read: Callable[[Path, bool], tuple[np.ndarray, Grid]]
+    write: Callable[[np.ndarray, Grid, Path], None] | None
+
+
+_NIFTI = _Kind(nifti_grid, read_nifti, write_nifti)
+_NRRD = _Kind(nrrd_grid, read_nrrd, write_nrrd)
+_PICTURE = _Kind(picture_grid, read_picture, write_picture)
+_KINDS: dict[str, _Kind] = {
+    ".nii.gz": _NIFTI,
+    ".nii": _NIFTI,
+    ".nrrd": _NRRD,
+    ".seg.nrrd": _NRRD,
+    ".mha": _Kind(meta_image_grid, read_meta_image, write_meta_image),
+} | {
+    suffix: _PICTURE._replace(write=None if suffix in (".jpg", ".jpeg") else write_picture)
+    for suffix in PICTURES
 }

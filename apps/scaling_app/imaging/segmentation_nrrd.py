@@ -1,4 +1,4 @@
-"""NRRD headers: where the voxels lie, and what Slicer's segmentations (`.seg.nrrd`) call their values.
+"""NRRD: voxels, where they lie, and what Slicer's segmentations (`.seg.nrrd`) call their values.
 
 A Slicer segmentation stores each segment as a value in a layer; segments that overlap lie in different
 layers, along a first axis of kind `list`.
@@ -6,19 +6,25 @@ layers, along a first axis of kind `list`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import nrrd
 import numpy as np
 
+from scaling_app.imaging.grids import LPS_TO_RAS, Grid, placed
+
+_ITK = "NrrdImageIO"
 _SPATIAL = {"domain", "space"}
+_LPS = (-1.0, -1.0, 1.0)
 _TO_RAS = {
-    "left-posterior-superior": (-1.0, -1.0, 1.0),
-    "lps": (-1.0, -1.0, 1.0),
     "left-anterior-superior": (-1.0, 1.0, 1.0),
     "las": (-1.0, 1.0, 1.0),
+    "right-anterior-superior": (1.0, 1.0, 1.0),
+    "ras": (1.0, 1.0, 1.0),
 }
+"""Every other space, also none, ITK takes for left-posterior-superior."""
 
 
 @dataclass(frozen=True)
@@ -64,25 +70,63 @@ def nrrd_header(path: Path) -> SegmentTable:
     return SegmentTable(tuple(segments))
 
 
-def spatial_last(array: np.ndarray, header: dict) -> np.ndarray:
-    """Moves the axis of channels or layers to the front, adding it when there is none."""
-    kinds = list(header.get("kinds", ["domain"] * array.ndim))
+def nrrd_grid(path: Path) -> Grid:
+    """The grid that the header gives."""
+    return _grid(path, nrrd.read_header(str(path)))
+
+
+def read_nrrd(path: Path, as_label: bool) -> tuple[np.ndarray, Grid]:
+    """Voxels `(C, *S)` in the file's type, several layers of a label flattened, and their grid."""
+    array, header = nrrd.read(str(path), index_order="F")
+    other = _other_axis(header)
+    array = array[None] if other is None else np.moveaxis(array, other, 0)
+    if as_label and array.shape[0] > 1:
+        array = flatten_layers(array, nrrd_header(path))
+    return array, _grid(path, header)
+
+
+def write_nrrd(label: np.ndarray, grid: Grid, out: Path, names: Mapping[int, str] | None = None) -> None:
+    """Writes a label map; `names` says what its values are called, as Slicer's segmentations do."""
+    dims = label.ndim
+    affine = LPS_TO_RAS @ grid.affine
+    header: dict[str, object] = {"kinds": ["domain"] * dims, "encoding": "gzip"}
+    header |= {"space": "left-posterior-superior"} if dims == 3 else {"space dimension": dims}
+    header |= {"space origin": affine[:dims, 3], "space directions": affine[:dims, :dims].T}
+    for index, (value, name) in enumerate(sorted((names or {}).items())):
+        prefix = f"Segment{index}_"
+        header |= {f"{prefix}ID": f"Segment_{value}", f"{prefix}Name": name}
+        header |= {f"{prefix}LabelValue": str(value), f"{prefix}Layer": "0"}
+    nrrd.write(str(out), label, header, index_order="F")
+
+
+def _grid(path: Path, header: Mapping) -> Grid:
+    other = _other_axis(header)
+    shape = tuple(int(size) for axis, size in enumerate(header["sizes"]) if axis != other)
+    affine = nrrd_affine(header)
+    return placed(path, _ITK, shape, affine, [LPS_TO_RAS @ affine] if "space" not in header else [])
+
+
+def _other_axis(header: Mapping) -> int | None:
+    """The axis of channels or layers, None when there is none."""
+    axes = len(header["sizes"])
+    kinds = list(header.get("kinds", ["domain"] * axes))
     others = [axis for axis, kind in enumerate(kinds) if kind not in _SPATIAL]
-    if not others and array.ndim == 4:
+    if not others and axes == 4:
         others = [0]
-    if len(others) > 1 or array.ndim - len(others) not in (2, 3):
+    if len(others) > 1 or axes - len(others) not in (2, 3):
         raise ValueError(f"axes of kinds {kinds}; 2 or 3 spatial axes and at most one other are read")
-    return np.moveaxis(array, others[0], 0) if others else array[None]
+    return others[0] if others else None
 
 
-def nrrd_affine(header: dict) -> np.ndarray:
+def nrrd_affine(header: Mapping) -> np.ndarray:
     """Voxels to RAS+ mm, 4x4."""
     affine = np.eye(4)
+    turn = np.diag([*_TO_RAS.get(str(header.get("space", "")).lower(), _LPS), 1.0])
     if "space directions" not in header:
         spacings = np.asarray(header.get("spacings", [1.0]), dtype=np.float64)
         spacings = spacings[np.isfinite(spacings)][:3]
         affine[range(len(spacings)), range(len(spacings))] = spacings
-        return affine
+        return turn @ affine
     rows = header["space directions"]
     directions = np.asarray(
         [row for row in rows if row is not None and np.isfinite(row).all()], dtype=np.float64
@@ -90,8 +134,7 @@ def nrrd_affine(header: dict) -> np.ndarray:
     origin = np.asarray(header.get("space origin", np.zeros(directions.shape[1])), dtype=np.float64)
     affine[: directions.shape[1], : directions.shape[0]] = directions.T
     affine[: origin.shape[0], 3] = origin
-    signs = _TO_RAS.get(str(header.get("space", "")).lower(), (1.0, 1.0, 1.0))
-    return np.diag([*signs, 1.0]) @ affine
+    return turn @ affine
 
 
 def flatten_layers(layers: np.ndarray, table: SegmentTable) -> np.ndarray:

@@ -19,16 +19,17 @@ import numpy as np
 from fastapi import HTTPException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
+from scaling_app.imaging.pictures import PICTURES
 from scaling_app.monai_app.label_checks import count_values
 
 if TYPE_CHECKING:
+    from scaling_app.imaging.grids import Grid
     from scaling_app.monai_app.session import Published, Session
     from scaling_app.trials.trial import TrainedModel
 
 logger = logging.getLogger(__name__)
 
-RESULT_EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".png", ".tif")
-PICTURES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
+RESULT_EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha", ".png", ".tif")
 
 
 class Segmentation(InferTask):
@@ -64,19 +65,18 @@ class Segmentation(InferTask):
         """Segments `request["image"]`.
 
         Returns:
-            The result file (kind by `result_extension`, else the image's own, else NIfTI), and
-            `label_names`, `latencies`, `model`.
+            The result file (kind by `result_extension`, else the image's own, else NIfTI; NRRD where that kind
+            could not say where the voxels lie), and `label_names`, `latencies`, `model`.
 
         Raises:
             HTTPException: 409 before the first training; 422 when the image cannot be read.
         """
-        from scaling_app.imaging.geometry import ImageError, read_image, suffix_of, write_label
+        from scaling_app.imaging.geometry import ImageError, grid_of, read_image, suffix_of, write_label
 
         published = self.session.published()
         if published is None:
             raise HTTPException(409, "No model has been trained yet: label a few cases and press Train.")
         source = Path(request["image"])
-        extension = _extension(request.get("result_extension"), suffix_of(source))
         started = time.monotonic()
         try:
             image = read_image(source)
@@ -86,10 +86,12 @@ class Segmentation(InferTask):
         except ImageError as error:
             raise HTTPException(422, str(error)) from error
         segmented = time.monotonic()
+        extension = result_kind(request.get("result_extension"), suffix_of(source), grid_of(image))
         handle, result = tempfile.mkstemp(suffix=extension)
         os.close(handle)
-        write_label(prediction, image, result)
         present = count_values(np.asarray(prediction[0].cpu()))
+        names = self._names(present)
+        write_label(prediction, image, result, {value: name for name, value in names.items()})
         latencies = {
             "pre": round(read - started, 3),
             "infer": round(segmented - read, 3),
@@ -97,7 +99,7 @@ class Segmentation(InferTask):
             "total": round(time.monotonic() - started, 3),
         }
         return result, {
-            "label_names": self._names(present),
+            "label_names": names,
             "latencies": latencies,
             "model": {
                 "run": published.run_id,
@@ -123,9 +125,18 @@ class Segmentation(InferTask):
         return self._loaded[1]
 
 
-def _extension(wanted: object, source: str) -> str:
-    """The kind of the result file: as wanted, else the image's own, else PNG or NIfTI."""
-    for suffix in (wanted, source):
-        if suffix in RESULT_EXTENSIONS:
-            return str(suffix)
-    return ".png" if source in PICTURES else ".nii.gz"
+def result_kind(wanted: object, source: str, grid: Grid) -> str:
+    """The kind of the result file: as wanted, else the image's own, else PNG or NIfTI.
+
+    NRRD instead where it alone says where the voxels lie: axes that are no right angles, which Slicer does not take
+    from a NIfTI, and pixels that Slicer shows at the size they were printed.
+    """
+    if wanted in RESULT_EXTENSIONS:
+        kind = str(wanted)
+    elif source in PICTURES:
+        if grid.shown is not None and grid.apart_mm(grid.shown) > grid.tolerance_mm:
+            return ".nrrd"
+        kind = source if source in RESULT_EXTENSIONS else ".png"
+    else:
+        kind = source if source in RESULT_EXTENSIONS else ".nii.gz"
+    return ".nrrd" if kind in (".nii.gz", ".nii") and not grid.is_square and grid.nifti is None else kind

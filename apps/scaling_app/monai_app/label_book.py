@@ -52,7 +52,8 @@ class LabelBook:
         facts = read_facts(path)
         image = self.session.image_path(image_id)
         grid = facts.grid if image is None else image_grid(image)
-        with in_image_order(path, facts.grid, grid) as usable:
+        named = {value: name for name, value in facts.names}
+        with in_image_order(path, facts.grid, grid, named) as usable:
             if usable != path:
                 path, facts = usable, read_facts(usable)
             return self._store(image_id, path, facts, params, annotator)

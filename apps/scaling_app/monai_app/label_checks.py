@@ -14,12 +14,12 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling_app.imaging.geometry import grid_tolerance_mm
+from scaling_app.imaging.grids import Grid
+from scaling_app.imaging.label_fit import fit_label, with_axes_of
 from scaling_app.ledger.records import Flag
 from scaling_app.monai_app.structures import placeholder
 
@@ -44,21 +44,6 @@ SETTLED_FROM = 3
 
 class LabelError(ValueError):
     """A label that is not stored; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Voxels and place of an array: `shape` (spatial axes) and `affine` (voxel to mm, homogeneous)."""
-
-    shape: tuple[int, ...]
-    affine: NDArray[np.float64]
-
-    @property
-    def voxel_ml(self) -> float:
-        """Volume of a voxel (area of a pixel in cm² x 0.1 in 2D), ml."""
-        axes = self.affine[:-1, : len(self.shape)]
-        lengths = np.linalg.norm(axes, axis=0)
-        return float(np.prod(lengths)) / 1000.0
 
 
 def count_values(label: NDArray[np.generic]) -> dict[int, int]:
@@ -104,8 +89,8 @@ def parse_label_info(raw: object) -> list[tuple[str, int]]:
 
 
 def require_same_shape(label: Grid, image: Grid) -> None:
-    """Raises `LabelError` unless label and image have the same voxels."""
-    if label.shape != image.shape:
+    """Raises `LabelError` unless label and image have the same voxels, a last axis of one slice aside."""
+    if with_axes_of(label, image).shape != image.shape:
         raise LabelError(_shape_sentence(label, image))
 
 
@@ -120,23 +105,16 @@ def require_known(label_info: Sequence[tuple[str, int]], structures: Mapping[str
 
 
 def check_geometry(label: Grid, image: Grid) -> list[Flag]:
-    """Whether label and image have the same voxels, and their corners lie at the same place."""
-    if label.shape != image.shape:
+    """Whether the label fits the image (see `fit_label`): the same voxels, at the same place."""
+    if fit_label(label, image) is not None:
+        return []
+    flat = with_axes_of(label, image)
+    if flat.shape != image.shape:
         return [Flag("geometry", _shape_sentence(label, image))]
-    dims = image.affine.shape[0] - 1
-    ends = [(0, n - 1) for n in image.shape] + [(0, 0)] * (dims - len(image.shape))
-    corners = np.array(np.meshgrid(*ends, indexing="ij")).reshape(dims, -1)
-    homogeneous = np.vstack([corners, np.ones((1, corners.shape[1]))])
-    if label.affine.shape != image.affine.shape:
-        return []
-    apart = np.linalg.norm((label.affine @ homogeneous - image.affine @ homogeneous)[:-1], axis=0)
-    spacing = np.linalg.norm(image.affine[:-1, : len(image.shape)], axis=0)
-    if float(apart.max()) <= grid_tolerance_mm(spacing.tolist()):
-        return []
     return [
         Flag(
             "geometry",
-            f"The label lies up to {float(apart.max()):.1f} mm away from its image (origin, spacing or "
+            f"The label lies up to {image.apart_mm(flat.affine):.1f} mm away from its image (origin, spacing or "
             "orientation differ); export it with the image as reference and save it again.",
         )
     ]

@@ -61,7 +61,7 @@ def _kind_of(case: CaseFiles) -> tuple[int, int]:
     if case.label is not None:
         if suffix_of(case.label) in _LOSSY:
             raise ImageError("the label is a JPEG, which changes values; save it as PNG")
-        label = read_label(case.label)
+        label = read_label(case.label, image)
         if (difference := same_grid(image, label)) is not None:
             raise ImageError(difference)
         if (count := len(label_values(label))) > MOST_VALUES:

@@ -31,7 +31,7 @@ from scaling_app.trials.plan import CaseFiles, Plan
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 2
+_VERSION = 3
 _POINTS_PER_CLASS = 4096
 _SLICE = "@slice"
 
@@ -249,7 +249,7 @@ def prepare(plan: Plan, files: CaseFiles) -> tuple[Tensor, Tensor | None]:
     prepared = prepare_image(plan, image)
     if files.label is None:
         return prepared, None
-    label = read_label(files.label)
+    label = read_label(files.label, image)
     if (difference := same_grid(image, label)) is not None:
         raise ImageError(f"case {files.case_id}: {difference}")
     turned = Canonical.of(image).apply(label.as_tensor())

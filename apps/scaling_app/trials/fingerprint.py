@@ -187,7 +187,8 @@ def _read(
     case: CaseFiles, named: tuple[tuple[str, int], ...], stamps: tuple[tuple[int, int], ...]
 ) -> _CasePrint:
     structures = dict(named)
-    image, label = read_image(case.image), read_label(case.label)
+    image = read_image(case.image)
+    label = read_label(case.label, image)
     if (difference := same_grid(image, label)) is not None:
         raise ValueError(f"case {case.case_id}: {difference}")
     turn = Canonical.of(image)

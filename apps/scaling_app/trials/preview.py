@@ -11,12 +11,12 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from scaling_app.imaging.nifti_files import write_volume
 from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
 from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.deformation.coverage import shape_coverage
@@ -145,10 +145,9 @@ def _write(out: Path, name: str, image: Tensor, label: Tensor, plan: Plan) -> No
     for folder in ("images", "labels"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     if plan.spatial_dims == 3:
-        affine = np.diag([*plan.spacing, 1.0])
         channels = image.movedim(0, -1).squeeze(-1).numpy()
-        nib.save(nib.Nifti1Image(channels, affine), out / "images" / f"{name}.nii.gz")
-        nib.save(nib.Nifti1Image(label[0].numpy(), affine), out / "labels" / f"{name}.nii.gz")
+        write_volume(channels, plan.spacing, out / "images" / f"{name}.nii.gz")
+        write_volume(label[0].numpy(), plan.spacing, out / "labels" / f"{name}.nii.gz")
         return
     low, high = np.quantile(image.numpy(), [0.005, 0.995])
     grey = ((image - low) / max(high - low, 1e-6)).clamp(0, 1).mul(255).byte()

@@ -51,7 +51,8 @@ test.__test__ = False  # type: ignore[attr-defined]  # pytest takes every name i
 def _test_case(model: TrainedModel, case: CaseFiles, tolerance_mm: float) -> CaseScore:
     if case.label is None:
         raise ImageError(f"case {case.case_id} has no label to test against")
-    image, reference = read_image(case.image), read_label(case.label)
+    image = read_image(case.image)
+    reference = read_label(case.label, image)
     if (difference := same_grid(image, reference)) is not None:
         raise ImageError(f"case {case.case_id}: {difference}")
     turn = Canonical.of(image)

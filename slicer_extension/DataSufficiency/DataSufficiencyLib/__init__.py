@@ -3,7 +3,6 @@
     http_messages, json_reader, model     plain Python: what is sent, what comes back, what it means
     client                                the server's REST interface; no qt, no MRML
     activity, drafts, signal              active minutes, labels not yet sent, callbacks
-    slice_order                           files whose slices Slicer reads in reverse
     transport, timers, settings           the files that touch qt without showing anything
     label_set, segment_review,            MRML: classes and colours, segments against classes,
     label_export, case_nodes,             export and import, the case in the scene,

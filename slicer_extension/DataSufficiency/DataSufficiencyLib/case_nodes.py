@@ -14,17 +14,15 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from .label_export import REVERSED_ATTRIBUTE, export_label, label_info, remove_with_parts
+from .label_export import export_label, label_info, remove_with_parts
 from .label_set import add_missing_segments, colour_table, segment_ids
 from .segment_review import Answers, Review, has_voxels, remember_assignments, review
 from .signal import Signal
-from .slice_order import is_left_handed
 
 #: Attribute of the segmentation node: the case that it belongs to.
 CASE_ATTRIBUTE = "DataSufficiency.Case"
 
 #: Enough of a file to hold its header, compressed or not.
-_HEADER_BYTES = 65536
 _FLAT_FORMATS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
@@ -85,7 +83,6 @@ class CaseNodes(VTKObservationMixin):
         if image is None:
             raise LoadError(f"Slicer cannot read {file_name} as an image")
         _forget_file(image)
-        _note_slice_order(image, file_name, content)
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", case_id + " label")
         segmentation.CreateDefaultDisplayNodes()
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(image)
@@ -97,11 +94,6 @@ class CaseNodes(VTKObservationMixin):
         """Take nodes that are in the scene already: from a saved scene, or from another module."""
         self._release()
         self._label_suffix = ".nii.gz"
-        storage = image.GetStorageNode()
-        path = Path(storage.GetFileName() or "") if storage is not None else Path()
-        if path.is_file():
-            with path.open("rb") as file:
-                _note_slice_order(image, path.name, file.read(_HEADER_BYTES))
         self.image, self.segmentation = image, segmentation
         segmentation.SetAttribute(CASE_ATTRIBUTE, case_id)
         self.use_labels(labels)
@@ -234,14 +226,6 @@ def _show(image: Any) -> None:
     if selection is not None:
         selection.SetActiveVolumeID(image.GetID())
         application.PropagateVolumeSelection(1)
-
-
-def _note_slice_order(image: Any, file_name: str, content: bytes) -> None:
-    """Mark an image whose slices Slicer read in reverse; the mark is saved with the scene."""
-    matrix = vtk.vtkMatrix4x4()
-    image.GetIJKToRASMatrix(matrix)
-    if is_left_handed(file_name, content) and matrix.Determinant() > 0:
-        image.SetAttribute(REVERSED_ATTRIBUTE, "true")
 
 
 def _forget_file(volume: Any) -> None:

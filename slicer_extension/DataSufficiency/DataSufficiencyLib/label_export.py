@@ -25,9 +25,6 @@ _Plan = Sequence[tuple[str, str, str]]
 _VALUES = 65536
 _CHUNK_BYTES = 1 << 22
 
-#: Attribute of an image node: Slicer read its file's slices in reverse (see `slice_order`).
-REVERSED_ATTRIBUTE = "DataSufficiency.SlicesReversed"
-
 
 class ExportError(RuntimeError):
     """The label could not be made, or did not come out as planned."""
@@ -141,7 +138,7 @@ def _shape(volume: Any) -> tuple[int, int, int]:
 
 
 def _write(values: np.ndarray, image: Any, path: str) -> None:
-    """Write voxels on the image's grid, in the image's own coordinates."""
+    """Write voxels on the grid on which Slicer has the image; the server puts them into the order of its file."""
     data = vtk.vtkImageData()
     data.SetDimensions(*image.GetImageData().GetDimensions())
     if path.endswith(".png"):
@@ -150,9 +147,6 @@ def _write(values: np.ndarray, image: Any, path: str) -> None:
     data.GetPointData().SetScalars(numpy_to_vtk(values.ravel()))
     matrix = vtk.vtkMatrix4x4()
     image.GetIJKToRASMatrix(matrix)
-    if image.GetAttribute(REVERSED_ATTRIBUTE):
-        values, matrix = _as_in_file(values, matrix)
-        data.GetPointData().SetScalars(numpy_to_vtk(values.ravel()))
     node = slicer.vtkMRMLLabelMapVolumeNode()
     node.SetHideFromEditors(True)
     slicer.mrmlScene.AddNode(node)
@@ -188,16 +182,6 @@ def _require_whole(path: str, voxel_bytes: int) -> None:
         raise ExportError(f"{path} is not whole; is the disk full?") from error
     if found < voxel_bytes:
         raise ExportError(f"{path} is not whole; is the disk full?")
-
-
-def _as_in_file(values: np.ndarray, matrix: Any) -> tuple[np.ndarray, Any]:
-    """Slices in the file's own order, and the matrix that goes with it: the same place in space."""
-    back = vtk.vtkMatrix4x4()
-    back.SetElement(2, 2, -1.0)
-    back.SetElement(2, 3, values.shape[0] - 1.0)
-    product = vtk.vtkMatrix4x4()
-    vtk.vtkMatrix4x4.Multiply4x4(matrix, back, product)
-    return np.ascontiguousarray(values[::-1]), product
 
 
 def _write_flat(values: np.ndarray, data: Any, path: str) -> None:

@@ -1,0 +1,151 @@
+"""NIfTI: voxels through nibabel, place through ITK, and both as ITK takes an odd header.
+
+ITK opens files that nibabel refuses or shifts, since Slicer's users have them: plain ones named `.nii.gz`, and such
+whose voxels are said to begin within the header. It also takes a scale of 0 for one of 1 where there is an offset.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import nibabel as nib
+import numpy as np
+from nibabel.arrayproxy import ArrayProxy
+from nibabel.nifti1 import Nifti1Header
+from nibabel.nifti2 import Nifti2Header
+from numpy.typing import NDArray
+
+from scaling_app.imaging.grids import LPS_TO_RAS, Grid, ImageError, placed
+
+_ITK = "NiftiImageIO"
+_MM_OF_UNIT = {1: 1000.0, 3: 0.001}
+_FORM = (
+    "qform_code",
+    "sform_code",
+    "quatern_b",
+    "quatern_c",
+    "quatern_d",
+    "qoffset_x",
+    "qoffset_y",
+    "qoffset_z",
+)
+_FORM += ("srow_x", "srow_y", "srow_z")
+
+
+def nifti_grid(path: Path) -> Grid:
+    """The grid that the header gives."""
+    header, _ = _header(path)
+    return _grid(path, header)
+
+
+def read_nifti(path: Path, as_label: bool) -> tuple[NDArray, Grid]:
+    """Voxels `(C, *S)`, images as float32 and labels in the file's type, and their grid."""
+    header, offset = _header(path)
+    grid = _grid(path, header)
+    slope, inter = header.get_slope_inter()
+    spec = (header.get_data_shape(), header.get_data_dtype(), offset, slope or 1.0, inter or 0.0)
+    with _opened(path) as stream:
+        voxels = ArrayProxy(stream if _is_misnamed(path) else path, spec)
+        scaled = not as_label and not header.get_data_dtype().names
+        # not through float64, which nibabel takes for scaled integers: twice the memory of a large scan
+        array = np.asarray(voxels, dtype=np.float32 if scaled else None)
+    if array.dtype.names:  # RGB stored as a record
+        array = np.stack([array[name] for name in array.dtype.names], axis=-1)[..., :3]
+        return np.moveaxis(array, -1, 0), grid
+    if array.ndim == 5:
+        array = array[:, :, :, 0]
+    return (np.moveaxis(array, -1, 0) if array.ndim == 4 else array[None]), grid
+
+
+def write_nifti(label: NDArray, grid: Grid, out: Path) -> None:
+    """Writes a label map with the grid's own header where there is one: whoever reads both sees them in one place.
+
+    Raises:
+        ImageError: a grid of another format whose axes are no right angles.
+    """
+    header = Nifti1Header()
+    header.set_data_dtype(label.dtype)
+    header.set_data_shape(label.shape)
+    if grid.nifti is not None:
+        for field in _FORM:
+            header[field] = grid.nifti[field]
+        header["pixdim"][: label.ndim + 1] = grid.nifti["pixdim"][: label.ndim + 1]
+        header["xyzt_units"] = int(grid.nifti["xyzt_units"]) & 7
+    elif not grid.is_square:
+        raise ImageError(f"{out.name} cannot say where the label lies, for its axes are sheared; use .nrrd")
+    else:
+        header.set_xyzt_units("mm")
+        header.set_qform(grid.affine, 1)
+        header.set_sform(grid.affine, 1)
+    nib.save(nib.Nifti1Image(label, None, header), out)
+
+
+def write_volume(array: NDArray, spacing: Sequence[float], out: Path, note: str = "") -> None:
+    """Writes an array `(*S)` or `(*S, C)` of voxel sizes in mm, without a place in space.
+
+    Args:
+        note: what the header says of it.
+    """
+    image = nib.Nifti1Image(array, np.diag([*spacing, 1.0]))
+    image.header["descrip"] = note.encode()
+    nib.save(image, out)
+
+
+def _grid(path: Path, header: Nifti1Header) -> Grid:
+    shape = header.get_data_shape()
+    record = header.get_data_dtype().names
+    if len(shape) not in (2, 3) and not (
+        not record and (len(shape) == 4 or (len(shape) == 5 and shape[3] == 1))
+    ):
+        raise ImageError(f"{path.name} has {len(shape)} axes; 2 or 3 (and channels) are read")
+    spatial = tuple(int(size) for size in shape[:3])
+    scale = np.diag([*[_MM_OF_UNIT.get(int(header["xyzt_units"]) & 7, 1.0)] * 3, 1.0])
+    forms = [form for form in (_form(header.get_sform), _form(header.get_qform)) if form is not None]
+    forms = forms or [header.get_base_affine()]
+    if len(shape) > 3:  # Slicer leaves the directions out when it reads a file of several volumes as one
+        flat = LPS_TO_RAS @ np.diag([*header.get_zooms()[:3], 1.0])
+        forms += [np.hstack([flat[:, :3], form[:, 3:]]) for form in forms]
+    others = [*forms[1:], *(scale @ form for form in forms[1:]), forms[0]]
+    return placed(path, _ITK, spatial, scale @ forms[0], others, header)
+
+
+def _form(form: Callable[..., tuple[NDArray | None, int]]) -> NDArray | None:
+    """The form that a header has, None for one without a code or without sense."""
+    try:
+        affine, _ = form(coded=True)
+    except ValueError:
+        return None
+    return affine
+
+
+def _header(path: Path) -> tuple[Nifti1Header, int]:
+    """The header, and the byte at which ITK says that the voxels begin."""
+    with _opened(path) as stream:
+        start = stream.read(Nifti2Header.sizeof_hdr)
+    kind = Nifti2Header if Nifti2Header.may_contain_header(start) else Nifti1Header
+    header = kind(start[: kind.sizeof_hdr], check=False)
+    if bytes(header["magic"].tobytes())[:2] == b"ni":
+        raise ImageError(
+            f"{path.name} holds a header alone, its voxels lie in another file; save it as .nii.gz"
+        )
+    offset = max(int(header["vox_offset"]), kind.sizeof_hdr)
+    header["vox_offset"] = max(offset, kind.single_vox_offset)
+    header.check_fix()
+    inter = header["scl_inter"]
+    if abs(header["scl_slope"]) < np.finfo(np.float64).eps and inter and np.isfinite(inter):
+        header["scl_slope"] = 1
+    return header, offset
+
+
+def _opened(path: Path) -> BinaryIO:
+    named = path.name.lower().endswith(".gz") and not _is_misnamed(path)
+    return gzip.open(path) if named else path.open("rb")  # type: ignore[return-value]
+
+
+def _is_misnamed(path: Path) -> bool:
+    """Whether a file called `.gz` is none."""
+    with path.open("rb") as file:
+        return path.name.lower().endswith(".gz") and file.read(2) != b"\x1f\x8b"
