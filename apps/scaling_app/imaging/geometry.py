@@ -1,8 +1,8 @@
 """Reading and writing images and labels with their place in space.
 
 An image is a `MetaTensor (C, *S)`: array order (i, j[, k]), the affine maps voxels to RAS+ millimetres
-as in NIfTI and MONAI. Two-dimensional pictures (PNG, JPG, TIF) come in MONAI's order (column, row) with
-a unit affine: their spacing is one pixel.
+as in NIfTI and MONAI, at the place where Slicer shows them (see `grids`). Two-dimensional pictures (PNG,
+JPG, TIF) come in MONAI's order (column, row), one pixel apart.
 """
 
 from __future__ import annotations
