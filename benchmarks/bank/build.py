@@ -25,8 +25,8 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-from scaling_app.trials.cohort import patient_of
-from scaling_app.trials.replay import COLUMNS, Arm, replay
+from scaling_app.experiments.cohort import patient_of
+from scaling_app.experiments.replay import COLUMNS, Arm, replay
 
 BANK = Path(__file__).parents[1] / "results" / "bank.csv.gz"
 STEPS = 400

@@ -35,12 +35,12 @@ import build
 from forecast.tables import markdown
 from paired_runs import Runs
 
+from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort, patient_of
+from scaling_app.experiments.replay import COLUMNS, Arm, ReplayRun, run_once
 from scaling_app.forecast.arms import choose_strategy, compare_arms
 from scaling_app.forecast.observations import Observation
-from scaling_app.trials.cohort import Cohort, find_cases, make_cohort, patient_of
 from scaling_app.trials.curve_points import deal_folds
 from scaling_app.trials.plan import CaseFiles, found_structures
-from scaling_app.trials.replay import COLUMNS, Arm, ReplayRun, run_once
 
 RESULTS = Path(__file__).parent / "results"
 OWN = "baseline"

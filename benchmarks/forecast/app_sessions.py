@@ -30,14 +30,14 @@ from app_session_tests import TABLE
 from monailabel.datastore.local import LocalDatastore
 from rich.console import Console
 
-from scaling_app.monai_app.conf import read_conf
-from scaling_app.monai_app.curve_job import run_curve_job
-from scaling_app.monai_app.label_book import LabelBook
-from scaling_app.monai_app.session import Session
-from scaling_app.monai_app.train_options import TrainOptions, parse_options
-from scaling_app.monai_app.train_runs import plan_for, prepare, settings_of, train_and_publish
-from scaling_app.service.ledger_curve import curve_observations
-from scaling_app.trials.cohort import find_cases
+from scaling_app.curve.ledger_curve import curve_observations
+from scaling_app.experiments.cohort import find_cases
+from scaling_app.studies.conf import read_conf
+from scaling_app.studies.curve_job import run_curve_job
+from scaling_app.studies.labels.intake import LabelBook
+from scaling_app.studies.session import Session
+from scaling_app.studies.train_options import TrainOptions, parse_options
+from scaling_app.studies.train_runs import plan_for, prepare, settings_of, train_and_publish
 from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.plan import CaseFiles
 from scaling_app.trials.trial import CaseScore, test, train

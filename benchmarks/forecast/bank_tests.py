@@ -26,10 +26,10 @@ from tables import Row, share, task_mean, with_interval
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, Factor, conformal_quantile, score, widened
 from scaling_app.forecast.forecaster import make_forecaster
-from scaling_app.forecast.lstm import LstmForecaster
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster, TooFewPoints
 from scaling_app.forecast.prior import learned_prior, shipped_templates
+from scaling_app.forecast.rivals.lstm import LstmForecaster
 
 RATIOS = (1.0, 1.25, 1.5, 2.0, 4.0)
 BANDS = (8, 16, 32)

@@ -21,10 +21,10 @@ from app_sessions import OneSession, orders_of
 from rich.console import Console
 from tables import markdown
 
+from scaling_app.curve.ledger_curve import forecast_from
+from scaling_app.experiments.cohort import find_cases
 from scaling_app.forecast.arms import LONGER_TIMES, longer_name
-from scaling_app.monai_app.curve_job import run_curve_job
-from scaling_app.service.ledger_curve import forecast_from
-from scaling_app.trials.cohort import find_cases
+from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.trials.plan import CaseFiles
 from scaling_app.trials.trial import test
 

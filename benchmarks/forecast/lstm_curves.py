@@ -19,8 +19,15 @@ from scipy.special import expit, logit
 
 from scaling_app.forecast.evidence import logit_error
 from scaling_app.forecast.families import fit_templates, power_law_error
-from scaling_app.forecast.lstm import CAPACITIES, FAMILIES, NETWORKS, STEPS, step_features, training_codes
 from scaling_app.forecast.prior import shipped_templates, weak_component
+from scaling_app.forecast.rivals.lstm import (
+    CAPACITIES,
+    FAMILIES,
+    NETWORKS,
+    STEPS,
+    step_features,
+    training_codes,
+)
 
 HELD_OUT = Path(__file__).parent / "data" / "lstm_held_out.npz"
 """Weights per data set of the bank, trained without it; `simulated` is the number of simulated sequences of each."""

@@ -18,8 +18,8 @@ from bank import Curve, bank_files, read_bank
 from lstm_curves import FEWEST_SIZES, HELD_OUT, Batch, ObservedCurves, SimulatedCurves, write_held_out
 from torch import nn
 
-from scaling_app.forecast.lstm import INPUTS
 from scaling_app.forecast.prior import DATA
+from scaling_app.forecast.rivals.lstm import INPUTS
 
 HIDDEN, HEAD = 24, 24
 SIMULATED, OBSERVED = 208, 48

@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from run import ARMS
 
+from scaling_app.experiments.cohort import find_cases
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.cohort import find_cases
 from scaling_app.trials.plan import make_plan
 from scaling_app.trials.trial import TrialSettings, train
 

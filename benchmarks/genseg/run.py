@@ -25,12 +25,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort
 from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.imaging.networks import NETWORKS
 from scaling_app.strategies.base import PointMap, PreparedCase, Strategy
 from scaling_app.strategies.catalogue import register
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.cohort import Cohort, find_cases, make_cohort
 from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.plan import CaseFiles, make_plan
 from scaling_app.trials.trial import TrialSettings, test, train

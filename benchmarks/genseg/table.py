@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from run import ARMS, TASKS
 
-from scaling_app.trials.cohort import patient_of
+from scaling_app.experiments.cohort import patient_of
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from forecast.tables import markdown

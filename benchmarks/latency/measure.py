@@ -24,8 +24,8 @@ from pathlib import Path
 
 import requests
 
+from scaling_app.commands.launch import free_port, init_app, server_command
 from scaling_app.imaging import synthetic
-from scaling_app.monai_app.launch import free_port, init_app, server_command
 
 ADDRESSES = ("/info/", "/datastore/")
 PAUSE_SECONDS = 0.05

@@ -20,12 +20,12 @@ import SimpleITK as sitk  # noqa: N813
 import torch
 from torch import Tensor
 
+from scaling_app.experiments.cohort import find_cases
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.deformation.alignment import Frame, View, look_at, resample
 from scaling_app.strategies.deformation.registration import RegistrationSettings, Template, register, warp
 from scaling_app.strategies.deformation.template import build_atlas, register_unlabelled
 from scaling_app.trials.cases import prepare
-from scaling_app.trials.cohort import find_cases
 from scaling_app.trials.plan import make_plan
 
 QUICK = RegistrationSettings(iterations=(24, 4), step=0.03)

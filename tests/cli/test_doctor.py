@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling_app.monai_app import doctor
+from scaling_app.commands import doctor
 
 
 def findings(check) -> dict[str, doctor.Finding]:

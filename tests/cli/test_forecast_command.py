@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling_app.cli import main
+from scaling_app.commands.cli import main
 from scaling_app.service.forecast_text import target_sentence
 
 

@@ -7,11 +7,11 @@ import re
 import pytest
 
 from scaling_app import __version__
-from scaling_app.cli import main
+from scaling_app.commands.cli import main
 from scaling_app.forecast.forecaster import METHODS
 from scaling_app.imaging.networks import NETWORKS
-from scaling_app.monai_app.conf import KEYS
 from scaling_app.strategies.catalogue import names
+from scaling_app.studies.conf import KEYS
 
 COMMANDS = ("demo", "serve", "init", "doctor", "replay", "forecast", "report", "preview")
 

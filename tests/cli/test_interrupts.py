@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from scaling_app.cli import main
-from scaling_app.monai_app import launch
-from scaling_app.trials import replay as replay_module
+from scaling_app.commands import launch
+from scaling_app.commands.cli import main
+from scaling_app.experiments import replay as replay_module
 
 
 def interrupted(*_: object, **__: object) -> None:

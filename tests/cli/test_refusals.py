@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scaling_app.cli import main
-from scaling_app.monai_app import launch
-from scaling_app.monai_app.conf import read_conf
+from scaling_app.commands import launch
+from scaling_app.commands.cli import main
+from scaling_app.studies.conf import read_conf
 
 
 @pytest.fixture

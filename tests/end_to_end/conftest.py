@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from scaling_app.commands.launch import free_port, init_app, server_command
 from scaling_app.imaging import synthetic
-from scaling_app.monai_app.launch import free_port, init_app, server_command
 
 N_CASES = 16
 SIZE = 20

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scaling_app.commands.launch import free_port, init_app, server_command
 from scaling_app.imaging.geometry import read_image, read_label, same_grid, write_label
 from scaling_app.ledger import Ledger
-from scaling_app.monai_app.launch import free_port, init_app, server_command
 
 STEPS = 8
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from scaling_app.forecast.calibration import Calibration
-from scaling_app.forecast.lstm import CODES, training_codes
 from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.rivals.lstm import CODES, training_codes
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "forecast"
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from scaling_app.forecast.forecaster import make_forecaster
-from scaling_app.forecast.gaussian_process import GaussianProcess
-from scaling_app.forecast.lstm import (
+from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.rivals.gaussian_process import GaussianProcess
+from scaling_app.forecast.rivals.lstm import (
     FAMILIES,
     INPUTS,
     LstmForecaster,
@@ -17,8 +18,7 @@ from scaling_app.forecast.lstm import (
     step_features,
     training_codes,
 )
-from scaling_app.forecast.observations import Observation
-from scaling_app.forecast.published_methods import mean_curves
+from scaling_app.forecast.rivals.published_methods import mean_curves
 
 SIZES = (4, 8, 16, 32, 64)
 

@@ -12,9 +12,9 @@ import torch
 from monailabel.datastore.local import LocalDatastore
 
 from scaling_app.imaging import synthetic
-from scaling_app.monai_app.conf import read_conf
-from scaling_app.monai_app.label_book import LabelBook
-from scaling_app.monai_app.session import Session
+from scaling_app.studies.conf import read_conf
+from scaling_app.studies.labels.intake import LabelBook
+from scaling_app.studies.session import Session
 
 LABEL_INFO = [{"name": name, "idx": value} for name, value in synthetic.STRUCTURES.items()]
 

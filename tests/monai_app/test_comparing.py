@@ -6,21 +6,21 @@ import json
 
 import pytest
 
+from scaling_app.curve.ledger_curve import forecast_from
 from scaling_app.ledger import Observation, Run, utc_now
-from scaling_app.monai_app import curve_job, train_runs
-from scaling_app.monai_app.conf import ConfError, read_conf
-from scaling_app.monai_app.curve_job import run_curve_job
-from scaling_app.monai_app.train_options import (
+from scaling_app.monai_app.train_tasks import CurveTrainer
+from scaling_app.strategies.catalogue import compared_by_auto
+from scaling_app.studies import curve_job, train_runs
+from scaling_app.studies.conf import ConfError, read_conf
+from scaling_app.studies.curve_job import run_curve_job
+from scaling_app.studies.train_options import (
     OptionError,
     config_of,
     longer_to_try,
     parse_options,
     strategies_to_compare,
 )
-from scaling_app.monai_app.train_runs import train_and_publish
-from scaling_app.monai_app.train_tasks import CurveTrainer
-from scaling_app.service.ledger_curve import forecast_from
-from scaling_app.strategies.catalogue import compared_by_auto
+from scaling_app.studies.train_runs import train_and_publish
 
 STEPS = 2
 

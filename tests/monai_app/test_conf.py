@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import scaling_app
-from scaling_app.monai_app.conf import KEYS, ConfError, default_ledger, parse_labels, read_conf
+from scaling_app.studies.conf import KEYS, ConfError, default_ledger, parse_labels, read_conf
 
 APP_DIR = Path(scaling_app.__file__).parent
 

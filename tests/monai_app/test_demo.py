@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from scaling_app.monai_app import demo
-from scaling_app.monai_app.conf import parse_labels
-from scaling_app.monai_app.demo_client import ServerError
+from scaling_app.commands import demo
+from scaling_app.commands.demo_client import ServerError
+from scaling_app.studies.conf import parse_labels
 
 
 @pytest.fixture

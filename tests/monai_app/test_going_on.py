@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from scaling_app.monai_app import curve_job, splits, train_runs
-from scaling_app.monai_app.curve_job import run_curve_job
-from scaling_app.monai_app.train_options import parse_options
-from scaling_app.monai_app.train_runs import train_and_publish
-from scaling_app.monai_app.train_stats import TrainStats
 from scaling_app.monai_app.train_tasks import SegmentationTrainer
+from scaling_app.studies import curve_job, splits, train_runs
+from scaling_app.studies.curve_job import run_curve_job
+from scaling_app.studies.train_options import parse_options
+from scaling_app.studies.train_runs import train_and_publish
+from scaling_app.studies.train_stats import TrainStats
 from scaling_app.trials import trial
 from scaling_app.trials.model import TrainedModel
 

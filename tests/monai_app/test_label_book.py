@@ -14,8 +14,8 @@ import pytest
 
 from scaling_app.imaging.geometry import ImageError, read_label, write_label
 from scaling_app.ledger import Observation, Run, utc_now
-from scaling_app.monai_app.label_checks import LabelError
-from scaling_app.monai_app.session import file_hash
+from scaling_app.studies.labels.checks import LabelError
+from scaling_app.studies.session import file_hash
 
 
 def test_labels_put_into_the_folder_are_found_once(desk_of):

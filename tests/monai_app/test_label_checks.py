@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from scaling_app.ledger import LASTING_DOUBTS
-from scaling_app.monai_app import label_book
-from scaling_app.monai_app.conf import ConfError
-from scaling_app.monai_app.label_checks import (
+from scaling_app.studies.conf import ConfError
+from scaling_app.studies.labels import intake as label_book
+from scaling_app.studies.labels.checks import (
     Grid,
     LabelError,
     check_geometry,
@@ -24,7 +24,7 @@ from scaling_app.monai_app.label_checks import (
     require_known,
     require_same_shape,
 )
-from scaling_app.monai_app.structures import renamed, still_held, with_conf, with_label
+from scaling_app.studies.structures import renamed, still_held, with_conf, with_label
 
 STRUCTURES = {"anterior": 1, "posterior": 2}
 

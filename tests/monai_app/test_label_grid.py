@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scaling_app.imaging.geometry import label_names, read_label, write_label
 from scaling_app.imaging.grids import Grid
 from scaling_app.imaging.label_fit import fit_label
-from scaling_app.monai_app.label_grid import in_image_order
+from scaling_app.studies.labels.voxel_order import in_image_order
 
 SHAPE = (6, 5, 4)
 AFFINE = np.array([[-1.5, 0, 0, 7], [0, 2.0, -0.1, -3], [0, 0.08, 2.5, 11], [0, 0, 0, 1]])

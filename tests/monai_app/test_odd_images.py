@@ -14,7 +14,7 @@ from PIL import Image
 from scaling_app.imaging.geometry import read_label
 from scaling_app.imaging.grids import Grid
 from scaling_app.monai_app.infer_task import result_kind
-from scaling_app.monai_app.label_checks import LabelError
+from scaling_app.studies.labels.checks import LabelError
 
 sys.path.append(str(Path(__file__).parents[1] / "imaging" / "support"))
 from odd_headers import save_label_as_itk

@@ -8,14 +8,15 @@ from statistics import fmean
 import pytest
 
 from scaling_app.ledger import PoolCase, PoolCoverage
-from scaling_app.monai_app import coverage_job, curve_job, next_case
-from scaling_app.monai_app.coverage_job import look_at_pool
-from scaling_app.monai_app.curve_job import run_curve_job
+from scaling_app.monai_app import next_case
 from scaling_app.monai_app.next_case import CoverageCase, RandomCase, picked_weight
-from scaling_app.monai_app.pool_coverage import coverage_facts, distances_of
-from scaling_app.monai_app.train_options import parse_options
-from scaling_app.monai_app.train_runs import gather, train_and_publish
 from scaling_app.service.payloads import Sufficiency
+from scaling_app.studies import coverage_job, curve_job
+from scaling_app.studies.coverage_job import look_at_pool
+from scaling_app.studies.curve_job import run_curve_job
+from scaling_app.studies.pool_coverage import coverage_facts, distances_of
+from scaling_app.studies.train_options import parse_options
+from scaling_app.studies.train_runs import gather, train_and_publish
 
 
 def options_for(desk, **request):
@@ -151,7 +152,7 @@ def test_coverage_serves_the_worst_explained_three_times_in_four_and_else_any(de
 
 
 def next_uniform(seed: int, *key: object) -> float:
-    from scaling_app.monai_app.splits import uniform
+    from scaling_app.studies.splits import uniform
 
     return uniform("draw", seed, *key)
 

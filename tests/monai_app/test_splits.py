@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_app.ledger import Ledger
-from scaling_app.monai_app.conf import DEFAULT_PATIENT_PATTERN
-from scaling_app.monai_app.splits import (
+from scaling_app.studies.conf import DEFAULT_PATIENT_PATTERN
+from scaling_app.studies.splits import (
     HOLD_OUT_FROM,
     VALIDATION,
     drawn_role,

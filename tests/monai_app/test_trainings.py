@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scaling_app.curve.ledger_curve import curve_observations
 from scaling_app.imaging import synthetic
 from scaling_app.ledger import Flag, Ledger
-from scaling_app.monai_app import curve_job, splits, train_runs
-from scaling_app.monai_app.curve_job import run_curve_job
 from scaling_app.monai_app.infer_task import Segmentation
-from scaling_app.monai_app.train_options import OptionError, config_of, parse_options
-from scaling_app.monai_app.train_runs import train_and_publish
-from scaling_app.monai_app.train_stats import latest_accuracy
-from scaling_app.service.ledger_curve import curve_observations
+from scaling_app.studies import curve_job, splits, train_runs
+from scaling_app.studies.curve_job import run_curve_job
+from scaling_app.studies.train_options import OptionError, config_of, parse_options
+from scaling_app.studies.train_runs import train_and_publish
+from scaling_app.studies.train_stats import latest_accuracy
 
 STEPS = 4
 

@@ -9,17 +9,17 @@ from typing import ClassVar
 
 import pytest
 
-from scaling_app.monai_app import curve_job, splits, train_runs
-from scaling_app.monai_app.curve_job import run_curve_job
-from scaling_app.monai_app.train_options import parse_options
-from scaling_app.monai_app.train_runs import (
+from scaling_app.strategies import catalogue
+from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
+from scaling_app.studies import curve_job, splits, train_runs
+from scaling_app.studies.curve_job import run_curve_job
+from scaling_app.studies.train_options import parse_options
+from scaling_app.studies.train_runs import (
     gather,
     guide_for,
     train_and_publish,
     warm_start_for,
 )
-from scaling_app.strategies import catalogue
-from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
 
 
 class Peeking(Strategy):

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from scaling_app.curve.ledger_curve import case_facts, forecast_from
 from scaling_app.ledger import Case, Ledger, Observation, Run, utc_now
-from scaling_app.service.ledger_curve import case_facts, forecast_from
 
 STRUCTURES = {"anterior": (0.9, 0.55), "posterior": (0.86, 0.45)}
 

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from scaling_app.forecast.forecaster import forecast_session
-from scaling_app.forecast.observations import read_curve
-from scaling_app.ledger import Case, Flag, Ledger, Observation, Run, utc_now
-from scaling_app.service.ledger_curve import (
+from scaling_app.curve.ledger_curve import (
     annotation_time,
     curve_csv,
     curve_observations,
     forecast_from,
     overall_scores,
 )
+from scaling_app.forecast.forecaster import forecast_session
+from scaling_app.forecast.observations import read_curve
+from scaling_app.ledger import Case, Flag, Ledger, Observation, Run, utc_now
 
 
 def start(ledger: Ledger, name: str, train_ids: list[str], **more: object) -> None:
@@ -161,7 +161,7 @@ def test_what_other_settings_or_hardly_fewer_cases_found_confirms_no_stop(
         asked.update(question)
         return forecast_session(observations, **question)
 
-    monkeypatch.setattr("scaling_app.service.ledger_curve.forecast_session", forecast)
+    monkeypatch.setattr("scaling_app.curve.ledger_curve.forecast_session", forecast)
     assert forecast_from(ledger)["recipe"] == "long"
     earlier = {"n_in_curve": size, "evidence": "x", "recipe": settings.partition(":")[0]}
     ledger.save_forecast(earlier)

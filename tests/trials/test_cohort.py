@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_app.trials.cohort import CohortError, find_cases, make_cohort, patient_of
+from scaling_app.experiments.cohort import CohortError, find_cases, make_cohort, patient_of
 from scaling_app.trials.plan import CaseFiles
 
 

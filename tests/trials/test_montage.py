@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from scaling_app.experiments.montage import montage_row
 from scaling_app.strategies.base import PreparedCase
-from scaling_app.trials.montage import montage_row
 
 
 def test_a_picture_stands_as_in_its_file_and_a_volume_with_y_upwards() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from scaling_app.experiments import preview as module
+from scaling_app.experiments.montage import GAP, HEIGHT
 from scaling_app.imaging.synthetic import make_case, write_case
-from scaling_app.trials import preview as module
-from scaling_app.trials.montage import GAP, HEIGHT
 
 
 @pytest.fixture

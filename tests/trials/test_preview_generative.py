@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+from scaling_app.experiments.preview import preview
+from scaling_app.experiments.preview_generative import GeneratedPairs, preview_genseg, write_pairs
 from scaling_app.imaging.geometry import read_image, read_label
-from scaling_app.trials.preview import preview
-from scaling_app.trials.preview_generative import GeneratedPairs, preview_genseg, write_pairs
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_the_common_preview_hands_genseg_over(folder: Path, monkeypatch: pytest.
         seen.append(arguments[0])
         return Path(__file__).with_name("missing.json")
 
-    monkeypatch.setattr("scaling_app.trials.preview.preview_genseg", stand_in)
+    monkeypatch.setattr("scaling_app.experiments.preview.preview_genseg", stand_in)
     with pytest.raises(FileNotFoundError):
         preview("genseg", folder / "images", folder / "labels", 1, folder / "out")
     assert seen == ["genseg"]

@@ -13,12 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
+from scaling_app.experiments import replay as replay_module
+from scaling_app.experiments.case_check import check_cases
+from scaling_app.experiments.cohort import CohortError, find_cases
+from scaling_app.experiments.replay import COLUMNS, Arm, ReplayProgress, ReplayRun, replay
 from scaling_app.imaging.geometry import read_image, stem_of, write_label
-from scaling_app.trials import replay as replay_module
-from scaling_app.trials.case_check import check_cases
-from scaling_app.trials.cohort import CohortError, find_cases
 from scaling_app.trials.plan import CaseFiles
-from scaling_app.trials.replay import COLUMNS, Arm, ReplayProgress, ReplayRun, replay
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from scaling_app.forecast.bayes import BayesForecaster
-from scaling_app.forecast.gaussian_process import GaussianProcess
 from scaling_app.forecast.history import was_low_gain
-from scaling_app.forecast.lstm import LstmForecaster
 from scaling_app.forecast.observations import Observation, evidence_of
 from scaling_app.forecast.prediction import Forecaster, Prediction, TooFewPoints
-from scaling_app.forecast.published_methods import (
+from scaling_app.forecast.rivals.gaussian_process import GaussianProcess
+from scaling_app.forecast.rivals.lstm import LstmForecaster
+from scaling_app.forecast.rivals.published_methods import (
     Exponential,
     LastValue,
     Mmf,

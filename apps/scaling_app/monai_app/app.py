@@ -25,16 +25,16 @@ from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.utils.async_tasks.utils import processes
 
 from scaling_app.ledger import utc_now
-from scaling_app.monai_app.conf import read_conf
 from scaling_app.monai_app.infer_task import Segmentation
-from scaling_app.monai_app.label_book import LabelBook
 from scaling_app.monai_app.next_case import BLIND_SENTENCE, CoverageCase, FirstCase, RandomCase
-from scaling_app.monai_app.pool_coverage import coverage_facts
 from scaling_app.monai_app.scoring import Sufficiency
-from scaling_app.monai_app.session import Session
-from scaling_app.monai_app.train_options import number_option, parse_options, strategies_to_compare
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
+from scaling_app.studies.conf import read_conf
+from scaling_app.studies.labels.intake import LabelBook
+from scaling_app.studies.pool_coverage import coverage_facts
+from scaling_app.studies.session import Session
+from scaling_app.studies.train_options import number_option, parse_options, strategies_to_compare
 
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore

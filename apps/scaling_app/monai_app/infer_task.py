@@ -20,11 +20,11 @@ from fastapi import HTTPException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from scaling_app.imaging.pictures import PICTURES
-from scaling_app.monai_app.label_checks import count_values
+from scaling_app.studies.labels.checks import count_values
 
 if TYPE_CHECKING:
     from scaling_app.imaging.grids import Grid
-    from scaling_app.monai_app.session import Published, Session
+    from scaling_app.studies.session import Published, Session
     from scaling_app.trials.trial import TrainedModel
 
 logger = logging.getLogger(__name__)

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from scaling_app.monai_app.pool_coverage import distances_of
-from scaling_app.monai_app.splits import random_order, uniform
+from scaling_app.studies.pool_coverage import distances_of
+from scaling_app.studies.splits import random_order, uniform
 
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
 
-    from scaling_app.monai_app.session import Session
+    from scaling_app.studies.session import Session
 
 RECENT_SECONDS = 3600.0
 """An image served this recently is offered again only when nothing else is left."""

@@ -31,8 +31,8 @@ from scaling_app.monai_app.request_checks import (
     require_storable,
     spooled,
 )
-from scaling_app.monai_app.session import FINAL, ORIGINAL
-from scaling_app.monai_app.train_options import OPTIONS
+from scaling_app.studies.session import FINAL, ORIGINAL
+from scaling_app.studies.train_options import OPTIONS
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from monailabel.interfaces.tasks.train import TrainTask
 
-from scaling_app.monai_app.train_options import (
+from scaling_app.studies.train_options import (
     compare_text,
     config_of,
     longer_to_try,
@@ -26,7 +26,7 @@ from scaling_app.monai_app.train_options import (
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
 
-    from scaling_app.monai_app.session import Session
+    from scaling_app.studies.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class SegmentationTrainer(TrainTask):
         options = parse_options(request, self.session.training_conf)
         if not self._in_server():
             give_way()
-        from scaling_app.monai_app.train_runs import train_and_publish
+        from scaling_app.studies.train_runs import train_and_publish
 
         return train_and_publish(self.session, options)
 
@@ -103,7 +103,7 @@ class CurveTrainer(TrainTask):
         )
         if not self._in_server():
             give_way()
-        from scaling_app.monai_app.curve_job import run_curve_job
+        from scaling_app.studies.curve_job import run_curve_job
 
         return run_curve_job(self.session, options, budget, compared, longer)
 

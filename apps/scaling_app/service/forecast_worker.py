@@ -110,8 +110,8 @@ def _close_pipes(process: subprocess.Popen[str]) -> None:
 
 def serve(requests: IO[str], answers: IO[str]) -> None:
     """Answers requests until there are no more."""
+    from scaling_app.curve.ledger_curve import forecast_from
     from scaling_app.ledger import Ledger
-    from scaling_app.service.ledger_curve import forecast_from
 
     ledgers: dict[str, Ledger] = {}
     for line in requests:

@@ -16,9 +16,9 @@ from threading import Event, Lock
 from typing import Any
 
 from scaling_app import __version__
+from scaling_app.curve.ledger_curve import case_facts
 from scaling_app.ledger import Ledger
 from scaling_app.service.forecast_worker import ForecastWorker, WorkerDiedError
-from scaling_app.service.ledger_curve import case_facts
 from scaling_app.service.payloads import Sufficiency, summary_of
 
 logger = logging.getLogger(__name__)

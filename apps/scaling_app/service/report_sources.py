@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scaling_app.curve.ledger_curve import case_facts, forecast_from
 from scaling_app.ledger import Ledger
-from scaling_app.service.ledger_curve import case_facts, forecast_from
 from scaling_app.service.replay_report import replay_html
 from scaling_app.service.replay_table import read_replay
 from scaling_app.service.report import write_page, write_report

@@ -11,10 +11,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 
+from scaling_app.curve.ledger_curve import curve_csv, curve_observations
 from scaling_app.forecast.arms import MOST_STEPS
 from scaling_app.ledger import LASTING_DOUBTS, MOST_MINUTES, Ledger
 from scaling_app.service.forecasting import ForecastKeeper
-from scaling_app.service.ledger_curve import curve_csv, curve_observations
 from scaling_app.service.payloads import Sufficiency
 from scaling_app.service.report import report_html
 

@@ -16,6 +16,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from scaling_app.experiments.cohort import find_cases
+from scaling_app.experiments.montage import montage_row, stack_rows
+from scaling_app.experiments.preview_generative import preview_genseg
 from scaling_app.imaging.nifti_files import write_volume
 from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
 from scaling_app.strategies.catalogue import make_strategy
@@ -25,10 +28,7 @@ from scaling_app.strategies.deformation.velocity import Deformation
 from scaling_app.strategies.deformation.warping import warp_volumes
 from scaling_app.strategies.generative import GenSeg
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.cohort import find_cases
-from scaling_app.trials.montage import montage_row, stack_rows
 from scaling_app.trials.plan import Plan, make_plan
-from scaling_app.trials.preview_generative import preview_genseg
 
 logger = logging.getLogger(__name__)
 

@@ -19,13 +19,13 @@ from pathlib import Path
 import psutil
 import torch
 
+from scaling_app.experiments.case_check import check_cases
+from scaling_app.experiments.cohort import Cohort, CohortError, find_cases, make_cohort
+from scaling_app.experiments.runs_table import COLUMNS, KEY, RunsTable
 from scaling_app.imaging.networks import NETWORKS, width_of
 from scaling_app.strategies.catalogue import names as strategy_names
-from scaling_app.trials.case_check import check_cases
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.cohort import Cohort, CohortError, find_cases, make_cohort
 from scaling_app.trials.plan import CaseFiles, found_structures, make_plan, steady_step_bytes
-from scaling_app.trials.runs_table import COLUMNS, KEY, RunsTable
 from scaling_app.trials.trial import CaseScore, StepReport, TrialSettings, test, train
 
 __all__ = ["COLUMNS", "Arm", "ReplayProgress", "ReplayRun", "replay", "run_once"]

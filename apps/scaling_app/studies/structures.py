@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from scaling_app.monai_app.conf import ConfError
+from scaling_app.studies.conf import ConfError
 
 
 def placeholder(value: int) -> str:

@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from scaling_app.forecast.arms import LONGER, LONGER_TIMES, MOST_STEPS, longer_name, trained_longer
-from scaling_app.monai_app.conf import ConfError, parse_compare, strategy_choices
 from scaling_app.strategies.catalogue import AUTO, OWN_OF_AUTO, compared_by_auto
+from scaling_app.studies.conf import ConfError, parse_compare, strategy_choices
 
 if TYPE_CHECKING:
-    from scaling_app.monai_app.conf import Conf
+    from scaling_app.studies.conf import Conf
 
 OPTIONS = ("strategy", "network", "steps", "max_minutes", "seed", "compare", "curve_minutes")
 """What a training request may say; MONAI Label would take more, such as another trainer or which GPUs to show."""

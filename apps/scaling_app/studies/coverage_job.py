@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from scaling_app.ledger import PoolCase, PoolCoverage
-from scaling_app.monai_app import splits
-from scaling_app.monai_app.session import Session
-from scaling_app.monai_app.train_options import TrainOptions
-from scaling_app.monai_app.train_runs import Material, plan_for, prepare
 from scaling_app.strategies.deformation.coverage import FEWEST, coverage
+from scaling_app.studies import splits
+from scaling_app.studies.session import Session
+from scaling_app.studies.train_options import TrainOptions
+from scaling_app.studies.train_runs import Material, plan_for, prepare
 from scaling_app.trials.curve_points import digest_of
 from scaling_app.trials.model import TrainedModel
 

@@ -240,8 +240,8 @@ def replay(
     folders = _folder(images, what="--images"), _folder(labels, what="--labels")
     counts = _sizes(sizes, option="--sizes")
 
-    from scaling_app.trials.progress import replay_bars
-    from scaling_app.trials.replay import replay as run
+    from scaling_app.experiments.progress import replay_bars
+    from scaling_app.experiments.replay import replay as run
 
     try:
         with replay_bars() as bars:
@@ -294,7 +294,7 @@ def preview(
     """Writes augmented pairs, montage.png and quality.json: see a strategy before it trains anything."""
     folders = _folder(images, what="--images"), _folder(labels, what="--labels")
 
-    from scaling_app.trials.preview import preview as run
+    from scaling_app.experiments.preview import preview as run
 
     run(strategy, *folders, count, out)
     typer.echo(out)
@@ -311,7 +311,7 @@ def demo(
     patient: Patient = None,
 ) -> None:
     """Replays an annotation session over REST on a real server, with the forecast after each label."""
-    from scaling_app.monai_app.demo import run_demo
+    from scaling_app.commands.demo import run_demo
 
     run_demo(data=data, out=out, n_cases=cases, minutes=minutes, patient=patient)
 
@@ -337,7 +337,7 @@ def serve(
     """
     pairs = dict(_pair(item) for item in conf or [])
 
-    from scaling_app.monai_app.launch import serve as run
+    from scaling_app.commands.launch import serve as run
 
     raise typer.Exit(run(studies, host=host, port=port, app_dir=app_dir, conf=pairs))
 
@@ -356,7 +356,7 @@ def init(
     ],
 ) -> None:
     """Makes an app folder for `monailabel start_server --app DIRECTORY`."""
-    from scaling_app.monai_app.launch import init_app
+    from scaling_app.commands.launch import init_app
 
     typer.echo(init_app(directory))
 
@@ -364,7 +364,7 @@ def init(
 @app.command()
 def doctor() -> None:
     """Says what this installation can do, and what to change where something is missing."""
-    from scaling_app.monai_app.doctor import examine
+    from scaling_app.commands.doctor import examine
 
     raise typer.Exit(examine())
 

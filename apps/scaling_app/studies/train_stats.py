@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from scaling_app.monai_app.session import write_atomically
+from scaling_app.studies.session import write_atomically
 
 if TYPE_CHECKING:
     from scaling_app.ledger import Ledger

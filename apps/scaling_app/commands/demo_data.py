@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from scaling_app.experiments.cohort import find_cases, patient_of
 from scaling_app.imaging.geometry import stem_of
 from scaling_app.imaging.synthetic import make_case, write_case
-from scaling_app.trials.cohort import find_cases, patient_of
 
 
 @dataclass(frozen=True)

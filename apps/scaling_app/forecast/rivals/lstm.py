@@ -25,7 +25,7 @@ from scaling_app.forecast.families import Array
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.prior import DATA
-from scaling_app.forecast.published_methods import RESAMPLES, mean_curves
+from scaling_app.forecast.rivals.published_methods import RESAMPLES, mean_curves
 from scaling_app.strategies.catalogue import families_of
 
 STEPS = 8

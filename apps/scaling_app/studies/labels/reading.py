@@ -10,8 +10,8 @@ import numpy as np
 
 from scaling_app.imaging.grids import Grid
 from scaling_app.ledger import Stamp
-from scaling_app.monai_app import label_checks as checks
-from scaling_app.monai_app.session import file_hash
+from scaling_app.studies.labels import checks
+from scaling_app.studies.session import file_hash
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 
 from scaling_app.imaging.geometry import is_image_file, stem_of
 from scaling_app.ledger import Ledger
-from scaling_app.monai_app import splits
-from scaling_app.monai_app.structures import renamed, with_conf
+from scaling_app.studies import splits
+from scaling_app.studies.structures import renamed, with_conf
 
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
 
-    from scaling_app.monai_app.conf import Conf
+    from scaling_app.studies.conf import Conf
     from scaling_app.trials.model import TrainedModel
 
 logger = logging.getLogger(__name__)

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scaling_app.curve.ledger_curve import curve_observations
 from scaling_app.forecast.arms import Choice, choose_strategy
 from scaling_app.ledger import Case, Observation, Run, utc_now
-from scaling_app.monai_app import splits
-from scaling_app.monai_app.label_book import LabelBook
-from scaling_app.monai_app.session import Published, Session
-from scaling_app.monai_app.structures import placeholder, renamed
-from scaling_app.monai_app.train_options import OptionError, TrainOptions
-from scaling_app.monai_app.train_stats import TrainStats, latest_accuracy
-from scaling_app.service.ledger_curve import curve_observations
 from scaling_app.strategies.catalogue import AUTO
+from scaling_app.studies import splits
+from scaling_app.studies.labels.intake import LabelBook
+from scaling_app.studies.session import Published, Session
+from scaling_app.studies.structures import placeholder, renamed
+from scaling_app.studies.train_options import OptionError, TrainOptions
+from scaling_app.studies.train_stats import TrainStats, latest_accuracy
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.curve_points import digest_of
 from scaling_app.trials.plan import CaseFiles, Plan, make_plan

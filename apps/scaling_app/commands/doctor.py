@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scaling_app.monai_app.launch import default_app_dir
+from scaling_app.commands.launch import default_app_dir
 from scaling_app.trials.case_cache import bound
 
 

@@ -16,11 +16,11 @@ from datetime import datetime
 from pathlib import Path
 
 from scaling_app.ledger import MOST_MINUTES, Case, Flag, LabelNote, LabelVersion, Stamp, utc_now
-from scaling_app.monai_app import label_checks as checks
-from scaling_app.monai_app.label_facts import LabelFacts, image_grid, read_facts, stamp_of
-from scaling_app.monai_app.label_grid import in_image_order
-from scaling_app.monai_app.session import FINAL, ORIGINAL, Session, file_hash
-from scaling_app.monai_app.structures import still_held, with_label
+from scaling_app.studies.labels import checks
+from scaling_app.studies.labels.reading import LabelFacts, image_grid, read_facts, stamp_of
+from scaling_app.studies.labels.voxel_order import in_image_order
+from scaling_app.studies.session import FINAL, ORIGINAL, Session, file_hash
+from scaling_app.studies.structures import still_held, with_label
 
 logger = logging.getLogger(__name__)
 

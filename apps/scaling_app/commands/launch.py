@@ -71,7 +71,7 @@ def serve(studies: str, *, host: str, port: int, app_dir: Path | None, conf: Map
         FileNotFoundError, NotADirectoryError: no such study folder.
         ValueError: the port is taken, or a conf key or value is not known.
     """
-    from scaling_app.monai_app.conf import read_conf
+    from scaling_app.studies.conf import read_conf
 
     if not _is_url(studies) and not Path(studies).is_dir():
         if Path(studies).exists():

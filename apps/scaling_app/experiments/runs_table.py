@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling_app.trials.cohort import CohortError
+from scaling_app.experiments.cohort import CohortError
 
 if TYPE_CHECKING:
-    from scaling_app.trials.replay import ReplayRun
+    from scaling_app.experiments.replay import ReplayRun
 
 COLUMNS = ("dataset", "network", "strategy", "n", "draw", "seed", "case", "structure")
 COLUMNS += ("dice", "nsd", "hd95_mm", "bce", "seconds", "steps")

@@ -25,11 +25,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from scaling_app.commands.demo_client import ServerError, Viewer
+from scaling_app.commands.demo_data import DemoCases, prepare_cases
+from scaling_app.commands.launch import free_port, init_app, server_command, terminated_like_interrupted
 from scaling_app.imaging.geometry import read_label, spacing_of
 from scaling_app.imaging.scores import score_case
-from scaling_app.monai_app.demo_client import ServerError, Viewer
-from scaling_app.monai_app.demo_data import DemoCases, prepare_cases
-from scaling_app.monai_app.launch import free_port, init_app, server_command, terminated_like_interrupted
 
 TRAIN_AT = (5, 10, 15, 20, 30, 40)
 N_TRUTH = 10

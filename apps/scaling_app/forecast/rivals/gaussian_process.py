@@ -21,7 +21,7 @@ from scipy.special import expit
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster
-from scaling_app.forecast.published_methods import mean_curves
+from scaling_app.forecast.rivals.published_methods import mean_curves
 
 _DRAWS = 1000
 _MEAN = np.array([-2.0, np.log(0.5), np.log(0.5), np.log(0.03), np.log(1.0), np.log(0.02)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from scaling_app.experiments.cohort import CohortError
 from scaling_app.imaging.geometry import (
     ImageError,
     label_values,
@@ -13,7 +14,6 @@ from scaling_app.imaging.geometry import (
     same_grid,
     suffix_of,
 )
-from scaling_app.trials.cohort import CohortError
 from scaling_app.trials.plan import CaseFiles
 
 MOST_VALUES = 200

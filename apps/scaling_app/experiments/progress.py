@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from scaling_app.trials.replay import ReplayProgress
+from scaling_app.experiments.replay import ReplayProgress
 
 
 class ReplayBars:

@@ -15,11 +15,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from scaling_app.curve.ledger_curve import little_to_gain
 from scaling_app.ledger import Run, utc_now
-from scaling_app.monai_app.coverage_job import look_at_pool
-from scaling_app.monai_app.session import Session
-from scaling_app.monai_app.train_options import TrainOptions
-from scaling_app.monai_app.train_runs import (
+from scaling_app.strategies.catalogue import same_as
+from scaling_app.studies.coverage_job import look_at_pool
+from scaling_app.studies.session import Session
+from scaling_app.studies.train_options import TrainOptions
+from scaling_app.studies.train_runs import (
     Material,
     gather,
     names_since,
@@ -29,8 +31,6 @@ from scaling_app.monai_app.train_runs import (
     settings_of,
     test_then_train,
 )
-from scaling_app.service.ledger_curve import little_to_gain
-from scaling_app.strategies.catalogue import same_as
 from scaling_app.trials.curve_points import (
     CHECKPOINTS,
     Recipe,

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from scaling_app.experiments.cohort import find_cases
 from scaling_app.imaging.nifti_files import write_volume
 from scaling_app.storage import to_json
 from scaling_app.strategies.base import PreparedCase, StrategyContext
@@ -28,7 +29,6 @@ from scaling_app.strategies.generative.guard import diversity
 from scaling_app.strategies.generative.masks import Patches
 from scaling_app.strategies.generative.networks import neighbourhood
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.cohort import find_cases
 from scaling_app.trials.plan import make_plan
 from scaling_app.trials.trial import StepReport, TrainedModel, TrialSettings, train
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scaling_app.imaging.grids import Grid
 from scaling_app.imaging.label_fit import fit_label, with_axes_of
 from scaling_app.ledger.records import Flag
-from scaling_app.monai_app.structures import placeholder
+from scaling_app.studies.structures import placeholder
 
 OUTLIER_Z = 4.0
 """Robust z of the log volume from which a structure's volume is called far outside the others."""

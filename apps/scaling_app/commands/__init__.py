@@ -1,0 +1,1 @@
+"""THE COMMAND LINE: serve, demo, doctor, replay, forecast, report, preview."""

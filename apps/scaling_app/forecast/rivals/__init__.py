@@ -1,0 +1,1 @@
+"""Published methods that the forecast is measured against."""

@@ -1,0 +1,1 @@
+"""A label comes in: it is read, checked, written down."""
