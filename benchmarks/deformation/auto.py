@@ -39,8 +39,9 @@ from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort, pati
 from scaling_app.experiments.replay import COLUMNS, Arm, ReplayRun, run_once
 from scaling_app.forecast.arms import choose_strategy, compare_arms
 from scaling_app.forecast.observations import Observation
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.curve_points import deal_folds
-from scaling_app.trials.plan import CaseFiles, found_structures
+from scaling_app.trials.fingerprint import found_structures
 
 RESULTS = Path(__file__).parent / "results"
 OWN = "baseline"

@@ -38,8 +38,8 @@ from scaling_app.studies.labels.intake import LabelBook
 from scaling_app.studies.session import Session
 from scaling_app.studies.train_options import TrainOptions, parse_options
 from scaling_app.studies.train_runs import plan_for, prepare, settings_of, train_and_publish
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.model import TrainedModel
-from scaling_app.trials.plan import CaseFiles
 from scaling_app.trials.trial import CaseScore, test, train
 
 COLUMNS = ("order", "n_now", "kind", "run", "n", "case", "structure", "dice")

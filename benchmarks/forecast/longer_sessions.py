@@ -25,7 +25,7 @@ from scaling_app.curve.ledger_curve import forecast_from
 from scaling_app.experiments.cohort import find_cases
 from scaling_app.forecast.arms import LONGER_TIMES, longer_name
 from scaling_app.studies.curve_job import run_curve_job
-from scaling_app.trials.plan import CaseFiles
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.trial import test
 
 RESULT = Path(__file__).parents[1] / "results" / "longer_sessions.md"

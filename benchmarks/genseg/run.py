@@ -30,9 +30,10 @@ from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.imaging.networks import NETWORKS
 from scaling_app.strategies.base import PointMap, PreparedCase, Strategy
 from scaling_app.strategies.catalogue import register
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.model import TrainedModel
-from scaling_app.trials.plan import CaseFiles, make_plan
+from scaling_app.trials.plan import make_plan
 from scaling_app.trials.trial import TrialSettings, test, train
 
 COLUMNS = ("task", "network", "arm", "n", "draw", "steps", "case", "structure", "dice", "cpu_seconds", "note")

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from scaling_app.imaging.synthetic import STRUCTURES, make_case, write_case
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.plan import CaseFiles, Plan, make_plan
+from scaling_app.trials.plan import Plan, make_plan
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,9 @@ import torch
 
 from scaling_app.trials import case_cache
 from scaling_app.trials.case_cache import IDLE_SECONDS, MOST_BYTES, CaseCache, bound
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.plan import CaseFiles, Plan
+from scaling_app.trials.plan import Plan
 
 SIZE = 40_000
 KEYS = [f"{number:032x}" for number in range(6)]

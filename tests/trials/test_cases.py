@@ -15,8 +15,9 @@ import torch
 from scaling_app.imaging.geometry import ImageError, read_image, read_label, write_label
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.trials import cases as cases_module
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases, prepare
-from scaling_app.trials.plan import CaseFiles, Plan, make_plan
+from scaling_app.trials.plan import Plan, make_plan
 
 
 def test_a_prepared_case_is_normalised_and_holds_class_indices(prepared: PreparedCases) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_app.experiments.cohort import CohortError, find_cases, make_cohort, patient_of
-from scaling_app.trials.plan import CaseFiles
+from scaling_app.trials.case_files import CaseFiles
 
 
 def some_cases(per_patient: list[int]) -> list[CaseFiles]:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from scaling_app.imaging.geometry import read_image, same_grid
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.trials import inference
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.model import TrainedModel, new_network
-from scaling_app.trials.plan import CaseFiles, Plan, make_plan
+from scaling_app.trials.plan import Plan, make_plan
 from scaling_app.trials.trial import TrialSettings, test, train
 
 CPU = torch.device("cpu")

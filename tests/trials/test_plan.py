@@ -15,7 +15,9 @@ from scaling_app.imaging.geometry import read_image
 from scaling_app.imaging.networks import NETWORKS, patch_multiples
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.trials import fingerprint
-from scaling_app.trials.plan import CaseFiles, Plan, found_structures, make_plan
+from scaling_app.trials.case_files import CaseFiles
+from scaling_app.trials.fingerprint import found_structures
+from scaling_app.trials.plan import Plan, make_plan
 
 
 def write(

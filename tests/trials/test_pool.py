@@ -18,9 +18,10 @@ from scaling_app.imaging.geometry import ImageError
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.strategies import catalogue
 from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import Pool, PreparedCases
 from scaling_app.trials.model import TrainedModel, predictor_from
-from scaling_app.trials.plan import CaseFiles, Plan, make_plan
+from scaling_app.trials.plan import Plan, make_plan
 from scaling_app.trials.trial import TrialSettings, train
 
 STEPS = 2

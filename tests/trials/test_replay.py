@@ -18,7 +18,7 @@ from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import CohortError, find_cases
 from scaling_app.experiments.replay import COLUMNS, Arm, ReplayProgress, ReplayRun, replay
 from scaling_app.imaging.geometry import read_image, stem_of, write_label
-from scaling_app.trials.plan import CaseFiles
+from scaling_app.trials.case_files import CaseFiles
 
 
 def rows(path: Path) -> list[dict[str, str]]:

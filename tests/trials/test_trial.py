@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from scaling_app.strategies import catalogue
 from scaling_app.strategies.base import Batch, Loss, Strategy
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.plan import CaseFiles, make_plan
+from scaling_app.trials.plan import make_plan
 from scaling_app.trials.trial import StepReport, TrainedModel, TrainingError, TrialSettings, test, train
 
 QUICK = TrialSettings(strategy="none", steps=6, seed=3)
@@ -104,7 +105,8 @@ def test_a_killed_process_resumes_from_its_checkpoint(
         import torch
         from scaling_app.trials import trial
         from scaling_app.trials.cases import PreparedCases
-        from scaling_app.trials.plan import CaseFiles, Plan
+        from scaling_app.trials.case_files import CaseFiles
+        from scaling_app.trials.plan import Plan
         torch.set_num_threads(1)
         trial._CHECKPOINT_SECONDS = 0.0
         folder = Path({str(tmp_path)!r})

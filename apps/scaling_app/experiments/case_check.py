@@ -14,7 +14,7 @@ from scaling_app.imaging.geometry import (
     same_grid,
     suffix_of,
 )
-from scaling_app.trials.plan import CaseFiles
+from scaling_app.trials.case_files import CaseFiles
 
 MOST_VALUES = 200
 """A label of more values is an image saved as a label; the finest parcellations of brains have some 190."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from scaling_app.imaging.geometry import is_image_file, stem_of
-from scaling_app.trials.plan import CaseFiles
+from scaling_app.trials.case_files import CaseFiles
 
 logger = logging.getLogger(__name__)
 

@@ -24,8 +24,10 @@ from scaling_app.experiments.cohort import Cohort, CohortError, find_cases, make
 from scaling_app.experiments.runs_table import COLUMNS, KEY, RunsTable
 from scaling_app.imaging.networks import NETWORKS, width_of
 from scaling_app.strategies.catalogue import names as strategy_names
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.plan import CaseFiles, found_structures, make_plan, steady_step_bytes
+from scaling_app.trials.fingerprint import found_structures
+from scaling_app.trials.plan import make_plan, steady_step_bytes
 from scaling_app.trials.trial import CaseScore, StepReport, TrialSettings, test, train
 
 __all__ = ["COLUMNS", "Arm", "ReplayProgress", "ReplayRun", "replay", "run_once"]

@@ -19,9 +19,10 @@ from scaling_app.studies.session import Published, Session
 from scaling_app.studies.structures import placeholder, renamed
 from scaling_app.studies.train_options import OptionError, TrainOptions
 from scaling_app.studies.train_stats import TrainStats, latest_accuracy
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.curve_points import digest_of
-from scaling_app.trials.plan import CaseFiles, Plan, make_plan
+from scaling_app.trials.plan import Plan, make_plan
 from scaling_app.trials.trial import StepReport, TrainedModel, TrialSettings, test, train
 
 if TYPE_CHECKING:

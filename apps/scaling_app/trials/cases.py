@@ -26,8 +26,9 @@ from scaling_app.imaging.geometry import Canonical, ImageError, read_image, read
 from scaling_app.imaging.resampling import resize_image, resize_label, shape_at
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.trials.case_cache import CaseCache
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import file_stamp
-from scaling_app.trials.plan import CaseFiles, Plan
+from scaling_app.trials.plan import Plan
 
 logger = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from scaling_app.imaging.geometry import (
 )
 
 if TYPE_CHECKING:
-    from scaling_app.trials.plan import CaseFiles
+    from scaling_app.trials.case_files import CaseFiles
 
 logger = logging.getLogger(__name__)
 

@@ -13,16 +13,14 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import psutil
 import torch
 
 from scaling_app.imaging.networks import NETWORKS, Strides, patch_multiples, strides_for, width_of
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import Fingerprint, Intensity, found_structures, take_fingerprints
-
-__all__ = ["CaseFiles", "Plan", "found_structures", "make_plan"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,16 +32,6 @@ _GPU_VOXELS = {2: 3_145_728, 3: 4_194_304}
 _BATCH = {2: 8, 3: 4}
 _COVERED = 1 / 4
 _THINNEST_VOXELS = 2.0
-
-
-@dataclass(frozen=True)
-class CaseFiles:
-    """Where a case's image and label lie; `patient` groups cases that must not be separated."""
-
-    case_id: str
-    patient: str
-    image: Path
-    label: Path | None = None
 
 
 @dataclass(frozen=True)

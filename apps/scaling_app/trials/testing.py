@@ -11,9 +11,10 @@ from torch import Tensor
 from scaling_app.imaging.geometry import Canonical, ImageError, read_image, read_label, same_grid, spacing_of
 from scaling_app.imaging.resampling import largest
 from scaling_app.imaging.scores import StructureScore, binary_cross_entropy, score_case
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.inference import probability_maps, to_label
 from scaling_app.trials.model import TrainedModel
-from scaling_app.trials.plan import CaseFiles, Plan
+from scaling_app.trials.plan import Plan
 
 
 @dataclass(frozen=True)
