@@ -40,7 +40,8 @@ from scaling_app.forecast.observations import Observation
 from scaling_app.trials.cohort import Cohort, find_cases, make_cohort, patient_of
 from scaling_app.trials.curve_points import deal_folds
 from scaling_app.trials.plan import CaseFiles, found_structures
-from scaling_app.trials.replay import COLUMNS, Arm, ReplayRun, run_once
+from scaling_app.trials.replay import Arm, ReplayRun, run_once
+from scaling_app.trials.runs_table import FORMER_COLUMNS
 
 RESULTS = Path(__file__).parent / "results"
 OWN = "baseline"
@@ -133,7 +134,7 @@ def _append(table: Path, fold: str, rows: Sequence[dict]) -> None:
     """Adds one training's rows in a single write."""
     table.parent.mkdir(parents=True, exist_ok=True)
     fresh = not table.exists()
-    text = pd.DataFrame(rows, columns=COLUMNS).assign(fold=fold).to_csv(index=False, header=fresh)
+    text = pd.DataFrame(rows, columns=FORMER_COLUMNS).assign(fold=fold).to_csv(index=False, header=fresh)
     with table.open("ab", buffering=0) as stream:
         stream.write(text.encode())
         os.fsync(stream.fileno())

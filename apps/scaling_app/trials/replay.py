@@ -135,7 +135,7 @@ def replay(
 
     Raises:
         ValueError: folders, files, sizes, strategies or networks that make no replay, or a table of other runs
-            (`CohortError` and others).
+            (`CohortError` and others), or one that another replay is writing.
     """
     arms = [chosen if isinstance(chosen, Arm) else Arm(chosen, chosen) for chosen in strategies]
     _check_names([arm.strategy for arm in arms], networks)
@@ -174,13 +174,16 @@ def replay(
     ]
     recipe = {"capacity": capacity, "step_bytes": step_bytes, "learning_rate": learning_rate, "pool": pool}
     table = RunsTable(out, recipe, cache / f"{out.stem}.recipe.json")
-    table.open(runs)
-    missing = [run for run in runs if run.key not in table.finished]
-    used = [case for run in missing for case in run.pool]
-    used += [case for run in missing for case in (*run.training, *run.testing)]  # these win: they have labels
-    check_cases({case.case_id: case for case in used}.values(), on_check)
-    table.tidy()
-    _work(missing, len(runs), table, scheduler, workers, progress, should_stop or (lambda: False))
+    with table.held():
+        table.open(runs)
+        missing = [run for run in runs if run.key not in table.finished]
+        used = [case for run in missing for case in run.pool]
+        used += [
+            case for run in missing for case in (*run.training, *run.testing)
+        ]  # these win: they have labels
+        check_cases({case.case_id: case for case in used}.values(), on_check)
+        table.tidy()
+        _work(missing, len(runs), table, scheduler, workers, progress, should_stop or (lambda: False))
     return out
 
 
@@ -210,7 +213,8 @@ def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None
     pool_ids = [case.case_id for case in run.pool]
     model = train(cases, cases.labelled, settings, on_step=on_step, pool_ids=pool_ids)
     seconds = time.perf_counter() - began
-    return [row for scored in test(model, run.testing) for row in _rows_of(run, scored, seconds)]
+    fixed = {"seconds": seconds, **_done_by_strategy(model.report)}
+    return [row for scored in test(model, run.testing) for row in _rows_of(run, scored, fixed)]
 
 
 def _work(
@@ -298,7 +302,19 @@ def _structures(cohort: Cohort, largest: int) -> dict[str, int]:
     return found_structures(list(cases.values()))
 
 
-def _rows_of(run: ReplayRun, scored: CaseScore, seconds: float) -> Iterator[dict[str, object]]:
+def _done_by_strategy(report: Mapping[str, object]) -> dict[str, object]:
+    """What a run's record says for the table's last columns; None where the strategy does no such thing."""
+    told = {
+        name: report.get(f"strategy_{name}", report.get(f"strategy_real_{name}"))
+        for name in ("carried", "carried_dice", "fallback", "synthesis")
+    }
+    if isinstance(told["fallback"], str):
+        told["fallback"] = " ".join(told["fallback"].split())  # a row is a line
+    return told
+
+
+def _rows_of(run: ReplayRun, scored: CaseScore, fixed: Mapping[str, object]) -> Iterator[dict[str, object]]:
+    patients = {case.case_id: case.patient for case in run.testing}
     for score in scored.scores:
         yield {
             "dataset": run.dataset,
@@ -313,6 +329,7 @@ def _rows_of(run: ReplayRun, scored: CaseScore, seconds: float) -> Iterator[dict
             "nsd": score.nsd,
             "hd95_mm": score.hd95_mm,
             "bce": score.bce,
-            "seconds": seconds,
             "steps": run.steps,
+            "patient": patients[scored.case_id],
+            **fixed,
         }
