@@ -27,6 +27,7 @@ from scaling_app.trials.cohort import Cohort, CohortError, find_cases, make_coho
 from scaling_app.trials.plan import CaseFiles, found_structures, make_plan, steady_step_bytes
 from scaling_app.trials.runs_table import COLUMNS, KEY, RunsTable
 from scaling_app.trials.trial import CaseScore, StepReport, TrialSettings, test, train
+from scaling_app.trials.twins import Twins
 
 __all__ = ["COLUMNS", "Arm", "ReplayProgress", "ReplayRun", "replay", "run_once"]
 
@@ -141,9 +142,12 @@ def replay(
     _check_names([arm.strategy for arm in arms], networks)
     width_of(capacity)
     out = Path(out)
-    cohort = make_cohort(find_cases(images, labels, patient_pattern), n_test, sizes, draws)
-    structures = _structures(cohort, max(sizes))
     cache = cache_dir or out.with_name(out.stem + ".cache")
+    twins = Twins(cache / "contents.json")
+    cohort = make_cohort(
+        twins.together(find_cases(images, labels, patient_pattern), on_check), n_test, sizes, draws
+    )
+    structures = _structures(cohort, max(sizes))
     step_bytes = steady_step_bytes() if step_bytes is None else step_bytes
     runs = [
         ReplayRun(
@@ -183,6 +187,7 @@ def replay(
         ]  # these win: they have labels
         check_cases({case.case_id: case for case in used}.values(), on_check)
         table.tidy()
+        twins.keep()
         _work(missing, len(runs), table, scheduler, workers, progress, should_stop or (lambda: False))
     return out
 
