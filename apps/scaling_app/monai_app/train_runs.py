@@ -14,6 +14,7 @@ from scaling_app.ledger import Case, Observation, Run, utc_now
 from scaling_app.monai_app import splits
 from scaling_app.monai_app.conf import AUTO
 from scaling_app.monai_app.label_book import LabelBook
+from scaling_app.monai_app.same_images import keep_together
 from scaling_app.monai_app.session import Published, Session
 from scaling_app.monai_app.structures import placeholder, renamed
 from scaling_app.monai_app.train_options import OptionError, TrainOptions
@@ -59,6 +60,7 @@ def gather(session: Session) -> Material:
     book = LabelBook(session)
     book.take_stock()
     book.verify_images()
+    keep_together(session)
     labels = session.label_paths()
     cases = {case.image_id: case for case in session.ledger.usable_cases() if case.image_id in labels}
     if not cases:
