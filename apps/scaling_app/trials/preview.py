@@ -81,7 +81,7 @@ def preview(
         of_slices=plan.slice_axis is not None,
     )
     made.prepare(cases, context)
-    quality, rows = QualityReport(), []
+    quality, rows = QualityReport(plan.classes), []
     generator = torch.Generator().manual_seed(seed)
     for index in range(count):
         case = _sample(cases, made.added_cases(), index)
