@@ -236,8 +236,9 @@ def _work(
     def tell(run: ReplayRun, step: StepReport | None, dice: float | None) -> None:
         if progress is None:
             return
-        made = done - (total - len(missing))
-        eta = (time.perf_counter() - began) / made * (total - done) if made else None
+        begun = step.step / step.steps if step is not None else 0.0
+        made = done - (total - len(missing)) + begun
+        eta = (time.perf_counter() - began) / made * (total - done - begun) if made else None
         progress(ReplayProgress(done, total, run, step, dice, eta))
 
     if scheduler is None and workers <= 1:
