@@ -26,7 +26,8 @@ import torch
 from rich.console import Console
 
 from scaling_app.experiments.cohort import patient_of
-from scaling_app.experiments.replay import COLUMNS, Arm, replay
+from scaling_app.experiments.replay import Arm, replay
+from scaling_app.experiments.runs_table import FORMER_COLUMNS
 
 BANK = Path(__file__).parents[1] / "results" / "bank.csv.gz"
 STEPS = 400
@@ -191,7 +192,7 @@ def split(runs: Path) -> None:
     runs.mkdir(parents=True, exist_ok=True)
     table = pd.read_csv(BANK, dtype=str, keep_default_na=False)
     for (name, capacity), rows in table.groupby(["dataset", "capacity"]):
-        rows.to_csv(runs / f"{name}.{capacity}.csv", columns=COLUMNS, index=False)
+        rows.to_csv(runs / f"{name}.{capacity}.csv", columns=FORMER_COLUMNS, index=False)
 
 
 def merge(runs: Path) -> Path:
@@ -202,7 +203,7 @@ def merge(runs: Path) -> Path:
     """
     tables = []
     for path in sorted(runs.glob("*.csv")):
-        table = pd.read_csv(path)
+        table = pd.read_csv(path)[list(FORMER_COLUMNS)]
         name, capacity = path.stem.split(".")
         table.insert(2, "capacity", capacity)
         pattern = next(data_set.patient for data_set in DATA_SETS if data_set.name == name)

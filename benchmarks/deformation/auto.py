@@ -36,7 +36,8 @@ from forecast.tables import markdown
 from paired_runs import Runs
 
 from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort, patient_of
-from scaling_app.experiments.replay import COLUMNS, Arm, ReplayRun, run_once
+from scaling_app.experiments.replay import Arm, ReplayRun, run_once
+from scaling_app.experiments.runs_table import FORMER_COLUMNS
 from scaling_app.forecast.arms import choose_strategy, compare_arms
 from scaling_app.forecast.observations import Observation
 from scaling_app.trials.case_files import CaseFiles
@@ -134,7 +135,7 @@ def _append(table: Path, fold: str, rows: Sequence[dict]) -> None:
     """Adds one training's rows in a single write."""
     table.parent.mkdir(parents=True, exist_ok=True)
     fresh = not table.exists()
-    text = pd.DataFrame(rows, columns=COLUMNS).assign(fold=fold).to_csv(index=False, header=fresh)
+    text = pd.DataFrame(rows, columns=FORMER_COLUMNS).assign(fold=fold).to_csv(index=False, header=fresh)
     with table.open("ab", buffering=0) as stream:
         stream.write(text.encode())
         os.fsync(stream.fileno())

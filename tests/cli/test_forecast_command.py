@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +145,10 @@ def test_a_table_of_several_curves_is_refused_with_what_they_are(
     assert f"in the column {column}" in err and all(value in err for value in values)
 
 
+def in_percent(text: str, sign: str = "%") -> str:
+    return re.sub(r"\b0?\.(\d+)", lambda found: f"{Decimal('.' + found[1]) * 100:f}{sign}", text)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -151,8 +157,15 @@ def test_a_table_of_several_curves_is_refused_with_what_they_are(
         lambda text: text.replace(",", "\t"),
         lambda text: "\ufeff" + text.replace("\n", "\r\n"),
         lambda text: text.replace("n,dice", "N, Dice"),
+        lambda text: "sep=;\n" + text.replace(",", ";").replace(".", ","),
+        lambda text: "\ufeffsep=\t\r\n" + text.replace(",", "\t").replace("\n", "\r\n"),
+        in_percent,
+        lambda text: in_percent(text.replace(",", ";"), sign=" %").replace(".", ","),
     ],
-    ids=["semicolons", "decimal commas", "tabs", "byte order mark", "capitals"],
+    ids=[
+        *("semicolons", "decimal commas", "tabs", "byte order mark", "capitals", "sep=;", "sep=tab"),
+        *("percent", "percent and decimal commas"),
+    ],
 )
 def test_tables_as_spreadsheets_save_them_are_read_alike(capsys, monkeypatch, curve, change) -> None:
     plain = answer(capsys, monkeypatch, str(curve), "--at", "32")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from scaling_app.forecast import observations, score_table
 from scaling_app.forecast.observations import (
     CurveError,
     Observation,
@@ -69,26 +70,75 @@ def test_zero_dice_is_a_miss() -> None:
         ("", "is empty"),
         ("n,dice\n", "no rows"),
         ("cases,score\n4,0.5\n", "lacks the column(s) n, dice; found: cases, score"),
-        ("n,dice\n4,81.2\n", "row 1: dice must be in [0, 1], got 81.2; percentages? give 0.812"),
-        ("n,dice\n4,0.5\n8,-0.1\n", "row 2: dice must be in [0, 1]"),
-        ("n,dice\n0,0.5\n", "row 1: n must be at least 1"),
+        ("n,dice\n4,81.2\n", "line 2: dice must be in [0, 1], got 81.2; percentages? give 0.812"),
+        ("n,dice\n4,0.5\n8,-0.1\n", "line 3: dice must be in [0, 1]"),
+        ("n,dice\n0,0.5\n", "line 2: n must be at least 1"),
         ("n,dice\n4.5,0.5\n", "n must be a whole number, got '4.5'"),
         ("n,dice\nfour,0.5\n", "n must be a number, got 'four'"),
         ("n;dice\n1,000;0,5\n", "n must be a whole number, got '1,000'"),
-        ("n,dice\n4\n", "row 1 has 1 values but the header has 2 columns"),
-        ("n,dice,case\n4,0.5,a\n8,0.6,a\n4,0.5,a\n", "row 3 repeats row 1 (case 'a')"),
-        ("n,dice\n4,0.5\n4,0.5\n", "row 2 repeats row 1"),
+        ("n,dice\n4\n", "line 2 has 1 values but the header has 2 columns"),
+        ("n,dice,case\n4,0.5,a\n8,0.6,a\n4,0.5,a\n", "line 4 repeats line 2 (case 'a')"),
+        ("n,dice\n4,0.5\n4,0.5\n", "line 3 repeats line 2"),
         ("n,dice,assisted\n4,0.5,perhaps\n", "assisted must be 0/1 or true/false"),
         ("n,dice,weight\n4,0.5,0\n", "weight must be a positive number"),
         ("n,dice,nsd\n4,0.5,80\n", "nsd must be in [0, 1], got 80.0; percentages? give 0.8"),
         ("n,dice\n4,\n8,\n", "no row has a dice value"),
         ("n,dice\n4,inf\n", "dice must be in [0, 1]"),
+        ("n,dice\n1e300,0.5\n", "line 2: n must be at most 1,000,000 training cases, got 1e+300"),
+        ("n,dice\n4,0.5\n\n8,60 per cent\n", "line 4: dice must be a number"),
+        ("n,dice,weight\n4,0.5,1e300\n", "line 2: weight must be a positive number"),
+        ("n,dice\n4,0.5\n8,0.", "line 3 is unfinished"),
+        ("n,dice\n4,0.5\n8,", "line 3 is unfinished"),
+        ("n,dice\n4,0.5\n8", "line 3 is unfinished"),
+        ("n,dice,case\n4,0.5," + 140_000 * "x" + "\n", "line 2 is no row of a table"),
+        ("sep=;\nn;dice\n4;0,5\n8;1,5\n", "line 4: dice must be in [0, 1]"),
     ],
 )
 def test_bad_tables_are_refused_with_a_reason(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(CurveError) as error:
         read_curve(write(tmp_path, text))
     assert says in str(error.value)
+
+
+REPLAY = "dataset,network,strategy,n,draw,seed,case,structure,dice,steps\n"
+
+
+def test_a_run_that_two_replays_wrote_counts_once(tmp_path: Path, caplog) -> None:
+    rows = [f"d,resunet,none,{n},0,0,{case},s,0.{n}{k}1,400\n" for n in (2, 4) for k, case in enumerate("ab")]
+    once = read_curve(write(tmp_path, REPLAY + "".join(rows)))
+    assert read_curve(write(tmp_path, REPLAY + "".join(rows + rows[2:]))) == once
+    assert "2 rows, the first in line 6, repeat scores" in caplog.text
+
+
+def test_the_line_of_a_replay_that_a_kill_cut_is_left_out_and_said(tmp_path: Path, caplog) -> None:
+    rows = [f"d,resunet,none,{n},0,0,a,s,0.5{n},400\n" for n in (2, 4, 8)]
+    whole = read_curve(write(tmp_path, REPLAY + "".join(rows[:2])))
+    assert read_curve(write(tmp_path, (REPLAY + "".join(rows))[:-3])) == whole
+    assert "the last line, 4, is unfinished" in caplog.text
+
+
+def test_a_whole_last_line_needs_no_line_end(tmp_path: Path) -> None:
+    assert read_curve(write(tmp_path, "n,dice\n4,0.5\n8,0.6")) == read_curve(
+        write(tmp_path, "n,dice\n4,0.5\n8,0.6\n")
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("n,dice,case\n" + "".join(f"4,0.5,c{k}\n" for k in range(41)), "more than 40 rows"),
+        ("n,dice,case,run\n" + "".join(f"4,0.5,c,r{k}\n" for k in range(11)), "11 different trainings"),
+        ("n,dice\n" + "".join(f"{k},0.5\n" for k in range(1, 7)), "6 different numbers of cases"),
+    ],
+)
+def test_a_table_that_would_fill_the_memory_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str
+) -> None:
+    monkeypatch.setattr(score_table, "MOST_ROWS", 40)
+    monkeypatch.setattr(observations, "MOST_MODELS", 10)
+    monkeypatch.setattr(observations, "MOST_SIZES", 5)
+    with pytest.raises(CurveError, match=f"{says}.*picked at random"):
+        read_curve(write(tmp_path, text))
 
 
 def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:

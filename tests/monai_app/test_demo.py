@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from scaling_app.commands import demo
-from scaling_app.commands.demo_client import ServerError
+from scaling_app.commands.demo_client import ServerError, Viewer
 from scaling_app.studies.conf import parse_labels
 
 
@@ -82,3 +84,27 @@ def test_label_values_with_gaps_keep_their_meaning(tmp_path: Path, monkeypatch: 
     with pytest.raises(StopHereError), demo._server(tmp_path, cases, structures, 1.0, 5, None):
         pass
     assert parse_labels(conf["labels"]) == structures
+
+
+class Answering(BaseHTTPRequestHandler):
+    """Says that the server is up."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_the_own_server_is_asked_without_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        running = SimpleNamespace(poll=lambda: None)
+        Viewer(f"http://127.0.0.1:{server.server_port}", running, tmp_path / "log").wait_until_up(10)
+        server.shutdown()

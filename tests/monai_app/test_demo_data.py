@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ from scaling_app.imaging.synthetic import make_case, write_case
 def data(tmp_path: Path) -> Path:
     """Twenty images of ten patients, two each."""
     folder = tmp_path / "data"
-    case = make_case(0, size=10)
     for patient in range(10):
         for visit in (1, 2):
+            case = make_case(2 * patient + visit, size=10)
             path = write_case(case, folder / "images", folder / "labels")
             for kind in ("images", "labels"):
                 (folder / kind / path.name).rename(folder / kind / f"p{patient}_v{visit}.nii.gz")
@@ -31,6 +32,17 @@ def test_no_patient_is_both_labelled_and_tested_on(data: Path, tmp_path: Path) -
     assert len(cases.labels) == 10
     assert len(cases.truth) == 4
     assert not in_session & tested
+
+
+def test_the_same_image_under_two_names_is_not_both_labelled_and_tested_on(
+    data: Path, tmp_path: Path
+) -> None:
+    for kind in ("images", "labels"):
+        for patient in range(0, 10, 2):
+            shutil.copy(data / kind / f"p{patient}_v1.nii.gz", data / kind / f"p{patient + 1}_v2.nii.gz")
+    cases = prepare_cases(data, tmp_path / "work", n_cases=5, n_pool=2, n_truth=5, patient=r"^(p\d+)_")
+    in_session = {int(name[1]) // 2 for name in cases.labels}
+    assert not in_session & {int(image.name[1]) // 2 for image, _ in cases.truth}
 
 
 def test_the_studies_hold_images_and_no_labels(data: Path, tmp_path: Path) -> None:

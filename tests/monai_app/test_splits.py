@@ -7,14 +7,7 @@ from hypothesis import strategies as st
 
 from scaling_app.ledger import Ledger
 from scaling_app.studies.conf import DEFAULT_PATIENT_PATTERN
-from scaling_app.studies.splits import (
-    HOLD_OUT_FROM,
-    VALIDATION,
-    drawn_role,
-    patient_of,
-    split_cases,
-    unseen,
-)
+from scaling_app.studies.splits import HOLD_OUT_FROM, VALIDATION, drawn_role, patient_of, split_cases, unseen
 
 IDS = [f"case_{k:03d}" for k in range(60)]
 

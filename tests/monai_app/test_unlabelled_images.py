@@ -14,12 +14,7 @@ from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
 from scaling_app.studies import curve_job, splits, train_runs
 from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.train_options import parse_options
-from scaling_app.studies.train_runs import (
-    gather,
-    guide_for,
-    train_and_publish,
-    warm_start_for,
-)
+from scaling_app.studies.train_runs import gather, guide_for, train_and_publish, warm_start_for
 
 
 class Peeking(Strategy):

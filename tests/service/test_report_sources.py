@@ -144,10 +144,27 @@ def test_runs_of_different_lengths_are_curves_of_their_own(tmp_path: Path) -> No
     ]
 
 
-def test_a_score_that_is_there_twice_is_refused(tmp_path: Path) -> None:
-    table = write_table(tmp_path / "runs.csv", [row(2, 0.5), row(4, 0.6), row(2, 0.5)])
-    with pytest.raises(ReplayTableError, match="line 4 repeats line 2"):
+def test_a_run_that_two_replays_wrote_counts_once_and_is_said(tmp_path: Path, caplog) -> None:
+    rows = [row(2, 0.5), row(4, 0.6), row(2, 0.7, seconds=3)]
+    (curve,) = read_replay(write_table(tmp_path / "runs.csv", rows))
+    assert [(level.n, level.dice) for level in curve.levels] == [(2, 0.5), (4, 0.6)]
+    assert "1 rows, the first in line 4, repeat scores" in caplog.text
+
+
+def test_a_score_that_is_there_twice_is_refused_where_no_column_tells_runs_apart(tmp_path: Path) -> None:
+    table = tmp_path / "runs.csv"
+    line = "d,resunet,none,2,0,c,s,0.5\n"
+    table.write_text("dataset,network,strategy,n,draw,case,structure,dice\n" + 2 * line)
+    with pytest.raises(ReplayTableError, match="line 3 repeats line 2"):
         read_replay(table)
+
+
+def test_a_replays_table_is_read_as_a_spreadsheet_saves_it(tmp_path: Path) -> None:
+    table = write_table(tmp_path / "runs.csv", [row(2, 0.5), row(4, 0.625)])
+    plain = read_replay(table)
+    text = table.read_text().replace(",", ";").replace("0.625", "62,5%").replace("0.5", "0,5")
+    table.write_text("sep=;\n" + text)
+    assert read_replay(table) == plain
 
 
 def test_the_page_says_on_how_many_cases_it_rests(tmp_path: Path) -> None:

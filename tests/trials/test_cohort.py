@@ -97,3 +97,60 @@ def test_folders_that_make_no_cohort_are_refused(tmp_path: Path) -> None:
         make_cohort(some_cases([1] * 5), 3, [0], 1)
     with pytest.raises(CohortError, match="regular expression"):
         patient_of("a", "(")
+
+
+def touched(folder: Path, *names: str) -> Path:
+    folder.mkdir()
+    for name in names:
+        (folder / name).touch()
+    return folder
+
+
+def test_a_single_channel_named_as_for_nnunet_is_the_image_of_its_case(tmp_path: Path) -> None:
+    images = touched(
+        tmp_path / "imagesTr", "a_0000.nii.gz", "b_0000.nii.gz", "c_0000.nii.gz", "._a_0000.nii.gz"
+    )
+    labels = touched(tmp_path / "labelsTr", "a.nii.gz", "b.nii.gz", "c_0000.nii.gz")
+    found = find_cases(images, labels)
+    assert [(case.case_id, case.image.name) for case in found] == [
+        (name.partition(".")[0], image)
+        for name, image in (("a", "a_0000.nii.gz"), ("b", "b_0000.nii.gz"), ("c_0000", "c_0000.nii.gz"))
+    ]
+
+
+def test_channels_in_files_of_their_own_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    images = touched(tmp_path / "images", "a_0000.nii.gz", "a_0001.nii.gz")
+    labels = touched(tmp_path / "labels", "a.nii.gz")
+    with pytest.raises(CohortError, match="a_0000 and a_0001 of a; join them into one file"):
+        find_cases(images, labels)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "says"),
+    [
+        (
+            ["case1.png", "case10.png"],
+            ["case1_mask.png", "case10_mask.png"],
+            r"2 label\(s\) are named \*_mask",
+        ),
+        (["a.png"], ["mask_a.png"], r"named mask_\* where the image is \*, as mask_a and a"),
+        (["a_t1.nii.gz"], ["a.nii.gz"], r"1 image\(s\) are named \*_t1 where the label is \*"),
+    ],
+)
+def test_labels_named_otherwise_get_a_hint(
+    tmp_path: Path, images: list[str], labels: list[str], says: str
+) -> None:
+    with pytest.raises(CohortError, match=says):
+        find_cases(touched(tmp_path / "images", *images), touched(tmp_path / "labels", *labels))
+
+
+def test_labels_named_otherwise_get_a_hint_where_others_fit(tmp_path: Path, caplog) -> None:
+    images = touched(tmp_path / "images", "a.png", "b.png")
+    find_cases(images, touched(tmp_path / "labels", "a.png", "b_mask.png"))
+    assert "2 files have no counterpart" in caplog.text and "named *_mask" in caplog.text
+
+
+def test_images_and_labels_in_one_folder_are_refused(tmp_path: Path) -> None:
+    folder = touched(tmp_path / "both", "case.png", "case_mask.png")
+    with pytest.raises(CohortError, match="put the labels into a folder of their own"):
+        find_cases(folder, folder)

@@ -26,7 +26,11 @@ def test_images_of_the_pool_are_shown_under_the_labels_that_are_trained_on(
 ) -> None:
     monkeypatch.setattr(module, "MOST_TRAINING", 4)
     out = folder / "out"
-    quality = module.preview("regda+pool", folder / "images", folder / "labels", 4, out)
+    phases: list[tuple[str, int, int]] = []
+    quality = module.preview(
+        "regda+pool", folder / "images", folder / "labels", 4, out, on_phase=lambda *told: phases.append(told)
+    )
+    assert phases[-4:] == [("samples", k, 4) for k in (1, 2, 3, 4)]
     names = sorted(path.name.removesuffix(".nii.gz")[4:] for path in (folder / "out" / "labels").iterdir())
     cases = sorted(path.name.removesuffix(".nii.gz") for path in (folder / "images").iterdir())
     carried = quality["report"]["carried"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -17,6 +19,7 @@ from scaling_app.experiments import replay as replay_module
 from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import CohortError, find_cases
 from scaling_app.experiments.replay import COLUMNS, Arm, ReplayProgress, ReplayRun, replay
+from scaling_app.experiments.runs_table import FORMER_COLUMNS
 from scaling_app.imaging.geometry import read_image, stem_of, write_label
 from scaling_app.trials.case_files import CaseFiles
 
@@ -109,6 +112,94 @@ def test_a_replay_goes_on_where_a_kill_left_it(
     replay(*folders(volumes), [1, 2], **arguments)
     assert made[4:] == [(2, 1)]
     assert out.read_text() == whole
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from scaling_app.experiments.runs_table import RunsTable
+with RunsTable(Path(sys.argv[1]), {}, Path(sys.argv[1])).held():
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_one_replay_at_a_time_writes_a_table_and_a_killed_one_holds_nothing(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_module, "run_once", stand_in)
+    arguments = {"n_test": 2, "out": tmp_path / "new" / "r.csv"}
+    command = [sys.executable, "-c", HOLDER, str(arguments["out"])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(CohortError, match=r"another replay is writing .*r\.csv: wait for its end, or"):
+            replay(*folders(volumes), [1], **arguments)
+        assert not arguments["out"].exists()
+        other.kill()
+    assert len(rows(replay(*folders(volumes), [1], **arguments))) == 2 * 2
+    assert not list(arguments["out"].parent.glob("*.lock"))
+
+
+def test_a_table_that_two_replays_wrote_is_read_and_mended(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
+) -> None:
+    monkeypatch.setattr(replay_module, "run_once", stand_in)
+    arguments = {"n_test": 2, "out": tmp_path / "r.csv"}
+    out = replay(*folders(volumes), [1, 2], **arguments)
+    once = out.read_text()
+    _, *lines = once.splitlines(keepends=True)
+    out.write_text(once + "".join(lines).replace(",1,400,", ",2,400,"))
+    monkeypatch.setattr(replay_module, "run_once", lambda *_: pytest.fail("trained"))
+    replay(*folders(volumes), [1, 2], **arguments)
+    assert out.read_text() == once
+    assert "8 scores twice" in caplog.text
+
+
+def test_a_table_of_fewer_columns_is_continued(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_module, "run_once", stand_in)
+    arguments = {"n_test": 2, "out": tmp_path / "r.csv"}
+    before = rows(replay(*folders(volumes), [1], **arguments))
+    with arguments["out"].open("w") as text:
+        table = csv.DictWriter(text, FORMER_COLUMNS, extrasaction="ignore", lineterminator="\n")
+        table.writeheader()
+        table.writerows(before)
+    after = rows(replay(*folders(volumes), [1, 2], **arguments))
+    assert [{name: row[name] for name in FORMER_COLUMNS} for row in after[:4]] == [
+        {name: row[name] for name in FORMER_COLUMNS} for row in before
+    ]
+    assert [row["n"] for row in after] == ["1"] * 4 + ["2"] * 4 and tuple(after[0]) == COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [
+        ({}, {}),
+        ({"strategy_carried": 3, "strategy_carried_dice": 0.81}, {"carried": "3", "carried_dice": "0.81"}),
+        (
+            {"strategy_real_carried": 0, "strategy_real_carried_dice": 0.2, "strategy_synthesis": "on"},
+            {"carried": "0", "carried_dice": "0.2", "synthesis": "on"},
+        ),
+        ({"strategy_fallback": "too few,\nshapes"}, {"fallback": "too few, shapes"}),
+    ],
+)
+def test_the_table_says_what_the_strategy_did_and_whose_a_case_is(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: dict, told: dict
+) -> None:
+    real = replay_module.train
+
+    def reporting(*arguments, **keywords):
+        model = real(*arguments, **keywords)
+        model.report |= report
+        return model
+
+    monkeypatch.setattr(replay_module, "train", reporting)
+    arguments = {"n_test": 1, "steps": 1, "capacity": 4, "out": tmp_path / "r.csv"}
+    (row, *_) = rows(replay(*folders(volumes), [1], patient_pattern=r"\d$", **arguments))
+    assert row["patient"] == row["case"][-1]
+    expected = {"carried": "", "carried_dice": "", "fallback": "", "synthesis": ""} | told
+    assert {name: row[name] for name in expected} == expected
 
 
 def test_strategies_share_their_training_sets(

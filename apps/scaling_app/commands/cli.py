@@ -240,11 +240,11 @@ def replay(
     folders = _folder(images, what="--images"), _folder(labels, what="--labels")
     counts = _sizes(sizes, option="--sizes")
 
-    from scaling_app.experiments.progress import replay_bars
+    from scaling_app.experiments.progress import shown
     from scaling_app.experiments.replay import replay as run
 
     try:
-        with replay_bars() as bars:
+        with shown() as bars:
             run(
                 *folders,
                 sizes=counts,
@@ -295,8 +295,10 @@ def preview(
     folders = _folder(images, what="--images"), _folder(labels, what="--labels")
 
     from scaling_app.experiments.preview import preview as run
+    from scaling_app.experiments.progress import shown
 
-    run(strategy, *folders, count, out)
+    with shown() as bars:
+        run(strategy, *folders, count, out, on_phase=bars.phase)
     typer.echo(out)
 
 

@@ -23,6 +23,7 @@ class Viewer:
     def __init__(self, base: str, process: subprocess.Popen[bytes], log: Path) -> None:
         self.base, self.process, self.log = base, process, log
         self.http = requests.Session()
+        self.http.trust_env = False  # no proxy leads to this computer
 
     def wait_until_up(self, seconds: float) -> None:
         """Waits for the server's first answer.

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from scaling_app.experiments.cohort import find_cases, patient_of
+from scaling_app.experiments.cohort import find_cases
 from scaling_app.imaging.geometry import stem_of
 from scaling_app.imaging.synthetic import make_case, write_case
+from scaling_app.trials.case_files import CaseFiles
+from scaling_app.trials.twins import Twins
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ def prepare_cases(
         FileNotFoundError: `data` lacks images/ or labels/.
         ValueError: too few labelled images for a session.
     """
-    pairs = _synthetic(work, n_cases + n_pool + n_truth) if data is None else _pairs(data)
-    truth, rest = _set_aside(pairs, n_truth if data is None else min(n_truth, len(pairs) // 4), patient)
+    pairs = _synthetic(work, n_cases + n_pool + n_truth) if data is None else _found(data, patient)
+    truth, rest = _set_aside(pairs, n_truth if data is None else min(n_truth, len(pairs) // 4))
     if len(rest) < n_cases or not truth:
         raise ValueError(
             f"{data} holds {len(pairs)} labelled images, of which {len(truth)} and what else there is of their patients "
@@ -52,40 +54,39 @@ def prepare_cases(
     studies = work / "studies"  # made only now: nothing is written for input that is refused
     studies.mkdir(parents=True)
     labels = {}
-    for image, label in in_session:
-        shutil.copyfile(image, studies / image.name)
-        labels[stem_of(image)] = label
-    flat = in_session[0][0].suffix in (".png", ".jpg", ".tif")
-    return DemoCases(studies, labels, tuple(truth), 2 if flat else 3, synthetic=data is None)
+    for case in in_session:
+        shutil.copyfile(case.image, studies / case.image.name)
+        labels[stem_of(case.image)] = case.label
+    flat = in_session[0].image.suffix in (".png", ".jpg", ".tif")
+    tested = tuple((case.image, case.label) for case in truth)
+    return DemoCases(studies, labels, tested, 2 if flat else 3, synthetic=data is None)
 
 
-def _set_aside(
-    pairs: list[tuple[Path, Path]], n_truth: int, patient: str | None
-) -> tuple[list[tuple[Path, Path]], list[tuple[Path, Path]]]:
+def _set_aside(cases: list[CaseFiles], n_truth: int) -> tuple[list[CaseFiles], list[CaseFiles]]:
     """Whole patients for the truth, `n_truth` cases of them, and the cases of the others in random order."""
-    by_patient: dict[str, list[tuple[Path, Path]]] = {}
-    for pair in pairs:
-        by_patient.setdefault(patient_of(stem_of(pair[0]), patient), []).append(pair)
+    by_patient: dict[str, list[CaseFiles]] = {}
+    for case in cases:
+        by_patient.setdefault(case.patient, []).append(case)
     rng = np.random.default_rng(0)
     patients = [list(by_patient)[i] for i in rng.permutation(len(by_patient))]
-    truth: list[tuple[Path, Path]] = []
+    truth: list[CaseFiles] = []
     while patients and len(truth) < n_truth:
         truth += by_patient[patients.pop()]
-    rest = [pair for name in patients for pair in by_patient[name]]
+    rest = [case for name in patients for case in by_patient[name]]
     return truth[:n_truth], [rest[i] for i in rng.permutation(len(rest))]
 
 
-def _synthetic(work: Path, total: int) -> list[tuple[Path, Path]]:
+def _synthetic(work: Path, total: int) -> list[CaseFiles]:
     images, labels = work / "made" / "images", work / "made" / "labels"
     paths = []
     for index in range(total):
         suffix = ".nrrd" if index % 4 == 3 else ".nii.gz"
         paths.append(write_case(make_case(index, size=32), images, labels, suffix=suffix))
-    return [(path, labels / path.name) for path in paths]
+    return [CaseFiles(stem_of(path), stem_of(path), path, labels / path.name) for path in paths]
 
 
-def _pairs(data: Path) -> list[tuple[Path, Path]]:
+def _found(data: Path, patient: str | None) -> list[CaseFiles]:
     images, labels = data / "images", data / "labels"
     if not images.is_dir() or not labels.is_dir():
         raise FileNotFoundError(f"{data} must hold the folders images/ and labels/")
-    return [(case.image, case.label) for case in find_cases(images, labels) if case.label is not None]
+    return Twins().together(find_cases(images, labels, patient))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from scaling_app.experiments.file_names import naming_hint, under_label_names
 from scaling_app.imaging.geometry import is_image_file, stem_of
 from scaling_app.trials.case_files import CaseFiles
 
@@ -66,19 +67,34 @@ def patient_of(case_id: str, pattern: str | None) -> str:
 def find_cases(images: Path | str, labels: Path | str, patient_pattern: str | None = None) -> list[CaseFiles]:
     """The cases whose image and label share their name (kinds may differ), by id.
 
+    An image `case_0000`, as nnU-Net calls a single channel, is that of the label `case`.
+
     Raises:
-        CohortError: a folder is missing, two files have one name, or no image has a label.
+        CohortError: a folder is missing, two files have one name, a case has channels in several files, no image has a
+            label, or both are in one folder.
     """
     by_name = _files(Path(images)), _files(Path(labels))
+    if by_name[0] and Path(images).samefile(labels):
+        raise CohortError(
+            f"images and labels are both looked for in {images}; put the labels into a folder of their own, each under "
+            "the name of its image"
+        )
+    try:
+        by_name = under_label_names(by_name[0], by_name[1]), by_name[1]
+    except ValueError as error:
+        raise CohortError(f"{images}: {error}") from None
     shared = sorted(by_name[0].keys() & by_name[1].keys())
+    hint = naming_hint(by_name[0].keys() - by_name[1].keys(), by_name[1].keys() - by_name[0].keys())
     if not shared:
         raise CohortError(
             f"no file in {images} ({len(by_name[0])} images) has the name of one in {labels} "
-            f"({len(by_name[1])} labels)"
+            f"({len(by_name[1])} labels)" + (hint and f"; {hint}")
         )
     alone = len(by_name[0].keys() ^ by_name[1].keys())
     if alone:
-        logger.warning("%d files have no counterpart of the same name and are left out", alone)
+        logger.warning(
+            "%d files have no counterpart of the same name and are left out%s", alone, hint and f"; {hint}"
+        )
     return [
         CaseFiles(name, patient_of(name, patient_pattern), by_name[0][name], by_name[1][name])
         for name in shared

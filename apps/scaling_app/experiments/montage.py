@@ -34,14 +34,14 @@ def montage_row(
     as in their files, y downwards.
     """
     axis, index = _slice_of(case.label[0], spacing_mm)
-    window = np.quantile(case.image.mean(dim=0).numpy(), [0.005, 0.995])
+    windows = [np.quantile(channel.numpy(), [0.005, 0.995]) for channel in _shown(case.image)]
     shape = tuple(case.image.shape[1:])
     points = voxel_grid(shape)
     moved = deformation(points) if deformation is not None else points
     size = _panel_size(shape, axis, spacing_mm)
     panels = [
-        _outlined(_cut(case.image.mean(dim=0), axis, index), _cut(case.label[0], axis, index), window, size),
-        _outlined(_cut(image.mean(dim=0), axis, index), _cut(label[0], axis, index), window, size),
+        _outlined(_planes(case.image, axis, index), _cut(case.label[0], axis, index), windows, size),
+        _outlined(_planes(image, axis, index), _cut(label[0], axis, index), windows, size),
         _grid_picture(moved, axis, index, size, spacing_mm),
         _volume_picture(moved, axis, index, size),
     ]
@@ -68,6 +68,15 @@ def _slice_of(label: Tensor, spacing_mm: Sequence[float]) -> tuple[int | None, i
     return axis, int((label > 0).sum(dim=others).argmax())
 
 
+def _shown(image: Tensor) -> Tensor:
+    """Three channels as red, green and blue; of any other number their mean."""
+    return image if len(image) == 3 else image.mean(dim=0, keepdim=True)
+
+
+def _planes(image: Tensor, axis: int | None, index: int) -> list[Tensor]:
+    return [_cut(channel, axis, index) for channel in _shown(image)]
+
+
 def _cut(volume: Tensor, axis: int | None, index: int) -> Tensor:
     return volume if axis is None else volume.select(axis, index)
 
@@ -85,9 +94,15 @@ def _enlarge(plane: Tensor, size: tuple[int, int]) -> np.ndarray:
     )[0, 0].numpy()
 
 
-def _outlined(plane: Tensor, classes: Tensor, window: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    grey = (_enlarge(plane, size) - window[0]) / max(window[1] - window[0], 1e-6)
-    picture = np.repeat(np.clip(grey, 0, 1)[..., None] * 255, 3, axis=2)
+def _outlined(
+    planes: Sequence[Tensor], classes: Tensor, windows: Sequence[np.ndarray], size: tuple[int, int]
+) -> np.ndarray:
+    """One plane in grey, or three in colour, each within its window, with the outlines of the classes."""
+    shown = [
+        np.clip((_enlarge(plane, size) - low) / max(high - low, 1e-6), 0, 1)
+        for plane, (low, high) in zip(planes, windows, strict=True)
+    ]
+    picture = np.stack(shown if len(shown) == 3 else 3 * shown, axis=2) * 255
     for value in torch.unique(classes).tolist():
         if value:
             mask = _enlarge((classes == value).float(), size) > 0.5

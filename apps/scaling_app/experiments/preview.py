@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +37,14 @@ MOST_POOL = 8
 
 
 def preview(
-    strategy: str, images: Path | str, labels: Path | str, count: int, out: Path | str, *, seed: int = 0
+    strategy: str,
+    images: Path | str,
+    labels: Path | str,
+    count: int,
+    out: Path | str,
+    *,
+    seed: int = 0,
+    on_phase: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, object]:
     """Draws `count` samples of a strategy and writes them, a picture of them and their quality.
 
@@ -50,6 +57,7 @@ def preview(
             under its carried label where the strategy trains on such.
         out: folder for the results; registrations are kept in `out/cache`.
         seed: of everything random.
+        on_phase: told of a phase of the work, and how much of it is done, of how much.
 
     Returns:
         The content of `quality.json`.
@@ -59,10 +67,12 @@ def preview(
     """
     made = make_strategy(strategy)
     if isinstance(made, GenSeg):
-        return json.loads(preview_genseg(strategy, images, labels, count, out, seed=seed).read_text())
-    out = Path(out)
+        written = preview_genseg(strategy, images, labels, count, out, seed=seed, on_phase=on_phase)
+        return json.loads(written.read_text())
+    out, tell = Path(out), on_phase or (lambda *_: None)
     files = find_cases(images, labels)
     training, rest = files[:MOST_TRAINING], files[MOST_TRAINING : MOST_TRAINING + MOST_POOL]
+    tell("preparing cases", 0, len(training) + len(rest))
     plan = make_plan(training)
     prepared = PreparedCases(plan, [*training, *rest], out / "cache", 2**30)
     cases = [prepared[unit] for unit in _spread(prepared.units([f.case_id for f in training]), MOST_TRAINING)]
@@ -80,8 +90,9 @@ def preview(
         cache_dir=out / "cache",
         of_slices=plan.slice_axis is not None,
     )
+    tell("learning from the cases", 0, len(cases) + len(pool))
     made.prepare(cases, context)
-    quality, rows = QualityReport(), []
+    quality, rows = QualityReport(plan.classes), []
     generator = torch.Generator().manual_seed(seed)
     for index in range(count):
         case = _sample(cases, made.added_cases(), index)
@@ -89,6 +100,7 @@ def preview(
         quality.add(case, deformation)
         image, label = _deformed(made, case, deformation, generator)
         _write(out, f"{index:03d}_{_plain(case.case_id)}", image, label, plan)
+        tell("samples", index + 1, count)
         if len(rows) < 12:
             rows.append(montage_row(case, image, label, deformation, plan.spacing))
     out.mkdir(parents=True, exist_ok=True)

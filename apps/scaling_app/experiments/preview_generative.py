@@ -65,7 +65,7 @@ def preview_genseg(
     steps: int = 300,
     seed: int = 0,
     options: Mapping[str, str] | None = None,
-    on_step: Callable[[StepReport], None] | None = None,
+    on_phase: Callable[[str, int, int], None] | None = None,
 ) -> Path:
     """Trains a generator on the cases and writes what it makes.
 
@@ -77,7 +77,7 @@ def preview_genseg(
         most_cases: cases to learn from, at most: GenSeg is for few.
         steps: of the training whose generator is shown, and of the segmenter that judges it.
         options: of the strategy.
-        on_step: told of the training's progress.
+        on_phase: told of a phase of the work, and how much of it is done, of how much.
 
     Returns:
         The path of `quality.json`.
@@ -94,10 +94,11 @@ def preview_genseg(
     out.mkdir(parents=True, exist_ok=True)
     cases = PreparedCases(make_plan(files), files, out / "cache", _MEMORY_BYTES)
     settings = TrialSettings(strategy=strategy, steps=steps, seed=seed, options=dict(options or {}))
-    model = train(cases, cases.labelled, settings, on_step=on_step)
+    model = train(cases, cases.labelled, settings, on_step=_steps_of("training the generator", on_phase))
     coupling, prepared = _taken_up(strategy, cases, settings, model)
     pairs = generate(coupling, max(count, 8))
-    judge = train(cases, cases.labelled, TrialSettings(steps=steps, seed=seed + 1), on_step=on_step)
+    unaware = TrialSettings(steps=steps, seed=seed + 1)
+    judge = train(cases, cases.labelled, unaware, on_step=_steps_of("training the judge", on_phase))
     quality = _quality(coupling, pairs, prepared, judge) | {"strategy": strategy, "cases": len(files)}
     quality["training"] = model.report
     write_pairs(pairs, count, cases.plan.spacing, out)
@@ -105,6 +106,14 @@ def preview_genseg(
     path = out / "quality.json"
     path.write_text(to_json(quality, indent=2) + "\n")
     return path
+
+
+def _steps_of(
+    phase: str, on_phase: Callable[[str, int, int], None] | None
+) -> Callable[[StepReport], None] | None:
+    if on_phase is None:
+        return None
+    return lambda report: on_phase(phase, report.step, report.steps)
 
 
 def generate(coupling: Coupling, count: int) -> GeneratedPairs:

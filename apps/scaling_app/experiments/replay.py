@@ -29,6 +29,7 @@ from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.fingerprint import found_structures
 from scaling_app.trials.plan import make_plan, steady_step_bytes
 from scaling_app.trials.trial import CaseScore, StepReport, TrialSettings, test, train
+from scaling_app.trials.twins import Twins
 
 __all__ = ["COLUMNS", "Arm", "ReplayProgress", "ReplayRun", "replay", "run_once"]
 
@@ -137,15 +138,18 @@ def replay(
 
     Raises:
         ValueError: folders, files, sizes, strategies or networks that make no replay, or a table of other runs
-            (`CohortError` and others).
+            (`CohortError` and others), or one that another replay is writing.
     """
     arms = [chosen if isinstance(chosen, Arm) else Arm(chosen, chosen) for chosen in strategies]
     _check_names([arm.strategy for arm in arms], networks)
     width_of(capacity)
     out = Path(out)
-    cohort = make_cohort(find_cases(images, labels, patient_pattern), n_test, sizes, draws)
-    structures = _structures(cohort, max(sizes))
     cache = cache_dir or out.with_name(out.stem + ".cache")
+    twins = Twins(cache / "contents.json")
+    cohort = make_cohort(
+        twins.together(find_cases(images, labels, patient_pattern), on_check), n_test, sizes, draws
+    )
+    structures = _structures(cohort, max(sizes))
     step_bytes = steady_step_bytes() if step_bytes is None else step_bytes
     runs = [
         ReplayRun(
@@ -176,13 +180,17 @@ def replay(
     ]
     recipe = {"capacity": capacity, "step_bytes": step_bytes, "learning_rate": learning_rate, "pool": pool}
     table = RunsTable(out, recipe, cache / f"{out.stem}.recipe.json")
-    table.open(runs)
-    missing = [run for run in runs if run.key not in table.finished]
-    used = [case for run in missing for case in run.pool]
-    used += [case for run in missing for case in (*run.training, *run.testing)]  # these win: they have labels
-    check_cases({case.case_id: case for case in used}.values(), on_check)
-    table.tidy()
-    _work(missing, len(runs), table, scheduler, workers, progress, should_stop or (lambda: False))
+    with table.held():
+        table.open(runs)
+        missing = [run for run in runs if run.key not in table.finished]
+        used = [case for run in missing for case in run.pool]
+        used += [
+            case for run in missing for case in (*run.training, *run.testing)
+        ]  # these win: they have labels
+        check_cases({case.case_id: case for case in used}.values(), on_check)
+        table.tidy()
+        twins.keep()
+        _work(missing, len(runs), table, scheduler, workers, progress, should_stop or (lambda: False))
     return out
 
 
@@ -212,7 +220,8 @@ def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None
     pool_ids = [case.case_id for case in run.pool]
     model = train(cases, cases.labelled, settings, on_step=on_step, pool_ids=pool_ids)
     seconds = time.perf_counter() - began
-    return [row for scored in test(model, run.testing) for row in _rows_of(run, scored, seconds)]
+    fixed = {"seconds": seconds, **_done_by_strategy(model.report)}
+    return [row for scored in test(model, run.testing) for row in _rows_of(run, scored, fixed)]
 
 
 def _work(
@@ -229,8 +238,9 @@ def _work(
     def tell(run: ReplayRun, step: StepReport | None, dice: float | None) -> None:
         if progress is None:
             return
-        made = done - (total - len(missing))
-        eta = (time.perf_counter() - began) / made * (total - done) if made else None
+        begun = step.step / step.steps if step is not None else 0.0
+        made = done - (total - len(missing)) + begun
+        eta = (time.perf_counter() - began) / made * (total - done - begun) if made else None
         progress(ReplayProgress(done, total, run, step, dice, eta))
 
     if scheduler is None and workers <= 1:
@@ -300,7 +310,19 @@ def _structures(cohort: Cohort, largest: int) -> dict[str, int]:
     return found_structures(list(cases.values()))
 
 
-def _rows_of(run: ReplayRun, scored: CaseScore, seconds: float) -> Iterator[dict[str, object]]:
+def _done_by_strategy(report: Mapping[str, object]) -> dict[str, object]:
+    """What a run's record says for the table's last columns; None where the strategy does no such thing."""
+    told = {
+        name: report.get(f"strategy_{name}", report.get(f"strategy_real_{name}"))
+        for name in ("carried", "carried_dice", "fallback", "synthesis")
+    }
+    if isinstance(told["fallback"], str):
+        told["fallback"] = " ".join(told["fallback"].split())  # a row is a line
+    return told
+
+
+def _rows_of(run: ReplayRun, scored: CaseScore, fixed: Mapping[str, object]) -> Iterator[dict[str, object]]:
+    patients = {case.case_id: case.patient for case in run.testing}
     for score in scored.scores:
         yield {
             "dataset": run.dataset,
@@ -315,6 +337,7 @@ def _rows_of(run: ReplayRun, scored: CaseScore, seconds: float) -> Iterator[dict
             "nsd": score.nsd,
             "hd95_mm": score.hd95_mm,
             "bce": score.bce,
-            "seconds": seconds,
             "steps": run.steps,
+            "patient": patients[scored.case_id],
+            **fixed,
         }

@@ -1,25 +1,40 @@
-"""The table of a replay: it grows by whole runs, and takes no run that would not compare with those it holds."""
+"""The table of a replay: it grows by whole runs, and takes no run that would not compare with those it holds.
+
+One replay at a time writes it, held apart by a lock beside it, which the system drops with the process. A run that is
+there twice all the same, written before there was a lock, counts once and is written once.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
+
 from scaling_app.experiments.cohort import CohortError
+from scaling_app.forecast.score_table import RUN as KEY
+from scaling_app.forecast.score_table import SCORE
+from scaling_app.storage import write_whole_text
 
 if TYPE_CHECKING:
     from scaling_app.experiments.replay import ReplayRun
 
-COLUMNS = ("dataset", "network", "strategy", "n", "draw", "seed", "case", "structure")
-COLUMNS += ("dice", "nsd", "hd95_mm", "bce", "seconds", "steps")
-KEY = ("dataset", "network", "strategy", "n", "draw", "seed", "steps")
-"""The columns that tell runs apart."""
+logger = logging.getLogger(__name__)
+
+FORMER_COLUMNS = ("dataset", "network", "strategy", "n", "draw", "seed", "case", "structure")
+FORMER_COLUMNS += ("dice", "nsd", "hd95_mm", "bce", "seconds", "steps")
+"""Those of tables that were begun before there were more; they are continued with the new ones."""
+COLUMNS = (*FORMER_COLUMNS, "patient", "carried", "carried_dice", "fallback", "synthesis")
+"""The last ones say what the strategy did in the run: images under carried labels and how good such labels are, why it
+fell back on a simpler one, and what became of its generated pairs."""
 
 
 @dataclass
@@ -37,6 +52,35 @@ class RunsTable:
     recipe: Mapping[str, object]
     former_file: Path
     finished: set[tuple[str, ...]] = field(default_factory=set)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other replays from the table while open.
+
+        Raises:
+            CohortError: another replay holds it.
+        """
+        table = Path(os.path.realpath(self.path))
+        made = [folder for folder in (table.parent, *table.parent.parents) if not folder.exists()]
+        table.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(table.with_name(f"{table.name}.lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise CohortError(
+                f"another replay is writing {self.path}: wait for its end, or choose another name for the output"
+            ) from None
+        try:
+            yield
+        finally:
+            with suppress(
+                OSError
+            ):  # before the release: who has opened it meanwhile finds it gone and asks again
+                Path(lock.lock_file).unlink()
+            lock.release()
+            for folder in made:  # a replay that is refused leaves nothing
+                with suppress(OSError):
+                    folder.rmdir()
 
     def open(self, expected: Sequence[ReplayRun]) -> None:
         """Reads what is there and which runs are whole; writes nothing.
@@ -56,11 +100,11 @@ class RunsTable:
 
     def tidy(self) -> None:
         """Drops what a kill left half written, and notes what the runs to come are made with."""
-        _write_whole(self._recipe_file, json.dumps(dict(self.recipe)))
+        write_whole_text(self._recipe_file, json.dumps(dict(self.recipe)))
         kept = [row for row in self._rows() if _key_of(row) in self.finished]
         text = _csv_text(kept, header=True)
         if not self.path.exists() or self.path.read_text(encoding="utf-8") != text:
-            _write_whole(self.path, text)
+            write_whole_text(self.path, text)
 
     @property
     def _recipe_file(self) -> Path:
@@ -110,16 +154,17 @@ class RunsTable:
             ) from None
         whole = text[: text.rfind("\n") + 1]
         reader = csv.DictReader(io.StringIO(whole))
-        if whole and tuple(reader.fieldnames or ()) != COLUMNS:
+        if whole and tuple(reader.fieldnames or ()) not in (COLUMNS, FORMER_COLUMNS):
             raise CohortError(f"{self.path} is no table of a replay; choose another name for the output")
-        return list(reader)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+        rows = [row for row in reader if None not in row and None not in row.values()]
+        once: dict[tuple[str, ...], dict[str, str]] = {}
+        for row in rows:
+            once.setdefault(tuple(row[name] for name in SCORE), {name: row.get(name, "") for name in COLUMNS})
+        if len(once) < len(rows):
+            logger.warning(
+                "%s holds %d scores twice; the first of each is kept", self.path, len(rows) - len(once)
+            )
+        return list(once.values())
 
 
 def _cells(run: ReplayRun) -> set[tuple[str, str]]:

@@ -10,19 +10,8 @@ from scaling_app.forecast.observations import Observation, evidence_of
 from scaling_app.forecast.prediction import Forecaster, Prediction, TooFewPoints
 from scaling_app.forecast.rivals.gaussian_process import GaussianProcess
 from scaling_app.forecast.rivals.lstm import LstmForecaster
-from scaling_app.forecast.rivals.published_methods import (
-    Exponential,
-    LastValue,
-    Mmf,
-    PowerLaw,
-    PowerLawFloor,
-)
-from scaling_app.forecast.session import (
-    SessionForecast,
-    SessionQuestion,
-    answer,
-    default_horizons,
-)
+from scaling_app.forecast.rivals.published_methods import Exponential, LastValue, Mmf, PowerLaw, PowerLawFloor
+from scaling_app.forecast.session import SessionForecast, SessionQuestion, answer, default_horizons
 
 _FACTORIES: dict[str, Callable[[], Forecaster]] = {
     cls.method: cls

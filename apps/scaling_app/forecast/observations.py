@@ -10,12 +10,15 @@ treats misses apart from the scores of what was found).
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from scaling_app.forecast.score_table import CurveError, number_of, rows_of, score_of, table_text
+
+__all__ = ["CurveError", "Observation", "check_observations", "read_curve"]
 
 OVERALL = "overall"
 """The mean over structures."""
@@ -29,11 +32,16 @@ TELLING_SCORES = 4
 Of structures of a few voxels Dice has few values, and a case keeps its value from model to model.
 """
 
+MOST_CASES = 1_000_000
+"""No model learns from more cases."""
+
+MOST_MODELS, MOST_SIZES = 1000, 200
+"""In one table and of one strategy: the forecast's time grows with their cubes, and is half a minute at these."""
+
+MOST_WEIGHT = 1e9
+"""No case was so much less likely to be picked than another."""
+
 _TRUE, _FALSE = {"1", "true", "yes", "y"}, {"0", "false", "no", "n", ""}
-
-
-class CurveError(ValueError):
-    """Observations that cannot be used; the message says what, where, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +85,14 @@ class Observation:
     def __post_init__(self) -> None:
         if self.n < 1:
             raise CurveError(f"n must be at least 1 training case, got {self.n}")
+        if self.n > MOST_CASES:
+            raise CurveError(f"n must be at most {MOST_CASES:,} training cases, got {self.n:g}")
         if self.dice is not None and not 0.0 <= self.dice <= 1.0:
             raise CurveError(f"dice must be in [0, 1], got {self.dice}{_percent_hint(self.dice)}")
         if self.nsd is not None and not 0.0 <= self.nsd <= 1.0:
             raise CurveError(f"nsd must be in [0, 1], got {self.nsd}{_percent_hint(self.nsd)}")
-        if not (math.isfinite(self.weight) and self.weight > 0):
-            raise CurveError(f"weight must be a positive number, got {self.weight}")
+        if not 1 / MOST_WEIGHT <= self.weight <= MOST_WEIGHT:
+            raise CurveError(f"weight must be a positive number up to {MOST_WEIGHT:g}, got {self.weight}")
 
     @property
     def missed(self) -> bool:
@@ -109,44 +119,55 @@ def read_curve(path: str | Path) -> list[Observation]:
 
     Args:
         path: CSV file with a header line, separated by commas, semicolons or tabs, UTF-8; the decimal sign may be a
-            comma.
+            comma, a Dice in percent (`81 %`).
 
     Raises:
         CurveError: the file cannot be read, lacks a column, holds a value out of range (the message
-            names the row), has no row, or repeats a row.
+            names the line), has no row, repeats a row, or holds more rows, trainings or sizes than a forecast takes.
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = table_text(path)
     except FileNotFoundError:
         raise CurveError(f"no such file: {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise CurveError(f"{path} cannot be read as a text table ({error}); save it as CSV, UTF-8") from None
-    rows = list(_rows(text, path))
-    _check_one_curve([row for _, row in rows], path)
-    observations = [_observation(row, number) for number, row in rows]
+    observations, lines, curves = [], [], defaultdict(set)
+    for line, row in rows_of(text, path):
+        if missing := [name for name in ("n", "dice") if name not in row]:
+            raise CurveError(f"{path} lacks the column(s) {', '.join(missing)}; found: {', '.join(row)}")
+        for name in ("dataset", "steps"):
+            curves[name].add(row.get(name, ""))
+        observations.append(_observation(row, line))
+        lines.append(line)
+    _check_one_curve(curves, path)
     if not observations:
         raise CurveError(f"{path} has a header but no rows; add at least one row n,dice per curve point")
     if all(o.dice is None for o in observations):
         raise CurveError("no row has a dice value; the structures are absent from every reference")
-    check_observations(observations)
+    check_observations(observations, lines)
+    _check_amount(observations, path)
     return observations
 
 
-def check_observations(observations: Sequence[Observation]) -> None:
+def check_observations(observations: Sequence[Observation], lines: Sequence[int] | None = None) -> None:
     """Refuses sets that count the same evidence twice.
+
+    Args:
+        lines: where they stand in their file, if they come from one.
 
     Raises:
         CurveError: the same test appears twice, or two cases of different patients have the same scores throughout
             (one patient under two names).
     """
     seen: dict[tuple[object, ...], int] = {}
-    for number, o in enumerate(observations, start=1):
+    place = "row" if lines is None else "line"
+    for number, o in zip(lines or range(1, len(observations) + 1), observations, strict=True):
         key = (o.structure, o.case, *o.run_key) if o.case else (o.structure, o.dice, *o.run_key)
         if key in seen:
             what = f"case {o.case!r}" if o.case else f"n={o.n}, dice={o.dice}"
             raise CurveError(
-                f"row {number} repeats row {seen[key]} ({what}); remove it, "
+                f"{place} {number} repeats {place} {seen[key]} ({what}); remove it, "
                 "or tell separate trainings apart with a `run` or `seed` column"
             )
         seen[key] = number
@@ -189,30 +210,28 @@ def _percent_hint(dice: float) -> str:
     return f"; percentages? give {dice / 100:.3g}" if 1 < dice <= 100 else ""
 
 
-def _rows(text: str, path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Numbered rows (1 = first below the header) with lower-case, stripped column names."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        raise CurveError(f"{path} is empty; it needs a header n,dice and one row per curve point")
-    delimiter = max(",;\t", key=lines[0].count)
-    header = [name.strip().lower() for name in next(csv.reader(lines[:1], delimiter=delimiter))]
-    if doubled := sorted({name for name in header if name and header.count(name) > 1}):
-        raise CurveError(f"{path} has the column {', '.join(doubled)} more than once; keep one of each")
-    missing = [name for name in ("n", "dice") if name not in header]
-    if missing:
-        raise CurveError(f"{path} lacks the column(s) {', '.join(missing)}; found: {', '.join(header)}")
-    for number, cells in enumerate(csv.reader(lines[1:], delimiter=delimiter), start=1):
-        if len(cells) != len(header):
-            raise CurveError(f"row {number} has {len(cells)} values but the header has {len(header)} columns")
-        yield number, dict(zip(header, (cell.strip() for cell in cells), strict=True))
-
-
-def _check_one_curve(rows: Sequence[Mapping[str, str]], path: Path) -> None:
-    for name in ("dataset", "steps"):
-        found = sorted({row.get(name, "") for row in rows})
+def _check_one_curve(values: Mapping[str, set[str]], path: Path) -> None:
+    for name, found in values.items():
         if len(found) > 1:
             raise CurveError(
-                f"{path} holds several curves: {', '.join(found)} in the column {name}; keep the rows of one of them"
+                f"{path} holds several curves: {', '.join(sorted(found))} in the column {name}; keep the rows of one of "
+                "them"
+            )
+
+
+def _check_amount(observations: Sequence[Observation], path: Path) -> None:
+    """Refuses what a forecast would take hours and the whole memory for."""
+    sizes, models = defaultdict(set), defaultdict(set)
+    for o in observations:
+        arm = (o.strategy, o.network)
+        sizes[arm].add(o.n)
+        if o.case:
+            models[arm].add(o.run_key)
+    for what, counts, most in (("trainings", models, MOST_MODELS), ("numbers of cases", sizes, MOST_SIZES)):
+        if (found := max(map(len, counts.values()), default=0)) > most:
+            raise CurveError(
+                f"{path} holds {found:,} different {what} of one strategy, and a forecast takes up to {most:,}; keep the "
+                "rows of a part of the trainings, picked at random"
             )
 
 
@@ -220,7 +239,7 @@ def _observation(row: Mapping[str, str], number: int) -> Observation:
     try:
         return Observation(
             n=_whole(row["n"], "n"),
-            dice=_score(row["dice"], "dice"),
+            dice=score_of(row["dice"], "dice"),
             structure=row.get("structure") or "structure",
             case=row.get("case", ""),
             run=row.get("run") or row.get("draw", ""),
@@ -230,34 +249,20 @@ def _observation(row: Mapping[str, str], number: int) -> Observation:
             blind=_flag(row.get("blind") or "1", "blind"),
             strategy=row.get("strategy") or "baseline",
             network=row.get("network") or "resunet",
-            weight=_number(row.get("weight") or "1", "weight"),
-            nsd=_score(row.get("nsd", ""), "nsd"),
+            weight=number_of(row.get("weight") or "1", "weight"),
+            nsd=score_of(row.get("nsd", ""), "nsd"),
             capacity=row.get("capacity", ""),
             patient=row.get("patient", ""),
         )
     except CurveError as error:
-        raise CurveError(f"row {number}: {error}") from None
-
-
-def _number(text: str, name: str) -> float:
-    decimal = text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
-    try:
-        return float(decimal)
-    except ValueError:
-        raise CurveError(f"{name} must be a number, got {text!r}") from None
+        raise CurveError(f"line {number}: {error}") from None
 
 
 def _whole(text: str, name: str) -> int:
-    value = _number(text, name)
+    value = number_of(text, name)
     if "," in text or not value.is_integer():  # 1,000 may be one or a thousand
         raise CurveError(f"{name} must be a whole number, got {text!r}")
     return int(value)
-
-
-def _score(text: str, name: str) -> float | None:
-    if text == "" or text.lower() in {"nan", "none", "na"}:
-        return None
-    return _number(text, name)
 
 
 def _flag(text: str, name: str) -> bool:

@@ -22,13 +22,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from scipy.stats import norm, qmc
 
-from scaling_app.forecast.evidence import (
-    Elimination,
-    Spread,
-    population_dice,
-    robust_weights,
-    structure_data,
-)
+from scaling_app.forecast.evidence import Elimination, Spread, population_dice, robust_weights, structure_data
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.mixture import Piece, Target, components_at, condition, covariance_root, level_mean
 from scaling_app.forecast.observations import Observation

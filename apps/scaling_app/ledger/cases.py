@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, Table, delete, or_, select, update
@@ -71,6 +71,14 @@ class CaseBook(Store):
                 return False
             _replace_flags(connection, image_id, label_hash, flags, utc_now())
             return True
+
+    def rename_patients(self, names: Mapping[str, str]) -> None:
+        """Gives the cases of some patients to others: who has been two is one."""
+        table = tables.cases
+        with self._write(moves_forecast=True) as connection:
+            for patient, name in names.items():
+                mine = (table.c.patient == patient) & (table.c.patient != name)
+                connection.execute(update(table).where(mine).values(patient=name))
 
     def remove_case(self, image_id: str) -> bool:
         """Forgets the present label of a case; its history stays. Says whether there was one."""

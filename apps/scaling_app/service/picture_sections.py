@@ -8,16 +8,7 @@ from html import escape
 from scaling_app.forecast.arms import LONGER_TIMES, trained_longer
 from scaling_app.forecast.observations import OVERALL
 from scaling_app.service import figures
-from scaling_app.service.page import (
-    Page,
-    gain_points,
-    legend,
-    numbers,
-    points,
-    section,
-    spread,
-    table,
-)
+from scaling_app.service.page import Page, gain_points, legend, numbers, points, section, spread, table
 from scaling_app.service.sections import Payload, level
 
 

@@ -6,7 +6,6 @@ value; intervals are over draws (Student's t), because that is what another radi
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,13 +15,16 @@ from statistics import fmean, linear_regression, stdev
 
 from scipy.stats import t as student
 
+from scaling_app.forecast.observations import MOST_CASES
+from scaling_app.forecast.score_table import CurveError, rows_of, score_of, table_text
+
 COLUMNS = ("dataset", "network", "strategy", "n", "draw", "case", "structure", "dice")
 """What this reader needs of the table."""
 SCORE = (*COLUMNS[:-1], "seed", "steps")
 """The columns that tell scores apart."""
 
 
-class ReplayTableError(ValueError):
+class ReplayTableError(CurveError):
     """The table cannot be read; the message says what is wrong and where."""
 
 
@@ -71,8 +73,8 @@ def read_replay(path: Path) -> list[ReplayCurve]:
     """Reads a replay's table.
 
     Raises:
-        ReplayTableError: it is no text, a column is missing, a value is no number, a score is there twice, or there is
-            no row with a Dice.
+        ReplayTableError: it is no text, a column is missing, a value is no number, a score is there twice and
+            the table does not tell repeats from other runs, or there is no row with a Dice.
     """
     draws: dict[tuple[str, ...], dict[int, dict[str, list[float]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
@@ -115,39 +117,40 @@ def _by_name_and_length(item: tuple[tuple[str, ...], object]) -> tuple[object, .
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     """The rows with their line numbers."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = table_text(path)
     except UnicodeDecodeError:
         raise ReplayTableError(f"{path} is neither a table (CSV, UTF-8) nor a ledger") from None
-    reader = csv.DictReader(lines)
-    lacking = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-    if lacking:
-        raise ReplayTableError(
-            f"{path} is no table of `scaling-app replay`: it lacks the column(s) {', '.join(lacking)}; "
-            "of other curves `scaling-app forecast` makes a forecast"
-        )
-    yield from enumerate(reader, start=2)
+    for number, row in rows_of(text, path):
+        lacking = [name for name in COLUMNS if name not in row]
+        if lacking:
+            raise ReplayTableError(
+                f"{path} is no table of `scaling-app replay`: it lacks the column(s) {', '.join(lacking)}; "
+                "of other curves `scaling-app forecast` makes a forecast"
+            )
+        yield number, row
 
 
 def _dice(row: Mapping[str, str], path: Path, number: int) -> float | None:
-    text = (row["dice"] or "").strip()
-    if text.lower() in ("", "nan"):
-        return None
     try:
-        dice = float(text)
-    except ValueError:
+        dice = score_of(row["dice"], "dice")
+    except CurveError:
         dice = math.nan
-    if not 0 <= dice <= 1:
-        raise ReplayTableError(f"{path}, line {number}: dice must be a number from 0 to 1, got {text!r}")
+    if dice is not None and not 0 <= dice <= 1:
+        raise ReplayTableError(
+            f"{path}, line {number}: dice must be a number from 0 to 1, got {row['dice']!r}"
+        )
     return dice
 
 
 def _size(row: Mapping[str, str], path: Path, number: int) -> int:
     try:
         n = int(row["n"])
-    except (TypeError, ValueError):
+    except ValueError:
         n = 0
-    if n < 1:
-        raise ReplayTableError(f"{path}, line {number}: n must be a whole number from 1, got {row['n']!r}")
+    if not 1 <= n <= MOST_CASES:
+        raise ReplayTableError(
+            f"{path}, line {number}: n must be a whole number from 1 to {MOST_CASES}, got {row['n']!r}"
+        )
     return n
 
 

@@ -8,16 +8,7 @@ from typing import Any
 
 from scaling_app.forecast.stopping import percent
 from scaling_app.service.methods_text import methods_text
-from scaling_app.service.page import (
-    count,
-    duration,
-    gain_points,
-    numbers,
-    points,
-    section,
-    spread,
-    table,
-)
+from scaling_app.service.page import count, duration, gain_points, numbers, points, section, spread, table
 
 MIN_CASES = 4
 _ACTIONS = {"continue": "Go on labelling", "stop": "You may stop here", "wait": "Not yet clear"}

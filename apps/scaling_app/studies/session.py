@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 FINAL = "final"
 ORIGINAL = "original"
+ONE_PATIENT = "one_patient"
+"""The ledger's setting: under which patient's name others count, as they share an image."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,19 @@ class Session:
         self.ledger.set_setting("structures", dict(after))
 
     def patient(self, image_id: str) -> str:
-        """The patient of an image."""
+        """The patient of an image; one of two who share an image counts as the other."""
         info = self.datastore.get_image_info(image_id) or {}
-        return splits.patient_of(image_id, self.conf.patient_pattern, info)
+        patient = splits.patient_of(image_id, self.conf.patient_pattern, info)
+        return self._one_patient().get(patient, patient)
+
+    def unite_patients(self, one: Mapping[str, str]) -> None:
+        """From now on these patients count as one, in the cases that are there too."""
+        known = {patient: one.get(name, name) for patient, name in self._one_patient().items()}
+        self.ledger.set_setting(ONE_PATIENT, known | dict(one))
+        self.ledger.rename_patients(one)
+
+    def _one_patient(self) -> dict[str, str]:
+        return dict(self.ledger.setting(ONE_PATIENT, {}))
 
     def role(self, patient: str) -> str:
         """The patient's lasting role, given now if there is none yet."""
@@ -184,9 +196,12 @@ class Session:
 
     def published(self) -> Published | None:
         """The model in use, or None before the first."""
+        one = self._one_patient()
         try:
             facts = json.loads(self.published_file.read_text())
             facts |= {"model_file": self.folder / facts["model_file"], "held_out": tuple(facts["held_out"])}
+            for seen in {"patients", "pool_patients"} & facts.keys():
+                facts[seen] = {i: one.get(patient, patient) for i, patient in facts[seen].items()}
             published = Published(**facts)
         except FileNotFoundError:
             return None

@@ -15,6 +15,7 @@ from scaling_app.ledger import Case, Observation, Run, utc_now
 from scaling_app.strategies.catalogue import AUTO
 from scaling_app.studies import splits
 from scaling_app.studies.labels.intake import LabelBook
+from scaling_app.studies.same_images import keep_together
 from scaling_app.studies.session import Published, Session
 from scaling_app.studies.structures import placeholder, renamed
 from scaling_app.studies.train_options import OptionError, TrainOptions
@@ -60,6 +61,7 @@ def gather(session: Session) -> Material:
     book = LabelBook(session)
     book.take_stock()
     book.verify_images()
+    keep_together(session)
     labels = session.label_paths()
     cases = {case.image_id: case for case in session.ledger.usable_cases() if case.image_id in labels}
     if not cases:

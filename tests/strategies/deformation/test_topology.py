@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from scaling_app.strategies.base import PreparedCase
+from scaling_app.strategies.deformation import quality
 from scaling_app.strategies.deformation.folds import voxel_grid
-from scaling_app.strategies.deformation.quality import QualityReport, kept_topology
+from scaling_app.strategies.deformation.quality import QualityReport, compare_topology
 from scaling_app.strategies.deformation.random_field import Strength
 from scaling_app.strategies.deformation.strategies import random_flow
-from scaling_app.strategies.deformation.topology import is_thick, signature
+from scaling_app.strategies.deformation.topology import cavities, is_thick, signature
 from scaling_app.strategies.deformation.velocity import Deformation
 
 
@@ -58,7 +59,8 @@ def test_thick_structures_keep_their_topology() -> None:
     for index in range(100):
         strength = Strength(3.0 + index % 3)
         flow = random_flow((32,) * 3, (1.0,) * 3, strength, generator)
-        kept += kept_topology(label, Deformation.in_voxels([flow], (1.0,) * 3))
+        compared = compare_topology(label, Deformation.in_voxels([flow], (1.0,) * 3)).values()
+        kept += [c.kept for c in compared if c.kept is not None]
     assert len(kept) > 50
     assert np.mean(kept) >= 0.995
 
@@ -70,3 +72,37 @@ def test_the_report_of_a_torn_map_says_so() -> None:
     report.add(case, lambda points: points + 3.0 * torch.sin(points.flip(-1) + points))
     payload = report.payload()
     assert payload["folds"] > 0 and not payload["certified"] and payload["min_jacobian"] < 0
+
+
+def test_closed_cavities_are_counted_and_bays_are_not() -> None:
+    shell = ball(10) & ~ball(5)
+    assert cavities(shell) == 1 and cavities(ball(10)) == 0 and cavities(torus(9, 3)) == 0
+    assert cavities(shell[16:]) == 0  # cut open by the border
+    ring = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
+    assert cavities(ring) == 1 and cavities(np.pad(ring, 2)) == 1 and cavities(ring[:2]) == 0
+
+
+def test_what_is_thin_or_at_the_border_is_counted_and_the_reason_is_given(monkeypatch) -> None:
+    wall = torch.zeros(1, 24, 24, dtype=torch.uint8)
+    wall[0, 5:19, 5:19] = 1
+    wall[0, 6:18, 6:18] = 0  # a thin wall around a cavity
+    wall[0, :4, 10:20] = 2  # thick, at the border
+    opened = wall.clone()
+    opened[0, 5, 10:14] = 0
+    case = PreparedCase("a", "a", torch.zeros(1, 24, 24), wall)
+    report = QualityReport({"wall": 1})
+    still = Deformation.in_voxels(
+        [random_flow((24, 24), (1.0, 1.0), Strength(0.0), torch.Generator())], (1.0, 1.0)
+    )
+    report.add(case, still)
+    monkeypatch.setattr(quality, "warp_volumes", lambda *_: [opened])
+    report.add(case, still)
+    payload = report.payload()
+    assert (payload["topology_preserved"], payload["topology_checked"]) == (None, 0)
+    assert "4 of 4 structures" in payload["topology_note"]
+    assert "2 are thinner" in payload["topology_note"] and "2 reach the border" in payload["topology_note"]
+    wall_counts, other = payload["topology"]["wall"], payload["topology"]["2"]
+    assert wall_counts["cavities"] == {"of": 2, "gained": 0, "lost": 1}
+    assert wall_counts["components"] == {"of": 2, "more": 0, "fewer": 0}
+    assert (wall_counts["thin"], wall_counts["at_border"]) == (2, 0)
+    assert (other["at_border"], other["components"]["of"], other["cavities"]["of"]) == (2, 0, 2)

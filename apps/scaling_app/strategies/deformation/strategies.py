@@ -33,12 +33,7 @@ from scaling_app.strategies.deformation.carrying import CHECKED, carry_labels, l
 from scaling_app.strategies.deformation.folds import cell_determinants, voxel_grid
 from scaling_app.strategies.deformation.generator import FEWEST_FOR_GAUSSIAN, check_kind
 from scaling_app.strategies.deformation.group import Group, gather
-from scaling_app.strategies.deformation.random_field import (
-    Strength,
-    image_size_mm,
-    random_velocity,
-    tempered,
-)
+from scaling_app.strategies.deformation.random_field import Strength, image_size_mm, random_velocity, tempered
 from scaling_app.strategies.deformation.sampling import SubspaceSampler, between_shapes
 from scaling_app.strategies.deformation.velocity import Deformation, Flow, Lattice
 

@@ -33,6 +33,18 @@ def components(mask: np.ndarray) -> int:
     return int(ndimage.label(mask, structure=np.ones((3,) * mask.ndim))[1])
 
 
+def cavities(mask: np.ndarray) -> int:
+    """Number of closed cavities, in 2D holes: parts of the rest, joined at faces, that do not reach the border."""
+    inverse, count = ndimage.label(~mask.astype(bool))
+    edges = [np.take(inverse, end, axis) for axis in range(mask.ndim) for end in (0, -1)]
+    return count - len(set().union(*map(np.unique, edges)) - {0})
+
+
+def touches_border(mask: np.ndarray) -> bool:
+    """Whether a mask reaches the border of its image, which cuts what lies beyond."""
+    return any(bool(np.take(mask, end, axis).any()) for axis in range(mask.ndim) for end in (0, -1))
+
+
 def signature(mask: np.ndarray) -> tuple[int, int]:
     """`(components, Euler number)`."""
     return components(mask), euler_number(mask)
