@@ -1,7 +1,7 @@
 """What RED, RegDA and GenDA are worth: tables and figures from the runs of the bank.
 
-    python benchmarks/bank/build.py --data DIR --runs RUNS && python benchmarks/bank/build.py --runs RUNS --merge
-    python benchmarks/deformation/table.py
+    python -m benchmarks.bank.run --data DIR --runs RUNS && python -m benchmarks.bank.run --runs RUNS --merge
+    python -m benchmarks.deformation.run
 
 `table.md`: per task and training size Dice, NSD at 2 mm (2 pixels where the spacing is unknown) and the share
 of failures (Dice < 0.5) of every arm, the paired differences in Dice to `baseline` and `red`, and kappa, the
@@ -15,17 +15,15 @@ training cases would do.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from forecast.tables import markdown
-from paired_runs import Runs, draws_of
+from benchmarks.common.paired_runs import Runs, draws_of
+from benchmarks.common.tables import markdown
 
-BANK = Path(__file__).parents[1] / "results" / "bank.csv.gz"
+BANK = Path(__file__).parents[1] / "bank" / "results" / "bank.csv.gz"
 RESULTS = Path(__file__).parent / "results"
 COMPARED = ("none", "baseline", "red")
 """Arms that lead the tables; the others follow by name."""
