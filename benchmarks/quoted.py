@@ -32,12 +32,13 @@ PAGES = ("README.md", "docs/*.md", "benchmarks/README.md", "benchmarks/*/README.
 
 _NUMBER = r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?!\.?\d)"
 _FIGURE = re.compile(
-    rf"(?P<mean>{_NUMBER})\**(?: points)?(?:,? \(| \[|, )(?:\d+ %:? )?(?P<low>{_NUMBER})(?: to |, )(?P<high>{_NUMBER})"
+    rf"({_NUMBER})\**(?: points)?(?:\s\(|,\s)(?:\d+ %:\s)?({_NUMBER})\sto\s({_NUMBER})\)?|({_NUMBER})\s\[({_NUMBER}),\s({_NUMBER})\]"
 )
 _DECIMAL = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(?!\.?\d|\w)")
 _SOURCE = re.compile(r"<!-- figures: (?P<paths>[^>]*?) -->")
-_UNREAD = re.compile(r"```.*?```|`[^`\n]*`|\]\([^)\s]*\)|<!--.*?-->", re.DOTALL)
-"""Code, addresses and comments: nothing in them is quoted."""
+_CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
+_UNREAD = re.compile(r"\]\([^)\s]*\)|<!--.*?-->", re.DOTALL)
+"""Addresses and comments: as in code, nothing in them is quoted."""
 
 Row = tuple[float, ...]
 
@@ -53,7 +54,7 @@ class Figure:
     def numbers(self) -> list[str]:
         """As written, without the level of the interval."""
         found = _FIGURE.fullmatch(self.text)
-        return list(found.group("mean", "low", "high")) if found else [self.text]
+        return [number for number in found.groups() if number] if found else [self.text]
 
     def stands_in(self, row: Row) -> bool:
         """Whether a row of the results says the same, rounded like this."""
@@ -71,7 +72,11 @@ class Figure:
 def main() -> int:
     """Names every figure that stands nowhere; 1 if there is one."""
     pages = sorted(page for pattern in PAGES for page in ROOT.glob(pattern))
-    complaints = [f"{page.relative_to(ROOT)}:{told}" for page in pages for told in complaints_of(page.read_text("utf-8"))]
+    complaints = [
+        f"{page.relative_to(ROOT)}:{told}"
+        for page in pages
+        for told in complaints_of(page.read_text("utf-8"))
+    ]
     print("\n".join(complaints) or f"{len(pages)} pages: every figure stands in its results")
     return 1 if complaints else 0
 
@@ -95,19 +100,30 @@ def complaints_of(page: str, root: Path = ROOT) -> list[str]:
 
 def _sections(page: str) -> Iterator[tuple[Sequence[str], list[Figure]]]:
     """(results, figures) from each comment to the next."""
-    marks = [(0, 0, ""), *((m.start(), m.end(), m["paths"]) for m in _SOURCE.finditer(page)), (len(page), 0, "")]
+    page = _blank(_CODE, page)
+    marks = [
+        (0, 0, ""),
+        *((m.start(), m.end(), m["paths"]) for m in _SOURCE.finditer(page)),
+        (len(page), 0, ""),
+    ]
     for (_, start, paths), (end, _, _) in zip(marks, marks[1:], strict=False):
         sources = () if paths in ("", "none") else tuple(paths.split())
-        text = _UNREAD.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), page[start:end])
-        yield sources, _figures(text, 1 + page.count("\n", 0, start), alone=bool(sources))
+        figures = _figures(
+            _blank(_UNREAD, page[start:end]), 1 + page.count("\n", 0, start), alone=bool(sources)
+        )
+        yield sources, figures
 
 
 def _figures(text: str, line: int, *, alone: bool) -> list[Figure]:
-    """In a text without code, that begins at a line of the page; numbers without interval where asked for."""
+    """In a text that begins at a line of the page; numbers without interval where asked for."""
     found = [(m.start(), m[0]) for m in _FIGURE.finditer(text)]
-    rest = _FIGURE.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
-    found += [(m.start(), m[0]) for m in _DECIMAL.finditer(rest)] if alone else []
-    return [Figure(said, line + text.count("\n", 0, at)) for at, said in sorted(found)]
+    found += [(m.start(), m[0]) for m in _DECIMAL.finditer(_blank(_FIGURE, text))] if alone else []
+    return [Figure(" ".join(said.split()), line + text.count("\n", 0, at)) for at, said in sorted(found)]
+
+
+def _blank(kind: re.Pattern[str], text: str) -> str:
+    """The text with everything of a kind blotted out, line by line as long as before."""
+    return kind.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
 
 
 @cache
