@@ -25,6 +25,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +63,7 @@ class Figure:
         places = [i for i, value in enumerate(row) if _rounds_to(value, mean)]
         if not ends or not places:
             return bool(places)
-        pairs = zip(row, row[1:], strict=False)
+        pairs = pairwise(row)
         return any(
             at > places[0] and _rounds_to(low, ends[0]) and _rounds_to(high, ends[1])
             for at, (low, high) in enumerate(pairs)
@@ -106,7 +107,7 @@ def _sections(page: str) -> Iterator[tuple[Sequence[str], list[Figure]]]:
         *((m.start(), m.end(), m["paths"]) for m in _SOURCE.finditer(page)),
         (len(page), 0, ""),
     ]
-    for (_, start, paths), (end, _, _) in zip(marks, marks[1:], strict=False):
+    for (_, start, paths), (end, _, _) in pairwise(marks):
         sources = () if paths in ("", "none") else tuple(paths.split())
         figures = _figures(
             _blank(_UNREAD, page[start:end]), 1 + page.count("\n", 0, start), alone=bool(sources)
