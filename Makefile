@@ -6,12 +6,13 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.11 python3.12 python3.10,$(she
 OUT ?= demo
 DATA ?=
 
-.PHONY: demo test fast lint format serve clean help
+.PHONY: demo test fast lint docs format serve clean help
 
 help:
 	@echo "make demo [DATA=DIR]  an annotation session on a real server, with its forecast (under 6 minutes)"
 	@echo "make test             style, architecture and all tests"
 	@echo "make fast             the tests without the slow ones"
+	@echo "make docs             the picture of the rooms; then figures, links and commands of all pages"
 	@echo "make serve STUDIES=DIR"
 
 $(VENV)/.installed: pyproject.toml
@@ -36,6 +37,12 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
+	$(BIN)/python -m benchmarks.quoted
+
+docs: $(VENV)/.installed
+	$(BIN)/python docs/pictures/rooms.py
+	$(BIN)/python -m benchmarks.quoted
+	$(BIN)/python -m pytest -q tests/docs
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .

@@ -1,6 +1,6 @@
 """The scaling-law figures and their table, from the bank.
 
-    python benchmarks/bank/figures.py [--bank benchmarks/results/bank.csv.gz] [--out benchmarks/results]
+    python -m benchmarks.bank.figures [--bank benchmarks/bank/results/bank.csv.gz] [--out benchmarks/bank/results]
 
 After Chu et al. (arXiv 2511.13883): error (1 - Dice) against the number of training cases, log-log, one panel
 for each task (data set and structure), with a power law `A n^-c` and a power law with a floor
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +26,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from forecast.tables import markdown
-from longer import draw_longer, longer_rows, longer_trainings
-
+from benchmarks.bank.longer import draw_longer, longer_rows, longer_trainings
+from benchmarks.common.tables import markdown
 from scaling_app.forecast.families import POWER_LAW, POWER_LAW_FLOOR, Array, Family, fit_family
 
 REPEATS = 500
@@ -310,7 +307,7 @@ def _misfit(family: Family, found: tuple[Array, Array], points: Points) -> str:
 
 def main() -> None:
     """Draws the pages and writes the table."""
-    results = Path(__file__).parents[1] / "results"
+    results = Path(__file__).parent / "results"
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -324,7 +321,7 @@ def main() -> None:
     text = [
         "# Scaling laws fitted to the bank",
         "",
-        "Made by `python benchmarks/bank/figures.py`: error e = 1 - Dice against n training cases, e = A n^-c and",
+        "Made by `python -m benchmarks.bank.figures`: error e = 1 - Dice against n training cases, e = A n^-c and",
         "e = e_inf + A n^-c, relative errors counting alike; sizes at which nothing was found (error above 0.97) are",
         "left out. Brackets: 95 % intervals, draws of labels and test patients drawn anew (patients alone where there",
         "is one draw). Exponents are sought from 0.02 to 3: at an edge the sizes do not tell. Trainings are short: floors are",

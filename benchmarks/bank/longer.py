@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from paired_runs import Runs, draws_of
+from benchmarks.common.paired_runs import Runs, draws_of
 
 
 @dataclass(frozen=True)

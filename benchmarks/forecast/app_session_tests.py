@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tables import Row, share, with_interval
 
+from benchmarks.common.tables import Row, share, with_interval
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, edges, widened
 from scaling_app.forecast.forecaster import make_forecaster

@@ -1,6 +1,6 @@
 """Sessions of the app on real data: labels come in one by one, the app's own code trains, tests and keeps its ledger.
 
-    python benchmarks/forecast/app_sessions.py --data DIR --work DIR [--orders 10]
+    python -m benchmarks.forecast.app_sessions --data DIR --work DIR [--orders 10]
 
 `DIR` holds `images/` and `labels/` (MSD hippocampus). Of its cases `TRUTH_CASES` are set aside; no session sees them. A
 session takes 32 of the others in a random order. As in the app, the published model is trained anew at a
@@ -26,10 +26,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from app_session_tests import TABLE
 from monailabel.datastore.local import LocalDatastore
 from rich.console import Console
 
+from benchmarks.forecast.app_session_tests import TABLE
 from scaling_app.curve.ledger_curve import curve_observations
 from scaling_app.experiments.cohort import find_cases
 from scaling_app.studies.conf import read_conf

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from bank import Curve, Run
-from lstm_curves import read_held_out
-from tables import Row, share, task_mean, with_interval
 
+from benchmarks.common.tables import Row, share, task_mean, with_interval
+from benchmarks.forecast.bank import Curve, Run
+from benchmarks.forecast.lstm_curves import read_held_out
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, Factor, conformal_quantile, score, widened
 from scaling_app.forecast.forecaster import make_forecaster

@@ -1,6 +1,6 @@
 """Fits the templates of the shipped prior.
 
-    python benchmarks/forecast/build_prior.py [--bank benchmarks/results] [--out FILE]
+    python -m benchmarks.forecast.build_prior [--bank benchmarks/bank/results] [--out FILE]
 
 Reads the tuning part of LCDB 1.1 (`data/lcdb11_curves.csv.gz`, made by `lcdb.py`) and the segmentation bank where there is
 one, and writes `apps/scaling_app/forecast/data/curve_templates.csv`. Of the bank it takes the curves of the app's default
@@ -14,10 +14,10 @@ import csv
 from pathlib import Path
 
 import numpy as np
-from bank import bank_files, read_bank
-from bank_tests import own_curves
-from lcdb import NEEDED, SIZES, Library, read_curves
 
+from benchmarks.forecast.bank import bank_files, read_bank
+from benchmarks.forecast.bank_tests import own_curves
+from benchmarks.forecast.lcdb import NEEDED, SIZES, Library, read_curves
 from scaling_app.forecast.families import fit_templates
 from scaling_app.forecast.prior import DATA
 
@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--bank", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--bank", type=Path, default=Path("benchmarks/bank/results"))
     parser.add_argument("--out", type=Path, default=DATA / "curve_templates.csv")
     arguments = parser.parse_args()
     library = read_curves().tuning()

@@ -1,6 +1,6 @@
 """Computes the conformal factors that ship with the package.
 
-    python benchmarks/forecast/calibrate.py [--bank-only]
+    python -m benchmarks.forecast.calibrate [--bank-only]
 
 Tasks are the data sets of LCDB 1.1's tuning part, each left out of the prior in turn. Two kinds of evidence:
 
@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from bank import Curve, bank_files, read_bank
-from bank_tests import BANDS as BANK_BANDS
-from bank_tests import Answer, answers, bank_sessions, own_curves, without
-from lcdb import SIZES, Library, read_curves
 from scipy.special import expit, logit
 
+from benchmarks.forecast.bank import Curve, bank_files, read_bank
+from benchmarks.forecast.bank_tests import BANDS as BANK_BANDS
+from benchmarks.forecast.bank_tests import Answer, answers, bank_sessions, own_curves, without
+from benchmarks.forecast.lcdb import SIZES, Library, read_curves
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, Factor, conformal_factor, score, write_calibration
 from scaling_app.forecast.observations import Observation
@@ -208,7 +208,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--bank", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--bank", type=Path, default=Path("benchmarks/bank/results"))
     parser.add_argument("--bank-only", action="store_true", help="keep the library's factors")
     arguments = parser.parse_args()
     if not arguments.bank_only:

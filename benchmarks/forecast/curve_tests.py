@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from lcdb import SIZES, Library
-from tables import Row, share, with_interval
 
+from benchmarks.common.tables import Row, share, with_interval
+from benchmarks.forecast.lcdb import SIZES, Library
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, conformal_quantile, edges
 from scaling_app.forecast.families import Array

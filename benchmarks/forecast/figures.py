@@ -9,7 +9,8 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
-from tables import read
+
+from benchmarks.common.tables import read
 
 COLOURS = {
     "bayes": "#0b5394", "last_value": "#7f7f7f", "power_law": "#c0504d", "power_law_floor": "#e69138", "exponential": "#8e7cc3",

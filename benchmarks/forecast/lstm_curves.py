@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from bank import Curve
 from scipy.special import expit, logit
 
+from benchmarks.forecast.bank import Curve
 from scaling_app.forecast.evidence import logit_error
 from scaling_app.forecast.families import fit_templates, power_law_error
 from scaling_app.forecast.prior import shipped_templates, weak_component
@@ -212,7 +212,7 @@ def read_held_out(path: Path = HELD_OUT) -> tuple[dict[str, dict[str, np.ndarray
         FileNotFoundError: they have not been trained; the message says how.
     """
     if not path.exists():
-        raise FileNotFoundError(f"{path} not found; python benchmarks/forecast/train_lstm.py makes it")
+        raise FileNotFoundError(f"{path} not found; python -m benchmarks.forecast.train_lstm makes it")
     weights: dict[str, dict[str, np.ndarray]] = {}
     with np.load(path) as archive:
         simulated = int(archive["simulated"])

@@ -9,10 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from curve_tests import HORIZONS, OBSERVED, observe, own_scale_prior, sample_rows, true_error
-from lcdb import SIZES, Library
-from tables import Row, with_interval
 
+from benchmarks.common.tables import Row, with_interval
+from benchmarks.forecast.curve_tests import (
+    HORIZONS,
+    OBSERVED,
+    observe,
+    own_scale_prior,
+    sample_rows,
+    true_error,
+)
+from benchmarks.forecast.lcdb import SIZES, Library
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration
 from scaling_app.forecast.forecaster import make_forecaster

@@ -1,6 +1,6 @@
 """All measurements of the forecast, one command.
 
-    python benchmarks/forecast/run.py [--parts extrapolation,stop_rule,...] [--bank benchmarks/results] [--methods bayes] [--again]
+    python -m benchmarks.forecast.run [--parts extrapolation,stop_rule,...] [--bank benchmarks/bank/results] [--methods bayes] [--again]
 
 A part whose table is there already is read back, not run again (`--again` runs it). Results go to
 `benchmarks/forecast/results`: one CSV per part, `RESULTS.md`, figures. Parts on segmentation replays need
@@ -17,18 +17,12 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-import app_session_tests
-import bank_tests
-import curve_tests
-import peers
-import session_tests
-import trainings
-from bank import Curve, bank_files, read_bank
-from calibrate import bank_answers, bank_scores, factors_from, read_scores
-from lcdb import read_curves
-from lstm_curves import FEWEST_SIZES
-from tables import Row, markdown, read, write
-
+from benchmarks.common.tables import Row, markdown, read, write
+from benchmarks.forecast import app_session_tests, bank_tests, curve_tests, peers, session_tests, trainings
+from benchmarks.forecast.bank import Curve, bank_files, read_bank
+from benchmarks.forecast.calibrate import bank_answers, bank_scores, factors_from, read_scores
+from benchmarks.forecast.lcdb import read_curves
+from benchmarks.forecast.lstm_curves import FEWEST_SIZES
 from scaling_app.forecast.calibration import Calibration
 from scaling_app.forecast.forecaster import METHODS
 
@@ -134,7 +128,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--parts", default=",".join((*TITLES, "app_sessions_forecasts")))
-    parser.add_argument("--bank", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--bank", type=Path, default=Path("benchmarks/bank/results"))
     parser.add_argument("--methods", default=",".join(METHODS), help="of the parts that compare methods")
     parser.add_argument("--again", action="store_true")
     arguments = parser.parse_args()
@@ -178,7 +172,7 @@ def _write_report() -> None:
     lines = [
         "# The forecast, measured",
         "",
-        "Made by `python benchmarks/forecast/run.py`. Brackets: 95 % intervals, over tasks",
+        "Made by `python -m benchmarks.forecast.run`. Brackets: 95 % intervals, over tasks",
     ]
     lines += ["(bootstrap) or over decisions (Wilson). Dice points unless said otherwise.", ""]
     for name, title in TITLES.items():
@@ -186,7 +180,7 @@ def _write_report() -> None:
         lines += [f"## {title}", ""]
         lines += [markdown(read(path)) if path.exists() else "Not measured yet: the data are missing.", ""]
     (RESULTS / "RESULTS.md").write_text("\n".join(lines), encoding="utf-8")
-    from figures import draw_all
+    from benchmarks.forecast.figures import draw_all
 
     draw_all(RESULTS)
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from calibrate import pick_curves, real_truth
-from lcdb import Library
-from tables import Row, share, with_interval
 
+from benchmarks.common.tables import Row, share, with_interval
+from benchmarks.forecast.calibrate import pick_curves, real_truth
+from benchmarks.forecast.lcdb import Library
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.forecaster import forecast_session, make_forecaster
 from scaling_app.forecast.observations import CurveError

@@ -1,6 +1,6 @@
 """Trains the LSTM surrogate: the weights that ship, and for the benchmark a set without each data set of the bank.
 
-    python benchmarks/forecast/train_lstm.py [--bank benchmarks/results]
+    python -m benchmarks.forecast.train_lstm [--bank benchmarks/bank/results]
 
 What it learns from: `lstm_curves.py`. The loss is the Gaussian log score of the change of the logit error. About a minute
 of one core for each data set of the bank, and one for the weights that ship.
@@ -14,10 +14,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from bank import Curve, bank_files, read_bank
-from lstm_curves import FEWEST_SIZES, HELD_OUT, Batch, ObservedCurves, SimulatedCurves, write_held_out
 from torch import nn
 
+from benchmarks.forecast.bank import Curve, bank_files, read_bank
+from benchmarks.forecast.lstm_curves import (
+    FEWEST_SIZES,
+    HELD_OUT,
+    Batch,
+    ObservedCurves,
+    SimulatedCurves,
+    write_held_out,
+)
 from scaling_app.forecast.prior import DATA
 from scaling_app.forecast.rivals.lstm import INPUTS
 
@@ -87,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--bank", type=Path, default=Path("benchmarks/results"))
+    parser.add_argument("--bank", type=Path, default=Path("benchmarks/bank/results"))
     parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--out", type=Path, default=DATA / "lstm.npz")
     parser.add_argument("--held-out", type=Path, default=HELD_OUT)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from bank import Curve
-from bank_tests import BANDS, bank_sessions, own_curves
-from lstm_curves import FEWEST_SIZES, TEMPLATE_SIZES, read_held_out
-from tables import Row
 
+from benchmarks.common.tables import Row
+from benchmarks.forecast.bank import Curve
+from benchmarks.forecast.bank_tests import BANDS, bank_sessions, own_curves
+from benchmarks.forecast.lstm_curves import FEWEST_SIZES, TEMPLATE_SIZES, read_held_out
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prior import shipped_templates
 

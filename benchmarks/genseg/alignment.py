@@ -1,6 +1,6 @@
 """Do generated pairs teach more than unpainted ones? Their gradients' alignment along trainings.
 
-    python benchmarks/genseg/alignment.py --data DIR --out benchmarks/genseg/results/alignment.md
+    python -m benchmarks.genseg.alignment --data DIR --out benchmarks/genseg/results/alignment.md
 
 The trainings of `run.py`'s arm `genseg`, without tests: at each outer step the alignments of the generated
 pairs, and of the same pairs unpainted, with the gradient of a patient left out (see `guard.py`).
@@ -13,23 +13,19 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from run import ARMS, TASKS, Arm, append_rows, cohort_of, parser_of, trained
 from torch import Tensor
 
+from benchmarks.common.tables import markdown
+from benchmarks.genseg.run import ARMS, TASKS, Arm, append_rows, cohort_of, parser_of, trained
 from scaling_app.strategies.base import PreparedCase, StrategyContext
 from scaling_app.strategies.catalogue import register
 from scaling_app.strategies.generative.guard import Guard
 from scaling_app.strategies.generative.strategy import GenSeg
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from forecast.tables import markdown
 
 KEY = ("task", "network", "n", "draw", "steps")
 COLUMNS = (*KEY, "outer_step", "generated", "generated_size", "unpainted", "unpainted_size", "evidence")

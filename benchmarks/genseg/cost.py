@@ -1,6 +1,6 @@
 """What GenSeg costs beside the baseline: processor time and wall time per step, and peak memory.
 
-    python benchmarks/genseg/cost.py --data DIR/wbc --cases 10 --steps 100 [--network resunet]
+    python -m benchmarks.genseg.cost --data DIR/wbc --cases 10 --steps 100 [--network resunet]
 
 Each arm trains in a process of its own, so that its peak memory is its own: the baseline, GenSeg whose pairs wait
 for their proof, and GenSeg whose pairs count from the first outer step on.
@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 import torch
-from run import ARMS
 
+from benchmarks.genseg.run import ARMS
 from scaling_app.experiments.cohort import find_cases
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import make_plan
@@ -44,7 +44,7 @@ def main() -> None:
         return
     found = {}
     for arm in MEASURED:
-        command = [sys.executable, __file__, *sys.argv[1:], "--arm", arm]
+        command = [sys.executable, "-m", "benchmarks.genseg.cost", *sys.argv[1:], "--arm", arm]
         answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         found[arm] = json.loads(answer.splitlines()[-1])
         ratios = {k: round(v / found["baseline"][k], 2) for k, v in found[arm].items()}

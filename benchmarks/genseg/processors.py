@@ -1,6 +1,6 @@
 """How far do the same trainings differ between two kinds of processor? The same seeds, other rounding.
 
-    python benchmarks/genseg/processors.py one.csv other.csv
+    python -m benchmarks.genseg.processors one.csv other.csv
 
 Points of Dice, `other` less `one`, of every training of the arm `baseline` that both hold: the mean of the
 draws for each task, size and network, and single draws.

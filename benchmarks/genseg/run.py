@@ -1,7 +1,7 @@
 """Does GenSeg help? Paired, resumable: the same labels, steps and test cases for every arm.
 
-    python benchmarks/genseg/run.py --data DIR --out runs.csv [--tasks wbc,busi] [--arms none,baseline,genseg]
-    python benchmarks/genseg/table.py runs.csv --out table.md
+    python -m benchmarks.genseg.run --data DIR --out runs.csv [--tasks wbc,busi] [--arms none,baseline,genseg]
+    python -m benchmarks.genseg.table runs.csv --out table.md
 
 Every arm trains on all n labels, those that GenSeg validates on included. A draw changes training cases,
 weights and batches together. Networks are small, grids bounded and trainings short, so that the whole

@@ -1,6 +1,6 @@
 """Tables from `run.py`'s runs: Dice of each arm, paired differences, and kappa.
 
-    python benchmarks/genseg/table.py runs.csv --out benchmarks/genseg/results
+    python -m benchmarks.genseg.table runs.csv --out benchmarks/genseg/results
 
 Dice and kappa with 95 % intervals, differences with 80 % and 95 % ones, over label draws and test patients.
 Kappa is read off the baseline's own curve where that has two sizes, and bounded by them.
@@ -9,19 +9,16 @@ Kappa is read off the baseline's own curve where that has two sizes, and bounded
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from run import ARMS, TASKS
 
+from benchmarks.common.paired_runs import Runs, draws_of
+from benchmarks.common.tables import markdown
+from benchmarks.genseg.run import ARMS, TASKS
 from scaling_app.experiments.cohort import patient_of
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from forecast.tables import markdown
-from paired_runs import Runs, draws_of
 
 PAIRS = (
     ("genseg", "none"),

@@ -1,6 +1,6 @@
 """Our registration and SimpleITK's diffeomorphic demons, side by side, by images alone.
 
-    python benchmarks/speed/registration.py --data DIR [--pairs 8]
+    python -m benchmarks.speed.registration --data DIR [--pairs 8]
 
 Both start from the same placement on the same grid and never see a label; the labels then tell how well the
 source's structures were carried onto the target's. Times are wall and CPU seconds on one thread each. Beside

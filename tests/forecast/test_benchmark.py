@@ -8,24 +8,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.common.tables import write
+from benchmarks.forecast.app_session_tests import Sessions
+from benchmarks.forecast.bank import Curve, Run
+from benchmarks.forecast.lstm_curves import (
+    ObservedCurves,
+    SimulatedCurves,
+    hide,
+    read_held_out,
+    write_held_out,
+)
+from benchmarks.forecast.run import _merged
+from benchmarks.forecast.trainings import _trainings, _used
 from scaling_app.forecast.calibration import Calibration
 from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.rivals.lstm import CODES, training_codes
-
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "forecast"
-
-
-@pytest.fixture(autouse=True)
-def benchmark_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(BENCHMARK))
 
 
 def bank_curve(
     dataset: str = "a", strategy: str = "red", sizes: tuple[int, ...] = (2, 4, 8), structure: str = "s"
 ):
     """Every case of a size has the same Dice, 1 - 0.5 / sqrt(n); two draws."""
-    from bank import Curve, Run
-
     runs = [
         Run(n, draw, 0, {f"case_{i}": 1 - 0.5 / math.sqrt(n) for i in range(12)})
         for n in sizes
@@ -35,8 +38,6 @@ def bank_curve(
 
 
 def test_an_order_never_widens_its_own_interval() -> None:
-    from app_session_tests import Sessions
-
     def sessions(of_first: float) -> Sessions:
         truth = {0: {8: of_first}, 1: {8: 0.70}, 2: {8: 0.72}, 3: {8: 0.74}}
         return Sessions({}, truth, {order: {8: 0.01 * (order + 1)} for order in truth}, Calibration([]))
@@ -47,8 +48,6 @@ def test_an_order_never_widens_its_own_interval() -> None:
 
 
 def test_observed_sequences_carry_their_curves_codes_and_changes() -> None:
-    from lstm_curves import ObservedCurves
-
     batch = ObservedCurves([bank_curve(strategy="red"), bank_curve("b", "none")]).batch(
         200, np.random.default_rng(0)
     )
@@ -69,8 +68,6 @@ def test_observed_sequences_carry_their_curves_codes_and_changes() -> None:
 
 
 def test_any_code_is_sometimes_not_told() -> None:
-    from lstm_curves import hide
-
     told = hide(np.tile(training_codes("resunet", "small", "red"), (400, 1)), np.random.default_rng(0)) != 0
     assert 0.6 < told[:, 0].mean() < 0.9
     assert 0.6 < told[:, 1].mean() < 0.9
@@ -79,8 +76,6 @@ def test_any_code_is_sometimes_not_told() -> None:
 
 @pytest.mark.parametrize("with_bank", [False, True])
 def test_codes_do_not_tell_a_simulated_curve_from_a_real_one(with_bank: bool) -> None:
-    from lstm_curves import SimulatedCurves
-
     bank = [bank_curve(sizes=(2, 4, 8, 16))] if with_bank else []
     features = SimulatedCurves(bank).batch(400, np.random.default_rng(0)).features
     assert features.shape[2] == 3 + CODES
@@ -90,10 +85,8 @@ def test_codes_do_not_tell_a_simulated_curve_from_a_real_one(with_bank: bool) ->
 
 
 def test_held_out_weights_are_read_back_by_data_set_and_say_when_there_are_none(tmp_path: Path) -> None:
-    from lstm_curves import read_held_out, write_held_out
-
     path = tmp_path / "held_out.npz"
-    with pytest.raises(FileNotFoundError, match=r"train_lstm\.py makes it"):
+    with pytest.raises(FileNotFoundError, match=r"train_lstm makes it"):
         read_held_out(path)
     write_held_out({"a": {"bias": np.ones(2)}, "b": {"bias": np.zeros(2)}}, 7, path)
     weights, simulated = read_held_out(path)
@@ -103,24 +96,17 @@ def test_held_out_weights_are_read_back_by_data_set_and_say_when_there_are_none(
 
 
 def test_trainings_of_a_data_set_are_counted_once_for_all_its_structures() -> None:
-    from trainings import _trainings
-
     assert _trainings([bank_curve(structure="s"), bank_curve(structure="t")]) == 6
     assert _trainings([bank_curve(), bank_curve(strategy="none"), bank_curve("b")]) == 18
 
 
 def test_the_last_value_rests_on_the_trainings_of_the_largest_size() -> None:
-    from trainings import _used
-
     seen = [Observation(n, 0.5, case=c, run=f"r{n}{k}") for n in (4, 8) for k in (0, 1) for c in "ab"]
     assert _used("power_law")(seen) == 4
     assert _used("last_value")(seen) == 2
 
 
 def test_a_table_never_holds_methods_that_were_asked_about_different_sessions(tmp_path: Path) -> None:
-    from run import _merged
-    from tables import write
-
     def rows(method: str, sessions: int) -> list[dict[str, object]]:
         return [{"N": 8, "horizon": "x2", "method": method, "sessions": sessions}]
 

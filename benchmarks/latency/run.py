@@ -4,7 +4,7 @@ Starts a real server on synthetic cases, labels some, and times requests in turn
 `learning_curve` job computing, idle again, busy again, so that whatever else the machine does falls on
 both alike. The promise is that the 95th percentile with a job running stays within twice that of idle.
 
-    python benchmarks/latency/measure.py --out benchmarks/results/latency.json
+    python -m benchmarks.latency.run --out benchmarks/latency/results/latency.json
 """
 
 from __future__ import annotations

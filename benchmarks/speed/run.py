@@ -1,6 +1,6 @@
 """How long one certified deformation of an image and its label takes on one core.
 
-    python benchmarks/speed/deformation.py [--repeats 15]
+    python -m benchmarks.speed.run [--repeats 15]
 
 Compared in the same run: reading the pair through a ready grid (the floor), our transform with a freshly
 drawn field each time, and MONAI's Rand3DElasticd at its usual settings.

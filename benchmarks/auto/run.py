@@ -1,7 +1,7 @@
 """Does `auto` choose well? Its own comparison on 8 labelled cases, against what happens on cases nobody has seen.
 
-    python benchmarks/deformation/auto.py --data DIR --work DIR [--minutes M] [--only acdc,wbc]   # trains; resumable
-    python benchmarks/deformation/auto.py --work DIR                                              # the table alone
+    python -m benchmarks.auto.run --data DIR --work DIR [--minutes M] [--only acdc,wbc]   # trains; resumable
+    python -m benchmarks.auto.run --work DIR                                              # the table alone
 
 A session has 8 labelled cases (those of a draw of the bank). As in the app, 5 folds by patient are trained with
 `baseline` and with what `auto` compares, and `auto` takes the best of those whose paired difference has a lower 80 %
@@ -18,7 +18,6 @@ import argparse
 import csv
 import itertools
 import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,12 +28,9 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-sys.path.insert(0, str(Path(__file__).parents[1] / "bank"))
-import build
-from forecast.tables import markdown
-from paired_runs import Runs
-
+from benchmarks.bank import run as bank
+from benchmarks.common.paired_runs import Runs
+from benchmarks.common.tables import markdown
 from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort, patient_of
 from scaling_app.experiments.replay import Arm, ReplayRun, run_once
 from scaling_app.experiments.runs_table import FORMER_COLUMNS
@@ -51,7 +47,7 @@ NETWORK = "resunet"
 N, DRAWS = 8, 3
 WHOLE = "whole"
 """In the column `fold`: the training on all cases, tested on the bank's test cases."""
-DATA_SETS = tuple(d for d in build.DATA_SETS if d.name in build.FIRST_FIVE + build.CONFIRMING)
+DATA_SETS = tuple(d for d in bank.DATA_SETS if d.name in bank.FIRST_FIVE + bank.CONFIRMING)
 REPEATS = 2000
 
 
@@ -112,15 +108,15 @@ def _run(
         n=len(part.training),
         draw=part.draw,
         seed=0,
-        steps=build.STEPS,
+        steps=bank.STEPS,
         structures=structures,
         training=part.training,
         testing=part.testing,
-        pool=cohort.pool(N, part.draw, build.POOL),
+        pool=cohort.pool(N, part.draw, bank.POOL),
         cache_dir=(work / f"{name}.cache").resolve(),
         memory_bytes=2**30,
-        step_bytes=build.STEP_MB * 2**20,
-        learning_rate=build.LEARNING_RATE,
+        step_bytes=bank.STEP_MB * 2**20,
+        learning_rate=bank.LEARNING_RATE,
     )
 
 
@@ -270,7 +266,7 @@ def main() -> None:
     text = [
         "# What `auto` chose, and what came of it",
         "",
-        f"Made by `python benchmarks/deformation/auto.py`: {len(rows)} sessions of {N} labelled cases. Points of Dice over",
+        f"Made by `python -m benchmarks.auto.run`: {len(rows)} sessions of {N} labelled cases. Points of Dice over",
         f"`{OWN}`, brackets 80 % intervals: of the folds over their patients (as the app sees it), of what was found over",
         "the test patients, of the summary over data sets and sessions.",
         "",

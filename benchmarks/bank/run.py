@@ -1,12 +1,12 @@
 """Builds the bank of segmentation learning curves: short trainings on growing numbers of cases.
 
-    python benchmarks/bank/build.py --data DIR --runs RUNS_DIR [--minutes M] [--only acdc,wbc]
-    python benchmarks/bank/build.py --runs RUNS_DIR --split
-    python benchmarks/bank/build.py --runs RUNS_DIR --merge
+    python -m benchmarks.bank.run --data DIR --runs RUNS_DIR [--minutes M] [--only acdc,wbc]
+    python -m benchmarks.bank.run --runs RUNS_DIR --split
+    python -m benchmarks.bank.run --runs RUNS_DIR --merge
 
 The first form trains, cell of the design by cell, one CSV for each data set and capacity, and goes on where
 it was stopped. `--split` lays out the runs of the bank as it is, to go on from on another machine; `--merge`
-joins the tables into `benchmarks/results/bank.csv.gz`. `DIR` holds a folder for each data set with `images/`
+joins the tables into `benchmarks/bank/results/bank.csv.gz`. `DIR` holds a folder for each data set with `images/`
 and `labels/` (README.md beside this file: which, and their licences).
 
 All arms of a task train on the same cases with the same seed, steps, affine map and intensity changes (but
@@ -29,7 +29,7 @@ from scaling_app.experiments.cohort import patient_of
 from scaling_app.experiments.replay import Arm, replay
 from scaling_app.experiments.runs_table import FORMER_COLUMNS
 
-BANK = Path(__file__).parents[1] / "results" / "bank.csv.gz"
+BANK = Path(__file__).parent / "results" / "bank.csv.gz"
 STEPS = 400
 LONG = 1600
 """Steps of the few trainings that show what the short ones miss."""

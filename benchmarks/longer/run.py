@@ -1,6 +1,6 @@
 """Does the app see when a session lacks steps rather than cases? Its own comparison, against what then happens.
 
-    python benchmarks/forecast/longer_sessions.py --data DIR --work DIR [--orders 5]
+    python -m benchmarks.longer.run --data DIR --work DIR [--orders 5]
 
 The sessions of `app_sessions.py` (same cases, orders, steps and network) at 16 cases: the app cross-validates,
 trains its folds once more with four times the steps, and advises. What then happens: models of exactly these
@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from app_sessions import OneSession, orders_of
 from rich.console import Console
-from tables import markdown
 
+from benchmarks.common.tables import markdown
+from benchmarks.forecast.app_sessions import OneSession, orders_of
 from scaling_app.curve.ledger_curve import forecast_from
 from scaling_app.experiments.cohort import find_cases
 from scaling_app.forecast.arms import LONGER_TIMES, longer_name
@@ -28,7 +28,7 @@ from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.trial import test
 
-RESULT = Path(__file__).parents[1] / "results" / "longer_sessions.md"
+RESULT = Path(__file__).parent / "results" / "longer_sessions.md"
 N_NOW = 16
 TRUTHS = {"now": (N_NOW, 1), "longer": (N_NOW, LONGER_TIMES), "more cases": (2 * N_NOW, 1)}
 """Cases, and how many times the steps."""
@@ -94,7 +94,7 @@ def main() -> None:
         text = [
             "# Steps or cases?",
             "",
-            f"Made by `python benchmarks/forecast/longer_sessions.py`: the app's sessions on MSD hippocampus at {N_NOW} cases,",
+            f"Made by `python -m benchmarks.longer.run`: the app's sessions on MSD hippocampus at {N_NOW} cases,",
             f"{len(aside)} others to test on. Points of Dice; brackets: 80 % intervals, those of what was found over the",
             "test cases.",
             "",

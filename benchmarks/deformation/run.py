@@ -1,9 +1,9 @@
 """What RED, RegDA and GenDA are worth: tables and figures from the runs of the bank.
 
-    python benchmarks/bank/build.py --data DIR --runs RUNS && python benchmarks/bank/build.py --runs RUNS --merge
-    python benchmarks/deformation/table.py
+    python -m benchmarks.bank.run --data DIR --runs RUNS && python -m benchmarks.bank.run --runs RUNS --merge
+    python -m benchmarks.deformation.run
 
-`table.md`: per task and training size Dice, NSD at 2 mm (2 pixels where the spacing is unknown) and the share
+`table.csv`: per task and training size Dice, NSD at 2 mm (2 pixels where the spacing is unknown) and the share
 of failures (Dice < 0.5) of every arm, the paired differences in Dice to `baseline` and `red`, and kappa, the
 number of cases that one case is worth: `error_arm(n) = error_baseline(kappa n)`, read off the baseline's own
 curve by log-log interpolation and bounded by its range. `structures.md`: the differences to `red` for every
@@ -15,17 +15,15 @@ training cases would do.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from forecast.tables import markdown
-from paired_runs import Runs, draws_of
+from benchmarks.common.paired_runs import Runs, draws_of
+from benchmarks.common.tables import markdown
 
-BANK = Path(__file__).parents[1] / "results" / "bank.csv.gz"
+BANK = Path(__file__).parents[1] / "bank" / "results" / "bank.csv.gz"
 RESULTS = Path(__file__).parent / "results"
 COMPARED = ("none", "baseline", "red")
 """Arms that lead the tables; the others follow by name."""
@@ -152,7 +150,7 @@ def draw_figure(task: str, runs: Runs, colours: dict[str, str], out: Path) -> No
 
 
 def main() -> None:
-    """Writes `TASK.png`, `table.md`, `table.csv`, `structures.md` and `summary.md`."""
+    """Writes `TASK.png`, `table.csv`, `structures.md` and `summary.md`."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -174,7 +172,7 @@ def main() -> None:
             if steps == STEPS:
                 draw_figure(task, runs, colours, options.out / f"{task}.png")
     pd.DataFrame(rows).to_csv(options.out / "table.csv", index=False)
-    for name, lines in (("table.md", rows), ("structures.md", by_structure), ("summary.md", summary)):
+    for name, lines in (("structures.md", by_structure), ("summary.md", summary)):
         text = markdown(lines) + "\n"
         (options.out / name).write_text(text)
         print(text)

@@ -1,0 +1,32 @@
+"""The benchmarks can be started: each folder has its three parts, and every module imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = sorted(path.parent for path in ROOT.glob("benchmarks/*/README.md"))
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_question_has_its_command_its_page_and_its_results(folder: Path) -> None:
+    assert (folder / "run.py").is_file()
+    assert any((folder / "results").iterdir())
+    index = (ROOT / "benchmarks" / "README.md").read_text("utf-8")
+    assert f"({folder.name}/README.md)" in index
+
+
+@pytest.mark.slow
+def test_every_module_of_the_benchmarks_imports() -> None:
+    pytest.importorskip("pandas")
+    pytest.importorskip("matplotlib")
+    modules = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in ROOT.glob("benchmarks/**/*.py")]
+    code = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *modules], cwd=ROOT, capture_output=True, text=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
