@@ -35,6 +35,8 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	PYTHONPATH=slicer_extension/DataSufficiency $(BIN)/lint-imports slicer_extension/importlinter.toml
+	$(BIN)/mypy --config-file slicer_extension/mypy.ini
 
 format: $(VENV)/.installed
 	$(BIN)/ruff check --fix .

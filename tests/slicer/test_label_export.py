@@ -12,7 +12,7 @@ import slicer.util
 import vtk
 from DataSufficiencyLib.case_nodes import CaseNodes, LoadError
 from DataSufficiencyLib.label_export import ExportError
-from DataSufficiencyLib.segment_review import Answers
+from DataSufficiencyLib.label_questions import Answers
 
 LABELS = {"liver": 1, "spleen": 2, "tumour": 3, "vessel": 7}
 BOXES = {"liver": (1, 3), "spleen": (5, 8), "tumour": (10, 12), "vessel": (14, 18)}

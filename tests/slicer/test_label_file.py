@@ -13,7 +13,7 @@ import slicer
 import slicer.util
 from DataSufficiencyLib.case_nodes import CaseNodes
 from DataSufficiencyLib.case_section import editor_node
-from DataSufficiencyLib.segment_review import Answers
+from DataSufficiencyLib.label_questions import Answers
 
 #: Exports a label to a disk that takes 20,000 bytes of a file.
 SMALL_DISK = """
@@ -22,7 +22,7 @@ sys.path[:0] = {paths!r}
 import conftest, numpy, slicer, slicer.util
 from DataSufficiencyLib.case_nodes import CaseNodes
 from DataSufficiencyLib.label_export import ExportError
-from DataSufficiencyLib.segment_review import Answers
+from DataSufficiencyLib.label_questions import Answers
 
 image = slicer.util.addVolumeFromArray(numpy.zeros((20, 80, 80), numpy.int16))
 segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "label")

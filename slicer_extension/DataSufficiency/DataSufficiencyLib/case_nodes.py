@@ -15,8 +15,10 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from .label_export import REVERSED_ATTRIBUTE, export_label, label_info, remove_with_parts
+from .label_questions import Answers, Review
 from .label_set import add_missing_segments, colour_table, segment_ids
-from .segment_review import Answers, Review, has_voxels, remember_assignments, review
+from .ports import LoadError
+from .segment_review import has_voxels, remember_assignments, review
 from .signal import Signal
 from .slice_order import is_left_handed
 
@@ -26,10 +28,6 @@ CASE_ATTRIBUTE = "DataSufficiency.Case"
 #: Enough of a file to hold its header, compressed or not.
 _HEADER_BYTES = 65536
 _FLAT_FORMATS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-
-
-class LoadError(RuntimeError):
-    """An image or a label that Slicer cannot read."""
 
 
 class CaseNodes(VTKObservationMixin):

@@ -17,6 +17,7 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .label_set import colour_table
+from .ports import ExportError
 
 _Plan = Sequence[tuple[str, str, str]]
 
@@ -27,10 +28,6 @@ _CHUNK_BYTES = 1 << 22
 
 #: Attribute of an image node: Slicer read its file's slices in reverse (see `slice_order`).
 REVERSED_ATTRIBUTE = "DataSufficiency.SlicesReversed"
-
-
-class ExportError(RuntimeError):
-    """The label could not be made, or did not come out as planned."""
 
 
 def export_label(
