@@ -35,7 +35,7 @@ class DataSufficiency(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = _("Data Sufficiency")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Active Learning")]
-        self.parent.dependencies = ["Segmentations", "Plots", "Tables"]
+        self.parent.dependencies = ["Volumes", "Segmentations", "SegmentEditor", "Plots", "Tables"]
         self.parent.contributors = ["Scaling App contributors"]
         self.parent.helpText = _(
             "Shows while you annotate what each additional case is expected to bring, which training strategy "

@@ -486,3 +486,4 @@ def test_the_module_lists_itself_under_active_learning() -> None:
     assert parent.title == "Data Sufficiency"
     assert parent.categories == ["Active Learning"]
     assert "MONAILabel" not in parent.dependencies
+    assert {"Volumes", "Segmentations", "SegmentEditor", "Plots", "Tables"} <= set(parent.dependencies)

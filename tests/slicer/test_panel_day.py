@@ -213,6 +213,18 @@ def test_a_module_that_was_closed_follows_no_other_module(
     assert len(server.requests) == asked
 
 
+def test_slicers_settings_are_written_once_not_at_every_answer(
+    module: object, server: StubServer, wait: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, written = slicer.app.userSettings(), []
+    write = settings.setValue
+    monkeypatch.setattr(settings, "setValue", lambda key, value: (written.append(key), write(key, value)))
+    connect(module, server, wait)
+    asked = server.requests.count("GET /sufficiency/")
+    wait(lambda: server.requests.count("GET /sufficiency/") > asked + 3)
+    assert sorted(written) == ["DataSufficiency/serverAddress", "DataSufficiency/serverHistory"]
+
+
 # Labels in doubt ----------------------------------------------------------------------------------
 
 

@@ -246,6 +246,31 @@ def test_an_automatic_segmentation_that_comes_late_spares_the_drawing(
     assert [q.subject for q in connected.nodes.review(Answers()).questions] == ["posterior"]
 
 
+def test_a_new_name_is_to_be_submitted_but_is_no_drawing(connected: Session, wait: object) -> None:
+    connected.cases.next_case("random")
+    wait(lambda: connected.state.phase == "open")
+    connected.nodes.segmentation.GetSegmentation().GetSegment("anterior").SetName("Anterior part")
+    assert (connected.state.edited, connected.state.drawn) == (True, False)
+    assert connected.automatic.possible
+
+
+def test_a_new_name_after_submitting_can_be_submitted(at_work: Session, wait: object) -> None:
+    at_work.cases.submit()
+    wait(lambda: at_work.state.phase == "sent")
+    at_work.nodes.segmentation.GetSegmentation().GetSegment("anterior").SetName("posterior 2")
+    assert at_work.state.can_submit
+
+
+def test_a_colour_and_a_surface_in_3d_change_nothing_in_the_label(
+    at_work: Session, server: StubServer, wait: object
+) -> None:
+    at_work.cases.submit()
+    wait(lambda: at_work.state.phase == "sent")
+    at_work.nodes.segmentation.GetSegmentation().GetSegment("anterior").SetColor(0.1, 0.2, 0.3)
+    at_work.nodes.segmentation.CreateClosedSurfaceRepresentation()
+    assert (at_work.state.phase, at_work.state.edited) == ("sent", False)
+
+
 # Training -----------------------------------------------------------------------------------------
 
 

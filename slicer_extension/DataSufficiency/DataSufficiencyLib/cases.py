@@ -37,7 +37,8 @@ class Cases:
     ) -> None:
         self._state, self._editor, self._clock, self._changed = state, editor, clock, changed
         self._fetching, self._submission, self._offer = fetching, submission, offer
-        editor.edited.connect(self._on_edited)
+        editor.edited.connect(lambda: self._on_edited(drawn=True))
+        editor.renamed.connect(lambda: self._on_edited(drawn=False))
         editor.looked.connect(clock.touch)
         editor.gone.connect(self._on_gone)
 
@@ -110,14 +111,15 @@ class Cases:
         leave_case(self._state, self._clock)
         move(self._state, "fetching")
 
-    def _on_edited(self) -> None:
+    def _on_edited(self, drawn: bool) -> None:
+        """The label would be another one now; `drawn`: in its voxels."""
         state = self._state
         self._clock.touch()
-        first = not state.edited
-        state.edited = state.drawn = True
+        before = (state.edited, state.drawn)
+        state.edited, state.drawn = True, state.drawn or drawn
         if state.phase == "sent":
             move(state, "open")
-        if first:
+        if before != (state.edited, state.drawn):
             self._changed.emit()
 
     def _on_gone(self, why: str) -> None:

@@ -52,12 +52,14 @@ class Editor(Protocol):
 
     Attributes:
         edited: Signal: somebody drew, or added or removed a segment.
+        renamed: Signal: a segment has another name, and with it perhaps another class.
         looked: Signal: somebody is there.
         gone: Signal: image or segmentation went; carries `scene` or `node`.
         image, segmentation: The case as the editor holds it; None without one.
     """
 
     edited: Signal
+    renamed: Signal
     looked: Signal
     gone: Signal
     image: Any

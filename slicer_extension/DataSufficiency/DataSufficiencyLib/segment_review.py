@@ -100,6 +100,28 @@ def has_preview(segmentation: Any) -> bool:
     return ours and editor.GetNodeReference(_PREVIEW_ROLE) is not None
 
 
+@dataclass(frozen=True)
+class Trace:
+    """By which a change of a segment is known: its name, and when its voxels changed last."""
+
+    name: str
+    voxels: int
+
+
+#: By segment ID.
+Traces = dict[str, Trace]
+
+
+def traces(segmentation: Any) -> Traces:
+    """The traces of all segments; colours, tags and surfaces leave none."""
+    found = {}
+    for segment_id in segment_ids(segmentation):
+        segment = segmentation.GetSegmentation().GetSegment(segment_id)
+        image = segment.GetRepresentation(_BINARY)
+        found[segment_id] = Trace(segment.GetName(), 0 if image is None else image.GetMTime())
+    return found
+
+
 def has_voxels(segmentation: Any) -> bool:
     """Whether anything is drawn in any segment."""
     masks = (_mask(segmentation, segment_id) for segment_id in segment_ids(segmentation))

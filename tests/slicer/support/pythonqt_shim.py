@@ -17,6 +17,7 @@ Where Slicer is otherwise, and the test that knows it; those of DataSufficiencyI
     gives enumerations as numbers                        test_an_error_is_known_as_a_number_and_as_a_name
     may call the bytes of a QByteArray text              test_bytes_survive_a_binding_that_calls_them_text,
                                                          test_bytes_pass_through_this_qt_unchanged
+    knows its version (slicer-core has none)             test_only_an_old_slicer_is_told_that_names_are_given
     has ctk's and qMRML's own widgets (stand-ins here)   test_the_module_is_listed_and_its_widgets_are_real
     translates by compiled files that it looks for       test_the_panel_speaks_german
     has parameter nodes and module bases of its own      test_leaving_and_entering_keeps_the_case
