@@ -35,7 +35,7 @@ class DataSufficiency(ScriptedLoadableModule):
         ScriptedLoadableModule.__init__(self, parent)
         self.parent.title = _("Data Sufficiency")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Active Learning")]
-        self.parent.dependencies = ["Segmentations", "Plots", "Tables"]
+        self.parent.dependencies = ["Volumes", "Segmentations", "SegmentEditor", "Plots", "Tables"]
         self.parent.contributors = ["Scaling App contributors"]
         self.parent.helpText = _(
             "Shows while you annotate what each additional case is expected to bring, which training strategy "
@@ -146,7 +146,7 @@ class DataSufficiencyLogic(ScriptedLoadableModuleLogic):
     def remember(self, session):
         """Write the case at hand into the parameter node, so that it is saved with the scene."""
         node = self.getParameterNode()
-        case = session.case
+        case = session.state.case
         at_hand = (case.image_id, case.server) if case else ("", "")
         if (node.caseId, node.server) != at_hand or node.segmentation is not session.nodes.segmentation:
             node.caseId = case.image_id if case else ""
@@ -159,7 +159,7 @@ class DataSufficiencyLogic(ScriptedLoadableModuleLogic):
 
     def rememberMinutes(self, session):
         """Write the active minutes of the case at hand into the parameter node."""
-        if session.case is not None:
+        if session.state.case is not None:
             node, minutes = self.getParameterNode(), round(session.clock.minutes, 2)
             if node.minutes != minutes:  # else a scene that nobody touches would count as changed
                 node.minutes = minutes
@@ -167,7 +167,7 @@ class DataSufficiencyLogic(ScriptedLoadableModuleLogic):
     def resume(self, session):
         """Take up the case that the scene's parameter node names, if its nodes are there."""
         node = self.getParameterNode()
-        if session.case is not None or not node.caseId:
+        if session.state.case is not None or not node.caseId:
             return
         segmentation = node.segmentation or find_case(node.caseId)
         if node.image is None or segmentation is None:
@@ -175,7 +175,7 @@ class DataSufficiencyLogic(ScriptedLoadableModuleLogic):
             return
         blind = {"True": True, "False": False}.get(node.blind)
         case = CaseAtHand(node.caseId, blind, node.server, node.again)
-        session.adopt(case, node.image, segmentation, node.minutes)
+        session.cases.adopt(case, node.image, segmentation, node.minutes)
 
 
 class DataSufficiencyTest(ScriptedLoadableModuleTest):
@@ -193,7 +193,7 @@ class DataSufficiencyTest(ScriptedLoadableModuleTest):
         import tempfile
 
         import numpy as np
-        from DataSufficiencyLib.segment_review import Answers
+        from DataSufficiencyLib.label_questions import Answers
 
         image = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "phantom")
         slicer.util.updateVolumeFromArray(image, np.zeros((6, 12, 16), np.int16))

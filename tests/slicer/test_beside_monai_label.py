@@ -32,7 +32,7 @@ def module(scene: object) -> Iterator[object]:
 def connect(module: object, server: StubServer, wait: Callable) -> None:
     module.ui.serverAddress.setCurrentText(server.url)
     module.ui.connectButton.click()
-    wait(lambda: module.session.state == "ready")
+    wait(lambda: module.session.state.phase == "ready")
 
 
 def test_its_next_sample_is_the_case_at_hand(
@@ -40,7 +40,7 @@ def test_its_next_sample_is_the_case_at_hand(
 ) -> None:
     connect(module, server, wait)
     stock.ui.nextSampleButton.click()
-    assert module.session.case.image_id == "case_009"
+    assert module.session.state.case.image_id == "case_009"
     assert module.ui.blindFrame.isVisible()
     assert module.session.nodes.segmentation is stock._segmentNode
     assert "/activelearning/" not in "".join(server.requests)
@@ -55,7 +55,7 @@ def test_its_submit_sends_the_minutes_and_asks_anew(
     wait(lambda: server.told_times)
     server.n, server.label_times["case_009"] = server.n + 1, 1001
     stock.ui.saveLabelButton.click()
-    wait(lambda: server.notes and module.session.sufficiency.n_labelled == 7)
+    wait(lambda: server.notes and module.session.state.sufficiency.n_labelled == 7)
     assert server.notes[0][0] == "case_009"
     assert server.notes[0][1]["blind"] is True
     assert not server.saved
@@ -74,7 +74,7 @@ def test_its_submit_that_failed_leaves_the_drawing_unsent(
     stock.ui.saveLabelButton.click()
     wait(lambda: len(server.told_times) == 2)
     pass_time(wait, 0.2)
-    assert (module.session.state, module.session.edited, server.notes) == ("open", True, [])
+    assert (module.session.state.phase, module.session.state.edited, server.notes) == ("open", True, [])
     module.ui.nextButton.click()
     assert module.ui.waitingFrame.isVisible()
 
@@ -88,13 +88,13 @@ def test_its_submit_says_nothing_about_another_case_that_has_a_label(
     pass_time(wait, 0.2)
     server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6)})
     server.label_times["case_007"] = 1000
-    module.session.reopen("case_007")
-    wait(lambda: module.session.state == "open")
+    module.session.cases.reopen("case_007")
+    wait(lambda: module.session.state.phase == "open")
     paint(module.session.nodes, "anterior", 2, 4)
     stock.ui.saveLabelButton.click()
     wait(lambda: len(server.told_times) == 2)
     pass_time(wait, 0.2)
-    assert (module.session.state, module.session.edited, server.notes) == ("open", True, [])
+    assert (module.session.state.phase, module.session.state.edited, server.notes) == ("open", True, [])
 
 
 def test_its_submit_that_failed_after_one_of_ours_leaves_the_drawing_unsent(
@@ -107,12 +107,12 @@ def test_its_submit_that_failed_after_one_of_ours_leaves_the_drawing_unsent(
     paint_all(module.session)
     server.label_times["case_009"] = 1000
     module.ui.submitButton.click()
-    wait(lambda: module.session.state == "sent")
+    wait(lambda: module.session.state.phase == "sent")
     pass_time(wait, 0.2)
     paint(module.session.nodes, "anterior", 2, 4)
     stock.ui.saveLabelButton.click()
     pass_time(wait, 0.2)
-    assert (module.session.state, module.session.edited) == ("open", True)
+    assert (module.session.state.phase, module.session.state.edited) == ("open", True)
 
 
 def test_its_next_sample_that_was_cancelled_changes_nothing(
@@ -122,7 +122,7 @@ def test_its_next_sample_that_was_cancelled_changes_nothing(
     stock.ui.nextSampleButton.click()
     paint(module.session.nodes, "anterior", 2, 4)
     module._stock._after_next()
-    assert module.session.edited
+    assert module.session.state.edited
 
 
 def test_another_servers_case_is_left_alone(
@@ -131,7 +131,7 @@ def test_another_servers_case_is_left_alone(
     connect(module, server, wait)
     stock._address = "http://elsewhere:8000"
     stock.ui.nextSampleButton.click()
-    assert module.session.case is None
+    assert module.session.state.case is None
 
 
 def test_a_module_with_other_buttons_does_no_harm(module: object, server: StubServer, wait: Callable) -> None:
@@ -151,7 +151,7 @@ def test_its_address_and_name_are_taken_over(scene: object) -> None:
     module = panel_bench.open_module()
     assert module.ui.serverAddress.currentText == "http://monai:8000"
     assert "MONAI Label module" in module.ui.serverAddress.toolTip
-    assert module.session._client_id == "reader-2"
+    assert module.session.client_id == "reader-2"
     panel_bench.close_module(module)
 
 
@@ -159,7 +159,7 @@ def test_without_it_a_name_is_made_up_once(scene: object) -> None:
     names = set()
     for _ in range(2):
         module = panel_bench.open_module()
-        names.add(module.session._client_id)
+        names.add(module.session.client_id)
         panel_bench.close_module(module)
     (name,) = names
     assert name.startswith("slicer-")

@@ -12,7 +12,7 @@ import slicer.util
 import vtk
 from DataSufficiencyLib.case_nodes import CaseNodes, LoadError
 from DataSufficiencyLib.label_export import ExportError
-from DataSufficiencyLib.segment_review import Answers
+from DataSufficiencyLib.label_questions import Answers
 
 from scaling_app.imaging.geometry import read_image, read_label, same_grid
 

@@ -13,7 +13,8 @@ import slicer
 import slicer.util
 from DataSufficiencyLib.case_nodes import CaseNodes
 from DataSufficiencyLib.case_section import editor_node
-from DataSufficiencyLib.segment_review import Answers
+from DataSufficiencyLib.label_questions import Answers
+from DataSufficiencyLib.label_set import colour_table
 
 #: Exports a label to a disk that takes 20,000 bytes of a file.
 SMALL_DISK = """
@@ -22,7 +23,7 @@ sys.path[:0] = {paths!r}
 import conftest, numpy, slicer, slicer.util
 from DataSufficiencyLib.case_nodes import CaseNodes
 from DataSufficiencyLib.label_export import ExportError
-from DataSufficiencyLib.segment_review import Answers
+from DataSufficiencyLib.label_questions import Answers
 
 image = slicer.util.addVolumeFromArray(numpy.zeros((20, 80, 80), numpy.int16))
 segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "label")
@@ -47,6 +48,22 @@ def test_a_label_that_did_not_fit_on_the_disk_is_no_label(tmp_path: Path) -> Non
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "refused:" in done.stdout, done.stderr
     assert "is the disk full?" in done.stdout
+
+
+@pytest.mark.parametrize(("version", "told"), [((5, 8), True), ((5, 10), False), ((5, 12), False)])
+def test_only_an_old_slicer_is_told_that_names_are_given(
+    scene: object,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture,
+    version: tuple[int, int],
+    told: bool,
+) -> None:
+    """A newer one, as the one here, logs an error for it; an older one would forget the names."""
+    for name, number in zip(("majorVersion", "minorVersion"), version, strict=True):
+        monkeypatch.setattr(slicer.app, name, number, raising=False)
+    table = colour_table([("liver", 1)])
+    assert table.GetColorName(1) == "liver"
+    assert ("NamesInitialisedOn" in capfd.readouterr().err) == told
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ def test_nothing_is_needed_that_slicer_does_not_bring() -> None:
 
 def test_each_layer_touches_only_what_it_may() -> None:
     lib = MODULE / "DataSufficiencyLib"
-    plain = "signal http_messages json_reader model server_model client activity drafts"
+    plain = "signal http_messages json_reader model server_model client activity drafts label_questions ports"
     windows = {"transport", "timers", "table_view", "question_rows"}
     for path in lib.glob("*.py"):
         imports = imports_of(path)

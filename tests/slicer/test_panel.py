@@ -31,14 +31,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def connected(module: object, server: StubServer, wait: Callable) -> object:
     module.ui.serverAddress.setCurrentText(server.url)
     module.ui.connectButton.click()
-    wait(lambda: module.session.state == "ready")
+    wait(lambda: module.session.state.phase == "ready")
     return module
 
 
 @pytest.fixture
 def at_work(connected: object, wait: Callable) -> object:
     connected.ui.nextButton.click()
-    wait(lambda: connected.session.state == "open")
+    wait(lambda: connected.session.state.phase == "open")
     paint_all(connected.session)
     return connected
 
@@ -95,7 +95,7 @@ def test_a_strategys_tip_says_against_what_and_on_how_many_cases(connected: obje
 
 def test_two_cases_say_what_is_missing(connected: object, server: StubServer, wait: Callable) -> None:
     server.n = 2
-    wait(lambda: connected.session.sufficiency.n_labelled == 2)
+    wait(lambda: connected.session.state.sufficiency.n_labelled == 2)
     assert "2 more" in connected.ui.adviceLabel.text
     assert not connected.ui.worthTable.isVisible()
     assert not connected.ui.plotHolder.isVisible()
@@ -107,7 +107,11 @@ def test_a_failure_is_told_in_plain_words_with_the_reason_as_tooltip(
     server.stop()
     module.ui.serverAddress.setCurrentText(server.url)
     module.ui.connectButton.click()
-    wait(lambda: module.session.state == "disconnected" and module.session.connection.level != "info")
+    wait(
+        lambda: (
+            module.session.state.phase == "disconnected" and module.session.state.connection.level != "info"
+        )
+    )
     assert "Nothing answers at this address" in module.ui.serverStatus.text
     assert "unreachable" in module.ui.serverStatus.toolTip
 
@@ -162,7 +166,7 @@ def test_a_blind_case_is_marked_and_its_segmentation_withheld(
 ) -> None:
     server.blind = True
     connected.ui.nextButton.click()
-    wait(lambda: connected.session.state == "open")
+    wait(lambda: connected.session.state.phase == "open")
     assert connected.ui.blindFrame.isVisible()
     assert "withheld, because" in connected.ui.blindLabel.text
     assert not connected.ui.automaticButton.isVisible()
@@ -196,14 +200,14 @@ def test_a_case_of_another_server_is_asked_about_before_it_is_sent(
     other = StubServer(image=server.image).start()
     at_work.ui.serverAddress.setCurrentText(other.url)
     at_work.ui.connectButton.click()
-    wait(lambda: at_work.session.from_elsewhere)
+    wait(lambda: at_work.session.cases.from_elsewhere)
     assert "another server" in at_work.ui.caseStatus.text
     answers = iter([False, True])
     monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda _text: next(answers))
     at_work.ui.submitButton.click()
-    assert at_work.session.from_elsewhere
+    assert at_work.session.cases.from_elsewhere
     at_work.ui.submitButton.click()
-    wait(lambda: at_work.session.state == "sent")
+    wait(lambda: at_work.session.state.phase == "sent")
     assert (len(server.saved), len(other.saved)) == (0, 1)
     other.stop()
 
@@ -212,7 +216,7 @@ def test_a_round_from_next_to_a_new_forecast(
     at_work: object, server: StubServer, wait: Callable, tmp_path: Path
 ) -> None:
     at_work.ui.submitButton.click()
-    wait(lambda: at_work.session.state == "sent" and at_work.session.sufficiency.n_labelled == 7)
+    wait(lambda: at_work.session.state.phase == "sent" and at_work.session.state.sufficiency.n_labelled == 7)
     assert "has arrived" in at_work.ui.caseStatus.text
     assert "7 of 60" in at_work.ui.serverStatus.text
     assert np.unique(label_values(server.saved[0]["content"], tmp_path)).tolist() == [0, 1, 2]
@@ -223,7 +227,7 @@ def test_two_clicks_on_submit_send_one_label(at_work: object, server: StubServer
     for _ in range(3):
         at_work.ui.submitButton.click()
     assert not at_work.ui.submitButton.enabled
-    wait(lambda: at_work.session.state == "sent")
+    wait(lambda: at_work.session.state.phase == "sent")
     at_work.ui.submitButton.click()
     assert len(server.saved) == 1
 
@@ -243,7 +247,7 @@ def test_questions_are_asked_in_the_panel(
     ui.questionFrame.findChildren(qt.QCheckBox)[0].setChecked(True)
     assert ui.sendButton.enabled
     ui.sendButton.click()
-    wait(lambda: at_work.session.state == "sent")
+    wait(lambda: at_work.session.state.phase == "sent")
     assert np.unique(label_values(server.saved[0]["content"], tmp_path)).tolist() == [0, 1]
     assert not ui.questionFrame.isVisible()
 
@@ -262,7 +266,7 @@ def test_an_unsent_label_is_offered_after_a_restart(
 ) -> None:
     server.handlers["PUT", "/datastore/label"] = lambda handler: handler.answer({}, 503)
     at_work.ui.submitButton.click()
-    wait(lambda: at_work.session.state == "open")
+    wait(lambda: at_work.session.state.phase == "open")
     assert at_work.ui.unsentFrame.isVisible()
     panel_bench.close_module(at_work)
     slicer.mrmlScene.Clear(0)
@@ -272,7 +276,7 @@ def test_an_unsent_label_is_offered_after_a_restart(
     assert server.url in again.ui.unsentLabel.text
     assert not again.ui.resendButton.enabled
     again.ui.connectButton.click()
-    wait(lambda: again.session.state == "ready")
+    wait(lambda: again.session.state.phase == "ready")
     again.ui.resendButton.click()
     wait(lambda: not again.session.submission.busy and server.saved)
     assert server.saved[0]["image"] == "case_007"
@@ -285,7 +289,7 @@ def test_discarding_asks_once_more(
 ) -> None:
     server.handlers["PUT", "/datastore/label"] = lambda handler: handler.answer({}, 503)
     at_work.ui.submitButton.click()
-    wait(lambda: at_work.session.state == "open")
+    wait(lambda: at_work.session.state.phase == "open")
     answers = iter([False, True])
     monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda _text: next(answers))
     at_work.ui.discardButton.click()
@@ -300,7 +304,7 @@ def test_next_with_unsent_edits_asks_inside_the_panel(
     at_work.ui.nextButton.click()
     assert at_work.ui.waitingFrame.isVisible()
     at_work.ui.submitFirstButton.click()
-    wait(lambda: at_work.session.state == "sent")
+    wait(lambda: at_work.session.state.phase == "sent")
     assert not at_work.ui.waitingFrame.isVisible()
     assert len(server.saved) == 1
 
@@ -310,9 +314,9 @@ def test_the_automatic_segmentation_is_a_button_away(
 ) -> None:
     server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
     connected.ui.nextButton.click()
-    wait(lambda: connected.session.state == "open")
+    wait(lambda: connected.session.state.phase == "open")
     connected.ui.automaticButton.click()
-    wait(lambda: not connected.session.automatic.filling)
+    wait(lambda: not connected.session.state.filling)
     paint(connected.session.nodes, "anterior")
     assert not connected.ui.automaticButton.enabled
 
@@ -324,8 +328,8 @@ def test_a_structure_is_chosen_and_stays_chosen(connected: object, wait: Callabl
     after = table_texts(ui.worthTable)
     assert after[0] != before[0]
     assert len(after) == len(before) - 1
-    first = connected.session.sufficiency
-    wait(lambda: connected.session.sufficiency is not first)
+    first = connected.session.state.sufficiency
+    wait(lambda: connected.session.state.sufficiency is not first)
     assert ui.structureBox.currentText == "posterior"
     assert table_texts(ui.worthTable) == after
 
@@ -364,10 +368,10 @@ def test_steps_come_from_the_server_and_go_back_to_it(
     spin.setValue(1600)
     assert server.steps == 400, "nothing is sent while a number is being typed"
     spin.editingFinished.emit()
-    wait(lambda: server.steps == 1600 and connected.session.info.steps == 1600)
+    wait(lambda: server.steps == 1600 and connected.session.state.info.steps == 1600)
     spin.setValue(2000)
     connected.ui.trainButton.click()
-    wait(lambda: connected.session.training.running)
+    wait(lambda: connected.session.state.training.running)
     assert server.training["request"]["steps"] == 2000
     wait(lambda: server.steps == 2000)
 
@@ -375,7 +379,7 @@ def test_steps_come_from_the_server_and_go_back_to_it(
 def test_training_from_start_to_error(connected: object, server: StubServer, wait: Callable) -> None:
     ui = connected.ui
     ui.trainButton.click()
-    wait(lambda: connected.session.training.running)
+    wait(lambda: connected.session.state.training.running)
     assert ui.stopButton.enabled
     assert not ui.trainButton.enabled
     server.train_stats = {"segmentation": {"epoch": 1, "total_epochs": 2}}
@@ -396,7 +400,7 @@ def test_the_window_ticks_while_the_server_takes_its_time(
     at_work.ui.submitButton.click()
     watch.start()
     timer.start()
-    wait(lambda: at_work.session.state == "sent", 20)
+    wait(lambda: at_work.session.state.phase == "sent", 20)
     timer.stop()
     assert len(gaps) > 150
     assert max(gaps) < 1000
@@ -409,7 +413,7 @@ def test_closing_the_scene_keeps_the_panel_alive(at_work: object, wait: Callable
     chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
     assert chart.GetNumberOfPlotSeriesNodes() > 0
     at_work.ui.nextButton.click()
-    wait(lambda: at_work.session.state == "open")
+    wait(lambda: at_work.session.state.phase == "open")
 
 
 def test_leaving_the_panel_stops_asking(connected: object, server: StubServer, wait: Callable) -> None:
@@ -449,19 +453,19 @@ def test_a_saved_scene_brings_case_and_plot_back(
     scene.SetURL(str(path))
     scene.Connect()
     again = panel_bench.open_module()
-    assert again.session.case.image_id == "case_007"
+    assert again.session.state.case.image_id == "case_007"
     charts = scene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode")
     series = scene.GetNthNodeByClass(0, "vtkMRMLPlotChartNode").GetNumberOfPlotSeriesNodes()
     assert (charts, series > 4) == (1, True)
     again.ui.connectButton.click()
-    wait(lambda: again.session.state == "open")
+    wait(lambda: again.session.state.phase == "open")
     assert not again.ui.automaticButton.isEnabled()
     again.ui.nextButton.click()
     assert again.ui.waitingFrame.isVisible()
     again.ui.stayButton.click()
     assert scene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") == 1
     again.ui.submitButton.click()
-    wait(lambda: again.session.state == "sent")
+    wait(lambda: again.session.state.phase == "sent")
     assert np.unique(label_values(server.saved[0]["content"], tmp_path)).tolist() == [0, 1, 2]
     panel_bench.close_module(again)
 
@@ -482,3 +486,4 @@ def test_the_module_lists_itself_under_active_learning() -> None:
     assert parent.title == "Data Sufficiency"
     assert parent.categories == ["Active Learning"]
     assert "MONAILabel" not in parent.dependencies
+    assert {"Volumes", "Segmentations", "SegmentEditor", "Plots", "Tables"} <= set(parent.dependencies)

@@ -14,8 +14,8 @@ import slicer
 from DataSufficiencyLib.drafts import Draft
 from DataSufficiencyLib.forecast_watch import ForecastWatch
 from DataSufficiencyLib.forecast_words import coverage_text, gain_text, prior_text, table_rows
+from DataSufficiencyLib.label_questions import Question
 from DataSufficiencyLib.model import Coverage, Curve, ForecastRow, Interval, Target
-from DataSufficiencyLib.segment_review import Question
 from session_bench import label_file, paint_all, pass_time
 from stock_widget import StockWidget
 from stub_server import StubServer, sufficiency
@@ -38,7 +38,7 @@ def connected(module: object, server: StubServer, wait: Callable) -> object:
 @pytest.fixture
 def at_work(connected: object, wait: Callable) -> object:
     connected.ui.nextButton.click()
-    wait(lambda: connected.session.state == "open")
+    wait(lambda: connected.session.state.phase == "open")
     paint_all(connected.session)
     return connected
 
@@ -46,7 +46,7 @@ def at_work(connected: object, wait: Callable) -> object:
 def connect(module: object, server: StubServer, wait: Callable) -> None:
     module.ui.serverAddress.setCurrentText(server.url)
     module.ui.connectButton.click()
-    wait(lambda: module.session.connected and module.session.client.address == server.url)
+    wait(lambda: module.session.state.connected and module.session.state.client.address == server.url)
 
 
 def save_scene(folder: Path) -> Path:
@@ -86,11 +86,11 @@ def test_a_scene_that_is_loaded_while_the_server_is_busy_has_its_case_back(
     server.delay = 0.2
     getattr(at_work.ui, button).click()
     load_scene(path)
-    wait(lambda: at_work.session.state == "open")
+    wait(lambda: at_work.session.state.phase == "open")
     assert at_work.ui.caseLabel.text == "case_007"
-    assert at_work.session.edited
+    assert at_work.session.state.edited
     at_work.ui.submitButton.click()
-    wait(lambda: at_work.session.state == "sent")
+    wait(lambda: at_work.session.state.phase == "sent")
 
 
 def test_loading_scenes_over_and_over_leaves_one_chart(
@@ -99,7 +99,7 @@ def test_loading_scenes_over_and_over_leaves_one_chart(
     counts = []
     for _ in range(3):
         load_scene(save_scene(tmp_path))
-        wait(lambda: at_work.session.state == "open")
+        wait(lambda: at_work.session.state.phase == "open")
         counts.append(
             [
                 slicer.mrmlScene.GetNumberOfNodesByClass(kind)
@@ -118,13 +118,13 @@ def test_a_saved_scene_keeps_the_minutes_and_does_not_invent_blindness(
 ) -> None:
     server.blind = None
     connected.ui.nextButton.click()
-    wait(lambda: connected.session.state == "open")
+    wait(lambda: connected.session.state.phase == "open")
     paint_all(connected.session)
     connected.session.clock.restart(minutes=12)
     wait(lambda: connected.logic.getParameterNode().minutes > 11)
     path = save_scene(tmp_path)
     load_scene(path)
-    wait(lambda: connected.session.state == "open")
+    wait(lambda: connected.session.state.phase == "open")
     connected.ui.submitButton.click()
     wait(lambda: server.notes)
     (note,) = server.notes
@@ -136,12 +136,12 @@ def test_a_saved_scene_knows_that_its_case_had_a_label_before(
     connected: object, server: StubServer, wait: Callable, image_file: Path, tmp_path: Path
 ) -> None:
     server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
-    connected.session.reopen("case_007")
-    wait(lambda: connected.session.state == "open")
+    connected.session.cases.reopen("case_007")
+    wait(lambda: connected.session.state.phase == "open")
     load_scene(save_scene(tmp_path))
-    wait(lambda: connected.session.state == "open")
+    wait(lambda: connected.session.state.phase == "open")
     connected.ui.submitButton.click()
-    wait(lambda: connected.session.state == "sent")
+    wait(lambda: connected.session.state.phase == "sent")
     assert server.notes == [], "the first drawing's minutes and blindness stand"
 
 
@@ -191,7 +191,7 @@ def test_unsent_labels_of_two_servers_are_told_apart(module: object) -> None:
 
 def test_what_was_sent_is_not_said_to_want_a_connection(at_work: object, wait: Callable) -> None:
     at_work.ui.submitButton.click()
-    wait(lambda: at_work.session.state == "sent")
+    wait(lambda: at_work.session.state.phase == "sent")
     assert at_work.ui.submitButton.toolTip.startswith("This label has arrived")
 
 
@@ -209,8 +209,20 @@ def test_a_module_that_was_closed_follows_no_other_module(
         pass_time(wait, 0.2)
     finally:
         del slicer.modules.MONAILabelWidget
-    assert module.session.case is None
+    assert module.session.state.case is None
     assert len(server.requests) == asked
+
+
+def test_slicers_settings_are_written_once_not_at_every_answer(
+    module: object, server: StubServer, wait: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, written = slicer.app.userSettings(), []
+    write = settings.setValue
+    monkeypatch.setattr(settings, "setValue", lambda key, value: (written.append(key), write(key, value)))
+    connect(module, server, wait)
+    asked = server.requests.count("GET /sufficiency/")
+    wait(lambda: server.requests.count("GET /sufficiency/") > asked + 3)
+    assert sorted(written) == ["DataSufficiency/serverAddress", "DataSufficiency/serverHistory"]
 
 
 # Labels in doubt ----------------------------------------------------------------------------------
@@ -253,13 +265,13 @@ def test_a_label_in_doubt_can_be_looked_at_again(
     server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
     doubtful.ui.problemBox.setCurrentIndex(1)
     doubtful.ui.reopenButton.click()
-    wait(lambda: doubtful.session.state == "open")
+    wait(lambda: doubtful.session.state.phase == "open")
     assert doubtful.ui.caseLabel.text == "case_007"
     assert doubtful.session.nodes.drawn_on
     paint_all(doubtful.session)
     assert not doubtful.ui.reopenButton.enabled, "a drawing would be lost"
     doubtful.ui.submitButton.click()
-    wait(lambda: doubtful.session.state == "sent")
+    wait(lambda: doubtful.session.state.phase == "sent")
     assert "minutes" not in doubtful.ui.caseStatus.text
     assert doubtful.ui.reopenButton.enabled
 
@@ -316,7 +328,7 @@ def hostile(module: object, server: StubServer, wait: Callable) -> object:
 
 
 def test_only_labels_with_texts_of_our_own_may_read_markup(hostile: object) -> None:
-    hostile.session.questions = (Question("classes", "", MARKUP),)
+    hostile.session.state.questions = (Question("classes", "", MARKUP),)
     hostile.panel.refresh()
     assert MARKUP in hostile.ui.problemsLabel.text
     labels = hostile.parent.findChildren(qt.QLabel)

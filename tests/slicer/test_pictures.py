@@ -60,7 +60,7 @@ def connect(module: object, server: StubServer, wait: Callable) -> Callable[[int
         server.n = n
         module.ui.serverAddress.setCurrentText(server.url)
         module.ui.connectButton.click()
-        wait(lambda: module.session.state == "ready")
+        wait(lambda: module.session.state.phase == "ready")
 
     return go
 
@@ -69,7 +69,7 @@ def connect(module: object, server: StubServer, wait: Callable) -> Callable[[int
 def open_case(module: object, wait: Callable) -> Callable[[], None]:
     def go() -> None:
         module.ui.nextButton.click()
-        wait(lambda: module.session.state == "open")
+        wait(lambda: module.session.state.phase == "open")
         paint_all(module.session)
 
     return go
@@ -129,7 +129,12 @@ def test_an_error(module: object, server: StubServer, wait: Callable, folder: Pa
     server.stop()
     module.ui.serverAddress.setCurrentText(server.url)
     module.ui.connectButton.click()
-    wait(lambda: module.session.state == "disconnected" and module.session.connection.level == "warning")
+    wait(
+        lambda: (
+            module.session.state.phase == "disconnected"
+            and module.session.state.connection.level == "warning"
+        )
+    )
     drawn(module, folder / "panel-error.png")
 
 
@@ -179,7 +184,7 @@ def test_an_unsent_label(
     open_case()
     server.stop()
     module.ui.submitButton.click()
-    wait(lambda: module.session.state == "open" and module.ui.unsentFrame.isVisible())
+    wait(lambda: module.session.state.phase == "open" and module.ui.unsentFrame.isVisible())
     drawn(module, folder / "panel-unsent.png")
 
 
@@ -190,7 +195,12 @@ def test_training(
     server.train_stats = {"segmentation": {"epoch": 26, "total_epochs": 40}}
     server.job = {"state": "running", "done": 3, "total": 9, "eta_seconds": 240}
     module.ui.trainButton.click()
-    wait(lambda: module.session.training.progress is not None and module.session.sufficiency.job.running)
+    wait(
+        lambda: (
+            module.session.state.training.progress is not None
+            and module.session.state.sufficiency.job.running
+        )
+    )
     drawn(module, folder / "panel-training.png")
 
 

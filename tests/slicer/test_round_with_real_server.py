@@ -74,7 +74,7 @@ def paint_truth(module: object, server: object, case: str) -> None:
     truth = np.ascontiguousarray(label_of(server.labels[case]).T)
     if is_reversed(nodes.image, server.studies / server.labels[case].name):
         truth = truth[::-1]
-    for name, value in module.session.info.labels.items():
+    for name, value in module.session.state.info.labels.items():
         mask = (truth == value).astype(np.uint8)
         slicer.util.updateSegmentBinaryLabelmapFromArray(mask, nodes.segmentation, name, nodes.image)
 
@@ -83,12 +83,12 @@ def label_one(module: object, server: object, wait: Callable) -> str:
     """Press Next, draw, press Submit, and answer what is asked."""
     session, ui = module.session, module.ui
     ui.nextButton.click()
-    wait(lambda: session.state == "open", PATIENCE_S)
-    case = session.case.image_id
+    wait(lambda: session.state.phase == "open", PATIENCE_S)
+    case = session.state.case.image_id
     paint_truth(module, server, case)
     ui.submitButton.click()
-    assert session.questions == ()
-    wait(lambda: session.state == "sent", PATIENCE_S)
+    assert session.state.questions == ()
+    wait(lambda: session.state.phase == "sent", PATIENCE_S)
     assert "found nothing" in ui.caseStatus.text
     stored = server.studies / "labels" / "final" / f"{case}.nii.gz"
     np.testing.assert_array_equal(label_of(stored), label_of(server.labels[case]) == 1)
@@ -98,12 +98,12 @@ def label_one(module: object, server: object, wait: Callable) -> str:
 def train(module: object, wait: Callable) -> None:
     """Press Start training and wait for its end, and for what it changed."""
     session = module.session
-    before = session.sufficiency.updated
+    before = session.state.sufficiency.updated
     module.ui.trainButton.click()
-    wait(lambda: session.training.running, PATIENCE_S)
-    wait(lambda: not session.training.running, PATIENCE_S)
-    assert "went well" in module.ui.trainingStatus.text, session.training.task
-    wait(lambda: session.info.models and session.sufficiency.updated != before, PATIENCE_S)
+    wait(lambda: session.state.training.running, PATIENCE_S)
+    wait(lambda: not session.state.training.running, PATIENCE_S)
+    assert "went well" in module.ui.trainingStatus.text, session.state.training.task
+    wait(lambda: session.state.info.models and session.state.sufficiency.updated != before, PATIENCE_S)
 
 
 @pytest.mark.timeout(1200)
@@ -112,54 +112,62 @@ def test_a_radiologists_round(module: object, server: object, wait: Callable) ->
 
     ui.serverAddress.setCurrentText(server.base)
     ui.connectButton.click()
-    wait(lambda: session.state == "ready", PATIENCE_S)
+    wait(lambda: session.state.phase == "ready", PATIENCE_S)
     assert "0 of 12" in ui.serverStatus.text
-    assert session.info.labels == {"organ": 1}
-    assert not session.info.models
+    assert session.state.info.labels == {"organ": 1}
+    assert not session.state.info.models
 
     done = [label_one(module, server, wait) for _ in range(2)]
-    wait(lambda: session.sufficiency.n_labelled == 2 and not session.sufficiency.busy, PATIENCE_S)
-    assert session.sufficiency.status == "too_few"
+    wait(lambda: session.state.sufficiency.n_labelled == 2 and not session.state.sufficiency.busy, PATIENCE_S)
+    assert session.state.sufficiency.status == "too_few"
     assert "4 are needed" in ui.adviceLabel.text
 
     train(module, wait)
-    assert session.info.models == ("segmentation",)
+    assert session.state.info.models == ("segmentation",)
 
     for _ in range(8):
         done.append(label_one(module, server, wait))
-        assert ui.blindFrame.isVisible() == bool(session.case.blind)
-        assert ui.automaticButton.isVisible() == (not session.case.blind)
+        assert ui.blindFrame.isVisible() == bool(session.state.case.blind)
+        assert ui.automaticButton.isVisible() == (not session.state.case.blind)
     assert len(set(done)) == 10
 
     train(module, wait)  # first tests the model of before on the new cases
-    wait(lambda: session.sufficiency.overall is not None and not session.sufficiency.busy, PATIENCE_S)
+    wait(
+        lambda: session.state.sufficiency.overall is not None and not session.state.sufficiency.busy,
+        PATIENCE_S,
+    )
     assert ui.worthTable.rowCount >= 3
     assert ui.plotHolder.isVisible()
     assert "10 of 12" in ui.serverStatus.text
-    assert session.sufficiency.observed
-    assert ui.adviceLabel.text == session.sufficiency.advice.sentence
+    assert session.state.sufficiency.observed
+    assert ui.adviceLabel.text == session.state.sufficiency.advice.sentence
 
     ui.targetSpin.setValue(1)
     ui.targetButton.click()
-    wait(lambda: session.sufficiency.target is not None and not session.sufficiency.busy, PATIENCE_S)
-    assert session.sufficiency.target.dice == pytest.approx(0.01)
-    assert session.sufficiency.advice.action == "wait"  # what has been tested had learned from two cases
+    wait(
+        lambda: session.state.sufficiency.target is not None and not session.state.sufficiency.busy,
+        PATIENCE_S,
+    )
+    assert session.state.sufficiency.target.dice == pytest.approx(0.01)
+    assert (
+        session.state.sufficiency.advice.action == "wait"
+    )  # what has been tested had learned from two cases
     assert "no model of at least half of these cases" in ui.adviceLabel.text
 
-    session.reopen(done[0])  # as for a label in doubt
-    wait(lambda: session.state == "open", PATIENCE_S)
+    session.cases.reopen(done[0])  # as for a label in doubt
+    wait(lambda: session.state.phase == "open", PATIENCE_S)
     drawn = slicer.util.arrayFromSegmentBinaryLabelmap(
         session.nodes.segmentation, segment_ids(session.nodes.segmentation)[0], session.nodes.image
     )
     assert np.count_nonzero(drawn) == np.count_nonzero(label_of(server.labels[done[0]]) == 1)
     ui.submitButton.click()
-    wait(lambda: session.state == "sent", PATIENCE_S)
+    wait(lambda: session.state.phase == "sent", PATIENCE_S)
     assert ui.caseStatus.text.endswith("The label checks found nothing.")
 
     done.append(label_one(module, server, wait))
     train(module, wait)  # first tests the model of ten cases on the eleventh
-    wait(lambda: session.sufficiency.advice.action == "stop", PATIENCE_S)
-    assert ui.adviceLabel.text == session.sufficiency.advice.sentence
+    wait(lambda: session.state.sufficiency.advice.action == "stop", PATIENCE_S)
+    assert ui.adviceLabel.text == session.state.sufficiency.advice.sentence
 
     ui.clearTargetButton.click()
-    wait(lambda: session.sufficiency.target is None, PATIENCE_S)
+    wait(lambda: session.state.sufficiency.target is None, PATIENCE_S)

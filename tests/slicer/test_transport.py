@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import socket
 import subprocess
+import weakref
+from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import qt
 from DataSufficiencyLib.client import Client, normal_address
 from DataSufficiencyLib.http_messages import Failure, Request, encode_multipart
-from DataSufficiencyLib.transport import content_of
+from DataSufficiencyLib.timers import QtTimers
+from DataSufficiencyLib.transport import Call, QtTransport, content_of, error_code
 from stub_server import StubServer
 
 
@@ -196,12 +202,91 @@ def test_the_window_keeps_ticking_while_the_server_is_slow(
     assert max(gaps) < 500
 
 
+def tidy_up() -> None:
+    """Delete what is to be deleted later: Qt does so in its own event loop, which a test only turns by hand."""
+    qt.QCoreApplication.sendPostedEvents(None, qt.QEvent.DeferredDelete.value)
+    gc.collect()
+
+
 def test_many_calls_leave_few_replies_behind(server: StubServer, transport: object, wait: object) -> None:
     for _ in range(40):
         ask(transport, wait, server.url + "/info/")
-    # Qt frees them in its own event loop, which a test only turns by hand.
-    qt.QCoreApplication.sendPostedEvents(None, qt.QEvent.DeferredDelete.value)
+    tidy_up()
     assert len(transport._manager.findChildren(qt.QNetworkReply)) <= 3
+
+
+def test_calls_that_have_ended_are_let_go(server: StubServer, transport: object, wait: object) -> None:
+    """With the bodies of their requests, which are whole labels."""
+    for _ in range(20):
+        ask(transport, wait, server.url + "/info/")
+    caught = Caught()
+    transport.send(
+        Request("GET", server.url + "/info/"), caught.answers.append, caught.failures.append
+    ).cancel()
+    ask(transport, wait, server.url + "/info/")
+    tidy_up()
+    assert len([thing for thing in gc.get_objects() if type(thing) is Call]) <= 2
+
+
+def test_a_transport_that_was_closed_is_let_go(server: StubServer, wait: object) -> None:
+    one = QtTransport()
+    ask(one, wait, server.url + "/info/")
+    kept = weakref.ref(one)
+    one.close()
+    del one
+    tidy_up()
+    assert kept() is None
+
+
+@pytest.mark.parametrize("ending", ["stopped", "fired"])
+def test_a_timer_lets_go_of_what_it_called(wait: object, ending: str) -> None:
+    class Caller:
+        def __init__(self) -> None:
+            self.called = 0
+            self.timer = QtTimers().after(0.01 if ending == "fired" else 60, self.count)
+
+        def count(self) -> None:
+            self.called += 1
+
+    def let_it_end() -> weakref.ref:
+        caller = Caller()
+        if ending == "fired":
+            wait(lambda: caller.called)
+        else:
+            caller.timer.stop()
+        return weakref.ref(caller)
+
+    kept = let_it_end()
+    tidy_up()
+    assert kept() is None
+
+
+def test_a_module_that_was_closed_is_let_go(scene: object, server: StubServer, wait: Callable) -> None:
+    import panel_bench
+
+    def come_and_go() -> list[weakref.ref]:
+        module = panel_bench.open_module()
+        module.ui.serverAddress.setCurrentText(server.url)
+        module.ui.connectButton.click()
+        wait(lambda: module.session.state.phase == "ready")
+        panel_bench.close_module(module)
+        return [weakref.ref(part) for part in (module, module.session, module.panel, module.session.nodes)]
+
+    kept = come_and_go()
+    tidy_up()
+    assert [one() for one in kept] == [None] * len(kept)
+
+
+def test_an_error_is_known_as_a_number_and_as_a_name() -> None:
+    """PythonQt hands numbers out, PySide6 enumerations."""
+    named = Enum("NetworkError", {"RemoteHostClosedError": 2}).RemoteHostClosedError
+    assert [error_code(SimpleNamespace(error=lambda code=code: code)) for code in (2, named)] == [2, 2]
+
+
+def test_a_property_reads_as_an_attribute() -> None:
+    button = qt.QPushButton("Send")
+    button.enabled = False
+    assert (button.text, button.isEnabled()) == ("Send", False)
 
 
 def test_bytes_survive_a_binding_that_calls_them_text() -> None:

@@ -1,15 +1,20 @@
-"""The parts of the Data Sufficiency module, one job per file.
+"""The parts of the Data Sufficiency module, one job per file, the lower never knowing the higher.
 
-    http_messages, json_reader, model     plain Python: what is sent, what comes back, what it means
+    http_messages, json_reader, model,    plain Python: what is sent, what comes back, what it means
+    server_model
     client                                the server's REST interface; no qt, no MRML
     activity, drafts, signal              active minutes, labels not yet sent, callbacks
+    label_questions                       what is asked before a label is sent, and the answers
+    wording, forecast_words               every sentence that a person reads
+    ports                                 what a session needs from outside: transport, timers, editor
+    states                                the state of a session, data alone, and what may follow from it
+    server_offer, case_at_hand, fetching, automatic, forecast_watch, training, elsewhere,
+    submission, cases, connection         what happens when: each acts on the state; no widgets
+    session                               these parts, put together
     transport, timers, settings           the files that touch qt without showing anything
     label_set, segment_review,            MRML: classes and colours, segments against classes,
     label_export, case_nodes,             export and import, the case in the scene,
     curve_nodes                           tables and plots
-    states, session, fetching, automatic, submission, training, forecast_watch
-                                          what happens when: the state machine; no widgets
-    wording                               every sentence that a person reads
     panel and *_section                   widgets
     stock_module                          following the MONAI Label module, when it is there
 

@@ -2,65 +2,57 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .case_nodes import LoadError
 from .http_messages import Failure
+from .ports import Editor, LoadError
+from .signal import Signal
+from .states import SessionState, same_case
 from .wording import explain, say
 
-if TYPE_CHECKING:
-    from .session import Session
+_FILE_NAME = "segmentation.nii.gz"
 
 
 class AutomaticSegmentation:
-    """Fills the segments of a session's case by the server's model; withheld for a blind case.
+    """Fills the segments of a session's case by the server's model; withheld for a blind case."""
 
-    Attributes:
-        filling: The answer is on its way.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self.filling = False
+    def __init__(self, state: SessionState, editor: Editor, changed: Signal) -> None:
+        self._state, self._editor, self._changed = state, editor, changed
 
     @property
     def possible(self) -> bool:
-        session = self._session
-        at_hand = session.state == "open" and session.case is not None and not session.case.blind
-        return bool(
-            at_hand and not self.filling and not session.drawn and session.info and session.info.models
-        )
+        state = self._state
+        at_hand = state.phase == "open" and state.case is not None and not state.case.blind
+        return bool(at_hand and not state.filling and not state.drawn and state.info and state.info.models)
 
     def fill_in(self) -> None:
         """Ask for it."""
-        session = self._session
+        state = self._state
         if not self.possible:
             return
-        assert session.client is not None and session.case is not None and session.info is not None
-        self.filling = True
-        session.notice = say("asking_automatic")
-        session.client.infer(
-            session.info.models[0],
-            session.case.image_id,
-            session.same_case(self._on_automatic),
-            session.same_case(self._on_failed),
+        assert state.client is not None and state.case is not None and state.info is not None
+        state.filling = True
+        state.notice = say("asking_automatic")
+        state.client.infer(
+            state.info.models[0],
+            state.case.image_id,
+            same_case(state, self._on_automatic),
+            same_case(state, self._on_failed),
         )
-        session.changed.emit()
+        self._changed.emit()
 
     def _on_automatic(self, content: bytes) -> None:
-        session = self._session
-        self.filling = False
-        session.notice = None
-        if session.state == "open" and session.drawn:
-            session.notice = say("automatic_too_late")
-        elif session.state == "open":
+        state = self._state
+        state.filling = False
+        state.notice = None
+        if state.phase == "open" and state.drawn:
+            state.notice = say("automatic_too_late")
+        elif state.phase == "open":
             try:
-                session.nodes.fill(content)
+                self._editor.fill(content, _FILE_NAME)
             except (LoadError, OSError) as error:
-                session.notice = say("cannot_load", case="", detail=error)
-        session.changed.emit()
+                state.notice = say("cannot_load", case="", detail=error)
+        self._changed.emit()
 
     def _on_failed(self, failure: Failure) -> None:
-        self.filling = False
-        self._session.notice = say("no_automatic") if failure.kind == "not_found" else explain(failure)
-        self._session.changed.emit()
+        self._state.filling = False
+        self._state.notice = say("no_automatic") if failure.kind == "not_found" else explain(failure)
+        self._changed.emit()

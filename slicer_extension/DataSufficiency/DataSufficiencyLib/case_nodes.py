@@ -15,8 +15,10 @@ import vtk
 from slicer.util import VTKObservationMixin
 
 from .label_export import export_label, label_info, remove_with_parts
+from .label_questions import Answers, Review
 from .label_set import add_missing_segments, colour_table, segment_ids
-from .segment_review import Answers, Review, has_voxels, remember_assignments, review
+from .ports import LoadError
+from .segment_review import Traces, has_voxels, remember_assignments, review, traces
 from .signal import Signal
 
 #: Attribute of the segmentation node: the case that it belongs to.
@@ -26,27 +28,25 @@ CASE_ATTRIBUTE = "DataSufficiency.Case"
 _FLAT_FORMATS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
-class LoadError(RuntimeError):
-    """An image or a label that Slicer cannot read."""
-
-
 class CaseNodes(VTKObservationMixin):
     """Holds the two nodes of a case, and tells when they change or go.
 
     Signals:
-        edited: The segmentation changed.
+        edited: Somebody drew, or added or removed a segment.
+        renamed: A segment has another name, and with it perhaps another class.
         looked: The mouse moved over an image, or a view was scrolled: somebody is there.
         gone: One of the nodes was deleted or the scene was closed; carries `scene` or `node`.
     """
 
     def __init__(self) -> None:
         VTKObservationMixin.__init__(self)
-        self.edited, self.looked, self.gone = Signal(), Signal(), Signal()
+        self.edited, self.renamed, self.looked, self.gone = Signal(), Signal(), Signal(), Signal()
         self.image: Any = None
         self.segmentation: Any = None
         self._labels: dict[str, int] = {}
         self._label_suffix = ".nii.gz"
         self._quiet = 0
+        self._before: Traces = {}
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._scene_closes)
         self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._node_goes)
@@ -98,13 +98,15 @@ class CaseNodes(VTKObservationMixin):
         segmentation.SetAttribute(CASE_ATTRIBUTE, case_id)
         self.use_labels(labels)
         inner = segmentation.GetSegmentation()
+        self._before = traces(segmentation)
         for event in (
             inner.SegmentModified,
             inner.SourceRepresentationModified,
+            inner.RepresentationModified,
             inner.SegmentAdded,
             inner.SegmentRemoved,
         ):
-            self.addObserver(inner, event, self._edited)
+            self.addObserver(inner, event, self._segments_changed)
         self._watch_views()
 
     def use_labels(self, labels: Mapping[str, int]) -> None:
@@ -191,9 +193,19 @@ class CaseNodes(VTKObservationMixin):
                 scene.GetNthNodeByClass(index, "vtkMRMLSliceNode"), vtk.vtkCommand.ModifiedEvent, self._looked
             )
 
-    def _edited(self, _caller: Any = None, _event: Any = None) -> None:
-        if not self._quiet:
+    def _segments_changed(self, _caller: Any = None, _event: Any = None) -> None:
+        """Slicer tells of a stroke, a name, a colour and a surface in 3D by the same events."""
+        before, self._before = self._before, traces(self.segmentation)
+        if self._quiet:
+            return
+        if {key: trace.voxels for key, trace in before.items()} != {
+            key: trace.voxels for key, trace in self._before.items()
+        }:
             self.edited.emit()
+        elif before != self._before:
+            self.renamed.emit()
+        else:
+            self.looked.emit()
 
     def _looked(self, _caller: Any = None, _event: Any = None) -> None:
         self.looked.emit()

@@ -19,39 +19,39 @@ class CaseSection:
     """Buttons and messages around one case. What may be pressed follows from the session's state alone."""
 
     def __init__(self, ui: Any, session: Session) -> None:
-        self._ui, self._session = ui, session
+        self._ui, self._session, self._state = ui, session, session.state
         self._questions = QuestionRows(ui.questionHolder.layout())
         self._questions.changed.connect(lambda: ui.sendButton.setEnabled(self._questions.complete))
         self._shown_segmentation: Any = None
         self._strategies: list[str] = []
         self._unsent: list[Draft] = []
-        ui.nextButton.clicked.connect(lambda _checked=False: session.next_case(self._strategy))
+        ui.nextButton.clicked.connect(lambda _checked=False: session.cases.next_case(self._strategy))
         ui.submitButton.clicked.connect(self._submit)
         ui.automaticButton.clicked.connect(lambda _checked=False: session.automatic.fill_in())
-        ui.sendButton.clicked.connect(lambda _checked=False: session.submit(self._questions.answers()))
-        ui.backButton.clicked.connect(lambda _checked=False: session.take_back())
+        ui.sendButton.clicked.connect(lambda _checked=False: session.cases.submit(self._questions.answers()))
+        ui.backButton.clicked.connect(lambda _checked=False: session.cases.take_back())
         ui.submitFirstButton.clicked.connect(self._submit_first)
         ui.dropButton.clicked.connect(self._drop)
-        ui.stayButton.clicked.connect(lambda _checked=False: session.stay())
+        ui.stayButton.clicked.connect(lambda _checked=False: session.cases.stay())
         ui.resendButton.clicked.connect(self._resend)
         ui.discardButton.clicked.connect(self._discard)
         ui.unsentBox.currentIndexChanged.connect(lambda _index: self._show_place())
 
     def refresh(self) -> None:
-        ui, session = self._ui, self._session
+        ui, session, state = self._ui, self._session, self._state
         self._show_strategies()
         self._show_case()
         self._show_editor()
         self._show_questions()
         self._show_unsent()
-        show_notice(ui.caseStatus, session.notice)
-        ui.nextButton.setEnabled(session.state in ("ready", "open", "sent"))
-        ui.waitingFrame.setVisible(session.waiting_strategy is not None)
-        can_submit = session.can_submit or session.from_elsewhere
-        ui.submitButton.setEnabled(can_submit and not session.submission.busy and not session.questions)
+        show_notice(ui.caseStatus, state.notice)
+        ui.nextButton.setEnabled(state.phase in ("ready", "open", "sent"))
+        ui.waitingFrame.setVisible(state.waiting_strategy is not None)
+        can_submit = state.can_submit or session.cases.from_elsewhere
+        ui.submitButton.setEnabled(can_submit and not session.submission.busy and not state.questions)
         if can_submit:
             tip = _("Send this label to the server")
-        elif session.state == "sent":
+        elif state.phase == "sent":
             tip = _("This label has arrived. Change it to send it again.")
         else:
             tip = _("First connect to a server and load a case")
@@ -71,7 +71,7 @@ class CaseSection:
         return self._strategies[index] if 0 <= index < len(self._strategies) else ""
 
     def _show_strategies(self) -> None:
-        info = self._session.info
+        info = self._state.info
         names = list(info.strategies) if info else []
         self._ui.strategyBox.setEnabled(bool(names))
         if names == self._strategies:
@@ -84,14 +84,14 @@ class CaseSection:
             self._ui.strategyBox.setItemData(index, as_markup(description), 3)  # Qt::ToolTipRole
 
     def _show_case(self) -> None:
-        ui, case = self._ui, self._session.case
+        ui, case = self._ui, self._state.case
         ui.caseLabel.setText(case.image_id if case else _("No case is loaded"))
         ui.blindFrame.setVisible(bool(case and case.blind))
         if case is not None and case.blind:
             ui.blindLabel.setText(blind_sentence())
         ui.automaticButton.setVisible(not (case and case.blind))
         ui.automaticButton.setEnabled(self._session.automatic.possible)
-        if self._session.drawn:
+        if self._state.drawn:
             ui.automaticButton.setToolTip(_("You have drawn on this case already; it would be overwritten."))
         else:
             ui.automaticButton.setToolTip(_("Ask the server's model for a first segmentation of this case"))
@@ -119,13 +119,13 @@ class CaseSection:
             editor.setSourceVolumeNode(nodes.image)
 
     def _show_questions(self) -> None:
-        session = self._session
-        self._questions.ask(session.questions, list(session.info.labels) if session.info else [])
-        self._ui.questionFrame.setVisible(bool(session.questions))
+        state = self._state
+        self._questions.ask(state.questions, list(state.info.labels) if state.info else [])
+        self._ui.questionFrame.setVisible(bool(state.questions))
         self._ui.sendButton.setEnabled(self._questions.complete)
 
     def _show_unsent(self) -> None:
-        ui, session = self._ui, self._session
+        ui, session, state = self._ui, self._session, self._state
         self._unsent = session.submission.waiting()
         ui.unsentFrame.setVisible(bool(self._unsent))
         many = len({draft.server for draft in self._unsent}) > 1
@@ -137,12 +137,12 @@ class CaseSection:
         words = _("Not sent yet, kept on this computer: {count}.").format(count=len(names))
         if gone:
             words += " " + _("No longer on the server: {cases}.").format(cases=", ".join(gone))
-        if names and not session.connected:
+        if names and not state.connected:
             servers = ", ".join(dict.fromkeys(draft.server for draft in self._unsent))
             words += " " + _("Connect to {server} to send.").format(server=servers)
         ui.unsentLabel.setText(words)
-        free = not session.submission.busy and session.state not in ("sending", "fetching")
-        ui.resendButton.setEnabled(session.connected and free)
+        free = not session.submission.busy and state.phase not in ("sending", "fetching")
+        ui.resendButton.setEnabled(state.connected and free)
         ui.discardButton.setEnabled(free)
         self._show_place()
 
@@ -154,25 +154,25 @@ class CaseSection:
             self._ui.unsentBox.setToolTip(_("Kept in {folder}").format(folder=place))
 
     def _submit(self, _checked: bool = False) -> None:
-        session = self._session
-        if session.from_elsewhere and session.case is not None and session.client is not None:
+        session, state = self._session, self._state
+        if session.cases.from_elsewhere and state.case is not None and state.client is not None:
             question = _(
                 "{case} was opened from another server, or under another address of this one. If two servers "
                 "name two patients alike, its label would be stored with the wrong patient. Does it belong to "
                 "{server}?"
             )
-            words = question.format(case=session.case.image_id, server=session.client.address)
+            words = question.format(case=state.case.image_id, server=state.client.address)
             if not slicer.util.confirmYesNoDisplay(as_markup(words)):
                 return
-            session.is_from_here()
-        session.submit()
+            session.cases.is_from_here()
+        session.cases.submit()
 
     def _submit_first(self, _checked: bool = False) -> None:
-        self._session.stay()
+        self._session.cases.stay()
         self._submit()
 
     def _drop(self, _checked: bool = False) -> None:
-        self._session.next_case(self._session.waiting_strategy or self._strategy, drop_unsent=True)
+        self._session.cases.next_case(self._state.waiting_strategy or self._strategy, drop_unsent=True)
 
     def _resend(self, _checked: bool = False) -> None:
         index = self._ui.unsentBox.currentIndex

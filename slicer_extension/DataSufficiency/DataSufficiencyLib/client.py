@@ -10,17 +10,19 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any, Callable
+from typing import Any, Callable, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from .http_messages import Failure, Reply, Request, encode_multipart
 from .json_reader import BadAnswer, parse_object
 from .model import NEWEST_SCHEMA, OLDEST_SCHEMA, Sufficiency, schema_of
+from .ports import Transport
 from .server_model import NextCase, SavedLabel, ServerInfo, TrainingTask
 
 logger = logging.getLogger(__name__)
 
 OnFailed = Callable[[Failure], None]
+_T = TypeVar("_T")
 
 # How long nothing at all may move, in seconds. A busy MONAI Label server answers one request at a
 # time and may well be silent for half a minute.
@@ -63,7 +65,7 @@ class Client:
     """One server.
 
     Args:
-        transport: Has `send(request, on_done, on_failed)` and returns a handle with `cancel()`.
+        transport: Carries the requests.
         address: As `normal_address` gives it.
         client_id: Who we say we are; MONAI Label stores it beside a label.
         token: Sent as a bearer token where the server asks for one.
@@ -72,7 +74,7 @@ class Client:
 
     def __init__(
         self,
-        transport: Any,
+        transport: Transport,
         address: str,
         client_id: str,
         token: str = "",
@@ -91,7 +93,7 @@ class Client:
 
     # The server -----------------------------------------------------------------------------------
 
-    def info(self, on_done: Callable[[ServerInfo], None], on_failed: OnFailed) -> Any:
+    def info(self, on_done: Callable[[ServerInfo], None], on_failed: OnFailed) -> None:
         def read(body: bytes) -> ServerInfo:
             try:
                 return ServerInfo.from_json(parse_object(body))
@@ -102,9 +104,9 @@ class Client:
             unknown = failure.kind in ("not_found", "rejected", "moved")
             on_failed(Failure("not_monai_label", failure.detail, failure.status) if unknown else failure)
 
-        return self._send("GET", "/info/", on_done, failed, read)
+        self._send("GET", "/info/", on_done, failed, read)
 
-    def sign_in(self, user: str, password: str, on_done: Callable[[str], None], on_failed: OnFailed) -> Any:
+    def sign_in(self, user: str, password: str, on_done: Callable[[str], None], on_failed: OnFailed) -> None:
         """Exchange a name and password for a token, which is kept in memory only."""
 
         def read(body: bytes) -> str:
@@ -115,36 +117,36 @@ class Client:
 
         form = urlencode({"username": user, "password": password, "grant_type": "password"}).encode("ascii")
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        return self._send("POST", "/auth/token", on_done, on_failed, read, form, headers)
+        self._send("POST", "/auth/token", on_done, on_failed, read, form, headers)
 
     # Cases ----------------------------------------------------------------------------------------
 
     def next_case(
         self, strategy: str, on_done: Callable[[NextCase | None], None], on_failed: OnFailed
-    ) -> Any:
+    ) -> None:
         path = "/activelearning/" + quote(strategy, safe="")
         body = {"client_id": self._client_id}
-        return self._json("POST", path, body, on_done, on_failed, NextCase.from_json, _NEXT_S)
+        self._json("POST", path, body, on_done, on_failed, NextCase.from_json, _NEXT_S)
 
-    def image(self, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> Any:
+    def image(self, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
         path = "/datastore/image?" + urlencode({"image": image_id})
-        return self._send("GET", path, on_done, on_failed, bytes, timeout_s=_IMAGE_S)
+        self._send("GET", path, on_done, on_failed, bytes, timeout_s=_IMAGE_S)
 
-    def image_name(self, image_id: str, on_done: Callable[[str], None], on_failed: OnFailed) -> Any:
+    def image_name(self, image_id: str, on_done: Callable[[str], None], on_failed: OnFailed) -> None:
         """The name of an image's file, empty where the server does not say."""
         path = "/datastore/image/info?" + urlencode({"image": image_id})
-        return self._json("GET", path, None, on_done, on_failed, lambda info: str(info.get("name") or ""))
+        self._json("GET", path, None, on_done, on_failed, lambda info: str(info.get("name") or ""))
 
-    def label(self, image_id: str, tag: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> Any:
+    def label(self, image_id: str, tag: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
         path = "/datastore/label?" + urlencode({"label": image_id, "tag": tag})
-        return self._send("GET", path, on_done, on_failed, bytes, timeout_s=_IMAGE_S)
+        self._send("GET", path, on_done, on_failed, bytes, timeout_s=_IMAGE_S)
 
-    def infer(self, model: str, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> Any:
+    def infer(self, model: str, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
         """An automatic segmentation, as the content of a `.nii.gz` file."""
         path = "/infer/{}?{}".format(quote(model, safe=""), urlencode({"image": image_id, "output": "image"}))
         params = {"result_extension": ".nii.gz", "client_id": self._client_id}
         headers, body = encode_multipart({"params": json.dumps(params)}, {})
-        return self._send("POST", path, on_done, on_failed, bytes, body, headers, _INFER_S)
+        self._send("POST", path, on_done, on_failed, bytes, body, headers, _INFER_S)
 
     def save_label(
         self,
@@ -154,7 +156,7 @@ class Client:
         params: Mapping[str, Any],
         on_done: Callable[[SavedLabel], None],
         on_failed: OnFailed,
-    ) -> Any:
+    ) -> None:
         """Submit a label; sending the same one twice leaves one label on the server."""
         path = "/datastore/label?" + urlencode({"image": image_id, "tag": "final"})
         text = json.dumps({**params, "client_id": self._client_id})
@@ -163,14 +165,14 @@ class Client:
         def read(answer: bytes) -> SavedLabel:
             return SavedLabel.from_json(parse_object(answer))
 
-        return self._send("PUT", path, on_done, on_failed, read, body, headers, _LABEL_S)
+        self._send("PUT", path, on_done, on_failed, read, body, headers, _LABEL_S)
 
-    def label_time(self, image_id: str, on_done: Callable[[Any], None], on_failed: OnFailed) -> Any:
+    def label_time(self, image_id: str, on_done: Callable[[object], None], on_failed: OnFailed) -> None:
         """When the final label of a case was saved last, in the server's own time; None when there is none."""
         path = "/datastore/label/info?" + urlencode({"label": image_id, "tag": "final"})
-        return self._json("GET", path, None, on_done, on_failed, lambda info: info.get("ts"))
+        self._json("GET", path, None, on_done, on_failed, lambda info: info.get("ts"))
 
-    def case_ids(self, on_done: Callable[[list[str]], None], on_failed: OnFailed) -> Any:
+    def case_ids(self, on_done: Callable[[list[str]], None], on_failed: OnFailed) -> None:
         """The names of all cases that the server has."""
 
         def read(data: dict[str, Any]) -> list[str]:
@@ -179,11 +181,11 @@ class Client:
                 raise BadAnswer("the list of cases has no objects")
             return list(objects)
 
-        return self._json("GET", "/datastore/?output=all", None, on_done, on_failed, read)
+        self._json("GET", "/datastore/?output=all", None, on_done, on_failed, read)
 
     # Sufficiency ----------------------------------------------------------------------------------
 
-    def sufficiency(self, on_done: Callable[[Sufficiency], None], on_failed: OnFailed) -> Any:
+    def sufficiency(self, on_done: Callable[[Sufficiency], None], on_failed: OnFailed) -> None:
         def read(data: dict[str, Any]) -> Sufficiency:
             schema = schema_of(data)
             if schema is None or schema < OLDEST_SCHEMA:
@@ -197,33 +199,33 @@ class Client:
                 Failure("not_this_app", failure.detail, 404) if failure.kind == "not_found" else failure
             )
 
-        return self._json("GET", "/sufficiency/", None, on_done, failed, read)
+        self._json("GET", "/sufficiency/", None, on_done, failed, read)
 
-    def set_target(self, dice: float | None, on_done: Callable[[Any], None], on_failed: OnFailed) -> Any:
+    def set_target(self, dice: float | None, on_done: Callable[[object], None], on_failed: OnFailed) -> None:
         """Set the Dice that would be good enough, for everybody; None takes it back."""
-        return self._json("POST", "/sufficiency/target", {"dice": dice}, on_done, on_failed, dict)
+        self._json("POST", "/sufficiency/target", {"dice": dice}, on_done, on_failed, dict)
 
     def note_case(
         self,
         image_id: str,
         minutes: float | None,
         blind: bool | None,
-        on_done: Callable[[Any], None],
+        on_done: Callable[[object], None],
         on_failed: OnFailed,
-    ) -> Any:
+    ) -> None:
         """Tell how many active minutes a label took, whether it was drawn blind, or both; never neither."""
         facts = {"minutes": minutes, "blind": blind}
         body = {name: value for name, value in facts.items() if value is not None}
         path = "/sufficiency/case/" + quote(image_id, safe="")
-        return self._json("POST", path, body, on_done, on_failed, dict)
+        self._json("POST", path, body, on_done, on_failed, dict)
 
-    def confirm_label(self, image_id: str, on_done: Callable[[Any], None], on_failed: OnFailed) -> Any:
+    def confirm_label(self, image_id: str, on_done: Callable[[object], None], on_failed: OnFailed) -> None:
         """Tell that the label is right, whatever the label checks found."""
         path = "/sufficiency/case/" + quote(image_id, safe="")
-        return self._json("POST", path, {"resolved": True}, on_done, on_failed, dict)
+        self._json("POST", path, {"resolved": True}, on_done, on_failed, dict)
 
-    def update_forecast(self, on_done: Callable[[Any], None], on_failed: OnFailed) -> Any:
-        return self._json("POST", "/sufficiency/update", {}, on_done, on_failed, dict)
+    def update_forecast(self, on_done: Callable[[object], None], on_failed: OnFailed) -> None:
+        self._json("POST", "/sufficiency/update", {}, on_done, on_failed, dict)
 
     # Training -------------------------------------------------------------------------------------
 
@@ -233,15 +235,15 @@ class Client:
         options: Mapping[str, Any],
         on_done: Callable[[TrainingTask], None],
         on_failed: OnFailed,
-    ) -> Any:
+    ) -> None:
         path = "/train/" + quote(trainer, safe="")
         body = {"client_id": self._client_id, **options}
-        return self._json("POST", path, body, on_done, on_failed, TrainingTask.from_json)
+        self._json("POST", path, body, on_done, on_failed, TrainingTask.from_json)
 
-    def set_steps(self, steps: int, on_done: Callable[[Any], None], on_failed: OnFailed) -> Any:
-        return self._json("POST", "/sufficiency/steps", {"steps": steps}, on_done, on_failed, dict)
+    def set_steps(self, steps: int, on_done: Callable[[object], None], on_failed: OnFailed) -> None:
+        self._json("POST", "/sufficiency/steps", {"steps": steps}, on_done, on_failed, dict)
 
-    def training(self, on_done: Callable[[TrainingTask | None], None], on_failed: OnFailed) -> Any:
+    def training(self, on_done: Callable[[TrainingTask | None], None], on_failed: OnFailed) -> None:
         """The newest training, or None when there was none since the server started."""
 
         def failed(failure: Failure) -> None:
@@ -250,10 +252,10 @@ class Client:
             else:
                 on_failed(failure)
 
-        return self._json("GET", "/train/", None, on_done, failed, TrainingTask.from_json)
+        self._json("GET", "/train/", None, on_done, failed, TrainingTask.from_json)
 
-    def stop_training(self, on_done: Callable[[bytes], None], on_failed: OnFailed) -> Any:
-        return self._send("DELETE", "/train/", on_done, on_failed, bytes)
+    def stop_training(self, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
+        self._send("DELETE", "/train/", on_done, on_failed, bytes)
 
     # How ------------------------------------------------------------------------------------------
 
@@ -262,14 +264,14 @@ class Client:
         method: str,
         path: str,
         body: Mapping[str, Any] | None,
-        on_done: Callable[[Any], None],
+        on_done: Callable[[_T], None],
         on_failed: OnFailed,
-        read: Callable[[dict[str, Any]], Any],
+        read: Callable[[dict[str, Any]], _T],
         timeout_s: float = _QUICK_S,
-    ) -> Any:
+    ) -> None:
         content = b"" if body is None else json.dumps(body).encode("utf-8")
         headers = {} if body is None else {"Content-Type": "application/json"}
-        return self._send(
+        self._send(
             method, path, on_done, on_failed, lambda b: read(parse_object(b)), content, headers, timeout_s
         )
 
@@ -277,13 +279,13 @@ class Client:
         self,
         method: str,
         path: str,
-        on_done: Callable[[Any], None],
+        on_done: Callable[[_T], None],
         on_failed: OnFailed,
-        read: Callable[[bytes], Any],
+        read: Callable[[bytes], _T],
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         timeout_s: float = _QUICK_S,
-    ) -> Any:
+    ) -> None:
         def done(reply: Reply) -> None:
             try:
                 answer = read(reply.body)
@@ -303,4 +305,4 @@ class Client:
         sent = dict(headers or {})
         if self.token:
             sent["Authorization"] = "Bearer " + self.token
-        return self._transport.send(Request(method, self.address + path, sent, body, timeout_s), done, failed)
+        self._transport.send(Request(method, self.address + path, sent, body, timeout_s), done, failed)

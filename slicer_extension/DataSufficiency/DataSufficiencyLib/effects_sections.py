@@ -16,6 +16,7 @@ from .forecast_words import (
 )
 from .notice_label import show_notice, show_text
 from .session import Session
+from .states import SessionState
 from .table_view import fill_table, prepare_table
 
 _OUTSIDE_SHOWN = 5
@@ -24,8 +25,8 @@ _OUTSIDE_SHOWN = 5
 class StrategiesSection:
     """What each way of training makes of the cases that there are."""
 
-    def __init__(self, ui: Any, session: Session) -> None:
-        self._ui, self._session = ui, session
+    def __init__(self, ui: Any, state: SessionState) -> None:
+        self._ui, self._state = ui, state
         self._shown: Any = self
         prepare_table(ui.strategyTable, (_("Strategy"), _("One case works like"), _("Dice, in points")))
         ui.strategyTable.horizontalHeader().setToolTip(
@@ -36,7 +37,7 @@ class StrategiesSection:
         )
 
     def refresh(self) -> None:
-        answer = self._session.sufficiency
+        answer = self._state.sufficiency
         if answer is self._shown:
             return
         self._shown = answer
@@ -51,19 +52,19 @@ class TrainingSection:
     """Start, stop, how far, and how the last one ended."""
 
     def __init__(self, ui: Any, session: Session) -> None:
-        self._ui, self._session = ui, session
+        self._ui, self._state, self._training = ui, session.state, session.training
         self._trainers: list[str] = []
         self._strategies: list[str] = []
         self._steps: int | None = None
         ui.trainerBox.currentIndexChanged.connect(lambda _index: self._show_strategies())
         ui.stepsSpin.editingFinished.connect(self._set_steps)
         ui.trainButton.clicked.connect(self._start)
-        ui.stopButton.clicked.connect(lambda _checked=False: session.training.stop())
+        ui.stopButton.clicked.connect(lambda _checked=False: self._training.stop())
 
     def refresh(self) -> None:
-        ui, training = self._ui, self._session.training
+        ui, training = self._ui, self._state.training
         self._show_trainers()
-        free = self._session.connected and not training.running and not training.changing
+        free = self._state.connected and not training.running and not training.changing
         ui.trainButton.setEnabled(free and bool(self._trainers))
         ui.stopButton.setEnabled(training.running and not training.changing)
         ui.trainerBox.setEnabled(free)
@@ -77,7 +78,7 @@ class TrainingSection:
         show_notice(ui.trainingStatus, training.notice)
 
     def _show_trainers(self) -> None:
-        info = self._session.info
+        info = self._state.info
         names = list(info.trainers) if info else []
         if names != self._trainers:
             self._trainers = names
@@ -87,7 +88,7 @@ class TrainingSection:
 
     def _show_strategies(self) -> None:
         """The strategies of the chosen trainer, the server's own first choice on top."""
-        info, index = self._session.info, self._ui.trainerBox.currentIndex
+        info, index = self._state.info, self._ui.trainerBox.currentIndex
         known = info is not None and 0 <= index < len(self._trainers)
         names = list(info.trainers.get(self._trainers[index], ())) if info is not None and known else []
         if names != self._strategies:
@@ -97,7 +98,7 @@ class TrainingSection:
 
     def _show_steps(self, free: bool) -> None:
         """The server's steps, but not over what is being typed."""
-        steps, spin = self._session.info.steps if self._session.info else None, self._ui.stepsSpin
+        steps, spin = self._state.info.steps if self._state.info else None, self._ui.stepsSpin
         spin.setEnabled(free and steps is not None)
         if steps is not None and steps != self._steps:
             self._steps = steps
@@ -105,7 +106,7 @@ class TrainingSection:
 
     def _set_steps(self) -> None:
         if self._steps is not None and self._ui.stepsSpin.value != self._steps:
-            self._session.training.set_steps(self._ui.stepsSpin.value)
+            self._training.set_steps(self._ui.stepsSpin.value)
 
     def _start(self, _checked: bool = False) -> None:
         index = self._ui.trainerBox.currentIndex
@@ -114,14 +115,14 @@ class TrainingSection:
             strategy = self._strategies[chosen] if 0 <= chosen < len(self._strategies) else ""
             self._set_steps()  # where a click on a button leaves the focus in the field
             steps = None if self._steps is None else self._ui.stepsSpin.value
-            self._session.training.start(self._trainers[index], strategy, steps)
+            self._training.start(self._trainers[index], strategy, steps)
 
 
 class CoverageSection:
     """Unlabelled cases that are unlike those labelled so far."""
 
-    def __init__(self, ui: Any, session: Session) -> None:
-        self._ui, self._session = ui, session
+    def __init__(self, ui: Any, state: SessionState) -> None:
+        self._ui, self._state = ui, state
         self._shown: Any = self
         prepare_table(ui.coverageTable, (_("Case"), _("Distance")))
         ui.coverageTable.horizontalHeader().setToolTip(
@@ -129,7 +130,7 @@ class CoverageSection:
         )
 
     def refresh(self) -> None:
-        answer = self._session.sufficiency
+        answer = self._state.sufficiency
         if answer is self._shown:
             return
         self._shown = answer

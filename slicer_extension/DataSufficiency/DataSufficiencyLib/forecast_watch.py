@@ -4,48 +4,31 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
 
 from .http_messages import Failure
 from .model import Sufficiency
-from .wording import Notice, explain, say
-
-if TYPE_CHECKING:
-    from .session import Session
+from .ports import Timer, Timers
+from .server_offer import ServerOffer
+from .signal import Signal
+from .states import ForecastState, SessionState, same_server
+from .wording import explain, say
 
 logger = logging.getLogger(__name__)
 
 
 class ForecastWatch:
-    """Keeps the newest forecast of a session's server.
-
-    Attributes:
-        latest: The newest answer.
-        received_at: When it came, in seconds since 1970.
-        offline_since: When the server stopped answering, None while it answers.
-    """
+    """Keeps the newest forecast of a session's server, as long as somebody watches."""
 
     BUSY_S, CALM_S, LONGEST_S = 3.0, 30.0, 60.0
 
-    def __init__(self, session: Session, timers: Any) -> None:
-        self._session = session
-        self._timers = timers
-        self._timer: Any = None
-        self._asking = self._ask_again = self._watching = False
+    def __init__(self, state: SessionState, timers: Timers, offer: ServerOffer, changed: Signal) -> None:
+        self._state, self._timers, self._offer, self._changed = state, timers, offer, changed
+        self._timer: Timer | None = None
+        self._asking = self._ask_again = False
         self._wait_s = self.CALM_S
-        self.latest: Sufficiency | None = None
-        self.received_at: float | None = None
-        self.offline_since: float | None = None
-        self.trouble: Notice | None = None
-
-    def start(self) -> None:
-        """Watch from now on; the panel is on the screen."""
-        self._watching = True
-        self._plan(self.BUSY_S if self._busy else self.CALM_S)
 
     def stop(self) -> None:
         """The panel is not on the screen: ask no more."""
-        self._watching = False
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
@@ -54,40 +37,42 @@ class ForecastWatch:
         """Another server, or none."""
         self.stop()
         self._asking = self._ask_again = False
-        self.latest = self.received_at = self.offline_since = self.trouble = None
+        self._state.forecast = ForecastState()
 
     def ask(self) -> None:
         """Ask; while a question is on its way, ask again after its answer, which may be older than the cause."""
-        session = self._session
-        if session.client is None or not session.connected:
+        state = self._state
+        if state.client is None or not state.connected:
             return
         if self._asking:
             self._ask_again = True
             return
         self._asking = True
-        session.client.sufficiency(session.same_server(self.take), session.same_server(self._failed))
+        state.client.sufficiency(same_server(state, self.take), same_server(state, self._failed))
 
     def take(self, answer: Sufficiency) -> None:
         """A new answer."""
-        back, before = self.offline_since is not None, self.latest
+        state, forecast = self._state, self._state.forecast
+        back, before = forecast.offline_since is not None, forecast.latest
         self._asking = False
-        self.latest, self.received_at = answer, time.time()
-        self.offline_since = self.trouble = None
+        forecast.latest, forecast.received_at = answer, time.time()
+        forecast.offline_since = forecast.trouble = None
         self._plan(self.BUSY_S if self._busy else self.CALM_S)
-        if back and (self._session.notice is None or self._session.notice.passing):
-            self._session.notice = say("server_back")
-        self._session.changed.emit()
+        if back and (state.notice is None or state.notice.passing):
+            state.notice = say("server_back")
+        self._changed.emit()
         if before is not None and before.n_labelled != answer.n_labelled:
-            self._session.look_again()  # a label of somebody else's may have made classes
+            self._offer.look_again()  # a label of somebody else's may have made classes
         if self._ask_again:
             self._ask_again = False
             self.ask()
 
     def note_failure(self, failure: Failure) -> None:
         """Another call found that the server does not answer."""
-        if self.offline_since is None:
-            self.offline_since = time.time()
-        self.trouble = explain(failure)
+        forecast = self._state.forecast
+        if forecast.offline_since is None:
+            forecast.offline_since = time.time()
+        forecast.trouble = explain(failure)
         self._plan(self.BUSY_S)
 
     def note_trouble(self, failure: Failure) -> None:
@@ -98,53 +83,51 @@ class ForecastWatch:
 
     def set_target(self, dice: float | None) -> None:
         """Tell the server which Dice would be good enough; None takes the target back."""
-        session = self._session
-        if session.client is not None and session.connected:
-            session.client.set_target(
-                dice, session.same_server(self._done), session.same_server(self._refused)
-            )
+        state = self._state
+        if state.client is not None and state.connected:
+            state.client.set_target(dice, same_server(state, self._done), same_server(state, self._refused))
 
     def update(self) -> None:
         """Start the computation of new points on the curve."""
-        session = self._session
-        if session.client is not None and session.connected:
-            session.client.update_forecast(
-                session.same_server(self._done), session.same_server(self._refused)
-            )
+        state = self._state
+        if state.client is not None and state.connected:
+            state.client.update_forecast(same_server(state, self._done), same_server(state, self._refused))
 
     def confirm_label(self, image_id: str) -> None:
         """Tell the server that a label which it doubts is right."""
-        session = self._session
-        if session.client is not None and session.connected:
-            session.client.confirm_label(
-                image_id, session.same_server(self._done), session.same_server(self._refused)
+        state = self._state
+        if state.client is not None and state.connected:
+            state.client.confirm_label(
+                image_id, same_server(state, self._done), same_server(state, self._refused)
             )
 
-    def _done(self, _answer: Any) -> None:
+    def _done(self, _answer: object) -> None:
         self.ask()
 
     def _refused(self, failure: Failure) -> None:
-        self._session.notice = explain(failure)
-        self._session.changed.emit()
+        self._state.notice = explain(failure)
+        self._changed.emit()
 
     def _failed(self, failure: Failure) -> None:
+        forecast = self._state.forecast
         self._asking = self._ask_again = False
         if failure.offline:
-            if self.offline_since is None:
-                self.offline_since = time.time()
+            if forecast.offline_since is None:
+                forecast.offline_since = time.time()
             self._plan(min(2 * self._wait_s, self.LONGEST_S))
         else:
             self._plan(self.CALM_S)
         logger.warning("No forecast: %s", failure)
-        self.trouble = explain(failure)
-        self._session.changed.emit()
+        forecast.trouble = explain(failure)
+        self._changed.emit()
 
     @property
     def _busy(self) -> bool:
-        return bool(self.latest and self.latest.busy) or self._session.training.running
+        latest = self._state.forecast.latest
+        return bool(latest and latest.busy) or self._state.training.running
 
     def _plan(self, seconds: float) -> None:
         self._wait_s = seconds
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self._timers.after(seconds, self.ask) if self._watching else None
+        self.stop()
+        if self._state.watched and self._state.connected:
+            self._timer = self._timers.after(seconds, self.ask)

@@ -17,6 +17,7 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .label_set import colour_table
+from .ports import ExportError
 
 _Plan = Sequence[tuple[str, str, str]]
 
@@ -24,10 +25,6 @@ _Plan = Sequence[tuple[str, str, str]]
 #: More classes than any label file can tell apart.
 _VALUES = 65536
 _CHUNK_BYTES = 1 << 22
-
-
-class ExportError(RuntimeError):
-    """The label could not be made, or did not come out as planned."""
 
 
 def export_label(

@@ -53,9 +53,9 @@ def colour_table(rows: Iterable[tuple[str, int]]) -> Any:
 
 
 def _names_need_a_flag() -> bool:
-    """Up to Slicer 5.10 a table forgets names that were given without the flag; later ones only complain of it."""
+    """Before Slicer 5.10 a table forgets names that were given without the flag; later ones log an error for it."""
     version = (getattr(slicer.app, "majorVersion", 5), getattr(slicer.app, "minorVersion", 11))
-    return version < (5, 11)
+    return version < (5, 10)
 
 
 def add_missing_segments(segmentation: Any, labels: Mapping[str, int]) -> None:

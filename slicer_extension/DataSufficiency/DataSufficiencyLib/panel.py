@@ -43,9 +43,9 @@ class Panel:
             ServerSection(ui, session, settings),
             self.case,
             self.worth,
-            StrategiesSection(ui, session),
+            StrategiesSection(ui, session.state),
             TrainingSection(ui, session),
-            CoverageSection(ui, session),
+            CoverageSection(ui, session.state),
         )
         self._timers = QtTimers()
         self._ticker: Any = None

@@ -8,7 +8,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
-from .segment_review import Answers, Question
+from .label_questions import Answers, Question
 from .signal import Signal
 from .wording import label_question
 

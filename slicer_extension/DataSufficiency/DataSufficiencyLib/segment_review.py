@@ -8,7 +8,7 @@ that differs in capitals and spaces alone), and so is every class that would com
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import slicer
 import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
+from .label_questions import Answers, Question, Review
 from .label_set import CLASS_TAG, segment_ids
 
 _BINARY = "Binary labelmap"
@@ -33,57 +34,6 @@ class SegmentFacts:
     label: str | None
     guess: str | None
     voxels: int
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What the user decided.
-
-    Attributes:
-        assigned: Segment ID to class, or to None for "leave it out".
-        absent: Classes that are truly not in this image.
-        accepted_overlap: The higher class value wins where two segments overlap.
-        accepted_classes: The segments' names shall be the classes of a server that knows none yet.
-        accepted_preview: What an effect shows as a preview shall not be part of the label.
-    """
-
-    assigned: Mapping[str, str | None] = field(default_factory=dict)
-    absent: frozenset[str] = frozenset()
-    accepted_overlap: bool = False
-    accepted_classes: bool = False
-    accepted_preview: bool = False
-
-
-@dataclass(frozen=True)
-class Question:
-    """Something to ask before a label is sent.
-
-    `kind` is `unknown` (which class is this segment?), `absent` (is this class truly not in the image?),
-    `overlap` (may the higher class win?), `classes` (shall these names be the server's classes?) or `preview`
-    (shall it go without the result that an effect only previews so far?).
-    `subject` is a segment ID, a class, or empty.
-    """
-
-    kind: str
-    subject: str
-    name: str
-    guess: str | None = None
-    voxels: int = 0
-
-
-@dataclass(frozen=True)
-class Review:
-    """The plan for an export, and what is still open about it.
-
-    Attributes:
-        plan: (segment ID, segment name, class), in the order of class values.
-        labels: Class name to voxel value: the server's, or the first label's own.
-        questions: Nothing may be sent while there are any.
-    """
-
-    plan: tuple[tuple[str, str, str], ...]
-    questions: tuple[Question, ...]
-    labels: Mapping[str, int]
 
 
 def review(segmentation: Any, labels: Mapping[str, int], answers: Answers) -> Review:
@@ -148,6 +98,28 @@ def has_preview(segmentation: Any) -> bool:
     editor = slicer.mrmlScene.GetSingletonNode("SegmentEditor", "vtkMRMLSegmentEditorNode")
     ours = editor is not None and editor.GetSegmentationNode() is segmentation
     return ours and editor.GetNodeReference(_PREVIEW_ROLE) is not None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """By which a change of a segment is known: its name, and when its voxels changed last."""
+
+    name: str
+    voxels: int
+
+
+#: By segment ID.
+Traces = dict[str, Trace]
+
+
+def traces(segmentation: Any) -> Traces:
+    """The traces of all segments; colours, tags and surfaces leave none."""
+    found = {}
+    for segment_id in segment_ids(segmentation):
+        segment = segmentation.GetSegmentation().GetSegment(segment_id)
+        image = segment.GetRepresentation(_BINARY)
+        found[segment_id] = Trace(segment.GetName(), 0 if image is None else image.GetMTime())
+    return found
 
 
 def has_voxels(segmentation: Any) -> bool:

@@ -18,7 +18,8 @@ class ServerSection:
     """Address, connection test, sign-in, and where data would go."""
 
     def __init__(self, ui: Any, session: Session, settings: Settings) -> None:
-        self._ui, self._session, self._settings = ui, session, settings
+        self._ui, self._state, self._connection = ui, session.state, session.connection
+        self._settings = settings
         ui.serverAddress.addItems(settings.history() or ["http://127.0.0.1:8000"])
         ui.connectButton.clicked.connect(self._connect)
         ui.signInButton.clicked.connect(self._sign_in)
@@ -27,35 +28,35 @@ class ServerSection:
         ui.serverAddress.currentTextChanged.connect(lambda _text: self._show_privacy())
 
     def refresh(self) -> None:
-        ui, session = self._ui, self._session
-        ui.connectButton.setEnabled(session.state not in ("connecting", "fetching", "sending"))
-        ui.signInRow.setVisible(session.needs_sign_in)
-        notice = session.connection
-        if session.connected and session.info is not None and session.client is not None:
-            self._settings.remember(session.client.address)
-            notice = session.forecast.trouble or Notice(self._connected_text(), GOOD)
-            if session.needs_sign_in:
-                notice = session.connection or explain(Failure("sign_in"))
+        ui, state = self._ui, self._state
+        ui.connectButton.setEnabled(state.phase not in ("connecting", "fetching", "sending"))
+        ui.signInRow.setVisible(state.needs_sign_in)
+        notice = state.connection
+        if state.connected and state.info is not None and state.client is not None:
+            self._settings.remember(state.client.address)
+            notice = state.forecast.trouble or Notice(self._connected_text(), GOOD)
+            if state.needs_sign_in:
+                notice = state.connection or explain(Failure("sign_in"))
         show_notice(ui.serverStatus, notice)
         self._show_privacy()
 
     def _connect(self, _checked: bool = False) -> None:
-        self._session.connect(self._ui.serverAddress.currentText)
+        self._connection.connect(self._ui.serverAddress.currentText)
 
     def _sign_in(self, _checked: bool = False) -> None:
         ui = self._ui
-        if not self._session.needs_sign_in:
+        if not self._state.needs_sign_in:
             return
-        self._session.sign_in(ui.userEdit.text, ui.passwordEdit.text)
+        self._connection.sign_in(ui.userEdit.text, ui.passwordEdit.text)
         ui.passwordEdit.setText("")
 
     def _connected_text(self) -> str:
-        info = self._session.info
+        info = self._state.info
         assert info is not None
         if info.total is None:
             return _("Connected to {name}.").format(name=info.name)
         words = _("Connected to {name}: {labelled} of {total} cases are labelled.")
-        latest = self._session.sufficiency
+        latest = self._state.sufficiency
         labelled = info.completed if latest is None or latest.n_labelled is None else latest.n_labelled
         return words.format(name=info.name, labelled=labelled, total=info.total)
 

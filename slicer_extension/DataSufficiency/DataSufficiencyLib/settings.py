@@ -37,8 +37,8 @@ class Settings:
     def remember(self, address: str) -> None:
         """An address that answered."""
         rest = [other for other in self.history() if other != address]
-        self._settings.setValue(_OURS + "serverAddress", address)
-        self._settings.setValue(_OURS + "serverHistory", ";".join([address, *rest][:_HISTORY]))
+        self._keep("serverAddress", address)
+        self._keep("serverHistory", ";".join([address, *rest][:_HISTORY]))
 
     @property
     def client_id(self) -> str:
@@ -46,13 +46,18 @@ class Settings:
         known = self._text(_STOCK + "clientId") or self._text(_OURS + "clientId")
         if not known:
             known = "slicer-" + uuid.uuid4().hex[:8]
-            self._settings.setValue(_OURS + "clientId", known)
+            self._keep("clientId", known)
         return known
 
     @staticmethod
     def drafts_folder() -> str:
         """Where unsent labels lie: beside Slicer's settings, in the user's own folder."""
         return str(Path(slicer.app.slicerUserSettingsFilePath).parent / "DataSufficiency" / "unsent")
+
+    def _keep(self, name: str, value: str) -> None:
+        """Qt writes the whole file for every value that is set, so one that stands there already is not."""
+        if self._text(_OURS + name) != value:
+            self._settings.setValue(_OURS + name, value)
 
     def _text(self, key: str) -> str:
         value: Any = self._settings.value(key)

@@ -55,26 +55,26 @@ class StockModule:
         sample = getattr(self._widget, "current_sample", None) or {}
         image = getattr(self._widget, "_volumeNode", None)
         segmentation = getattr(self._widget, "_segmentNode", None)
-        session = self._session
+        session, state = self._session, self._session.state
         if not sample.get("id") or image is None or segmentation is None or not self._same_server():
             return
-        if session.case is not None and session.nodes.segmentation is segmentation:
+        if state.case is not None and session.nodes.segmentation is segmentation:
             return  # cancelled: the case at hand is still the one
         blind = sample.get("blind")
         blind = blind if isinstance(blind, bool) else None
-        session.adopt(CaseAtHand(str(sample["id"]), blind, session.client.key), image, segmentation)
-        session.submission.watch_elsewhere()
+        session.cases.adopt(CaseAtHand(str(sample["id"]), blind, state.client.key), image, segmentation)
+        session.elsewhere.watch()
 
     def _after_submit(self, _checked: bool = False) -> None:
         """Its Submit has tried to send the label: if it arrived, the minutes follow, and a new forecast."""
         if self._same_server():
-            self._session.submission.submitted_elsewhere()
+            self._session.elsewhere.submitted()
 
     def _same_server(self) -> bool:
-        client = self._session.client
-        if client is None or not self._session.connected:
+        state = self._session.state
+        if state.client is None or not state.connected:
             return False
         try:
-            return normal_address(str(self._widget.serverUrl())) == client.address
+            return normal_address(str(self._widget.serverUrl())) == state.client.address
         except (Failure, AttributeError):
             return False

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
+from .forecast_watch import ForecastWatch
 from .http_messages import Failure
+from .ports import Timer, Timers
 from .server_model import ServerInfo, TrainingTask
+from .server_offer import ServerOffer
+from .signal import Signal
+from .states import SessionState, TrainingState, same_server
 from .wording import Notice, explain, say
-
-if TYPE_CHECKING:
-    from .session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -28,77 +30,66 @@ _ERROR_LINE = re.compile(r"^\s*(?:[\w.]*\.)?\w*(?:Error|Exception|Interrupt)\b:?
 
 
 class TrainingWatch:
-    """Follows the training queue of a session's server.
-
-    Attributes:
-        task: The newest training, None when there was none.
-        progress: Part done in [0, 1], None where the server does not say.
-        notice: What to tell the user about it.
-    """
+    """Follows the training queue of a session's server, as long as somebody watches."""
 
     EVERY_S = 4.0
 
-    def __init__(self, session: Session, timers: Any) -> None:
-        self._session = session
-        self._timers = timers
-        self._timer: Any = None
-        self.task: TrainingTask | None = None
-        self.progress: float | None = None
-        self.notice: Notice | None = None
-        self.changing = False
+    def __init__(
+        self,
+        state: SessionState,
+        timers: Timers,
+        forecast: ForecastWatch,
+        offer: ServerOffer,
+        changed: Signal,
+    ) -> None:
+        self._state, self._timers, self._forecast = state, timers, forecast
+        self._offer, self._changed = offer, changed
+        self._timer: Timer | None = None
         self._turn = 0
 
-    @property
-    def running(self) -> bool:
-        return self.task is not None and self.task.running
-
     def start(self, trainer: str, strategy: str = "", steps: int | None = None) -> None:
-        client = self._session.client
-        if client is None or not self._session.connected or self.running or self.changing:
+        client, training = self._state.client, self._state.training
+        if client is None or not self._state.connected or training.running or training.changing:
             return
-        self.changing = True
-        self._turn += 1
-        self.notice = say("training_starting")
+        self._change(say("training_starting"))
         options = {name: value for name, value in (("strategy", strategy), ("steps", steps)) if value}
         client.start_training(trainer, options, self._newest(self._on_task), self._newest(self._failed))
-        self._session.changed.emit()
+        self._changed.emit()
 
     def stop(self) -> None:
-        client = self._session.client
-        if client is None or not self.running or self.changing:
+        client, training = self._state.client, self._state.training
+        if client is None or not training.running or training.changing:
             return
-        self.changing = True
-        self._turn += 1
-        self.notice = say("training_stopping")
+        self._change(say("training_stopping"))
         client.stop_training(self._newest(lambda _answer: self.look()), self._newest(self._failed))
-        self._session.changed.emit()
+        self._changed.emit()
 
     def set_steps(self, steps: int) -> None:
         """Tell the server how long to train from now on; the curve is then measured anew."""
-        client = self._session.client
-        if client is not None and self._session.connected:
-            client.set_steps(
-                steps,
-                self._session.same_server(lambda _answer: self._session.look_again()),
-                self._session.same_server(self._failed),
-            )
+        state = self._state
+        if state.client is not None and state.connected:
+            learnt = same_server(state, lambda _answer: self._offer.look_again())
+            state.client.set_steps(steps, learnt, same_server(state, self._failed))
 
     def look(self) -> None:
         """Ask how it stands."""
-        client = self._session.client
-        if client is not None and self._session.connected:
+        state = self._state
+        if state.client is not None and state.connected:
             self._turn += 1
-            client.training(self._newest(self._on_task), self._newest(self._lost))
+            state.client.training(self._newest(self._on_task), self._newest(self._lost))
 
     def forget(self) -> None:
         self.stop_watching()
-        self.task = self.progress = self.notice = None
-        self.changing = False
+        self._state.training = TrainingState()
 
     def stop_watching(self) -> None:
         if self._timer is not None:
             self._timer.stop()
             self._timer = None
+
+    def _change(self, notice: Notice) -> None:
+        self._turn += 1
+        self._state.training.changing, self._state.training.notice = True, notice
 
     def _newest(self, action: Callable[..., None]) -> Callable[..., None]:
         """The action, unless something newer was asked meanwhile: answers may overtake each other."""
@@ -108,57 +99,62 @@ class TrainingWatch:
             if turn == self._turn:
                 action(*args)
 
-        return self._session.same_server(act)
+        return same_server(self._state, act)
 
     def _on_task(self, task: TrainingTask | None) -> None:
-        was_running, self.changing = self.running, False
-        self.task = task
-        if self.running:
-            self.notice = say("training_running", name=task.model if task else "")
+        training = self._state.training
+        was_running, training.changing = training.running, False
+        training.task = task
+        if training.running:
+            training.notice = say("training_running", name=task.model if task else "")
             self._again()
             self._ask_progress()
         else:
             self.stop_watching()
-            self.progress = None
-            self.notice = _ending(task)
+            training.progress = None
+            training.notice = _ending(task)
             if was_running:
-                self._session.forecast.ask()
-                self._session.look_again()
-        self._session.changed.emit()
+                self._forecast.ask()
+                self._offer.look_again()
+        self._changed.emit()
 
     def _ask_progress(self) -> None:
-        client = self._session.client
-        if client is not None:
-            client.info(
-                self._session.same_server(self._on_progress), self._session.same_server(lambda _failure: None)
+        state = self._state
+        if state.client is not None:
+            state.client.info(
+                same_server(state, self._on_progress), same_server(state, lambda _failure: None)
             )
 
     def _on_progress(self, info: ServerInfo) -> None:
-        self.progress = info.progress.get(self.task.model) if self.task and self.running else None
-        self._session.learn(info)
+        training = self._state.training
+        task = training.task
+        training.progress = info.progress.get(task.model) if task is not None and task.running else None
+        self._offer.learn(info)
 
     def _again(self) -> None:
         self.stop_watching()
-        if self._session.watched:
+        if self._state.watched:
             self._timer = self._timers.after(self.EVERY_S, self.look)
 
     def _failed(self, failure: Failure) -> None:
         """Starting or stopping did not work."""
-        self.changing = False
-        self.notice = say("training_forbidden") if failure.kind == "forbidden" else explain(failure)
+        training = self._state.training
+        training.changing = False
+        training.notice = say("training_forbidden") if failure.kind == "forbidden" else explain(failure)
         if failure.kind == "busy":
-            self.notice = say("training_busy")
+            training.notice = say("training_busy")
             self._again()
-        self._session.changed.emit()
+        self._changed.emit()
 
     def _lost(self, failure: Failure) -> None:
         """The server did not say how it stands; keep asking while a training was under way."""
         logger.warning("No news of the training: %s", failure)
-        self.changing = False
-        if self.running:
-            self.notice = explain(failure)
+        training = self._state.training
+        training.changing = False
+        if training.running:
+            training.notice = explain(failure)
             self._again()
-        self._session.changed.emit()
+        self._changed.emit()
 
 
 def _ending(task: TrainingTask | None) -> Notice | None:

@@ -21,7 +21,11 @@ OnFailed = Callable[[Failure], None]
 
 
 class Call:
-    """One request on its way. After `cancel()` neither callback is called."""
+    """One request on its way. After `cancel()` neither callback is called.
+
+    PythonQt keeps a connected method, and with it this call and the request's body, as long as the sender lives:
+    the timer is deleted when the call ends, the reply soon after.
+    """
 
     def __init__(self, reply: Any, request: Request, on_done: OnDone, on_failed: OnFailed) -> None:
         self.reply = reply
@@ -47,8 +51,10 @@ class Call:
             self.reply.abort()
 
     def close(self) -> None:
-        self.open = False
-        self._timer.stop()
+        if self.open:
+            self.open = False
+            self._timer.stop()
+            self._timer.deleteLater()
 
     def succeed(self, answer: Reply) -> None:
         self._on_done(answer)
@@ -81,10 +87,12 @@ class QtTransport:
         return call
 
     def close(self) -> None:
-        """Drop everything on its way, silently."""
+        """Drop everything on its way, silently, and send nothing any more."""
         for call in list(self._calls.values()):
             call.cancel()
         self._calls.clear()
+        self._old = []
+        self._manager.deleteLater()  # and the replies with it
 
     def _start(self, request: Request) -> Any:
         # Bytes are handed over as they are: bindings turn them into a QByteArray with zeros and all.
@@ -119,7 +127,7 @@ class QtTransport:
         elif not 200 <= int(status) < 300:
             detail = body[:2000].decode("utf-8", "replace")
             call.fail(failure_of_status(int(status), detail))
-        elif _error_code(reply) != 0:
+        elif error_code(reply) != 0:
             call.fail(Failure("lost", reply.errorString(), int(status)))
         else:
             kind = reply.header(qt.QNetworkRequest.ContentTypeHeader)
@@ -138,10 +146,10 @@ _CLOSED, _TLS = 2, 6
 
 def _no_answer(reply: Any) -> Failure:
     kinds = {_CLOSED: "lost", _TLS: "tls"}
-    return Failure(kinds.get(_error_code(reply), "unreachable"), reply.errorString())
+    return Failure(kinds.get(error_code(reply), "unreachable"), reply.errorString())
 
 
-def _error_code(reply: Any) -> int:
+def error_code(reply: Any) -> int:
     """`QNetworkReply::error()` as a number; an enumeration in some bindings, a number in others."""
     code = reply.error()
     return int(getattr(code, "value", code))

@@ -186,7 +186,7 @@ def say(key: str, **facts: Any) -> Notice:
 
 
 def label_question(kind: str, name: str, voxels: int) -> str:
-    """What to ask before a label is sent; `kind` as in `segment_review.Question`."""
+    """What to ask before a label is sent; `kind` as in `label_questions.Question`."""
     if kind == "absent":
         return _("{name} is empty").format(name=name)
     if kind == "preview":

@@ -41,7 +41,8 @@ class WorthSection:
     """
 
     def __init__(self, ui: Any, session: Session, plot_view: Any) -> None:
-        self._ui, self._session, self._plot_view = ui, session, plot_view
+        self._ui, self._plot_view = ui, plot_view
+        self._state, self._forecast = session.state, session.forecast
         self._curves = CurveNodes(curve_titles())
         self._structures: list[str] = [""]
         self._shown: tuple[Sufficiency | None, str] | None = None
@@ -55,12 +56,12 @@ class WorthSection:
         ui.structureBox.addItem(_("all together"))
         ui.structureBox.currentIndexChanged.connect(lambda _index: self.refresh())
         ui.targetButton.clicked.connect(self._set_target)
-        ui.clearTargetButton.clicked.connect(lambda _checked=False: session.forecast.set_target(None))
-        ui.updateButton.clicked.connect(lambda _checked=False: session.forecast.update())
+        ui.clearTargetButton.clicked.connect(lambda _checked=False: self._forecast.set_target(None))
+        ui.updateButton.clicked.connect(lambda _checked=False: self._forecast.update())
         self._problems: list[str] = []
-        ui.reopenButton.clicked.connect(lambda _checked=False: self._for_problem(session.reopen))
+        ui.reopenButton.clicked.connect(lambda _checked=False: self._for_problem(session.cases.reopen))
         ui.confirmButton.clicked.connect(
-            lambda _checked=False: self._for_problem(session.forecast.confirm_label)
+            lambda _checked=False: self._for_problem(self._forecast.confirm_label)
         )
 
     @property
@@ -70,16 +71,14 @@ class WorthSection:
         return self._structures[index] if 0 <= index < len(self._structures) else ""
 
     def refresh(self) -> None:
-        ui, session = self._ui, self._session
-        answer = session.sufficiency
+        ui, state = self._ui, self._state
+        answer = state.sufficiency
         for widget in (ui.structureBox, ui.targetSpin, ui.targetButton, ui.updateButton):
-            widget.setEnabled(session.connected)
-        ui.updateButton.setEnabled(session.connected and not (answer is not None and answer.job.running))
-        ui.clearTargetButton.setEnabled(
-            session.connected and answer is not None and answer.target is not None
-        )
-        ui.reopenButton.setEnabled(session.can_reopen)
-        ui.confirmButton.setEnabled(session.connected)
+            widget.setEnabled(state.connected)
+        ui.updateButton.setEnabled(state.connected and not (answer is not None and answer.job.running))
+        ui.clearTargetButton.setEnabled(state.connected and answer is not None and answer.target is not None)
+        ui.reopenButton.setEnabled(state.can_reopen)
+        ui.confirmButton.setEnabled(state.connected)
         self._show_structures(answer)
         self.show_age()
         shown = (answer, self.structure)
@@ -90,7 +89,7 @@ class WorthSection:
 
     def show_age(self) -> None:
         """How old the forecast is, as it stands now."""
-        forecast = self._session.forecast
+        forecast = self._state.forecast
         if forecast.latest is None:
             show_text(self._ui.stateLabel, "")
             return
@@ -180,4 +179,4 @@ class WorthSection:
         box.blockSignals(False)
 
     def _set_target(self, _checked: bool = False) -> None:
-        self._session.forecast.set_target(self._ui.targetSpin.value / 100.0)
+        self._forecast.set_target(self._ui.targetSpin.value / 100.0)

@@ -1,14 +1,40 @@
 """PySide6 dressed as PythonQt, and slicer-core dressed as Slicer: enough to run the real widget without Slicer.
 
 What is real: the MRML scene, its nodes and logic classes (slicer-core), Qt's widgets, event loop and network
-(PySide6), the `.ui` file. What is not: ctk and qMRML widgets (stand-ins below), PythonQt's own conversions,
-views, layouts, module discovery. Those are left to `slicer_extension/CHECKLIST.md` and a real Slicer.
+(PySide6), the `.ui` file.
+
+Where Slicer is otherwise, and the test that knows it; those of DataSufficiencyInSlicerTest run in Slicer alone:
+
+    ===================================================  ========================================================
+    PythonQt, or Slicer                                  known to
+    ===================================================  ========================================================
+    holds a slot until its sender dies (PySide6 holds    test_calls_that_have_ended_are_let_go
+    methods weakly; `_hold_slots` makes it PythonQt)
+    deletes in its event loop what `deleteLater` names   test_many_calls_leave_few_replies_behind
+    (`processEvents` in a test does not)
+    reads a property as an attribute                     test_a_property_reads_as_an_attribute
+    (`_properties_as_attributes` does so)
+    gives enumerations as numbers                        test_an_error_is_known_as_a_number_and_as_a_name
+    may call the bytes of a QByteArray text              test_bytes_survive_a_binding_that_calls_them_text,
+                                                         test_bytes_pass_through_this_qt_unchanged
+    knows its version (slicer-core has none)             test_only_an_old_slicer_is_told_that_names_are_given
+    has ctk's and qMRML's own widgets (stand-ins here)   test_the_module_is_listed_and_its_widgets_are_real
+    translates by compiled files that it looks for       test_the_panel_speaks_german
+    has parameter nodes and module bases of its own      test_leaving_and_entering_keeps_the_case
+    (`slicer_fakes`), and finds modules itself
+    ===================================================  ========================================================
+
+How charts are drawn, views, layouts and the Segment Editor's effects have no counterpart here:
+`slicer_extension/CHECKLIST.md`.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
+import weakref
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import stand_in_widgets
@@ -39,6 +65,7 @@ def install() -> types.ModuleType:
     if "qt" in sys.modules:
         return sys.modules["slicer"]
     application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["tests", "-style", "fusion"])
+    _hold_slots()
     sys.modules["qt"] = _qt_module()
     ctk = types.ModuleType("ctk")
     ctk.__dict__.update({n: c for n, c in stand_in_widgets.WIDGETS.items() if n.startswith("ctk")})
@@ -57,6 +84,41 @@ def _qt_module() -> types.ModuleType:
             if isinstance(candidate, type) and issubclass(candidate, QtCore.QObject):
                 _properties_as_attributes(candidate)
     return module
+
+
+def _hold_slots() -> None:
+    """Methods are connected as PythonQt connects them: held, with what they belong to, until the sender dies.
+
+    PySide6 holds plain functions in this way, where the garbage collector does not see it. So a method is
+    connected through a function of its own, always the same one, so that it can be disconnected.
+    """
+    signal = QtCore.SignalInstance
+    connect, disconnect = signal.connect, signal.disconnect
+    holders: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+
+    def held(slot: Callable) -> Callable:
+        if not inspect.ismethod(slot):
+            return slot
+        key = (id(slot.__self__), slot.__func__)
+        if key not in holders:
+
+            def holder(*arguments: object) -> object:
+                return slot(*arguments[: _arguments_taken(slot)])
+
+            holders[key] = holder
+            return holder
+        return holders[key]
+
+    signal.connect = lambda self, slot, *kind: connect(self, held(slot), *kind)
+    signal.disconnect = lambda self, slot: disconnect(self, held(slot))
+
+
+def _arguments_taken(slot: Callable) -> int | None:
+    """How many arguments of a signal a slot takes; None for all of them."""
+    parameters = inspect.signature(slot).parameters.values()
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return None
+    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
 
 
 def _properties_as_attributes(cls: type) -> None:

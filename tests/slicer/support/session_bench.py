@@ -41,7 +41,7 @@ def paint(nodes: CaseNodes, segment_id: str, first: int = 2, last: int = 6) -> N
 
 
 def paint_all(session: Session) -> None:
-    for index, name in enumerate(session.info.labels):
+    for index, name in enumerate(session.state.info.labels):
         paint(session.nodes, name, 2 + 5 * index, 5 + 5 * index)
 
 

@@ -36,15 +36,15 @@ def session(scene: object, tmp_path: Path, clock: HandClock) -> Iterator[Session
 
 @pytest.fixture
 def connected(session: Session, server: StubServer, wait: object) -> Session:
-    session.connect(server.url)
-    wait(lambda: session.state == "ready")
+    session.connection.connect(server.url)
+    wait(lambda: session.state.phase == "ready")
     return session
 
 
 @pytest.fixture
 def at_work(connected: Session, wait: object) -> Session:
     """A case is open and painted."""
-    connected.next_case("random")
-    wait(lambda: connected.state == "open")
+    connected.cases.next_case("random")
+    wait(lambda: connected.state.phase == "open")
     paint_all(connected)
     return connected

@@ -38,7 +38,11 @@ class DataSufficiencyInSlicerTest(unittest.TestCase):
     def test_nothing_answers_is_told_in_plain_words(self):
         self.widget.ui.serverAddress.setCurrentText("http://127.0.0.1:9")
         self.widget.ui.connectButton.click()
-        self.wait(lambda: self.session.state == "disconnected" and self.session.connection.level != "info")
+        self.wait(
+            lambda: (
+                self.session.state.phase == "disconnected" and self.session.state.connection.level != "info"
+            )
+        )
         self.assertIn("Nothing answers", self.widget.ui.serverStatus.text)
 
     def test_bytes_pass_through_this_qt_unchanged(self):
@@ -57,13 +61,13 @@ class DataSufficiencyInSlicerTest(unittest.TestCase):
         ui, session = self.widget.ui, self.session
         ui.serverAddress.setCurrentText(os.environ["DATA_SUFFICIENCY_SERVER"])
         ui.connectButton.click()
-        self.wait(lambda: session.state == "ready")
+        self.wait(lambda: session.state.phase == "ready")
         ui.nextButton.click()
-        self.wait(lambda: session.state == "open", 300)
+        self.wait(lambda: session.state.phase == "open", 300)
         self.assertIs(ui.segmentEditor.segmentationNode(), session.nodes.segmentation)
         shape = slicer.util.arrayFromVolume(session.nodes.image).shape
-        width = shape[2] // (2 * max(1, len(session.info.labels)))
-        for index, name in enumerate(session.info.labels):
+        width = shape[2] // (2 * max(1, len(session.state.info.labels)))
+        for index, name in enumerate(session.state.info.labels):
             voxels = np.zeros(shape, np.uint8)
             voxels[:, : shape[1] // 2, index * width : (index + 1) * width] = 1
             nodes = session.nodes
@@ -74,7 +78,7 @@ class DataSufficiencyInSlicerTest(unittest.TestCase):
         watch.start()
         timer.start()
         ui.submitButton.click()
-        self.wait(lambda: session.state == "sent", 300)
+        self.wait(lambda: session.state.phase == "sent", 300)
         timer.stop()
         self.assertLess(max(gaps), 1000, "the window stood still")
 

@@ -1,0 +1,1 @@
+"""Slicer, as far as the type checker needs to know it."""
