@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from scaling_app.imaging.geometry import is_image_file, stem_of
+from scaling_app.trials.label_names import by_names
 from scaling_app.trials.plan import CaseFiles
 
 logger = logging.getLogger(__name__)
@@ -64,10 +65,11 @@ def patient_of(case_id: str, pattern: str | None) -> str:
 
 
 def find_cases(images: Path | str, labels: Path | str, patient_pattern: str | None = None) -> list[CaseFiles]:
-    """The cases whose image and label share their name (kinds may differ), by id.
+    """The cases whose image and label share their name (kinds may differ), by id, their values told apart by name.
 
     Raises:
-        CohortError: a folder is missing, two files have one name, or no image has a label.
+        CohortError: a folder is missing, two files have one name, no image has a label, or the labels cannot be told
+            apart by the names in them.
     """
     by_name = _files(Path(images)), _files(Path(labels))
     shared = sorted(by_name[0].keys() & by_name[1].keys())
@@ -79,10 +81,14 @@ def find_cases(images: Path | str, labels: Path | str, patient_pattern: str | No
     alone = len(by_name[0].keys() ^ by_name[1].keys())
     if alone:
         logger.warning("%d files have no counterpart of the same name and are left out", alone)
-    return [
+    cases = [
         CaseFiles(name, patient_of(name, patient_pattern), by_name[0][name], by_name[1][name])
         for name in shared
     ]
+    try:
+        return by_names(cases)
+    except ValueError as error:
+        raise CohortError(f"{labels}: {error}") from None
 
 
 def make_cohort(cases: Sequence[CaseFiles], n_test: int, sizes: Sequence[int], draws: int) -> Cohort:

@@ -24,6 +24,7 @@ from scaling_app.strategies.deformation.quality import QualityReport
 from scaling_app.strategies.deformation.velocity import Deformation
 from scaling_app.strategies.deformation.warping import warp_volumes
 from scaling_app.strategies.generative import GenSeg
+from scaling_app.trials.case_check import check_cases
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.cohort import find_cases
 from scaling_app.trials.montage import montage_row, stack_rows
@@ -55,7 +56,7 @@ def preview(
         The content of `quality.json`.
 
     Raises:
-        ValueError: no such strategy, or folders without cases.
+        ValueError: no such strategy, folders without cases, or cases that cannot be used, which it names.
     """
     made = make_strategy(strategy)
     if isinstance(made, GenSeg):
@@ -63,6 +64,7 @@ def preview(
     out = Path(out)
     files = find_cases(images, labels)
     training, rest = files[:MOST_TRAINING], files[MOST_TRAINING : MOST_TRAINING + MOST_POOL]
+    check_cases([*training, *rest])
     plan = make_plan(training)
     prepared = PreparedCases(plan, [*training, *rest], out / "cache", 2**30)
     cases = [prepared[unit] for unit in _spread(prepared.units([f.case_id for f in training]), MOST_TRAINING)]

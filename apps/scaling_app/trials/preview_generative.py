@@ -28,6 +28,7 @@ from scaling_app.strategies.generative.coupling import Coupling
 from scaling_app.strategies.generative.guard import diversity
 from scaling_app.strategies.generative.masks import Patches
 from scaling_app.strategies.generative.networks import neighbourhood
+from scaling_app.trials.case_check import check_cases
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.cohort import find_cases
 from scaling_app.trials.plan import make_plan
@@ -84,7 +85,7 @@ def preview_genseg(
         The path of `quality.json`.
 
     Raises:
-        ValueError: no pairs of files, one case alone, or another strategy.
+        ValueError: no pairs of files, one case alone, cases that cannot be used, or another strategy.
     """
     if not isinstance(make_strategy(strategy), GenSeg):
         raise ValueError(f"{strategy!r} generates nothing; use genseg, genseg+fields or genda+genseg")
@@ -92,6 +93,7 @@ def preview_genseg(
     files = find_cases(images, labels)
     chosen = np.random.default_rng(seed).permutation(len(files))[:most_cases]
     files = [files[i] for i in sorted(chosen)]
+    check_cases(files)
     out.mkdir(parents=True, exist_ok=True)
     cases = PreparedCases(make_plan(files), files, out / "cache", _MEMORY_BYTES)
     settings = TrialSettings(strategy=strategy, steps=steps, seed=seed, options=dict(options or {}))

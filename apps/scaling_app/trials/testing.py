@@ -12,6 +12,7 @@ from scaling_app.imaging.geometry import Canonical, ImageError, read_image, read
 from scaling_app.imaging.resampling import largest
 from scaling_app.imaging.scores import StructureScore, binary_cross_entropy, score_case
 from scaling_app.trials.inference import probability_maps, to_label
+from scaling_app.trials.label_names import renumbered
 from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.plan import CaseFiles, Plan
 
@@ -51,7 +52,7 @@ test.__test__ = False  # type: ignore[attr-defined]  # pytest takes every name i
 def _test_case(model: TrainedModel, case: CaseFiles, tolerance_mm: float) -> CaseScore:
     if case.label is None:
         raise ImageError(f"case {case.case_id} has no label to test against")
-    image, reference = read_image(case.image), read_label(case.label)
+    image, reference = read_image(case.image), renumbered(read_label(case.label), case)
     if (difference := same_grid(image, reference)) is not None:
         raise ImageError(f"case {case.case_id}: {difference}")
     turn = Canonical.of(image)
