@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import logging
 from collections.abc import Callable, Iterable
 
 from scaling_app.experiments.cohort import CohortError
@@ -15,6 +15,10 @@ from scaling_app.imaging.geometry import (
     suffix_of,
 )
 from scaling_app.trials.case_files import CaseFiles
+from scaling_app.trials.image_facts import ImageFacts, Usual, blank_words
+from scaling_app.trials.label_names import renumbered
+
+logger = logging.getLogger(__name__)
 
 MOST_VALUES = 200
 """A label of more values is an image saved as a label; the finest parcellations of brains have some 190."""
@@ -23,53 +27,67 @@ _NAMED = 5
 
 
 def check_cases(cases: Iterable[CaseFiles], on_case: Callable[[int, int], None] | None = None) -> None:
-    """Opens every file once.
+    """Opens every file once; labels without a structure, which are kept, are named in the log.
 
     Args:
         cases: labelled or not.
         on_case: told of the cases checked so far and of their number.
 
     Raises:
-        CohortError: files that cannot be read, labels that do not fit their image or are none, images of another
-            kind than most; the message names up to five of the cases.
+        CohortError: files that cannot be read, labels that do not fit their image or are none, images of one value, or
+            unlike most in dimensions, channels or scale; the message names up to five of the cases.
     """
     cases = list(cases)
     faults: dict[str, str] = {}
-    kinds: dict[str, tuple[int, int]] = {}
+    images: dict[str, ImageFacts] = {}
+    empty: list[str] = []
     for done, case in enumerate(cases, start=1):
         try:
-            kinds[case.case_id] = _kind_of(case)
+            images[case.case_id], values = _look_at(case)
         except ValueError as error:
             faults[case.case_id] = str(error).rstrip(".")
+        else:
+            empty += [case.case_id] if values == {0} else []
         if on_case is not None:
             on_case(done, len(cases))
-    usual = Counter(kinds.values()).most_common(1)
-    for case_id, kind in kinds.items():
-        if kind != usual[0][0]:
-            faults[case_id] = f"the image is {_words(kind)}, most are {_words(usual[0][0])}"
+    usual = Usual.among(list(images.values()))
+    for case_id, image in images.items():
+        if usual is not None and (difference := usual.difference(image)) is not None:
+            faults[case_id] = difference
     if faults:
-        named = "; ".join(f"{case_id}: {fault}" for case_id, fault in list(faults.items())[:_NAMED])
-        more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+        told = [f"{case_id}: {fault}" for case_id, fault in faults.items()]
         raise CohortError(
-            f"{len(faults)} of {len(cases)} cases cannot be used; correct or remove {named}{more}"
+            f"{len(faults)} of {len(cases)} cases cannot be used; correct or remove {_listed(told, '; ')}"
+        )
+    if empty:
+        logger.warning(
+            "%d labels hold no structure and are taken for cases without one: %s",
+            len(empty),
+            _listed(empty, ", "),
         )
 
 
-def _kind_of(case: CaseFiles) -> tuple[int, int]:
-    """Dimensions and channels of the image; raises ValueError for what cannot be trained on or tested."""
+def _look_at(case: CaseFiles) -> tuple[ImageFacts, set[int]]:
+    """The image, and the values in its label; raises ValueError for what cannot be trained on or tested."""
     image = read_image(case.image)
+    values: set[int] = set()
     if case.label is not None:
         if suffix_of(case.label) in _LOSSY:
             raise ImageError("the label is a JPEG, which changes values; save it as PNG")
-        label = read_label(case.label, image)
+        label = renumbered(read_label(case.label, image), case)
         if (difference := same_grid(image, label)) is not None:
             raise ImageError(difference)
-        if (count := len(label_values(label))) > MOST_VALUES:
+        values = label_values(label)
+        if len(values) > MOST_VALUES:
             raise ImageError(
-                f"the label holds {count} different values, as an image does and a label map does not"
+                f"the label holds {len(values)} different values, as an image does and a label map does not"
             )
-    return image.ndim - 1, image.shape[0]
+    facts = ImageFacts.of(image)
+    if facts.blank is not None:
+        raise ImageError(blank_words(facts.blank))
+    return facts, values
 
 
-def _words(kind: tuple[int, int]) -> str:
-    return f"{kind[0]}D with {kind[1]} channel(s)"
+def _listed(items: list[str], between: str) -> str:
+    more = f"{between}and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
+    return between.join(items[:_NAMED]) + more

@@ -17,6 +17,7 @@ import numpy as np
 from scaling_app.experiments.file_names import naming_hint, under_label_names
 from scaling_app.imaging.geometry import is_image_file, stem_of
 from scaling_app.trials.case_files import CaseFiles
+from scaling_app.trials.label_names import by_names
 
 logger = logging.getLogger(__name__)
 
@@ -65,13 +66,13 @@ def patient_of(case_id: str, pattern: str | None) -> str:
 
 
 def find_cases(images: Path | str, labels: Path | str, patient_pattern: str | None = None) -> list[CaseFiles]:
-    """The cases whose image and label share their name (kinds may differ), by id.
+    """The cases whose image and label share their name (kinds may differ), by id, their values told apart by name.
 
     An image `case_0000`, as nnU-Net calls a single channel, is that of the label `case`.
 
     Raises:
         CohortError: a folder is missing, two files have one name, a case has channels in several files, no image has a
-            label, or both are in one folder.
+            label, both are in one folder, or the labels cannot be told apart by the names in them.
     """
     by_name = _files(Path(images)), _files(Path(labels))
     if by_name[0] and Path(images).samefile(labels):
@@ -95,10 +96,14 @@ def find_cases(images: Path | str, labels: Path | str, patient_pattern: str | No
         logger.warning(
             "%d files have no counterpart of the same name and are left out%s", alone, hint and f"; {hint}"
         )
-    return [
+    cases = [
         CaseFiles(name, patient_of(name, patient_pattern), by_name[0][name], by_name[1][name])
         for name in shared
     ]
+    try:
+        return by_names(cases)
+    except ValueError as error:
+        raise CohortError(f"{labels}: {error}") from None
 
 
 def make_cohort(cases: Sequence[CaseFiles], n_test: int, sizes: Sequence[int], draws: int) -> Cohort:

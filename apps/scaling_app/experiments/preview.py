@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import find_cases
 from scaling_app.experiments.montage import montage_row, stack_rows
 from scaling_app.experiments.preview_generative import preview_genseg
@@ -63,7 +64,7 @@ def preview(
         The content of `quality.json`.
 
     Raises:
-        ValueError: no such strategy, or folders without cases.
+        ValueError: no such strategy, folders without cases, or cases that cannot be used, which it names.
     """
     made = make_strategy(strategy)
     if isinstance(made, GenSeg):
@@ -73,6 +74,7 @@ def preview(
     files = find_cases(images, labels)
     training, rest = files[:MOST_TRAINING], files[MOST_TRAINING : MOST_TRAINING + MOST_POOL]
     tell("preparing cases", 0, len(training) + len(rest))
+    check_cases([*training, *rest])
     plan = make_plan(training)
     prepared = PreparedCases(plan, [*training, *rest], out / "cache", 2**30)
     cases = [prepared[unit] for unit in _spread(prepared.units([f.case_id for f in training]), MOST_TRAINING)]

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
+from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import find_cases
 from scaling_app.imaging.nifti_files import write_volume
 from scaling_app.storage import to_json
@@ -83,7 +84,7 @@ def preview_genseg(
         The path of `quality.json`.
 
     Raises:
-        ValueError: no pairs of files, one case alone, or another strategy.
+        ValueError: no pairs of files, one case alone, cases that cannot be used, or another strategy.
     """
     if not isinstance(make_strategy(strategy), GenSeg):
         raise ValueError(f"{strategy!r} generates nothing; use one of {', '.join(generating())}")
@@ -91,6 +92,7 @@ def preview_genseg(
     files = find_cases(images, labels)
     chosen = np.random.default_rng(seed).permutation(len(files))[:most_cases]
     files = [files[i] for i in sorted(chosen)]
+    check_cases(files)
     out.mkdir(parents=True, exist_ok=True)
     cases = PreparedCases(make_plan(files), files, out / "cache", _MEMORY_BYTES)
     settings = TrialSettings(strategy=strategy, steps=steps, seed=seed, options=dict(options or {}))

@@ -37,6 +37,8 @@ _READ_ERRORS += (ArithmeticError, nib.filebasedimages.ImageFileError, nib.spatia
 _READ_ERRORS += (nib.wrapstruct.WrapStructError, nrrd.NRRDError)
 _GRID = "grid"
 """Under this name an image that was read keeps its `Grid`."""
+_NOT_FINITE = "not_finite"
+"""Under this name how many of its values were not finite."""
 
 
 def suffix_of(path: Path | str) -> str:
@@ -65,7 +67,7 @@ def is_image_file(path: Path) -> bool:
 
 
 def read_image(path: Path | str) -> MetaTensor:
-    """Reads an image as `(C, *S)` float32 with its affine; non-finite voxels become 0.
+    """Reads an image as `(C, *S)` float32 with its affine; non-finite voxels become 0, `not_finite` counts them.
 
     Raises:
         ImageError: missing, unreadable, truncated or empty file, no finite voxel, several pages, or a kind that
@@ -73,13 +75,22 @@ def read_image(path: Path | str) -> MetaTensor:
     """
     array, grid = _read(Path(path), as_label=False)
     image = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    strange = 0
     # min and max are NaN as soon as one voxel is: cheaper than a mask of a large volume
     if not bool(torch.isfinite(image.amin()) & torch.isfinite(image.amax())):
-        if not bool(torch.isfinite(image).any()):
+        strange = image.numel() - int(torch.isfinite(image).sum())
+        if strange == image.numel():
             raise ImageError(f"{Path(path).name} holds no voxel with a finite value; export it anew")
         logger.warning("%s holds voxels that are not finite; they are read as 0", Path(path).name)
         image = torch.nan_to_num_(image, nan=0.0, posinf=0.0, neginf=0.0)
-    return _on(grid, image)
+    read = _on(grid, image)
+    read.meta[_NOT_FINITE] = strange
+    return read
+
+
+def not_finite(image: MetaTensor) -> int:
+    """How many values of an image that was read were NaN or infinite."""
+    return int(image.meta.get(_NOT_FINITE, 0))
 
 
 def read_label(path: Path | str, image: MetaTensor | None = None) -> MetaTensor:
@@ -140,7 +151,7 @@ def label_values(label: torch.Tensor) -> set[int]:
 
 def label_names(path: Path | str) -> dict[int, str]:
     """Names of label values that the file itself carries (`.seg.nrrd`); empty for other kinds."""
-    if suffix_of(path) not in (".seg.nrrd", ".nrrd"):
+    if suffix_of(path) not in (".seg.nrrd", ".nrrd", ".nhdr"):
         return {}
     return nrrd_header(Path(path)).names
 

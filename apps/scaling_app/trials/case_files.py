@@ -8,9 +8,15 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """Where a case's image and label lie; `patient` groups cases that must not be separated."""
+    """Where a case's image and label lie.
+
+    Attributes:
+        patient: groups cases that must not be separated.
+        values: the label's values in the file and in the task, where they differ between files; see `label_names`.
+    """
 
     case_id: str
     patient: str
     image: Path
     label: Path | None = None
+    values: tuple[tuple[int, int], ...] = ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -28,6 +29,8 @@ from scaling_app.strategies.base import PreparedCase
 from scaling_app.trials.case_cache import CaseCache
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import file_stamp
+from scaling_app.trials.image_facts import MOST_APART, blank_value, blank_words, kind_words
+from scaling_app.trials.label_names import renumbered
 from scaling_app.trials.plan import Plan
 
 logger = logging.getLogger(__name__)
@@ -250,7 +253,7 @@ def prepare(plan: Plan, files: CaseFiles) -> tuple[Tensor, Tensor | None]:
     prepared = prepare_image(plan, image)
     if files.label is None:
         return prepared, None
-    label = read_label(files.label, image)
+    label = renumbered(read_label(files.label, image), files)
     if (difference := same_grid(image, label)) is not None:
         raise ImageError(f"case {files.case_id}: {difference}")
     turned = Canonical.of(image).apply(label.as_tensor())
@@ -264,19 +267,39 @@ def prepare_image(plan: Plan, image: MetaTensor) -> Tensor:
     """Turns, resamples and normalises an image; in a 2D plan of volumes, within the slices.
 
     Raises:
-        ImageError: other channels or dimensions than planned.
+        ImageError: other channels or dimensions than planned, another scale by far, one value in all voxels, or values
+            that cannot be normalised.
     """
     dims = image.ndim - 1
     expected = 3 if plan.slice_axis is not None else plan.spatial_dims
     if image.shape[0] != plan.channels or dims != expected:
         raise ImageError(
-            f"the image is {dims}D with {image.shape[0]} channel(s); the plan is for {expected}D "
-            f"with {plan.channels}"
+            f"the image is {kind_words(dims, image.shape[0])}, those trained on are "
+            f"{kind_words(expected, plan.channels)}"
         )
+    if (value := blank_value(image)) is not None:
+        raise ImageError(blank_words(value))
     turn = Canonical.of(image)
     turned = turn.apply(image.as_tensor())
     shape = prepared_shape(plan, tuple(turned.shape[1:]), turn.turn(spacing_of(image)))
-    return plan.intensity.apply(resize_image(turned, shape)).contiguous()
+    _require_scale(plan, shape)
+    prepared = plan.intensity.apply(resize_image(turned, shape)).contiguous()
+    if not bool(torch.isfinite(prepared.amin()) & torch.isfinite(prepared.amax())):
+        raise ImageError(
+            f"the image's values, from {float(image.amin()):.3g} to {float(image.amax()):.3g}, cannot be normalised"
+        )
+    return prepared
+
+
+def _require_scale(plan: Plan, shape: tuple[int, ...]) -> None:
+    """Refuses what would take the memory of thousands of cases, or be a few voxels of one."""
+    inside = [n for axis, n in enumerate(shape) if axis != plan.slice_axis]
+    apart = math.prod(inside) / math.prod(plan.median_shape)
+    if not 1 / MOST_APART <= apart <= MOST_APART:
+        raise ImageError(
+            f"the image would have {' x '.join(map(str, inside))} voxels on the common grid, where the training cases "
+            f"have about {' x '.join(map(str, plan.median_shape))}; correct the voxel size in its header"
+        )
 
 
 def prepared_shape(plan: Plan, shape: tuple[int, ...], spacing: tuple[float, ...]) -> tuple[int, ...]:
@@ -307,6 +330,8 @@ def _key(plan: Plan, files: CaseFiles) -> str:
     digest = hashlib.sha256(preparation_hash(plan).encode())
     for path in (files.image, files.label):
         digest.update(b"-" if path is None else _content(path).encode())
+    if files.values:
+        digest.update(json.dumps(files.values).encode())
     return digest.hexdigest()[:32]
 
 

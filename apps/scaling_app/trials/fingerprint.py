@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,13 +20,14 @@ from torch import Tensor
 from scaling_app.imaging.geometry import (
     Canonical,
     ImageError,
-    label_names,
     label_values,
     read_image,
     read_label,
     same_grid,
     spacing_of,
 )
+from scaling_app.trials.image_facts import kind_words
+from scaling_app.trials.label_names import names_in, renumbered, require_agreement
 
 if TYPE_CHECKING:
     from scaling_app.trials.case_files import CaseFiles
@@ -105,14 +106,15 @@ def found_structures(cases: Sequence[CaseFiles]) -> dict[str, int]:
     """The structures in the labels: names that the files carry, else `structure_<value>`.
 
     Raises:
-        ValueError: no label holds anything but background.
+        ValueError: no label holds anything but background, or files disagree on what a value is called.
     """
+    require_agreement(cases)
     values: set[int] = set()
     names: dict[int, str] = {}
     for case in cases:
         if case.label is not None:
-            values |= label_values(read_label(case.label))
-            names = label_names(case.label) | names
+            values |= label_values(renumbered(read_label(case.label), case))
+            names = names_in(case) | names
     values.discard(0)
     if not values:
         raise ValueError("no label holds a structure: all voxels of all labels are background")
@@ -135,10 +137,12 @@ def take_fingerprints(cases: Sequence[CaseFiles], structures: Mapping[str, int])
         raise ValueError("a plan needs at least one labelled case")
     picked = np.unique(np.linspace(0, len(ordered) - 1, min(_OPENED, len(ordered))).round().astype(int))
     prints = [_take(ordered[index], structures) for index in picked]
-    kinds = {(len(p.shape), p.channels) for p in prints}
+    kinds: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for index, found in zip(picked, prints, strict=True):
+        kinds[len(found.shape), found.channels].append(ordered[index].case_id)
     if len(kinds) > 1:
-        found = ", ".join(f"{dims}D with {channels} channel(s)" for dims, channels in sorted(kinds))
-        raise ValueError(f"the images are of different kinds ({found}); one task needs one kind")
+        told = "; ".join(f"{kind_words(*kind)}: {', '.join(names[:5])}" for kind, names in kinds.items())
+        raise ValueError(f"the images are of different kinds ({told}); one task needs one kind")
     axes = range(len(prints[0].shape))
     spacing = tuple(float(median(p.spacing[axis] for p in prints)) for axis in axes)
     return Fingerprint(
@@ -188,7 +192,7 @@ def _read(
 ) -> _CasePrint:
     structures = dict(named)
     image = read_image(case.image)
-    label = read_label(case.label, image)
+    label = renumbered(read_label(case.label, image), case)
     if (difference := same_grid(image, label)) is not None:
         raise ValueError(f"case {case.case_id}: {difference}")
     turn = Canonical.of(image)

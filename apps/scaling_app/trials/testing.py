@@ -13,6 +13,7 @@ from scaling_app.imaging.resampling import largest
 from scaling_app.imaging.scores import StructureScore, binary_cross_entropy, score_case
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.inference import probability_maps, to_label
+from scaling_app.trials.label_names import renumbered
 from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.plan import Plan
 
@@ -53,7 +54,7 @@ def _test_case(model: TrainedModel, case: CaseFiles, tolerance_mm: float) -> Cas
     if case.label is None:
         raise ImageError(f"case {case.case_id} has no label to test against")
     image = read_image(case.image)
-    reference = read_label(case.label, image)
+    reference = renumbered(read_label(case.label, image), case)
     if (difference := same_grid(image, reference)) is not None:
         raise ImageError(f"case {case.case_id}: {difference}")
     turn = Canonical.of(image)
