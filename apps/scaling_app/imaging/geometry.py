@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from scaling_app.imaging.segmentation_nrrd import flatten_layers, nrrd_affine, nrrd_header, spatial_last
+from scaling_app.imaging.untrusted import READ_ERRORS, ImageError, judge
 
 logger = logging.getLogger(__name__)
 
@@ -30,19 +30,11 @@ Arrays = tuple[np.ndarray, np.ndarray]
 """A channel-first array and its 4x4 affine."""
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-# what nibabel, pynrrd and Pillow raise on damaged files
-_READ_ERRORS = (OSError, EOFError, ValueError, LookupError, TypeError, SyntaxError, StopIteration, zlib.error)
-_READ_ERRORS += (ArithmeticError, nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError)
-_READ_ERRORS += (nrrd.NRRDError,)
 _GREY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 
 
 _LEAST_VOLUME = 1e-6
 """Of the parallelepiped of an affine's axes, each of length 1, where they span space."""
-
-
-class ImageError(ValueError):
-    """A file that cannot be used as an image or label; the message names the file and the reason."""
 
 
 def suffix_of(path: Path | str) -> str:
@@ -217,7 +209,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except ImageError:
         raise
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0].replace(str(path), path.name)
         raise ImageError(f"{path.name} cannot be read; it may be truncated or damaged ({reason})") from error
 
@@ -228,6 +220,7 @@ def _read(path: Path, as_label: bool) -> Arrays:
     reader = _READERS.get(suffix_of(path))
     if reader is None:
         raise ImageError(f"{path.name} is of a kind that is not read; known are {', '.join(_READERS)}")
+    judge(path, suffix_of(path))
     with reading(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         array, affine = reader(path, as_label)

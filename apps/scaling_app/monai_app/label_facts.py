@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import nrrd
@@ -40,6 +41,27 @@ def read_facts(path: Path) -> LabelFacts:
     return LabelFacts(grid, checks.count_values(array), names, file_hash(path))
 
 
+def facts_to_json(facts: LabelFacts) -> dict[str, object]:
+    """The facts as JSON values."""
+    return {
+        "shape": list(facts.grid.shape),
+        "affine": facts.grid.affine.tolist(),
+        "counts": sorted(facts.counts.items()),
+        "names": facts.names,
+        "label_hash": facts.label_hash,
+    }
+
+
+def facts_from_json(said: Mapping[str, Any]) -> LabelFacts:
+    """What `facts_to_json` was given."""
+    return LabelFacts(
+        checks.Grid(tuple(said["shape"]), np.asarray(said["affine"], dtype=np.float64)),
+        {int(value): int(count) for value, count in said["counts"]},
+        tuple((str(name), int(value)) for name, value in said["names"]),
+        str(said["label_hash"]),
+    )
+
+
 def image_grid(path: Path) -> checks.Grid:
     """The grid of an image file, from its header where that is enough.
 
@@ -48,8 +70,10 @@ def image_grid(path: Path) -> checks.Grid:
     """
     from scaling_app.imaging.geometry import read_image, reading, suffix_of
     from scaling_app.imaging.segmentation_nrrd import nrrd_affine
+    from scaling_app.imaging.untrusted import judge
 
     suffix = suffix_of(path)
+    judge(path, suffix)
     with reading(path):
         if suffix in (".nii", ".nii.gz"):
             image = nib.load(path)

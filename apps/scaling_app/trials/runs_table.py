@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scaling_app.storage import inert, restored
 from scaling_app.trials.cohort import CohortError
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class RunsTable:
         reader = csv.DictReader(io.StringIO(whole))
         if whole and tuple(reader.fieldnames or ()) != COLUMNS:
             raise CohortError(f"{self.path} is no table of a replay; choose another name for the output")
-        return list(reader)
+        return [{name: restored(cell or "") for name, cell in row.items()} for row in reader]
 
 
 def _write_whole(path: Path, text: str) -> None:
@@ -141,6 +142,4 @@ def _csv_text(rows: Sequence[dict], *, header: bool) -> str:
 
 
 def _cell(value: object) -> object:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else value
+    return f"{value:.6g}" if isinstance(value, float) else inert(value)
