@@ -6,16 +6,16 @@ makes it text. Numbers stay numbers.
 
 from __future__ import annotations
 
-_RUN = ("=", "+", "-", "@", "\t", "\r")
+_RUN = ("=", "+", "-", "@", "\t", "\r", " ")
 
 
 def inert(value: object) -> object:
-    """The value as a cell: None empty, a text that a spreadsheet would run with a quote in front."""
+    """The value as a cell: None empty, a text that a spreadsheet would run with a quote in front, no returns."""
     if value is None:
         return ""
     if isinstance(value, str) and value.startswith(_RUN) and not _is_number(value):
-        return f"'{value}"
-    return value
+        value = f"'{value}"
+    return value.replace("\r", " ") if isinstance(value, str) else value
 
 
 def restored(cell: str) -> str:

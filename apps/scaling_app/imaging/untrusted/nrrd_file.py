@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,6 +30,9 @@ _PACKED = {"gzip": "gzip", "gz": "gzip", "bzip2": "bzip2", "bz2": "bzip2"}
 _TEXT = ("ascii", "ASCII", "text", "txt")
 _SPATIAL = ("domain", "space")
 _PLACES = ("data file", "datafile")
+_EXACT = {"type", "sizes", "encoding", "dimension", "endian", *_PLACES}
+_EXACT |= {"line skip", "lineskip", "byte skip", "byteskip"}
+_DECISIVE = {field.replace(" ", "") for field in _EXACT}
 _MOST_LINES = 1000
 
 
@@ -91,20 +93,23 @@ def _fields(name: str, stream: BinaryIO) -> dict:
         lines.append(line)
         if lines[1:] and not line.decode("ascii", "ignore").rstrip():
             break
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a field named twice may mean one thing here and another elsewhere
-        try:
-            fields = nrrd.read_header(lines)
-        except UserWarning as error:
-            raise ImageError(f"{name} names a field of its header twice ({error})") from error
+    fields = nrrd.read_header(lines)  # refuses a field named twice
     for needed in ("type", "sizes", "encoding", "dimension"):
         if needed not in fields:
             raise ImageError(
                 f"{name} cannot be read; it may be truncated or damaged: its header says no {needed!r}"
             )
-    for one, other in (_PLACES, ("line skip", "lineskip"), ("byte skip", "byteskip")):
-        if one in fields and other in fields:
-            raise ImageError(f"{name} names a field of its header twice ({one!r} and {other!r})")
+    for field in set(fields) - _EXACT:
+        if (
+            field.lower().replace(" ", "") in _DECISIVE
+        ):  # to pynrrd another field, to Slicer's reader the same
+            raise ImageError(
+                f"{name} calls a field of its header {field[:40]!r}, which readers understand differently"
+            )
+    if len(set(fields) & _EXACT) > len({field.replace(" ", "") for field in set(fields) & _EXACT}):
+        raise ImageError(
+            f"{name} names a field of its header twice, with and without a space; export it anew"
+        )
     return fields
 
 
