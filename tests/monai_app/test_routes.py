@@ -23,7 +23,7 @@ from monailabel.utils.sessions import Sessions
 
 from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.ledger import LedgerError
-from scaling_app.monai_app import routes
+from scaling_app.monai_app import roles, routes
 from scaling_app.monai_app.app import as_label_map
 from scaling_app.monai_app.request_checks import read_params, refusing
 
@@ -45,6 +45,20 @@ ROLES = {
     ("POST", "/train/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("DELETE", "/train/"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("GET", "/datastore/dataset"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
+    ("GET", "/train/"): settings.MONAI_LABEL_AUTH_ROLE_USER,
+    ("POST", "/train/"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
+    ("GET", "/scoring/"): settings.MONAI_LABEL_AUTH_ROLE_USER,
+    ("POST", "/scoring/"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
+    ("POST", "/scoring/{method}"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
+    ("DELETE", "/scoring/"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
+    ("GET", "/batch/infer"): settings.MONAI_LABEL_AUTH_ROLE_USER,
+    ("DELETE", "/batch/infer"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
+    ("GET", "/logs/"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
+    ("GET", "/logs/gpu"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
+    ("HEAD", "/datastore/image"): settings.MONAI_LABEL_AUTH_ROLE_USER,
+    ("GET", "/ohif/{path:path}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
+    ("GET", "/proxy/dicom/{path:path}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
+    ("POST", "/proxy/dicom/{path:path}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
     ("PUT", "/session/"): settings.MONAI_LABEL_AUTH_ROLE_USER,
     ("GET", "/session/{session_id}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
     ("DELETE", "/session/{session_id}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
@@ -52,25 +66,49 @@ ROLES = {
 STRICTER = {
     ("PUT", "/model/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("DELETE", "/model/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
+    ("POST", "/reload"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
 }
-"""MONAI Label describes these as an admin's and asks for an annotator."""
+"""MONAI Label describes the first two as an admin's and asks for an annotator; the third it grants everybody."""
 
 
 def test_every_route_asks_for_the_role_that_monai_label_asks_for():
     found = {}
-    for route in routes.make_router(None).routes:
-        (role,) = [d.call.roles for d in route.dependant.dependencies if isinstance(d.call, routes.RBAC)]
+    for route in routes.make_router(SimpleNamespace(studies="/studies")).routes:
+        (role,) = [d.call.roles for d in route.dependant.dependencies if isinstance(d.call, roles.RBAC)]
         found |= {(method, route.path): role for method in route.methods}
     assert found == ROLES | STRICTER
 
 
 def test_the_roles_are_those_of_the_routes_they_replace():
-    from monailabel.endpoints import activelearning, batch_infer, datastore, infer, session, train, wsi_infer
+    from monailabel.endpoints import (
+        activelearning,
+        batch_infer,
+        datastore,
+        infer,
+        logs,
+        ohif,
+        proxy,
+        scoring,
+        session,
+        train,
+        wsi_infer,
+    )
 
+    modules = (
+        activelearning,
+        batch_infer,
+        datastore,
+        infer,
+        logs,
+        ohif,
+        proxy,
+        scoring,
+        session,
+        train,
+        wsi_infer,
+    )
     stock = {}
-    for router in (
-        m.router for m in (activelearning, batch_infer, datastore, infer, session, train, wsi_infer)
-    ):
+    for router in (module.router for module in modules):
         for route in router.routes:
             roles = [d.call.roles for d in route.dependant.dependencies if hasattr(d.call, "roles")]
             stock |= {(method, route.path): roles[0] for method in route.methods if roles}
@@ -100,6 +138,9 @@ def client_of(tmp_path, monkeypatch) -> Callable[..., TestClient]:
             take_stock=desk.book.take_stock,
             take_label=lambda image, path, *_: {"image": image, "kind": path.suffix},
             on_save_label=lambda *_: {},
+            files=desk.book.files,
+            studies=str(tmp_path / "studies"),
+            scoring_names=lambda: ["sufficiency"],
             model_names=lambda: ["segmentation"],
             strategy_names=lambda: ["random"],
             serving=nullcontext(),

@@ -18,6 +18,7 @@ from scaling_app.forecast.session import default_horizons, observed_points
 from scaling_app.forecast.stopping import confirming_size
 from scaling_app.ledger import Case, Ledger, Run, utc_now
 from scaling_app.ledger import Observation as Seen
+from scaling_app.storage import inert
 
 CURVE_POINTS = 18
 """Sizes at which the drawn curve is computed; between them it is straight to the eye."""
@@ -79,7 +80,7 @@ def curve_csv(observations: Iterable[Observation]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     for seen in observations:
-        writer.writerow(["" if (value := getattr(seen, name)) is None else value for name in names])
+        writer.writerow([inert(getattr(seen, name)) for name in names])
     return text.getvalue()
 
 

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from scaling_app.experiments.cohort import CohortError
 from scaling_app.forecast.score_table import RUN as KEY
 from scaling_app.forecast.score_table import SCORE
-from scaling_app.storage import write_whole_text
+from scaling_app.storage import inert, restored, write_whole_text
 
 if TYPE_CHECKING:
     from scaling_app.experiments.replay import ReplayRun
@@ -156,7 +156,11 @@ class RunsTable:
         reader = csv.DictReader(io.StringIO(whole))
         if whole and tuple(reader.fieldnames or ()) not in (COLUMNS, FORMER_COLUMNS):
             raise CohortError(f"{self.path} is no table of a replay; choose another name for the output")
-        rows = [row for row in reader if None not in row and None not in row.values()]
+        rows = [
+            {name: restored(cell) for name, cell in row.items()}
+            for row in reader
+            if None not in row and None not in row.values()
+        ]
         once: dict[tuple[str, ...], dict[str, str]] = {}
         for row in rows:
             once.setdefault(tuple(row[name] for name in SCORE), {name: row.get(name, "") for name in COLUMNS})
@@ -186,6 +190,4 @@ def _csv_text(rows: Sequence[dict], *, header: bool) -> str:
 
 
 def _cell(value: object) -> object:
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else value
+    return f"{value:.6g}" if isinstance(value, float) else inert(value)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,24 +16,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nibabel as nib
-import nrrd
 import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from scaling_app.imaging.grids import Grid, ImageError, is_singular
+from scaling_app.imaging.grids import Grid, is_singular
 from scaling_app.imaging.label_fit import fit_label
 from scaling_app.imaging.meta_image import meta_image_grid, read_meta_image, write_meta_image
 from scaling_app.imaging.nifti_files import nifti_grid, read_nifti, write_nifti
 from scaling_app.imaging.pictures import PICTURES, picture_grid, read_picture, write_picture
 from scaling_app.imaging.segmentation_nrrd import nrrd_grid, nrrd_header, read_nrrd, write_nrrd
+from scaling_app.imaging.untrusted import READ_ERRORS, judge
+from scaling_app.imaging.untrusted.header import ImageError
 
 logger = logging.getLogger(__name__)
 
-# what nibabel, pynrrd and Pillow raise on damaged files
-_READ_ERRORS = (OSError, EOFError, ValueError, LookupError, TypeError, SyntaxError, StopIteration, zlib.error)
-_READ_ERRORS += (ArithmeticError, nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError)
-_READ_ERRORS += (nib.wrapstruct.WrapStructError, nrrd.NRRDError)
 _GRID = "grid"
 """Under this name an image that was read keeps its `Grid`."""
 _NOT_FINITE = "not_finite"
@@ -258,7 +254,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except ImageError:
         raise
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         reason = f"{type(error).__name__}: {error}".splitlines()[0].replace(str(path), path.name)
         raise ImageError(f"{path.name} cannot be read; it may be truncated or damaged ({reason})") from error
 
@@ -276,6 +272,7 @@ def _opening(path: Path) -> Iterator[_Kind]:
     kind = _KINDS.get(suffix_of(path))
     if kind is None:
         raise ImageError(f"{path.name} is of a kind that is not read; known are {', '.join(_KINDS)}")
+    judge(path, suffix_of(path))
     with reading(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield kind

@@ -38,10 +38,6 @@ _SQUARE = 1e-4
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # of odd headers, which are judged here
 
 
-class ImageError(ValueError):
-    """A file that cannot be used as an image or label; the message names the file and the reason."""
-
-
 @dataclass(frozen=True, eq=False)
 class Grid:
     """Voxels and place of an array.

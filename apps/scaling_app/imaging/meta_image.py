@@ -8,7 +8,8 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813
 from numpy.typing import NDArray
 
-from scaling_app.imaging.grids import LPS_TO_RAS, Grid, ImageError, itk_affine
+from scaling_app.imaging.grids import LPS_TO_RAS, Grid, itk_affine
+from scaling_app.imaging.untrusted.header import ImageError
 
 _ITK = "MetaImageIO"
 

@@ -18,7 +18,8 @@ from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 from numpy.typing import NDArray
 
-from scaling_app.imaging.grids import LPS_TO_RAS, Grid, ImageError, placed
+from scaling_app.imaging.grids import LPS_TO_RAS, Grid, placed
+from scaling_app.imaging.untrusted.header import ImageError
 
 _ITK = "NiftiImageIO"
 _MM_OF_UNIT = {1: 1000.0, 3: 0.001}

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from scaling_app.imaging.grids import LPS_TO_RAS, Grid, ImageError, itk_affine
+from scaling_app.imaging.grids import LPS_TO_RAS, Grid, itk_affine
+from scaling_app.imaging.untrusted.header import ImageError
 
 _GREY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 _ITK = {".png": "PNGImageIO", ".bmp": "BMPImageIO", ".tif": "TIFFImageIO", ".tiff": "TIFFImageIO"}

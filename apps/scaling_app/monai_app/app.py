@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import math
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.utils.async_tasks.utils import processes
 
+from scaling_app.imaging.geometry import suffix_of
+from scaling_app.imaging.untrusted import judge
 from scaling_app.ledger import utc_now
 from scaling_app.monai_app.infer_task import Segmentation
 from scaling_app.monai_app.next_case import BLIND_SENTENCE, CoverageCase, FirstCase, RandomCase
@@ -31,6 +34,7 @@ from scaling_app.monai_app.scoring import Sufficiency
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 from scaling_app.studies.conf import read_conf
+from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.labels.intake import LabelBook
 from scaling_app.studies.pool_coverage import coverage_facts
 from scaling_app.studies.session import Session
@@ -84,7 +88,8 @@ class ScalingApp(MONAILabelApp):
         store = super().init_datastore()
         self.session = Session(self.options, store)
         self.session.adopt_conf_labels()
-        self.book = LabelBook(self.session)
+        self.files = ForeignFiles(self.options.upload_bytes)
+        self.book = LabelBook(self.session, self.files)
         self._shown: dict = {}
         self.keeper = ForecastKeeper(self.session.ledger, self._live_facts)
         return store
@@ -128,6 +133,10 @@ class ScalingApp(MONAILabelApp):
         """The infer tasks, published or not."""
         return list(self._infers)
 
+    def scoring_names(self) -> list[str]:
+        """The scoring methods."""
+        return list(self._scoring_methods)
+
     def trainer_names(self) -> list[str]:
         """The trainers."""
         return list(self._trainers)
@@ -136,24 +145,27 @@ class ScalingApp(MONAILabelApp):
         """Starts what only the server does: routes, forecasts, a look at the labels now and then."""
         from monailabel.app import app as server
 
-        from scaling_app.monai_app import routes, server_access
+        from scaling_app.monai_app import bodies, roles, routes, scratch, server_access
         from scaling_app.service.routes import make_router
 
+        scratch.claim(self.session.folder)
+        self.files.apart()
         super().on_init_complete()
         self.close_interrupted_runs("interrupted: the server was stopped", elsewhere=True)
         self._adopt_target()
         self.session.ledger.set_setting("minutes_per_point", self.options.minutes_per_point)
         server_access.accept_tokens()
         server_access.keep_other_sites_out(server, self.options.hosts)
+        bodies.bound_bodies(server, self.options.upload_bytes)
         routes.include_first(server, routes.make_router(self))
         sufficiency = make_router(
             self.keeper,
             self.session.ledger,
             start_update=self.start_update,
             has_image=self.session.has_image,
-            user=routes.USER,
-            annotator=routes.ANNOTATOR,
-            admin=routes.ADMIN,
+            user=roles.USER,
+            annotator=roles.ANNOTATOR,
+            admin=roles.ADMIN,
         )
         routes.include_first(server, sufficiency)
         threading.Thread(target=self._watch, name="labels", daemon=True).start()
@@ -310,6 +322,14 @@ class _BatchInfer(BatchInferTask):
         images = super().get_images(request, datastore)
         return [i for i in images if self._session.has_label(i) or not ledger.is_blind(i)]
 
+    def __call__(self, request: dict, datastore: Datastore, infer: Callable) -> dict:
+        """Runs the batch; without a GPU that it could go round, on what there is."""
+        import torch
+
+        if request.get("gpus", "all") in ("", "all") and not torch.cuda.device_count():
+            request = {**request, "multi_gpu": False}
+        return super().__call__(request, datastore, infer)
+
 
 @contextmanager
 def as_label_map(path: Path, image_uri: str) -> Iterator[Path]:
@@ -322,6 +342,9 @@ def as_label_map(path: Path, image_uri: str) -> Iterator[Path]:
         yield path
         return
     try:
+        voxels = math.prod(judge(Path(image_uri), suffix_of(image_uri)).sizes)
+        if path.stat().st_size != voxels:
+            raise ValueError(f"{path.stat().st_size} bytes for {voxels} voxels")
         converted = Path(binary_to_image(image_uri, str(path)))
     except Exception as error:  # of whatever reader MONAI tries on a damaged image
         logger.warning("Raw voxels of %s could not be used: %s", image_uri, error)

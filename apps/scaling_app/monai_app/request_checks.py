@@ -14,8 +14,20 @@ from fastapi import HTTPException, UploadFile
 
 from scaling_app.imaging.geometry import readable_kinds, suffix_of
 from scaling_app.ledger import LedgerError
+from scaling_app.monai_app.bodies import require_shallow
+from scaling_app.monai_app.turnstile import Turnstile, busy
+from scaling_app.studies.labels.foreign_files import NoReaderError
 
 logger = logging.getLogger(__name__)
+
+UPLOADS = Turnstile(2, waiting=10)
+"""Uploads that are read and stored at once."""
+
+PREDICTIONS = Turnstile(2, waiting=10)
+"""Predictions at once: one computes while the next is read."""
+
+ARCHIVES = Turnstile(1, waiting=2)
+"""Archives of the whole data set that are packed at once."""
 
 _PLAIN_NAME = re.compile(r"\w[\w .+,()=@#-]*(?<! )")
 _LONGEST_NAME = 200
@@ -28,6 +40,7 @@ def read_params(raw: str) -> dict:
     Raises:
         HTTPException: 422 when it is none.
     """
+    require_shallow(raw.encode(errors="replace"))
     try:
         params = json.loads(raw) if raw else {}
     except ValueError as error:
@@ -76,14 +89,14 @@ def spooled(upload: UploadFile, *, raw_voxels: bool = False) -> Iterator[Path]:
         raw_voxels: whether `.bin`, the raw voxels of the OHIF viewer, will do.
 
     Raises:
-        HTTPException: 422 for a kind of file that is not read.
+        HTTPException: 422 for a kind of file that is not read, 503 while many others are being taken.
     """
     suffix = suffix_of(upload.filename or "") or ".nii.gz"
     if not (suffix in readable_kinds() or (raw_voxels and suffix == ".bin")):
         raise HTTPException(
             422, f"Files of the kind {suffix!r} are not read; known are {', '.join(readable_kinds())}."
         )
-    with tempfile.TemporaryDirectory() as folder:
+    with UPLOADS.passed(), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"upload{suffix}"
         with path.open("wb") as out:
             while piece := upload.file.read(1 << 20):
@@ -101,5 +114,8 @@ def refusing() -> Iterator[None]:
         raise HTTPException(
             503, f"The server could not write this down; send it again later: {error}"
         ) from error
+    except NoReaderError as error:
+        logger.exception("A file could not be read")
+        raise busy() from error
     except ValueError as error:
         raise HTTPException(422, str(error)) from error

@@ -7,30 +7,35 @@ a worker thread so that a large label or a prediction keeps nobody waiting. Role
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Depends, File, Form, HTTPException, UploadFile
+from fastapi import APIRouter, File, Form, HTTPException, UploadFile
 from fastapi import Path as InPath
 from fastapi.background import BackgroundTasks
 from monailabel.config import settings
 from monailabel.endpoints import activelearning, batch_infer, datastore, infer, session, train
 from monailabel.endpoints import model as model_files
-from monailabel.endpoints.user.auth import RBAC, User
 from monailabel.interfaces.exception import LabelNotFoundException
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 from monailabel.utils.async_tasks.utils import tasks
 
-from scaling_app.imaging.geometry import read_image, read_label, stem_of
+from scaling_app.imaging.geometry import stem_of
+from scaling_app.monai_app.batch_options import parse_batch_options
+from scaling_app.monai_app.guards import add_guards, shown, stop_task
 from scaling_app.monai_app.request_checks import (
+    ARCHIVES,
+    PREDICTIONS,
     read_params,
     refusing,
     require_plain_name,
     require_storable,
     spooled,
 )
+from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
 from scaling_app.studies.session import FINAL, ORIGINAL
 from scaling_app.studies.train_options import OPTIONS
 
@@ -41,16 +46,12 @@ if TYPE_CHECKING:
 
 _SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-USER = RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER)
-ANNOTATOR = RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)
-ADMIN = RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN)
+_OF_THE_ADDRESS = ("image", "model", "label", "session")
+"""What MONAI Label would take from the options, too, and read as a file of this machine."""
 
 STOP_SECONDS = 5.0
 """How long a stopped training may take to be gone."""
 
-AnyUser = Annotated[User, Depends(USER)]
-Annotator = Annotated[User, Depends(ANNOTATOR)]
-Admin = Annotated[User, Depends(ADMIN)]
 SessionId = Annotated[str, InPath(pattern=f"^{_SESSION.pattern}$")]
 
 
@@ -70,6 +71,7 @@ def make_router(app: ScalingApp) -> APIRouter:
     _add_datastore_routes(router, app)
     _add_task_routes(router, app)
     _add_session_routes(router, app)
+    add_guards(router, app)
     return router
 
 
@@ -90,7 +92,7 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
         with spooled(label, raw_voxels=final) as path, refusing():
             if final:
                 return app.take_label(image, path, known, annotator)
-            read_label(path)
+            app.files.label_facts(path, image=app.session.image_path(image), sent=True)
             label_id = app.session.save_label(image, path, tag, known)
             return {**app.on_save_label(image, label_id), "image": image, "label": label_id}
 
@@ -113,7 +115,7 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
                 f"There is an image {name!r} already; send this one under another name, or delete that one.",
             )
         with spooled(file) as path, refusing():
-            read_image(path)
+            app.files.require_image(path, sent=True)
             return {"image": app.datastore().add_image(name, str(path), known)}
 
     @router.put("/datastore/image/info", tags=["Datastore"])
@@ -142,7 +144,11 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
     ) -> object:
         if not app.datastore().datalist():
             raise HTTPException(404, "There is no labelled image to download yet.")
-        answer = datastore.download_dataset(limit_cases)
+        for pair in app.datastore().datalist():
+            if strange := next((file for file in pair.values() if not Path(file).is_file()), None):
+                raise HTTPException(409, f"{Path(strange).name} is no file; put a file in its place.")
+        with ARCHIVES.passed():
+            answer = datastore.download_dataset(limit_cases)
         # it would stay in the temporary folder
         background_tasks.add_task(Path(answer.path).unlink, missing_ok=True)
         return answer
@@ -198,7 +204,25 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
             _require_session(app, session_id)
         if not file and not session_id:
             _require_image(app, image)
-        return infer.run_inference(background_tasks, model, image, session_id, params, file, label, output)
+        if label:
+            raise HTTPException(
+                422, "This model takes an image alone, no label and no scribbles; send it without."
+            )
+        if output == infer.ResultType.dicom_seg and not app.session.is_remote:
+            raise HTTPException(
+                422, "output=dicom_seg needs studies on a DICOM server; ask for output=image."
+            )
+        options = json.dumps({key: value for key, value in known.items() if key not in _OF_THE_ADDRESS})
+        with PREDICTIONS.passed():
+            if not file:
+                return infer.run_inference(
+                    background_tasks, model, image, session_id, options, None, None, output
+                )
+            with spooled(file) as path, refusing():
+                app.files.require_image(path, sent=True)
+                return infer.run_inference(
+                    background_tasks, model, str(path), "", options, None, None, output
+                )
 
     @router.post("/infer/wsi/{model}", include_in_schema=False)
     @router.post("/infer/wsi_v2/{model}", include_in_schema=False)
@@ -215,11 +239,11 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
         run_sync: bool | None = False,
     ) -> object:
         _require_name("model", model, app.model_names())
-        known = {**(params or {"max_workers": 1}), "model": model}
-        _require_tag_of_predictions(known)
-        if not isinstance(known.get("gpus", ""), str):
-            raise HTTPException(422, f'gpus must be a text such as "0,1", got {known["gpus"]!r}.')
-        return batch_infer.run(model, images, known, run_sync)
+        _require_tag_of_predictions(params or {})
+        with refusing():
+            known = parse_batch_options(params or {}, app.session.has_image)
+        with PREDICTIONS.passed():
+            return shown(batch_infer.run(model, images, {**known, "model": model}, run_sync))
 
     @router.post("/train/{model}", tags=["Train"], response_model=None)
     def run_training(
@@ -242,7 +266,7 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
 
     @router.delete("/train/", tags=["Train"], response_model=None)
     def stop_training(user: Admin) -> object:
-        stopped = train.stop()
+        stopped = stop_task("train")
         if stopped:
             app.close_interrupted_runs("stopped by a user", wait_seconds=STOP_SECONDS)
         return stopped
@@ -264,7 +288,7 @@ def _add_session_routes(router: APIRouter, app: ScalingApp) -> None:
         if (lent := app.sessions()) is None:
             raise HTTPException(406, "Sessions are switched off on this server.")
         with spooled(files[0]) as path, refusing():
-            read_image(path)
+            app.files.require_image(path, sent=True)
             session_id, info = lent.add_session(str(path), expiry)
             return {"session_id": session_id, "session_info": info.to_json()}
 
@@ -296,7 +320,7 @@ def start_training(
         app.require_trainable(model, params or {})
     # what else is there is no option; some of it would win over the address, or keep the queue from going on
     options = {key: value for key, value in (params or {}).items() if key in OPTIONS}
-    return train.run_model(model, options, run_sync, enqueue)
+    return shown(train.run_model(model, options, run_sync, enqueue))
 
 
 def _require_tag_of_predictions(params: Mapping[str, object]) -> None:

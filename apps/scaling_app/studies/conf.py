@@ -51,6 +51,7 @@ class Conf:
         steps: training steps of a run.
         max_minutes: wall-clock bound of one training, minutes.
         memory_gb: memory that one training may take for cases and batches, GiB.
+        upload_gb: bound on a file that is uploaded, as sent and as an image in memory, GiB.
         seed: of every split, draw and training.
     """
 
@@ -71,7 +72,13 @@ class Conf:
     steps: int
     max_minutes: float
     memory_gb: float
+    upload_gb: float
     seed: int
+
+    @property
+    def upload_bytes(self) -> int:
+        """`upload_gb` in bytes."""
+        return int(self.upload_gb * (1 << 30))
 
 
 def _number(low: float, high: float, *, open_ends: bool = False) -> Callable[[str], float]:
@@ -214,6 +221,7 @@ KEYS: tuple[Key, ...] = (
     Key("steps", "400", _whole(1, MOST_STEPS), "training steps of a run"),
     Key("max_minutes", "60", _number(0.05, 10080), "wall-clock bound of one training, minutes"),
     Key("memory_gb", "4", _number(0.25, 4096), "memory bound of a training, GiB"),
+    Key("upload_gb", "2", _number(0.01, 64), "largest file taken, as sent and as an image in memory, GiB"),
     Key("seed", "0", _whole(0, 2**31 - 1), "seed of splits, draws and trainings"),
 )
 

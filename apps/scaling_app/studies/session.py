@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling_app.imaging.geometry import is_image_file, stem_of
+from scaling_app.imaging.untrusted import open_regular
 from scaling_app.ledger import Ledger
 from scaling_app.studies import splits
 from scaling_app.studies.structures import renamed, with_conf
@@ -229,9 +230,14 @@ class Session:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content."""
+    """SHA-256 of a file's content.
+
+    Raises:
+        ImageError: it is no regular file.
+        OSError: it cannot be read.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as content:
+    with open_regular(path) as content:
         while piece := content.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()

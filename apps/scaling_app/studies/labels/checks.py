@@ -94,6 +94,12 @@ def require_same_shape(label: Grid, image: Grid) -> None:
         raise LabelError(_shape_sentence(label, image))
 
 
+def require_alike(label: Sequence[int], image: Sequence[int]) -> None:
+    """Raises `LabelError` unless the axes of a label and its image are as long, in whatever order; ones do not count."""
+    if sorted(n for n in label if n > 1) != sorted(n for n in image if n > 1):
+        raise LabelError(_voxels_sentence(label, image))
+
+
 def require_known(label_info: Sequence[tuple[str, int]], structures: Mapping[str, int]) -> None:
     """Raises `LabelError` when `label_info` names a structure that this task does not have."""
     strange = [name for name, _ in label_info if name not in structures]
@@ -234,8 +240,12 @@ def check_volumes(volumes_ml: Mapping[str, float], others_ml: Mapping[str, Seque
 
 
 def _shape_sentence(label: Grid, image: Grid) -> str:
+    return _voxels_sentence(label.shape, image.shape)
+
+
+def _voxels_sentence(label: Sequence[int], image: Sequence[int]) -> str:
     return (
-        f"The label has {_by(label.shape)} voxels, its image {_by(image.shape)}; "
+        f"The label has {_by(label)} voxels, its image {_by(image)}; "
         "export the label on the grid of the image and save it again."
     )
 

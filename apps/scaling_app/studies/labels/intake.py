@@ -17,7 +17,8 @@ from pathlib import Path
 
 from scaling_app.ledger import MOST_MINUTES, Case, Flag, LabelNote, LabelVersion, Stamp, utc_now
 from scaling_app.studies.labels import checks
-from scaling_app.studies.labels.reading import LabelFacts, image_grid, read_facts, stamp_of
+from scaling_app.studies.labels.foreign_files import ForeignFiles
+from scaling_app.studies.labels.reading import LabelFacts, image_grid, stamp_of
 from scaling_app.studies.labels.voxel_order import in_image_order
 from scaling_app.studies.session import FINAL, ORIGINAL, Session, file_hash
 from scaling_app.studies.structures import still_held, with_label
@@ -31,10 +32,15 @@ Names = Sequence[tuple[str, int]]
 
 
 class LabelBook:
-    """Checks labels and keeps the ledger's cases in step with the datastore."""
+    """Checks labels and keeps the ledger's cases in step with the datastore.
 
-    def __init__(self, session: Session) -> None:
+    Args:
+        files: what reads labels and images; by default this process does.
+    """
+
+    def __init__(self, session: Session, files: ForeignFiles | None = None) -> None:
         self.session = session
+        self.files = files or ForeignFiles()
         self._lock = threading.RLock()
 
     def store(
@@ -49,13 +55,13 @@ class LabelBook:
             ValueError: it cannot be used; nothing was stored.
         """
         parse_minutes(params.get("minutes"))
-        facts = read_facts(path)
         image = self.session.image_path(image_id)
+        facts = self.files.label_facts(path, image=image, sent=True)
         grid = facts.grid if image is None else image_grid(image)
         named = {value: name for name, value in facts.names}
         with in_image_order(path, facts.grid, grid, named) as usable:
             if usable != path:
-                path, facts = usable, read_facts(usable)
+                path, facts = usable, self.files.label_facts(usable)
             return self._store(image_id, path, facts, params, annotator)
 
     def _store(
@@ -180,7 +186,6 @@ class LabelBook:
 
         The doubt goes when the image has been replaced by one that can be read.
         """
-        from scaling_app.imaging.geometry import read_image
         from scaling_app.trials.fingerprint import file_stamp
 
         ledger = self.session.ledger
@@ -196,7 +201,7 @@ class LabelBook:
                 stamp = "-".join(map(str, file_stamp(path)))
                 if verified.get(case.image_id) == stamp and not doubted:
                     continue
-                read_image(path)
+                self.files.require_image(path)
             except ValueError as error:
                 logger.warning("%s", error)
                 flags = (*others, _unreadable_image(path, error))
@@ -230,7 +235,7 @@ class LabelBook:
         """
         ledger = self.session.ledger
         try:
-            facts = read_facts(path)
+            facts = self.files.label_facts(path)
             info = self.session.datastore.get_label_info(image_id, FINAL)
             with self._lock:
                 case = ledger.case(image_id)
@@ -272,7 +277,7 @@ class LabelBook:
 
     def _judge_again(self, case: Case, path: Path) -> bool:
         try:
-            facts = read_facts(path)
+            facts = self.files.label_facts(path)
         except (OSError, ValueError) as error:
             logger.warning("The label of %s changed while it was read: %s", case.image_id, error)
             return False
@@ -320,7 +325,7 @@ class LabelBook:
     def _stored_grid_doubts(self, image_id: str) -> list[Flag]:
         label = self.session.stored_label(image_id)
         try:
-            return [] if label is None else self._grid_doubts(image_id, read_facts(label))
+            return [] if label is None else self._grid_doubts(image_id, self.files.label_facts(label))
         except (OSError, ValueError) as error:  # no fault of the image; `take_stock` looks at the label
             logger.warning("The label of %s changed while it was read: %s", image_id, error)
             return []
@@ -379,7 +384,7 @@ def _names(params: Mapping[str, object], facts: LabelFacts) -> Names:
 def _hash(path: Path) -> str | None:
     try:
         return file_hash(path)
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling_app.imaging.grids import Grid
 from scaling_app.ledger import Stamp
@@ -37,6 +39,40 @@ def read_facts(path: Path) -> LabelFacts:
     with reading(path):
         names = tuple((name, value) for value, name in sorted(label_names(path).items()))
     return LabelFacts(grid_of(label), checks.count_values(array), names, file_hash(path))
+
+
+def facts_to_json(facts: LabelFacts) -> dict[str, object]:
+    """The facts as JSON values."""
+    grid = facts.grid
+    return {
+        "shape": list(grid.shape),
+        "affine": grid.affine.tolist(),
+        "others": [other.tolist() for other in grid.others],
+        "shown": None if grid.shown is None else grid.shown.tolist(),
+        "counts": sorted(facts.counts.items()),
+        "names": facts.names,
+        "label_hash": facts.label_hash,
+    }
+
+
+def facts_from_json(said: Mapping[str, Any]) -> LabelFacts:
+    """What `facts_to_json` was given, without the file's own header."""
+    grid = Grid(
+        tuple(said["shape"]),
+        _affine(said["affine"]),
+        tuple(_affine(other) for other in said["others"]),
+        shown=None if said["shown"] is None else _affine(said["shown"]),
+    )
+    return LabelFacts(
+        grid,
+        {int(value): int(count) for value, count in said["counts"]},
+        tuple((str(name), int(value)) for name, value in said["names"]),
+        str(said["label_hash"]),
+    )
+
+
+def _affine(rows: object) -> NDArray[np.float64]:
+    return np.asarray(rows, dtype=np.float64)
 
 
 def image_grid(path: Path) -> Grid:

@@ -1,0 +1,6 @@
+"""Files from others, judged by their headers before any reader opens them; light to import."""
+
+from scaling_app.imaging.untrusted.gate import judge
+from scaling_app.imaging.untrusted.header import READ_ERRORS, Header, ImageError, open_regular
+
+__all__ = ["READ_ERRORS", "Header", "ImageError", "judge", "open_regular"]

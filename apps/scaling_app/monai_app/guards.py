@@ -1,0 +1,192 @@
+"""Routes of MONAI Label that end with an error of Python, or hold up everybody, when asked at a bad time or amiss.
+
+Each is answered here instead: the same answer where there is one, else a 4xx with a sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import psutil
+import requests
+from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi.responses import FileResponse, PlainTextResponse
+from fastapi.security import OAuth2PasswordRequestForm
+from monailabel.config import settings
+from monailabel.endpoints import datastore, login, logs, ohif
+from monailabel.utils.async_tasks.task import AsyncTask
+from monailabel.utils.async_tasks.utils import processes, tasks
+
+from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
+
+if TYPE_CHECKING:
+    from fastapi import Response
+
+    from scaling_app.monai_app.app import ScalingApp
+
+MOST_LINES = 100_000
+"""Of the log."""
+
+_GPU_SECONDS = 20
+_OHIF = Path(ohif.__file__).parent / "static" / "ohif"
+
+
+def add_guards(router: APIRouter, app: ScalingApp) -> None:
+    """Adds these routes."""
+    _add_task_states(router)
+    _add_scoring(router, app)
+    _add_logs(router)
+    _add_pages(router, app)
+    if settings.MONAI_LABEL_AUTH_ENABLE:
+        _add_login(router)
+
+
+def shown(task: object) -> object:
+    """A task as it is now: its own dictionary changes while it is being written into the answer."""
+    if not isinstance(task, Mapping):
+        return task
+    copy = dict(task)
+    if "details" in copy:
+        copy["details"] = list(copy["details"])
+    copy["request"] = dict(copy.get("request") or {})
+    return copy
+
+
+def state_of(method: str, *, everything: bool, running: bool) -> object:
+    """The newest task of a kind, or all of them.
+
+    Raises:
+        HTTPException: 404 when there is none.
+    """
+    known = [shown(task) for task in list(tasks(method))]
+    if running:
+        ids = set(dict(processes(method)))
+        known = [task for task in known if isinstance(task, dict) and task.get("id") in ids]
+    if not known:
+        raise HTTPException(404, f"No {method} task {'is running' if running else 'was started yet'}.")
+    return known if everything and not running else known[-1]
+
+
+def stop_task(method: str) -> object:
+    """Ends the running task of a kind; None when there is none, or it ended by itself meanwhile."""
+    try:
+        return shown(AsyncTask.stop(method))
+    except (psutil.NoSuchProcess, KeyError, IndexError, StopIteration):
+        return None
+
+
+def _add_task_states(router: APIRouter) -> None:
+    @router.get("/train/", tags=["Train"], response_model=None)
+    def train_state(user: AnyUser, all: bool = False, check_if_running: bool = False) -> object:
+        return state_of("train", everything=all, running=check_if_running)
+
+    @router.get("/scoring/", tags=["Scoring"], response_model=None)
+    def scoring_state(user: AnyUser, all: bool = False, check_if_running: bool = False) -> object:
+        return state_of("scoring", everything=all, running=check_if_running)
+
+    @router.get("/batch/infer", tags=["Infer"], response_model=None)
+    def batch_state(user: AnyUser, all: bool = False, check_if_running: bool = False) -> object:
+        return state_of("batch_infer", everything=all, running=check_if_running)
+
+    @router.delete("/scoring/", tags=["Scoring"], response_model=None)
+    def stop_scoring(user: Annotator) -> object:
+        return stop_task("scoring")
+
+    @router.delete("/batch/infer", tags=["Infer"], response_model=None)
+    def stop_batch(user: Admin) -> object:
+        return stop_task("batch_infer")
+
+    @router.post("/train/", include_in_schema=False)
+    def refuse_all_trainers(user: Admin) -> None:
+        raise HTTPException(404, "Name the trainer, as in POST /train/segmentation.")
+
+
+def _add_scoring(router: APIRouter, app: ScalingApp) -> None:
+    @router.post("/scoring/", include_in_schema=False)
+    def refuse_all_scorings(user: Annotator) -> None:
+        raise HTTPException(404, "Name the scoring method, as in POST /scoring/sufficiency.")
+
+    @router.post("/scoring/{method}", tags=["Scoring"], response_model=None)
+    def score(
+        method: str, user: Annotator, params: dict | None = None, run_sync: bool | None = False
+    ) -> object:
+        if method not in app.scoring_names():
+            raise HTTPException(
+                404, f"There is no scoring method {method!r}; there are: {', '.join(app.scoring_names())}."
+            )
+        # the method has no options; some of what else is there would win over the address
+        result, detail = AsyncTask.run("scoring", {"method": method}, None, force_sync=bool(run_sync))
+        if result is None:
+            raise HTTPException(429, str(detail))
+        return shown(result)
+
+
+def _add_logs(router: APIRouter) -> None:
+    @router.get("/logs/gpu", tags=["Others"], response_class=PlainTextResponse)
+    def gpus(user: Admin) -> PlainTextResponse:
+        if shutil.which("nvidia-smi") is None:
+            raise HTTPException(404, "This computer has no nvidia-smi, and so no GPU that could be shown.")
+        try:
+            said = subprocess.run(["nvidia-smi"], capture_output=True, timeout=_GPU_SECONDS)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise HTTPException(404, f"nvidia-smi gave no answer ({type(error).__name__}).") from error
+        return PlainTextResponse(said.stdout.decode(errors="replace"))
+
+    @router.get("/logs/", tags=["Others"], response_model=None)
+    def log(
+        user: Admin,
+        lines: Annotated[int, Query(le=MOST_LINES)] = 300,
+        html: bool | None = True,
+        text: bool | None = False,
+        refresh: Annotated[int, Query(le=86_400)] = 0,
+    ) -> Response:
+        file = Path(settings.MONAI_LABEL_APP_DIR) / "logs" / "app.log"
+        return logs.get_logs(str(file), lines, html, text, refresh)
+
+
+def _add_pages(router: APIRouter, app: ScalingApp) -> None:
+    @router.head("/datastore/image", tags=["Datastore"])
+    def image_is_there(image: str, user: AnyUser, check_sum: str | None = None) -> dict:
+        try:
+            return datastore.download_image(image, check_only=True, check_sum=check_sum)
+        except ValueError as error:  # a digest of a kind that is not known
+            raise HTTPException(422, str(error)) from error
+
+    @router.get("/ohif/{path:path}", include_in_schema=False)
+    def ohif_page(path: str, user: AnyUser) -> FileResponse:
+        file = (_OHIF / path).resolve()
+        if not (file.is_file() and file.is_relative_to(_OHIF.resolve())):
+            file = _OHIF / "index.html"
+        if not file.is_file():
+            raise HTTPException(404, "The OHIF viewer is not installed.")
+        return FileResponse(file)
+
+    if not app.studies.startswith(("http://", "https://")):
+
+        @router.api_route("/proxy/dicom/{path:path}", methods=["GET", "POST"], include_in_schema=False)
+        def refuse_proxy(path: str, user: AnyUser) -> None:
+            raise HTTPException(404, "The studies lie in a folder here; there is no DICOM server to ask.")
+
+    @router.post("/reload", include_in_schema=False)
+    def refuse_reload(user: Admin) -> None:
+        # the app made anew would have neither its routes nor its watch
+        raise HTTPException(405, "Start the server again instead.")
+
+
+def _add_login(router: APIRouter) -> None:
+    @router.post("/auth/token", tags=["Auth"])
+    def token(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict:
+        try:
+            return asyncio.run(login.access_token(form))
+        except requests.HTTPError as error:
+            status = error.response.status_code if error.response is not None else 500
+            if 400 <= status < 500:
+                raise HTTPException(401, "The name or the password is wrong.") from error
+            raise HTTPException(503, "The login server gave no answer; try again later.") from error
+        except requests.RequestException as error:
+            raise HTTPException(503, "The login server gave no answer; try again later.") from error

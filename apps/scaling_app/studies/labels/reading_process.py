@@ -1,0 +1,143 @@
+"""Reading files from others, each in a process of its own that ends with it.
+
+One process has imported the readers and waits for orders; for each it forks, so that a reading costs milliseconds and
+leaves nothing behind. The fork judges the header, allows itself memory and time in proportion to what that promises,
+reads, and answers in JSON: what has read foreign bytes sends no pickles. It ends when the server does, however that
+died.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from scaling_app.imaging.geometry import ImageError, read_image, suffix_of
+from scaling_app.imaging.untrusted import Header, judge
+from scaling_app.studies.labels.checks import require_alike
+from scaling_app.studies.labels.reading import facts_to_json, read_facts
+
+HEADER_SECONDS = 30
+BYTES_A_SECOND = 20 << 20
+"""Slow disks and busy processors unpack as fast as this."""
+
+MOST_SECONDS = 600
+"""For any file."""
+
+HEADER_MEMORY = 256 << 20
+_SPARE_MEMORY = 512 << 20
+
+Allow = Callable[[Header], None]
+
+
+def label_facts(
+    path: str, *, image: str | None, alone: bool, most_bytes: float | None, allow: Allow = lambda header: None
+) -> dict[str, Any]:
+    """What a label file says, as `facts_to_json` gives it.
+
+    Args:
+        image: the file of its image, whose voxels it has to have.
+        alone, most_bytes: as for `judge`.
+        allow: told what the header promises before the file is read.
+
+    Raises:
+        ValueError: it cannot be used.
+    """
+    header = judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes)
+    if image is not None:
+        require_alike(header.sizes, judge(Path(image), suffix_of(image)).sizes)
+    allow(header)
+    return facts_to_json(read_facts(Path(path)))
+
+
+def image_is_readable(
+    path: str, *, alone: bool, most_bytes: float | None, allow: Allow = lambda header: None
+) -> dict[str, Any]:
+    """Reads an image and forgets it.
+
+    Raises:
+        ValueError: it cannot be used.
+    """
+    allow(judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes))
+    read_image(path)
+    return {}
+
+
+TASKS = {"label_facts": label_facts, "image_is_readable": image_is_readable}
+
+
+def memory_for(header: Header) -> int:
+    """Bytes that reading what this header promises may take: a few copies of it, whatever the kind."""
+    return _SPARE_MEMORY + 2 * header.stored_bytes + 4 * header.read_bytes
+
+
+def seconds_for(header: Header) -> int:
+    """How long reading what this header promises may take."""
+    promised = header.stored_bytes + header.read_bytes
+    return min(HEADER_SECONDS + promised // BYTES_A_SECOND, MOST_SECONDS - HEADER_SECONDS)
+
+
+def _limit(memory: int, seconds: int) -> None:
+    import resource
+
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:  # not Linux: there the clock alone ends it
+        pages = None
+    if pages is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + memory, hard))
+    signal.alarm(seconds)  # its default is the end of the process
+
+
+def _answer(order: bytes, answers: int) -> None:
+    try:
+        _limit(HEADER_MEMORY, HEADER_SECONDS)
+        task, arguments = json.loads(order)
+        try:
+            answer = TASKS[task](**arguments, allow=lambda h: _limit(memory_for(h), seconds_for(h)))
+            said = {"answer": answer}
+        except ValueError as error:
+            said = {"refused": str(error), "label": not isinstance(error, ImageError)}
+        except MemoryError:
+            return
+        except Exception as error:
+            if "allocate memory" in str(error):  # as PyTorch says it
+                return
+            traceback.print_exc()
+            said = {"failed": f"{type(error).__name__}: {error}"}
+        with os.fdopen(answers, "w", encoding="utf-8") as out:
+            json.dump(said, out)
+    finally:
+        os._exit(0)
+
+
+def main() -> None:
+    """Takes orders from the socket on standard input until there are no more."""
+    orders = socket.socket(fileno=os.dup(0))
+    sys.stdout = sys.stderr
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    orders.sendall(b".")
+    while True:
+        length, handles, _, _ = socket.recv_fds(orders, 4, 1)
+        if not length:
+            return
+        order = b""
+        wanted = int.from_bytes(length, "big")
+        while len(order) < wanted and (piece := orders.recv(wanted - len(order))):
+            order += piece
+        if os.fork() == 0:
+            orders.close()
+            _answer(order, handles[0])
+        os.close(handles[0])
+
+
+if __name__ == "__main__":
+    main()

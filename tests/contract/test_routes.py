@@ -1,0 +1,95 @@
+"""Requests of every kind to every route, ours and MONAI Label's: none may end with an error of Python."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import suppress
+from itertools import product
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Unsatisfiable
+
+LEAST_REQUESTS = 2000
+SECONDS = 240
+"""A quiet machine needs a quarter of it."""
+
+
+def ask_everything(base: str, log, *, least: int, number: int = 1) -> Counter:
+    """Sends about so many requests, evenly over the routes, half of them amiss; the answers by their status."""
+    schema = schemathesis.openapi.from_url(f"{base}/openapi.json")
+    operations = [found.ok() for found in schema.get_all_operations()]
+    answers: Counter = Counter()
+    each = -(-least // (2 * len(operations)))
+    failures = []
+    for operation, mode in product(operations, schemathesis.GenerationMode):
+
+        @seed(number)
+        @settings(
+            max_examples=each,
+            database=None,
+            deadline=None,
+            phases=(Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(case=operation.as_strategy(generation_mode=mode))
+        def ask(case):
+            answer = case.call(base_url=base, timeout=60)
+            answers[answer.status_code] += 1
+            if answer.status_code >= 500 and answer.status_code != 503:
+                failures.append((case.method, case.formatted_path, case.query, case.body, answer.text[:200]))
+
+        with suppress(Unsatisfiable):  # a route without anything that could be amiss
+            ask()
+    assert not failures, f"{len(failures)}: {failures[:5]}\n{log()}"
+    return answers
+
+
+def test_no_request_ends_with_an_error_of_the_server(server):
+    before = time.monotonic()
+    answers = ask_everything(server.base, server.tail, least=LEAST_REQUESTS * 5 // 4)
+    assert answers.total() >= LEAST_REQUESTS and answers[503] == 0, answers
+    assert answers[200] and answers[422], answers
+    assert time.monotonic() - before < SECONDS
+    assert requests.get(f"{server.base}/info/", timeout=10).ok
+
+
+def test_where_users_log_in_nothing_is_answered_before_they_do(guarded):
+    answers = ask_everything(guarded.base, guarded.tail, least=400)
+    assert set(answers) <= {200, 401, 404, 405, 422, 503}, answers
+    assert answers[401] > answers.total() / 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status"),
+    [
+        ("GET", "/logs/gpu", {}, 404),
+        ("GET", "/logs/", {"params": {"lines": 10**30}}, 422),
+        ("GET", "/ohif/%2e", {}, (200, 404)),
+        ("GET", "/static/%00", {}, 404),
+        ("GET", "/proxy/dicom/qido/studies", {}, 404),
+        ("POST", "/scoring/x", {}, 404),
+        ("POST", "/reload", {}, 405),
+        ("POST", "/train/", {}, 404),
+        ("POST", "/batch/infer/segmentation", {"json": {"max_batch_size": "x"}}, 422),
+        ("POST", "/activelearning/random", {"data": "[" * 990 + "]" * 990}, 422),
+        ("POST", "/sufficiency/target", {"data": '{"dice":' * 990 + "1" + "}" * 990}, 422),
+        ("PUT", "/datastore/image/info", {"data": {"info": "[" * 990 + "]" * 990}}, 422),
+        ("POST", "/sufficiency/target", {"data": b" " * (2 << 20)}, 413),
+        ("HEAD", "/datastore/image", {"params": {"image": "synthetic_000", "check_sum": "X:1"}}, 422),
+        ("POST", "/infer/segmentation", {"params": {"image": "synthetic_000", "output": "dicom_seg"}}, 422),
+    ],
+)
+def test_what_ended_with_an_error_is_refused_with_a_sentence(server, method, path, options, status):
+    params = {"image": "synthetic_000"} if path == "/datastore/image/info" else None
+    options = {"params": params, "headers": {"Content-Type": "application/json"}, **options}
+    if isinstance(options.get("data"), dict) or "json" in options:
+        options.pop("headers")
+    answer = requests.request(method, f"{server.base}{path}", timeout=60, **options)
+    wanted = status if isinstance(status, tuple) else (status,)
+    assert answer.status_code in wanted, (answer.status_code, answer.text[:300], server.tail())
+    if method != "HEAD" and answer.status_code >= 400 and "json" in answer.headers.get("content-type", ""):
+        assert answer.json()["detail"]
