@@ -264,6 +264,7 @@ def one_run(
                 flush=True,
             )
     name = "-".join(map(str, (task, n, draw, seed, candidate, seconds)))
+    torch.save(run.average.state_dict(), work / f"{name}.pt")
     every = max(1, len(run.losses) // 40)
     curve = [
         {

@@ -17,14 +17,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scaling_app.imaging.deeplab import DeepLab
+from scaling_app.imaging.resenc import ResidualEncoderUNet
 
-NETWORKS = ("resunet", "unet", "swinunetr", "segresnet", "dynunet", "deeplab")
+NETWORKS = ("resunet", "unet", "swinunetr", "segresnet", "dynunet", "deeplab", "resenc")
 PLANAR = ("deeplab",)
 """Networks for pictures and slices alone."""
 
 CAPACITIES = {"small": 8, "medium": 16, "large": 32}
 """Channels at full resolution."""
 
+_PLANAR = 2
 _NORM = ("INSTANCE", {"affine": True})
 _ACTIVATION = "GELU"
 Strides = tuple[tuple[int, ...], ...]
@@ -218,6 +220,25 @@ def _deeplab(size: _Size) -> nn.Module:
     return DeepLab(size.channels, size.classes, size.width)
 
 
+def _resenc(size: _Size) -> nn.Module:
+    """Widths grow by steps and not by doubling: the work of a step is mostly that of fine levels."""
+    levels = range(len(size.strides) + 1)
+    coarse = [axis for axis in range(size.dims) if size.strides[0][axis] == 1]
+    # while an axis is not halved its voxels are thick: no kernel of the finest levels reaches across it
+    kernels = [
+        [1 if level < _PLANAR and axis in coarse else 3 for axis in range(size.dims)] for level in levels
+    ]
+    return ResidualEncoderUNet(
+        size.dims,
+        size.channels,
+        size.classes,
+        widths=[size.width * min(level + 1, 4) for level in levels],
+        kernels=kernels,
+        strides=size.strides,
+        coarse_first=coarse[0] if len(coarse) == 1 else None,
+    )
+
+
 _FACTORIES: dict[str, Callable[[_Size], nn.Module]] = {
     "resunet": lambda size: _unet(size, residual_units=1),
     "unet": lambda size: _unet(size, residual_units=0),
@@ -225,4 +246,5 @@ _FACTORIES: dict[str, Callable[[_Size], nn.Module]] = {
     "segresnet": _segresnet,
     "dynunet": _dynunet,
     "deeplab": _deeplab,
+    "resenc": _resenc,
 }

@@ -71,7 +71,7 @@ class SampleNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape, each sample and channel with the mean and deviation of this layer."""
-        if x.device.type != "cpu" or x.dtype != torch.float32:
+        if x.device.type != "cpu":
             return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=_EPSILON)
         return _ByBatchNorm.apply(x, self.weight, self.bias)
 
@@ -84,7 +84,7 @@ class _Block(nn.Module):
     ) -> None:
         super().__init__()
         self.first = _conv(dims, given, width, kernel, stride)
-        self.norm = SampleNorm(width)
+        self.norm, self.act = SampleNorm(width), nn.GELU()
         self.second = _conv(dims, width, width, kernel)
         self.second_norm = SampleNorm(width)
         strided = any(s > 1 for s in stride)
@@ -92,8 +92,8 @@ class _Block(nn.Module):
         self.short = nn.Sequential(pool, _conv(dims, given, width, (1,) * dims)) if given != width else pool
 
     def forward(self, x: Tensor) -> Tensor:
-        inner = self.second_norm(self.second(F.gelu(self.norm(self.first(x)))))
-        return F.gelu(inner + self.short(x))
+        inner = self.second_norm(self.second(self.act(self.norm(self.first(x)))))
+        return self.act(inner + self.short(x))
 
 
 class _Up(nn.Module):
@@ -106,13 +106,13 @@ class _Up(nn.Module):
         convolution = nn.ConvTranspose2d if dims == 2 else nn.ConvTranspose3d
         self.spread = convolution(coarse, width, tuple(stride), tuple(stride))
         self.mix = _conv(dims, width if adds else 2 * width, width, kernel)
-        self.norm = SampleNorm(width)
+        self.norm, self.act = SampleNorm(width), nn.GELU()
         self.adds = adds
 
     def forward(self, coarse: Tensor, skip: Tensor) -> Tensor:
         spread = self.spread(coarse)
         both = spread + skip if self.adds else torch.cat((spread, skip), dim=1)
-        return F.gelu(self.norm(self.mix(both)))
+        return self.act(self.norm(self.mix(both)))
 
 
 class ResidualEncoderUNet(nn.Module):
@@ -145,7 +145,7 @@ class ResidualEncoderUNet(nn.Module):
         turned = [[step[axis] for axis in self.order] for step in strides]
         sizes = [[kernel[axis] for axis in self.order] for kernel in kernels]
         self.stem = _conv(dims, channels, widths[0], sizes[0])
-        self.stem_norm = SampleNorm(widths[0])
+        self.stem_norm, self.act = SampleNorm(widths[0]), nn.GELU()
         self.levels, self.ups, given = nn.ModuleList(), nn.ModuleList(), widths[0]
         for width, kernel, stride, count in zip(widths, sizes, [[1] * dims, *turned], blocks, strict=True):
             first = _Block(dims, given, width, kernel, stride)
@@ -161,7 +161,7 @@ class ResidualEncoderUNet(nn.Module):
         dims = image.ndim - 2
         layout = torch.channels_last_3d if dims == 3 else torch.channels_last
         x = image.permute(0, 1, *(axis + 2 for axis in self.order)).contiguous(memory_format=layout)
-        x = F.gelu(self.stem_norm(self.stem(x)))
+        x = self.act(self.stem_norm(self.stem(x)))
         skips = []
         for level in self.levels:
             x = level(x)

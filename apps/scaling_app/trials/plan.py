@@ -31,7 +31,15 @@ ANISOTROPIC = 3.0
 
 _CPU_VOXELS = {2: 294_912, 3: 368_640}  # of a batch: about 0.1 s per step of the small residual U-Net
 _GPU_VOXELS = {2: 3_145_728, 3: 4_194_304}
-_HEAVY = {"resunet": 1.0, "unet": 1.0, "dynunet": 0.5, "segresnet": 0.25, "swinunetr": 0.1, "deeplab": 0.25}
+_HEAVY = {
+    "resunet": 1.0,
+    "unet": 1.0,
+    "dynunet": 0.5,
+    "segresnet": 0.25,
+    "swinunetr": 0.1,
+    "deeplab": 0.25,
+    "resenc": 0.22,
+}
 _BYTES_PER_VOXEL_AND_CHANNEL = {
     "resunet": 60,
     "unet": 60,
@@ -39,6 +47,7 @@ _BYTES_PER_VOXEL_AND_CHANNEL = {
     "segresnet": 160,
     "swinunetr": 400,
     "deeplab": 160,
+    "resenc": 120,
 }
 _BATCH = {2: 8, 3: 4}
 _COVERED = 1 / 4
