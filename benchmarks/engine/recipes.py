@@ -25,7 +25,8 @@ class Recipe:
 
     `network`: `resenc`, or a name of `build_network`. `patch`: largest sides; None keeps the plan's.
     `widths`: of the levels, finest first; as many levels as widths, at most. `planar`: levels whose kernels do not
-    reach across thick slices. `flat`: thick slices are never merged. `ema`: decay per step, bounded by the length so far; 0 for none.
+    reach across thick slices. `flat`: thick slices are never merged.
+    `product`: network, patch and batch are those that the product plans, with the first of the widths. `ema`: decay per step, bounded by the length so far; 0 for none.
     `deep`: weight of each coarser level's loss relative to the finer one's.
     """
 
@@ -48,6 +49,7 @@ class Recipe:
     clip: float = 5.0
     adds: bool = False
     flat: bool = False
+    product: bool = False
 
 
 _TODAY = Recipe(network="resunet", widths=(8,), patch=None, rate=1e-2, batch=0, ema=0.99)
@@ -55,6 +57,7 @@ CANDIDATES: dict[str, tuple[str | None, dict[str, Any]]] = {
     "base": (None, {}),
     "today": (None, _TODAY.__dict__),
     "dynunet8": (None, {"network": "dynunet", "widths": (8,), "patch": None, "rate": 5e-3, "batch": 0}),
+    "product": ("base", {"product": True, "widths": (8,), "rate": 5e-3}),
     "narrow": ("base", {"widths": (8, 16, 32, 64)}),
     "wide": ("base", {"widths": (24, 48, 64, 96)}),
     "patch96": ("base", {"patch": (96, 96, 16)}),
@@ -91,7 +94,7 @@ def recipe(name: str) -> Recipe:
 
 def planned(plan: Plan, chosen: Recipe) -> Plan:
     """The plan with the recipe's patch (within the median case, rounded up to the strides) and batch."""
-    if chosen.network != "resenc":
+    if chosen.network != "resenc" or chosen.product:
         return plan
     sides = plan.median_shape if chosen.patch is None else chosen.patch
     sides = [min(a, b) for a, b in zip(sides, plan.median_shape, strict=True)]
@@ -115,7 +118,7 @@ def build(plan: Plan, chosen: Recipe, seed: int) -> nn.Module:
     """A new network with weights of this seed."""
     torch.manual_seed(seed)
     classes = len(plan.class_values)
-    if chosen.network != "resenc":
+    if chosen.network != "resenc" or chosen.product:
         return build_network(
             chosen.network, plan.spatial_dims, plan.channels, classes, chosen.widths[0], strides=plan.strides
         )

@@ -220,7 +220,7 @@ def one_run(
     cohort = cohort_of(data, TASKS[task], [n], draw + 1)
     training = cohort.training(n, draw)
     chosen = recipe(candidate)
-    network = chosen.network if chosen.network != "resenc" else "resunet"
+    network = "resunet" if chosen.network == "resenc" and not chosen.product else chosen.network
     plan = planned(make_plan(training, network=network, memory_bytes=STEP_BYTES), chosen)
     cases = PreparedCases(plan, training, work / "prepared", 2**32)
     ids = [case.case_id for case in training]

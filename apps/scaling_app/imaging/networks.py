@@ -26,7 +26,7 @@ PLANAR = ("deeplab",)
 CAPACITIES = {"small": 8, "medium": 16, "large": 32}
 """Channels at full resolution."""
 
-_PLANAR = 2
+_PLANAR, _WIDEST = 2, 10
 _NORM = ("INSTANCE", {"affine": True})
 _ACTIVATION = "GELU"
 Strides = tuple[tuple[int, ...], ...]
@@ -221,7 +221,6 @@ def _deeplab(size: _Size) -> nn.Module:
 
 
 def _resenc(size: _Size) -> nn.Module:
-    """Widths grow by steps and not by doubling: the work of a step is mostly that of fine levels."""
     levels = range(len(size.strides) + 1)
     coarse = [axis for axis in range(size.dims) if size.strides[0][axis] == 1]
     # while an axis is not halved its voxels are thick: no kernel of the finest levels reaches across it
@@ -232,10 +231,11 @@ def _resenc(size: _Size) -> nn.Module:
         size.dims,
         size.channels,
         size.classes,
-        widths=[size.width * min(level + 1, 4) for level in levels],
+        widths=[size.width * min(2**level, _WIDEST) for level in levels],
         kernels=kernels,
         strides=size.strides,
         coarse_first=coarse[0] if len(coarse) == 1 else None,
+        adds=True,
     )
 
 
