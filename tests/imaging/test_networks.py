@@ -14,6 +14,7 @@ from scaling_app.imaging.networks import (
     patch_multiples,
     strides_for,
 )
+from scaling_app.imaging.resenc import SampleNorm
 
 SHAPES = [(2, (33, 18)), (3, (17, 22, 9)), (3, (24, 20, 1))]
 
@@ -35,7 +36,7 @@ def test_odd_and_thin_patches_go_forward_and_backward(name: str, dims: int, shap
     assert sum(float(g.abs().sum()) > 0 for g in gradients if g is not None) > len(gradients) / 2
 
 
-@pytest.mark.parametrize("name", ["resunet", "unet", "segresnet", "dynunet"])
+@pytest.mark.parametrize("name", ["resunet", "unet", "segresnet", "dynunet", "resenc"])
 def test_activations_are_smooth(name: str) -> None:
     network = build_network(name, 3, 1, 2)
     kinds = {type(module) for module in network.modules()}
@@ -80,3 +81,34 @@ def test_shapes_padded_once_need_no_more_padding(name: str) -> None:
 def test_what_cannot_be_built_says_what_can(arguments: tuple, word: str) -> None:
     with pytest.raises(ValueError, match=word):
         build_network(*arguments)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_the_norm_of_samples_is_instance_norm(dtype: torch.dtype, layout: torch.memory_format) -> None:
+    generator = torch.Generator().manual_seed(0)
+    given = torch.randn((3, 4, 5, 6, 7), generator=generator).to(dtype).contiguous(memory_format=layout)
+    above = torch.randn(given.shape, generator=generator).to(dtype)
+    norm, true = SampleNorm(4), nn.InstanceNorm3d(4, affine=True)
+    for own, other in zip(norm.parameters(), true.parameters(), strict=True):
+        own.data = other.data = torch.rand(4, generator=generator)
+    inputs = given.clone().requires_grad_(), given.float().clone().requires_grad_()
+    made, expected = norm(inputs[0]), true(inputs[1])
+    made.backward(above)
+    expected.backward(above.float())
+    near = {"atol": 1e-5, "rtol": 1e-4} if dtype is torch.float32 else {"atol": 0.05, "rtol": 0.02}
+    assert made.is_contiguous(memory_format=layout)
+    torch.testing.assert_close(made.float(), expected, **near)
+    torch.testing.assert_close(inputs[0].grad.float(), inputs[1].grad, **near)
+    for own, other in zip(norm.parameters(), true.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, other.grad, atol=near["atol"] * 10, rtol=near["rtol"])
+
+
+def test_the_residual_encoder_sees_every_voxel_at_full_resolution() -> None:
+    network = build_network("resenc", 3, 1, 2, strides=((2, 2, 1), (2, 2, 2))).network
+    seen = []
+    network.levels[0].register_forward_hook(lambda _module, _inputs, made: seen.append(made.shape))
+    logits = network(torch.zeros((1, 1, 16, 12, 4)))
+    assert logits.shape == (1, 2, 16, 12, 4)
+    assert seen == [(1, 8, 4, 16, 12)]  # thick slices first
+    assert [level[0].first.kernel_size for level in network.levels] == [(1, 3, 3), (1, 3, 3), (3, 3, 3)]

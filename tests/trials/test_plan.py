@@ -88,6 +88,16 @@ def test_thick_slices_keep_a_coarse_axis_that_is_never_halved(tmp_path: Path) ->
     assert plan.patch[2] >= 9
 
 
+def test_few_slices_of_unstated_thickness_are_never_merged_at_full_resolution(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(100, 10, (108, 128, 9)).astype(np.float32)
+    cases = [write(tmp_path, "a", image, block(image.shape), (2.0, 2.0, 1.0))]
+    plan = make_plan(cases, network="resenc", memory_bytes=2**31)
+    assert plan.spacing == (2.0, 2.0, 1.0)
+    assert plan.strides == ((2, 2, 1),) * 3
+    assert plan.batch == 2
+    assert plan.patch[2] == 9
+
+
 def test_a_large_scan_gets_a_coarser_grid_but_a_small_structure_stops_it(tmp_path: Path) -> None:
     image = np.random.default_rng(0).normal(size=(160, 160, 120)).astype(np.int16)
     large = make_plan([write(tmp_path, "a", image, block(image.shape), (1, 1, 1))], memory_bytes=2**28)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean
@@ -78,6 +79,29 @@ def test_a_run_stopped_and_resumed_equals_one_that_was_not(prepared: PreparedCas
     resumed = train(prepared, ids, QUICK, checkpoint=checkpoint, on_step=lambda r: steps.append(r.step))
     assert steps[:2] == [0, 4]
     assert torch.allclose(weights(resumed), weights(whole), atol=1e-6)
+
+
+def test_the_mean_of_the_weights_is_the_model_and_outlives_a_stop(
+    prepared: PreparedCases, tmp_path: Path
+) -> None:
+    ids, checkpoint = prepared.labelled[:2], tmp_path / "run.pt"
+    settings = replace(QUICK, average=0.9)
+    last, whole = train(prepared, ids, QUICK), train(prepared, ids, settings)
+    each = [train(prepared, ids, replace(QUICK, average=0.0), should_stop=_after(n)) for n in range(1, 7)]
+    mean_of_all = weights(each[0])
+    for count, model in enumerate(each[1:], start=1):
+        mean_of_all = mean_of_all.lerp(weights(model), 1 - min(0.9, (1 + count) / (10 + count)))
+    assert torch.allclose(weights(whole), mean_of_all, atol=1e-6)
+    assert not torch.equal(weights(whole), weights(last))
+    train(prepared, ids, settings, checkpoint=checkpoint, should_stop=_after(3))
+    assert torch.allclose(
+        weights(train(prepared, ids, settings, checkpoint=checkpoint)), weights(whole), atol=1e-6
+    )
+
+
+def _after(steps: int) -> Callable[[], bool]:
+    asked = iter(range(steps))
+    return lambda: next(asked, None) is None
 
 
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_taken_up(
@@ -236,6 +260,7 @@ def test_a_loss_that_stays_undefined_ends_the_run(
         (None, {"network": "unet"}, "with_network"),
         (None, {"steps": 0}, "positive"),
         (None, {"max_minutes": -1.0}, "positive"),
+        (None, {"average": 1.0}, "below 1"),
     ],
 )
 def test_runs_that_make_no_sense_are_refused(

@@ -215,7 +215,9 @@ def replay(
     ] = "baseline",
     networks: Annotated[
         str,
-        typer.Option(help="of resunet, unet, swinunetr, segresnet, dynunet, deeplab (pictures and slices)"),
+        typer.Option(
+            help="of resunet, unet, swinunetr, segresnet, dynunet, resenc, deeplab (pictures and slices)"
+        ),
     ] = "resunet",
     seeds: Annotated[int, typer.Option(min=1, help="trainings per training set")] = 1,
     draws: Annotated[int, typer.Option(min=1, help="independent draws of the training cases")] = 1,

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scaling_app.imaging.deeplab import DeepLab
+from scaling_app.imaging.resenc import ResidualEncoderUNet
 
 CAPACITIES = {"small": 8, "medium": 16, "large": 32}
 """Channels at full resolution."""
 
+_PLANAR, _WIDEST = 2, 10
 _NORM = ("INSTANCE", {"affine": True})
 _ACTIVATION = "GELU"
 Strides = tuple[tuple[int, ...], ...]
@@ -212,6 +214,25 @@ def _deeplab(size: _Size) -> nn.Module:
     return DeepLab(size.channels, size.classes, size.width)
 
 
+def _resenc(size: _Size) -> nn.Module:
+    levels = range(len(size.strides) + 1)
+    coarse = [axis for axis in range(size.dims) if size.strides[0][axis] == 1]
+    # while an axis is not halved its voxels are thick: no kernel of the finest levels reaches across it
+    kernels = [
+        [1 if level < _PLANAR and axis in coarse else 3 for axis in range(size.dims)] for level in levels
+    ]
+    return ResidualEncoderUNet(
+        size.dims,
+        size.channels,
+        size.classes,
+        widths=[size.width * min(2**level, _WIDEST) for level in levels],
+        kernels=kernels,
+        strides=size.strides,
+        coarse_first=coarse[0] if len(coarse) == 1 else None,
+        adds=True,
+    )
+
+
 @dataclass(frozen=True)
 class Network:
     """One entry of `NETWORKS`.
@@ -238,5 +259,6 @@ NETWORKS: dict[str, Network] = {
     "segresnet": Network(_segresnet, 0.25, 160, multiple=8),
     "dynunet": Network(_dynunet, 0.5, 120),
     "deeplab": Network(_deeplab, 0.25, 160, multiple=8, planar=True),
+    "resenc": Network(_resenc, 0.22, 120),
 }
 """The networks there are; the first is the default. A new one is an entry here."""

@@ -32,6 +32,7 @@ _GPU_VOXELS = {2: 3_145_728, 3: 4_194_304}
 _BATCH = {2: 8, 3: 4}
 _COVERED = 1 / 4
 _THINNEST_VOXELS = 2.0
+_THICK = 32
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Plan:
     @property
     def strides(self) -> Strides:
         """Strides between the network's levels."""
-        return _strides(self.patch, self.spacing)
+        return _strides(self.network, self.patch, self.spacing)
 
     @property
     def coarse_axis(self) -> int | None:
@@ -246,7 +247,9 @@ def _fit(plan: Plan, shape: Sequence[int], voxels: int) -> tuple[int, ...]:
     """The largest patch of at most `voxels` that divides well; longer sides give way first."""
     sides = [max(8, n) if n > 4 else n for n in shape]
     while True:
-        multiples = patch_multiples(plan.network, plan.spatial_dims, _strides(sides, plan.spacing))
+        multiples = patch_multiples(
+            plan.network, plan.spatial_dims, _strides(plan.network, sides, plan.spacing)
+        )
         patch = tuple(-(-n // m) * m for n, m in zip(sides, multiples, strict=True))
         shrinkable = [axis for axis in range(len(sides)) if patch[axis] > multiples[axis]]
         if math.prod(patch) <= voxels or not shrinkable:
@@ -255,5 +258,11 @@ def _fit(plan: Plan, shape: Sequence[int], voxels: int) -> tuple[int, ...]:
         sides[axis] = patch[axis] - multiples[axis]
 
 
-def _strides(patch: Sequence[int], spacing: Sequence[float]) -> Strides:
+def _strides(network: str, patch: Sequence[int], spacing: Sequence[float]) -> Strides:
+    if network == "resenc" and len(patch) == 3 and max(patch) >= ANISOTROPIC * min(patch):
+        # few slices are thick ones, whatever size a file states: they are never merged
+        thick = min(range(len(patch)), key=lambda axis: patch[axis])
+        spacing = [
+            max(size, _THICK * min(spacing)) if axis == thick else size for axis, size in enumerate(spacing)
+        ]
     return strides_for(patch, spacing, levels=4 if len(patch) == 2 else 3)

@@ -36,6 +36,7 @@ from scaling_app.trials.model import (
     take_weights,
     write_whole,
 )
+from scaling_app.trials.optimising import PEAK_RATES, averaged
 from scaling_app.trials.sampling import PatchSampler, Prefetcher, step_seed
 from scaling_app.trials.testing import CaseScore, test
 
@@ -44,14 +45,6 @@ __all__ = ["CaseScore", "StepReport", "TrainedModel", "TrainingError", "TrialSet
 logger = logging.getLogger(__name__)
 
 _CLIP_NORM = 5.0
-_LEARNING_RATES = {
-    "resunet": 1e-2,
-    "unet": 1e-2,
-    "dynunet": 5e-3,
-    "segresnet": 5e-3,
-    "swinunetr": 1e-3,
-    "deeplab": 1e-3,
-}
 _BAD_STEPS = 20
 _CHECKPOINT_SECONDS = 30.0
 
@@ -64,7 +57,8 @@ class TrainingError(RuntimeError):
 class TrialSettings:
     """How to train; `network` and `capacity` default to the plan's.
 
-    `learning_rate` defaults to what suits the network. `max_minutes` bounds the training loop: the learning rate then falls with the time used, so that a run
+    `learning_rate` and `average` default to what suits the network: its peak, and the decay per step of the mean of the weights that
+    becomes the model (0: the last weights do). `max_minutes` bounds the training loop: the learning rate then falls with the time used, so that a run
     cut short ends as well annealed as a whole one.
     """
 
@@ -74,6 +68,7 @@ class TrialSettings:
     steps: int = 400
     learning_rate: float | None = None
     weight_decay: float = 1e-2
+    average: float | None = None
     warmup_steps: int = 20
     seed: int = 0
     max_minutes: float | None = None
@@ -161,10 +156,11 @@ class _Run:
         self.device = torch.device(settings.device) if settings.device else default_device()
         self.strategy: Strategy = make_strategy(settings.strategy)
         self.network = self._network(None if fresh_weights else warm_start)
-        self.peak_rate = settings.learning_rate or _LEARNING_RATES[self.plan.network]
+        self.peak_rate = settings.learning_rate or PEAK_RATES[self.plan.network]
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=self.peak_rate, weight_decay=settings.weight_decay
         )
+        self.average = averaged(self.network, self.plan.network, settings.average)
         self.criterion = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
         self.step = self.skipped = self.bad_in_a_row = 0
         self.seconds_before = 0.0
@@ -256,6 +252,8 @@ class _Run:
             self._skip()
             return
         self.optimiser.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
         self.bad_in_a_row, self.last_loss = 0, value
 
     def _loss(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
@@ -310,6 +308,7 @@ class _Run:
             "seconds": seconds,
             "loss": self.last_loss,
             "weights": self.network.state_dict(),
+            "average": self.average and self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "strategy": self.strategy.state_dict(),
             "pool_ids": list(self._pool_seen()),
@@ -329,6 +328,8 @@ class _Run:
             logger.warning("starting afresh: %s belongs to another run", self.checkpoint.name)
             return
         self.network.load_state_dict(content["weights"])
+        if self.average is not None:
+            self.average.load_state_dict(content["average"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.strategy.load_state_dict(content["strategy"])
         self.pool_seen_before = tuple(content.get("pool_ids", ()))
@@ -366,7 +367,7 @@ class _Run:
         if self.last_loss is not None:
             report["loss"] = self.last_loss
         report |= {f"strategy_{key}": value for key, value in self.strategy.report().items()}
-        network = self.network.eval()
+        network = (self.network if self.average is None else self.average.module).eval()
         state = self.strategy.state_dict()
         return TrainedModel(
             self.plan, network, self.train_ids, report, self.device, state, pool_ids=self._pool_seen()
@@ -382,6 +383,8 @@ def _check(cases: PreparedCases, train_ids: Sequence[str], settings: TrialSettin
     rate = settings.learning_rate
     if settings.steps < 1 or (rate is not None and rate <= 0):
         raise ValueError(f"steps {settings.steps} and learning rate {rate} must be positive")
+    if settings.average is not None and not 0 <= settings.average < 1:
+        raise ValueError(f"the average's decay is at least 0 and below 1, got {settings.average}")
     if settings.max_minutes is not None and settings.max_minutes <= 0:
         raise ValueError(f"the time limit must be positive, got {settings.max_minutes} minutes")
     wanted = replace(

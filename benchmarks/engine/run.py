@@ -1,0 +1,326 @@
+"""Trains candidate recipes on fixed draws, tests them on development cases, adds rows to a table; resumable.
+
+    python benchmarks/engine/run.py --data DIR --work DIR --tasks acdc --sizes 8 --draws 1 --candidates base,wide --seconds 150
+
+The budget of a run is processor time of its process, whatever else the machine does; the rate falls with the time
+used. Test cases of the final tables are those that `replay` sets aside (`FINAL_TEST` of whole patients, seed in
+`cohort.py`): they are left out here before anything is drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from monai.losses import DiceCELoss
+from monai.metrics import compute_dice
+from recipes import CANDIDATES, Recipe, build, planned, recipe
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort
+from scaling_app.imaging.geometry import read_image, read_label
+from scaling_app.imaging.networks import memory_format, parameter_count
+from scaling_app.strategies import make_strategy
+from scaling_app.strategies.base import Batch
+from scaling_app.trials import sampling
+from scaling_app.trials.case_files import CaseFiles
+from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.inference import segment
+from scaling_app.trials.plan import Plan, make_plan
+
+FINAL_TEST = 50
+DEVELOPMENT = 20
+STEP_BYTES = 2**31
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Task:
+    """A folder of data and what tells its patients apart."""
+
+    folder: str
+    patient: str | None = None
+
+
+TASKS = {
+    "hippocampus": Task("msd_hippocampus"),
+    "acdc": Task("acdc", r"^(patient\d+)"),
+    "busi": Task("busi"),
+    "axons": Task("axondeepseg_sem"),
+}
+KEY = ("task", "n", "draw", "seed", "candidate", "seconds")
+COLUMNS = (
+    *KEY,
+    *("share", "weights", "dice", "structures", "cases", "steps", "cpu_seconds", "loader_share"),
+    *("loss", "agreement", "parameters", "patch", "batch"),
+)
+
+
+def cohort_of(data: Path, task: Task, sizes: list[int], draws: int) -> Cohort:
+    """Training draws and development cases; the final test cases are in neither."""
+    cases = find_cases(data / task.folder / "images", data / task.folder / "labels", task.patient)
+    final = make_cohort(cases, FINAL_TEST, [1], 1)
+    untouched = {case.patient for case in final.test}
+    rest = [case for case in cases if case.patient not in untouched]
+    return make_cohort(rest, DEVELOPMENT, sizes, draws)
+
+
+class Trainer:
+    """One run: a network, its average, and the processor time it has used."""
+
+    def __init__(
+        self, cases: PreparedCases, ids: list[str], chosen: Recipe, seed: int, seconds: float
+    ) -> None:
+        self.cases, self.ids, self.chosen, self.seed, self.seconds = cases, ids, chosen, seed, seconds
+        self.plan = cases.plan
+        self.network = build(self.plan, chosen, seed).to(memory_format=memory_format(self.plan.spatial_dims))
+        self.average = deepcopy(self.network).requires_grad_(False)
+        self.criterion = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
+        self.heads = _deep_heads(self.network) if chosen.deep else None
+        weights = [*self.network.parameters(), *(self.heads.parameters() if self.heads else ())]
+        self.optimiser = _optimiser(weights, chosen)
+        self.step, self.used, self.losses = 0, 0.0, []
+        self.loader = 0.0
+
+    def until(self, shares: list[float]) -> Iterator[float]:
+        """Trains; gives each share of the budget when it is reached."""
+        strategy = make_strategy(self.chosen.strategy)
+        sampling._FOREGROUND_SHARE = self.chosen.foreground
+        sampler = sampling.PatchSampler(self.cases, self.ids, strategy, self.seed)
+        for share in shares:
+            began, start = time.process_time() - self.used, self.step
+            with sampling.Prefetcher(sampler, start, start + 10**6) as batches:
+                for batch in batches:
+                    self._one(batch)
+                    self.step += 1
+                    self.used = time.process_time() - began
+                    if self.used >= share * self.seconds:
+                        break
+                self.loader += batches.cpu_seconds
+            yield share
+
+    def _one(self, batch: Batch) -> None:
+        done = min(1.0, self.used / self.seconds)
+        rate = (
+            self.chosen.rate
+            * min(1.0, (done + 1e-3) / self.chosen.warmup)
+            * _fall(self.chosen.schedule, done)
+        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self._loss(batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.chosen.clip)
+        self.optimiser.step()
+        self.losses.append(float(loss.detach()))
+        with torch.no_grad():
+            decay = min(self.chosen.ema, (1 + self.step) / (10 + self.step))
+            torch._foreach_lerp_(
+                list(self.average.parameters()), [p.detach() for p in self.network.parameters()], 1 - decay
+            )
+
+    def _loss(self, batch: Batch) -> Tensor:
+        logits = self.network(batch.image)
+        loss = self.criterion(logits.contiguous(), batch.label)
+        if self.heads is None:
+            return loss
+        inner, total, weight = self.network.network, 1.0, 1.0
+        label = batch.label.permute(0, 1, *(axis + 2 for axis in inner.order)).float()
+        for head, found in zip(reversed(self.heads), reversed(self.found), strict=True):
+            weight *= self.chosen.deep
+            coarse = F.interpolate(label, size=found.shape[2:], mode="nearest-exact")
+            loss = loss + weight * self.criterion(
+                head(found.movedim(1, -1)).movedim(-1, 1).contiguous(), coarse
+            )
+            total += weight
+        return loss / total
+
+    @property
+    def found(self) -> list[Tensor]:
+        """The decoder's coarser maps of the last forward pass, coarsest first."""
+        return self.network.found
+
+    @torch.inference_mode()
+    def agreement(self, batches: int = 4) -> float:
+        """Dice of the classes that the last weights and their average find in patches of the training cases."""
+        sampler = sampling.PatchSampler(self.cases, self.ids, make_strategy("none"), self.seed + 1)
+        same = sizes = 0
+        for step in range(batches):
+            image = sampler.batch(step).image
+            first, second = (net(image).argmax(1) for net in (self.network, self.average))
+            same += int(((first == second) & (first > 0)).sum())
+            sizes += int((first > 0).sum()) + int((second > 0).sum())
+        return 2 * same / max(1, sizes)
+
+
+def _fall(schedule: str, done: float) -> float:
+    if schedule == "poly":
+        return (1 - done) ** 0.9 if done < 1 else 0.0
+    if schedule == "flat":
+        return 1.0
+    return 0.5 + 0.5 * math.cos(math.pi * done)
+
+
+def _optimiser(weights: list[nn.Parameter], chosen: Recipe) -> torch.optim.Optimizer:
+    if chosen.optimiser == "sgd":
+        return torch.optim.SGD(weights, chosen.rate, 0.99, nesterov=True, weight_decay=chosen.weight_decay)
+    return torch.optim.AdamW(weights, chosen.rate, weight_decay=chosen.weight_decay)
+
+
+def _deep_heads(network: nn.Module) -> nn.ModuleList:
+    inner = network.network
+    network.found = []
+    heads = nn.ModuleList()
+    inner.register_forward_pre_hook(lambda *_: network.found.clear())
+    for up in list(inner.ups)[:-1]:
+        up.register_forward_hook(lambda _m, _i, out: network.found.append(out))
+        heads.append(nn.Linear(up.mix.out_channels, inner.head.out_features))
+    return heads
+
+
+def dice_of(network: nn.Module, plan: Plan, cases: tuple[CaseFiles, ...]) -> dict[str, list[float]]:
+    """Structure to Dice of each case that holds it, on the cases' own grids."""
+    network.eval()
+    found: dict[str, list[float]] = {name: [] for name in plan.structures}
+    for case in cases:
+        assert case.label is not None
+        label = read_label(case.label).as_tensor()
+        predicted = segment(network, plan, read_image(case.image), torch.device("cpu")).as_tensor()
+        for name, value in plan.structures.items():
+            true = label == value
+            if true.any():
+                found[name].append(
+                    float(compute_dice((predicted == value)[None].float(), true[None].float()))
+                )
+    network.train()
+    return found
+
+
+def one_run(
+    data: Path,
+    work: Path,
+    task: str,
+    n: int,
+    draw: int,
+    seed: int,
+    candidate: str,
+    seconds: float,
+    out: Path,
+    last: bool = False,
+) -> None:
+    """Trains one candidate, and adds a row for each snapshot."""
+    cohort = cohort_of(data, TASKS[task], [n], draw + 1)
+    training = cohort.training(n, draw)
+    chosen = recipe(candidate)
+    network = "resunet" if chosen.network == "resenc" and not chosen.product else chosen.network
+    plan = planned(make_plan(training, network=network, memory_bytes=STEP_BYTES), chosen)
+    cases = PreparedCases(plan, training, work / "prepared", 2**32)
+    ids = [case.case_id for case in training]
+    for case_id in ids:
+        cases.foreground(case_id)
+    run = Trainer(cases, ids, chosen, seed, seconds)
+    for share in run.until([0.5, 1.0]):
+        for weights, model in {
+            "average": run.average,
+            **({"last": run.network} if last and share == 1 else {}),
+        }.items():
+            scores = dice_of(model, plan, cohort.test)
+            means = {name: sum(v) / len(v) for name, v in scores.items() if v}
+            row = {
+                **dict(zip(KEY, (task, n, draw, seed, candidate, seconds), strict=True)),
+                "share": share,
+                "weights": weights,
+                "dice": f"{sum(means.values()) / len(means):.4f}",
+                "structures": " ".join(f"{name}={value:.4f}" for name, value in means.items()),
+                "cases": len(cohort.test),
+                "steps": run.step,
+                "cpu_seconds": f"{run.used:.0f}",
+                "loader_share": f"{run.loader / max(run.used, 1e-9):.3f}",
+                "loss": f"{sum(run.losses[-20:]) / len(run.losses[-20:]):.4f}",
+                "agreement": f"{run.agreement():.4f}",
+                "parameters": parameter_count(run.network),
+                "patch": "x".join(map(str, plan.patch)),
+                "batch": plan.batch,
+            }
+            _add(out, COLUMNS, [row])
+            print(
+                *(
+                    row[name]
+                    for name in ("task", "n", "draw", "candidate", "seconds", "share", "weights", "dice")
+                ),
+                row["structures"],
+                "steps",
+                row["steps"],
+                "loss",
+                row["loss"],
+                flush=True,
+            )
+    name = "-".join(map(str, (task, n, draw, seed, candidate, seconds)))
+    torch.save(run.average.state_dict(), work / f"{name}.pt")
+    every = max(1, len(run.losses) // 40)
+    curve = [
+        {
+            "run": name,
+            "step": i,
+            "loss": f"{sum(run.losses[i : i + every]) / len(run.losses[i : i + every]):.4f}",
+        }
+        for i in range(0, len(run.losses), every)
+    ]
+    _add(out.with_name("losses.csv"), ("run", "step", "loss"), curve)
+
+
+def _add(path: Path, columns: tuple[str, ...], rows: list[dict[str, object]]) -> None:
+    fresh = not path.is_file()
+    with path.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, columns)
+        if fresh:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def _finished(path: Path) -> set[tuple[str, ...]]:
+    if not path.is_file():
+        return set()
+    with path.open(newline="") as stream:
+        return {tuple(row[k] for k in KEY) for row in csv.DictReader(stream) if float(row["share"]) == 1}
+
+
+def main() -> None:
+    """Runs what the table lacks."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True, help="folder for prepared cases")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "runs.csv")
+    parser.add_argument("--tasks", default="acdc")
+    parser.add_argument("--sizes", default="8")
+    parser.add_argument("--draws", default="0", help="numbers of the draws")
+    parser.add_argument(
+        "--candidates", default="base", help=f"of {', '.join(CANDIDATES)}; a+b adds b's changes"
+    )
+    parser.add_argument("--seconds", type=float, default=150.0, help="processor seconds of a training")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--last", action="store_true", help="test the last weights beside their average")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    for candidate in args.candidates.split(","):
+        for task in args.tasks.split(","):
+            for draw in map(int, args.draws.split(",")):
+                for n in map(int, args.sizes.split(",")):
+                    key = (task, n, draw, draw, candidate, args.seconds)
+                    if tuple(map(str, key)) not in _finished(args.out):
+                        one_run(args.data, args.work, *key, args.out, args.last)
+
+
+if __name__ == "__main__":
+    main()
