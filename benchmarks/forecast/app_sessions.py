@@ -27,13 +27,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from app_session_tests import TABLE
-from monailabel.datastore.local import LocalDatastore
 from rich.console import Console
 
 from scaling_app.monai_app.conf import read_conf
 from scaling_app.monai_app.curve_job import run_curve_job
 from scaling_app.monai_app.label_book import LabelBook
 from scaling_app.monai_app.session import Session
+from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.monai_app.train_options import TrainOptions, parse_options
 from scaling_app.monai_app.train_runs import plan_for, prepare, settings_of, train_and_publish
 from scaling_app.service.ledger_curve import curve_observations
@@ -72,7 +72,7 @@ class OneSession:
             "ledger": str(work / "app" / "ledger.sqlite"),
         }
         conf = read_conf(raw, app_dir=work / "app", studies=str(studies))
-        store = LocalDatastore(str(studies), extensions=["*.nii.gz"], auto_reload=False)
+        store = StudiesFolder(studies)
         self.session = Session(replace(conf, memory_gb=MEMORY_MB / 1024), store)
         self.session.adopt_conf_labels()
         self.options: TrainOptions = parse_options({}, self.session.conf)

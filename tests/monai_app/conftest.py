@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from monailabel.datastore.local import LocalDatastore
 
 from scaling_app.imaging import synthetic
 from scaling_app.monai_app.conf import read_conf
 from scaling_app.monai_app.label_book import LabelBook
 from scaling_app.monai_app.session import Session
+from scaling_app.monai_app.studies_folder import StudiesFolder
 
 LABEL_INFO = [{"name": name, "idx": value} for name, value in synthetic.STRUCTURES.items()]
 
@@ -58,8 +58,7 @@ def desk_of(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
             suffix = ".nii.gz" if index % 2 else ".nrrd"
             image = synthetic.write_case(case, tmp_path / "studies", tmp_path / "truth", suffix=suffix)
             labels[case.case_id] = tmp_path / "truth" / image.name
-        kinds = ["*.nii.gz", "*.nrrd", "*.nii", "*.png"]
-        store = LocalDatastore(str(tmp_path / "studies"), extensions=kinds, auto_reload=False)
+        store = StudiesFolder(tmp_path / "studies")
         options = read_conf(conf, app_dir=tmp_path / "app", studies=str(tmp_path / "studies"))
         session = Session(options, store)
         session.adopt_conf_labels()

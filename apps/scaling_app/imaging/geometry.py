@@ -23,6 +23,7 @@ from monai.data import MetaTensor
 from PIL import Image
 
 from scaling_app.imaging.segmentation_nrrd import flatten_layers, nrrd_affine, nrrd_header, spatial_last
+from scaling_app.storage import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -145,8 +146,8 @@ def write_label(
     writer = _WRITERS.get(suffix_of(out))
     if writer is None:
         raise ImageError(f"cannot write labels as {out.name}; use one of {', '.join(_WRITERS)}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    writer(label, affine, out)
+    with whole_file(out) as part:
+        writer(label, affine, part)
     return out
 
 

@@ -54,6 +54,7 @@ class Conf:
         max_minutes: wall-clock bound of one training, minutes.
         memory_gb: memory that one training may take for cases and batches, GiB.
         seed: of every split, draw and training.
+        label_history: replaced labels that are kept, of each image.
     """
 
     labels: Mapping[str, int] | None
@@ -74,6 +75,7 @@ class Conf:
     max_minutes: float
     memory_gb: float
     seed: int
+    label_history: int
 
 
 def _number(low: float, high: float, *, open_ends: bool = False) -> Callable[[str], float]:
@@ -220,6 +222,7 @@ KEYS: tuple[Key, ...] = (
     Key("steps", "400", _whole(1, MOST_STEPS), "training steps of a run"),
     Key("max_minutes", "60", _number(0.05, 10080), "wall-clock bound of one training, minutes"),
     Key("memory_gb", "4", _number(0.25, 4096), "memory bound of a training, GiB"),
+    Key("label_history", "10", _whole(1, 1000), "replaced labels that are kept, of each image"),
     Key("seed", "0", _whole(0, 2**31 - 1), "seed of splits, draws and trainings"),
 )
 

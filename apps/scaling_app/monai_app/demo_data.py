@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from scaling_app.imaging.geometry import stem_of
 from scaling_app.imaging.synthetic import make_case, write_case
+from scaling_app.storage import copy_whole
 from scaling_app.trials.cohort import find_cases, patient_of
 
 
@@ -53,7 +53,7 @@ def prepare_cases(
     studies.mkdir(parents=True)
     labels = {}
     for image, label in in_session:
-        shutil.copyfile(image, studies / image.name)
+        copy_whole(image, studies / image.name)
         labels[stem_of(image)] = label
     flat = in_session[0][0].suffix in (".png", ".jpg", ".tif")
     return DemoCases(studies, labels, tuple(truth), 2 if flat else 3, synthetic=data is None)

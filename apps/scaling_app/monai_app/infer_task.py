@@ -88,7 +88,11 @@ class Segmentation(InferTask):
         segmented = time.monotonic()
         handle, result = tempfile.mkstemp(suffix=extension)
         os.close(handle)
-        write_label(prediction, image, result)
+        try:
+            write_label(prediction, image, result)
+        except BaseException:
+            Path(result).unlink(missing_ok=True)
+            raise
         present = count_values(np.asarray(prediction[0].cpu()))
         latencies = {
             "pre": round(read - started, 3),

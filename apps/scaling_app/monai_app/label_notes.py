@@ -6,15 +6,22 @@ processes wrote at once, an older version kept none) costs one more reading of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from scaling_app.imaging.geometry import ImageError
-from scaling_app.ledger import Case, Ledger
+from scaling_app.ledger import Case, Flag, Ledger
+from scaling_app.monai_app.label_facts import LabelFacts
 from scaling_app.trials.fingerprint import file_stamp
 
 _SETTING = "label_notes"
+
+RECORDED_LATER = Flag(
+    "recorded_later",
+    "The label is stored. The server could not note it in its ledger, and will as soon as it can; it need not be sent "
+    "again.",
+)
 
 Stamp = tuple[str, int, int]
 """Path, time of change in ns, and size in bytes of a file; another stamp may be another content."""
@@ -47,6 +54,25 @@ class LabelNote:
     def may_be_of(self, case: Case) -> bool:
         """Whether it tells of the case's present label, as far as it says of which it tells."""
         return self.label_hash in (None, case.label_hash)
+
+
+def note_of(
+    facts: LabelFacts, sent: Iterable[tuple[str, int]], flags: Sequence[Flag], stamp: Stamp | None
+) -> LabelNote:
+    """The note of a label; of an image taken for one, only the stamp: it may hold thousands of values."""
+    if is_no_label_map(flags):
+        return LabelNote({}, (), stamp, facts.label_hash)
+    return LabelNote(volumes_ml(facts), tuple(sent), stamp, facts.label_hash)
+
+
+def volumes_ml(facts: LabelFacts) -> dict[int, float]:
+    """Volume per label value, ml, as it is noted."""
+    return {value: float(f"{count * facts.grid.voxel_ml:.6g}") for value, count in facts.counts.items()}
+
+
+def is_no_label_map(flags: Sequence[Flag]) -> bool:
+    """Whether the doubts say that this is an image and no label."""
+    return any(flag.kind == "not_a_label_map" for flag in flags)
 
 
 class LabelNotes:

@@ -14,6 +14,7 @@ from fastapi import HTTPException, UploadFile
 
 from scaling_app.imaging.geometry import readable_kinds, suffix_of
 from scaling_app.ledger import LedgerError
+from scaling_app.monai_app.storage_answers import storage_refusal
 
 logger = logging.getLogger(__name__)
 
@@ -93,13 +94,12 @@ def spooled(upload: UploadFile, *, raw_voxels: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turns a mistake in the input into 422 with its sentence, a ledger that cannot be written into 503."""
+    """Turns a mistake in the input into 422 with its sentence, a ledger that cannot be written into 507 or 503."""
     try:
         yield
     except LedgerError as error:
         logger.exception("The ledger could not be written")
-        raise HTTPException(
-            503, f"The server could not write this down; send it again later: {error}"
-        ) from error
+        unable = f"The server could not write this down; send it again later: {error}"
+        raise storage_refusal(error) or HTTPException(503, unable) from error
     except ValueError as error:
         raise HTTPException(422, str(error)) from error

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scaling_app.storage import write_whole_text
 from scaling_app.trials.cohort import CohortError
 
 if TYPE_CHECKING:
@@ -56,11 +57,11 @@ class RunsTable:
 
     def tidy(self) -> None:
         """Drops what a kill left half written, and notes what the runs to come are made with."""
-        _write_whole(self._recipe_file, json.dumps(dict(self.recipe)))
+        write_whole_text(self._recipe_file, json.dumps(dict(self.recipe)))
         kept = [row for row in self._rows() if _key_of(row) in self.finished]
         text = _csv_text(kept, header=True)
         if not self.path.exists() or self.path.read_text(encoding="utf-8") != text:
-            _write_whole(self.path, text)
+            write_whole_text(self.path, text)
 
     @property
     def _recipe_file(self) -> Path:
@@ -113,13 +114,6 @@ class RunsTable:
         if whole and tuple(reader.fieldnames or ()) != COLUMNS:
             raise CohortError(f"{self.path} is no table of a replay; choose another name for the output")
         return list(reader)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
 
 
 def _cells(run: ReplayRun) -> set[tuple[str, str]]:
