@@ -21,15 +21,15 @@ from pathlib import Path
 import torch
 from monai.losses import DiceCELoss
 from monai.metrics import compute_dice
-from recipes import CANDIDATES, Recipe, build, planned, recipe
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.engine.recipes import CANDIDATES, Recipe, build, planned, recipe
 from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort
 from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.imaging.networks import memory_format, parameter_count
-from scaling_app.strategies import make_strategy
 from scaling_app.strategies.base import Batch
+from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.trials import sampling
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases

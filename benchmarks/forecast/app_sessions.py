@@ -26,12 +26,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monailabel.datastore.local import LocalDatastore
 from rich.console import Console
 
 from benchmarks.forecast.app_session_tests import TABLE
 from scaling_app.curve.ledger_curve import curve_observations
 from scaling_app.experiments.cohort import find_cases
+from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.studies.conf import read_conf
 from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.labels.intake import LabelBook
@@ -72,7 +72,7 @@ class OneSession:
             "ledger": str(work / "app" / "ledger.sqlite"),
         }
         conf = read_conf(raw, app_dir=work / "app", studies=str(studies))
-        store = LocalDatastore(str(studies), extensions=["*.nii.gz"], auto_reload=False)
+        store = StudiesFolder(studies)
         self.session = Session(replace(conf, memory_gb=MEMORY_MB / 1024), store)
         self.session.adopt_conf_labels()
         self.options: TrainOptions = parse_options({}, self.session.conf)

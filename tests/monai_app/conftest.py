@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from monailabel.datastore.local import LocalDatastore
 
 from scaling_app.imaging import synthetic
+from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.studies.conf import read_conf
 from scaling_app.studies.labels.intake import LabelBook
 from scaling_app.studies.session import Session
@@ -58,8 +58,7 @@ def desk_of(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
             suffix = ".nii.gz" if index % 2 else ".nrrd"
             image = synthetic.write_case(case, tmp_path / "studies", tmp_path / "truth", suffix=suffix)
             labels[case.case_id] = tmp_path / "truth" / image.name
-        kinds = ["*.nii.gz", "*.nrrd", "*.nii", "*.png"]
-        store = LocalDatastore(str(tmp_path / "studies"), extensions=kinds, auto_reload=False)
+        store = StudiesFolder(tmp_path / "studies")
         options = read_conf(conf, app_dir=tmp_path / "app", studies=str(tmp_path / "studies"))
         session = Session(options, store)
         session.adopt_conf_labels()

@@ -136,6 +136,8 @@ def client_of(tmp_path, monkeypatch) -> Callable[..., TestClient]:
             session=desk.session,
             datastore=lambda: desk.session.datastore,
             take_stock=desk.book.take_stock,
+            follow_labels=desk.book.take_stock,
+            nothing_to_serve=lambda: None,
             take_label=lambda image, path, *_: {"image": image, "kind": path.suffix},
             on_save_label=lambda *_: {},
             files=desk.book.files,

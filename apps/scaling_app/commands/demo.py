@@ -30,6 +30,7 @@ from scaling_app.commands.demo_data import DemoCases, prepare_cases
 from scaling_app.commands.launch import free_port, init_app, server_command, terminated_like_interrupted
 from scaling_app.imaging.geometry import read_label, spacing_of
 from scaling_app.imaging.scores import score_case
+from scaling_app.storage import write_whole_text
 
 TRAIN_AT = (5, 10, 15, 20, 30, 40)
 N_TRUTH = 10
@@ -110,8 +111,8 @@ def _run(data: Path | None, work: Path, *, n_cases: int, minutes: float, patient
             display.note = ""
         page = viewer.report()
     session.seconds = time.monotonic() - started
-    (out / "report.html").write_text(page, encoding="utf-8")
-    (out / "session.json").write_text(json.dumps(asdict(session), indent=1, allow_nan=False))
+    write_whole_text(out / "report.html", page)
+    write_whole_text(out / "session.json", json.dumps(asdict(session), indent=1, allow_nan=False))
     console.print(_outcome(session))
     console.print(f"{session.seconds:.0f} s. Wrote {out / 'session.json'} and {out / 'report.html'}")
     return session
@@ -215,7 +216,7 @@ def _server(
     )
     log = work / "server.log"
     environment = os.environ | {"MONAI_LABEL_TRACKING_ENABLED": "false"}
-    with log.open("wb") as sink:
+    with log.open("ab") as sink:
         process = subprocess.Popen(
             command, stdout=sink, stderr=subprocess.STDOUT, env=environment, cwd=work, start_new_session=True
         )

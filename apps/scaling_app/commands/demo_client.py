@@ -11,6 +11,7 @@ from pathlib import Path
 import requests
 
 from scaling_app.imaging.geometry import suffix_of
+from scaling_app.storage import whole_file
 
 
 class ServerError(RuntimeError):
@@ -99,7 +100,8 @@ class Viewer:
             )
         if not answer.ok:
             raise ServerError(f"inference on {image.name}: {answer.status_code} {answer.text[:200]}")
-        out.write_bytes(answer.content)
+        with whole_file(out) as part:
+            part.write_bytes(answer.content)
         return out
 
     def _json(self, method: str, path: str, **options: object) -> dict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from scaling_app.experiments.cohort import find_cases
 from scaling_app.imaging.geometry import stem_of
 from scaling_app.imaging.synthetic import make_case, write_case
+from scaling_app.storage import copy_whole
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.twins import Twins
 
@@ -55,7 +55,7 @@ def prepare_cases(
     studies.mkdir(parents=True)
     labels = {}
     for case in in_session:
-        shutil.copyfile(case.image, studies / case.image.name)
+        copy_whole(case.image, studies / case.image.name)
         labels[stem_of(case.image)] = case.label
     flat = in_session[0].image.suffix in (".png", ".jpg", ".tif")
     tested = tuple((case.image, case.label) for case in truth)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +11,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlparse
+
+from scaling_app.storage import copy_whole
+from scaling_app.studies.place import is_url, require_writable_studies
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _ENTRY = "from scaling_app.monai_app.app import ScalingApp"
@@ -40,7 +41,7 @@ def init_app(directory: Path) -> Path:
         raise FileExistsError(f"{directory} is not empty, and no app folder: name a new one")
     directory.mkdir(parents=True, exist_ok=True)
     for name in ("README.md",) if made_before else ("main.py", "README.md"):
-        shutil.copyfile(PACKAGE / name, directory / name)
+        copy_whole(PACKAGE / name, directory / name)
     return directory
 
 
@@ -69,14 +70,16 @@ def serve(studies: str, *, host: str, port: int, app_dir: Path | None, conf: Map
 
     Raises:
         FileNotFoundError, NotADirectoryError: no such study folder.
-        ValueError: the port is taken, or a conf key or value is not known.
+        ValueError: the folder cannot be written, the port is taken, or a conf key or value is not known.
     """
     from scaling_app.studies.conf import read_conf
 
-    if not _is_url(studies) and not Path(studies).is_dir():
+    if not is_url(studies) and not Path(studies).is_dir():
         if Path(studies).exists():
             raise NotADirectoryError(f"--studies is not a folder: {studies}")
         raise FileNotFoundError(f"the studies folder does not exist: {studies}")
+    if not is_url(studies):
+        require_writable_studies(Path(studies))
     folder = app_dir or default_app_dir()
     read_conf(conf, app_dir=folder, studies=studies)
     check_port_free(host, port)
@@ -136,7 +139,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _is_url(studies: str) -> bool:
-    return urlparse(studies).scheme in ("http", "https")

@@ -21,6 +21,7 @@ from scaling_app.experiments.cohort import find_cases
 from scaling_app.experiments.montage import montage_row, stack_rows
 from scaling_app.experiments.preview_generative import preview_genseg
 from scaling_app.imaging.nifti_files import write_volume
+from scaling_app.storage import whole_file, write_whole_text
 from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
 from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.deformation.coverage import shape_coverage
@@ -105,10 +106,10 @@ def preview(
         tell("samples", index + 1, count)
         if len(rows) < 12:
             rows.append(montage_row(case, image, label, deformation, plan.spacing))
-    out.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(stack_rows(rows)).save(out / "montage.png")
+    with whole_file(out / "montage.png") as part:
+        Image.fromarray(stack_rows(rows)).save(part)
     content = {"strategy": strategy, **quality.payload(), **_subspace(made, cases), "report": made.report()}
-    (out / "quality.json").write_text(json.dumps(content, indent=2, allow_nan=False))
+    write_whole_text(out / "quality.json", json.dumps(content, indent=2, allow_nan=False))
     return content
 
 
@@ -156,15 +157,15 @@ def _plain(name: str) -> str:
 
 def _write(out: Path, name: str, image: Tensor, label: Tensor, plan: Plan) -> None:
     """NIfTI for volumes, PNG for pictures; intensities as the plan normalises them."""
-    for folder in ("images", "labels"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
     if plan.spatial_dims == 3:
         channels = image.movedim(0, -1).squeeze(-1).numpy()
-        write_volume(channels, plan.spacing, out / "images" / f"{name}.nii.gz")
-        write_volume(label[0].numpy(), plan.spacing, out / "labels" / f"{name}.nii.gz")
+        for folder, array in (("images", channels), ("labels", label[0].numpy())):
+            with whole_file(out / folder / f"{name}.nii.gz") as part:
+                write_volume(array, plan.spacing, part)
         return
     low, high = np.quantile(image.numpy(), [0.005, 0.995])
     grey = ((image - low) / max(high - low, 1e-6)).clamp(0, 1).mul(255).byte()
     picture = grey.movedim(0, -1) if len(grey) == 3 else grey[0]
-    Image.fromarray(picture.transpose(0, 1).contiguous().numpy()).save(out / "images" / f"{name}.png")
-    Image.fromarray(label[0].T.contiguous().numpy()).save(out / "labels" / f"{name}.png")
+    for folder, plane in (("images", picture.transpose(0, 1)), ("labels", label[0].T)):
+        with whole_file(out / folder / f"{name}.png") as part:
+            Image.fromarray(plane.contiguous().numpy()).save(part)

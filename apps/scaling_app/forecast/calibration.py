@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.prior import DATA
+from scaling_app.storage import write_whole_text
 
 QUANTITIES = ("level", "gain")
 REGIMES = ("cases", "averages")
@@ -87,7 +88,7 @@ class Calibration:
 
 def write_calibration(factors: Sequence[Factor], path: Path) -> None:
     """Writes factors as JSON."""
-    path.write_text(json.dumps([asdict(f) for f in factors], indent=0) + "\n", encoding="utf-8")
+    write_whole_text(path, json.dumps([asdict(f) for f in factors], indent=0) + "\n")
 
 
 @lru_cache(maxsize=1)

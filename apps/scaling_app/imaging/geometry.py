@@ -25,9 +25,15 @@ from scaling_app.imaging.label_fit import fit_label
 from scaling_app.imaging.meta_image import meta_image_grid, read_meta_image, write_meta_image
 from scaling_app.imaging.nifti_files import nifti_grid, read_nifti, write_nifti
 from scaling_app.imaging.pictures import PICTURES, picture_grid, read_picture, write_picture
-from scaling_app.imaging.segmentation_nrrd import nrrd_grid, nrrd_header, read_nrrd, write_nrrd
+from scaling_app.imaging.segmentation_nrrd import (
+    nrrd_grid,
+    nrrd_header,
+    read_nrrd,
+    write_nrrd,
+)
 from scaling_app.imaging.untrusted import READ_ERRORS, judge
 from scaling_app.imaging.untrusted.header import ImageError
+from scaling_app.storage import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -186,13 +192,13 @@ def write_label(
     if writer is None:
         known = ", ".join(suffix for suffix, kind in _KINDS.items() if kind.write)
         raise ImageError(f"cannot write labels as {out.name}; use one of {known}")
-    out.parent.mkdir(parents=True, exist_ok=True)
     if grid.shown is not None:
         grid = replace(grid, affine=grid.shown)
-    if kind == ".seg.nrrd":
-        write_nrrd(label, grid, out, names)
-    else:
-        writer(label, grid, out)
+    with whole_file(out) as part:
+        if kind == ".seg.nrrd":
+            write_nrrd(label, grid, part, names)
+        else:
+            writer(label, grid, part)
     return out
 
 

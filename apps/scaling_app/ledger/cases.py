@@ -122,13 +122,15 @@ class CaseBook(Store):
                 tables.exposures.insert().values(image_id=image_id, client=client, at=at),
             )
 
-    def was_exposed(self, image_id: str, client: str | None, before: datetime) -> bool:
-        """Whether that viewer may have had a prediction of that image on screen before that time.
+    def was_exposed(self, image_id: str, client: str | None, before: datetime | None = None) -> bool:
+        """Whether that viewer may have had a prediction of that image on screen, before that time where one is given.
 
         An unknown viewer, on either side, counts as the same one: doubt makes a label assisted.
         """
         table = tables.exposures
-        condition = (table.c.image_id == image_id) & (table.c.at < before)
+        condition = table.c.image_id == image_id
+        if before is not None:
+            condition &= table.c.at < before
         if client is not None:
             condition &= or_(table.c.client == client, table.c.client.is_(None))
         with self._read() as connection:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import HTTPException
+from monailabel.config import settings
 from monailabel.datastore.utils.convert import binary_to_image
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
@@ -27,15 +28,19 @@ from monailabel.utils.async_tasks.utils import processes
 
 from scaling_app.imaging.geometry import suffix_of
 from scaling_app.imaging.untrusted import judge
-from scaling_app.ledger import utc_now
+from scaling_app.ledger import LedgerError, utc_now
 from scaling_app.monai_app.infer_task import Segmentation
+from scaling_app.monai_app.label_infos import restore_label_infos
 from scaling_app.monai_app.next_case import BLIND_SENTENCE, CoverageCase, FirstCase, RandomCase
 from scaling_app.monai_app.scoring import Sufficiency
+from scaling_app.monai_app.storage_answers import answer_storage_errors
+from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 from scaling_app.studies.conf import read_conf
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.labels.intake import LabelBook
+from scaling_app.studies.place import is_url, require_writable_studies
 from scaling_app.studies.pool_coverage import coverage_facts
 from scaling_app.studies.session import Session
 from scaling_app.studies.train_options import number_option, parse_options, strategies_to_compare
@@ -78,21 +83,34 @@ class ScalingApp(MONAILabelApp):
                 description="Forecasts what the next labelled case is worth",
                 version="2.0",
             )
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             _end_a_starting_server(error)
             raise
         self.serving = threading.Lock()
 
     def init_datastore(self) -> Datastore:
         """The datastore, and with it the session and its ledger."""
-        store = super().init_datastore()
+        store = super().init_datastore() if is_url(self.studies) else self._studies_folder()
         self.session = Session(self.options, store)
         self.session.adopt_conf_labels()
         self.files = ForeignFiles(self.options.upload_bytes)
         self.book = LabelBook(self.session, self.files)
+        restore_label_infos(self.session)
         self._shown: dict = {}
         self.keeper = ForecastKeeper(self.session.ledger, self._live_facts)
         return store
+
+    def _studies_folder(self) -> StudiesFolder:
+        require_writable_studies(Path(self.studies))
+        patterns = settings.MONAI_LABEL_DATASTORE_FILE_EXT
+        usual = type(settings).model_fields["MONAI_LABEL_DATASTORE_FILE_EXT"].default
+        return StudiesFolder(
+            self.studies,
+            patterns=() if patterns == usual else patterns,
+            kept_labels=self.options.label_history,
+            auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
+            read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
+        )
 
     def init_infers(self) -> dict:
         """One infer task, listed once a model has been published."""
@@ -157,6 +175,7 @@ class ScalingApp(MONAILabelApp):
         server_access.accept_tokens()
         server_access.keep_other_sites_out(server, self.options.hosts)
         bodies.bound_bodies(server, self.options.upload_bytes)
+        answer_storage_errors(server)
         routes.include_first(server, routes.make_router(self))
         sufficiency = make_router(
             self.keeper,
@@ -215,8 +234,8 @@ class ScalingApp(MONAILabelApp):
 
     def on_save_label(self, image_id: str, label_id: str) -> dict:
         """A label that came past `take_label`: it is found and checked as one put into the folder."""
-        self.take_stock()
-        return {"sufficiency": self.summary()}
+        self.follow_labels()
+        return {"sufficiency": self._summary_at_hand()}
 
     def take_label(self, image: str, path: Path, params: dict, annotator: str | None) -> dict:
         """A label that a viewer submits.
@@ -226,11 +245,16 @@ class ScalingApp(MONAILabelApp):
 
         Raises:
             ValueError: it cannot be used; nothing was stored.
+            OSError: it cannot be stored; the label before is in place.
         """
         with as_label_map(path, self.datastore().get_image_uri(image)) as usable:
             label_id, flags = self.book.store(image, usable, params, annotator)
         doubts = [{"kind": flag.kind, "sentence": flag.sentence} for flag in flags]
-        return {"image": image, "label": label_id, "sufficiency": {**self.summary(), "flags": doubts}}
+        return {
+            "image": image,
+            "label": label_id,
+            "sufficiency": {**self._summary_at_hand(), "flags": doubts},
+        }
 
     def require_trainable(self, model: str, params: dict) -> None:
         """Refuses a training that could only fail.
@@ -252,6 +276,18 @@ class ScalingApp(MONAILabelApp):
     def take_stock(self) -> None:
         """Brings the ledger in step with the labels that are there."""
         self.book.take_stock()
+
+    def follow_labels(self) -> None:
+        """`take_stock` after a change that has been made, and that no error may deny any more."""
+        try:
+            self.take_stock()
+        except (LedgerError, OSError):
+            logger.exception("The labels could not be looked through; the next look follows")
+
+    def nothing_to_serve(self) -> str | None:
+        """Why there is no image to label at all, as a sentence; None when there is one."""
+        store = self.datastore()
+        return store.nothing_to_serve() if isinstance(store, StudiesFolder) else None
 
     def close_interrupted_runs(
         self, message: str, *, elsewhere: bool = False, wait_seconds: float = 0.0
@@ -283,7 +319,7 @@ class ScalingApp(MONAILabelApp):
 
     def _watch(self) -> None:
         """Looks for labels that came or went past the server, and for trainings that died."""
-        remote = self.studies.startswith(("http://", "https://"))
+        remote = is_url(self.studies)
         for look in itertools.count():
             try:
                 if not remote or look == 0:  # asking a DICOM server costs a download
@@ -297,6 +333,14 @@ class ScalingApp(MONAILabelApp):
         """The short form of the forecast."""
         return self.keeper.summary()
 
+    def _summary_at_hand(self) -> dict:
+        """The summary, or the one before where the ledger cannot be read."""
+        try:
+            self._shown = self.summary()
+        except (LedgerError, OSError):
+            logger.exception("The summary could not be renewed")
+        return self._shown
+
     def payload(self) -> dict:
         """The whole forecast; a scoring task waits for the newest, the server never waits."""
         return self.keeper.payload(fresh=not self.in_server())
@@ -309,7 +353,10 @@ class ScalingApp(MONAILabelApp):
 
     def _live_facts(self) -> LiveFacts:
         unlabelled = set(self._datastore.get_unlabeled_images())
-        return LiveFacts(len(unlabelled), coverage_facts(self.session.ledger, unlabelled))
+        store = self._datastore
+        problems = store.problems if isinstance(store, StudiesFolder) else ()
+        found = [{"image": problem.image, "sentence": problem.sentence} for problem in problems]
+        return LiveFacts(len(unlabelled), coverage_facts(self.session.ledger, unlabelled), found)
 
 
 class _BatchInfer(BatchInferTask):

@@ -91,7 +91,11 @@ class Segmentation(InferTask):
         os.close(handle)
         present = count_values(np.asarray(prediction[0].cpu()))
         names = self._names(present)
-        write_label(prediction, image, result, {value: name for name, value in names.items()})
+        try:
+            write_label(prediction, image, result, {value: name for name, value in names.items()})
+        except BaseException:
+            Path(result).unlink(missing_ok=True)
+            raise
         latencies = {
             "pre": round(read - started, 3),
             "infer": round(segmented - read, 3),

@@ -15,6 +15,7 @@ from fastapi import HTTPException, UploadFile
 from scaling_app.imaging.geometry import readable_kinds, suffix_of
 from scaling_app.ledger import LedgerError
 from scaling_app.monai_app.bodies import require_shallow
+from scaling_app.monai_app.storage_answers import storage_refusal
 from scaling_app.monai_app.turnstile import Turnstile, busy
 from scaling_app.studies.labels.foreign_files import NoReaderError
 
@@ -106,14 +107,13 @@ def spooled(upload: UploadFile, *, raw_voxels: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Turns a mistake in the input into 422 with its sentence, a ledger that cannot be written into 503."""
+    """Turns a mistake in the input into 422 with its sentence, a ledger that cannot be written into 507 or 503."""
     try:
         yield
     except LedgerError as error:
         logger.exception("The ledger could not be written")
-        raise HTTPException(
-            503, f"The server could not write this down; send it again later: {error}"
-        ) from error
+        unable = f"The server could not write this down; send it again later: {error}"
+        raise storage_refusal(error) or HTTPException(503, unable) from error
     except NoReaderError as error:
         logger.exception("A file could not be read")
         raise busy() from error

@@ -158,7 +158,7 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
     def remove_image(id: str, user: Admin) -> dict:
         _require_image(app, id)
         answer = datastore.remove_image(id, user.username)
-        app.take_stock()
+        app.follow_labels()
         return answer
 
     @router.delete("/datastore/label", tags=["Datastore"])
@@ -168,7 +168,7 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
         if not app.session.has_label(id, tag):
             raise HTTPException(404, f"The image {id!r} has no label {tag!r}.")
         answer = datastore.remove_label(id, tag, user.username)
-        app.take_stock()
+        app.follow_labels()
         return answer
 
 
@@ -179,7 +179,9 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
         require_storable(params)
         others = {key: value for key, value in (params or {}).items() if key != "strategy"}  # it would win
         with app.serving:
-            return activelearning.sample(strategy, others, user.username)
+            sample = activelearning.sample(strategy, others, user.username)
+        missing = None if sample else app.nothing_to_serve()
+        return sample if missing is None else {"message": missing}
 
     @router.post("/infer/{model}", tags=["Infer"], response_model=None)
     def run_inference(

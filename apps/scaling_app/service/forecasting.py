@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,10 +47,12 @@ class LiveFacts:
     Attributes:
         n_pool: unlabelled images.
         coverage: `{"outside", "pool", "cases": [{"image", "distance"}]}`, where it has been computed.
+        problems: what is wrong with files of the studies, as `{"image", "sentence"}`.
     """
 
     n_pool: int | None = None
     coverage: dict[str, Any] | None = None
+    problems: Sequence[dict[str, str]] = ()
 
 
 _Key = tuple[int, int | None]
@@ -189,9 +191,11 @@ class ForecastKeeper:
         state = (key, live, status, job, failure, id(forecast))
         if self._answered is not None and self._answered[0] == state:
             return self._answered[1]
+        facts = self._ledger_facts(key[0])
         answer = {
             **forecast,
-            **self._ledger_facts(key[0]),
+            **facts,
+            "problems": [*live.problems, *facts["problems"]],
             "schema": 1,
             "model": self._model,
             "n_pool": live.n_pool,

@@ -12,6 +12,7 @@ from scaling_app.service import picture_sections, sections
 from scaling_app.service.outcomes import outcomes_of
 from scaling_app.service.page import Page
 from scaling_app.service.payloads import Sufficiency
+from scaling_app.storage import write_whole_text
 
 TITLE = "What the next labelled case is worth"
 
@@ -67,18 +68,7 @@ def write_report(
 
 def write_page(html: str, out: Path) -> Path:
     """Writes `html` to `out`, which is the whole page or what it was before, and returns `out`."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.exists() and not out.is_file():  # a pipe takes it, a folder does not
-        out.write_text(html, encoding="utf-8")
-        return out
-    file = out.resolve()
-    part = file.with_name(file.name + ".part")
-    try:
-        part.write_text(html, encoding="utf-8")
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
-    return out
+    return write_whole_text(out, html)
 
 
 def _head(answer: Mapping[str, Any], title: str) -> str:

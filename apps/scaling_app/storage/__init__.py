@@ -2,6 +2,24 @@
 
 from scaling_app.storage.finite_json import finite, to_json
 from scaling_app.storage.inert_cells import inert, restored
-from scaling_app.storage.whole_files import copy_whole, whole_file, write_whole_text
+from scaling_app.storage.whole_files import (
+    copy_whole,
+    flush,
+    require_writable,
+    sweep_parts,
+    whole_file,
+    write_whole_text,
+)
 
-__all__ = ["copy_whole", "finite", "inert", "restored", "to_json", "whole_file", "write_whole_text"]
+__all__ = [
+    "copy_whole",
+    "finite",
+    "flush",
+    "inert",
+    "require_writable",
+    "restored",
+    "sweep_parts",
+    "to_json",
+    "whole_file",
+    "write_whole_text",
+]

@@ -11,8 +11,9 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PART_PREFIX = ".part-"
@@ -46,14 +47,18 @@ def whole_file(path: Path | str) -> Iterator[Path]:
 
 
 def write_whole_text(path: Path | str, text: str) -> Path:
-    """Writes UTF-8 text as a whole file.
+    """Writes UTF-8 text as a whole file; a pipe or a device takes it as it comes.
 
     Raises:
         OSError: as `whole_file`.
     """
+    path = Path(path)
+    if path.exists() and not path.is_file():  # nothing can be put in the place of a pipe; a folder refuses
+        path.write_text(text, encoding="utf-8")
+        return path
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
-    return Path(path)
+    return path
 
 
 def copy_whole(source: Path | str, path: Path | str) -> Path:
@@ -65,6 +70,30 @@ def copy_whole(source: Path | str, path: Path | str) -> Path:
     with whole_file(path) as part:
         shutil.copyfile(source, part)
     return Path(path)
+
+
+def require_writable(folder: Path) -> None:
+    """Finds out by doing it whether files can be written into a folder.
+
+    Raises:
+        OSError: they cannot.
+    """
+    probe = folder / f"{PART_PREFIX}{secrets.token_hex(6)}"
+    probe.touch(exist_ok=False)
+    probe.unlink()
+
+
+def sweep_parts(folder: Path, older_than_seconds: float = 0.0) -> None:
+    """Deletes what killed writers left half written in a folder.
+
+    Args:
+        folder: may be missing.
+        older_than_seconds: younger ones stay, since somebody may be writing them.
+    """
+    for part in folder.glob(f"{PART_PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime >= older_than_seconds:
+                part.unlink()
 
 
 def flush(path: Path) -> None:

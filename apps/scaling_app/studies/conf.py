@@ -53,6 +53,7 @@ class Conf:
         memory_gb: memory that one training may take for cases and batches, GiB.
         upload_gb: bound on a file that is uploaded, as sent and as an image in memory, GiB.
         seed: of every split, draw and training.
+        label_history: replaced labels that are kept, of each image.
     """
 
     labels: Mapping[str, int] | None
@@ -74,6 +75,7 @@ class Conf:
     memory_gb: float
     upload_gb: float
     seed: int
+    label_history: int
 
     @property
     def upload_bytes(self) -> int:
@@ -222,6 +224,7 @@ KEYS: tuple[Key, ...] = (
     Key("max_minutes", "60", _number(0.05, 10080), "wall-clock bound of one training, minutes"),
     Key("memory_gb", "4", _number(0.25, 4096), "memory bound of a training, GiB"),
     Key("upload_gb", "2", _number(0.01, 64), "largest file taken, as sent and as an image in memory, GiB"),
+    Key("label_history", "10", _whole(1, 1000), "replaced labels that are kept, of each image"),
     Key("seed", "0", _whole(0, 2**31 - 1), "seed of splits, draws and trainings"),
 )
 

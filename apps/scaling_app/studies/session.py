@@ -6,20 +6,18 @@ and a scoring process may look at the same session at once.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling_app.imaging.geometry import is_image_file, stem_of
+from scaling_app.imaging.geometry import stem_of
 from scaling_app.imaging.untrusted import open_regular
 from scaling_app.ledger import Ledger
+from scaling_app.storage import write_whole_text
 from scaling_app.studies import splits
 from scaling_app.studies.structures import renamed, with_conf
 
@@ -172,23 +170,15 @@ class Session:
         return tag in self.datastore.get_labels_by_image_id(image_id)
 
     def save_label(self, image_id: str, path: Path, tag: str, params: Mapping[str, object]) -> str:
-        """Has MONAI Label store a label, and removes what it leaves behind: the same label as another kind of file.
-
-        Such a file would come back into use when the label is deleted or the datastore's index is lost.
+        """Has the datastore store a label.
 
         Returns:
-            MONAI Label's id of the label.
+            The datastore's id of the label.
+
+        Raises:
+            OSError: it could not be stored; the label before is in place.
         """
-        label_id = self.datastore.save_label(image_id, str(path), tag, dict(params))
-        if (stored := self.stored_label(image_id, tag)) is not None:
-            # not the folder of `stored`, which may be where a link ends
-            folder = Path(self.datastore._datastore.label_path(tag))
-            for file in folder.glob(f"{glob.escape(image_id)}.*"):
-                # `a.seg.nrrd` is a label of `a`, unless there is an image `a.seg`
-                mine = file.stem == image_id or (stem_of(file) == image_id and not self.has_image(file.stem))
-                if mine and is_image_file(file) and file.resolve() != stored:
-                    file.unlink(missing_ok=True)
-        return label_id
+        return self.datastore.save_label(image_id, str(path), tag, dict(params))
 
     def stored_label(self, image_id: str, tag: str = FINAL) -> Path | None:
         """The file of a label in the studies folder, links followed; None if there is none, or no folder."""
@@ -218,7 +208,7 @@ class Session:
         """
         before = self.published()
         facts = {**asdict(model), "model_file": model.model_file.name}
-        write_atomically(self.published_file, json.dumps(facts, indent=1))
+        write_whole_text(self.published_file, json.dumps(facts, indent=1))
         kept = {model.model_file, before.model_file if before else None}
         for old in self.folder.glob("published-*.pt"):
             if old not in kept:
@@ -241,16 +231,3 @@ def file_hash(path: Path) -> str:
         while piece := content.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replaces a file's content so that a reader sees the old or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w") as out:
-            out.write(text)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

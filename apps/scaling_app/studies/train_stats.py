@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from scaling_app.studies.session import write_atomically
+from scaling_app.storage import write_whole_text
 
 if TYPE_CHECKING:
     from scaling_app.ledger import Ledger
@@ -95,4 +95,4 @@ class TrainStats:
 
     def _write(self) -> None:
         self._written = time.time()
-        write_atomically(self._path, json.dumps(self._stats, allow_nan=False))
+        write_whole_text(self._path, json.dumps(self._stats, allow_nan=False))

@@ -13,14 +13,15 @@ import logging
 import os
 import re
 import shutil
-import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+
+from scaling_app.storage import sweep_parts, whole_file, write_whole_text
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +67,10 @@ class CaseCache:
             self._make_room()
             self._written = 0
         for kind, array in arrays.items():
-            _store(self._array(key, kind), lambda out, array=array: np.save(out, array))
+            with whole_file(self._array(key, kind)) as part:
+                np.save(part, array)
             self._written += array.nbytes
-        _store(self._index(key), lambda out: out.write(json.dumps(about).encode()))
+        write_whole_text(self._index(key), json.dumps(about))
 
     def _index(self, key: str) -> Path:
         return self.folder / f"{key}.json"
@@ -78,6 +80,7 @@ class CaseCache:
 
     def _make_room(self) -> None:
         """Deletes entries, and what kills left of some, until the others are within the bound."""
+        sweep_parts(self.folder, IDLE_SECONDS)
         entries: dict[str, dict[Path, os.stat_result]] = defaultdict(dict)
         for file in self.folder.iterdir():
             key = file.name.partition(".")[0]
@@ -97,13 +100,3 @@ class CaseCache:
                     file.unlink(missing_ok=True)
             excess -= sizes[key]
             logger.debug("deleted the prepared case %s", key)
-
-
-def _store(path: Path, write: Callable) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.part")
-    try:
-        with part.open("wb") as out:
-            write(out)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

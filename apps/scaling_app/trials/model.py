@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from scaling_app.imaging.geometry import Canonical, read_image
 from scaling_app.imaging.networks import build_network
 from scaling_app.imaging.resampling import resize_image, resize_map, shape_at
+from scaling_app.storage import whole_file
 from scaling_app.trials import inference
 from scaling_app.trials.plan import Plan
 
@@ -156,10 +157,8 @@ def default_device() -> torch.device:
 
 def write_whole(content: Mapping[str, object], path: Path) -> Path:
     """Saves tensors and plain values so that a kill leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    torch.save(dict(content), part)
-    part.replace(path)
+    with whole_file(path) as part:
+        torch.save(dict(content), part)
     return path
 
 

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import pickle
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from scaling_app.storage import whole_file
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.deformation.alignment import Frame, Placement, sort_structures
 from scaling_app.strategies.deformation.registration import RegistrationSettings, Template
@@ -153,13 +152,8 @@ class AtlasStore:
     def _write(self, name: str, content: dict) -> None:
         if self._folder is None:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        part = self._folder / f"{name}.{os.getpid()}-{threading.get_ident()}.part"
-        try:
+        with whole_file(self._folder / name) as part:
             torch.save(content, part)
-            part.replace(self._folder / name)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def _registered_content(registered: Registered) -> dict:

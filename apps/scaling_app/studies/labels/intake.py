@@ -12,12 +12,12 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
-from scaling_app.ledger import MOST_MINUTES, Case, Flag, LabelNote, LabelVersion, Stamp, utc_now
+from scaling_app.ledger import MOST_MINUTES, Case, Flag, LabelNote, LabelVersion, LedgerError, Stamp, utc_now
 from scaling_app.studies.labels import checks
 from scaling_app.studies.labels.foreign_files import ForeignFiles
+from scaling_app.studies.labels.notes import RECORDED_LATER, is_no_label_map, note_of, volumes_ml
 from scaling_app.studies.labels.reading import LabelFacts, image_grid, stamp_of
 from scaling_app.studies.labels.voxel_order import in_image_order
 from scaling_app.studies.session import FINAL, ORIGINAL, Session, file_hash
@@ -46,13 +46,17 @@ class LabelBook:
     def store(
         self, image_id: str, path: Path, params: Mapping[str, object], annotator: str | None
     ) -> tuple[str, tuple[Flag, ...]]:
-        """Takes a label that a viewer submits: checks it, has MONAI Label store it, records it.
+        """Takes a label that a viewer submits: checks it, has it stored, records it.
+
+        A label counts as taken once its file is in place. When the ledger cannot be written then, the next look at
+        the folder writes it, with what was sent.
 
         Returns:
-            MONAI Label's id of the label, and the doubts about it.
+            The datastore's id of the label, and the doubts about it.
 
         Raises:
             ValueError: it cannot be used; nothing was stored.
+            OSError: it cannot be stored; the label before is in place.
         """
         parse_minutes(params.get("minutes"))
         image = self.session.image_path(image_id)
@@ -74,11 +78,17 @@ class LabelBook:
     ) -> tuple[str, tuple[Flag, ...]]:
         self.require_usable(image_id, facts, params.get("label_info"))
         with self._lock:
-            label_id = self.session.save_label(image_id, path, FINAL, params)
-            stored = self.session.stored_label(image_id)
-            stamp = None if stored is None else stamp_of(stored)
-            flags = self.record(image_id, facts, params, annotator, stamp)
-            self._renew_structures()
+            # the annotator goes along, for a look at the folder that may have to write the ledger instead
+            sent = {**params, "annotator": annotator} if annotator else params
+            label_id = self.session.save_label(image_id, path, FINAL, sent)
+            try:
+                stored = self.session.stored_label(image_id)
+                stamp = None if stored is None else stamp_of(stored)
+                flags = self.record(image_id, facts, params, annotator, stamp)
+                self._renew_structures()
+            except (LedgerError, OSError):
+                logger.exception("The label of %s is stored; the ledger could not be written", image_id)
+                return label_id, (RECORDED_LATER,)
             return label_id, flags
 
     def require_usable(self, image_id: str, facts: LabelFacts, label_info: object) -> None:
@@ -107,7 +117,7 @@ class LabelBook:
         Args:
             params: what the client sent with the label: `label_info`, `client_id`, `minutes`, `blind`.
             annotator: the user's name where users log in; else the client's id is taken.
-            stamp: the file's when it was read; without it the next look reads the file again.
+            stamp: the file's when it was read; without it the next look reads it again.
             returned: what is known of this very label from before it went away.
         """
         now = utc_now()
@@ -116,7 +126,7 @@ class LabelBook:
         ledger = self.session.ledger
         with self._lock:
             flags = self._doubts(image_id, facts, sent)
-            assisted = returned.assisted if returned else self._was_assisted(image_id, client, now)
+            assisted = returned.assisted if returned else self._was_assisted(image_id, client)
             drawn_blind = ledger.is_blind(image_id)
             told = params.get("blind")
             blind = told if isinstance(told, bool) else bool(drawn_blind)
@@ -135,7 +145,7 @@ class LabelBook:
                 )
             )
             # the note comes last: without it the label is read again, with it a missing case would not be
-            self.session.ledger.keep_label_notes({image_id: _note(facts, sent, flags, stamp)})
+            self.session.ledger.keep_label_notes({image_id: note_of(facts, sent, flags, stamp)})
             if not flags:
                 known = self.session.structures()
                 self.session.keep_structures(with_label(known, sorted(facts.counts), sent))
@@ -242,13 +252,16 @@ class LabelBook:
                 if case is None or case.label_hash != facts.label_hash:
                     versions = ledger.label_history(image_id) if case is None else []
                     before = (v for v in reversed(versions) if v.label_hash == facts.label_hash)
-                    self.record(image_id, facts, info, stamp=stamp, returned=next(before, None))
+                    by = info.get("annotator")
+                    self.record(
+                        image_id, facts, info, str(by) if by else None, stamp, returned=next(before, None)
+                    )
                     return True
                 # known, but without a note: what a training could not use is doubted, the rest was judged
                 doubts = tuple(flag for flag in self._grid_doubts(image_id, facts) if flag not in case.flags)
                 if doubts:
                     ledger.set_flags(image_id, facts.label_hash, (*case.flags, *doubts))
-                noted[image_id] = _note(facts, _names(info, facts), case.flags, stamp)
+                noted[image_id] = note_of(facts, _names(info, facts), case.flags, stamp)
                 return bool(doubts)
         except OSError:
             logger.warning("The label of %s went away while it was read", image_id)
@@ -286,7 +299,7 @@ class LabelBook:
             flags = self._doubts(case.image_id, facts, sent)
             if not self.session.ledger.set_flags(case.image_id, facts.label_hash, flags):
                 return False
-            self.session.ledger.keep_label_notes({case.image_id: _note(facts, sent, flags, stamp_of(path))})
+            self.session.ledger.keep_label_notes({case.image_id: note_of(facts, sent, flags, stamp_of(path))})
         return True
 
     def _doubts(self, image_id: str, facts: LabelFacts, sent: Names) -> tuple[Flag, ...]:
@@ -299,14 +312,14 @@ class LabelBook:
             structures = with_label(known, sorted(facts.counts), sent)
             called = {value: name for name, value in sent}
             flags += checks.check_new_values(facts.counts, known, len(others), called)
-        if _is_no_label_map(flags):
+        if is_no_label_map(flags):
             return tuple(flags)
         flags += checks.check_values(facts.counts, structures)
         flags += checks.check_label_info(sent, facts.counts, structures)
         if not flags:
             notes = self.session.ledger.label_notes()
             drawn = [notes[case.image_id].volumes_ml for case in others if case.image_id in notes]
-            mine = _volumes_ml(facts)
+            mine = volumes_ml(facts)
             flags += checks.check_volumes(
                 {name: mine[value] for name, value in structures.items() if value in mine},
                 {name: [ml[value] for ml in drawn if value in ml] for name, value in structures.items()},
@@ -354,8 +367,9 @@ class LabelBook:
                 structures = with_label(structures, tuple(note.volumes_ml), note.named)
         self.session.keep_structures(structures)
 
-    def _was_assisted(self, image_id: str, client: str | None, now: datetime) -> bool:
-        exposed = self.session.ledger.was_exposed(image_id, client, now)
+    def _was_assisted(self, image_id: str, client: str | None) -> bool:
+        # whenever that was: the clock may have been set back since
+        exposed = self.session.ledger.was_exposed(image_id, client)
         return exposed or self.session.has_label(image_id, ORIGINAL)
 
 
@@ -388,21 +402,6 @@ def _hash(path: Path) -> str | None:
         return None
 
 
-def _volumes_ml(facts: LabelFacts) -> dict[int, float]:
-    return {value: float(f"{count * facts.grid.voxel_ml:.6g}") for value, count in facts.counts.items()}
-
-
 def _unreadable_image(image: Path, error: ValueError) -> Flag:
     reason = str(error).replace(str(image), image.name)
     return Flag(UNREADABLE_IMAGE, f"The image cannot be read; put a good copy in its place: {reason}")
-
-
-def _is_no_label_map(flags: Sequence[Flag]) -> bool:
-    return any(flag.kind == "not_a_label_map" for flag in flags)
-
-
-def _note(facts: LabelFacts, sent: Names, flags: Sequence[Flag], stamp: Stamp | None) -> LabelNote:
-    """Of an image taken for a label, only the stamp: it may hold thousands of values."""
-    if _is_no_label_map(flags):
-        return LabelNote({}, (), stamp, facts.label_hash)
-    return LabelNote(_volumes_ml(facts), tuple(sent), stamp, facts.label_hash)

@@ -1,0 +1,97 @@
+"""The index file of a studies folder: which images and labels MONAI Label knows, and what was sent with them.
+
+It has MONAI Label's name and form. Every process reads it anew before a change, under a lock that all take, and writes
+it whole.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+from filelock import FileLock
+from monailabel.datastore.local import LocalDatastoreModel
+
+from scaling_app.storage import flush, whole_file
+
+logger = logging.getLogger(__name__)
+
+NAME = "datastore_v2.json"
+_DAMAGED = f"{NAME}.damaged-"
+
+LOCK_SECONDS = 30.0
+"""How long another process may hold the index."""
+
+
+class StudiesIndex:
+    """The index file of one folder.
+
+    Attributes:
+        lock: to be held by whoever reads and changes it, or changes the files that it tells of.
+        was_rebuilt: whether it was missing or damaged, and nothing was known that could take its place.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / NAME
+        self.lock = FileLock(str(folder / ".lock"), timeout=LOCK_SECONDS)
+        self.was_rebuilt = False
+
+    def read(self, known: LocalDatastoreModel) -> LocalDatastoreModel:
+        """The index as any process wrote it last; one that cannot be read is set aside. The lock is held.
+
+        Args:
+            known: what takes the place of one that is missing or damaged; it is copied.
+
+        Raises:
+            OSError: the file cannot be read or set aside.
+        """
+        try:
+            index = LocalDatastoreModel.model_validate_json(self.file.read_bytes())
+        except FileNotFoundError:
+            index = self._anew(known)
+        except ValueError as error:
+            aside = self.file.with_name(f"{_DAMAGED}{datetime.now(timezone.utc):%Y%m%dT%H%M%S}")
+            logger.warning("%s cannot be read and is set aside as %s: %s", self.file, aside.name, error)
+            self.file.replace(aside)
+            flush(self.file.parent)
+            index = self._anew(known)
+        index.base_path = known.base_path
+        return index
+
+    def _anew(self, known: LocalDatastoreModel) -> LocalDatastoreModel:
+        self.was_rebuilt = not known.objects
+        return known.model_copy(deep=True)
+
+    @contextmanager
+    def prepared(self, index: LocalDatastoreModel) -> Iterator[None]:
+        """Another index, written beside the one in use and on the disk; it takes the place when the context ends well.
+
+        Raises:
+            OSError: it cannot be written; the one in use stays.
+        """
+        with whole_file(self.file) as part:
+            part.write_text(text_of(index), encoding="utf-8")
+            flush(part)
+            yield
+
+    def write(self, index: LocalDatastoreModel) -> None:
+        """Puts another index in the place of the one in use.
+
+        Raises:
+            OSError: it cannot be written; the one in use stays.
+        """
+        with self.prepared(index):
+            pass
+
+    def set_aside(self) -> list[str]:
+        """The names of indices that could not be read."""
+        return sorted(file.name for file in self.file.parent.glob(f"{_DAMAGED}*"))
+
+
+def text_of(index: LocalDatastoreModel) -> str:
+    """The index as MONAI Label writes it."""
+    return json.dumps(index.model_dump(exclude={"base_path"}), indent=2, default=str)

@@ -1,0 +1,29 @@
+"""Where studies are: a folder that can be written, or a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlparse
+
+from scaling_app.storage import require_writable
+
+
+def is_url(studies: str) -> bool:
+    """Whether the studies are a server's, and no folder."""
+    return urlparse(studies).scheme in ("http", "https")
+
+
+def require_writable_studies(studies: Path) -> None:
+    """Refuses a folder that labels cannot be written into; a missing one is made.
+
+    Raises:
+        ValueError: one line for the person who named it.
+    """
+    try:
+        studies.mkdir(parents=True, exist_ok=True)
+        require_writable(studies)
+    except OSError as error:
+        raise ValueError(
+            f"the studies folder {studies} cannot be written ({error.strerror}): labels and their index are kept in "
+            "it; mount it for writing, or name a copy of the images"
+        ) from None
