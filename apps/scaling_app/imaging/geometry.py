@@ -25,12 +25,7 @@ from scaling_app.imaging.label_fit import fit_label
 from scaling_app.imaging.meta_image import meta_image_grid, read_meta_image, write_meta_image
 from scaling_app.imaging.nifti_files import nifti_grid, read_nifti, write_nifti
 from scaling_app.imaging.pictures import PICTURES, picture_grid, read_picture, write_picture
-from scaling_app.imaging.segmentation_nrrd import (
-    nrrd_grid,
-    nrrd_header,
-    read_nrrd,
-    write_nrrd,
-)
+from scaling_app.imaging.segmentation_nrrd import nrrd_grid, nrrd_header, read_nrrd, write_nrrd
 from scaling_app.imaging.untrusted import READ_ERRORS, judge
 from scaling_app.imaging.untrusted.header import ImageError
 from scaling_app.storage import whole_file

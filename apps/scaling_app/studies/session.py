@@ -59,12 +59,12 @@ class Published:
         """Every image that has shaped the model, with or without its label, and its patient."""
         return {**self.pool_patients, **self.patients}
 
-    def load(self) -> TrainedModel | None:
-        """The model, or None where its file cannot be used (damaged, or of another version): the next replaces it."""
+    def load(self, device: str | None = None) -> TrainedModel | None:
+        """The model, on the GPU if there is one unless told; None where its file cannot be used: the next replaces it."""
         from scaling_app.trials.model import TrainedModel
 
         try:
-            return TrainedModel.load(self.model_file)
+            return TrainedModel.load(self.model_file, device)
         except ValueError as error:
             logger.warning("The model in use is left aside until the next training: %s", error)
             return None
