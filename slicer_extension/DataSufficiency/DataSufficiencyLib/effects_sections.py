@@ -15,6 +15,7 @@ from .forecast_words import (
     strategy_summary,
 )
 from .notice_label import show_notice, show_text
+from .reasons import why_no_training
 from .session import Session
 from .states import SessionState
 from .table_view import fill_table, prepare_table
@@ -76,6 +77,7 @@ class TrainingSection:
         if training.progress is not None:
             ui.trainingProgress.setValue(round(100 * training.progress))
         show_notice(ui.trainingStatus, training.notice)
+        show_text(ui.trainingReason, why_no_training(self._state))
 
     def _show_trainers(self) -> None:
         info = self._state.info

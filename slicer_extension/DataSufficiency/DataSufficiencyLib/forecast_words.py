@@ -171,7 +171,10 @@ def _plain_advice(advice: Advice) -> str:
     if advice.action == "stop":
         return _("You can stop: more cases are hardly worth your time.")
     if advice.action == "continue" and advice.cases:
-        return _("Please label {count} more cases.").format(count=advice.cases)
+        words = (
+            _("Please label one more case.") if advice.cases == 1 else _("Please label {count} more cases.")
+        )
+        return words.format(count=advice.cases)
     return _("Please wait for the next forecast.")
 
 
@@ -269,7 +272,9 @@ def effect_tip(effect: StrategyEffect, n: int | None) -> str:
     """What `kappa_text` says, on how many cases it was measured, and the surface Dice, as far as known."""
     parts = [kappa_text(effect, n)]
     if effect.n_cases is not None:
-        parts.append(_("Compared on {count} test cases.").format(count=effect.n_cases))
+        one = effect.n_cases == 1
+        words = _("Compared on one test case.") if one else _("Compared on {count} test cases.")
+        parts.append(words.format(count=effect.n_cases))
     if effect.nsd_difference is not None:
         words = _("Surface Dice, in points: {difference}.")
         parts.append(words.format(difference=gain_text(effect.nsd_difference)))

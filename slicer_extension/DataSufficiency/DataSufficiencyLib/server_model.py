@@ -134,22 +134,23 @@ class NextCase:
 
     image_id: str
     file_name: str
-    path: str
     blind: bool | None
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> NextCase | None:
-        """Read the answer of `/activelearning/`; None when every case has a label."""
-        if not data or data.get("id") in (None, ""):
-            return None
-        reader = JsonReader(data, "next case")
-        image_id = str(reader.raw("id"))
-        return cls(
-            image_id=image_id,
-            file_name=reader.text("name") or image_id + ".nii.gz",
-            path=reader.text("path"),
-            blind=reader.boolean("blind"),
-        )
+
+@dataclass(frozen=True)
+class NoCase:
+    """There is none to label. `message` says why, in the server's words; empty where it does not say."""
+
+    message: str
+
+
+def read_next_case(data: dict[str, Any]) -> NextCase | NoCase:
+    """Read the answer of `/activelearning/`."""
+    reader = JsonReader(data, "next case")
+    if reader.raw("id") in (None, ""):
+        return NoCase(reader.text("message"))
+    image_id = str(reader.raw("id"))
+    return NextCase(image_id, reader.text("name") or image_id + ".nii.gz", reader.boolean("blind"))
 
 
 @dataclass(frozen=True)
