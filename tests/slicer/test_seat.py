@@ -95,8 +95,12 @@ def test_a_server_without_images_is_not_said_to_have_labels_of_all(
 def test_without_a_server_the_panel_says_what_to_do_first(module: object) -> None:
     ui = module.ui
     assert ui.submitReason.isVisible()
-    assert ui.submitReason.text == "First connect to a server and load a case"
+    assert ui.submitReason.text == "First connect to a server and load a case."
     assert ui.trainingReason.text == "First connect to a server."
+
+
+def test_without_a_case_the_panel_says_how_to_get_one(connected: object) -> None:
+    assert connected.ui.submitReason.text == "First load a case: press Next case."
 
 
 def test_a_submit_button_that_is_grey_says_why(open_case: object, wait: Callable) -> None:
@@ -158,8 +162,16 @@ def test_no_target_is_shown_where_none_is_set(connected: object, server: StubSer
     assert ui.targetSpin.value == 70, "what is being typed stays"
 
 
-def test_a_panel_without_a_server_shows_no_target(module: object) -> None:
-    assert module.ui.targetSpin.text == "none"
+def test_a_panel_without_a_server_shows_no_number_of_its_own(
+    module: object, server: StubServer, wait: Callable
+) -> None:
+    ui, session = module.ui, module.session
+    assert (ui.targetSpin.text, ui.stepsSpin.text) == ("none", "\u2013")
+    session.connection.connect(server.url)
+    wait(lambda: session.state.phase == "ready")
+    assert (ui.targetSpin.text, ui.stepsSpin.text) == ("85", "400")
+    session.connection.disconnect()
+    assert (ui.targetSpin.text, ui.stepsSpin.text) == ("none", "\u2013")
 
 
 def test_setting_no_target_takes_it_back(connected: object, server: StubServer, wait: Callable) -> None:

@@ -14,8 +14,10 @@ def why_no_submit(state: SessionState, from_elsewhere: bool, busy: bool) -> str:
         from_elsewhere: The case is another server's; submitting asks about that.
         busy: A label is on its way.
     """
-    if not state.connected or (state.case is None and state.phase == "ready"):
-        return _("First connect to a server and load a case")
+    if not state.connected:
+        return _("First connect to a server and load a case.")
+    if state.case is None and state.phase == "ready":
+        return _("First load a case: press Next case.")
     if state.phase == "sent" and not state.edited:
         return _("This label has arrived. Change it to send it again.")
     if state.questions:

@@ -595,8 +595,12 @@
     <context>
         <name>DataSufficiencyLib.reasons</name>
         <message>
-            <source>First connect to a server and load a case</source>
-            <translation>Zuerst mit einem Server verbinden und einen Fall laden</translation>
+            <source>First connect to a server and load a case.</source>
+            <translation>Verbinden Sie sich zuerst mit einem Server und laden Sie einen Fall.</translation>
+        </message>
+        <message>
+            <source>First load a case: press Next case.</source>
+            <translation>Laden Sie zuerst einen Fall: mit „Nächster Fall“.</translation>
         </message>
         <message>
             <source>This label has arrived. Change it to send it again.</source>

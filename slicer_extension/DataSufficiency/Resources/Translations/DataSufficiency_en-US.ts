@@ -595,7 +595,11 @@
     <context>
         <name>DataSufficiencyLib.reasons</name>
         <message>
-            <source>First connect to a server and load a case</source>
+            <source>First connect to a server and load a case.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>First load a case: press Next case.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
