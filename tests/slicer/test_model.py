@@ -136,10 +136,7 @@ def test_the_next_case_says_whether_it_is_blind() -> None:
 
 
 def test_label_checks_are_read_once_each() -> None:
-    answer = {
-        "image": "a",
-        "sufficiency": {"problems": [{"sentence": "Empty."}], "flags": [{"sentence": "Empty."}]},
-    }
+    answer = {"image": "a", "sufficiency": {"flags": [{"sentence": "Empty."}, {"sentence": "Empty."}]}}
     assert SavedLabel.from_json(answer).checks == ("Empty.",)
 
 

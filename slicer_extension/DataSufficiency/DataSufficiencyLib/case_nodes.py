@@ -22,9 +22,6 @@ from .segment_review import Traces, has_voxels, remember_assignments, review, tr
 from .signal import Signal
 from .slice_order import is_left_handed
 
-#: Attribute of the segmentation node: the case that it belongs to.
-CASE_ATTRIBUTE = "DataSufficiency.Case"
-
 #: Enough of a file to hold its header, compressed or not.
 _HEADER_BYTES = 65536
 _FLAT_FORMATS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -89,11 +86,11 @@ class CaseNodes(VTKObservationMixin):
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", case_id + " label")
         segmentation.CreateDefaultDisplayNodes()
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(image)
-        self.adopt(case_id, image, segmentation, labels)
+        self.adopt(image, segmentation, labels)
         self._label_suffix = ".png" if file_name.lower().endswith(_FLAT_FORMATS) else ".nii.gz"
         _show(image)
 
-    def adopt(self, case_id: str, image: Any, segmentation: Any, labels: Mapping[str, int]) -> None:
+    def adopt(self, image: Any, segmentation: Any, labels: Mapping[str, int]) -> None:
         """Take nodes that are in the scene already: from a saved scene, or from another module."""
         self._release()
         self._label_suffix = ".nii.gz"
@@ -103,7 +100,6 @@ class CaseNodes(VTKObservationMixin):
             with path.open("rb") as file:
                 _note_slice_order(image, path.name, file.read(_HEADER_BYTES))
         self.image, self.segmentation = image, segmentation
-        segmentation.SetAttribute(CASE_ATTRIBUTE, case_id)
         self.use_labels(labels)
         inner = segmentation.GetSegmentation()
         self._before = traces(segmentation)
@@ -227,16 +223,6 @@ class CaseNodes(VTKObservationMixin):
         if node is not None and node in (self.image, self.segmentation):
             self._release()
             self.gone.emit("node")
-
-
-def find_case(case_id: str) -> Any | None:
-    """The segmentation of a case in a reloaded scene."""
-    scene = slicer.mrmlScene
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
-        node = scene.GetNthNodeByClass(index, "vtkMRMLSegmentationNode")
-        if node.GetAttribute(CASE_ATTRIBUTE) == case_id:
-            return node
-    return None
 
 
 def _show(image: Any) -> None:

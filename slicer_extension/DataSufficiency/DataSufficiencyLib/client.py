@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from .http_messages import Failure, Reply, Request, encode_multipart
 from .json_reader import BadAnswer, parse_object
-from .model import NEWEST_SCHEMA, OLDEST_SCHEMA, Sufficiency, schema_of
+from .model import SCHEMA, Sufficiency, schema_of
 from .ports import Transport
 from .server_model import NextCase, NoCase, SavedLabel, ServerInfo, TrainingTask, read_next_case
 
@@ -137,8 +137,8 @@ class Client:
         path = "/datastore/image/info?" + urlencode({"image": image_id})
         self._json("GET", path, None, on_done, on_failed, lambda info: str(info.get("name") or ""))
 
-    def label(self, image_id: str, tag: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
-        path = "/datastore/label?" + urlencode({"label": image_id, "tag": tag})
+    def label(self, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
+        path = "/datastore/label?" + urlencode({"label": image_id, "tag": "final"})
         self._send("GET", path, on_done, on_failed, bytes, timeout_s=_IMAGE_S)
 
     def infer(self, model: str, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
@@ -188,9 +188,9 @@ class Client:
     def sufficiency(self, on_done: Callable[[Sufficiency], None], on_failed: OnFailed) -> None:
         def read(data: dict[str, Any]) -> Sufficiency:
             schema = schema_of(data)
-            if schema is None or schema < OLDEST_SCHEMA:
+            if schema is None or schema < SCHEMA:
                 raise Failure("server_too_old", f"schema {schema}")
-            if schema > NEWEST_SCHEMA:
+            if schema > SCHEMA:
                 raise Failure("extension_too_old", f"schema {schema}")
             return Sufficiency.from_json(data)
 

@@ -42,7 +42,7 @@ class Fetching:
 
         def on_image(case: NextCase, image: bytes) -> None:
             arrived = same_case(state, lambda label: self._on_image(case, image, label))
-            client.label(image_id, "final", arrived, failed)
+            client.label(image_id, arrived, failed)
 
         failed = same_case(state, self._on_failed)
         client.image_name(image_id, same_case(state, on_name), failed)
