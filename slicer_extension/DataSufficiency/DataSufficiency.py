@@ -4,7 +4,7 @@ import logging
 
 import slicer
 from DataSufficiencyLib.activity import ActiveClock
-from DataSufficiencyLib.case_nodes import CaseNodes, find_case
+from DataSufficiencyLib.case_nodes import CaseNodes
 from DataSufficiencyLib.drafts import DraftStore
 from DataSufficiencyLib.panel import Panel
 from DataSufficiencyLib.session import Session
@@ -169,13 +169,12 @@ class DataSufficiencyLogic(ScriptedLoadableModuleLogic):
         node = self.getParameterNode()
         if session.state.case is not None or not node.caseId:
             return
-        segmentation = node.segmentation or find_case(node.caseId)
-        if node.image is None or segmentation is None:
+        if node.image is None or node.segmentation is None:
             logging.warning("The scene names the case %s but has not all of it", node.caseId)
             return
         blind = {"True": True, "False": False}.get(node.blind)
         case = CaseAtHand(node.caseId, blind, node.server, node.again)
-        session.cases.adopt(case, node.image, segmentation, node.minutes)
+        session.cases.adopt(case, node.image, node.segmentation, node.minutes)
 
 
 class DataSufficiencyTest(ScriptedLoadableModuleTest):
@@ -200,7 +199,7 @@ class DataSufficiencyTest(ScriptedLoadableModuleTest):
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "phantom label")
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(image)
         nodes = CaseNodes()
-        nodes.adopt("phantom", image, segmentation, {"liver": 1, "spleen": 2, "tumour": 3})
+        nodes.adopt(image, segmentation, {"liver": 1, "spleen": 2, "tumour": 3})
         for index, name in enumerate(("liver", "spleen", "tumour")):
             voxels = np.zeros((6, 12, 16), np.uint8)
             voxels[2:4, 2:6, 1 + 5 * index : 4 + 5 * index] = 1

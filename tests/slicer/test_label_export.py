@@ -277,7 +277,7 @@ def test_a_pictures_label_lies_on_its_pixels(scene: object, tmp_path: Path) -> N
     segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(image)
     nodes = CaseNodes()
-    nodes.adopt("photo", image, segmentation, {"lesion": 1})
+    nodes.adopt(image, segmentation, {"lesion": 1})
     array = np.zeros((1, 20, 30), np.uint8)
     array[:, 2:5, 3:9] = 1
     slicer.util.updateSegmentBinaryLabelmapFromArray(array, segmentation, "lesion", image)
@@ -345,7 +345,7 @@ def test_an_image_that_another_module_loaded_keeps_its_files_grid(scene: object,
     segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(image)
     nodes = CaseNodes()
-    nodes.adopt("case", image, segmentation, {"one": 1})
+    nodes.adopt(image, segmentation, {"one": 1})
     mask = slicer.util.arrayFromVolume(image).astype(np.uint8)
     slicer.util.updateSegmentBinaryLabelmapFromArray(mask, segmentation, "one", image)
     nodes.export(nodes.review(Answers()), str(tmp_path / "label.nii.gz"), Answers())

@@ -29,7 +29,7 @@ image = slicer.util.addVolumeFromArray(numpy.zeros((20, 80, 80), numpy.int16))
 segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "label")
 segmentation.SetReferenceImageGeometryParameterFromVolumeNode(image)
 nodes = CaseNodes()
-nodes.adopt("case", image, segmentation, {{"tumour": 1}})
+nodes.adopt(image, segmentation, {{"tumour": 1}})
 noise = (numpy.random.default_rng(0).random((20, 80, 80)) > 0.5).astype(numpy.uint8)
 slicer.util.updateSegmentBinaryLabelmapFromArray(noise, segmentation, "tumour", image)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -74,7 +74,7 @@ def many(scene: object) -> CaseNodes:
     segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "label")
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(image)
     nodes = CaseNodes()
-    nodes.adopt("case", image, segmentation, labels)
+    nodes.adopt(image, segmentation, labels)
     for index, name in enumerate(labels):
         voxels = np.zeros(shape, np.uint8)
         voxels[4:28, 40 * index : 40 * index + 42, 20:480] = 1  # two rows are the next one's as well

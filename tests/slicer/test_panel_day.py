@@ -295,7 +295,7 @@ def test_a_loss_too_small_to_be_seen_has_no_sign_of_its_own() -> None:
     [(0.0, "under 1 %"), (0.004, "under 1 %"), (0.6, "60 %"), (0.996, "over 99 %"), (1.0, "over 99 %")],
 )
 def test_nothing_is_said_to_be_certain(share: float, said: str) -> None:
-    curve = Curve("", None, (ForecastRow(1, 7, None, None, share, None),), None, 1 - share)
+    curve = Curve("", None, (ForecastRow(1, 7, None, None, share, None),), 1 - share)
     ahead, target = table_rows(curve, Target(0.85, share, None, None, None, share))
     assert ahead.tip == f"with 7 cases in all; {said} chance of at least one point"
     assert target.tip == (

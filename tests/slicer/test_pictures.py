@@ -110,6 +110,7 @@ def clipped(parent: qt.QWidget) -> list[str]:
             and button.fontMetrics().horizontalAdvance(button.text) > button.width
         ):
             found.append(button.text)
+    found += panel_bench.cut_off(parent.findChildren(qt.QComboBox))
     for table in parent.findChildren(qt.QTableWidget):
         for row in range(table.rowCount if table.isVisible() else 0):
             for column in range(table.columnCount):

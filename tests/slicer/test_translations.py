@@ -5,17 +5,14 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
-import shutil
 import string
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import panel_bench
 import pytest
-import qt
+from german import in_german
 
 EXTENSION = Path(__file__).parents[2] / "slicer_extension"
 MODULE = EXTENSION / "DataSufficiency"
@@ -111,26 +108,10 @@ def fields(text: str) -> set[str]:
     return {name for _words, name, _spec, _conversion in string.Formatter().parse(text) if name is not None}
 
 
-def lrelease() -> str | None:
-    return shutil.which("pyside6-lrelease", path=str(Path(sys.executable).parent)) or shutil.which(
-        "pyside6-lrelease"
-    )
-
-
-@pytest.mark.skipif(lrelease() is None, reason="PySide6 brings no lrelease here")
 def test_the_panel_speaks_german(scene: object, tmp_path: Path) -> None:
-    compiled = tmp_path / "de.qm"
-    subprocess.run(
-        [lrelease(), translations.path_of("de-DE"), "-qm", compiled], check=True, capture_output=True
-    )
-    translator = qt.QTranslator()
-    assert translator.load(str(compiled))
-    qt.QCoreApplication.installTranslator(translator)
-    try:
+    with in_german(tmp_path):
         module = panel_bench.open_module()
         assert module.ui.connectButton.text == "Verbindung prüfen"
         assert module.ui.caseLabel.text == "Kein Fall geladen"
         assert module.ui.adviceLabel.text.startswith("Verbinden Sie sich")
         panel_bench.close_module(module)
-    finally:
-        qt.QCoreApplication.removeTranslator(translator)

@@ -10,6 +10,7 @@
     states                                the state of a session, data alone, and what may follow from it
     server_offer, case_at_hand, fetching, automatic, forecast_watch, training, elsewhere,
     submission, cases, connection         what happens when: each acts on the state; no widgets
+    reasons                               why a button is grey
     session                               these parts, put together
     transport, timers, settings           the files that touch qt without showing anything
     label_set, segment_review,            MRML: classes and colours, segments against classes,

@@ -37,12 +37,9 @@ class ActiveClock:
 
     def stop(self) -> None:
         """The case is gone: no more counting until `restart`."""
-        self.touch_if_awake()
-        self._last = None
-
-    def touch_if_awake(self) -> None:
         if not self.idle:
             self.touch()
+        self._last = None
 
     @property
     def running(self) -> bool:

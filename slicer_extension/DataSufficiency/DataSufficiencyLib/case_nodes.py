@@ -21,9 +21,6 @@ from .ports import LoadError
 from .segment_review import Traces, has_voxels, remember_assignments, review, traces
 from .signal import Signal
 
-#: Attribute of the segmentation node: the case that it belongs to.
-CASE_ATTRIBUTE = "DataSufficiency.Case"
-
 #: Enough of a file to hold its header, compressed or not.
 _FLAT_FORMATS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
@@ -86,16 +83,15 @@ class CaseNodes(VTKObservationMixin):
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", case_id + " label")
         segmentation.CreateDefaultDisplayNodes()
         segmentation.SetReferenceImageGeometryParameterFromVolumeNode(image)
-        self.adopt(case_id, image, segmentation, labels)
+        self.adopt(image, segmentation, labels)
         self._label_suffix = ".png" if file_name.lower().endswith(_FLAT_FORMATS) else ".nii.gz"
         _show(image)
 
-    def adopt(self, case_id: str, image: Any, segmentation: Any, labels: Mapping[str, int]) -> None:
+    def adopt(self, image: Any, segmentation: Any, labels: Mapping[str, int]) -> None:
         """Take nodes that are in the scene already: from a saved scene, or from another module."""
         self._release()
         self._label_suffix = ".nii.gz"
         self.image, self.segmentation = image, segmentation
-        segmentation.SetAttribute(CASE_ATTRIBUTE, case_id)
         self.use_labels(labels)
         inner = segmentation.GetSegmentation()
         self._before = traces(segmentation)
@@ -219,16 +215,6 @@ class CaseNodes(VTKObservationMixin):
         if node is not None and node in (self.image, self.segmentation):
             self._release()
             self.gone.emit("node")
-
-
-def find_case(case_id: str) -> Any | None:
-    """The segmentation of a case in a reloaded scene."""
-    scene = slicer.mrmlScene
-    for index in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode")):
-        node = scene.GetNthNodeByClass(index, "vtkMRMLSegmentationNode")
-        if node.GetAttribute(CASE_ATTRIBUTE) == case_id:
-            return node
-    return None
 
 
 def _show(image: Any) -> None:

@@ -11,6 +11,7 @@ from .drafts import Draft
 from .forecast_words import minutes_text
 from .notice_label import as_markup, show_notice, show_text
 from .question_rows import QuestionRows
+from .reasons import why_no_automatic, why_no_submit
 from .session import Session
 from .wording import blind_sentence
 
@@ -49,13 +50,9 @@ class CaseSection:
         ui.waitingFrame.setVisible(state.waiting_strategy is not None)
         can_submit = state.can_submit or session.cases.from_elsewhere
         ui.submitButton.setEnabled(can_submit and not session.submission.busy and not state.questions)
-        if can_submit:
-            tip = _("Send this label to the server")
-        elif state.phase == "sent":
-            tip = _("This label has arrived. Change it to send it again.")
-        else:
-            tip = _("First connect to a server and load a case")
-        ui.submitButton.setToolTip(tip)
+        why_not = why_no_submit(state, session.cases.from_elsewhere, session.submission.busy)
+        ui.submitButton.setToolTip(why_not or _("Send this label to the server"))
+        show_text(ui.submitReason, why_not)
 
     def show_time(self) -> None:
         """The active minutes, as they stand now."""
@@ -91,10 +88,10 @@ class CaseSection:
             ui.blindLabel.setText(blind_sentence())
         ui.automaticButton.setVisible(not (case and case.blind))
         ui.automaticButton.setEnabled(self._session.automatic.possible)
-        if self._state.drawn:
-            ui.automaticButton.setToolTip(_("You have drawn on this case already; it would be overwritten."))
-        else:
-            ui.automaticButton.setToolTip(_("Ask the server's model for a first segmentation of this case"))
+        why_not = why_no_automatic(self._state)
+        tip = why_not or _("Ask the server's model for a first segmentation of this case")
+        ui.automaticButton.setToolTip(tip)
+        show_text(ui.automaticReason, "" if case and case.blind else why_not)
         words = _("{case} has changes that were not submitted.")
         show_text(ui.waitingLabel, words.format(case=case.image_id) if case else "")
         self.show_time()

@@ -71,7 +71,7 @@ class Cases:
         if state.phase == "fetching":
             return
         leave_case(state, self._clock)
-        self._editor.adopt(case.image_id, image, segmentation, {})
+        self._editor.adopt(image, segmentation, {})
         state.case = case
         state.edited = state.drawn = self._editor.drawn_on
         self._clock.restart(minutes)

@@ -15,9 +15,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from .http_messages import Failure, Reply, Request, encode_multipart
 from .json_reader import BadAnswer, parse_object
-from .model import NEWEST_SCHEMA, OLDEST_SCHEMA, Sufficiency, schema_of
+from .model import SCHEMA, Sufficiency, schema_of
 from .ports import Transport
-from .server_model import NextCase, SavedLabel, ServerInfo, TrainingTask
+from .server_model import NextCase, NoCase, SavedLabel, ServerInfo, TrainingTask, read_next_case
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Client:
         address: As `normal_address` gives it.
         client_id: Who we say we are; MONAI Label stores it beside a label.
         token: Sent as a bearer token where the server asks for one.
-        sign_in_wanted: Told when the server takes no token or no longer takes this one.
+        failed: Told of every call that failed, before whoever made it.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class Client:
         address: str,
         client_id: str,
         token: str = "",
-        sign_in_wanted: Callable[[Client], None] | None = None,
+        failed: Callable[[Client, Failure], None] | None = None,
     ) -> None:
         self.address = address
         self._transport = transport
         self._client_id = client_id
         self.token = token
-        self._sign_in_wanted = sign_in_wanted
+        self._failed = failed
 
     @property
     def key(self) -> str:
@@ -122,11 +122,11 @@ class Client:
     # Cases ----------------------------------------------------------------------------------------
 
     def next_case(
-        self, strategy: str, on_done: Callable[[NextCase | None], None], on_failed: OnFailed
+        self, strategy: str, on_done: Callable[[NextCase | NoCase], None], on_failed: OnFailed
     ) -> None:
         path = "/activelearning/" + quote(strategy, safe="")
         body = {"client_id": self._client_id}
-        self._json("POST", path, body, on_done, on_failed, NextCase.from_json, _NEXT_S)
+        self._json("POST", path, body, on_done, on_failed, read_next_case, _NEXT_S)
 
     def image(self, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
         path = "/datastore/image?" + urlencode({"image": image_id})
@@ -137,8 +137,8 @@ class Client:
         path = "/datastore/image/info?" + urlencode({"image": image_id})
         self._json("GET", path, None, on_done, on_failed, lambda info: str(info.get("name") or ""))
 
-    def label(self, image_id: str, tag: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
-        path = "/datastore/label?" + urlencode({"label": image_id, "tag": tag})
+    def label(self, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
+        path = "/datastore/label?" + urlencode({"label": image_id, "tag": "final"})
         self._send("GET", path, on_done, on_failed, bytes, timeout_s=_IMAGE_S)
 
     def infer(self, model: str, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
@@ -188,9 +188,9 @@ class Client:
     def sufficiency(self, on_done: Callable[[Sufficiency], None], on_failed: OnFailed) -> None:
         def read(data: dict[str, Any]) -> Sufficiency:
             schema = schema_of(data)
-            if schema is None or schema < OLDEST_SCHEMA:
+            if schema is None or schema < SCHEMA:
                 raise Failure("server_too_old", f"schema {schema}")
-            if schema > NEWEST_SCHEMA:
+            if schema > SCHEMA:
                 raise Failure("extension_too_old", f"schema {schema}")
             return Sufficiency.from_json(data)
 
@@ -298,8 +298,8 @@ class Client:
                 on_done(answer)
 
         def failed(failure: Failure) -> None:
-            if failure.kind == "sign_in" and self._sign_in_wanted is not None:
-                self._sign_in_wanted(self)
+            if self._failed is not None:
+                self._failed(self, failure)
             on_failed(failure)
 
         sent = dict(headers or {})

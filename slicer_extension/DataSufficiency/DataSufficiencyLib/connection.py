@@ -54,7 +54,7 @@ class Connection:
             return
         if not token and state.client is not None and state.client.address == address:
             token = state.client.token  # asked again who it is, the server still knows who we are
-        client = Client(self._transport, address, self._client_id, token, self._on_sign_in_wanted)
+        client = Client(self._transport, address, self._client_id, token, self._on_any_failure)
         state.client = client
         move(state, "connecting")
         state.connection = say("connecting", address=address)
@@ -134,11 +134,16 @@ class Connection:
             move(state, "disconnected")
         self._changed.emit()
 
-    def _on_sign_in_wanted(self, client: Client) -> None:
-        """A token ran out, perhaps in the middle of the work."""
-        if client is self._state.client:
-            self._state.needs_sign_in = True
-            self._changed.emit()
+    def _on_any_failure(self, client: Client, failure: Failure) -> None:
+        """Whatever was asked: a token may have run out in the middle of the work, or the server be gone."""
+        state = self._state
+        if client is not state.client or not (failure.kind == "sign_in" or failure.offline):
+            return
+        if failure.kind == "sign_in":
+            state.needs_sign_in = True
+        elif state.connected:
+            self._forecast.note_failure(failure)
+        self._changed.emit()
 
     def _forget_server(self) -> None:
         state = self._state

@@ -7,6 +7,7 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from .forecast_words import (
+    UNKNOWN,
     coverage_text,
     effect_tip,
     gain_text,
@@ -15,6 +16,7 @@ from .forecast_words import (
     strategy_summary,
 )
 from .notice_label import show_notice, show_text
+from .reasons import why_no_training
 from .session import Session
 from .states import SessionState
 from .table_view import fill_table, prepare_table
@@ -56,6 +58,7 @@ class TrainingSection:
         self._trainers: list[str] = []
         self._strategies: list[str] = []
         self._steps: int | None = None
+        ui.stepsSpin.setSpecialValueText(UNKNOWN)
         ui.trainerBox.currentIndexChanged.connect(lambda _index: self._show_strategies())
         ui.stepsSpin.editingFinished.connect(self._set_steps)
         ui.trainButton.clicked.connect(self._start)
@@ -76,6 +79,7 @@ class TrainingSection:
         if training.progress is not None:
             ui.trainingProgress.setValue(round(100 * training.progress))
         show_notice(ui.trainingStatus, training.notice)
+        show_text(ui.trainingReason, why_no_training(self._state))
 
     def _show_trainers(self) -> None:
         info = self._state.info
@@ -97,12 +101,15 @@ class TrainingSection:
             self._ui.trainingStrategyBox.addItems([strategy_name(name) for name in names])
 
     def _show_steps(self, free: bool) -> None:
-        """The server's steps, but not over what is being typed."""
+        """The server's steps, but not over what is being typed; a dash where it does not say."""
         steps, spin = self._state.info.steps if self._state.info else None, self._ui.stepsSpin
         spin.setEnabled(free and steps is not None)
-        if steps is not None and steps != self._steps:
-            self._steps = steps
-            spin.setValue(steps)
+        if steps == self._steps:
+            return
+        self._steps = steps
+        spin.setSpecialValueText(UNKNOWN if steps is None else "")
+        spin.setMinimum(0 if steps is None else 1)
+        spin.setValue(steps or 0)
 
     def _set_steps(self) -> None:
         if self._steps is not None and self._ui.stepsSpin.value != self._steps:

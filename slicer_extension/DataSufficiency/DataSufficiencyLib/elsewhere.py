@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 from .activity import ActiveClock
 from .forecast_watch import ForecastWatch
+from .http_messages import Failure
 from .signal import Signal
 from .states import SessionState, move, same_case
+
+logger = logging.getLogger(__name__)
 
 
 class SubmittedElsewhere:
@@ -38,9 +43,7 @@ class SubmittedElsewhere:
         """Another module tried to send the label of the case at hand; it does not say whether it arrived."""
         state = self._state
         if state.case is not None and state.client is not None and state.phase in ("open", "sent"):
-            state.client.label_time(
-                state.case.image_id, same_case(state, self._saved), self._forecast.note_trouble
-            )
+            state.client.label_time(state.case.image_id, same_case(state, self._saved), _not_taken)
 
     def _saved(self, saved_at: object) -> None:
         """The server has a label: if it is a new one, only the minutes are left to send."""
@@ -59,7 +62,12 @@ class SubmittedElsewhere:
             round(self._clock.minutes, 2),
             case.blind,
             lambda _answer: None,
-            self._forecast.note_trouble,
+            _not_taken,
         )
         self._forecast.ask()
         self._changed.emit()
+
+
+def _not_taken(failure: Failure) -> None:
+    """A call on the side failed; noted, and that is all."""
+    logger.warning("The server did not take it: %s", failure)

@@ -7,7 +7,7 @@ import logging
 from .activity import ActiveClock
 from .http_messages import Failure
 from .ports import Editor, LoadError
-from .server_model import NextCase
+from .server_model import NextCase, NoCase
 from .signal import Signal
 from .states import CaseAtHand, SessionState, move, same_case
 from .wording import Notice, explain, say
@@ -37,21 +37,23 @@ class Fetching:
         state.notice = say("loading", case=image_id)
 
         def on_name(file_name: str) -> None:
-            case = NextCase(image_id, file_name or image_id + ".nii.gz", "", None)
+            case = NextCase(image_id, file_name or image_id + ".nii.gz", None)
             client.image(image_id, same_case(state, lambda image: on_image(case, image)), failed)
 
         def on_image(case: NextCase, image: bytes) -> None:
             arrived = same_case(state, lambda label: self._on_image(case, image, label))
-            client.label(image_id, "final", arrived, failed)
+            client.label(image_id, arrived, failed)
 
         failed = same_case(state, self._on_failed)
         client.image_name(image_id, same_case(state, on_name), failed)
         self._changed.emit()
 
-    def _on_next(self, case: NextCase | None) -> None:
+    def _on_next(self, case: NextCase | NoCase) -> None:
         state = self._state
-        if case is None:
-            self._end(say("no_case_left"))
+        if isinstance(case, NoCase):
+            nothing = state.info is not None and state.info.total == 0
+            ours = say("no_image") if nothing else say("no_case_left")
+            self._end(Notice(case.message) if case.message else ours)
             return
         state.notice = say("loading", case=case.image_id)
         assert state.client is not None

@@ -68,18 +68,13 @@ class ForecastWatch:
             self.ask()
 
     def note_failure(self, failure: Failure) -> None:
-        """Another call found that the server does not answer."""
+        """Some call found that the server does not answer: say so at once, and ask soon whether it is back."""
         forecast = self._state.forecast
         if forecast.offline_since is None:
             forecast.offline_since = time.time()
         forecast.trouble = explain(failure)
-        self._plan(self.BUSY_S)
-
-    def note_trouble(self, failure: Failure) -> None:
-        """A call on the side failed; said, and that is all."""
-        logger.warning("The server did not take it: %s", failure)
-        if failure.offline:
-            self.note_failure(failure)
+        if not self._asking:
+            self._plan(self.BUSY_S)
 
     def set_target(self, dice: float | None) -> None:
         """Tell the server which Dice would be good enough; None takes the target back."""
@@ -109,16 +104,10 @@ class ForecastWatch:
         self._changed.emit()
 
     def _failed(self, failure: Failure) -> None:
-        forecast = self._state.forecast
-        self._asking = self._ask_again = False
-        if failure.offline:
-            if forecast.offline_since is None:
-                forecast.offline_since = time.time()
-            self._plan(min(2 * self._wait_s, self.LONGEST_S))
-        else:
-            self._plan(self.CALM_S)
         logger.warning("No forecast: %s", failure)
-        forecast.trouble = explain(failure)
+        self._asking = self._ask_again = False
+        self._state.forecast.trouble = explain(failure)
+        self._plan(min(2 * self._wait_s, self.LONGEST_S) if failure.offline else self.CALM_S)
         self._changed.emit()
 
     @property

@@ -37,7 +37,8 @@ _NAMES = {
 #: After the name of a strategy that was trained for more steps.
 _LONGER = "+longer"
 _PROBLEMS_SHOWN = 3
-_UNKNOWN = "\u2013"
+#: Where the server does not say.
+UNKNOWN = "\u2013"
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,13 @@ def strategy_name(name: str) -> str:
 
 
 def points(dice: float | None, digits: int = 0) -> str:
-    return _UNKNOWN if dice is None else f"{100 * dice:.{digits}f}"
+    return UNKNOWN if dice is None else f"{100 * dice:.{digits}f}"
 
 
 def dice_text(dice: Interval | None) -> str:
     """`83 (81 to 85)`."""
     if dice is None:
-        return _UNKNOWN
+        return UNKNOWN
     if dice.lo80 is None or dice.hi80 is None:
         return points(dice.mean)
     words = _("{mean} ({low} to {high})")
@@ -74,7 +75,7 @@ def dice_text(dice: Interval | None) -> str:
 def gain_text(gain: Interval | None) -> str:
     """`+2.0 (1.0 to 3.0)`."""
     if gain is None:
-        return _UNKNOWN
+        return UNKNOWN
     mean = f"{_tenths(gain.mean):+.1f}"
     if gain.lo80 is None or gain.hi80 is None:
         return mean
@@ -97,7 +98,7 @@ def percent_text(share: float) -> str:
 def minutes_text(minutes: float | None) -> str:
     """`45 min`, `1 h 30 min`."""
     if minutes is None:
-        return _UNKNOWN
+        return UNKNOWN
     hours, rest = divmod(round(minutes), 60)
     if not hours:
         return _("{minutes} min").format(minutes=rest)
@@ -123,7 +124,7 @@ def _horizon(row: ForecastRow) -> TableRow:
 def _target_row(curve: Curve | None, target: Target) -> TableRow:
     """How many more cases the target takes; the time is that of as many cases as the median says."""
     if target.median is None:
-        cases = _UNKNOWN
+        cases = UNKNOWN
     elif target.lo80 is None or target.hi80 is None:
         cases = f"+{target.median:.0f}"
     else:
@@ -136,7 +137,7 @@ def _target_row(curve: Curve | None, target: Target) -> TableRow:
     )
     minutes = per_case * target.median if per_case is not None and target.median is not None else None
     dice = _("target {dice}").format(dice=points(target.dice))
-    return TableRow(cases, dice, _UNKNOWN, minutes_text(minutes), target_tip(target))
+    return TableRow(cases, dice, UNKNOWN, minutes_text(minutes), target_tip(target))
 
 
 def target_tip(target: Target) -> str:
@@ -171,7 +172,10 @@ def _plain_advice(advice: Advice) -> str:
     if advice.action == "stop":
         return _("You can stop: more cases are hardly worth your time.")
     if advice.action == "continue" and advice.cases:
-        return _("Please label {count} more cases.").format(count=advice.cases)
+        words = (
+            _("Please label one more case.") if advice.cases == 1 else _("Please label {count} more cases.")
+        )
+        return words.format(count=advice.cases)
     return _("Please wait for the next forecast.")
 
 
@@ -269,7 +273,9 @@ def effect_tip(effect: StrategyEffect, n: int | None) -> str:
     """What `kappa_text` says, on how many cases it was measured, and the surface Dice, as far as known."""
     parts = [kappa_text(effect, n)]
     if effect.n_cases is not None:
-        parts.append(_("Compared on {count} test cases.").format(count=effect.n_cases))
+        one = effect.n_cases == 1
+        words = _("Compared on one test case.") if one else _("Compared on {count} test cases.")
+        parts.append(words.format(count=effect.n_cases))
     if effect.nsd_difference is not None:
         words = _("Surface Dice, in points: {difference}.")
         parts.append(words.format(difference=gain_text(effect.nsd_difference)))
@@ -279,7 +285,7 @@ def effect_tip(effect: StrategyEffect, n: int | None) -> str:
 def kappa_number(effect: StrategyEffect) -> str:
     kappa = effect.kappa
     if kappa is None:
-        return _UNKNOWN
+        return UNKNOWN
     if kappa.lo80 is None or kappa.hi80 is None:
         return f"{kappa.mean:.1f}"
     words = _("{mean} ({low} to {high})")

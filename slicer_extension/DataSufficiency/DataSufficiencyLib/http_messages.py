@@ -46,7 +46,6 @@ class Reply:
 
     status: int
     body: bytes
-    content_type: str = ""
 
 
 class Failure(Exception):

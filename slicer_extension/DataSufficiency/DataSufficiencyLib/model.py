@@ -11,9 +11,8 @@ from typing import Any
 
 from .json_reader import BadAnswer, JsonReader
 
-#: Versions of `GET /sufficiency/` that this module reads.
-OLDEST_SCHEMA = 1
-NEWEST_SCHEMA = 1
+#: The version of `GET /sufficiency/` that this module reads.
+SCHEMA = 1
 
 STATUSES = ("too_few", "prior_dominated", "ready", "computing", "error")
 
@@ -73,7 +72,6 @@ class Curve:
     name: str
     now: Interval | None
     forecast: tuple[ForecastRow, ...]
-    ceiling: Interval | None
     prior_share: float | None
     line: tuple[tuple[int, Interval], ...] = ()
 
@@ -86,7 +84,6 @@ class Curve:
             name=name,
             now=Interval.read(reader.child("now"), 0, 1),
             forecast=tuple(rows),
-            ceiling=Interval.read(reader.child("ceiling"), 0, 1),
             prior_share=reader.number("prior_share", 0, 1),
             line=_line(reader),
         )
@@ -152,7 +149,6 @@ class StrategyEffect:
 class Advice:
     action: str
     cases: int | None
-    probability: float | None
     sentence: str
     reason: str
 
@@ -163,7 +159,6 @@ class Advice:
         return cls(
             action=reader.choice("action", ("continue", "stop", "wait")),
             cases=reader.integer("cases", 0),
-            probability=reader.number("probability", 0, 1),
             sentence=reader.text("sentence"),
             reason=reader.text("reason"),
         )
@@ -258,10 +253,8 @@ class Sufficiency:
     """The whole of `GET /sufficiency/`."""
 
     status: str
-    model: str
     n_labelled: int | None
     n_in_curve: int | None
-    n_pool: int | None
     updated: str
     message: str
     overall: Curve | None
@@ -286,10 +279,8 @@ class Sufficiency:
         observed = (Observed.read(point) for point in reader.children("observed"))
         return cls(
             status=reader.choice("status", STATUSES),
-            model=reader.text("model"),
             n_labelled=reader.integer("n_labelled", 0),
             n_in_curve=reader.integer("n_in_curve", 0),
-            n_pool=reader.integer("n_pool", 0),
             updated=reader.text("updated"),
             message=reader.text("message"),
             overall=Curve.read(overall, "") if overall else None,

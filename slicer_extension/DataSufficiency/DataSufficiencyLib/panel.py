@@ -34,9 +34,10 @@ class Panel:
         ui.plotHolder.layout().addWidget(self.plot_view)
         editor = ui.segmentEditor
         editor.setMRMLScene(slicer.mrmlScene)
-        for hide in ("setSegmentationNodeSelectorVisible", "setSourceVolumeNodeSelectorVisible"):
-            if hasattr(editor, hide):  # the case's own nodes; choosing others would confuse
-                getattr(editor, hide)(False)
+        editor.setSegmentationNodeSelectorVisible(
+            False
+        )  # the case's own nodes; choosing others would confuse
+        editor.setSourceVolumeNodeSelectorVisible(False)
         self.case = CaseSection(ui, session)
         self.worth = WorthSection(ui, session, self.plot_view)
         self._parts = (

@@ -84,7 +84,7 @@ class Editor(Protocol):
     def open(self, case_id: str, file_name: str, content: bytes, labels: Mapping[str, int]) -> None:
         """Load a case's image, with one empty segment per class. Raises `LoadError`."""
 
-    def adopt(self, case_id: str, image: Any, segmentation: Any, labels: Mapping[str, int]) -> None:
+    def adopt(self, image: Any, segmentation: Any, labels: Mapping[str, int]) -> None:
         """Take an image and a segmentation that the editor has already; what they are is its own affair."""
 
     def use_labels(self, labels: Mapping[str, int]) -> None:

@@ -134,58 +134,39 @@ class NextCase:
 
     image_id: str
     file_name: str
-    path: str
     blind: bool | None
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> NextCase | None:
-        """Read the answer of `/activelearning/`; None when every case has a label."""
-        if not data or data.get("id") in (None, ""):
-            return None
-        reader = JsonReader(data, "next case")
-        image_id = str(reader.raw("id"))
-        return cls(
-            image_id=image_id,
-            file_name=reader.text("name") or image_id + ".nii.gz",
-            path=reader.text("path"),
-            blind=reader.boolean("blind"),
-        )
+
+@dataclass(frozen=True)
+class NoCase:
+    """There is none to label. `message` says why, in the server's words; empty where it does not say."""
+
+    message: str
+
+
+def read_next_case(data: dict[str, Any]) -> NextCase | NoCase:
+    """Read the answer of `/activelearning/`."""
+    reader = JsonReader(data, "next case")
+    if reader.raw("id") in (None, ""):
+        return NoCase(reader.text("message"))
+    image_id = str(reader.raw("id"))
+    return NextCase(image_id, reader.text("name") or image_id + ".nii.gz", reader.boolean("blind"))
 
 
 @dataclass(frozen=True)
 class SavedLabel:
-    """The answer to a submitted label: where it went, and what the label checks found.
+    """The answer to a submitted label: what the label checks found, None where the server does not say."""
 
-    `checks` is None where the server does not say whether it has checked.
-    """
-
-    image_id: str
     checks: tuple[str, ...] | None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SavedLabel:
-        reader = JsonReader(data, "saved label")
         summary = data.get("sufficiency")
-        return cls(image_id=reader.text("image"), checks=_check_sentences(summary))
-
-
-def _check_sentences(summary: Any) -> tuple[str, ...] | None:
-    """Sentences of the label checks, under any of the names an answer may carry them; None without any name."""
-    names = ("problems", "flags", "checks", "warnings")
-    lists = (
-        [summary[name] for name in names if isinstance(summary.get(name), list)]
-        if isinstance(summary, dict)
-        else []
-    )
-    if not lists:
-        return None
-    found = []
-    for entries in lists:
-        for entry in entries:
-            sentence = entry.get("sentence") if isinstance(entry, dict) else entry
-            if isinstance(sentence, str) and sentence and sentence not in found:
-                found.append(sentence)
-    return tuple(found)
+        found = summary.get("flags") if isinstance(summary, dict) else None
+        if not isinstance(found, list):
+            return cls(None)
+        sentences = [entry.get("sentence") for entry in found if isinstance(entry, dict)]
+        return cls(tuple(dict.fromkeys(s for s in sentences if isinstance(s, str) and s)))
 
 
 @dataclass(frozen=True)

@@ -205,8 +205,6 @@ class Submission:
         self._after_sending("open")
         notice = say("kept", case=draft.image_id, lines=(why.text,), detail=failure)
         state.notice = replace(notice, passing=failure.offline)
-        if failure.offline:
-            self._forecast.note_failure(failure)
         self._changed.emit()
 
     def _after_sending(self, phase: str) -> None:

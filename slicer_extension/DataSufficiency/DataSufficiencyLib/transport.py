@@ -130,8 +130,7 @@ class QtTransport:
         elif error_code(reply) != 0:
             call.fail(Failure("lost", reply.errorString(), int(status)))
         else:
-            kind = reply.header(qt.QNetworkRequest.ContentTypeHeader)
-            call.succeed(Reply(int(status), body, str(kind or "")))
+            call.succeed(Reply(int(status), body))
 
     def _sweep(self) -> None:
         """Free finished replies; not inside their own signal, where Qt still uses them."""

@@ -81,6 +81,7 @@ def _case_words() -> dict[str, tuple[str, str]]:
     return {
         "asking_next": (INFO, _("Asking for the next case...")),
         "no_case_left": (GOOD, _("Every case on the server has a label.")),
+        "no_image": (INFO, _("The server has no images yet.")),
         "loading": (INFO, _("Loading {case}...")),
         "fetching_stopped": (INFO, _("The scene was closed, so the next case was not loaded.")),
         "cannot_load": (BAD, _("Slicer could not load {case}: {detail}")),
@@ -191,6 +192,8 @@ def label_question(kind: str, name: str, voxels: int) -> str:
         return _("{name} is empty").format(name=name)
     if kind == "preview":
         return _("An effect's result is only a preview until you press Apply in the Segment Editor")
+    if kind == "overlap" and voxels == 1:
+        return _("One voxel lies in two classes")
     if kind == "overlap":
         return _("{count} voxels lie in two classes").format(count=voxels)
     if kind == "classes":

@@ -10,7 +10,8 @@ from slicer.i18n import tr as _
 from .curve_nodes import CurveNodes
 from .forecast_words import headline, prior_text, problems_text, state_text, table_rows
 from .model import Problem, Sufficiency
-from .notice_label import show_text
+from .notice_label import make_headline, show_text
+from .reasons import why_no_reopen
 from .session import Session
 from .table_view import fill_table, prepare_table
 
@@ -48,6 +49,7 @@ class WorthSection:
         self._shown: tuple[Sufficiency | None, str] | None = None
         self._plotted: Any = None
         self._target_shown: float | None = None
+        make_headline(ui.adviceLabel)
         headers = (_("More cases"), _("Dice then"), _("Gain in points"), _("Your time"))
         prepare_table(ui.worthTable, headers)
         ui.worthTable.horizontalHeader().setToolTip(
@@ -78,6 +80,7 @@ class WorthSection:
         ui.updateButton.setEnabled(state.connected and not (answer is not None and answer.job.running))
         ui.clearTargetButton.setEnabled(state.connected and answer is not None and answer.target is not None)
         ui.reopenButton.setEnabled(state.can_reopen)
+        show_text(ui.reopenReason, why_no_reopen(state) if answer is not None and answer.problems else "")
         ui.confirmButton.setEnabled(state.connected)
         self._show_structures(answer)
         self.show_age()
@@ -124,6 +127,8 @@ class WorthSection:
         dice = target.dice if target else None
         if dice is not None and dice != self._target_shown:
             ui.targetSpin.setValue(round(100 * dice))
+        elif dice is None and self._target_shown is not None:
+            ui.targetSpin.setValue(0)
         self._target_shown = dice
         self._show_plot(answer)
 
@@ -179,4 +184,5 @@ class WorthSection:
         box.blockSignals(False)
 
     def _set_target(self, _checked: bool = False) -> None:
-        self._forecast.set_target(self._ui.targetSpin.value / 100.0)
+        points = self._ui.targetSpin.value  # the least of them reads "none"
+        self._forecast.set_target(points / 100.0 if points else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import qt
@@ -33,11 +34,24 @@ def read(tip: str) -> str:
     return qt.QTextDocumentFragment.fromHtml(tip).toPlainText()
 
 
-def settle(widget: DataSufficiencyWidget) -> None:
+def settle(widget: DataSufficiencyWidget, width: int = WIDTH) -> None:
     """Let the layout find its height, as in Slicer's scrolling module panel."""
     for _ in range(4):
         slicer.app.processEvents()
-        widget.parent.resize(WIDTH, widget.parent.layout().totalHeightForWidth(WIDTH))
+        widget.parent.resize(width, widget.parent.layout().totalHeightForWidth(width))
+
+
+def cut_off(boxes: Iterable[qt.QComboBox]) -> list[str]:
+    """What is chosen in a list, where there is no room to read it."""
+    found = []
+    for box in boxes:
+        option = qt.QStyleOptionComboBox()
+        box.initStyleOption(option)
+        style = qt.QStyle
+        room = box.style().subControlRect(style.CC_ComboBox, option, style.SC_ComboBoxEditField, box).width()
+        if box.isVisible() and box.fontMetrics().horizontalAdvance(box.currentText) > room:
+            found.append(box.currentText)
+    return found
 
 
 def take_picture(widget: DataSufficiencyWidget, path: Path) -> qt.QImage:

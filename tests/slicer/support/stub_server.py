@@ -156,6 +156,7 @@ class StubServer(ThreadingHTTPServer):
         self.model = True
         self.image = image
         self.n = 6
+        self.total = 60
         self.target: float | None = 0.85
         self.steps = 400
         self.choices = {"random": "A random case", "coverage": "The farthest"}
@@ -264,7 +265,11 @@ class _Handler(BaseHTTPRequestHandler):
                 "strategies": {name: {"description": words} for name, words in server.choices.items()},
                 "scoring": {},
                 "train_stats": server.train_stats,
-                "datastore": {"total": 60, "completed": server.n, "label_tags": {"final": server.n}},
+                "datastore": {
+                    "total": server.total,
+                    "completed": server.n,
+                    "label_tags": {"final": server.n},
+                },
                 "sufficiency": {"status": "ready"},
             }
         )

@@ -176,6 +176,10 @@
             <translation>Der Dice, in Punkten von 0 bis 100, bei dem Sie aufhören würden</translation>
         </message>
         <message>
+            <source>none</source>
+            <translation>keine</translation>
+        </message>
+        <message>
             <source>Set</source>
             <translation>Setzen</translation>
         </message>
@@ -252,16 +256,12 @@
             <translation>Wie die Trainingsdaten angereichert werden; die Tabelle oben sagt, was sich lohnt</translation>
         </message>
         <message>
-            <source>Training steps</source>
-            <translation>Trainingsschritte</translation>
+            <source>Training steps:</source>
+            <translation>Trainingsschritte:</translation>
         </message>
         <message>
             <source>Training steps of the model and of the curve. With other steps the curve is measured anew.</source>
             <translation>Trainingsschritte des Modells und der Kurve. Mit anderen Schritten wird die Kurve neu gemessen.</translation>
-        </message>
-        <message>
-            <source> steps</source>
-            <translation> Schritte</translation>
         </message>
         <message>
             <source>Train on the server with the labels that it has; go on labelling meanwhile</source>
@@ -299,14 +299,6 @@
             <translation>Sendet diese Markierung an den Server</translation>
         </message>
         <message>
-            <source>This label has arrived. Change it to send it again.</source>
-            <translation>Diese Markierung ist angekommen. Ändern Sie sie, um sie noch einmal zu senden.</translation>
-        </message>
-        <message>
-            <source>First connect to a server and load a case</source>
-            <translation>Zuerst mit einem Server verbinden und einen Fall laden</translation>
-        </message>
-        <message>
             <source>{minutes} active</source>
             <translation>{minutes} aktiv</translation>
         </message>
@@ -317,10 +309,6 @@
         <message>
             <source>No case is loaded</source>
             <translation>Kein Fall geladen</translation>
-        </message>
-        <message>
-            <source>You have drawn on this case already; it would be overwritten.</source>
-            <translation>Sie haben auf diesem Fall schon gezeichnet; das würde überschrieben.</translation>
         </message>
         <message>
             <source>Ask the server's model for a first segmentation of this case</source>
@@ -465,6 +453,10 @@
             <translation>Sie können aufhören: Weitere Fälle sind Ihre Zeit kaum wert.</translation>
         </message>
         <message>
+            <source>Please label one more case.</source>
+            <translation>Bitte annotieren Sie einen weiteren Fall.</translation>
+        </message>
+        <message>
             <source>Please label {count} more cases.</source>
             <translation>Bitte annotieren Sie {count} weitere Fälle.</translation>
         </message>
@@ -537,6 +529,10 @@
             <translation>Mit {name} wirken Ihre {n} Fälle wie {mean} ({low} bis {high}).</translation>
         </message>
         <message>
+            <source>Compared on one test case.</source>
+            <translation>Verglichen auf einem Testfall.</translation>
+        </message>
+        <message>
             <source>Compared on {count} test cases.</source>
             <translation>Verglichen auf {count} Testfällen.</translation>
         </message>
@@ -594,6 +590,49 @@
         <message>
             <source>send it without that result</source>
             <translation>ohne dieses Ergebnis senden</translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.reasons</name>
+        <message>
+            <source>First connect to a server and load a case.</source>
+            <translation>Verbinden Sie sich zuerst mit einem Server und laden Sie einen Fall.</translation>
+        </message>
+        <message>
+            <source>First load a case: press Next case.</source>
+            <translation>Laden Sie zuerst einen Fall: mit „Nächster Fall“.</translation>
+        </message>
+        <message>
+            <source>This label has arrived. Change it to send it again.</source>
+            <translation>Diese Markierung ist angekommen. Ändern Sie sie, um sie noch einmal zu senden.</translation>
+        </message>
+        <message>
+            <source>First answer the questions, or go back to the segmentation.</source>
+            <translation>Beantworten Sie erst die Fragen, oder gehen Sie zurück zur Segmentierung.</translation>
+        </message>
+        <message>
+            <source>Another label is on its way.</source>
+            <translation>Eine andere Markierung ist unterwegs.</translation>
+        </message>
+        <message>
+            <source>You have drawn on this case already; it would be overwritten.</source>
+            <translation>Sie haben auf diesem Fall schon gezeichnet; das würde überschrieben.</translation>
+        </message>
+        <message>
+            <source>There is no automatic segmentation yet: the model has to be trained first.</source>
+            <translation>Es gibt noch keine automatische Segmentierung: Das Modell muss erst trainiert werden.</translation>
+        </message>
+        <message>
+            <source>To look at it again, first submit the case at hand.</source>
+            <translation>Um sie noch einmal anzusehen, senden Sie erst den Fall, an dem Sie sind.</translation>
+        </message>
+        <message>
+            <source>First connect to a server.</source>
+            <translation>Verbinden Sie sich zuerst mit einem Server.</translation>
+        </message>
+        <message>
+            <source>This server offers nothing to train.</source>
+            <translation>Dieser Server bietet nichts zum Trainieren an.</translation>
         </message>
     </context>
     <context>
@@ -716,6 +755,10 @@
         <message>
             <source>Every case on the server has a label.</source>
             <translation>Jeder Fall auf dem Server ist annotiert.</translation>
+        </message>
+        <message>
+            <source>The server has no images yet.</source>
+            <translation>Der Server hat noch keine Bilder.</translation>
         </message>
         <message>
             <source>Loading {case}...</source>
@@ -854,6 +897,10 @@
         <message>
             <source>An effect's result is only a preview until you press Apply in the Segment Editor</source>
             <translation>Das Ergebnis eines Werkzeugs ist nur eine Vorschau, bis Sie im Segment-Editor auf Anwenden (Apply) drücken</translation>
+        </message>
+        <message>
+            <source>One voxel lies in two classes</source>
+            <translation>Ein Voxel liegt in zwei Klassen</translation>
         </message>
         <message>
             <source>{count} voxels lie in two classes</source>

@@ -176,6 +176,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>none</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Set</source>
             <translation type="unfinished"></translation>
         </message>
@@ -252,15 +256,11 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Training steps</source>
+            <source>Training steps:</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
             <source>Training steps of the model and of the curve. With other steps the curve is measured anew.</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source> steps</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -299,14 +299,6 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>This label has arrived. Change it to send it again.</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>First connect to a server and load a case</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
             <source>{minutes} active</source>
             <translation type="unfinished"></translation>
         </message>
@@ -316,10 +308,6 @@
         </message>
         <message>
             <source>No case is loaded</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>You have drawn on this case already; it would be overwritten.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -465,6 +453,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Please label one more case.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Please label {count} more cases.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -537,6 +529,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Compared on one test case.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Compared on {count} test cases.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -593,6 +589,49 @@
         </message>
         <message>
             <source>send it without that result</source>
+            <translation type="unfinished"></translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.reasons</name>
+        <message>
+            <source>First connect to a server and load a case.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>First load a case: press Next case.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>This label has arrived. Change it to send it again.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>First answer the questions, or go back to the segmentation.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Another label is on its way.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>You have drawn on this case already; it would be overwritten.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>There is no automatic segmentation yet: the model has to be trained first.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>To look at it again, first submit the case at hand.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>First connect to a server.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>This server offers nothing to train.</source>
             <translation type="unfinished"></translation>
         </message>
     </context>
@@ -715,6 +754,10 @@
         </message>
         <message>
             <source>Every case on the server has a label.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server has no images yet.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -850,6 +893,10 @@
         </message>
         <message>
             <source>An effect's result is only a preview until you press Apply in the Segment Editor</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>One voxel lies in two classes</source>
             <translation type="unfinished"></translation>
         </message>
         <message>

@@ -8,6 +8,7 @@ With DATA_SUFFICIENCY_SERVER set to the address of a running server (for example
 """
 
 import base64
+import gc
 import os
 import time
 import unittest
@@ -50,6 +51,42 @@ class DataSufficiencyInSlicerTest(unittest.TestCase):
 
         everything = bytes(range(256))
         self.assertEqual(content_of(qt.QByteArray.fromBase64(base64.b64encode(everything))), everything)
+
+    def test_calls_that_have_ended_are_let_go(self):
+        from DataSufficiencyLib.http_messages import Request
+        from DataSufficiencyLib.timers import QtTimers
+        from DataSufficiencyLib.transport import Call, QtTransport
+
+        transport, ended = QtTransport(), []
+        for number in range(20):
+            transport.send(Request("PUT", "http://127.0.0.1:9", {}, b"a label"), ended.append, ended.append)
+            self.wait(lambda number=number: len(ended) > number)
+        transport.close()
+        QtTimers().after(0.5, lambda: ended.append(None))  # Qt deletes meanwhile
+        self.wait(lambda: len(ended) > 20)
+        gc.collect()
+        self.assertEqual([thing for thing in gc.get_objects() if type(thing) is Call], [])
+
+    def test_only_voxels_count_as_a_drawing(self):
+        from DataSufficiencyLib.case_nodes import CaseNodes
+
+        image = slicer.util.addVolumeFromArray(np.zeros((6, 12, 16), np.int16))
+        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "phantom label")
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(image)
+        nodes, told = CaseNodes(), []
+        nodes.adopt(image, segmentation, {"liver": 1})
+        nodes.edited.connect(lambda: told.append("edited"))
+        nodes.renamed.connect(lambda: told.append("renamed"))
+        segment = segmentation.GetSegmentation().GetSegment("liver")
+        segment.SetColor(0.1, 0.2, 0.3)
+        self.assertEqual(told, [])
+        segment.SetName("left liver")
+        self.assertEqual(told, ["renamed"])
+        voxels = np.zeros((6, 12, 16), np.uint8)
+        voxels[2:4, 2:6, 2:6] = 1
+        slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, segmentation, "liver", image)
+        self.assertIn("edited", told)
+        nodes.stop()
 
     def test_leaving_and_entering_keeps_the_case(self):
         slicer.util.selectModule("Data")

@@ -1,0 +1,242 @@
+"""What a radiologist sees from her seat: why a button is grey, whether the server is there, nothing cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import chart_picture
+import panel_bench
+import pytest
+import qt
+from DataSufficiencyLib.forecast_words import effect_tip, headline
+from DataSufficiencyLib.model import StrategyEffect, Sufficiency
+from DataSufficiencyLib.wording import label_question
+from german import in_german
+from session_bench import label_file, paint_all
+from stub_server import StubServer, break_off, sufficiency
+
+
+@pytest.fixture(autouse=True)
+def no_plot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chart_picture, "can_render", lambda: False)
+
+
+@pytest.fixture
+def connected(module: object, server: StubServer, wait: Callable) -> object:
+    module.ui.serverAddress.setCurrentText(server.url)
+    module.ui.connectButton.click()
+    wait(lambda: module.session.state.phase == "ready")
+    return module
+
+
+@pytest.fixture
+def open_case(connected: object, wait: Callable) -> object:
+    connected.ui.nextButton.click()
+    wait(lambda: connected.session.state.phase == "open")
+    return connected
+
+
+# The server ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("press", ["nextButton", "trainButton", "updateButton"])
+def test_a_server_that_has_gone_is_not_called_connected_after_any_press(
+    connected: object, server: StubServer, wait: Callable, press: str
+) -> None:
+    """The forecast is asked for every half minute; the first call that fails is enough to know."""
+    assert "Connected" in connected.ui.serverStatus.text
+    server.stop()
+    getattr(connected.ui, press).click()
+    wait(lambda: "Nothing answers" in connected.ui.serverStatus.text, 3)
+
+
+def test_a_call_to_a_former_server_says_nothing_of_the_present_one(
+    open_case: object, server: StubServer, wait: Callable
+) -> None:
+    server.handlers["GET", "/datastore/label/info"] = lambda handler: break_off(handler.connection)
+    client = open_case.session.state.client
+    other = StubServer(image=server.image).start()
+    open_case.session.connection.connect(other.url)
+    wait(lambda: open_case.session.state.phase == "ready")
+    failures: list = []
+    client.label_time("case_007", failures.append, failures.append)
+    wait(lambda: failures)
+    assert "Connected" in open_case.ui.serverStatus.text
+    other.stop()
+
+
+def test_a_server_without_a_case_says_why_itself(
+    connected: object, server: StubServer, wait: Callable
+) -> None:
+    reason = "There is no image in the studies folder yet."
+    route = ("POST", "/activelearning/random")
+    server.handlers[route] = lambda handler: handler.answer({"message": reason})
+    connected.ui.nextButton.click()
+    wait(lambda: connected.ui.caseStatus.text == reason)
+    assert connected.session.state.phase == "ready"
+
+
+def test_a_server_without_images_is_not_said_to_have_labels_of_all(
+    connected: object, server: StubServer, wait: Callable
+) -> None:
+    server.cases.clear()
+    server.total = 0
+    connected.session.connection.connect(server.url)
+    wait(lambda: connected.session.state.phase == "ready")
+    connected.ui.nextButton.click()
+    wait(lambda: "no images" in connected.ui.caseStatus.text)
+
+
+# Grey buttons -------------------------------------------------------------------------------------
+
+
+def test_without_a_server_the_panel_says_what_to_do_first(module: object) -> None:
+    ui = module.ui
+    assert ui.submitReason.isVisible()
+    assert ui.submitReason.text == "First connect to a server and load a case."
+    assert ui.trainingReason.text == "First connect to a server."
+
+
+def test_without_a_case_the_panel_says_how_to_get_one(connected: object) -> None:
+    assert connected.ui.submitReason.text == "First load a case: press Next case."
+
+
+def test_a_submit_button_that_is_grey_says_why(open_case: object, wait: Callable) -> None:
+    ui, session = open_case.ui, open_case.session
+    assert not ui.submitReason.isVisible()
+    ui.submitButton.click()  # both classes are empty
+    assert "answer the questions" in ui.submitReason.text
+    ui.backButton.click()
+    assert not ui.submitReason.isVisible()
+    paint_all(session)
+    ui.submitButton.click()
+    wait(lambda: session.state.phase == "sent")
+    assert ui.submitReason.text.startswith("This label has arrived")
+
+
+def test_an_automatic_segmentation_that_cannot_be_had_says_why(open_case: object) -> None:
+    ui = open_case.ui
+    assert not ui.automaticReason.isVisible()
+    paint_all(open_case.session)
+    assert "would be overwritten" in ui.automaticReason.text
+
+
+def test_a_server_without_a_model_says_that_it_has_to_be_trained(
+    connected: object, server: StubServer, wait: Callable
+) -> None:
+    server.model = False
+    connected.session.connection.connect(server.url)
+    wait(lambda: connected.session.state.phase == "ready")
+    connected.ui.nextButton.click()
+    wait(lambda: connected.session.state.phase == "open")
+    assert "has to be trained first" in connected.ui.automaticReason.text
+
+
+def test_a_label_in_doubt_says_why_it_cannot_be_opened(
+    open_case: object, server: StubServer, wait: Callable, image_file: Path, tmp_path: Path
+) -> None:
+    server.checks = [{"image": "case_003", "sentence": "Posterior is far smaller than in other cases."}]
+    server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6)})
+    open_case.session.forecast.ask()
+    wait(lambda: open_case.ui.problemRow.isVisible())
+    assert not open_case.ui.reopenReason.isVisible()
+    paint_all(open_case.session)
+    assert "first submit the case at hand" in open_case.ui.reopenReason.text
+
+
+# The target and the steps -------------------------------------------------------------------------
+
+
+def test_no_target_is_shown_where_none_is_set(connected: object, server: StubServer, wait: Callable) -> None:
+    ui, forecast = connected.ui, connected.session.forecast
+    assert ui.targetSpin.value == 85
+    server.target = None
+    forecast.ask()
+    wait(lambda: ui.targetSpin.text == "none")
+    ui.targetSpin.setValue(70)
+    before = connected.session.state.sufficiency
+    forecast.ask()
+    wait(lambda: connected.session.state.sufficiency is not before)
+    assert ui.targetSpin.value == 70, "what is being typed stays"
+
+
+def test_a_panel_without_a_server_shows_no_number_of_its_own(
+    module: object, server: StubServer, wait: Callable
+) -> None:
+    ui, session = module.ui, module.session
+    assert (ui.targetSpin.text, ui.stepsSpin.text) == ("none", "\u2013")
+    session.connection.connect(server.url)
+    wait(lambda: session.state.phase == "ready")
+    assert (ui.targetSpin.text, ui.stepsSpin.text) == ("85", "400")
+    session.connection.disconnect()
+    assert (ui.targetSpin.text, ui.stepsSpin.text) == ("none", "\u2013")
+
+
+def test_setting_no_target_takes_it_back(connected: object, server: StubServer, wait: Callable) -> None:
+    connected.ui.targetSpin.setValue(0)
+    connected.ui.targetButton.click()
+    wait(lambda: server.target is None)
+
+
+def test_one_of_a_thing_is_not_spoken_of_as_many(connected: object) -> None:
+    connected.ui.stepsSpin.setValue(1)
+    assert connected.ui.stepsSpin.text == "1"
+    advice = {"action": "continue", "cases": 1, "sentence": ""}
+    assert (
+        headline(Sufficiency.from_json({**sufficiency(6), "advice": advice})) == "Please label one more case."
+    )
+    assert "on one test case." in effect_tip(StrategyEffect("genda", None, None, None, 1), 6)
+    assert label_question("overlap", "", 1) == "One voxel lies in two classes"
+
+
+# Room ---------------------------------------------------------------------------------------------
+
+NARROW = 480
+
+
+@pytest.fixture(params=["en", "de"])
+def language(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with in_german(tmp_path) if request.param == "de" else nullcontext():
+        yield request.param
+
+
+@pytest.fixture(params=[9, 13])
+def points(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = qt.QApplication.font()
+    font = qt.QFont(before)
+    font.setPointSize(request.param)
+    qt.QApplication.setFont(font)
+    yield request.param
+    qt.QApplication.setFont(before)
+
+
+@pytest.fixture
+def panel(points: int, language: str, scene: object) -> Iterator[object]:
+    widget = panel_bench.open_module()
+    yield widget
+    panel_bench.close_module(widget)
+
+
+def test_the_panel_fits_into_slicers_own(panel: object) -> None:
+    """Slicer's module panel has no scroll bar below: what is wider makes it wider."""
+    for name in ("signInRow", "problemRow", "waitingFrame", "questionFrame", "unsentFrame"):
+        getattr(panel.ui, name).setVisible(True)
+    assert panel.parent.layout().minimumSize().width() <= NARROW
+
+
+def test_the_headline_is_a_fifth_larger_than_the_text_around_it(panel: object, points: int) -> None:
+    font = panel.ui.adviceLabel.font
+    assert font.pointSizeF() == pytest.approx(1.2 * points)
+    assert font.bold()
+
+
+def test_what_is_to_be_trained_can_be_read(panel: object, server: StubServer, wait: Callable) -> None:
+    panel.ui.serverAddress.setCurrentText(server.url)
+    panel.ui.connectButton.click()
+    wait(lambda: panel.session.state.phase == "ready")
+    panel.parent.resize(NARROW, 900)
+    panel_bench.settle(panel, NARROW)
+    boxes = [panel.ui.trainerBox, panel.ui.trainingStrategyBox, panel.ui.strategyBox, panel.ui.structureBox]
+    assert panel_bench.cut_off(boxes) == []
