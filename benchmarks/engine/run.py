@@ -1,6 +1,6 @@
 """Trains candidate recipes on fixed draws, tests them on development cases, adds rows to a table; resumable.
 
-    python -m benchmarks.engine.run.py --data DIR --work DIR --tasks acdc --sizes 8 --draws 1 --candidates base,wide --seconds 150
+    python -m benchmarks.engine.run --data DIR --work DIR --tasks acdc --sizes 8 --draws 1 --candidates base,wide --seconds 150
 
 The budget of a run is processor time of its process, whatever else the machine does; the rate falls with the time
 used. Test cases of the final tables are those that `replay` sets aside (`FINAL_TEST` of whole patients, seed in
