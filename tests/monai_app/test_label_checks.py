@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as arrays
 from scaling_app.ledger import LASTING_DOUBTS
 from scaling_app.monai_app import label_book
 from scaling_app.monai_app.conf import ConfError
+from scaling_app.monai_app.image_book import ODD_IMAGE, UNREADABLE_IMAGE
 from scaling_app.monai_app.label_checks import (
     Grid,
     LabelError,
@@ -101,7 +102,7 @@ def test_new_values_become_structures_only_where_that_is_plausible(values, other
 def test_doubts_that_no_confirmation_settles_are_those_that_stop_a_training():
     grid, other = Grid((4, 4, 4), np.eye(4)), Grid((4, 4, 3), np.eye(4))
     flags = [*check_geometry(other, grid), *check_new_values({999: 1}, {}, 0, {})]
-    assert {*kinds(flags), label_book.UNREADABLE, label_book.UNREADABLE_IMAGE} == set(LASTING_DOUBTS)
+    assert {*kinds(flags), label_book.UNREADABLE, UNREADABLE_IMAGE, ODD_IMAGE} == set(LASTING_DOUBTS)
 
 
 def test_the_sentence_says_what_to_do():

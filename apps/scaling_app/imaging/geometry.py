@@ -29,12 +29,12 @@ logger = logging.getLogger(__name__)
 Arrays = tuple[np.ndarray, np.ndarray]
 """A channel-first array and its 4x4 affine."""
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 # what nibabel, pynrrd and Pillow raise on damaged files
 _READ_ERRORS = (OSError, EOFError, ValueError, LookupError, TypeError, SyntaxError, StopIteration, zlib.error)
 _READ_ERRORS += (ArithmeticError, nib.filebasedimages.ImageFileError, nib.spatialimages.HeaderDataError)
 _READ_ERRORS += (nrrd.NRRDError,)
-_GREY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+GREY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 _NOT_FINITE = "not_finite"
 
 
@@ -287,7 +287,7 @@ def _read_picture(path: Path, as_label: bool) -> Arrays:
                 f"{path.name} holds {pages} pages; one picture a file is read, and volumes as .nii.gz or .nrrd"
             )
         picture.load()
-        if not (as_label and picture.mode == "P") and picture.mode not in _GREY_MODES:
+        if not (as_label and picture.mode == "P") and picture.mode not in GREY_MODES:
             picture = picture.convert("L" if picture.mode in ("LA", "La") else "RGB")
         array = np.asarray(picture)
     array = array.astype(np.uint8) if array.dtype == bool else array
@@ -366,7 +366,7 @@ _READERS: dict[str, Callable[[Path, bool], Arrays]] = {
     ".nhdr": _read_nrrd,
     ".mha": _read_itk,
     ".mhd": _read_itk,
-} | dict.fromkeys(_PICTURES, _read_picture)
+} | dict.fromkeys(PICTURES, _read_picture)
 
 _WRITERS: dict[str, Callable[[np.ndarray, np.ndarray, Path], None]] = {
     ".nii.gz": _write_nifti,

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from scaling_app.ledger import MOST_MINUTES, Case, Flag, LabelVersion, utc_now
 from scaling_app.monai_app import label_checks as checks
+from scaling_app.monai_app.image_book import ImageBook, unreadable_image
 from scaling_app.monai_app.label_facts import LabelFacts, image_grid, read_facts
 from scaling_app.monai_app.label_grid import in_image_order
 from scaling_app.monai_app.label_notes import LabelNote, LabelNotes, Stamp, stamp_of
@@ -26,7 +27,6 @@ from scaling_app.monai_app.structures import still_held, with_label
 logger = logging.getLogger(__name__)
 
 UNREADABLE = "unreadable"
-UNREADABLE_IMAGE = "unreadable_image"
 
 Names = Sequence[tuple[str, int]]
 
@@ -172,38 +172,8 @@ class LabelBook:
         return changed
 
     def verify_images(self) -> None:
-        """Opens the image of every usable case once; a damaged one raises a doubt that leaves the case out.
-
-        The doubt goes when the image has been replaced by one that can be read.
-        """
-        from scaling_app.imaging.geometry import read_image
-        from scaling_app.trials.fingerprint import file_stamp
-
-        ledger = self.session.ledger
-        verified = dict(ledger.setting("verified_images", {}))
-        before = dict(verified)
-        for case in ledger.cases():
-            others = tuple(flag for flag in case.flags if flag.kind != UNREADABLE_IMAGE)
-            doubted = len(others) < len(case.flags)
-            path = self.session.image_path(case.image_id)
-            if path is None or (others and not doubted):
-                continue
-            try:
-                stamp = "-".join(map(str, file_stamp(path)))
-                if verified.get(case.image_id) == stamp and not doubted:
-                    continue
-                read_image(path)
-            except ValueError as error:
-                logger.warning("%s", error)
-                flags = (*others, _unreadable_image(path, error))
-            else:
-                verified[case.image_id] = stamp
-                # the label of an image that could not be read has not been held against it yet
-                flags = (*others, *self._stored_grid_doubts(case.image_id)) if doubted else others
-            if flags != case.flags:
-                ledger.set_flags(case.image_id, case.label_hash, flags)
-        if verified != before:
-            ledger.set_setting("verified_images", verified)
+        """Opens the image of every case once; one that no training could use raises a doubt that leaves the case out."""
+        ImageBook(self.session, self._stored_grid_doubts).verify()
 
     def _remove(self, image_id: str, note: LabelNote | None) -> bool:
         with self._lock:
@@ -312,7 +282,7 @@ class LabelBook:
         try:
             return checks.check_geometry(facts.grid, image_grid(image))
         except ValueError as error:
-            return [_unreadable_image(image, error)]
+            return [unreadable_image(image, error)]
 
     def _stored_grid_doubts(self, image_id: str) -> list[Flag]:
         label = self.session.stored_label(image_id)
@@ -382,11 +352,6 @@ def _hash(path: Path) -> str | None:
 
 def _volumes_ml(facts: LabelFacts) -> dict[int, float]:
     return {value: float(f"{count * facts.grid.voxel_ml:.6g}") for value, count in facts.counts.items()}
-
-
-def _unreadable_image(image: Path, error: ValueError) -> Flag:
-    reason = str(error).replace(str(image), image.name)
-    return Flag(UNREADABLE_IMAGE, f"The image cannot be read; put a good copy in its place: {reason}")
 
 
 def _is_no_label_map(flags: Sequence[Flag]) -> bool:
