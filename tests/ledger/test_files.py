@@ -32,10 +32,10 @@ def test_notes_come_back_as_they_were_and_the_last_one_of_an_image_counts(
 
 
 def test_checked_images_are_remembered_by_their_newest_stamp(ledger: Ledger) -> None:
-    ledger.note_checked_images({"a": "1", "b": "1"})
-    ledger.note_checked_images({"a": "2"})
+    ledger.note_checked_images({"a": ("1", {"channels": 1}), "b": ("1", {})})
+    ledger.note_checked_images({"a": ("2", {"channels": 3})})
     ledger.note_checked_images({})
-    assert ledger.checked_images() == {"a": "2", "b": "1"}
+    assert ledger.checked_images() == {"a": ("2", {"channels": 3}), "b": ("1", {})}
 
 
 def test_a_block_of_the_curve_keeps_its_order_and_is_replaced_as_a_whole(ledger: Ledger) -> None:
@@ -57,7 +57,7 @@ def test_a_comparison_of_the_pool_takes_the_place_of_the_one_before(ledger: Ledg
 def test_nothing_of_it_moves_the_forecast(ledger: Ledger) -> None:
     before = ledger.revision()
     ledger.keep_label_notes({"a": LabelNote({1: 2.0}, (("liver", 1),), None, "h")})
-    ledger.note_checked_images({"a": "1"})
+    ledger.note_checked_images({"a": ("1", {})})
     ledger.set_curve_block(5, ["a"])
     ledger.set_pool_coverage(PoolCoverage("x", True, None, 3, ()))
     assert ledger.revision() == before

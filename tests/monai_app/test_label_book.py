@@ -379,7 +379,7 @@ def test_a_second_look_at_an_image_leaves_a_label_saved_meanwhile_alone(desk_of,
         desk.book.store("synthetic_000", corrected, {"minutes": 4}, "ann")
         raise ImageError("damaged")
 
-    monkeypatch.setattr("scaling_app.studies.labels.reading_process.read_image", save_while_reading)
+    monkeypatch.setattr("scaling_app.imaging.geometry.read_image", save_while_reading)
     desk.book.verify_images()
     case = desk.session.ledger.case("synthetic_000")
     stored = desk.session.stored_label("synthetic_000")

@@ -24,6 +24,7 @@ from scaling_app.studies.labels.checks import (
     require_known,
     require_same_shape,
 )
+from scaling_app.studies.labels.images import ODD_IMAGE, UNREADABLE_IMAGE
 from scaling_app.studies.structures import renamed, still_held, with_conf, with_label
 
 STRUCTURES = {"anterior": 1, "posterior": 2}
@@ -101,7 +102,7 @@ def test_new_values_become_structures_only_where_that_is_plausible(values, other
 def test_doubts_that_no_confirmation_settles_are_those_that_stop_a_training():
     grid, other = Grid((4, 4, 4), np.eye(4)), Grid((4, 4, 3), np.eye(4))
     flags = [*check_geometry(other, grid), *check_new_values({999: 1}, {}, 0, {})]
-    assert {*kinds(flags), label_book.UNREADABLE, label_book.UNREADABLE_IMAGE} == set(LASTING_DOUBTS)
+    assert {*kinds(flags), label_book.UNREADABLE, UNREADABLE_IMAGE, ODD_IMAGE} == set(LASTING_DOUBTS)
 
 
 def test_the_sentence_says_what_to_do():

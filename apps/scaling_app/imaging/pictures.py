@@ -15,7 +15,7 @@ from PIL import Image
 from scaling_app.imaging.grids import LPS_TO_RAS, Grid, itk_affine
 from scaling_app.imaging.untrusted.header import ImageError
 
-_GREY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
+GREY_MODES = {"1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 _ITK = {".png": "PNGImageIO", ".bmp": "BMPImageIO", ".tif": "TIFFImageIO", ".tiff": "TIFFImageIO"}
 _ITK |= {".jpg": "JPEGImageIO", ".jpeg": "JPEGImageIO"}
 PICTURES = tuple(_ITK)
@@ -35,7 +35,7 @@ def read_picture(path: Path, as_label: bool) -> tuple[NDArray, Grid]:
         _require_one(picture, path)
         grid = _grid(path, picture.size)
         picture.load()
-        if not (as_label and picture.mode == "P") and picture.mode not in _GREY_MODES:
+        if not (as_label and picture.mode == "P") and picture.mode not in GREY_MODES:
             picture = picture.convert("L" if picture.mode in ("LA", "La") else "RGB")
         array = np.asarray(picture)
     array = array.astype(np.uint8) if array.dtype == bool else array

@@ -5,8 +5,10 @@ A look at two thousand labels then costs two thousand `stat` calls. What is miss
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert
@@ -14,6 +16,7 @@ from sqlalchemy.dialects.sqlite import insert
 from scaling_app.ledger import tables
 from scaling_app.ledger.records import LabelNote, PoolCase, PoolCoverage
 from scaling_app.ledger.store import Store
+from scaling_app.storage import to_json
 
 
 class FileBook(Store):
@@ -78,21 +81,27 @@ class FileBook(Store):
                 delete(tables.label_notes).where(tables.label_notes.c.image_id.in_(list(images)))
             )
 
-    def checked_images(self) -> dict[str, str]:
-        """Image id -> stamp of the file that was opened and found in order."""
+    def checked_images(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Image id -> stamp of the file that was opened, and what was found in it (JSON values)."""
         with self._read() as connection:
-            return {row.image_id: row.stamp for row in connection.execute(select(tables.checked_images))}
+            rows = connection.execute(select(tables.checked_images)).all()
+        return {row.image_id: (row.stamp, json.loads(row.facts)) for row in rows}
 
-    def note_checked_images(self, stamps: Mapping[str, str]) -> None:
-        """Remembers images that were opened and found in order."""
-        if not stamps:
+    def note_checked_images(self, found: Mapping[str, tuple[str, Mapping[str, Any]]]) -> None:
+        """Remembers images that were opened, and what was found in them."""
+        if not found:
             return
         statement = insert(tables.checked_images)
-        statement = statement.on_conflict_do_update(
-            index_elements=["image_id"], set_={"stamp": statement.excluded.stamp}
-        )
+        newer = {name: statement.excluded[name] for name in ("stamp", "facts")}
+        statement = statement.on_conflict_do_update(index_elements=["image_id"], set_=newer)
         with self._write() as connection:
-            connection.execute(statement, [{"image_id": i, "stamp": stamp} for i, stamp in stamps.items()])
+            connection.execute(
+                statement,
+                [
+                    {"image_id": i, "stamp": stamp, "facts": to_json(facts)}
+                    for i, (stamp, facts) in found.items()
+                ],
+            )
 
     def curve_blocks(self) -> dict[int, list[str]]:
         """Checkpoint -> the images that its runs are made of."""

@@ -21,7 +21,7 @@ PURPOSES: tuple[str, ...] = get_args(Purpose)
 KINDS: tuple[str, ...] = get_args(Kind)
 RUN_STATES: tuple[str, ...] = get_args(RunState)
 
-LASTING_DOUBTS = ("unreadable", "unreadable_image", "geometry", "not_a_label_map")
+LASTING_DOUBTS = ("unreadable", "unreadable_image", "odd_image", "geometry", "not_a_label_map")
 """Kinds of doubt that no confirmation settles, as no training can use such a case; another label or image does."""
 
 MOST_MINUTES = 7 * 24 * 60.0

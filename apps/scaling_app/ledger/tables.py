@@ -246,6 +246,7 @@ checked_images = Table(
     metadata,
     Column("image_id", String, primary_key=True),
     Column("stamp", String, nullable=False),
+    Column("facts", Text, nullable=False),
 )
 
 curve_blocks = Table(

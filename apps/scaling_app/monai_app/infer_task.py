@@ -69,7 +69,8 @@ class Segmentation(InferTask):
             could not say where the voxels lie), and `label_names`, `latencies`, `model`.
 
         Raises:
-            HTTPException: 409 before the first training; 422 when the image cannot be read.
+            HTTPException: 409 before the first training; 422 when the image cannot be read, or is of another kind than
+                the model's.
         """
         from scaling_app.imaging.geometry import ImageError, grid_of, read_image, suffix_of, write_label
 
@@ -84,7 +85,7 @@ class Segmentation(InferTask):
                 read = time.monotonic()
                 prediction = self._model(published).segment(image)
         except ImageError as error:
-            raise HTTPException(422, str(error)) from error
+            raise HTTPException(422, _named(source, error)) from error
         segmented = time.monotonic()
         extension = result_kind(request.get("result_extension"), suffix_of(source), grid_of(image))
         handle, result = tempfile.mkstemp(suffix=extension)
@@ -127,6 +128,12 @@ class Segmentation(InferTask):
                 )
             self._loaded = (published.run_id, model)
         return self._loaded[1]
+
+
+def _named(image: Path, error: ValueError) -> str:
+    """What is wrong with an image, with its name."""
+    reason = str(error)
+    return reason if image.name in reason else f"{image.name} cannot be segmented by this model: {reason}."
 
 
 def result_kind(wanted: object, source: str, grid: Grid) -> str:

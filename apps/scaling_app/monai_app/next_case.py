@@ -10,17 +10,22 @@ four or five images in that order exactly one is.
 tell the curve of odd cases alone, so one pick in four is uniformly random, and the case keeps its weight
 1 / (N q): q is the probability with which it was picked among the N images at hand (Farquhar, Gal and
 Rainforth, "On Statistical Bias in Active Learning", ICLR 2021, https://arxiv.org/abs/2101.11665).
+
+An image that no model of the task could use (damaged, or of another kind than the labelled ones) is passed over and
+named; when no others are left it is served, with that sentence.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from monailabel.interfaces.tasks.strategy import Strategy
 
+from scaling_app.studies.labels.images import fault_of_file, usual_image
 from scaling_app.studies.pool_coverage import distances_of
 from scaling_app.studies.splits import random_order, uniform
 
@@ -71,8 +76,8 @@ class RandomCase(Strategy):
     def __call__(self, request: dict, datastore: Datastore) -> dict:
         """The next image, `blind`, and a sentence for people; `{}` when nothing is left."""
         ordered = random_order(datastore.list_images(), self.session.conf.seed)
-        candidates = _at_hand(ordered, datastore)
-        return _serve(self.session, ordered, candidates[0], weight=1.0) if candidates else {}
+        picked = _pick_usable(self.session, ordered, datastore, lambda images: Pick(images[0], 1.0))
+        return _serve(self.session, ordered, picked) if picked else {}
 
 
 class CoverageCase(Strategy):
@@ -89,22 +94,20 @@ class CoverageCase(Strategy):
         """
         seed = self.session.conf.seed
         ordered = random_order(datastore.list_images(), seed)
-        candidates = _at_hand(ordered, datastore)
-        if not candidates:
-            return {}
         distances = distances_of(self.session.ledger)
-        known = [image for image in candidates if image in distances]
-        if not known:
-            served, weight, why = candidates[0], 1.0, NOTHING_COMPUTED
-        else:
-            worst = max(known, key=distances.__getitem__)
-            served = worst
-            if uniform(seed, "coverage", "at random", *candidates) < RANDOM_SHARE:
-                served = candidates[int(uniform(seed, "coverage", "which", *candidates) * len(candidates))]
-            weight = picked_weight(len(candidates), worst=served == worst)
-            why = WORST_EXPLAINED if served == worst else PICKED_AT_RANDOM
-        sample = _serve(self.session, ordered, served, weight=weight)
-        return {**sample, "message": f"{sample['message']} {why}"}
+
+        def pick(images: Sequence[str]) -> Pick:
+            known = [image for image in images if image in distances]
+            if not known:
+                return Pick(images[0], 1.0, NOTHING_COMPUTED)
+            worst = served = max(known, key=distances.__getitem__)
+            if uniform(seed, "coverage", "at random", *images) < RANDOM_SHARE:
+                served = images[int(uniform(seed, "coverage", "which", *images) * len(images))]
+            weight = picked_weight(len(images), worst=served == worst)
+            return Pick(served, weight, WORST_EXPLAINED if served == worst else PICKED_AT_RANDOM)
+
+        picked = _pick_usable(self.session, ordered, datastore, pick)
+        return _serve(self.session, ordered, picked) if picked else {}
 
 
 def picked_weight(n: int, *, worst: bool) -> float:
@@ -122,28 +125,75 @@ class FirstCase(Strategy):
     def __call__(self, request: dict, datastore: Datastore) -> dict:
         """The next image; `blind` only where it had been decided before."""
         unlabelled = sorted(datastore.get_unlabeled_images())
-        if not unlabelled:
+        picked = _first_usable(self.session, [(unlabelled, lambda images: Pick(images[0], 1.0))])
+        if picked is None:
             return {}
-        blind = bool(self.session.ledger.is_blind(unlabelled[0]))
-        return {"id": unlabelled[0], "blind": blind, "message": BLIND_SENTENCE if blind else OPEN_SENTENCE}
+        blind = bool(self.session.ledger.is_blind(picked.image))
+        return {"id": picked.image, "blind": blind, "message": _message(blind, picked.why)}
 
 
-def _serve(session: Session, ordered: Sequence[str], image_id: str, *, weight: float) -> dict:
-    """The answer for an image picked with that sampling weight; which images are blind is in the order."""
-    session.ledger.note_sampling_weight(image_id, weight)
-    drawn = is_blind_at(ordered.index(image_id), session.conf.blind_fraction, session.conf.seed)
-    blind = session.ledger.assign_blind(image_id, drawn)
-    return {"id": image_id, "blind": blind, "message": BLIND_SENTENCE if blind else OPEN_SENTENCE}
+@dataclass(frozen=True)
+class Pick:
+    """An image, how much less likely than at random it was picked, and what is to be said of it."""
+
+    image: str
+    weight: float
+    why: str = ""
 
 
-def _at_hand(ordered: Sequence[str], datastore: Datastore) -> list[str]:
-    """The unlabelled images not served lately, in that order; else the one served longest ago."""
+Picker = Callable[[Sequence[str]], Pick]
+
+
+def _serve(session: Session, ordered: Sequence[str], picked: Pick) -> dict:
+    """The answer for a picked image; which images are blind is in the order."""
+    session.ledger.note_sampling_weight(picked.image, picked.weight)
+    drawn = is_blind_at(ordered.index(picked.image), session.conf.blind_fraction, session.conf.seed)
+    blind = session.ledger.assign_blind(picked.image, drawn)
+    return {"id": picked.image, "blind": blind, "message": _message(blind, picked.why)}
+
+
+def _message(blind: bool, why: str) -> str:
+    return f"{BLIND_SENTENCE if blind else OPEN_SENTENCE} {why}".strip()
+
+
+def _pick_usable(session: Session, ordered: Sequence[str], datastore: Datastore, pick: Picker) -> Pick | None:
+    """A pick from the unlabelled images not served lately, else of those served longest ago."""
     unlabelled = set(datastore.get_unlabeled_images())
     left = [image_id for image_id in ordered if image_id in unlabelled]
     served_at = {image_id: _served_at(datastore, image_id) for image_id in left}
     now = time.time()
     fresh = [i for i in left if now - served_at[i] > RECENT_SECONDS]
-    return fresh or sorted(left, key=served_at.__getitem__)[:1]
+    late = sorted(set(left) - set(fresh), key=lambda i: (served_at[i], left.index(i)))
+    return _first_usable(session, [(fresh, pick), *(([image], pick) for image in late)])
+
+
+def _first_usable(session: Session, groups: Sequence[tuple[Sequence[str], Picker]]) -> Pick | None:
+    """The first pick whose image a model could use; images that none could are named, and served when all are such."""
+    usual = usual_image(session.ledger)
+    faults: dict[str, str] = {}
+    first: Pick | None = None
+    for images, pick in groups:
+        left = list(images)
+        while left:
+            picked = pick(left)
+            path = None if session.is_remote else session.image_path(picked.image)
+            fault = None if path is None else fault_of_file(path, usual)
+            if fault is None:
+                return replace(picked, why=f"{picked.why} {_passed_over(faults)}".strip())
+            faults[picked.image] = fault.rstrip(".")
+            left.remove(picked.image)
+            first = first or picked
+    if first is None:
+        return None
+    return replace(first, why=f"No model of this task can learn from this image: {faults[first.image]}.")
+
+
+def _passed_over(faults: Mapping[str, str]) -> str:
+    if not faults:
+        return ""
+    image, fault = next(iter(faults.items()))
+    others = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+    return f"Passed over, as no model of this task can use it: {image} ({fault}){others}."
 
 
 def _served_at(datastore: Datastore, image_id: str) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from scaling_app.curve.ledger_curve import curve_observations
 from scaling_app.forecast.arms import Choice, choose_strategy
+from scaling_app.imaging.geometry import ImageError
 from scaling_app.ledger import Case, Observation, Run, utc_now
 from scaling_app.strategies.catalogue import AUTO
 from scaling_app.studies import splits
@@ -179,13 +180,18 @@ def test_then_train(session: Session, material: Material) -> int:
     model = published.load()
     if model is None:
         return 0
-    scores = test(model, material.of(fresh), tolerance_mm=session.conf.tolerance_mm)
+    scores = []
+    for files in material.of(fresh):
+        try:
+            scores += test(model, [files], tolerance_mm=session.conf.tolerance_mm)
+        except ImageError as error:  # what most images are like may have changed since
+            logger.warning("%s cannot test the model in use: %s", files.case_id, error)
     names = names_since(session, model)
     session.ledger.add_observations(
         published.run_id, observations_of(published.run_id, "prequential", scores, material.cases, names)
     )
-    logger.info("Test-then-train: %d cases on %s", len(fresh), published.run_id)
-    return len(fresh)
+    logger.info("Test-then-train: %d cases on %s", len(scores), published.run_id)
+    return len(scores)
 
 
 def train_and_publish(session: Session, options: TrainOptions) -> dict:

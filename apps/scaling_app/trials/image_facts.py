@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -44,14 +44,14 @@ class ImageFacts:
     @classmethod
     def of(cls, image: MetaTensor) -> ImageFacts:
         """Those of an image `(C, *S)` as `read_image` gives it."""
+        return replace(cls.of_header(image), blank=blank_value(image), not_finite=not_finite(image))
+
+    @classmethod
+    def of_header(cls, image: MetaTensor) -> ImageFacts:
+        """What the header of an image `(C, *S)` tells; its values are not looked at."""
         turn = Canonical.of(image)
-        return cls(
-            shape=turn.turn(tuple(image.shape[1:])),
-            spacing=turn.turn(spacing_of(image)),
-            channels=int(image.shape[0]),
-            blank=blank_value(image),
-            not_finite=not_finite(image),
-        )
+        shape, spacing = turn.turn(tuple(image.shape[1:])), turn.turn(spacing_of(image))
+        return cls(tuple(map(int, shape)), spacing, int(image.shape[0]))
 
     @property
     def kind(self) -> tuple[int, int]:

@@ -198,17 +198,27 @@ def check_label_info(
         return [
             Flag("label_info", f"The segments sent ({sent}) do not name the values in the label ({found}).")
         ]
-    by_value = {value: name for name, value in structures.items() if name != placeholder(value)}
+    by_name = {name: value for name, value in structures.items() if name != placeholder(value)}
+    by_value = {value: name for name, value in by_name.items()}
     for reading in possible:
-        wrong = [v for v in sorted(counts) if v in by_value and reading[v] != by_value[v]]
+        wrong = [
+            v
+            for v in sorted(counts)
+            if by_value.get(v, reading[v]) != reading[v] or by_name.get(reading[v], v) != v
+        ]
         if wrong:
-            value = wrong[0]
+            value, name = wrong[0], reading[wrong[0]]
+            means = (
+                f"Value {value} means {by_value[value]!r} in this task"
+                if value in by_value
+                else f"{name!r} has the value {by_name[name]} in this task"
+            )
             return [
                 Flag(
                     "permuted",
-                    f"Value {value} means {by_value[value]!r} in this task, but the segment sent with it is "
-                    f"{reading[value]!r}: a segment was probably deleted or moved. Put the segments in the "
-                    f"order {', '.join(sorted(structures, key=structures.__getitem__))} and save again.",
+                    f"{means}, but the segment sent with value {value} is {name!r}: a segment was probably deleted or "
+                    f"moved. Put the segments in the order {', '.join(sorted(structures, key=structures.__getitem__))} "
+                    "and save again.",
                 )
             ]
     return []

@@ -17,6 +17,7 @@ from pathlib import Path
 from scaling_app.ledger import MOST_MINUTES, Case, Flag, LabelNote, LabelVersion, LedgerError, Stamp, utc_now
 from scaling_app.studies.labels import checks
 from scaling_app.studies.labels.foreign_files import ForeignFiles
+from scaling_app.studies.labels.images import ImageBook, unreadable_image
 from scaling_app.studies.labels.notes import RECORDED_LATER, is_no_label_map, note_of, volumes_ml
 from scaling_app.studies.labels.reading import LabelFacts, image_grid, stamp_of
 from scaling_app.studies.labels.voxel_order import in_image_order
@@ -26,7 +27,6 @@ from scaling_app.studies.structures import still_held, with_label
 logger = logging.getLogger(__name__)
 
 UNREADABLE = "unreadable"
-UNREADABLE_IMAGE = "unreadable_image"
 
 Names = Sequence[tuple[str, int]]
 
@@ -192,36 +192,8 @@ class LabelBook:
         return changed
 
     def verify_images(self) -> None:
-        """Opens the image of every usable case once; a damaged one raises a doubt that leaves the case out.
-
-        The doubt goes when the image has been replaced by one that can be read.
-        """
-        from scaling_app.trials.fingerprint import file_stamp
-
-        ledger = self.session.ledger
-        verified = ledger.checked_images()
-        news: dict[str, str] = {}
-        for case in ledger.cases():
-            others = tuple(flag for flag in case.flags if flag.kind != UNREADABLE_IMAGE)
-            doubted = len(others) < len(case.flags)
-            path = self.session.image_path(case.image_id)
-            if path is None or (others and not doubted):
-                continue
-            try:
-                stamp = "-".join(map(str, file_stamp(path)))
-                if verified.get(case.image_id) == stamp and not doubted:
-                    continue
-                self.files.require_image(path)
-            except ValueError as error:
-                logger.warning("%s", error)
-                flags = (*others, _unreadable_image(path, error))
-            else:
-                news[case.image_id] = stamp
-                # the label of an image that could not be read has not been held against it yet
-                flags = (*others, *self._stored_grid_doubts(case.image_id)) if doubted else others
-            if flags != case.flags:
-                ledger.set_flags(case.image_id, case.label_hash, flags)
-        ledger.note_checked_images(news)
+        """Opens the image of every case once; one that no training could use raises a doubt that leaves the case out."""
+        ImageBook(self.session, self._stored_grid_doubts).verify()
 
     def _remove(self, image_id: str, note: LabelNote | None) -> bool:
         with self._lock:
@@ -333,7 +305,7 @@ class LabelBook:
         try:
             return checks.check_geometry(facts.grid, image_grid(image))
         except ValueError as error:
-            return [_unreadable_image(image, error)]
+            return [unreadable_image(image, error)]
 
     def _stored_grid_doubts(self, image_id: str) -> list[Flag]:
         label = self.session.stored_label(image_id)
@@ -400,8 +372,3 @@ def _hash(path: Path) -> str | None:
         return file_hash(path)
     except (OSError, ValueError):
         return None
-
-
-def _unreadable_image(image: Path, error: ValueError) -> Flag:
-    reason = str(error).replace(str(image), image.name)
-    return Flag(UNREADABLE_IMAGE, f"The image cannot be read; put a good copy in its place: {reason}")
