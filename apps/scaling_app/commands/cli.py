@@ -336,7 +336,7 @@ def serve(
     """Starts MONAI Label with this app, on this machine only unless told otherwise.
 
     The keys of --conf: labels, dimension, network, capacity, strategy, compare, patient_pattern, curve_minutes, ledger,
-    blind_fraction, tolerance_mm, target, minutes_per_point, hosts, steps, max_minutes, memory_gb, upload_gb, seed.
+    blind_fraction, tolerance_mm, target, minutes_per_point, hosts, steps, max_minutes, memory_gb, label_history, upload_gb, seed.
     README.md in the app folder explains them.
     """
     pairs = dict(_pair(item) for item in conf or [])
