@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 
 LEAST_REQUESTS = 2000
-SECONDS = 240
+SECONDS = 480
 """A quiet machine needs a quarter of it."""
 
 
@@ -48,6 +48,7 @@ def ask_everything(base: str, log, *, least: int, number: int = 1) -> Counter:
     return answers
 
 
+@pytest.mark.timeout(600)
 def test_no_request_ends_with_an_error_of_the_server(server):
     before = time.monotonic()
     answers = ask_everything(server.base, server.tail, least=LEAST_REQUESTS * 5 // 4)
