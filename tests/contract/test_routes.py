@@ -60,7 +60,8 @@ def test_no_request_ends_with_an_error_of_the_server(server):
 
 def test_where_users_log_in_nothing_is_answered_before_they_do(guarded):
     answers = ask_everything(guarded.base, guarded.tail, least=400)
-    assert set(answers) <= {200, 401, 404, 405, 422, 503}, answers
+    # 400: FastAPI refuses a body that is no JSON or form before it asks who sends it, and answers nothing else
+    assert set(answers) <= {200, 400, 401, 404, 405, 422, 503}, answers
     assert answers[401] > answers.total() / 2
 
 
