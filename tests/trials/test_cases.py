@@ -17,6 +17,7 @@ from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.trials import cases as cases_module
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases, prepare
+from scaling_app.trials.fingerprint import Intensity
 from scaling_app.trials.plan import Plan, make_plan
 
 
@@ -166,3 +167,19 @@ def test_a_ct_is_clipped_to_the_plan(volumes: list[CaseFiles], tmp_path: Path) -
     found = PreparedCases(plan, [files], tmp_path / "cache", 0)[files.case_id].image
     intensity = plan.intensity
     assert float(found.max()) <= (intensity.upper - intensity.mean) / intensity.std + 1e-4
+
+
+def test_a_case_without_a_label_says_so_when_its_label_is_asked_for(prepared: PreparedCases) -> None:
+    unlabelled = replace(prepared[prepared.labelled[0]], label=None)
+    with pytest.raises(ValueError, match=f"case {unlabelled.case_id} has no label"):
+        _ = unlabelled.known_label
+    with pytest.raises(ValueError, match="case scan has no label"):
+        _ = CaseFiles("scan", "patient", Path("scan.nii.gz")).known_label
+
+
+def test_common_intensities_can_be_undone_and_those_of_each_image_cannot() -> None:
+    image = torch.tensor([[-50.0, 0.0, 30.0, 200.0]])
+    ct = Intensity("ct", lower=-100, upper=300, mean=40, std=20)
+    assert torch.allclose(ct.undo(ct.apply(image)), image)
+    with pytest.raises(ValueError, match="per_image"):
+        Intensity("per_image").undo(image)

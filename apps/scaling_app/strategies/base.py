@@ -42,6 +42,17 @@ class PreparedCase:
     image: Tensor
     label: Tensor | None
 
+    @property
+    def known_label(self) -> Tensor:
+        """The label of a case that has one.
+
+        Raises:
+            ValueError: the case is of the pool.
+        """
+        if self.label is None:
+            raise ValueError(f"case {self.case_id} has no label")
+        return self.label
+
 
 @dataclass(frozen=True)
 class Batch:

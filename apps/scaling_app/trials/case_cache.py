@@ -18,8 +18,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling_app.storage import sweep_parts, whole_file, write_whole_text
 
@@ -51,7 +53,7 @@ class CaseCache:
         self.folder, self._shared = folder, shared
         self._written = _LOOK_EVERY
 
-    def get(self, key: str, kind: str, *, mapped: bool) -> np.ndarray | None:
+    def get(self, key: str, kind: str, *, mapped: bool) -> NDArray[Any] | None:
         """An array of an entry, which counts as used now; None where there is no such entry any more."""
         try:
             with suppress(PermissionError):  # another user's
@@ -60,7 +62,7 @@ class CaseCache:
         except FileNotFoundError:
             return None
 
-    def put(self, key: str, arrays: Mapping[str, np.ndarray], about: Mapping[str, object]) -> None:
+    def put(self, key: str, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, object]) -> None:
         """Keeps an entry; now and then this makes room first."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._written >= _LOOK_EVERY:

@@ -20,3 +20,14 @@ class CaseFiles:
     image: Path
     label: Path | None = None
     values: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def known_label(self) -> Path:
+        """The label's file.
+
+        Raises:
+            ValueError: the case has no label.
+        """
+        if self.label is None:
+            raise ValueError(f"case {self.case_id} has no label")
+        return self.label

@@ -16,11 +16,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from numpy.typing import NDArray
 from torch import Tensor
 
 from scaling_app.imaging.geometry import Canonical, ImageError, read_image, read_label, same_grid, spacing_of
@@ -32,6 +33,9 @@ from scaling_app.trials.fingerprint import file_stamp
 from scaling_app.trials.image_facts import MOST_APART, blank_value, blank_words, kind_words
 from scaling_app.trials.label_names import renumbered
 from scaling_app.trials.plan import Plan
+
+Points = NDArray[np.int32]
+"""Voxels `(N, D)` of a case on the plan's grid."""
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +72,7 @@ class PreparedCases:
             raise ValueError("case ids must differ")
         self._in_ram: dict[str, PreparedCase] = {}
         self._ram_bytes = 0
-        self._points: dict[str, list[np.ndarray]] = {}
+        self._points: dict[str, list[Points]] = {}
         self._lock = threading.RLock()
 
     @property
@@ -100,7 +104,7 @@ class PreparedCases:
             return list(case_ids)
         return [unit for case_id in case_ids for unit in self._slices(case_id)]
 
-    def foreground(self, case_id: str) -> list[np.ndarray]:
+    def foreground(self, case_id: str) -> list[Points]:
         """For each class of the plan, background left out, a sample of its voxels `(N, D)`, N may be 0."""
         whole, _, index = case_id.partition(_SLICE)
         with self._lock:
@@ -120,7 +124,7 @@ class PreparedCases:
 
     def _slices(self, case_id: str) -> list[str]:
         case, axis = self._whole(case_id), self._slice_axis
-        indices = range(case.image.shape[1 + axis])
+        indices: Sequence[int] = range(case.image.shape[1 + axis])
         if case.label is not None:
             others = tuple(other for other in range(case.label.ndim) if other != 1 + axis)
             filled = torch.nonzero(case.label.amax(others)).flatten().tolist()
@@ -151,12 +155,12 @@ class PreparedCases:
                 self._ram_bytes += size
         return case
 
-    def _load_points(self, case_id: str) -> list[np.ndarray]:
+    def _load_points(self, case_id: str) -> list[Points]:
         if self._files[case_id].label is None:
             return [np.zeros((0, 3), dtype=np.int32)] * (len(self.plan.class_values) - 1)
         return _by_class(self._prepared(case_id, "points"), len(self.plan.class_values))
 
-    def _prepared(self, case_id: str, kind: str) -> np.ndarray:
+    def _prepared(self, case_id: str, kind: str) -> NDArray[Any]:
         """An array of the case from the cache, put there first where it is not."""
         files = self._files[case_id]
         key = _key(self.plan, files)
@@ -222,6 +226,10 @@ class Pool(CaseList):
                 logger.warning("the unlabelled image %s is left out: %s", case_id, error)
         return units
 
+    @overload
+    def __getitem__(self, index: int) -> PreparedCase: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[PreparedCase]: ...
     def __getitem__(self, index: int | slice) -> PreparedCase | Sequence[PreparedCase]:
         if isinstance(index, slice):
             return super().__getitem__(index)
@@ -349,16 +357,16 @@ def _hash_of(path: str, size: int, modified_ns: int) -> str:
     return digest.hexdigest()
 
 
-def foreground_points(label: Tensor, classes: int) -> list[np.ndarray]:
+def foreground_points(label: Tensor, classes: int) -> list[Points]:
     """For each class but the background, at most 4096 voxels `(N, D)` of a label `(1, *S)`."""
     return _by_class(_foreground_table(label, classes), classes)
 
 
-def _by_class(table: np.ndarray, classes: int) -> list[np.ndarray]:
+def _by_class(table: Points, classes: int) -> list[Points]:
     return [table[table[:, 0] == index, 1:] for index in range(1, classes)]
 
 
-def _foreground_table(label: Tensor, classes: int) -> np.ndarray:
+def _foreground_table(label: Tensor, classes: int) -> Points:
     """Rows (class, *voxel), at most 4096 per class, evenly spaced in scan order."""
     rows = []
     array = label[0].numpy()

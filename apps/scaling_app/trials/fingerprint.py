@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from numpy.typing import NDArray
 from torch import Tensor
 
 from scaling_app.imaging.geometry import (
@@ -26,11 +27,9 @@ from scaling_app.imaging.geometry import (
     same_grid,
     spacing_of,
 )
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.image_facts import kind_words
 from scaling_app.trials.label_names import names_in, renumbered, require_agreement
-
-if TYPE_CHECKING:
-    from scaling_app.trials.case_files import CaseFiles
 
 logger = logging.getLogger(__name__)
 
@@ -57,16 +56,31 @@ class Intensity:
     nonzero: bool = False
 
     @classmethod
-    def from_json(cls, values: Mapping[str, object]) -> Intensity:
+    def from_json(cls, values: Mapping[str, Any]) -> Intensity:
         """From the mapping that `dataclasses.asdict` gives."""
-        return cls(**values)  # type: ignore[arg-type]
+        return cls(**values)
 
     def apply(self, image: Tensor) -> Tensor:
         """Normalises an image `(C, *S)`, as float32."""
         image = image.float()
         if self.kind == "ct":
-            return image.clamp(self.lower, self.upper).sub_(self.mean).div_(self.std)
+            mean, std = self._moments()
+            return image.clamp(self.lower, self.upper).sub_(mean).div_(std)
         return torch.stack([self._standardised(channel) for channel in image])
+
+    def undo(self, image: Tensor) -> Tensor:
+        """The values before `apply` of kind `ct`, but for what was clipped.
+
+        Raises:
+            ValueError: another kind: each image has moments of its own.
+        """
+        mean, std = self._moments()
+        return image * std + mean
+
+    def _moments(self) -> tuple[float, float]:
+        if self.mean is None or self.std is None:
+            raise ValueError(f"intensities of kind {self.kind} have no mean and deviation in common")
+        return self.mean, self.std
 
     def _standardised(self, channel: Tensor) -> Tensor:
         values = thinned(channel)
@@ -98,7 +112,7 @@ class _CasePrint:
     channels: int
     low: float
     zeros: float
-    foreground: np.ndarray
+    foreground: NDArray[np.float32]
     thickness_mm: dict[str, float]
 
 
@@ -192,14 +206,15 @@ def _read(
 ) -> _CasePrint:
     structures = dict(named)
     image = read_image(case.image)
-    label = renumbered(read_label(case.label, image), case)
+    label = renumbered(read_label(case.known_label, image), case)
     if (difference := same_grid(image, label)) is not None:
         raise ValueError(f"case {case.case_id}: {difference}")
     turn = Canonical.of(image)
     spacing = turn.turn(spacing_of(image))
     turned = turn.apply(label.as_tensor())[0]
-    values = thinned(image[0].as_tensor())
-    inside = image[0].as_tensor()[_mask(label, structures)]
+    first = image.as_tensor()[0]
+    values = thinned(first)
+    inside = first[_mask(label, structures)]
     return _CasePrint(
         shape=tuple(turn.apply(image).shape[1:]),
         spacing=spacing,
@@ -213,7 +228,7 @@ def _read(
 
 def _mask(label: MetaTensor, structures: Mapping[str, int]) -> Tensor:
     values = torch.tensor(list(structures.values()), dtype=label.dtype)
-    return torch.isin(label[0].as_tensor(), values)
+    return torch.isin(label.as_tensor()[0], values)
 
 
 def _target(prints: Sequence[_CasePrint], spacing: tuple[float, ...]) -> tuple[float, ...]:

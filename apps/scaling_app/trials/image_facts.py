@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from numpy.typing import NDArray
 
 from scaling_app.imaging.geometry import Canonical, not_finite, spacing_of
 
@@ -124,7 +125,7 @@ def _logs(image: ImageFacts) -> tuple[float, ...]:
     return (*spacing, *[0.0] * (3 - len(spacing)), voxels, voxels + sum(spacing))
 
 
-def _limits() -> np.ndarray:
+def _limits() -> NDArray[np.float64]:
     return np.log([SPACING_APART] * 3 + [MOST_APART] * 2)
 
 

@@ -133,7 +133,7 @@ def _slide(network: nn.Module, plan: Plan, images: Tensor, device: torch.device)
         with reduced_precision(device, plan):
             return network(windows).float()
 
-    return sliding_window_inference(
+    found = sliding_window_inference(
         images.float(),
         roi_size=plan.patch,
         sw_batch_size=plan.batch,
@@ -143,6 +143,8 @@ def _slide(network: nn.Module, plan: Plan, images: Tensor, device: torch.device)
         sw_device=device,
         device=torch.device("cpu"),
     )
+    assert isinstance(found, Tensor)  # `logits` gives one output
+    return found
 
 
 def _half_precision_array(shape: tuple[int, ...]) -> Tensor:

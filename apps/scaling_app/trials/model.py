@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from monai.data import MetaTensor
@@ -42,7 +43,7 @@ class TrainedModel:
     train_ids: tuple[str, ...]
     report: Report
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    strategy_state: Mapping[str, object] = field(default_factory=dict)
+    strategy_state: Mapping[str, Any] = field(default_factory=dict)
     pool_ids: tuple[str, ...] = ()
 
     def save(self, path: Path | str) -> Path:
@@ -109,7 +110,7 @@ class TrainedModel:
         def predict(prepared: Tensor) -> Tensor:
             shape = prepared.shape[1:]
             if plan.intensity != own.intensity:
-                prepared = own.intensity.apply(prepared * plan.intensity.std + plan.intensity.mean)
+                prepared = own.intensity.apply(plan.intensity.undo(prepared))
             resized = resize_image(prepared, shape_at(shape, plan.spacing, own.spacing))
             found = inference.predict(self.network, flat, resized, self.device)
             return torch.stack([resize_map(probability, shape) for probability in found])
@@ -162,7 +163,7 @@ def write_whole(content: Mapping[str, object], path: Path) -> Path:
     return path
 
 
-def read_safely(path: Path) -> dict[str, object]:
+def read_safely(path: Path) -> dict[str, Any]:
     """Loads what `write_whole` wrote; tensors and plain values only.
 
     Raises:

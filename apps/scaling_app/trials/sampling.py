@@ -92,7 +92,9 @@ class PatchSampler:
         self._affine = AffineRange(cases.plan) if strategy.affine else None
         self._added = {case.case_id: case for case in strategy.added_cases()}
         classes = len(cases.plan.class_values)
-        self._added_points = {i: foreground_points(case.label, classes) for i, case in self._added.items()}
+        self._added_points = {
+            i: foreground_points(case.known_label, classes) for i, case in self._added.items()
+        }
 
     def batch(self, step: int) -> Batch:
         """The batch of one step; the same for the same seed and step."""
@@ -238,7 +240,7 @@ def read_at(case: PreparedCase, points: Tensor, box: tuple[Tensor, Tensor]) -> t
     # grid_sample's convention for align_corners=False, last array axis first
     grid = torch.addcmul((1 - 2 * low) / sizes - 1, points, 2 / sizes).flip(-1)[None]
     image = case.image[(slice(None), *inside)].float()[None]
-    label = case.label[(slice(None), *inside)].float()[None]
+    label = case.known_label[(slice(None), *inside)].float()[None]
     read = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0]
     classes = F.grid_sample(label, grid, mode="nearest", padding_mode="zeros", align_corners=False)[0]
     return read, classes.to(torch.uint8)
@@ -253,7 +255,7 @@ def crop(case: PreparedCase, centre: Tensor, patch: Sequence[int]) -> tuple[Tens
     image = torch.zeros((case.image.shape[0], *patch))
     label = torch.zeros((1, *patch), dtype=torch.uint8)
     image[(slice(None), *target)] = case.image[(slice(None), *inside)]
-    label[(slice(None), *target)] = case.label[(slice(None), *inside)]
+    label[(slice(None), *target)] = case.known_label[(slice(None), *inside)]
     return image, label
 
 

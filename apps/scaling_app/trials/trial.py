@@ -175,7 +175,8 @@ class _Run:
             network = new_network(self.plan)
         if weights is not None:
             take_weights(network, weights)
-        return network.to(self.device, memory_format=memory_format(self.plan.spatial_dims))
+        layout = memory_format(self.plan.spatial_dims)
+        return network.to(self.device, memory_format=layout)  # type: ignore[call-overload]  # torch's stub forgets it
 
     def prepare(self) -> None:
         """Brings the training cases to the plan's grid, and lets the strategy learn from them."""
@@ -219,7 +220,7 @@ class _Run:
                 self.step += 1
                 now = time.perf_counter()
                 if self.checkpoint is not None and now - saved > _CHECKPOINT_SECONDS:
-                    self._save(self.seconds_before + now - began)
+                    self._save(self.checkpoint, self.seconds_before + now - began)
                     saved = now
                 self.tell(on_step, self.step, self.last_loss, "training", self.seconds_before + now - began)
         loop = time.perf_counter() - began
@@ -227,7 +228,7 @@ class _Run:
         self.loader_cpu, self.loader_waited = batches.cpu_seconds, batches.waited_seconds
         self.seconds_before += loop
         if self.checkpoint is not None:
-            self._save(self.seconds_before)
+            self._save(self.checkpoint, self.seconds_before)
 
     def _is_over(self, elapsed: float, should_stop: Callable[[], bool]) -> bool:
         if should_stop():
@@ -300,7 +301,7 @@ class _Run:
         parts = [asdict(self.settings), self.plan.to_json(), self.train_ids, self.pool_ids]
         return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
-    def _save(self, seconds: float) -> None:
+    def _save(self, checkpoint: Path, seconds: float) -> None:
         content = {
             "identity": self.identity(),
             "step": self.step,
@@ -313,7 +314,7 @@ class _Run:
             "strategy": self.strategy.state_dict(),
             "pool_ids": list(self._pool_seen()),
         }
-        write_whole(content, self.checkpoint)
+        write_whole(content, checkpoint)
 
     def resume(self) -> None:
         """Takes up the checkpoint if there is one of this run; any other is left for a fresh start."""
