@@ -3,7 +3,7 @@
     python -m benchmarks.engine.run --data DIR --work DIR --tasks acdc --sizes 8 --draws 1 --candidates base,wide --seconds 150
 
 The budget of a run is processor time of its process, whatever else the machine does; the rate falls with the time
-used. Test cases of the final tables are those that `replay` sets aside (`FINAL_TEST` of whole patients, seed in
+used. Test cases of the final tables are those that `replay` sets aside (`Task.final` of whole patients, seed in
 `cohort.py`): they are left out here before anything is drawn.
 """
 
@@ -36,25 +36,30 @@ from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.inference import segment
 from scaling_app.trials.plan import Plan, make_plan
 
-FINAL_TEST = 50
-DEVELOPMENT = 20
 STEP_BYTES = 2**31
 HERE = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
 class Task:
-    """A folder of data and what tells its patients apart."""
+    """A folder of data, what tells its patients apart, how many cases are untouched and how many for development."""
 
     folder: str
     patient: str | None = None
+    final: int = 50
+    development: int = 20
 
 
 TASKS = {
     "hippocampus": Task("msd_hippocampus"),
     "acdc": Task("acdc", r"^(patient\d+)"),
     "busi": Task("busi"),
-    "axons": Task("axondeepseg_sem"),
+    "axons": Task("axondeepseg_sem", r"^(sub-rat\d+)"),
+    "wbc": Task("wbc"),
+    "ventricle": Task("sunnybrook_lv", r"^(SC-.+?)-IM", development=40),
+    "heads": Task("hc18", r"^(\d+)_"),
+    "nuclei": Task("dsb2018_nuclei"),
+    "vessels": Task("chase_db1", r"^(Image_\d+)", final=10, development=6),
 }
 KEY = ("task", "n", "draw", "seed", "candidate", "seconds")
 COLUMNS = (
@@ -67,10 +72,10 @@ COLUMNS = (
 def cohort_of(data: Path, task: Task, sizes: list[int], draws: int) -> Cohort:
     """Training draws and development cases; the final test cases are in neither."""
     cases = find_cases(data / task.folder / "images", data / task.folder / "labels", task.patient)
-    final = make_cohort(cases, FINAL_TEST, [1], 1)
+    final = make_cohort(cases, task.final, [1], 1)
     untouched = {case.patient for case in final.test}
     rest = [case for case in cases if case.patient not in untouched]
-    return make_cohort(rest, DEVELOPMENT, sizes, draws)
+    return make_cohort(rest, task.development, sizes, draws)
 
 
 class Trainer:
