@@ -117,7 +117,9 @@ class Trunk(Trainer):
         return losses | {name: 2 * same[name] / max(1, sizes[name]) for name in same}
 
 
-def ladder(data: Path, work: Path, task: str, n: int, draw: int, candidate: str, most: int, out: Path) -> None:
+def ladder(
+    data: Path, work: Path, task: str, n: int, draw: int, candidate: str, most: int, out: Path
+) -> None:
     """One trunk with its branches; a row each."""
     cohort = cohort_of(data, TASKS[task], [n], draw + 1)
     training = cohort.training(n, draw)

@@ -28,15 +28,17 @@ from benchmarks.engine.recipes import CANDIDATES, Recipe, build, planned, recipe
 from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort
 from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.imaging.networks import memory_format, parameter_count
-from scaling_app.strategies.base import Batch
+from scaling_app.strategies.base import Batch, StrategyContext
+from scaling_app.strategies.baseline import Baseline
 from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.trials import sampling
 from scaling_app.trials.case_files import CaseFiles
-from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.cases import CaseList, PreparedCases
 from scaling_app.trials.inference import segment
 from scaling_app.trials.plan import Plan, make_plan
 
 STEP_BYTES = 2**31
+PLANNED_STEPS = 1000
 HERE = Path(__file__).resolve().parent
 
 
@@ -78,6 +80,13 @@ def cohort_of(data: Path, task: Task, sizes: list[int], draws: int) -> Cohort:
     return make_cohort(rest, task.development, sizes, draws)
 
 
+class _Twice(Baseline):
+    """The usual augmentation with two rounds of intensity changes."""
+
+    def appearance(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        return super().appearance(super().appearance(image, generator), generator)
+
+
 class Trainer:
     """One run: a network, its average, and the processor time it has used."""
 
@@ -97,9 +106,7 @@ class Trainer:
 
     def until(self, shares: list[float]) -> Iterator[float]:
         """Trains; gives each share of the budget when it is reached."""
-        strategy = make_strategy(self.chosen.strategy)
-        sampling._FOREGROUND_SHARE = self.chosen.foreground
-        sampler = sampling.PatchSampler(self.cases, self.ids, strategy, self.seed)
+        sampler = self.sampler_of(self.chosen)
         for share in shares:
             began, start = time.process_time() - self.used, self.step
             with sampling.Prefetcher(sampler, start, start + 10**6) as batches:
@@ -111,6 +118,32 @@ class Trainer:
                         break
                 self.loader += batches.cpu_seconds
             yield share
+
+    def sampler_of(self, chosen: Recipe) -> sampling.PatchSampler:
+        """Draws batches as the recipe wants them."""
+        strategy = _Twice() if chosen.twice else make_strategy(chosen.strategy)
+        began = time.process_time()
+        strategy.prepare(
+            CaseList(self.cases, self.ids),
+            StrategyContext(
+                spatial_dims=self.plan.spatial_dims,
+                spacing=self.plan.spacing,
+                patch=self.plan.patch,
+                structures=self.plan.classes,
+                seed=self.seed,
+                steps=PLANNED_STEPS,
+                cache_dir=self.cases.cache_dir / "strategies",
+            ),
+        )
+        self.prepared = time.process_time() - began
+        sampling._FOREGROUND_SHARE = chosen.foreground
+        sampler = sampling.PatchSampler(self.cases, self.ids, strategy, self.seed)
+        if sampler._affine is not None and chosen.affine != 1:
+            usual = sampling.AffineRange
+            sampler._affine.probability = 1.0
+            sampler._affine.rotation = usual.rotation * chosen.affine
+            sampler._affine.log_scale = usual.log_scale * chosen.affine
+        return sampler
 
     def _one(self, batch: Batch) -> None:
         done = min(1.0, self.used / self.seconds)
