@@ -151,3 +151,15 @@ def test_other_settings_of_an_arm_make_it_due_again_and_nothing_else():
     assert due(cases, done=done, arms=["genda"]) == []
     (again,) = {run.strategy for run in due(cases, done=done, arms=["genda", "red"])}
     assert again == "red"
+
+
+def test_every_training_has_luck_of_its_own_and_arms_share_that_of_the_fold_they_are_paired_with():
+    runs = due(cases_of(16), arms=["genda"])
+    own = {(run.fold, run.n): run.seed for run in runs if run.purpose != "arm"}
+    arms = {(run.fold, run.n): run.seed for run in runs if run.purpose == "arm"}
+    assert len(set(own.values())) == len(own) == 9
+    assert arms == {key: own[key] for key in arms} and len(arms) == 5
+    later = {run.seed for run in due(cases_of(24))}
+    assert not later & set(own.values())
+    assert {run.seed for run in due(cases_of(16), seed=1)}.isdisjoint(own.values())
+    assert all(0 <= seed < 2**31 for seed in own.values())

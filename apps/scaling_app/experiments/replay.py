@@ -26,6 +26,7 @@ from scaling_app.imaging.networks import NETWORKS, width_of
 from scaling_app.strategies.catalogue import names as strategy_names
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.curve_points import training_seed
 from scaling_app.trials.fingerprint import found_structures
 from scaling_app.trials.plan import make_plan, steady_step_bytes
 from scaling_app.trials.trial import CaseScore, StepReport, TrialSettings, test, train
@@ -212,7 +213,7 @@ def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None
     settings = TrialSettings(
         strategy=run.arm.strategy,
         steps=run.steps,
-        seed=1000 * run.draw + run.seed,
+        seed=training_seed(run.seed, run.draw, run.n),
         learning_rate=run.learning_rate,
         options=run.arm.options,
     )

@@ -13,6 +13,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from scaling_app.curve.ledger_curve import little_to_gain
@@ -250,7 +251,7 @@ class _CurveJob:
             model = train(
                 prepare(self.session, plan, files),
                 due.train_ids,
-                settings_of(self.options.with_strategy(due.strategy)),
+                replace(settings_of(self.options.with_strategy(due.strategy)), seed=due.seed),
                 pool_ids=[case.case_id for case in pool],
                 checkpoint=checkpoint,
                 on_step=_Progress(self, done, total, left),
@@ -276,7 +277,7 @@ class _CurveJob:
             network=self.options.network,
             train_ids=due.train_ids,
             n=due.n,
-            seed=self.options.seed,
+            seed=due.seed,
             fold=due.fold,
             settings_hash=due.settings_hash,
             started_at=utc_now(),

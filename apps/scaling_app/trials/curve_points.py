@@ -55,6 +55,7 @@ class RunDue:
 
     `run_id` is a function of everything that decides the result: the cases and their labels, the split,
     the settings (the strategy among them) and the seed. A run of that name that is done need not be repeated.
+    `seed` is the training's own: other sizes and folds begin with other weights, the arms of a fold with the same.
     """
 
     run_id: str
@@ -64,6 +65,7 @@ class RunDue:
     checkpoint: int
     fold: int
     share: float
+    seed: int
     train_ids: tuple[str, ...]
     test_ids: tuple[str, ...]
 
@@ -96,6 +98,11 @@ def nested_subset(patients: Iterable[str], share: float, seed: int, fold: int) -
 def in_hash_order(names: Iterable[str], *key: object) -> list[str]:
     """The names in an order that looks random and depends on them and on `key` alone."""
     return sorted(names, key=lambda name: (digest_of(*key, name), name))
+
+
+def training_seed(seed: int, *which: object) -> int:
+    """The seed of one of many trainings: each has first weights and batches of its own, so that their luck is independent."""
+    return int(digest_of(seed, "training", *which)[:7], 16)
 
 
 def block_of(
@@ -210,6 +217,7 @@ def _run(
         checkpoint=checkpoint,
         fold=fold,
         share=share,
+        seed=training_seed(seed, checkpoint, fold, len(train)),
         train_ids=tuple(case.image_id for case in train),
         test_ids=tuple(case.image_id for case in test),
     )
