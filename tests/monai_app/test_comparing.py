@@ -41,7 +41,9 @@ def test_arms_are_trained_on_the_sessions_folds_and_tested_on_the_same_cases(des
     assert result["done"] == result["total"] == len(folds) + len(finished(desk, "nested")) + len(arms)
     assert {run.strategy for run in arms} == {"none"} and {run.strategy for run in folds} == {"baseline"}
     assert {run.train_ids for run in arms} == {run.train_ids for run in folds} and len(arms) == 5
-    assert {run.network for run in arms} == {"resunet"} and {run.seed for run in arms} == {0}
+    assert {run.network for run in arms} == {"resunet"}
+    assert {(run.fold, run.seed) for run in arms} == {(run.fold, run.seed) for run in folds}
+    assert len({run.seed for run in folds}) == 5
     tested = {
         kind: {(o.image_id, o.structure) for o in desk.session.ledger.observations(kind=kind)}
         for kind in ("fold", "arm")
