@@ -1,67 +1,14 @@
-"""A session on tiny synthetic cases, without a server."""
-
-from __future__ import annotations
-
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+"""The desk, and one thread for it."""
 
 import pytest
 import torch
 
-from scaling_app.imaging import synthetic
-from scaling_app.monai_app.studies_folder import StudiesFolder
-from scaling_app.studies.conf import read_conf
-from scaling_app.studies.labels.intake import LabelBook
-from scaling_app.studies.session import Session
+from ..desk import desk_of
 
-LABEL_INFO = [{"name": name, "idx": value} for name, value in synthetic.STRUCTURES.items()]
-
-
-@dataclass
-class Desk:
-    """A session with its label book, and the true labels to submit."""
-
-    session: Session
-    book: LabelBook
-    labels: dict[str, Path]
-
-    def submit(self, *images: str, **params: object) -> None:
-        """Saves the true label of these images as a viewer does."""
-        for image in images:
-            self.book.store(image, self.labels[image], {"label_info": LABEL_INFO, **params}, None)
-
-    def drop_into_folder(self, image: str, source: Path | None = None) -> Path:
-        """Puts a label file into the studies folder behind the server's back."""
-        source = source or self.labels[image]
-        target = Path(self.session.datastore._datastore_path) / "labels" / "final" / source.name
-        shutil.copy(source, target)
-        self.session.datastore.refresh()
-        return target
+__all__ = ["desk_of"]
 
 
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     """Small tensors are slower on several threads, most of all beside other work."""
     torch.set_num_threads(1)
-
-
-@pytest.fixture
-def desk_of(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
-    """Makes a desk with `n` images; the same folder each time it is asked."""
-
-    def make(n: int = 8, *, size: int = 16, **conf: str) -> Desk:
-        labels = {}
-        for index in range(n):
-            case = synthetic.make_case(index, size=size)
-            suffix = ".nii.gz" if index % 2 else ".nrrd"
-            image = synthetic.write_case(case, tmp_path / "studies", tmp_path / "truth", suffix=suffix)
-            labels[case.case_id] = tmp_path / "truth" / image.name
-        store = StudiesFolder(tmp_path / "studies")
-        options = read_conf(conf, app_dir=tmp_path / "app", studies=str(tmp_path / "studies"))
-        session = Session(options, store)
-        session.adopt_conf_labels()
-        return Desk(session, LabelBook(session), labels)
-
-    yield make

@@ -23,18 +23,20 @@ def channels_of(path: Path) -> int | None:
         ImageError: unreadable.
     """
     suffix = suffix_of(path)
-    judge(path, suffix)
+    header = judge(path, suffix)
+    if suffix == ".mha":
+        return header.others * math.prod(header.sizes[3:])
     with reading(path):
         if suffix in (".nii", ".nii.gz"):
-            header = nib.load(path).header
-            colours = header.get_data_dtype().names
-            return min(3, len(colours)) if colours else math.prod(header.get_data_shape()[3:])
+            fields = nib.load(path).header
+            colours = fields.get_data_dtype().names
+            return min(3, len(colours)) if colours else math.prod(fields.get_data_shape()[3:])
         if suffix == ".nrrd":
-            header = nrrd.read_header(str(path))
-            kinds = header.get("kinds", [])
+            fields = nrrd.read_header(str(path))
+            kinds = fields.get("kinds", [])
             others = [axis for axis, kind in enumerate(kinds) if kind not in _SPATIAL]
-            others = others or ([0] if int(header["dimension"]) == 4 else [])
-            return int(header["sizes"][others[0]]) if others else 1
+            others = others or ([0] if int(fields["dimension"]) == 4 else [])
+            return int(fields["sizes"][others[0]]) if others else 1
         if suffix in PICTURES:
             with Image.open(path) as picture:
                 return 1 if picture.mode in {*GREY_MODES, "LA", "La"} else 3

@@ -45,6 +45,13 @@ def read_picture(path: Path, as_label: bool) -> tuple[NDArray, Grid]:
     return np.transpose(array, (2, 1, 0)), grid
 
 
+def load_picture(path: Path) -> None:
+    """Unpacks a picture and forgets it; takes four bytes a pixel at most."""
+    with Image.open(path) as picture:
+        _require_one(picture, path)
+        picture.load()
+
+
 def write_picture(label: NDArray, grid: Grid, out: Path) -> None:
     """Writes a label map of one slice.
 

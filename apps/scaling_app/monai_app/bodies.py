@@ -31,6 +31,9 @@ IDLE_SECONDS = 30.0
 BODY_SECONDS = 600.0
 """How long a whole body may take."""
 
+LEAST_RATE = 8 << 10
+"""Bytes a second, after the first `IDLE_SECONDS`: a body that trickles keeps a place from others."""
+
 _SPARE_BYTES = 1 << 20
 """For what stands around the file in a form."""
 
@@ -108,7 +111,7 @@ class _Body:
         self._receive, self._most = receive, most
         self._found = 0
         self._ended = False
-        self._deadline = time.monotonic() + BODY_SECONDS
+        self._began = time.monotonic()
 
     async def next(self) -> MutableMapping[str, Any]:
         """The next message of the server.
@@ -118,7 +121,8 @@ class _Body:
         """
         if self._ended:
             return await self._receive()
-        seconds = min(IDLE_SECONDS, self._deadline - time.monotonic())
+        lasting = min(BODY_SECONDS, IDLE_SECONDS + self._found / LEAST_RATE)
+        seconds = min(IDLE_SECONDS, self._began + lasting - time.monotonic())
         try:
             message = await asyncio.wait_for(self._receive(), max(seconds, 0.01))
         except asyncio.TimeoutError:

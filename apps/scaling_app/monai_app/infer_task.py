@@ -21,6 +21,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from scaling_app.imaging.pictures import PICTURES
 from scaling_app.studies.labels.checks import count_values
+from scaling_app.studies.labels.images import fault_of_file, usual_image
 
 if TYPE_CHECKING:
     from scaling_app.imaging.grids import Grid
@@ -79,13 +80,16 @@ class Segmentation(InferTask):
             raise HTTPException(409, "No model has been trained yet: label a few cases and press Train.")
         source = Path(request["image"])
         started = time.monotonic()
+        # from its header: what no model of this task could use is not read, however large it is
+        if (fault := fault_of_file(source, usual_image(self.session.ledger))) is not None:
+            raise HTTPException(422, _named(source, fault))
         try:
             image = read_image(source)
             with self._lock:
                 read = time.monotonic()
                 prediction = self._model(published).segment(image)
         except ImageError as error:
-            raise HTTPException(422, _named(source, error)) from error
+            raise HTTPException(422, _named(source, str(error))) from error
         segmented = time.monotonic()
         extension = result_kind(request.get("result_extension"), suffix_of(source), grid_of(image))
         handle, result = tempfile.mkstemp(suffix=extension)
@@ -130,9 +134,8 @@ class Segmentation(InferTask):
         return self._loaded[1]
 
 
-def _named(image: Path, error: ValueError) -> str:
+def _named(image: Path, reason: str) -> str:
     """What is wrong with an image, with its name."""
-    reason = str(error)
     return reason if image.name in reason else f"{image.name} cannot be segmented by this model: {reason}."
 
 

@@ -93,7 +93,7 @@ class Strategy:
     """How n labelled cases become training samples. One instance serves one training run."""
 
     name: ClassVar[str]
-    affine: ClassVar[bool] = True
+    affine: bool = True
     """Whether the shared random affine map comes before this strategy's deformation."""
 
     def prepare(self, cases: Sequence[PreparedCase], context: StrategyContext) -> None:

@@ -24,7 +24,7 @@ class NoAugmentation(Strategy):
     """Patches as they are."""
 
     name: ClassVar[str] = "none"
-    affine: ClassVar[bool] = False
+    affine = False
 
 
 class Baseline(Strategy):

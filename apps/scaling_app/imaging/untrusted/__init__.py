@@ -2,5 +2,6 @@
 
 from scaling_app.imaging.untrusted.gate import judge
 from scaling_app.imaging.untrusted.header import READ_ERRORS, Header, ImageError, open_regular
+from scaling_app.imaging.untrusted.unpacking import read_through
 
-__all__ = ["READ_ERRORS", "Header", "ImageError", "judge", "open_regular"]
+__all__ = ["READ_ERRORS", "Header", "ImageError", "judge", "open_regular", "read_through"]

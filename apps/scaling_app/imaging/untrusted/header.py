@@ -51,6 +51,23 @@ class ImageError(ValueError):
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a file holds its voxels.
+
+    Attributes:
+        begins: byte of the file at which they begin, packed or not.
+        packing: `gzip`, `zlib`, `bzip2`, or nothing.
+        skipped: bytes before them once unpacked.
+        number: NumPy's name of one voxel where that is one number, else nothing.
+    """
+
+    begins: int
+    packing: str = ""
+    skipped: int = 0
+    number: str = ""
+
+
+@dataclass(frozen=True)
 class Header:
     """What a file's header promises.
 
@@ -58,11 +75,13 @@ class Header:
         sizes: voxels along the spatial axes, in the file's order; as many as the format names, ones too.
         others: voxels along all other axes multiplied: channels, layers, points in time.
         item_bytes: bytes of one voxel as stored.
+        place: where they lie; None in pictures, and for voxels in another file.
     """
 
     sizes: tuple[int, ...]
     others: int
     item_bytes: int
+    place: Place | None = None
 
     @property
     def voxels(self) -> int:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
-from scaling_app.imaging.untrusted.header import Header, ImageError, open_regular, require_room, require_sizes
+from scaling_app.imaging.untrusted.header import (
+    Header,
+    ImageError,
+    Place,
+    open_regular,
+    require_room,
+    require_sizes,
+)
 from scaling_app.imaging.untrusted.nrrd_file import neighbour
 from scaling_app.imaging.untrusted.unpacking import require_unpacked
 
@@ -33,6 +41,7 @@ def judge_meta(path: Path, alone: bool) -> Header:
         header = _promised(path.name, fields)
         place = fields["elementdatafile"]
         if place.upper() == "LOCAL":
+            header = replace(header, place=_place(stream.tell(), fields))
             _require_data(path.name, stream, fields, header)
         elif alone:
             raise ImageError(
@@ -83,8 +92,20 @@ def _promised(name: str, fields: dict[str, str]) -> Header:
     return Header(sizes, channels, item_bytes)
 
 
+def _place(begins: int, fields: dict[str, str]) -> Place:
+    """Where voxels of this file lie; ITK calls what has two names in its order by either."""
+    high = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "False")).lower() == "true"
+    number = {"MET_FLOAT": "f4", "MET_DOUBLE": "f8"}.get(fields["elementtype"], "")
+    packing = "zlib" if _is_packed(fields) else ""
+    return Place(begins, packing, 0, number and f"{'>' if high else '<'}{number}")
+
+
+def _is_packed(fields: dict[str, str]) -> bool:
+    return fields.get("compresseddata", "False").lower() == "true"
+
+
 def _require_data(name: str, stream: BinaryIO, fields: dict[str, str], header: Header) -> None:
-    if fields.get("compresseddata", "False").lower() == "true":
+    if _is_packed(fields):
         require_unpacked(name, stream, "zlib", header.stored_bytes)
         return
     start = stream.tell()

@@ -14,6 +14,7 @@ from scaling_app.imaging.untrusted.header import (
     MOST_HEADER_BYTES,
     Header,
     ImageError,
+    Place,
     open_regular,
     require_room,
     require_sizes,
@@ -46,7 +47,9 @@ def judge_nifti(path: Path, packed: bool) -> Header:
     )  # what begins within the header, ITK reads from its end
     if offset > MOST_HEADER_BYTES:
         raise ImageError(f"{path.name} has its voxels {offset:,} bytes behind its start; export it anew")
-    header = Header(shape[:3], math.prod(shape[3:]), int(fields.get_data_dtype().itemsize))
+    dtype = fields.get_data_dtype()
+    place = Place(0, "gzip" if packed else "", offset, "" if dtype.names else dtype.str)
+    header = Header(shape[:3], math.prod(shape[3:]), int(dtype.itemsize), place)
     most = size * MOST_DEFLATED if packed else size
     require_room(path.name, header.stored_bytes, most - offset if not packed else most)
     return header

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,6 +12,7 @@ from scaling_app.imaging.untrusted.header import (
     MOST_HEADER_BYTES,
     Header,
     ImageError,
+    Place,
     open_regular,
     require_room,
     require_sizes,
@@ -57,6 +59,7 @@ def judge_nrrd(path: Path, alone: bool) -> Header:
         header = _split(fields, sizes, item_bytes)
         elsewhere = next((str(fields[name]) for name in _PLACES if name in fields), None)
         if elsewhere is None:
+            header = replace(header, place=_place(stream.tell(), fields))
             _require_data(path.name, stream, fields, header, alone)
         elif alone:
             raise ImageError(
@@ -125,6 +128,13 @@ def _split(fields: dict, sizes: tuple[int, ...], item_bytes: int) -> Header:
     for size, is_spatial in zip(sizes, spatial, strict=True):
         others *= 1 if is_spatial else size
     return Header(inside or sizes, others if inside else 1, item_bytes)
+
+
+def _place(begins: int, fields: dict) -> Place:
+    """Where the voxels of a file that skips nothing lie."""
+    order = ">" if str(fields.get("endian", "little")) == "big" else "<"
+    number = {"float": "f4", "double": "f8"}.get(str(fields["type"]), "")
+    return Place(begins, _PACKED.get(str(fields["encoding"]), ""), 0, number and order + number)
 
 
 def _require_data(name: str, stream: BinaryIO, fields: dict, header: Header, alone: bool) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import bz2
+import gzip
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
-from scaling_app.imaging.untrusted.header import ImageError
+import numpy as np
+
+from scaling_app.imaging.untrusted.header import Header, ImageError, Place, open_regular
 
 _IN, _OUT = 1 << 16, 1 << 20
 
@@ -32,12 +36,58 @@ def require_unpacked(
         if found > expected:
             break
     if found < expected:
-        raise ImageError(
-            f"{name} cannot be read; it may be truncated or damaged: its data unpack to {found:,} bytes, "
-            f"its header promises {expected:,}"
-        )
+        raise _too_little(name, found, expected)
     if exactly and found > expected:
         raise ImageError(f"{name} holds more data than the {expected:,} bytes of its header; export it anew")
+
+
+def read_through(path: Path, header: Header) -> None:
+    """Reads all voxels once and forgets them; holds some megabytes, however many they are.
+
+    Args:
+        header: what was promised; its `place` says where they lie.
+
+    Raises:
+        ImageError: fewer bytes than promised, or no voxel with a finite value.
+        zlib.error, OSError: damaged data.
+    """
+    place = header.place or Place(0)
+    dtype = np.dtype(place.number or "u1")
+    finite = dtype.kind not in "fc"
+    wanted, found, rest = header.stored_bytes, -place.skipped, b""
+    with open_regular(path) as stream:
+        stream.seek(place.begins)
+        for piece in _unpacked(stream, place.packing):
+            voxels = piece[max(0, -found) : max(0, wanted - found)]
+            found += len(piece)
+            if not finite:
+                voxels = rest + voxels
+                whole = len(voxels) - len(voxels) % dtype.itemsize
+                finite = bool(np.isfinite(np.frombuffer(voxels[:whole], dtype)).any())
+                rest = voxels[whole:]
+            if found >= wanted:
+                break
+    if found < wanted:
+        raise _too_little(path.name, max(found, 0), wanted)
+    if not finite:
+        raise ImageError(f"{path.name} holds no voxel with a finite value; export it anew")
+
+
+def _unpacked(stream: BinaryIO, packing: str) -> Iterator[bytes]:
+    if packing == "zlib":
+        yield from _inflated(stream, packing)
+        return
+    openers = {"gzip": lambda: gzip.GzipFile(fileobj=stream), "bzip2": lambda: bz2.BZ2File(stream)}
+    source = openers[packing]() if packing else stream
+    while piece := source.read(_OUT):
+        yield piece
+
+
+def _too_little(name: str, found: int, expected: int) -> ImageError:
+    return ImageError(
+        f"{name} cannot be read; it may be truncated or damaged: its data unpack to {found:,} bytes, "
+        f"its header promises {expected:,}"
+    )
 
 
 def _inflated(stream: BinaryIO, packing: str) -> Iterator[bytes]:

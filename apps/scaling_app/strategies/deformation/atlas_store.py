@@ -13,6 +13,7 @@ import logging
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def content_hash(case: PreparedCase, *, with_label: bool) -> str:
     for part in (case.image, case.label if with_label else None):
         if part is not None:
             digest.update(str(tuple(part.shape)).encode())
-            digest.update(part.contiguous().numpy())
+            digest.update(part.contiguous().numpy().data)
     return digest.hexdigest()
 
 
@@ -87,9 +88,8 @@ class AtlasStore:
         around = dict(members)
         for digest, case in distinct.items():
             if digest not in around:
-                around[digest] = self._remember(
-                    key, digest, lambda case=case: register_labelled(atlas, case, self._spacing)
-                )
+                work = partial(register_labelled, atlas, case, self._spacing)
+                around[digest] = self._remember(key, digest, work)
         return key, atlas, {case_id: around[digest] for case_id, digest in digests.items()}
 
     def unlabelled(
@@ -119,12 +119,14 @@ class AtlasStore:
             members = set(content["members"])
             if not (members <= wanted.keys() and len(wanted) < _GROWTH * len(members)):
                 continue
-            fitting = fitting or sort_structures([case.label for case in wanted.values()], self._structures)
+            fitting = fitting or sort_structures(
+                [case.known_label for case in wanted.values()], self._structures
+            )
             if (content["shared"], content["masked"]) == fitting:
                 return self._taken_over(path, content)
         return "", None, {}
 
-    def _taken_over(self, path: Path, content: dict) -> tuple[str, Atlas, dict[str, Registered]]:
+    def _taken_over(self, path: Path, content: dict[str, Any]) -> tuple[str, Atlas, dict[str, Registered]]:
         return path.name.removesuffix(".atlas.pt"), *_atlas_from(content, self._settings)
 
     def _key(self, members: Mapping[str, Any]) -> str:
@@ -140,7 +142,7 @@ class AtlasStore:
         self._write(name, _registered_content(registered))
         return registered
 
-    def _read(self, path: Path) -> dict | None:
+    def _read(self, path: Path) -> dict[str, Any] | None:
         if not path.is_file():
             return None
         try:
@@ -149,22 +151,22 @@ class AtlasStore:
             logger.warning("registering anew: %s cannot be read (%s)", path.name, error)
             return None
 
-    def _write(self, name: str, content: dict) -> None:
+    def _write(self, name: str, content: dict[str, Any]) -> None:
         if self._folder is None:
             return
         with whole_file(self._folder / name) as part:
             torch.save(content, part)
 
 
-def _registered_content(registered: Registered) -> dict:
+def _registered_content(registered: Registered) -> dict[str, Any]:
     return {"placement": asdict(registered.placement), "velocity": registered.velocity}
 
 
-def _registered_from(content: dict) -> Registered:
+def _registered_from(content: dict[str, Any]) -> Registered:
     return Registered(Placement(**content["placement"]), content["velocity"])
 
 
-def _atlas_content(atlas: Atlas, members: Mapping[str, Registered]) -> dict:
+def _atlas_content(atlas: Atlas, members: Mapping[str, Registered]) -> dict[str, Any]:
     return {
         "grid": asdict(atlas.frame.grid),
         "nodes": asdict(atlas.frame.nodes),
@@ -179,7 +181,9 @@ def _atlas_content(atlas: Atlas, members: Mapping[str, Registered]) -> dict:
     }
 
 
-def _atlas_from(content: dict, settings: RegistrationSettings) -> tuple[Atlas, dict[str, Registered]]:
+def _atlas_from(
+    content: dict[str, Any], settings: RegistrationSettings
+) -> tuple[Atlas, dict[str, Registered]]:
     members = {h: _registered_from(c) for h, c in content["members"].items()}
     frame = Frame(Lattice(**content["grid"]), Lattice(**content["nodes"]))
     atlas = Atlas(

@@ -84,9 +84,9 @@ def left_out_dice(group: Group, labelled: Sequence[PreparedCase], values: Sequen
         if case.case_id not in group.blind:
             continue
         shares = (total - _brought(group, case, values)) / others
-        carried = _carry(group, shares, case, group.blind[case.case_id], values).label
+        carried = _carry(group, shares, case, group.blind[case.case_id], values).known_label
         for value in values:
-            mine, theirs = case.label == value, carried == value
+            mine, theirs = case.known_label == value, carried == value
             if mine.any():
                 scores.append(float(2 * (mine & theirs).sum() / (mine.sum() + theirs.sum())))
     return sum(scores) / len(scores) if scores else None
@@ -104,13 +104,13 @@ def _carry(
 
 def _shares(group: Group, labelled: Sequence[PreparedCase], values: Sequence[int]) -> Tensor:
     """Share `(len(values), *G)` of the cases that have each structure at a point of the template."""
-    return sum(_brought(group, case, values) for case in labelled) / len(labelled)
+    return sum((_brought(group, case, values) for case in labelled), torch.zeros(())) / len(labelled)
 
 
 def _brought(group: Group, case: PreparedCase, values: Sequence[int]) -> Tensor:
     """A labelled case's structures `(len(values), *G)`, each 0 to 1, brought to the template."""
     frame, registered = group.frame, group.labelled[case.case_id]
-    masks = [resample((case.label == v).float(), registered.placement, frame.grid)[0] for v in values]
+    masks = [resample((case.known_label == v).float(), registered.placement, frame.grid)[0] for v in values]
     return warp(torch.cat(masks), -registered.velocity, frame.nodes, frame.grid.shape)
 
 

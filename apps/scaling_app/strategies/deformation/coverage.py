@@ -122,7 +122,9 @@ def shape_coverage(
         own = around[case.case_id]
         rebuilt = space.field(space.project(own.velocity))
         shape = warp(atlas.template.signed, rebuilt, atlas.frame.nodes, atlas.frame.grid.shape) < 0
-        real = look_at(case, own.placement, atlas.frame, atlas.shared).signed < 0
+        signed = look_at(case, own.placement, atlas.frame, atlas.shared).signed
+        assert signed is not None  # the template has structures that all labelled cases share
+        real = signed < 0
         both = (shape & real).flatten(1).sum(dim=1)
         sizes = (shape.flatten(1).sum(dim=1) + real.flatten(1).sum(dim=1)).clamp(min=1)
         scores.append(float((2 * both / sizes).mean()))

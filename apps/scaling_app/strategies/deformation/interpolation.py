@@ -39,20 +39,20 @@ class FieldReader:
     def __call__(self, points: Tensor) -> Tensor:
         """Values `(C, P)` at unit points `(D, P)`."""
         if self._picture is not None:
-            return self._read_picture(points)
+            return self._read_picture(self._picture, points)
         dims = len(self.shape)
         grid = points.T.reshape(1, *([1] * (dims - 1)), -1, dims)
         values = F.grid_sample(self._field[None], grid, padding_mode="border", align_corners=True)
         return values.reshape(self.channels, -1)
 
-    def _read_picture(self, points: Tensor) -> Tensor:
+    def _read_picture(self, picture: Tensor, points: Tensor) -> Tensor:
         slices, height, _ = self.shape
         depth = ((points[2] + 1.0) * (0.5 * (slices - 1))).clamp(0.0, slices - 1.0)
         below = depth.detach().floor().clamp(max=max(slices - 2, 0))
         row = ((points[1] + 1.0) * (0.5 * (height - 1))).clamp(0.0, height - 1.0) + below * (height + 1)
         rows = slices * (height + 1)
         grid = torch.stack([points[0], row * (2.0 / (rows - 1)) - 1.0], dim=-1)
-        values = F.grid_sample(self._picture, grid[None, None], padding_mode="border", align_corners=True)
+        values = F.grid_sample(picture, grid[None, None], padding_mode="border", align_corners=True)
         values = values.reshape(2 * self.channels, -1)
         return torch.lerp(values[: self.channels], values[self.channels :], (depth - below)[None])
 

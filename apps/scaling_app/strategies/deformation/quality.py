@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from scaling_app.strategies.base import PointMap, PreparedCase
@@ -107,7 +108,7 @@ def compare_topology(label: Tensor, deformation: Deformation) -> dict[int, Compa
     return found
 
 
-def _compared(before: np.ndarray, after: np.ndarray) -> Compared:
+def _compared(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Compared:
     at_border = touches_border(before) or touches_border(after)
     thin = not (is_thick(before) and is_thick(after))
     return Compared(

@@ -127,9 +127,10 @@ def _objective(
 ) -> Callable[[Tensor], Tensor]:
     dims = frame.grid.dims
     shape = tuple(max(4, (n + 1) // 2) for n in frame.grid.shape) if halve else frame.grid.shape
-    labelled = template.signed is not None and view.signed is not None and view.trust > 0.0
-    moving = torch.cat([template.image, template.signed]) if labelled else template.image
-    fixed = torch.cat([view.image, view.signed]) if labelled else view.image
+    moving, fixed, labelled = template.image, view.image, False
+    if template.signed is not None and view.signed is not None and view.trust > 0.0:
+        moving, fixed = torch.cat([moving, template.signed]), torch.cat([fixed, view.signed])
+        labelled = True
     moving, fixed, inside = (_fit(x, shape) for x in (moving, fixed, view.inside))
     weight = inside / inside.sum().clamp(min=1.0)
     likeness = LocalNormalizedCrossCorrelationLoss(

@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 
-from scaling_app.strategies.base import PointMap, PreparedCase, Strategy, StrategyContext
+from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
 from scaling_app.strategies.baseline import vary_intensity
 from scaling_app.strategies.catalogue import entry_of
 from scaling_app.strategies.deformation.budget import Budget
@@ -86,7 +86,7 @@ class _Deforming(Strategy):
         self._strength = Strength.parse(context.options.get("red_strength", RED_STRENGTH))
         self._share = share_of(context.options.get("deformed_share", "1"))
 
-    def deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap | None:
+    def deformation(self, case: PreparedCase, generator: torch.Generator) -> Deformation | None:
         """A fresh flow, or None for a sample that keeps its shape."""
         if self._share < 1:
             drawn = float(torch.rand((), generator=generator, device=generator.device))
@@ -94,7 +94,7 @@ class _Deforming(Strategy):
                 return None
         return self._deformation(case, generator)
 
-    def _deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap:
+    def _deformation(self, case: PreparedCase, generator: torch.Generator) -> Deformation:
         """A fresh flow."""
         raise NotImplementedError
 
@@ -122,7 +122,7 @@ class Red(_Deforming):
 
     name = "red"
 
-    def _deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap:
+    def _deformation(self, case: PreparedCase, generator: torch.Generator) -> Deformation:
         """A fresh flow over the case's own box."""
         return self._random(case, generator)
 
@@ -183,7 +183,7 @@ class _Subspace(_Deforming):
             return
         if self._carried_share:
             try:
-                self._carry(cases, context)
+                self._carry(self._group, cases, context)
             except (ValueError, ArithmeticError, RuntimeError) as error:
                 logger.warning("%s trains without carried labels: %s", self.name, error)
                 self._notes["carried"] = 0
@@ -192,14 +192,14 @@ class _Subspace(_Deforming):
         if self._group.without_structure:
             self._notes["cases_without_structure"] = self._group.without_structure
 
-    def _carry(self, cases: Sequence[PreparedCase], context: StrategyContext) -> None:
+    def _carry(self, group: Group, cases: Sequence[PreparedCase], context: StrategyContext) -> None:
         """Carries labels to the pool's images, unless the labelled cases show that this goes wrong."""
         values = sorted(context.structures.values())
-        agreement = left_out_dice(self._group, cases, values)
+        agreement = left_out_dice(group, cases, values)
         if agreement is not None:
             self._notes["carried_dice"] = round(agreement, 4)
         if agreement is None or agreement >= LEAST_CARRIED_DICE:
-            self._carried = carry_labels(self._group, cases, context.pool, values)
+            self._carried = carry_labels(group, cases, context.pool, values)
         else:
             logger.warning("%s: labels carried to left-out cases have a Dice of %.2f", self.name, agreement)
         self._notes["carried"] = len(self._carried)
@@ -220,16 +220,17 @@ class _Subspace(_Deforming):
         """Goes on from the time used."""
         self._budget.load_state_dict(state)
 
-    def _deformation(self, case: PreparedCase, generator: torch.Generator) -> PointMap:
+    def _deformation(self, case: PreparedCase, generator: torch.Generator) -> Deformation:
         """A fresh flow in the frame of the group, or of the case's own box where it has no place there."""
-        velocity = None
-        if self._group is not None and case.case_id in self._group.labelled:
-            velocity = self._velocity(self._group, case.case_id, generator)
+        group = self._group
+        if group is None or case.case_id not in group.labelled:
+            return self._random(case, generator)
+        velocity = self._velocity(group, case.case_id, generator)
         if velocity is None:
             return self._random(case, generator)
-        flow = sampled_unfolded(velocity, self._group.frame.nodes)
+        flow = sampled_unfolded(velocity, group.frame.nodes)
         self._drawn.add(flow)
-        return self._group.deform(case.case_id, flow)
+        return group.deform(case.case_id, flow)
 
     def _velocity(self, group: Group, case_id: str, generator: torch.Generator) -> torch.Tensor | None:
         """A velocity on the group's nodes, or None to deform as RED."""

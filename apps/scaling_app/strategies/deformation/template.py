@@ -83,7 +83,7 @@ def build_atlas(
     settings = settings or RegistrationSettings()
     if not cases or any(case.label is None for case in cases):
         raise ValueError("a template needs at least one case, and a label for each")
-    shared, masked = sort_structures([case.label for case in cases], structures)
+    shared, masked = sort_structures([case.known_label for case in cases], structures)
     found = [_moments_of(case, shared, spacing_mm) for case in cases]
     radius = sum(m.radius_mm for m in found) / len(found)
     frame = make_frame(found, [case.image.shape[1:] for case in cases], spacing_mm, radius)
@@ -111,7 +111,7 @@ def _moments_of(case: PreparedCase, shared: Sequence[int], spacing_mm: Sequence[
 
     Never of a structure that only some cases have: they would be placed by a lesion, the others by the image.
     """
-    found = moments(case.label[0], shared, spacing_mm) if shared else None
+    found = moments(case.known_label[0], shared, spacing_mm) if shared else None
     return found or moments_of_image(case.image.shape[1:], spacing_mm)
 
 
@@ -153,11 +153,10 @@ def _mean_anatomy(views: Sequence[View], velocities: Sequence[Tensor], frame: Fr
             for v, u in zip(views, velocities, strict=True)
         ]
     )
-    if views[0].signed is None:
+    seen = [v.signed for v in views if v.signed is not None]
+    if len(seen) < len(views):
         return Template(images.mean(dim=0), None)
-    signed = torch.stack(
-        [warp(v.signed, -u, frame.nodes, shape) for v, u in zip(views, velocities, strict=True)]
-    )
+    signed = torch.stack([warp(s, -u, frame.nodes, shape) for s, u in zip(seen, velocities, strict=True)])
     return Template(images.mean(dim=0), signed.mean(dim=0))
 
 

@@ -7,12 +7,14 @@ components - holes.
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 
-def euler_number(mask: np.ndarray) -> int:
+def euler_number(mask: NDArray[Any]) -> int:
     """V - E + F - C of the cells of a mask `(*S)`, 2D or 3D."""
     padded = np.pad(mask.astype(bool), 1)
     total = 0
@@ -28,29 +30,29 @@ def euler_number(mask: np.ndarray) -> int:
     return total
 
 
-def components(mask: np.ndarray) -> int:
+def components(mask: NDArray[Any]) -> int:
     """Number of connected components."""
     return int(ndimage.label(mask, structure=np.ones((3,) * mask.ndim))[1])
 
 
-def cavities(mask: np.ndarray) -> int:
+def cavities(mask: NDArray[Any]) -> int:
     """Number of closed cavities, in 2D holes: parts of the rest, joined at faces, that do not reach the border."""
     inverse, count = ndimage.label(~mask.astype(bool))
     edges = [np.take(inverse, end, axis) for axis in range(mask.ndim) for end in (0, -1)]
     return count - len(set().union(*map(np.unique, edges)) - {0})
 
 
-def touches_border(mask: np.ndarray) -> bool:
+def touches_border(mask: NDArray[Any]) -> bool:
     """Whether a mask reaches the border of its image, which cuts what lies beyond."""
     return any(bool(np.take(mask, end, axis).any()) for axis in range(mask.ndim) for end in (0, -1))
 
 
-def signature(mask: np.ndarray) -> tuple[int, int]:
+def signature(mask: NDArray[Any]) -> tuple[int, int]:
     """`(components, Euler number)`."""
     return components(mask), euler_number(mask)
 
 
-def is_thick(mask: np.ndarray, voxels: float = 3.0) -> bool:
+def is_thick(mask: NDArray[Any], voxels: float = 3.0) -> bool:
     """Whether a grid can show a mask's topology: neither it nor a gap in it is thinner than so many voxels.
 
     Balls of that diameter must come within 3/4 of a voxel, a digital corner, of every voxel of the mask and
@@ -60,6 +62,6 @@ def is_thick(mask: np.ndarray, voxels: float = 3.0) -> bool:
     return bool(mask.any()) and _filled(padded, voxels) and _filled(~padded, voxels)
 
 
-def _filled(mask: np.ndarray, voxels: float) -> bool:
+def _filled(mask: NDArray[Any], voxels: float) -> bool:
     deep = ndimage.distance_transform_edt(mask) > voxels / 2
     return bool(deep.any()) and bool((ndimage.distance_transform_edt(~deep)[mask] <= voxels / 2 + 0.75).all())

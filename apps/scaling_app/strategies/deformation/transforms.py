@@ -172,11 +172,11 @@ class RandRegDAd(_RandDeformd):
         Raises:
             ValueError: the dictionary's case is none of the registered ones.
         """
-        case = self._cases.get(data.get(self.case_key))
+        case_id = data.get(self.case_key)
+        case = self._cases.get(case_id) if isinstance(case_id, str) else None
         if case is None:
             raise ValueError(
-                f"{self.case_key!r} must name one of the {len(self._cases)} registered cases, "
-                f"got {data.get(self.case_key)!r}"
+                f"{self.case_key!r} must name one of the {len(self._cases)} registered cases, got {case_id!r}"
             )
         return self.strategy.deformation(case, generator)
 

@@ -6,7 +6,7 @@ moved points; image and label are read while the block is still in the cache.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -63,7 +63,7 @@ def _stored_as(dtype: torch.dtype, values: Tensor) -> Tensor:
 def _warp_in_blocks(
     volumes: Sequence[Tensor], linear: Sequence[bool], deformation: Deformation, shape: tuple[int, ...]
 ) -> list[Tensor]:
-    readers = [
+    readers: list[Callable[[Tensor], Tensor]] = [
         FieldReader(volume.float()) if smooth else _Nearest(volume)
         for volume, smooth in zip(volumes, linear, strict=True)
     ]
@@ -91,8 +91,8 @@ def _warp_in_blocks(
                 points = flow.move(points, reader)
         unit = torch.addmm(out_shift, out, points)
         span = slice(first * unit.shape[1] // (last - first), last * unit.shape[1] // (last - first))
-        for reader, result in zip(readers, results, strict=True):
-            result[:, span] = _stored_as(result.dtype, reader(unit))
+        for read, result in zip(readers, results, strict=True):
+            result[:, span] = _stored_as(result.dtype, read(unit))
     return [r.reshape(v.shape) for r, v in zip(results, volumes, strict=True)]
 
 

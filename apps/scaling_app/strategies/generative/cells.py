@@ -21,7 +21,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Literal
@@ -32,7 +32,7 @@ from torch.nn import functional as F
 
 Direction = Literal["down", "up"]
 
-_CONVOLUTIONS = {
+_CONVOLUTIONS: dict[tuple[Direction, int], Callable[..., Tensor]] = {
     ("down", 2): F.conv2d,
     ("down", 3): F.conv3d,
     ("up", 2): F.conv_transpose2d,

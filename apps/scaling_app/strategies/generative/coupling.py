@@ -60,9 +60,9 @@ class Rotation:
         self.cases_of: dict[str, list[str]] = {}
         for case_id, patient in patients.items():
             self.cases_of.setdefault(patient, []).append(case_id)
-        patients = sorted(self.cases_of)
-        order = torch.randperm(len(patients), generator=torch.Generator().manual_seed(seed)).tolist()
-        self._order = [patients[i] for i in order]
+        named = sorted(self.cases_of)
+        order = torch.randperm(len(named), generator=torch.Generator().manual_seed(seed)).tolist()
+        self._order = [named[i] for i in order]
         self._waiting = list(self._order)
 
     def __len__(self) -> int:
@@ -108,7 +108,9 @@ class Coupling:
         self.gradient_norm: float | None = None
         self.validation_loss: float | None = None
 
-    def synthesise(self, count: int, among: Sequence[str], appearance, *, graph: bool = False) -> Synthetic:
+    def synthesise(
+        self, count: int, among: Sequence[str], appearance: Appearance, *, graph: bool = False
+    ) -> Synthetic:
         """`count` generated pairs from the masks and surroundings of the cases `among`.
 
         Args:

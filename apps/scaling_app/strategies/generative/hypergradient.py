@@ -32,7 +32,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -116,6 +116,12 @@ def pair_losses(loss: Loss, logits: Tensor, label: Tensor) -> Tensor:
     return torch.stack([loss(logits[i : i + 1], label[i : i + 1]) for i in range(logits.shape[0])])
 
 
+def joint_norm(tensors: Iterable[Tensor]) -> Tensor:
+    """The Euclidean norm of the values of one or more tensors together, a scalar without a graph."""
+    first, *others = [(tensor.detach() ** 2).sum() for tensor in tensors]
+    return torch.sqrt(sum(others, first))
+
+
 def training_gradient(
     segmenter: FrozenSegmenter, loss: Loss, real: Pairs, synthetic: Pairs, weights: Tensor
 ) -> dict[str, Tensor]:
@@ -161,7 +167,7 @@ def image_hypergradient(
     ahead = {n: w.clone().requires_grad_() for n, w in segmenter.moved(step_gradient, -step_size).items()}
     validation_loss = segmenter.loss(ahead, loss, validation)
     v = _gradient(validation_loss, ahead)
-    norm = torch.sqrt(sum((q * q).sum() for q in v.values()))
+    norm = joint_norm(v.values())
     eps = radius / norm
     image = synthetic.image.detach().requires_grad_()
     real_image = real.image.detach().requires_grad_()

@@ -250,7 +250,7 @@ class PatchSource:
         """Up to `most` voxels of each structure `(M, D)`, the same at every call."""
         if case.case_id not in self._seeds:
             generator = torch.Generator().manual_seed(0)
-            found = [_some_voxels(case.label[0], k, most, generator) for k in range(1, self.classes)]
+            found = [_some_voxels(case.known_label[0], k, most, generator) for k in range(1, self.classes)]
             self._seeds[case.case_id] = torch.cat(found).float()
         return self._seeds[case.case_id]
 
@@ -268,7 +268,7 @@ def read_pair(case: PreparedCase, points: Tensor) -> tuple[Tensor, Tensor]:
     unit = (2 * local / last - 1).flip(-1).T
     image = FieldReader(case.image[box].float().contiguous())(unit)
     nearest = local.round().long().clamp(min=0).minimum(high - low - 1)
-    label = case.label[box][(0, *nearest.unbind(-1))]
+    label = case.known_label[box][0][nearest.unbind(-1)]
     inside = ((flat > -0.5) & (flat < shape - 0.5)).all(-1)
     size = points.shape[:-1]
     return (image * inside).reshape(-1, *size), (label * inside).reshape(1, *size)

@@ -28,7 +28,7 @@ from monai.networks.blocks import Convolution
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scaling_app.strategies.generative.cells import SearchCell, level_strides
+from scaling_app.strategies.generative.cells import CANDIDATES, SearchCell, level_strides
 
 
 class SearchableGenerator(nn.Module):
@@ -43,6 +43,8 @@ class SearchableGenerator(nn.Module):
         levels: the most halvings; fewer where the patch is small.
         context: whether the low-pass image is an input and the base of the output.
     """
+
+    chosen: Tensor
 
     def __init__(
         self,
@@ -72,7 +74,7 @@ class SearchableGenerator(nn.Module):
             features = up[level] + down[level]
         self.head = Convolution(dims, features, 2 * channels, kernel_size=3, conv_only=True)
         cells = 2 * len(self.strides)
-        candidates = len(self.down[0].candidates) if cells else 0
+        candidates = len(CANDIDATES[dims]) if cells else 0
         self.architecture = nn.Parameter(1e-3 * torch.randn(cells, candidates))
         self.register_buffer("chosen", torch.zeros(cells, candidates, dtype=torch.bool))
 
@@ -142,11 +144,10 @@ class SearchableGenerator(nn.Module):
         for strides in self.strides:
             total = [t * s for t, s in zip(total, strides, strict=True)]
         margins = [-size % t for size, t in zip(sizes, total, strict=True)]
-        crop = (slice(None), slice(None), *(slice(0, size) for size in sizes))
         if not any(margins):
-            return x, crop
+            return x, _crop(sizes)
         pads = [side for margin in reversed(margins) for side in (0, margin)]
-        return F.pad(x, pads, mode="replicate"), crop
+        return F.pad(x, pads, mode="replicate"), _crop(sizes)
 
 
 class PatchDiscriminator(nn.Module):
@@ -185,7 +186,7 @@ def low_pass(image: Tensor, factors: Sequence[int]) -> Tensor:
     # whole blocks, then cropped: the last one may reach beyond the patch
     size = [n * edge for n, edge in zip(coarse.shape[2:], edges, strict=True)]
     whole = F.interpolate(coarse, size=size, mode=mode, align_corners=False)
-    return whole[(..., *(slice(0, n) for n in image.shape[2:]))]
+    return whole[_crop(image.shape[2:])]
 
 
 def texture_energy(image: Tensor, factors: Sequence[int]) -> Tensor:
@@ -233,7 +234,12 @@ def neighbourhood(one_hot: Tensor, radii: Sequence[int]) -> Tensor:
     mode = "bilinear" if dims == 2 else "trilinear"
     size = [n * block for n, block in zip(mask.shape[2:], blocks, strict=True)]
     whole = F.interpolate(mask, size=size, mode=mode, align_corners=False)
-    return whole[(..., *(slice(0, n) for n in one_hot.shape[2:]))]
+    return whole[_crop(one_hot.shape[2:])]
+
+
+def _crop(sizes: Sequence[int]) -> tuple[slice, ...]:
+    """The first `sizes` voxels of `(B, C, *P)`."""
+    return (slice(None), slice(None), *(slice(0, size) for size in sizes))
 
 
 def _smooth_convolution(dims: int, inputs: int, outputs: int) -> Convolution:

@@ -24,7 +24,12 @@ from torch.nn import functional as F
 
 from scaling_app.imaging.randomness import seeded
 from scaling_app.strategies.generative.fields import FieldNoise, IntensityFields
-from scaling_app.strategies.generative.hypergradient import ImageHypergradient, Pairs, outer_gradient
+from scaling_app.strategies.generative.hypergradient import (
+    ImageHypergradient,
+    Pairs,
+    joint_norm,
+    outer_gradient,
+)
 from scaling_app.strategies.generative.networks import (
     PatchDiscriminator,
     SearchableGenerator,
@@ -187,19 +192,19 @@ class GeneratorTrainer:
         mean, gain = self.generator.mean_and_gain(one_hot, self._context(image), noise.texture)
         fake = mean + gain * noise.texture
         composed = fake if where is None else where * fake + (1 - where) * image
-        loss = _DISTANCE_WEIGHT * _distance(mean, image, weight) + _TEXTURE_WEIGHT * _distance(
-            *(texture_energy(x, self.task.low_pass_factors) for x in (fake, image)), weight
-        )
+        painted, real = (texture_energy(x, self.task.low_pass_factors) for x in (fake, image))
+        loss = _DISTANCE_WEIGHT * _distance(mean, image, weight)
+        loss = loss + _TEXTURE_WEIGHT * _distance(painted, real, weight)
         playing = self._discriminator_plays and known
         if playing:
             loss = loss + ((self._judge(one_hot, composed, noise) - 1) ** 2).mean()
         weights = self.generator.weight_parameters()
         found = torch.autograd.grad(loss, weights, allow_unused=True)  # candidates not chosen get none
         gradients = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
-        norm = _norm(gradients)
+        norm = joint_norm(gradients)
         if not (torch.isfinite(loss) and torch.isfinite(norm)):
             return False
-        if feedback is not None and (own := _norm(feedback)) > 0:
+        if feedback is not None and (own := joint_norm(feedback)) > 0:
             share = _FEEDBACK_SHARE * norm / own
             gradients = [g + share * f for g, f in zip(gradients, feedback, strict=True)]
         _step(self.weight_optimizer, weights, gradients)
@@ -223,7 +228,7 @@ class GeneratorTrainer:
         if gradient.real_image is not None:
             images, slopes = [*images, real], [*slopes, gradient.real_image]
         gradients = outer_gradient(images, slopes, [architecture, strength, *weights])
-        if not torch.isfinite(_norm(gradients)):
+        if not torch.isfinite(joint_norm(gradients)):
             return []
         if self.settings.network and self.settings.architecture and architecture.numel():
             _step(self.architecture_optimizer, [architecture], gradients[:1])
@@ -297,7 +302,7 @@ class GeneratorTrainer:
         loss = 0.5 * (((on_real - 1) ** 2).mean() + (on_fake**2).mean())
         weights = list(self.discriminator.parameters())
         gradients = torch.autograd.grad(loss, weights)
-        if not torch.isfinite(_norm(gradients)):
+        if not torch.isfinite(joint_norm(gradients)):
             return False
         _step(self.discriminator_optimizer, weights, gradients)
         right = 0.5 * float((on_real > 0.5).float().mean() + (on_fake < 0.5).float().mean())
@@ -331,7 +336,3 @@ def _step(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], gradients
         weight.grad = gradient
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-
-
-def _norm(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.sqrt(sum((t.detach() ** 2).sum() for t in tensors))

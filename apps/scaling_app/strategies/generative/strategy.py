@@ -210,6 +210,13 @@ class GenSeg(Strategy):
             self.coupling.start_anew()
         self._loaded_step = None
 
+    @property
+    def _coupled(self) -> Coupling:
+        """The coupling of a run that generates."""
+        if self.coupling is None:
+            raise ValueError(f"nothing is generated: {self._off}")
+        return self.coupling
+
     def _real_loss(self, network: nn.Module, loss: Loss, batch: Batch, step: int) -> Tensor:
         if self.coupling is not None:
             batch = self.coupling.seen_through_fields(batch)
@@ -225,7 +232,7 @@ class GenSeg(Strategy):
     def _stage_one(self, batch: Batch, feedback: list[Tensor] | None = None) -> None:
         if not self.settings.network:
             return
-        coupling = self.coupling
+        coupling = self._coupled
         count = max(1, len(batch.case_ids) // 4)
         first = 0
         if count == 1 and self.added_cases():  # every second sample is of an added case: they take turns
@@ -243,12 +250,12 @@ class GenSeg(Strategy):
 
     def _discretise(self) -> None:
         """Keeps the likeliest candidates; once, then the generator may settle."""
-        generator = self.coupling.trainer.generator
+        generator = self._coupled.trainer.generator
         if self.settings.network and not bool(generator.chosen.any()) and generator.architecture.numel():
             logger.info("genseg: architecture %s", ", ".join(generator.discretise()))
 
     def _synthetic_loss(self, network: nn.Module, loss: Loss, batch: Batch) -> Tensor:
-        coupling = self.coupling
+        coupling = self._coupled
         weight = coupling.guard.omega if self.settings.couple else 1.0
         if weight <= 0:
             return batch.image.new_zeros(())
@@ -262,14 +269,14 @@ class GenSeg(Strategy):
     def _weighted(self, network: nn.Module, loss: Loss, pairs: Pairs, weights: Tensor | None) -> Tensor:
         losses = pair_losses(loss, network(pairs.image), pairs.label)
         finite = bool(torch.isfinite(losses).all())
-        self.coupling.guard.observe_step("generated pairs", finite)
+        self._coupled.guard.observe_step("generated pairs", finite)
         if not finite:
             self._skipped += 1
             return losses.new_zeros(())
         return losses.mean() if weights is None else (weights.to(losses) * losses).mean()
 
     def _outer(self, network: nn.Module, loss: Loss, batch: Batch, step: int) -> Tensor:
-        coupling = self.coupling
+        coupling = self._coupled
         patient, others = coupling.rotation.next(batch.case_ids)
         trusted = coupling.guard.trusted
         with full_precision(batch.image.device):
@@ -297,7 +304,7 @@ class GenSeg(Strategy):
         return real + self._weighted(network, loss, pairs, weights)
 
     def _log(self, step: int) -> None:
-        coupling = self.coupling
+        coupling = self._coupled
         logger.info(
             "genseg: step %d, entropy %.4f, max change %.4f, consistency %.2f, omega %.2f",
             step,

@@ -175,7 +175,8 @@ class _Reader:
 
 def _read_answer(answers: int) -> dict[str, Any] | None:
     """What comes before the writing end is closed; None when that is nothing whole, or the fork outlives its alarm."""
-    deadline = time.monotonic() + reading_process.MOST_SECONDS + 5
+    # it may wait for its turn, and then read
+    deadline = time.monotonic() + 2 * reading_process.MOST_SECONDS + 5
     text = b""
     while len(text) <= _LONGEST_ANSWER:
         ready, _, _ = select.select([answers], [], [], max(0.0, deadline - time.monotonic()))

@@ -13,13 +13,15 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scaling_app.imaging.geometry import ImageError, read_image, suffix_of
-from scaling_app.imaging.untrusted import Header, judge
+from scaling_app.imaging.geometry import ImageError, read_grid, read_image, reading, suffix_of
+from scaling_app.imaging.pictures import load_picture
+from scaling_app.imaging.untrusted import Header, judge, read_through
 from scaling_app.studies.labels.checks import require_alike
 from scaling_app.studies.labels.reading import facts_to_json, read_facts
 
@@ -30,8 +32,14 @@ BYTES_A_SECOND = 20 << 20
 MOST_SECONDS = 600
 """For any file."""
 
+MOST_LAYERS = 256
+"""Of a segmentation; segments that overlap lie in different ones."""
+
 HEADER_MEMORY = 256 << 20
 _SPARE_MEMORY = 512 << 20
+
+LARGE = _SPARE_MEMORY + (256 << 20)
+"""Bytes. What may take more is read one file at a time."""
 
 Allow = Callable[[Header], None]
 
@@ -52,6 +60,10 @@ def label_facts(
     header = judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes)
     if image is not None:
         require_alike(header.sizes, judge(Path(image), suffix_of(image)).sizes)
+    if header.others > MOST_LAYERS:
+        raise ImageError(
+            f"{Path(path).name} has {header.others:,} layers or channels; at most {MOST_LAYERS} are read in a label map"
+        )
     allow(header)
     return facts_to_json(read_facts(Path(path)))
 
@@ -59,13 +71,22 @@ def label_facts(
 def image_is_readable(
     path: str, *, alone: bool, most_bytes: float | None, allow: Allow = lambda header: None
 ) -> dict[str, Any]:
-    """Reads an image and forgets it.
+    """Reads an image and forgets it; a large one piece by piece, so that checking it takes no memory of its size.
 
     Raises:
         ValueError: it cannot be used.
     """
-    allow(judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes))
-    read_image(path)
+    header = judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes)
+    allow(header)
+    if memory_for(header) <= LARGE or not alone:
+        read_image(path)
+        return {}
+    read_grid(path)
+    with reading(Path(path)):
+        if header.place is None:
+            load_picture(Path(path))
+        else:
+            read_through(Path(path), header)
     return {}
 
 
@@ -83,8 +104,17 @@ def seconds_for(header: Header) -> int:
     return min(HEADER_SECONDS + promised // BYTES_A_SECOND, MOST_SECONDS - HEADER_SECONDS)
 
 
+def _take_turns(header: Header, turns: int) -> None:
+    """Waits until no other large file is being read; a process that ends gives its turn up."""
+    if memory_for(header) > LARGE:
+        import fcntl
+
+        signal.alarm(MOST_SECONDS)
+        fcntl.lockf(turns, fcntl.LOCK_EX)
+
+
 def _limit(memory: int, seconds: int) -> None:
-    import resource
+    import resource  # as fcntl, where processes fork
 
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -96,12 +126,16 @@ def _limit(memory: int, seconds: int) -> None:
     signal.alarm(seconds)  # its default is the end of the process
 
 
-def _answer(order: bytes, answers: int) -> None:
+def _answer(order: bytes, answers: int, turns: int) -> None:
+    def allow(header: Header) -> None:
+        _take_turns(header, turns)
+        _limit(memory_for(header), seconds_for(header))
+
     try:
         _limit(HEADER_MEMORY, HEADER_SECONDS)
         task, arguments = json.loads(order)
         try:
-            answer = TASKS[task](**arguments, allow=lambda h: _limit(memory_for(h), seconds_for(h)))
+            answer = TASKS[task](**arguments, allow=allow)
             said = {"answer": answer}
         except ValueError as error:
             said = {"refused": str(error), "label": not isinstance(error, ImageError)}
@@ -125,18 +159,25 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     orders.sendall(b".")
-    while True:
-        length, handles, _, _ = socket.recv_fds(orders, 4, 1)
-        if not length:
-            return
-        order = b""
-        wanted = int.from_bytes(length, "big")
-        while len(order) < wanted and (piece := orders.recv(wanted - len(order))):
-            order += piece
-        if os.fork() == 0:
-            orders.close()
-            _answer(order, handles[0])
-        os.close(handles[0])
+    with tempfile.TemporaryFile() as turns:  # a lock on it is a process's own, and ends with it
+        while (order := _next_order(orders)) is not None:
+            text, answers = order
+            if os.fork() == 0:
+                orders.close()
+                _answer(text, answers, turns.fileno())
+            os.close(answers)
+
+
+def _next_order(orders: socket.socket) -> tuple[bytes, int] | None:
+    """What is asked, and where to write the answer; None when the server has ended."""
+    length, handles, _, _ = socket.recv_fds(orders, 4, 1)
+    if not length:
+        return None
+    order = b""
+    wanted = int.from_bytes(length, "big")
+    while len(order) < wanted and (piece := orders.recv(wanted - len(order))):
+        order += piece
+    return order, handles[0]
 
 
 if __name__ == "__main__":

@@ -12,11 +12,9 @@ import SimpleITK as sitk  # noqa: N813
 from PIL import Image
 
 from scaling_app.imaging.geometry import read_label
-from scaling_app.imaging.grids import Grid
-from scaling_app.monai_app.infer_task import result_kind
 from scaling_app.studies.labels.checks import LabelError
 
-sys.path.append(str(Path(__file__).parents[1] / "imaging" / "support"))
+sys.path.append(str(Path(__file__).parents[2] / "imaging" / "support"))
 from odd_headers import save_label_as_itk
 
 SHAPE = (16, 14, 12)
@@ -129,26 +127,3 @@ def test_a_label_of_two_slices_is_refused_for_a_flat_image(desk, tmp_path) -> No
     sitk.WriteImage(sitk.GetImageFromArray(BALL[..., 5:7].transpose()), str(tmp_path / "flat.nii.gz"))
     with pytest.raises(LabelError, match="16 x 14 x 2 voxels, its image 16 x 14"):
         desk.book.store("flat", tmp_path / "flat.nii.gz", {}, None)
-
-
-def test_a_prediction_comes_in_the_kind_asked_for_where_that_can_hold_its_place() -> None:
-    square, sheared = Grid(SHAPE, FORM), Grid(SHAPE, SHEARED)
-    assert result_kind(None, ".nii.gz", square) == ".nii.gz"
-    assert result_kind(".seg.nrrd", ".nii.gz", square) == ".seg.nrrd"
-    assert result_kind(".mha", ".nrrd", square) == ".mha"
-    assert result_kind("junk", ".nrrd", square) == ".nrrd"
-    assert result_kind(".nii.gz", ".nrrd", sheared) == ".nrrd"
-    own_header = Grid(SHAPE, SHEARED, nifti=nibabel.Nifti1Header())
-    assert result_kind(".nii.gz", ".nii.gz", own_header) == ".nii.gz"
-
-
-def test_a_prediction_for_a_picture_is_one_unless_slicer_shows_its_pixels_in_another_size() -> None:
-    page = np.diag([-1.0, -1, 1, 1])
-    picture = Grid(SHAPE[:2], page, shown=page)
-    printed = Grid(SHAPE[:2], page, shown=np.diag([-0.35, -0.35, 1, 1]))
-    assert result_kind(None, ".png", picture) == ".png"
-    assert result_kind(None, ".jpg", picture) == ".png"
-    assert result_kind(None, ".tif", picture) == ".tif"
-    assert result_kind(".nii.gz", ".png", picture) == ".nii.gz"
-    assert result_kind(None, ".jpg", printed) == ".nrrd"
-    assert result_kind(".png", ".jpg", printed) == ".png"
