@@ -222,7 +222,9 @@ def replay(
     seeds: Annotated[int, typer.Option(min=1, help="trainings per training set")] = 1,
     draws: Annotated[int, typer.Option(min=1, help="independent draws of the training cases")] = 1,
     test: Annotated[int, typer.Option(min=1, help="test cases, never trained on")] = 50,
-    steps: Annotated[int, typer.Option(min=1, help="training steps of a run")] = 400,
+    steps: Annotated[
+        str, typer.Option(help="training steps of a run, or auto: as many as its cases ask for")
+    ] = "400",
     capacity: Annotated[
         str, typer.Option(help="size of the networks: small, medium, large or a number of channels")
     ] = "small",
@@ -244,7 +246,12 @@ def replay(
 
     from scaling_app.experiments.progress import shown
     from scaling_app.experiments.replay import replay as run
+    from scaling_app.trials.length import parse_steps
 
+    try:
+        made = parse_steps(steps)
+    except ValueError as error:
+        raise ValueError(f"--steps {steps!r}: {error}") from None
     try:
         with shown() as bars:
             run(
@@ -255,7 +262,7 @@ def replay(
                 seeds=seeds,
                 draws=draws,
                 n_test=test,
-                steps=steps,
+                steps=made,
                 out=out,
                 capacity=int(capacity) if capacity.isdecimal() else capacity,
                 patient_pattern=patient,

@@ -28,6 +28,7 @@ from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.curve_points import training_seed
 from scaling_app.trials.fingerprint import found_structures
+from scaling_app.trials.length import AUTO_STEPS
 from scaling_app.trials.plan import make_plan, steady_step_bytes
 from scaling_app.trials.trial import CaseScore, StepReport, TrialSettings, test, train
 from scaling_app.trials.twins import Twins
@@ -56,7 +57,7 @@ class ReplayRun:
     n: int
     draw: int
     seed: int
-    steps: int
+    steps: int | None
     structures: dict[str, int]
     training: tuple[CaseFiles, ...]
     testing: tuple[CaseFiles, ...]
@@ -101,7 +102,7 @@ def replay(
     seeds: int = 1,
     draws: int = 1,
     n_test: int = 50,
-    steps: int = 400,
+    steps: int | None = 400,
     out: Path | str = "runs.csv",
     scheduler: str | None = None,
     progress: Callable[[ReplayProgress], None] | None = None,
@@ -124,6 +125,7 @@ def replay(
         strategies: names, or arms of their own name with options.
         seeds: runs per training set, which differ in weights and batches.
         draws: training sets per size; nested over sizes.
+        steps: of each training; None: as many as its cases ask for.
         out: the table, one row per run, test case and structure.
         scheduler: address of a Dask scheduler whose workers see the same folders.
         progress: told of every step (when runs are made one after the other here) and run.
@@ -221,7 +223,7 @@ def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None
     pool_ids = [case.case_id for case in run.pool]
     model = train(cases, cases.labelled, settings, on_step=on_step, pool_ids=pool_ids)
     seconds = time.perf_counter() - began
-    fixed = {"seconds": seconds, **_done_by_strategy(model.report)}
+    fixed = {"seconds": seconds, "trained_steps": model.report["steps"], **_done_by_strategy(model.report)}
     return [row for scored in test(model, run.testing) for row in _rows_of(run, scored, fixed)]
 
 
@@ -338,7 +340,7 @@ def _rows_of(run: ReplayRun, scored: CaseScore, fixed: Mapping[str, object]) -> 
             "nsd": score.nsd,
             "hd95_mm": score.hd95_mm,
             "bce": score.bce,
-            "steps": run.steps,
+            "steps": run.steps or AUTO_STEPS,
             "patient": patients[scored.case_id],
             **fixed,
         }

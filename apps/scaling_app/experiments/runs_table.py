@@ -32,9 +32,10 @@ logger = logging.getLogger(__name__)
 FORMER_COLUMNS = ("dataset", "network", "strategy", "n", "draw", "seed", "case", "structure")
 FORMER_COLUMNS += ("dice", "nsd", "hd95_mm", "bce", "seconds", "steps")
 """Those of tables that were begun before there were more; they are continued with the new ones."""
-COLUMNS = (*FORMER_COLUMNS, "patient", "carried", "carried_dice", "fallback", "synthesis")
+COLUMNS = (*FORMER_COLUMNS, "patient", "carried", "carried_dice", "fallback", "synthesis", "trained_steps")
 """The last ones say what the strategy did in the run: images under carried labels and how good such labels are, why it
-fell back on a simpler one, and what became of its generated pairs."""
+fell back on a simpler one, and what became of its generated pairs. `steps` is what was asked for,
+`trained_steps` what was made."""
 
 
 @dataclass

@@ -37,9 +37,6 @@ LONGER = "longer"
 
 LONGER_TIMES = 4
 
-MOST_STEPS = 1_000_000
-"""The longest training that may be asked for."""
-
 MIN_PAIRED = 3
 """Patients that a comparison needs."""
 KAPPA_GRID = np.exp(np.linspace(-1.6, 1.6, 65))

@@ -44,6 +44,7 @@ from scaling_app.studies.place import is_url, require_writable_studies
 from scaling_app.studies.pool_coverage import coverage_facts
 from scaling_app.studies.session import Session
 from scaling_app.studies.train_options import number_option, parse_options, strategies_to_compare
+from scaling_app.trials.length import AUTO_STEPS
 
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
@@ -200,8 +201,9 @@ class ScalingApp(MONAILabelApp):
                 "--conf target %s is left aside: the session's is %s", wanted, held or "none by now"
             )
         steps = ledger.setting("steps")
-        if steps is not None and steps != self.options.steps:
-            logger.warning("--conf steps %s is left aside: the session's are %s", self.options.steps, steps)
+        told = self.options.steps or AUTO_STEPS
+        if steps is not None and steps != told:
+            logger.warning("--conf steps %s is left aside: the session's are %s", told, steps)
 
     def info(self) -> dict:
         """MONAI Label's description of the app, with the structures and the forecast's summary."""

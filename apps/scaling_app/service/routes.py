@@ -12,11 +12,11 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 
 from scaling_app.curve.ledger_curve import curve_csv, curve_observations
-from scaling_app.forecast.arms import MOST_STEPS
 from scaling_app.ledger import LASTING_DOUBTS, MOST_MINUTES, Ledger
 from scaling_app.service.forecasting import ForecastKeeper
 from scaling_app.service.payloads import Sufficiency
 from scaling_app.service.report import report_html
+from scaling_app.trials.length import AUTO_STEPS, MOST_STEPS
 
 Dependency = Callable[..., Any]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -168,8 +168,8 @@ def _dice(body: dict[str, Any]) -> float | None:
     )
 
 
-def _steps(body: dict[str, Any]) -> int | None:
-    """The training steps in the body.
+def _steps(body: dict[str, Any]) -> int | str | None:
+    """The training steps in the body, a number or `auto`.
 
     Raises:
         HTTPException: 422 when they are none.
@@ -178,8 +178,11 @@ def _steps(body: dict[str, Any]) -> int | None:
         body,
         "steps",
         'The body must name the training steps, such as {"steps": 1600}.',
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_STEPS,
-        f"steps must be a whole number from 1 to {MOST_STEPS}",
+        lambda value: (
+            value == AUTO_STEPS
+            or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_STEPS)
+        ),
+        f"steps must be {AUTO_STEPS}, or a whole number from 1 to {MOST_STEPS}",
     )
 
 

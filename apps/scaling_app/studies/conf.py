@@ -13,8 +13,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaling_app.forecast.arms import LONGER, MOST_STEPS
+from scaling_app.forecast.arms import LONGER
 from scaling_app.strategies.catalogue import AUTO, names
+from scaling_app.trials.length import parse_steps
 
 DEFAULT_PATIENT_PATTERN = r"^sub-[A-Za-z0-9]+"
 """BIDS names (`sub-07_ses-2_T1w`); an image id that does not match is its own patient."""
@@ -48,7 +49,7 @@ class Conf:
         target: Dice aimed at, in (0, 1), or None.
         hosts: names by which browsers reach a web server in front of this one.
         minutes_per_point: minutes that one Dice point saves on each case still to be labelled, or None.
-        steps: training steps of a run.
+        steps: training steps of a run; None: as many as its cases ask for.
         max_minutes: wall-clock bound of one training, minutes.
         memory_gb: memory that one training may take for cases and batches, GiB.
         upload_gb: bound on a file that is uploaded, as sent and as an image in memory, GiB.
@@ -70,7 +71,7 @@ class Conf:
     target: float | None
     hosts: tuple[str, ...]
     minutes_per_point: float | None
-    steps: int
+    steps: int | None
     max_minutes: float
     memory_gb: float
     upload_gb: float
@@ -105,6 +106,13 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _steps(text: str) -> int | None:
+    try:
+        return parse_steps(text)
+    except ValueError as error:
+        raise ConfError(str(error)) from None
 
 
 def _hosts(text: str) -> tuple[str, ...]:
@@ -220,7 +228,7 @@ KEYS: tuple[Key, ...] = (
         lambda t: _number(0, 1000)(t) if t else None,
         "minutes that one point of Dice saves on each case still to be labelled",
     ),
-    Key("steps", "400", _whole(1, MOST_STEPS), "training steps of a run"),
+    Key("steps", "400", _steps, "training steps of a run, or auto: as many as its cases ask for"),
     Key("max_minutes", "60", _number(0.05, 10080), "wall-clock bound of one training, minutes"),
     Key("memory_gb", "4", _number(0.25, 4096), "memory bound of a training, GiB"),
     Key("upload_gb", "2", _number(0.01, 64), "largest file taken, as sent and as an image in memory, GiB"),

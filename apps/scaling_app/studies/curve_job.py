@@ -237,7 +237,7 @@ class _CurveJob:
     def _seconds_of(self, run: RunDue) -> list[float]:
         """How long runs of its strategy took, else those of any, as many times as it has more steps."""
         same = [seconds for strategy, seconds in self.durations if strategy == run.strategy]
-        more = self.options.with_strategy(run.strategy).spelled_out().steps / self.options.steps
+        more = self.options.with_strategy(run.strategy).spelled_out().times
         return same or [more * seconds for _, seconds in self.durations]
 
     def _run_one(self, due: RunDue, done: int, total: int, left: Sequence[RunDue]) -> bool:

@@ -20,6 +20,7 @@ from scaling_app.ledger import Ledger
 from scaling_app.storage import write_whole_text
 from scaling_app.studies import splits
 from scaling_app.studies.structures import renamed, with_conf
+from scaling_app.trials.length import AUTO_STEPS
 
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
@@ -96,7 +97,9 @@ class Session:
     def training_conf(self) -> Conf:
         """The options with the training steps that were set in the meantime, if any."""
         steps = self.ledger.setting("steps")
-        return self.conf if steps is None else replace(self.conf, steps=steps)
+        return (
+            self.conf if steps is None else replace(self.conf, steps=None if steps == AUTO_STEPS else steps)
+        )
 
     def structures(self) -> dict[str, int]:
         """Structure -> label value, as far as known."""

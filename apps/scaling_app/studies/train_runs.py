@@ -24,6 +24,7 @@ from scaling_app.studies.train_stats import TrainStats, latest_accuracy
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.curve_points import digest_of
+from scaling_app.trials.length import steps_for
 from scaling_app.trials.plan import Plan, make_plan
 from scaling_app.trials.trial import StepReport, TrainedModel, TrialSettings, test, train
 
@@ -116,6 +117,7 @@ def settings_of(options: TrainOptions) -> TrialSettings:
         strategy=options.strategy,
         network=options.network,
         steps=options.steps,
+        times=options.times,
         seed=options.seed,
         max_minutes=options.max_minutes,
     )
@@ -215,7 +217,7 @@ def train_and_publish(session: Session, options: TrainOptions) -> dict:
     session.ledger.start_run(run)
     stats = TrainStats(
         session.stats_file,
-        total=options.steps,
+        total=options.steps or steps_for(len(split.training)),
         accuracy=latest_accuracy(session.ledger),
         strategy=choice.strategy,
         **({"strategy_reason": choice.reason} if choice.reason else {}),

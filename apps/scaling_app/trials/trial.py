@@ -26,6 +26,7 @@ from scaling_app.strategies.base import Batch, Strategy, StrategyContext
 from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.trials.cases import CaseList, Pool, PreparedCases
 from scaling_app.trials.inference import reduced_precision, uses_bfloat16
+from scaling_app.trials.length import steps_for
 from scaling_app.trials.model import (
     Report,
     TrainedModel,
@@ -55,8 +56,9 @@ class TrainingError(RuntimeError):
 
 @dataclass(frozen=True)
 class TrialSettings:
-    """How to train; `network` and `capacity` default to the plan's.
+    """How to train; `network` and `capacity` default to the plan's, `steps` to what the cases ask for (`steps_for`).
 
+    The training takes `times` as many steps.
     `learning_rate` and `average` default to what suits the network: its peak, and the decay per step of the mean of the weights that
     becomes the model (0: the last weights do). `max_minutes` bounds the training loop: the learning rate then falls with the time used, so that a run
     cut short ends as well annealed as a whole one.
@@ -65,7 +67,8 @@ class TrialSettings:
     strategy: str = "baseline"
     network: str | None = None
     capacity: str | int | None = None
-    steps: int = 400
+    steps: int | None = None
+    times: int = 1
     learning_rate: float | None = None
     weight_decay: float = 1e-2
     average: float | None = None
@@ -152,6 +155,7 @@ class _Run:
         self.pool = Pool(cases, pool_ids)
         self.pool_seen_before: tuple[str, ...] = ()
         self.settings, self.plan = settings, cases.plan
+        self.steps = settings.times * (settings.steps or steps_for(len(train_ids)))
         self.checkpoint, self.warm_start, self.guide = checkpoint, warm_start, guide
         self.device = torch.device(settings.device) if settings.device else default_device()
         self.strategy: Strategy = make_strategy(settings.strategy)
@@ -191,7 +195,7 @@ class _Run:
             patch=self.plan.patch,
             structures=self.plan.classes,
             seed=self.settings.seed,
-            steps=self.settings.steps,
+            steps=self.steps,
             device=self.device,
             pool=self.pool,
             predict=predictor_from(self.guide, self.plan, self.device) if self.guide is not None else None,
@@ -211,7 +215,7 @@ class _Run:
         began = saved = time.perf_counter()
         cpu_began = time.thread_time()
         self.network.train()
-        with Prefetcher(sampler, self.step, self.settings.steps) as batches:
+        with Prefetcher(sampler, self.step, self.steps) as batches:
             for batch in batches:
                 elapsed = self.seconds_before + time.perf_counter() - began
                 if self._is_over(elapsed, should_stop):
@@ -272,7 +276,7 @@ class _Run:
 
     def _learning_rate(self, elapsed: float) -> float:
         """Linear warm-up, then half a cosine over the steps or the time, whichever runs out first."""
-        done = self.step / self.settings.steps
+        done = self.step / self.steps
         if self.settings.max_minutes is not None:
             done = max(done, min(1.0, elapsed / (60 * self.settings.max_minutes)))
         warm = min(1.0, (self.step + 1) / max(1, self.settings.warmup_steps))
@@ -291,10 +295,10 @@ class _Run:
             return
         eta = None
         if step and seconds:
-            eta = seconds / step * (self.settings.steps - step)
+            eta = seconds / step * (self.steps - step)
             if self.settings.max_minutes is not None:
                 eta = min(eta, max(0.0, 60 * self.settings.max_minutes - seconds))
-        on_step(StepReport(step, self.settings.steps, loss, seconds or self.seconds_before, eta, phase))
+        on_step(StepReport(step, self.steps, loss, seconds or self.seconds_before, eta, phase))
 
     def identity(self) -> str:
         """Identifies the run that a checkpoint belongs to."""
@@ -336,7 +340,7 @@ class _Run:
         self.pool_seen_before = tuple(content.get("pool_ids", ()))
         self.step, self.skipped = content["step"], content["skipped"]
         self.seconds_before, self.last_loss = content["seconds"], content["loss"]
-        logger.info("resumed at step %d of %d", self.step, self.settings.steps)
+        logger.info("resumed at step %d of %d", self.step, self.steps)
 
     def _pool_seen(self) -> tuple[str, ...]:
         """Of the pool, before an interruption too: a time limit may let a strategy get further once than again."""
@@ -382,8 +386,10 @@ def _check(cases: PreparedCases, train_ids: Sequence[str], settings: TrialSettin
     if unlabelled:
         raise ValueError(f"these training cases have no label: {', '.join(unlabelled[:5])}")
     rate = settings.learning_rate
-    if settings.steps < 1 or (rate is not None and rate <= 0):
-        raise ValueError(f"steps {settings.steps} and learning rate {rate} must be positive")
+    if (settings.steps is not None and settings.steps < 1) or settings.times < 1:
+        raise ValueError(f"steps {settings.steps} and times {settings.times} must be positive")
+    if rate is not None and rate <= 0:
+        raise ValueError(f"the learning rate {rate} must be positive")
     if settings.average is not None and not 0 <= settings.average < 1:
         raise ValueError(f"the average's decay is at least 0 and below 1, got {settings.average}")
     if settings.max_minutes is not None and settings.max_minutes <= 0:
