@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 from scaling_app.curve.ledger_curve import little_to_gain
 from scaling_app.ledger import Run, utc_now
@@ -62,7 +63,7 @@ def run_curve_job(
     budget_minutes: float,
     compared: Sequence[str] = (),
     longer: Sequence[str] = (),
-) -> dict:
+) -> dict[str, Any]:
     """Works off what is due.
 
     Args:
