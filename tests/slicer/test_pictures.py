@@ -27,7 +27,10 @@ from session_bench import paint_all
 from stub_server import StubServer, sufficiency
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(not chart_picture.can_render(), reason=chart_picture.WHY_NOT)
+pytestmark = [
+    pytest.mark.slow_window,
+    pytest.mark.skipif(not chart_picture.can_render(), reason=chart_picture.WHY_NOT),
+]
 
 
 @pytest.fixture
