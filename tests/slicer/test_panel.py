@@ -187,7 +187,7 @@ def test_editor_and_plot_come_back_after_other_modules_used_theirs(at_work: obje
     editor.setSegmentationNode(scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "another"))
     at_work.enter()
     assert editor.segmentation is at_work.session.nodes.segmentation
-    view = at_work.panel.plot_view.mrmlPlotViewNode()
+    view = at_work.panel.worth.plot.view.mrmlPlotViewNode()
     ours, other = view.GetPlotChartNodeID(), scene.AddNewNodeByClass("vtkMRMLPlotChartNode", "another")
     slicer.app.applicationLogic().GetSelectionNode().SetActivePlotChartID(other.GetID())
     slicer.app.applicationLogic().PropagatePlotChartSelection()

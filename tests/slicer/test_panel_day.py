@@ -109,7 +109,7 @@ def test_loading_scenes_over_and_over_leaves_one_chart(
     assert counts[0][0] == 1
     assert counts[0] == counts[1] == counts[2]
     chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
-    assert at_work.panel.plot_view.mrmlPlotViewNode().GetPlotChartNodeID() == chart.GetID()
+    assert at_work.panel.worth.plot.view.mrmlPlotViewNode().GetPlotChartNodeID() == chart.GetID()
     assert chart.GetNumberOfPlotSeriesNodes() > 4
 
 

@@ -15,7 +15,7 @@
     transport, timers, settings           the files that touch qt without showing anything
     label_set, segment_review,            MRML: classes and colours, segments against classes,
     label_export, case_nodes,             export and import, the case in the scene,
-    curve_nodes                           tables and plots
+    curve_nodes                           the curve as tables and a chart
     panel and *_section                   widgets
     stock_module                          following the MONAI Label module, when it is there
 

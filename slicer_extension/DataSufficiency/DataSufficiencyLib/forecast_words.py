@@ -246,14 +246,19 @@ def job_text(answer: Sufficiency) -> str:
 
 
 def measured_text(point: Observed) -> str:
-    """What a measured point rests on, on the scale of the plot: `test cases: 13; 80 % range: 0.78 to 0.83`."""
+    """What a measured point rests on: `test cases: 13; 80 % range: 78 to 83 points; cases held back from training`."""
     parts = []
     if point.n_cases is not None:
         parts.append(_("test cases: {count}").format(count=point.n_cases))
     if point.lo80 is not None and point.hi80 is not None:
-        words = _("80 % range: {low} to {high}")
-        parts.append(words.format(low=f"{point.lo80:.2f}", high=f"{point.hi80:.2f}"))
-    return "; ".join(parts)
+        words = _("80 % range: {low} to {high} points")
+        parts.append(words.format(low=points(point.lo80), high=points(point.hi80)))
+    how = {
+        "prequential": _("each tested before it was trained on"),
+        "fold": _("cases held back from training"),
+        "nested": _("trained on some of the cases, tested on others"),
+    }
+    return "; ".join([*parts, how[point.kind]] if point.kind in how else parts)
 
 
 def kappa_text(effect: StrategyEffect, n: int | None) -> str:

@@ -14,8 +14,6 @@ from .settings import Settings
 from .timers import QtTimers
 from .worth_section import WorthSection
 
-_PLOT_HEIGHT = 260
-
 
 class Panel:
     """Everything in the `.ui`, wired to a session.
@@ -28,10 +26,6 @@ class Panel:
 
     def __init__(self, ui: Any, session: Session, settings: Settings) -> None:
         self.ui, self._session = ui, session
-        self.plot_view = slicer.qMRMLPlotView()
-        self.plot_view.setMRMLScene(slicer.mrmlScene)
-        self.plot_view.setMinimumHeight(_PLOT_HEIGHT)
-        ui.plotHolder.layout().addWidget(self.plot_view)
         editor = ui.segmentEditor
         editor.setMRMLScene(slicer.mrmlScene)
         editor.setSegmentationNodeSelectorVisible(
@@ -39,7 +33,7 @@ class Panel:
         )  # the case's own nodes; choosing others would confuse
         editor.setSourceVolumeNodeSelectorVisible(False)
         self.case = CaseSection(ui, session)
-        self.worth = WorthSection(ui, session, self.plot_view)
+        self.worth = WorthSection(ui, session)
         self._parts = (
             ServerSection(ui, session, settings),
             self.case,
@@ -68,7 +62,7 @@ class Panel:
     def hold_views(self) -> None:
         """Editor and plot show the case and its curve again, whatever other modules have put there."""
         self.case.hold_editor()
-        self.worth.hold_plot()
+        self.worth.plot.hold()
 
     def exit(self) -> None:
         """The panel leaves the screen: ask the server for nothing more, hold no view."""

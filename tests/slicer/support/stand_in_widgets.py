@@ -77,7 +77,6 @@ class QMRMLPlotView(QtWidgets.QWidget):
         super().__init__(parent)
         self._view_node = None
         self._drawn: tuple[object, QtGui.QImage] | None = None
-        self.fits = 0
 
     def setMRMLScene(self, scene: object) -> None:  # noqa: N802
         self._scene = scene
@@ -90,7 +89,7 @@ class QMRMLPlotView(QtWidgets.QWidget):
         return self._view_node
 
     def fitToContent(self) -> None:  # noqa: N802
-        self.fits += 1
+        chart_picture.fit(self._view_node.GetPlotChartNode())
         self.update()
 
     def paintEvent(self, _event: QtGui.QPaintEvent) -> None:  # noqa: N802
