@@ -332,7 +332,7 @@ def test_only_labels_with_texts_of_our_own_may_read_markup(hostile: object) -> N
     hostile.panel.refresh()
     assert MARKUP in hostile.ui.problemsLabel.text
     labels = hostile.parent.findChildren(qt.QLabel)
-    ours = {"addressLabel", "chooseLabel", "questionTitle", "structureLabel", "targetLabel"}
+    ours = {"addressLabel", "chooseLabel", "questionTitle", "plotKey", "structureLabel", "targetLabel"}
     assert {label.objectName for label in labels if label.textFormat != qt.Qt.PlainText} == ours
 
 

@@ -844,6 +844,10 @@
             <translation>{case} wurde von einem anderen Server geöffnet oder unter einer anderen Adresse dieses Servers. Der Fall bleibt auf dem Bildschirm; beim Senden wird gefragt, ob er hierher gehört.</translation>
         </message>
         <message>
+            <source>Views that showed several slices now show one each: nobody can draw in several at once.</source>
+            <translation>Ansichten mit mehreren Schichten zeigen jetzt je eine: in mehreren zugleich kann niemand zeichnen.</translation>
+        </message>
+        <message>
             <source>{case} is no longer in the scene.</source>
             <translation>{case} ist nicht mehr in der Szene.</translation>
         </message>

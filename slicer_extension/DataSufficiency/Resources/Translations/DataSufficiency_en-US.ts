@@ -844,6 +844,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Views that showed several slices now show one each: nobody can draw in several at once.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>{case} is no longer in the scene.</source>
             <translation type="unfinished"></translation>
         </message>
