@@ -6,12 +6,12 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.11 python3.12 python3.10,$(she
 OUT ?= demo
 DATA ?=
 
-.PHONY: demo test fast lint docs format serve clean help
+.PHONY: demo test quick lint docs format serve clean help
 
 help:
 	@echo "make demo [DATA=DIR]  an annotation session on a real server, with its forecast (under 6 minutes)"
 	@echo "make test             style, architecture and all tests"
-	@echo "make fast             the tests without the slow ones"
+	@echo "make quick            the same without what is slow, for while you write (under a minute)"
 	@echo "make docs             the picture of the rooms; then figures, links and commands of all pages"
 	@echo "make serve STUDIES=DIR"
 
@@ -26,11 +26,14 @@ $(VENV)/.installed: pyproject.toml
 demo: $(VENV)/.installed
 	$(BIN)/scaling-app demo --out $(OUT) $(if $(DATA),--data $(DATA))
 
-test: lint
-	$(BIN)/python -m pytest
+# A worker for each core, a file at a time: what a file's tests share is set up once. Each needs a gigabyte of memory.
+SPREAD := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
-fast: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not slow"
+test: lint
+	$(BIN)/python -m pytest $(SPREAD)
+
+quick: lint
+	$(BIN)/python -m pytest -q $(SPREAD) -m "not slow" $(addprefix tests/,architecture storage ledger forecast service studies)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

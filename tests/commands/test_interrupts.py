@@ -15,6 +15,8 @@ from scaling_app.commands import launch
 from scaling_app.commands.cli import main
 from scaling_app.experiments import replay as replay_module
 
+pytestmark = pytest.mark.slow_processes
+
 
 def interrupted(*_: object, **__: object) -> None:
     raise KeyboardInterrupt

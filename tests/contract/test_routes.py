@@ -13,6 +13,8 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 
+pytestmark = pytest.mark.slow_server
+
 LEAST_REQUESTS = 2000
 SECONDS = 480
 """A quiet machine needs a quarter of it."""

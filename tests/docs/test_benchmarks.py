@@ -20,7 +20,7 @@ def test_a_question_has_its_command_its_page_and_its_results(folder: Path) -> No
     assert f"({folder.name}/README.md)" in index
 
 
-@pytest.mark.slow
+@pytest.mark.slow_processes
 def test_every_module_of_the_benchmarks_imports() -> None:
     pytest.importorskip("pandas")
     pytest.importorskip("matplotlib")

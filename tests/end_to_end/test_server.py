@@ -16,6 +16,8 @@ from scaling_app.commands.launch import free_port, init_app, server_command
 from scaling_app.imaging.geometry import read_image, read_label, same_grid, write_label
 from scaling_app.ledger import Ledger
 
+pytestmark = pytest.mark.slow_server
+
 STEPS = 8
 
 

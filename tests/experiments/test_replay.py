@@ -23,6 +23,8 @@ from scaling_app.experiments.runs_table import FORMER_COLUMNS
 from scaling_app.imaging.geometry import read_image, stem_of, write_label
 from scaling_app.trials.case_files import CaseFiles
 
+pytestmark = pytest.mark.slow_training
+
 
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open() as text:

@@ -114,10 +114,10 @@ def test_a_structure_in_a_large_volume_takes_seconds_not_minutes() -> None:
     prediction = reference.clone()
     reference[0, 100:180, 100:170, 20:60] = 1
     prediction[0, 103:183, 100:170, 20:60] = 1
-    began = time.perf_counter()
+    began = time.process_time()
     (score,) = score_case(prediction, reference, {"organ": 1}, (0.8, 0.8, 1.0))
     assert score.hd95_mm == pytest.approx(2.4)
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_shapes_and_spacings_that_do_not_fit_are_refused() -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from scaling_app.ledger import Case, Ledger, utc_now
 
+pytestmark = pytest.mark.slow_processes
+
 WRITER = Path(__file__).with_name("writer.py")
 OBSERVATIONS_PER_RUN = 5
 

@@ -23,7 +23,10 @@ from scaling_app.service.report import report_html
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
 )
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no chromium or chrome on this machine")
+pytestmark = [
+    pytest.mark.slow_window,
+    pytest.mark.skipif(BROWSER is None, reason="no chromium or chrome on this machine"),
+]
 
 OPTIONS = [
     "--headless",

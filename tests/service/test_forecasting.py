@@ -16,6 +16,8 @@ from scaling_app.service import forecasting
 from scaling_app.service.forecast_worker import WorkerDiedError
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 
+pytestmark = pytest.mark.slow_processes
+
 
 @pytest.fixture
 def keeper(ledger: Ledger) -> Iterator[ForecastKeeper]:

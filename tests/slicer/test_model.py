@@ -28,7 +28,7 @@ def test_a_whole_answer_is_read() -> None:
     assert answer.overall.forecast[0].extra == 1
     assert answer.overall.forecast[1].gain.lo80 < answer.overall.forecast[1].gain.mean
     assert answer.structures[1].name == "posterior"
-    assert answer.target.median == 9
+    assert answer.target.median == 13
     assert answer.strategies[0].kappa.hi80 == 2.1
     assert answer.coverage.cases[0].image == "case_041"
 

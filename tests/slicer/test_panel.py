@@ -72,10 +72,10 @@ def test_connecting_fills_the_panel(connected: object) -> None:
     ui = connected.ui
     assert "6 of 60" in ui.serverStatus.text
     assert [ui.strategyBox.itemText(i) for i in range(ui.strategyBox.count)] == ["random", "coverage"]
-    assert ui.adviceLabel.text.startswith("Five more cases are worth")
+    assert ui.adviceLabel.text.startswith("5 more cases of this kind raise the Dice")
     rows = table_texts(ui.worthTable)
-    assert [row[0] for row in rows] == ["+1", "+5", "+6", "+10", "+9 (4 to 21)"]
-    assert rows[1][2].startswith("+5.2 (2.6 to ")
+    assert [row[0] for row in rows] == ["+1", "+5", "+6", "+10", "+19 (6 to 136)"]
+    assert rows[1][2].startswith("+5.2 (2.5 to ")
     assert rows[1][3] == "1 h 30 min"
     assert rows[-1][1] == "target 85"
     assert "settled 60 % of what other tasks" in ui.priorLabel.text
@@ -181,13 +181,28 @@ def test_the_segment_editor_works_on_the_case_with_slicers_own_node(at_work: obj
     )
 
 
+def test_the_editor_is_kept_as_slicers_own_module_keeps_it(connected: object) -> None:
+    from qSlicerSegmentationsEditorEffectsPythonQt import qSlicerSegmentEditorEffectFactory
+
+    editor = connected.ui.segmentEditor
+    assert editor.undo_states == 10
+    before = editor.effect_lists
+    qSlicerSegmentEditorEffectFactory().instance().effectRegistered.emit("Local Threshold")
+    assert editor.effect_lists == before + 1
+    connected.exit()
+    editor.lightboxes = True
+    connected.enter()
+    assert not editor.lightboxes
+    assert "show one each" in connected.ui.caseStatus.text
+
+
 def test_editor_and_plot_come_back_after_other_modules_used_theirs(at_work: object) -> None:
     editor, scene = at_work.ui.segmentEditor, slicer.mrmlScene
     at_work.exit()
     editor.setSegmentationNode(scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "another"))
     at_work.enter()
     assert editor.segmentation is at_work.session.nodes.segmentation
-    view = at_work.panel.plot_view.mrmlPlotViewNode()
+    view = at_work.panel.worth.plot.view.mrmlPlotViewNode()
     ours, other = view.GetPlotChartNodeID(), scene.AddNewNodeByClass("vtkMRMLPlotChartNode", "another")
     slicer.app.applicationLogic().GetSelectionNode().SetActivePlotChartID(other.GetID())
     slicer.app.applicationLogic().PropagatePlotChartSelection()

@@ -109,7 +109,7 @@ def test_loading_scenes_over_and_over_leaves_one_chart(
     assert counts[0][0] == 1
     assert counts[0] == counts[1] == counts[2]
     chart = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
-    assert at_work.panel.plot_view.mrmlPlotViewNode().GetPlotChartNodeID() == chart.GetID()
+    assert at_work.panel.worth.plot.view.mrmlPlotViewNode().GetPlotChartNodeID() == chart.GetID()
     assert chart.GetNumberOfPlotSeriesNodes() > 4
 
 
@@ -332,7 +332,7 @@ def test_only_labels_with_texts_of_our_own_may_read_markup(hostile: object) -> N
     hostile.panel.refresh()
     assert MARKUP in hostile.ui.problemsLabel.text
     labels = hostile.parent.findChildren(qt.QLabel)
-    ours = {"addressLabel", "chooseLabel", "questionTitle", "structureLabel", "targetLabel"}
+    ours = {"addressLabel", "chooseLabel", "questionTitle", "plotKey", "structureLabel", "targetLabel"}
     assert {label.objectName for label in labels if label.textFormat != qt.Qt.PlainText} == ours
 
 

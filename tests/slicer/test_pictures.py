@@ -17,17 +17,19 @@ import numpy as np
 import panel_bench
 import pytest
 import qt
-import slicer
 from DataSufficiencyLib.curve_nodes import CurveNodes
 from DataSufficiencyLib.forecast_watch import ForecastWatch
-from DataSufficiencyLib.model import Observed, Sufficiency
+from DataSufficiencyLib.model import Sufficiency
+from DataSufficiencyLib.plot_section import curve_titles
 from DataSufficiencyLib.training import TrainingWatch
-from DataSufficiencyLib.worth_section import curve_titles
 from session_bench import paint_all
 from stub_server import StubServer, sufficiency
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(not chart_picture.can_render(), reason=chart_picture.WHY_NOT)
+pytestmark = [
+    pytest.mark.slow_window,
+    pytest.mark.skipif(not chart_picture.can_render(), reason=chart_picture.WHY_NOT),
+]
 
 
 @pytest.fixture
@@ -225,7 +227,7 @@ def test_target_reached(
 
 def test_the_plot(scene: object, folder: Path) -> None:
     answer = Sufficiency.from_json(sufficiency(12))
-    chart = CurveNodes(curve_titles()).show(
+    chart = CurveNodes(curve_titles(), 13).show(
         answer.curve(""), answer.points(""), answer.target, "all structures together"
     )
     picture = chart_picture.draw(chart, (1000, 640), 2)
@@ -234,87 +236,6 @@ def test_the_plot(scene: object, folder: Path) -> None:
     assert image.save(str(folder / "plot.png"))
     make_small(folder / "plot.png")
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
-
-
-def series_of(chart: object) -> dict[str, object]:
-    """The chart's series by their names."""
-    series = map(chart.GetNthPlotSeriesNode, range(chart.GetNumberOfPlotSeriesNodes()))
-    return {one.GetName(): one for one in series}
-
-
-def column(series: object, name: str) -> list:
-    """What a series's table holds under that name."""
-    values = series.GetTableNode().GetTable().GetColumnByName(name)
-    return [values.GetValue(i) for i in range(values.GetNumberOfTuples())]
-
-
-def test_new_answers_reuse_the_nodes_of_the_plot(scene: object) -> None:
-    curves = CurveNodes(curve_titles())
-    counts = set()
-    for n in (6, 12, 14):
-        answer = Sufficiency.from_json(sufficiency(n))
-        curves.show(answer.curve(""), answer.points(""), answer.target, "all")
-        counts.add(scene.GetNumberOfNodes())
-    assert len(counts) == 1
-
-
-def test_deleted_nodes_of_the_plot_are_made_anew(scene: object) -> None:
-    curves, answer = CurveNodes(curve_titles()), Sufficiency.from_json(sufficiency(12))
-    curves.show(answer.curve(""), answer.points(""), answer.target, "all")
-    before = scene.GetNumberOfNodes()
-    for kind in ("vtkMRMLTableNode", "vtkMRMLPlotSeriesNode"):
-        scene.RemoveNode(scene.GetFirstNodeByClass(kind))
-    chart = curves.show(answer.curve(""), answer.points(""), answer.target, "all")
-    assert scene.GetNumberOfNodes() == before
-    for index in range(chart.GetNumberOfPlotSeriesNodes()):
-        assert chart.GetNthPlotSeriesNode(index).GetTableNode() is not None
-
-
-def test_the_bounds_are_dashed_and_hold_the_servers_numbers(scene: object) -> None:
-    answer = Sufficiency.from_json(sufficiency(12))
-    chart = CurveNodes(curve_titles()).show(answer.curve(""), answer.points(""), answer.target, "all")
-    series = series_of(chart)
-    styles = slicer.vtkMRMLPlotSeriesNode
-    assert series["80 % low"].GetLineStyle() == series["80 % high"].GetLineStyle() == styles.LineStyleDash
-    assert series["95 % low"].GetLineStyle() == styles.LineStyleDash
-    assert series["95 % low"].GetLineWidth() < series["80 % low"].GetLineWidth()
-    wanted = [dice.hi80 for _n, dice in answer.overall.line]
-    assert column(series["80 % high"], "hi80") == pytest.approx(wanted)
-
-
-def test_measured_points_show_their_ranges_and_how_many_cases_were_tested(scene: object) -> None:
-    answer = Sufficiency.from_json(sufficiency(12))
-    series = series_of(CurveNodes(curve_titles()).show(None, answer.points(""), None, "all"))
-    tests, folds = series["measured before training"], series["measured by folds"]
-    points = [p for p in answer.points("") if p.kind == "fold"]
-    assert column(tests, tests.GetLabelColumnName()) == ["test cases: 1"] * 4
-    assert column(folds, folds.GetLabelColumnName()) == [
-        f"test cases: {p.n_cases}; 80 % range: {p.lo80:.2f} to {p.hi80:.2f}" for p in points
-    ]
-    ends = [end for p in points for end in (p.lo80, p.hi80, np.nan)]
-    assert column(series["measured, 80 % range"], "dice") == pytest.approx(ends, nan_ok=True)
-
-
-def test_the_ranges_of_two_points_are_two_lines(scene: object) -> None:
-    points = [Observed(n, 0.7, "fold", "", 0.6, 0.8, n) for n in (4, 12)]
-    chart = CurveNodes(curve_titles()).show(None, points, None, "all")
-    chart.SetLegendVisibility(False)
-    picture = chart_picture.draw(chart, (500, 320)).astype(int)
-    orange = np.abs(picture - (214, 94, 0)).sum(axis=2) < 90
-    columns = np.flatnonzero(orange.sum(axis=0))
-    assert np.count_nonzero(np.diff(columns) > 50) == 1
-    assert orange.sum(axis=0).max() > 60
-    assert np.ptp(columns[columns < columns.mean()]) < 20
-
-
-def test_without_a_line_of_the_servers_the_horizons_are_joined(scene: object) -> None:
-    data = sufficiency(12)
-    del data["overall"]["curve"]
-    answer = Sufficiency.from_json(data)
-    chart = CurveNodes(curve_titles()).show(answer.curve(""), (), None, "all")
-    table = chart.GetNthPlotSeriesNode(0).GetTableNode().GetTable()
-    sizes = [table.GetColumnByName("cases").GetValue(i) for i in range(table.GetNumberOfRows())]
-    assert sizes == [12, 13, 17, 22, 24]
 
 
 @pytest.mark.parametrize("page", ["slicer_extension/README.md", "docs/slicer/tutorial.md"])

@@ -22,6 +22,8 @@ from DataSufficiencyLib.training import TrainingWatch
 
 from scaling_app.imaging.geometry import read_grid
 
+pytestmark = pytest.mark.slow_server
+
 SERVER_FIXTURES = Path(__file__).parents[1] / "end_to_end" / "conftest.py"
 PATIENCE_S = 400.0
 

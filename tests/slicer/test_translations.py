@@ -74,7 +74,7 @@ def is_text(node: ast.AST) -> bool:
 
 #: Texts that are no words of ours: node names in the scene, MIME types, an example address, patterns.
 ALLOWED = re.compile(
-    r"Sufficiency (forecast|target|measured )|DataSufficiency (export|import)|Binary labelmap|http://127|form-data"
+    r"Sufficiency (forecast|measured)|<span style|DataSufficiency (export|import)|Binary labelmap|http://127|form-data"
     r"|no label\||space directions|no space left|out of memory| label'|label$|App contributors"
 )
 

@@ -14,7 +14,7 @@ from scaling_app.forecast.simulation import broad_truth, random_truth, simulate_
 SESSIONS = 200
 
 
-@pytest.mark.slow
+@pytest.mark.slow_statistics
 @pytest.mark.parametrize("n_cases", [8, 16])
 def test_the_80_and_95_percent_intervals_cover_what_they_say(n_cases: int) -> None:
     rng = np.random.default_rng(11)
@@ -34,7 +34,7 @@ def test_the_80_and_95_percent_intervals_cover_what_they_say(n_cases: int) -> No
     assert gain_inside / SESSIONS >= 0.70
 
 
-@pytest.mark.slow
+@pytest.mark.slow_statistics
 def test_intervals_cover_when_patients_have_several_images() -> None:
     rng = np.random.default_rng(21)
     inside = {"told": 0, "not told": 0}

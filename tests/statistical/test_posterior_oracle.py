@@ -92,7 +92,7 @@ def _labels(observations: list[Observation]) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.slow_statistics
 @pytest.mark.parametrize("seed", [3, 4])
 def test_the_posterior_equals_brute_force(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -22,6 +22,8 @@ from scaling_app.studies.train_options import (
 )
 from scaling_app.studies.train_runs import train_and_publish
 
+pytestmark = pytest.mark.slow_training
+
 STEPS = 2
 
 
@@ -246,7 +248,6 @@ def test_unknown_strategies_to_compare_are_refused_with_those_there_are(desk_of,
         read_conf({"compare": compare}, app_dir=tmp_path, studies="s")
 
 
-@pytest.mark.slow
 def test_a_whole_round_of_auto_compares_its_strategies_and_the_forecast_names_them(desk_of):
     desk = desk_of(5, size=12, strategy="auto")
     desk.submit(*desk.labels)  # no image is left without a label, where genda+pool is genda

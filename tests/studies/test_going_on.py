@@ -19,6 +19,8 @@ from scaling_app.studies.train_stats import TrainStats
 from scaling_app.trials import trial
 from scaling_app.trials.model import TrainedModel
 
+pytestmark = pytest.mark.slow_training
+
 STEPS = 6
 KILLED_AT = 3
 

@@ -18,6 +18,8 @@ from scaling_app.studies.pool_coverage import coverage_facts, distances_of
 from scaling_app.studies.train_options import parse_options
 from scaling_app.studies.train_runs import gather, train_and_publish
 
+pytestmark = pytest.mark.slow_training
+
 
 def options_for(desk, **request):
     return parse_options({"steps": 2, **request}, desk.session.conf)

@@ -21,6 +21,8 @@ from scaling_app.studies.train_options import OptionError, config_of, parse_opti
 from scaling_app.studies.train_runs import train_and_publish
 from scaling_app.studies.train_stats import latest_accuracy
 
+pytestmark = pytest.mark.slow_training
+
 STEPS = 4
 
 

@@ -16,6 +16,8 @@ from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.train_options import parse_options
 from scaling_app.studies.train_runs import gather, guide_for, train_and_publish, warm_start_for
 
+pytestmark = pytest.mark.slow_training
+
 
 class Peeking(Strategy):
     """A strategy that looks at the first image of the pool, and notes what it was given."""

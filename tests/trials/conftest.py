@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.trials.case_files import CaseFiles
@@ -13,12 +12,6 @@ from scaling_app.trials.plan import Plan, make_plan
 from ..volumes import pictures, volumes
 
 __all__ = ["pictures", "volumes"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """Small tensors are slower on several threads, and results do not depend on their number."""
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

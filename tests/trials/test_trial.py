@@ -24,6 +24,8 @@ from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import make_plan
 from scaling_app.trials.trial import StepReport, TrainedModel, TrainingError, TrialSettings, test, train
 
+pytestmark = pytest.mark.slow_training
+
 QUICK = TrialSettings(strategy="none", steps=6, seed=3)
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from scaling_app.forecast.arms import LONGER
 from scaling_app.strategies.catalogue import AUTO, names
@@ -58,7 +59,7 @@ class Conf:
     """
 
     labels: Mapping[str, int] | None
-    dimension: int | None
+    dimension: Literal[2, 3] | None
     network: str
     capacity: str | int
     strategy: str
@@ -141,8 +142,8 @@ def parse_labels(text: str) -> dict[str, int]:
     return structures
 
 
-def _dimension(text: str) -> int | None:
-    choices = {"auto": None, "2": 2, "3": 3}
+def _dimension(text: str) -> Literal[2, 3] | None:
+    choices: dict[str, Literal[2, 3] | None] = {"auto": None, "2": 2, "3": 3}
     if text not in choices:
         raise ConfError("auto, 2 or 3 is wanted")
     return choices[text]
@@ -267,7 +268,7 @@ def read_conf(raw: Mapping[str, str], *, app_dir: Path, studies: str) -> Conf:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(sorted(known))}"
             raise ConfError(f"--conf {name}: no such option{hint}")
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     for key in KEYS:
         text = str(raw.get(key.name, key.default)).strip()
         try:
@@ -278,4 +279,4 @@ def read_conf(raw: Mapping[str, str], *, app_dir: Path, studies: str) -> Conf:
     values["ledger"] = (
         Path(str(ledger)).expanduser().resolve() if ledger else default_ledger(app_dir, studies)
     )
-    return Conf(**values)  # type: ignore[arg-type]
+    return Conf(**values)

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
+from typing import Any
 
 from scaling_app.curve.ledger_curve import little_to_gain
 from scaling_app.ledger import Run, utc_now
@@ -63,7 +64,7 @@ def run_curve_job(
     budget_minutes: float,
     compared: Sequence[str] = (),
     longer: Sequence[str] = (),
-) -> dict:
+) -> dict[str, Any]:
     """Works off what is due.
 
     Args:

@@ -7,12 +7,13 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Literal
 
 from scaling_app.curve.ledger_curve import curve_observations
 from scaling_app.forecast.arms import Choice, choose_strategy
 from scaling_app.imaging.geometry import ImageError
 from scaling_app.ledger import Case, Observation, Run, utc_now
+from scaling_app.ledger.records import Kind
 from scaling_app.strategies.catalogue import AUTO
 from scaling_app.studies import splits
 from scaling_app.studies.labels.intake import LabelBook
@@ -26,10 +27,7 @@ from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.curve_points import digest_of
 from scaling_app.trials.length import steps_for
 from scaling_app.trials.plan import Plan, make_plan
-from scaling_app.trials.trial import StepReport, TrainedModel, TrialSettings, test, train
-
-if TYPE_CHECKING:
-    from scaling_app.trials.trial import CaseScore
+from scaling_app.trials.trial import CaseScore, StepReport, TrainedModel, TrialSettings, test, train
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +87,10 @@ def _existing(session: Session, image_id: str) -> Path:
 
 
 def plan_for(
-    session: Session, options: TrainOptions, cases: Sequence[CaseFiles], dimension: int | None = None
+    session: Session,
+    options: TrainOptions,
+    cases: Sequence[CaseFiles],
+    dimension: Literal[2, 3] | None = None,
 ) -> Plan:
     """Spacing, patch and batch for these training cases, within half of the memory bound.
 
@@ -125,7 +126,7 @@ def settings_of(options: TrainOptions) -> TrialSettings:
 
 def observations_of(
     run_id: str,
-    kind: str,
+    kind: Kind,
     scores: Sequence[CaseScore],
     cases: dict[str, Case],
     names: Mapping[str, str],
@@ -136,7 +137,7 @@ def observations_of(
             run_id=run_id,
             image_id=scored.case_id,
             structure=names.get(score.structure, score.structure),
-            kind=kind,  # type: ignore[arg-type]
+            kind=kind,
             dice=score.dice,
             nsd=score.nsd,
             nsd_tolerance_mm=score.nsd_tolerance_mm,
@@ -196,7 +197,7 @@ def test_then_train(session: Session, material: Material) -> int:
     return len(scores)
 
 
-def train_and_publish(session: Session, options: TrainOptions) -> dict:
+def train_and_publish(session: Session, options: TrainOptions) -> dict[str, Any]:
     """One published run: test the old model, train the new one, put it in place, test it on the held out.
 
     Under `auto` it is trained with the strategy that won on this session's own folds. A training that was

@@ -15,8 +15,8 @@
     transport, timers, settings           the files that touch qt without showing anything
     label_set, segment_review,            MRML: classes and colours, segments against classes,
     label_export, case_nodes,             export and import, the case in the scene,
-    curve_nodes                           tables and plots
-    panel and *_section                   widgets
+    curve_nodes                           the curve as tables and a chart
+    panel and *_section                   widgets; editor_section has the Segment Editor, plot_section the plot
     stock_module                          following the MONAI Label module, when it is there
 
 Python 3.9 syntax (Slicer 5.8); nothing outside Slicer's own packages.

@@ -23,7 +23,6 @@ class CaseSection:
         self._ui, self._session, self._state = ui, session, session.state
         self._questions = QuestionRows(ui.questionHolder.layout())
         self._questions.changed.connect(lambda: ui.sendButton.setEnabled(self._questions.complete))
-        self._shown_segmentation: Any = None
         self._strategies: list[str] = []
         self._unsent: list[Draft] = []
         ui.nextButton.clicked.connect(lambda _checked=False: session.cases.next_case(self._strategy))
@@ -42,7 +41,6 @@ class CaseSection:
         ui, session, state = self._ui, self._session, self._state
         self._show_strategies()
         self._show_case()
-        self._show_editor()
         self._show_questions()
         self._show_unsent()
         show_notice(ui.caseStatus, state.notice)
@@ -95,25 +93,6 @@ class CaseSection:
         words = _("{case} has changes that were not submitted.")
         show_text(ui.waitingLabel, words.format(case=case.image_id) if case else "")
         self.show_time()
-
-    def _show_editor(self) -> None:
-        editor, nodes = self._ui.segmentEditor, self._session.nodes
-        editor.setVisible(nodes.alive)
-        if nodes.segmentation is self._shown_segmentation:
-            return
-        self._shown_segmentation = nodes.segmentation
-        if nodes.alive:
-            self.hold_editor()
-        else:
-            editor.setSegmentationNode(None)
-
-    def hold_editor(self) -> None:
-        """Put the Segment Editor on the case: it shares its node with Slicer's own, which may have moved it."""
-        editor, nodes = self._ui.segmentEditor, self._session.nodes
-        if nodes.alive:
-            editor.setMRMLSegmentEditorNode(editor_node())
-            editor.setSegmentationNode(nodes.segmentation)
-            editor.setSourceVolumeNode(nodes.image)
 
     def _show_questions(self) -> None:
         state = self._state
@@ -184,14 +163,3 @@ class CaseSection:
         question = _("Delete the unsent label of {case} from this computer? It cannot be brought back.")
         if slicer.util.confirmYesNoDisplay(as_markup(question.format(case=draft.image_id))):
             self._session.submission.discard(draft)
-
-
-def editor_node() -> Any:
-    """The node that Slicer's Segment Editor module uses, made as it makes it."""
-    scene, tag = slicer.mrmlScene, "SegmentEditor"
-    node = scene.GetSingletonNode(tag, "vtkMRMLSegmentEditorNode")
-    if node is None:
-        node = slicer.vtkMRMLSegmentEditorNode()
-        node.SetSingletonTag(tag)
-        node = scene.AddNode(node)
-    return node

@@ -108,9 +108,14 @@ def minutes_text(minutes: float | None) -> str:
 
 
 def table_rows(curve: Curve | None, target: Target | None) -> list[TableRow]:
-    """The table of one structure: its horizons, then the way to the target."""
-    rows = [_horizon(row) for row in curve.forecast if curve] if curve else []
-    return [*rows, _target_row(curve, target)] if target else rows
+    """The table of one structure: its horizons and the way to the target, in the order of further cases."""
+    if curve is None:
+        return []
+    rows = [(float(row.extra), _horizon(row)) for row in curve.forecast]
+    if target is not None:
+        cases = target.median if target.median is not None else float("inf")
+        rows.append((cases, _target_row(curve, target)))
+    return [row for _cases, row in sorted(rows, key=lambda pair: pair[0])]
 
 
 def _horizon(row: ForecastRow) -> TableRow:
@@ -121,7 +126,7 @@ def _horizon(row: ForecastRow) -> TableRow:
     return TableRow(f"+{row.extra}", dice_text(row.dice), gain_text(row.gain), minutes_text(row.minutes), tip)
 
 
-def _target_row(curve: Curve | None, target: Target) -> TableRow:
+def _target_row(curve: Curve, target: Target) -> TableRow:
     """How many more cases the target takes; the time is that of as many cases as the median says."""
     if target.median is None:
         cases = UNKNOWN
@@ -132,9 +137,7 @@ def _target_row(curve: Curve | None, target: Target) -> TableRow:
         cases = words.format(
             median=f"{target.median:.0f}", low=f"{target.lo80:.0f}", high=f"{target.hi80:.0f}"
         )
-    per_case = (
-        next((r.minutes / r.extra for r in curve.forecast if r.minutes and r.extra), None) if curve else None
-    )
+    per_case = next((r.minutes / r.extra for r in curve.forecast if r.minutes and r.extra), None)
     minutes = per_case * target.median if per_case is not None and target.median is not None else None
     dice = _("target {dice}").format(dice=points(target.dice))
     return TableRow(cases, dice, UNKNOWN, minutes_text(minutes), target_tip(target))
@@ -246,14 +249,19 @@ def job_text(answer: Sufficiency) -> str:
 
 
 def measured_text(point: Observed) -> str:
-    """What a measured point rests on, on the scale of the plot: `test cases: 13; 80 % range: 0.78 to 0.83`."""
+    """What a measured point rests on: `test cases: 13; 80 % range: 78 to 83 points; cases held back from training`."""
     parts = []
     if point.n_cases is not None:
         parts.append(_("test cases: {count}").format(count=point.n_cases))
     if point.lo80 is not None and point.hi80 is not None:
-        words = _("80 % range: {low} to {high}")
-        parts.append(words.format(low=f"{point.lo80:.2f}", high=f"{point.hi80:.2f}"))
-    return "; ".join(parts)
+        words = _("80 % range: {low} to {high} points")
+        parts.append(words.format(low=points(point.lo80), high=points(point.hi80)))
+    how = {
+        "prequential": _("each tested before it was trained on"),
+        "fold": _("cases held back from training"),
+        "nested": _("trained on some of the cases, tested on others"),
+    }
+    return "; ".join([*parts, how[point.kind]] if point.kind in how else parts)
 
 
 def kappa_text(effect: StrategyEffect, n: int | None) -> str:

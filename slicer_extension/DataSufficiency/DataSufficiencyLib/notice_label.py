@@ -35,6 +35,12 @@ def make_headline(label: Any) -> None:
     label.setFont(font)
 
 
+def font_pixels(label: Any) -> int:
+    """The height of a label's words in pixels, at a screen of 72 pixels an inch as VTK reckons."""
+    font = label.font
+    return round(font.pointSizeF() * 4 / 3) if font.pointSizeF() > 0 else int(font.pixelSize())
+
+
 def as_markup(text: str) -> str:
     """The text for a tooltip or a dialog, where Qt looks for markup: it is shown as it stands."""
     return "<qt>" + escape(text).replace("\n", "<br>") + "</qt>" if text else ""

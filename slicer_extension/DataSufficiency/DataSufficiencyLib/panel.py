@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import slicer
-
 from .case_section import CaseSection
+from .editor_section import EditorSection
 from .effects_sections import CoverageSection, StrategiesSection, TrainingSection
 from .server_section import ServerSection
 from .session import Session
 from .settings import Settings
 from .timers import QtTimers
+from .wording import say
 from .worth_section import WorthSection
-
-_PLOT_HEIGHT = 260
 
 
 class Panel:
@@ -28,21 +26,13 @@ class Panel:
 
     def __init__(self, ui: Any, session: Session, settings: Settings) -> None:
         self.ui, self._session = ui, session
-        self.plot_view = slicer.qMRMLPlotView()
-        self.plot_view.setMRMLScene(slicer.mrmlScene)
-        self.plot_view.setMinimumHeight(_PLOT_HEIGHT)
-        ui.plotHolder.layout().addWidget(self.plot_view)
-        editor = ui.segmentEditor
-        editor.setMRMLScene(slicer.mrmlScene)
-        editor.setSegmentationNodeSelectorVisible(
-            False
-        )  # the case's own nodes; choosing others would confuse
-        editor.setSourceVolumeNodeSelectorVisible(False)
+        self.editor = EditorSection(ui, session.nodes)
         self.case = CaseSection(ui, session)
-        self.worth = WorthSection(ui, session, self.plot_view)
+        self.worth = WorthSection(ui, session)
         self._parts = (
             ServerSection(ui, session, settings),
             self.case,
+            self.editor,
             self.worth,
             StrategiesSection(ui, session.state),
             TrainingSection(ui, session),
@@ -59,22 +49,21 @@ class Panel:
 
     def enter(self) -> None:
         """The panel comes on the screen."""
-        self.ui.segmentEditor.installKeyboardShortcuts()
-        self.ui.segmentEditor.setupViewObservations()
-        self.hold_views()
+        if self.editor.enter():
+            self._session.state.notice = say("one_slice_a_view")
+            self.refresh()
+        self.worth.plot.hold()
         self._session.watch()
         self._ticker = self._timers.every(1.0, self._tick)
 
     def hold_views(self) -> None:
         """Editor and plot show the case and its curve again, whatever other modules have put there."""
-        self.case.hold_editor()
-        self.worth.hold_plot()
+        self.editor.hold()
+        self.worth.plot.hold()
 
     def exit(self) -> None:
         """The panel leaves the screen: ask the server for nothing more, hold no view."""
-        self.ui.segmentEditor.setActiveEffect(None)
-        self.ui.segmentEditor.uninstallKeyboardShortcuts()
-        self.ui.segmentEditor.removeViewObservations()
+        self.editor.exit()
         self._session.unwatch()
         if self._ticker is not None:
             self._ticker.stop()
@@ -82,6 +71,7 @@ class Panel:
 
     def close(self) -> None:
         self.exit()
+        self.editor.close()
         self._session.changed.disconnect(self.refresh)
 
     def _tick(self) -> None:

@@ -115,6 +115,10 @@ def _case_words() -> dict[str, tuple[str, str]]:
                 "screen; Submit asks you whether it belongs here."
             ),
         ),
+        "one_slice_a_view": (
+            INFO,
+            _("Views that showed several slices now show one each: nobody can draw in several at once."),
+        ),
         "case_left": (INFO, _("{case} is no longer in the scene.")),
     }
 

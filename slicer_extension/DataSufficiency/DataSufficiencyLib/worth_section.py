@@ -7,47 +7,23 @@ from typing import Any, Callable
 
 from slicer.i18n import tr as _
 
-from .curve_nodes import CurveNodes
 from .forecast_words import headline, prior_text, problems_text, state_text, table_rows
 from .model import Problem, Sufficiency
 from .notice_label import make_headline, show_text
+from .plot_section import PlotSection
 from .reasons import why_no_reopen
 from .session import Session
 from .table_view import fill_table, prepare_table
 
 
-def curve_titles() -> dict[str, str]:
-    """Words on the chart."""
-    return {
-        "cases": _("labelled cases"),
-        "dice": _("Dice"),
-        "mean": _("forecast"),
-        "lo80": _("80 % low"),
-        "hi80": _("80 % high"),
-        "lo95": _("95 % low"),
-        "hi95": _("95 % high"),
-        "target": _("target"),
-        "range": _("measured, 80 % range"),
-        "prequential": _("measured before training"),
-        "fold": _("measured by folds"),
-        "nested": _("measured on subsets"),
-    }
-
-
 class WorthSection:
-    """Shows the session's newest forecast for the structure that is chosen.
+    """Shows the session's newest forecast for the structure that is chosen."""
 
-    Args:
-        plot_view: A `qMRMLPlotView`, already in the panel.
-    """
-
-    def __init__(self, ui: Any, session: Session, plot_view: Any) -> None:
-        self._ui, self._plot_view = ui, plot_view
+    def __init__(self, ui: Any, session: Session) -> None:
+        self._ui, self.plot = ui, PlotSection(ui)
         self._state, self._forecast = session.state, session.forecast
-        self._curves = CurveNodes(curve_titles())
         self._structures: list[str] = [""]
         self._shown: tuple[Sufficiency | None, str] | None = None
-        self._plotted: Any = None
         self._target_shown: float | None = None
         make_headline(ui.adviceLabel)
         headers = (_("More cases"), _("Dice then"), _("Gain in points"), _("Your time"))
@@ -103,14 +79,9 @@ class WorthSection:
 
     def scene_changed(self) -> None:
         """The scene was closed or loaded: write the nodes anew, into those of a scene that brought its own."""
-        self._curves.tidy()
-        self._shown = self._plotted = None
+        self.plot.scene_changed()
+        self._shown = None
         self.refresh()
-
-    def hold_plot(self) -> None:
-        """Show the curve in the panel's view even if other charts were put there."""
-        if self._plotted is not None:
-            self._plot_view.setMRMLPlotViewNode(self._curves.view())
 
     def _show(self, answer: Sufficiency | None) -> None:
         ui = self._ui
@@ -130,7 +101,10 @@ class WorthSection:
         elif dice is None and self._target_shown is not None:
             ui.targetSpin.setValue(0)
         self._target_shown = dice
-        self._show_plot(answer)
+        if answer is None:
+            self.plot.hide()
+        else:
+            self.plot.show(curve, answer.points(self.structure), target, self.structure)
 
     def _show_problems(self, problems: tuple[Problem, ...]) -> None:
         """Labels in doubt, and a list to choose from the one to look at again or to confirm."""
@@ -149,26 +123,6 @@ class WorthSection:
         index = self._ui.problemBox.currentIndex
         if 0 <= index < len(self._problems):
             action(self._problems[index])
-
-    def _show_plot(self, answer: Sufficiency | None) -> None:
-        points = answer.points(self.structure) if answer else ()
-        curve = answer.curve(self.structure) if answer else None
-        something = bool(points) or bool(curve and curve.forecast)
-        self._ui.plotHolder.setVisible(something)
-        if answer is None:
-            return
-        if not something:
-            self._curves.clear()  # another server's curve would go on being shown in a plot layout
-            self._plotted = None
-            return
-        drawn = (curve, points, answer.target, self.structure)
-        if drawn == self._plotted:
-            return
-        self._plotted = drawn
-        name = self.structure or _("all structures together")
-        self._curves.show(curve, points, answer.target, name)
-        self._plot_view.setMRMLPlotViewNode(self._curves.view())
-        self._plot_view.fitToContent()
 
     def _show_structures(self, answer: Sufficiency | None) -> None:
         names = ["", *(curve.name for curve in answer.structures if curve.name)] if answer else [""]

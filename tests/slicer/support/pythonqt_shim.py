@@ -70,6 +70,9 @@ def install() -> types.ModuleType:
     ctk = types.ModuleType("ctk")
     ctk.__dict__.update({n: c for n, c in stand_in_widgets.WIDGETS.items() if n.startswith("ctk")})
     sys.modules["ctk"] = ctk
+    effects = types.ModuleType("qSlicerSegmentationsEditorEffectsPythonQt")
+    effects.qSlicerSegmentEditorEffectFactory = stand_in_widgets.SegmentEditorEffectFactory
+    sys.modules[effects.__name__] = effects
     return _dress_slicer(application)
 
 

@@ -77,7 +77,6 @@ class QMRMLPlotView(QtWidgets.QWidget):
         super().__init__(parent)
         self._view_node = None
         self._drawn: tuple[object, QtGui.QImage] | None = None
-        self.fits = 0
 
     def setMRMLScene(self, scene: object) -> None:  # noqa: N802
         self._scene = scene
@@ -90,7 +89,7 @@ class QMRMLPlotView(QtWidgets.QWidget):
         return self._view_node
 
     def fitToContent(self) -> None:  # noqa: N802
-        self.fits += 1
+        chart_picture.fit(self._view_node.GetPlotChartNode())
         self.update()
 
     def paintEvent(self, _event: QtGui.QPaintEvent) -> None:  # noqa: N802
@@ -123,6 +122,7 @@ class QMRMLSegmentEditorWidget(QtWidgets.QWidget):
         super().__init__(parent)
         self.editor_node = self.segmentation = self.source = None
         self.shortcuts = self.observing = False
+        self.lightboxes, self.effect_lists, self.undo_states = False, 1, 0
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._table = QtWidgets.QTableWidget(0, 2)
@@ -181,6 +181,16 @@ class QMRMLSegmentEditorWidget(QtWidgets.QWidget):
     def removeViewObservations(self) -> None:  # noqa: N802
         self.observing = False
 
+    def turnOffLightboxes(self) -> bool:  # noqa: N802
+        had, self.lightboxes = self.lightboxes, False
+        return had
+
+    def setMaximumNumberOfUndoStates(self, count: int) -> None:  # noqa: N802
+        self.undo_states = count
+
+    def updateEffectList(self) -> None:  # noqa: N802
+        self.effect_lists += 1
+
     def setActiveEffect(self, _effect: object) -> None:  # noqa: N802
         """Nothing to switch."""
 
@@ -192,6 +202,18 @@ class QMRMLSegmentEditorWidget(QtWidgets.QWidget):
 
     def setSourceVolumeNodeSelectorVisible(self, _visible: bool) -> None:  # noqa: N802
         """Nothing to hide."""
+
+
+class SegmentEditorEffectFactory(QtCore.QObject):
+    """The one list of segmentation tools, which extensions add to."""
+
+    effectRegistered = QtCore.Signal(str)  # noqa: N815
+    _only: SegmentEditorEffectFactory | None = None
+
+    def instance(self) -> SegmentEditorEffectFactory:
+        cls = type(self)
+        cls._only = cls._only or self
+        return cls._only
 
 
 WIDGETS = {

@@ -6,6 +6,7 @@ import contextlib
 import email.parser
 import email.policy
 import json
+import math
 import socket
 import ssl
 import threading
@@ -15,44 +16,91 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+#: Half an 80 % range, in standard deviations of a normal distribution, and the same of 95 %.
+_Z80, _Z95 = 1.2816, 1.96
+_CEILING, _CEILING_SD, _SCORE_SD = 0.9, 0.012, 0.07
+_MINUTES = 18.0
 
-def interval(mean: float, half: float) -> dict[str, float]:
-    bounds = {"lo80": mean - half, "hi80": mean + half, "lo95": mean - 1.6 * half, "hi95": mean + 1.6 * half}
-    return {"mean": round(mean, 4), **{name: round(min(max(v, 0.0), 1.0), 4) for name, v in bounds.items()}}
+
+def interval(mean: float, sd: float) -> dict[str, float]:
+    ends = {"lo80": -_Z80, "hi80": _Z80, "lo95": -_Z95, "hi95": _Z95}
+    bounds = {name: round(min(max(mean + z * sd, 0.0), 1.0), 4) for name, z in ends.items()}
+    return {"mean": round(mean, 4), **bounds}
 
 
 def dice_at(n: float, offset: float = 0.0) -> float:
-    return 0.885 + offset - 0.55 * n**-0.75
+    """The one curve that every number of this server comes from."""
+    return _CEILING + offset - 0.55 * n**-0.75
+
+
+def sd_at(n: float) -> float:
+    return _SCORE_SD / max(n, 1) ** 0.5
+
+
+def above(mean: float, sd: float, least: float) -> float:
+    """The chance that something normal is at least so large."""
+    return 0.5 * math.erfc((least - mean) / (sd * 2**0.5))
+
+
+def cases_to(n: int, dice: float, z: float = 0.0) -> int:
+    """How many cases after `n` the curve, shifted by so many standard deviations, takes to a Dice; 999 for never."""
+    return next((k for k in range(999) if dice_at(n + k) + z * sd_at(n) >= dice), 999)
+
+
+def gain(n: int, extra: int, offset: float = 0.0) -> dict[str, float]:
+    mean = dice_at(n + extra, offset) - dice_at(n, offset)
+    sd = 0.4 * mean
+    ends = {"mean": mean, "lo80": mean - _Z80 * sd, "hi80": mean + _Z80 * sd}
+    return {**{k: round(v, 4) for k, v in ends.items()}, "p_at_least_1pt": round(above(mean, sd, 0.01), 2)}
 
 
 def curve(n: int, offset: float = 0.0) -> dict:
-    half = 0.09 / max(n, 1) ** 0.5
-    rows = []
-    for extra in (1, 5, 10, n):
-        gain = dice_at(n + extra, offset) - dice_at(n, offset)
-        rows.append(
-            {
-                "extra": extra,
-                "n": n + extra,
-                **interval(dice_at(n + extra, offset), half),
-                "gain": {
-                    "mean": gain,
-                    "lo80": gain * 0.5,
-                    "hi80": gain * 1.6,
-                    "p_at_least_1pt": min(0.99, 40 * gain),
-                },
-                "minutes": 18 * extra,
-            }
-        )
-    rows = [row for i, row in enumerate(rows) if row["n"] not in [r["n"] for r in rows[:i]]]
+    rows = [
+        {
+            "extra": extra,
+            "n": n + extra,
+            **interval(dice_at(n + extra, offset), sd_at(n)),
+            "gain": gain(n, extra, offset),
+            "minutes": _MINUTES * extra,
+        }
+        for extra in sorted({1, 5, 10, n})
+    ]
     sizes = [k for k in (2, 3, 4, 6, 8, 10) if k < n] + [n] + [row["n"] for row in rows]
     return {
-        "curve": [{"n": k, **interval(dice_at(k, offset), 0.09 / k**0.5)} for k in sorted(set(sizes))],
-        "now": interval(dice_at(n, offset), half),
+        "curve": [{"n": k, **interval(dice_at(k, offset), sd_at(min(k, n)))} for k in sorted(set(sizes))],
+        "now": interval(dice_at(n, offset), sd_at(n)),
         "forecast": rows,
-        "ceiling": interval(0.885 + offset, 0.02),
+        "ceiling": interval(_CEILING + offset, _CEILING_SD),
         "prior_share": round(1 / (1 + n / 4), 2),
     }
+
+
+def target_of(n: int, dice: float) -> dict:
+    return {
+        "dice": dice,
+        "p_reached": round(above(dice_at(n), sd_at(n), dice), 2),
+        "cases": {
+            "median": cases_to(n, dice),
+            "lo80": cases_to(n, dice, _Z80),
+            "hi80": cases_to(n, dice, -_Z80),
+        },
+        "p_unreachable": round(1 - above(_CEILING, _CEILING_SD, dice), 2),
+    }
+
+
+def advice_of(n: int, target: dict | None) -> dict:
+    """In the app's words."""
+    if target is not None and target["p_reached"] >= 0.9:
+        chance = round(100 * target["p_reached"])
+        sentence = f"The target Dice of {target['dice']:.2f} is reached for cases of this kind (probability {chance} %)."
+        return {"action": "stop", "cases": 0, "probability": target["p_reached"], "sentence": sentence}
+    five = gain(n, 5)
+    chance = f"{100 * five['p_at_least_1pt']:.0f} %" if five["p_at_least_1pt"] <= 0.99 else "over 99 %"
+    sentence = (
+        f"5 more cases of this kind raise the Dice by 1 point or more with a chance of {chance}, and take about "
+        f"{5 * _MINUTES / 60:.1f} hours."
+    )
+    return {"action": "continue", "cases": 5, "probability": five["p_at_least_1pt"], "sentence": sentence}
 
 
 def sufficiency(
@@ -85,50 +133,37 @@ def sufficiency(
         return base
     kinds = ("prequential", "fold", "prequential")
     for index, k in enumerate(range(2, n + 1, 2)):
-        wobble = (0.012, -0.016, 0.007)[index % 3]
+        wobble, kind = (0.012, -0.016, 0.007)[index % 3], kinds[index % 3]
         for name, offset in (("", 0.0), *zip(labels, (0.015, -0.015), strict=False)):
-            point = {"n": k, "dice": round(dice_at(k, offset) + wobble, 4), "kind": kinds[index % 3]}
-            ends = [round(point["dice"] + side * 0.09 / k**0.5, 4) for side in (-1, 1)]
-            lo80, hi80 = ends if point["kind"] == "fold" else (None, None)
-            several = k if point["kind"] == "fold" else 1
-            base["observed"].append(
-                {**point, "lo80": lo80, "hi80": hi80, "n_cases": several, "structure": name}
-            )
-    reached = target is not None and target <= dice_at(n)
-    five = 100 * (dice_at(n + 5) - dice_at(n))
-    advice = {
-        "action": "stop" if reached else "continue",
-        "cases": 0 if reached else 5,
-        "probability": 0.93 if reached else 0.84,
-        "sentence": f"The target of {100 * (target or 0):.0f} points is reached (probability 93 %)."
-        if reached
-        else f"Five more cases are worth {five:.1f} points of Dice (80 % range {five / 2:.1f} to {1.6 * five:.1f}).",
-        "reason": "",
-    }
+            ends = interval(dice_at(k, offset) + wobble, sd_at(k))
+            lo80, hi80 = (ends["lo80"], ends["hi80"]) if kind == "fold" else (None, None)
+            point = {
+                "n": k,
+                "dice": ends["mean"],
+                "kind": kind,
+                "structure": name,
+                "lo80": lo80,
+                "hi80": hi80,
+            }
+            base["observed"].append({**point, "n_cases": k if kind == "fold" else 1})
+    base["target"] = None if target is None else target_of(n, target)
     base.update(
         overall=curve(n),
         structures=[{"name": m, **curve(n, o)} for m, o in zip(labels, (0.015, -0.015), strict=False)],
-        advice=advice,
-        target=target
-        and {
-            "dice": target,
-            "p_reached": 0.93 if reached else 0.12,
-            "cases": {
-                "median": 0 if reached else 9,
-                "lo80": 0 if reached else 4,
-                "hi80": 3 if reached else 21,
-            },
-            "p_unreachable": 0.05,
-        },
+        advice={"reason": "", **advice_of(n, base["target"])},
         strategies=[
             {
                 "name": "genda",
+                "title": "GenDA",
+                "what": "Bends your cases into new shapes of the same kind.",
                 "kappa": {"mean": 1.6, "lo80": 1.2, "hi80": 2.1},
                 "dice_difference": {"mean": 0.021, "lo80": 0.008, "hi80": 0.034, "n_cases": n},
                 "nsd_difference": {"mean": 0.03, "lo80": 0.01, "hi80": 0.05},
             },
             {
                 "name": "genseg",
+                "title": "GenSeg",
+                "what": "Paints new images for given labels, as far as that is shown to help.",
                 "kappa": {"mean": 1.1, "lo80": 0.8, "hi80": 1.5},
                 "dice_difference": {"mean": 0.004, "lo80": -0.01, "hi80": 0.019},
             },

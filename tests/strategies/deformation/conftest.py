@@ -12,11 +12,6 @@ from scaling_app.imaging.synthetic import STRUCTURES, make_case
 from scaling_app.strategies.base import PreparedCase, StrategyContext
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def synthetic(index: int, dims: int, size: int = 20) -> PreparedCase:
     made = make_case(index, size=size, spatial_dims=dims)
     image = (made.image - made.image.mean()) / made.image.std()

@@ -26,6 +26,8 @@ from scaling_app.strategies.deformation.subspace import embed, fit_subspace, log
 from scaling_app.strategies.deformation.template import build_atlas, register_labelled, register_unlabelled
 from scaling_app.strategies.deformation.velocity import Flow, Lattice
 
+pytestmark = pytest.mark.slow_training
+
 SPACING = (1.0, 1.0, 1.9)
 
 

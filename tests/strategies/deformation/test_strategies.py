@@ -12,6 +12,8 @@ from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.deformation.folds import count_folds, voxel_grid
 from scaling_app.strategies.deformation.velocity import Deformation
 
+pytestmark = pytest.mark.slow_training
+
 NAMES = ("red", "regda", "genda")
 
 

@@ -30,6 +30,8 @@ from .trainings import (
     run,
 )
 
+pytestmark = pytest.mark.slow_training
+
 
 @pytest.mark.parametrize("patch", [(32, 32), (16, 16, 12)], ids=["2D", "3D"])
 def test_a_training_searches_moves_the_architecture_and_logs_it(patch, caplog) -> None:

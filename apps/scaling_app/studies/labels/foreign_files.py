@@ -154,7 +154,7 @@ class _Reader:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", reading_process.__name__],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 cwd=Path(scaling_app.__file__).resolve().parents[1],
                 env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},

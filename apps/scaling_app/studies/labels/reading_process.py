@@ -90,7 +90,10 @@ def image_is_readable(
     return {}
 
 
-TASKS = {"label_facts": label_facts, "image_is_readable": image_is_readable}
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {
+    "label_facts": label_facts,
+    "image_is_readable": image_is_readable,
+}
 
 
 def memory_for(header: Header) -> int:
@@ -135,8 +138,7 @@ def _answer(order: bytes, answers: int, turns: int) -> None:
         _limit(HEADER_MEMORY, HEADER_SECONDS)
         task, arguments = json.loads(order)
         try:
-            answer = TASKS[task](**arguments, allow=allow)
-            said = {"answer": answer}
+            said: dict[str, Any] = {"answer": TASKS[task](**arguments, allow=allow)}
         except ValueError as error:
             said = {"refused": str(error), "label": not isinstance(error, ImageError)}
         except MemoryError:

@@ -513,8 +513,20 @@
             <translation>Testfälle: {count}</translation>
         </message>
         <message>
-            <source>80 % range: {low} to {high}</source>
-            <translation>80-%-Bereich: {low} bis {high}</translation>
+            <source>80 % range: {low} to {high} points</source>
+            <translation>80-%-Bereich: {low} bis {high} Punkte</translation>
+        </message>
+        <message>
+            <source>each tested before it was trained on</source>
+            <translation>jeder geprüft, bevor damit trainiert wurde</translation>
+        </message>
+        <message>
+            <source>cases held back from training</source>
+            <translation>vom Training zurückgehaltene Fälle</translation>
+        </message>
+        <message>
+            <source>trained on some of the cases, tested on others</source>
+            <translation>mit einem Teil der Fälle trainiert, an anderen geprüft</translation>
         </message>
         <message>
             <source>{name}: not measured yet</source>
@@ -559,6 +571,41 @@
         <message>
             <source>{outside} of {pool} unlabelled cases that were looked at lie outside what has been labelled so far.</source>
             <translation>{outside} von {pool} nicht annotierten Fällen, die verglichen wurden, liegen außerhalb des bisher Annotierten.</translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.plot_section</name>
+        <message>
+            <source>labelled cases</source>
+            <translation>annotierte Fälle</translation>
+        </message>
+        <message>
+            <source>Dice, in points</source>
+            <translation>Dice, in Punkten</translation>
+        </message>
+        <message>
+            <source>measured</source>
+            <translation>gemessen</translation>
+        </message>
+        <message>
+            <source>measured: 80 % range</source>
+            <translation>gemessen: 80-%-Bereich</translation>
+        </message>
+        <message>
+            <source>forecast</source>
+            <translation>Prognose</translation>
+        </message>
+        <message>
+            <source>forecast: 80 % range</source>
+            <translation>Prognose: 80-%-Bereich</translation>
+        </message>
+        <message>
+            <source>target</source>
+            <translation>Ziel</translation>
+        </message>
+        <message>
+            <source>all structures together</source>
+            <translation>alle Strukturen zusammen</translation>
         </message>
     </context>
     <context>
@@ -797,6 +844,10 @@
             <translation>{case} wurde von einem anderen Server geöffnet oder unter einer anderen Adresse dieses Servers. Der Fall bleibt auf dem Bildschirm; beim Senden wird gefragt, ob er hierher gehört.</translation>
         </message>
         <message>
+            <source>Views that showed several slices now show one each: nobody can draw in several at once.</source>
+            <translation>Ansichten mit mehreren Schichten zeigen jetzt je eine: in mehreren zugleich kann niemand zeichnen.</translation>
+        </message>
+        <message>
             <source>{case} is no longer in the scene.</source>
             <translation>{case} ist nicht mehr in der Szene.</translation>
         </message>
@@ -926,54 +977,6 @@
     <context>
         <name>DataSufficiencyLib.worth_section</name>
         <message>
-            <source>labelled cases</source>
-            <translation>annotierte Fälle</translation>
-        </message>
-        <message>
-            <source>Dice</source>
-            <translation>Dice</translation>
-        </message>
-        <message>
-            <source>forecast</source>
-            <translation>Prognose</translation>
-        </message>
-        <message>
-            <source>80 % low</source>
-            <translation>80 % unten</translation>
-        </message>
-        <message>
-            <source>80 % high</source>
-            <translation>80 % oben</translation>
-        </message>
-        <message>
-            <source>95 % low</source>
-            <translation>95 % unten</translation>
-        </message>
-        <message>
-            <source>95 % high</source>
-            <translation>95 % oben</translation>
-        </message>
-        <message>
-            <source>target</source>
-            <translation>Ziel</translation>
-        </message>
-        <message>
-            <source>measured, 80 % range</source>
-            <translation>gemessen, 80-%-Bereich</translation>
-        </message>
-        <message>
-            <source>measured before training</source>
-            <translation>gemessen vor dem Training</translation>
-        </message>
-        <message>
-            <source>measured by folds</source>
-            <translation>gemessen durch Kreuzprüfung</translation>
-        </message>
-        <message>
-            <source>measured on subsets</source>
-            <translation>gemessen auf Teilmengen</translation>
-        </message>
-        <message>
             <source>More cases</source>
             <translation>Weitere Fälle</translation>
         </message>
@@ -996,10 +999,6 @@
         <message>
             <source>all together</source>
             <translation>alle zusammen</translation>
-        </message>
-        <message>
-            <source>all structures together</source>
-            <translation>alle Strukturen zusammen</translation>
         </message>
     </context>
 </TS>

@@ -513,7 +513,19 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>80 % range: {low} to {high}</source>
+            <source>80 % range: {low} to {high} points</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>each tested before it was trained on</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>cases held back from training</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>trained on some of the cases, tested on others</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -558,6 +570,41 @@
         </message>
         <message>
             <source>{outside} of {pool} unlabelled cases that were looked at lie outside what has been labelled so far.</source>
+            <translation type="unfinished"></translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.plot_section</name>
+        <message>
+            <source>labelled cases</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Dice, in points</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>measured</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>measured: 80 % range</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>forecast</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>forecast: 80 % range</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>target</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>all structures together</source>
             <translation type="unfinished"></translation>
         </message>
     </context>
@@ -797,6 +844,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Views that showed several slices now show one each: nobody can draw in several at once.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>{case} is no longer in the scene.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -923,54 +974,6 @@
     <context>
         <name>DataSufficiencyLib.worth_section</name>
         <message>
-            <source>labelled cases</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>Dice</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>forecast</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>80 % low</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>80 % high</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>95 % low</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>95 % high</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>target</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>measured, 80 % range</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>measured before training</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>measured by folds</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>measured on subsets</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
             <source>More cases</source>
             <translation type="unfinished"></translation>
         </message>
@@ -992,10 +995,6 @@
         </message>
         <message>
             <source>all together</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>all structures together</source>
             <translation type="unfinished"></translation>
         </message>
     </context>

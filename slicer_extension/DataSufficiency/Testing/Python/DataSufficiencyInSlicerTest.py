@@ -34,7 +34,7 @@ class DataSufficiencyInSlicerTest(unittest.TestCase):
     def test_the_module_is_listed_and_its_widgets_are_real(self):
         self.assertEqual(slicer.modules.datasufficiency.title, "Data Sufficiency")
         self.assertEqual(self.widget.ui.segmentEditor.className(), "qMRMLSegmentEditorWidget")
-        self.assertEqual(self.widget.panel.plot_view.className(), "qMRMLPlotView")
+        self.assertEqual(self.widget.panel.worth.plot.view.className(), "qMRMLPlotView")
 
     def test_nothing_answers_is_told_in_plain_words(self):
         self.widget.ui.serverAddress.setCurrentText("http://127.0.0.1:9")
