@@ -103,6 +103,8 @@ def test_a_target_is_kept(client: TestClient, ledger: Ledger) -> None:
 def test_training_steps_are_kept(client: TestClient, ledger: Ledger) -> None:
     assert client.post("/sufficiency/steps", json={"steps": 1600}).json() == {"steps": 1600}
     assert ledger.setting("steps") == 1600
+    assert client.post("/sufficiency/steps", json={"steps": "auto"}).json() == {"steps": "auto"}
+    assert ledger.setting("steps") == "auto"
     client.post("/sufficiency/steps", json={"steps": None})
     assert ledger.setting("steps") is None
 

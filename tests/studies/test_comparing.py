@@ -82,7 +82,7 @@ def test_longer_trains_the_own_strategy_four_times_as_long_on_the_same_folds(des
     trained, steps = curve_job.train, []
 
     def train(cases, train_ids, settings, **more):
-        steps.append((settings.strategy, settings.steps))
+        steps.append((settings.strategy, settings.times * settings.steps))
         return trained(cases, train_ids, settings, **more)
 
     monkeypatch.setattr(curve_job, "train", train)
@@ -238,6 +238,10 @@ def test_steps_set_in_the_meantime_are_the_default_of_every_trainer(desk_of):
     assert trainer.config()["steps"] == 1600
     assert parse_options({}, desk.session.training_conf).steps == 1600
     assert parse_options({"steps": 9}, desk.session.training_conf).steps == 9
+    desk.session.ledger.set_setting("steps", "auto")
+    assert trainer.config()["steps"] == "auto"
+    assert parse_options({}, desk.session.training_conf).steps is None
+    assert parse_options({"steps": ["auto", 9]}, desk.session.conf).steps is None
 
 
 @pytest.mark.parametrize("compare", ["nonsense", "genda,nonsense", "auto,genda"])

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from scaling_app.strategies import catalogue
 from scaling_app.strategies.base import Batch, Loss, Strategy
+from scaling_app.trials import trial
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import make_plan
@@ -178,6 +179,19 @@ def test_a_time_limit_ends_the_run_with_an_annealed_model(prepared: PreparedCase
     assert 1 <= model.report["steps"] < 100_000
     assert 1.0 < model.report["seconds"] < 6
     assert all(report.eta_s <= 1.3 for report in reports if report.eta_s is not None)
+
+
+def test_a_training_of_no_stated_length_is_as_long_as_its_cases_ask_for(
+    prepared: PreparedCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "steps_for", lambda cases: 2 * cases)
+    said: list[trial.StepReport] = []
+    model = train(prepared, prepared.labelled[:2], replace(QUICK, steps=None), on_step=said.append)
+    assert model.report["steps"] == said[-1].steps == 4
+    longer = train(prepared, prepared.labelled[:1], replace(QUICK, steps=None, times=4))
+    assert longer.report["steps"] == 8
+    with pytest.raises(ValueError, match="must be positive"):
+        train(prepared, prepared.labelled[:1], replace(QUICK, times=0))
 
 
 def test_the_report_measures_loading_against_the_step(prepared: PreparedCases) -> None:
