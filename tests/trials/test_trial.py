@@ -22,11 +22,11 @@ from scaling_app.strategies.base import Batch, Loss, Strategy
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import make_plan
-from scaling_app.trials.trial import StepReport, TrainedModel, TrainingError, TrialSettings, test, train
+from scaling_app.trials.training import RunSettings, StepReport, TrainedModel, TrainingError, test, train
 
 pytestmark = pytest.mark.slow_training
 
-QUICK = TrialSettings(strategy="none", steps=6, seed=3)
+QUICK = RunSettings(strategy="none", steps=6, seed=3)
 
 
 def weights(model: TrainedModel) -> Tensor:
@@ -38,7 +38,7 @@ def dice(model: TrainedModel, cases: list[CaseFiles]) -> float:
 
 
 def test_training_learns_the_organ(prepared: PreparedCases, volumes: list[CaseFiles]) -> None:
-    settings = TrialSettings(steps=60, seed=0)
+    settings = RunSettings(steps=60, seed=0)
     model = train(prepared, prepared.labelled[:4], settings)
     untrained = train(prepared, prepared.labelled[:4], replace(settings, steps=1))
     assert dice(model, volumes[4:]) > 0.5 > dice(untrained, volumes[4:]) + 0.2
@@ -60,7 +60,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others(prepared:
 
 def test_dropout_depends_on_the_seed_and_the_step_alone(pictures: list[CaseFiles], tmp_path: Path) -> None:
     cases = PreparedCases(make_plan(pictures, {"organ": 1}, network="deeplab"), pictures, tmp_path, 2**28)
-    settings = TrialSettings(strategy="none", steps=2, seed=3)
+    settings = RunSettings(strategy="none", steps=2, seed=3)
     first = train(cases, cases.labelled[:2], settings)
     torch.rand(7)  # what other work draws in between
     assert torch.equal(weights(first), weights(train(cases, cases.labelled[:2], settings)))
@@ -129,7 +129,7 @@ def test_a_killed_process_resumes_from_its_checkpoint(
         sys.modules["torchvision"] = None  # MONAI imports it where it can; beside a CPU's torch it breaks
         from pathlib import Path
         import torch
-        from scaling_app.trials import trial
+        from scaling_app.trials import training
         from scaling_app.trials.cases import PreparedCases
         from scaling_app.trials.case_files import CaseFiles
         from scaling_app.trials.plan import Plan
@@ -139,7 +139,7 @@ def test_a_killed_process_resumes_from_its_checkpoint(
         cases = [CaseFiles(i, p, Path(a), Path(b)) for i, p, a, b in {files!r}]
         plan = Plan.from_json((folder / "plan.json").read_text())
         prepared = PreparedCases(plan, cases, Path({str(prepared.cache_dir)!r}), 2**28)
-        settings = trial.TrialSettings(strategy="none", steps=6, seed=3)
+        settings = trial.RunSettings(strategy="none", steps=6, seed=3)
         def kill(report):
             if report.step == 4:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -171,7 +171,7 @@ def test_progress_is_told_in_order_and_with_an_end(prepared: PreparedCases) -> N
 
 
 def test_a_time_limit_ends_the_run_with_an_annealed_model(prepared: PreparedCases) -> None:
-    settings = TrialSettings(strategy="none", steps=100_000, max_minutes=0.02)
+    settings = RunSettings(strategy="none", steps=100_000, max_minutes=0.02)
     reports: list[StepReport] = []
     model = train(prepared, prepared.labelled[:2], settings, on_step=reports.append)
     assert model.report["ended"] == "time"

@@ -19,11 +19,11 @@ from scaling_app.strategies.deformation.alignment import (
     place,
     sort_structures,
 )
+from scaling_app.strategies.deformation.atlas import build_atlas, register_labelled, register_unlabelled
 from scaling_app.strategies.deformation.atlas_store import AtlasStore, content_hash
-from scaling_app.strategies.deformation.coverage import coverage, shape_coverage
 from scaling_app.strategies.deformation.registration import warp
+from scaling_app.strategies.deformation.shape_coverage import coverage, shape_coverage
 from scaling_app.strategies.deformation.subspace import embed, fit_subspace, logarithm_of_pair
-from scaling_app.strategies.deformation.template import build_atlas, register_labelled, register_unlabelled
 from scaling_app.strategies.deformation.velocity import Flow, Lattice
 
 pytestmark = pytest.mark.slow_training

@@ -23,7 +23,7 @@ from scaling_app.imaging.geometry import ImageError, read_grid, read_image, read
 from scaling_app.imaging.pictures import load_picture
 from scaling_app.imaging.untrusted import Header, judge, read_through
 from scaling_app.studies.labels.checks import require_alike
-from scaling_app.studies.labels.reading import facts_to_json, read_facts
+from scaling_app.studies.labels.reading import facts_to_json, read_content
 
 HEADER_SECONDS = 30
 BYTES_A_SECOND = 20 << 20
@@ -65,7 +65,7 @@ def label_facts(
             f"{Path(path).name} has {header.others:,} layers or channels; at most {MOST_LAYERS} are read in a label map"
         )
     allow(header)
-    return facts_to_json(read_facts(Path(path)))
+    return facts_to_json(read_content(Path(path)))
 
 
 def image_is_readable(

@@ -40,7 +40,7 @@ from scaling_app.trials.optimising import PEAK_RATES, averaged
 from scaling_app.trials.sampling import PatchSampler, Prefetcher, step_seed
 from scaling_app.trials.testing import CaseScore, test
 
-__all__ = ["CaseScore", "StepReport", "TrainedModel", "TrainingError", "TrialSettings", "test", "train"]
+__all__ = ["CaseScore", "RunSettings", "StepReport", "TrainedModel", "TrainingError", "test", "train"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class TrainingError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class TrialSettings:
+class RunSettings:
     """How to train; `network` and `capacity` default to the plan's.
 
     `learning_rate` and `average` default to what suits the network: its peak, and the decay per step of the mean of the weights that
@@ -94,7 +94,7 @@ OnStep = Callable[[StepReport], None]
 def train(
     cases: PreparedCases,
     train_ids: Sequence[str],
-    settings: TrialSettings,
+    settings: RunSettings,
     *,
     pool_ids: Sequence[str] = (),
     checkpoint: Path | None = None,
@@ -142,7 +142,7 @@ class _Run:
         cases: PreparedCases,
         train_ids: tuple[str, ...],
         pool_ids: tuple[str, ...],
-        settings: TrialSettings,
+        settings: RunSettings,
         checkpoint: Path | None,
         warm_start: Path | None,
         fresh_weights: bool,
@@ -375,7 +375,7 @@ class _Run:
         )
 
 
-def _check(cases: PreparedCases, train_ids: Sequence[str], settings: TrialSettings) -> None:
+def _check(cases: PreparedCases, train_ids: Sequence[str], settings: RunSettings) -> None:
     if not train_ids:
         raise ValueError("training needs at least one labelled case")
     unlabelled = sorted(set(train_ids) - set(cases.labelled))
