@@ -115,7 +115,6 @@ def settings_of(options: TrainOptions) -> TrialSettings:
     options = options.spelled_out()
     return TrialSettings(
         strategy=options.strategy,
-        network=options.network,
         steps=options.steps,
         seed=options.seed,
         max_minutes=options.max_minutes,
