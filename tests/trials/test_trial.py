@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scaling_app.imaging.networks import NETWORKS
 from scaling_app.strategies import catalogue
 from scaling_app.strategies.base import Batch, Loss, Strategy
 from scaling_app.trials.case_files import CaseFiles
@@ -201,10 +202,24 @@ def test_a_model_survives_its_file(prepared: PreparedCases, volumes: list[CaseFi
             TrainedModel.load(path)
 
 
+def test_how_fast_a_network_learns_and_what_becomes_the_model_stand_in_its_entry(
+    prepared: PreparedCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, name = prepared.labelled[:2], prepared.plan.network
+    fast = train(prepared, ids, QUICK)
+    assert torch.equal(weights(fast), weights(train(prepared, ids, replace(QUICK, learning_rate=1e-2))))
+    entry = replace(NETWORKS[name], peak_rate=1e-3, average=0.9)
+    monkeypatch.setitem(NETWORKS, name, entry)
+    slow = train(prepared, ids, QUICK)
+    spelled_out = train(prepared, ids, replace(QUICK, learning_rate=1e-3, average=0.9))
+    assert torch.equal(weights(slow), weights(spelled_out))
+    assert not torch.equal(weights(slow), weights(fast))
+
+
 def test_a_warm_start_begins_with_the_old_weights(prepared: PreparedCases, tmp_path: Path) -> None:
     old = train(prepared, prepared.labelled[:2], QUICK)
     path = old.save(tmp_path / "old.pt")
-    tiny = replace(QUICK, steps=1, learning_rate=1e-9, seed=5, warmup_steps=0)
+    tiny = replace(QUICK, steps=1, learning_rate=1e-9, seed=5)
     warm = train(prepared, prepared.labelled[:3], tiny, warm_start=path)
     assert torch.allclose(weights(warm), weights(old), atol=1e-5)
     fresh = train(prepared, prepared.labelled[:3], tiny, warm_start=path, fresh_weights=True)
@@ -259,7 +274,6 @@ def test_a_loss_that_stays_undefined_ends_the_run(
         ((), {}, "at least one"),
         (("nobody",), {}, "nobody"),
         (None, {"strategy": "magic"}, "baseline"),
-        (None, {"network": "unet"}, "with_network"),
         (None, {"steps": 0}, "positive"),
         (None, {"max_minutes": -1.0}, "positive"),
         (None, {"average": 1.0}, "below 1"),

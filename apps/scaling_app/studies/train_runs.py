@@ -115,7 +115,6 @@ def settings_of(options: TrainOptions) -> RunSettings:
     options = options.spelled_out()
     return RunSettings(
         strategy=options.strategy,
-        network=options.network,
         steps=options.steps,
         seed=options.seed,
         max_minutes=options.max_minutes,

@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +20,7 @@ import torch
 from monai.losses import DiceCELoss
 from torch import nn
 
-from scaling_app.imaging.networks import memory_format, parameter_count
+from scaling_app.imaging.networks import NETWORKS, memory_format, parameter_count
 from scaling_app.imaging.randomness import seeded
 from scaling_app.strategies.base import Batch, Strategy, StrategyContext
 from scaling_app.strategies.catalogue import make_strategy
@@ -36,7 +36,7 @@ from scaling_app.trials.model import (
     take_weights,
     write_whole,
 )
-from scaling_app.trials.optimising import PEAK_RATES, averaged
+from scaling_app.trials.optimising import averaged
 from scaling_app.trials.sampling import PatchSampler, Prefetcher, step_seed
 from scaling_app.trials.testing import CaseScore, test
 
@@ -45,6 +45,8 @@ __all__ = ["CaseScore", "RunSettings", "StepReport", "TrainedModel", "TrainingEr
 logger = logging.getLogger(__name__)
 
 _CLIP_NORM = 5.0
+_WEIGHT_DECAY = 1e-2
+_WARM_UP_STEPS = 20
 _BAD_STEPS = 20
 _CHECKPOINT_SECONDS = 30.0
 
@@ -55,7 +57,7 @@ class TrainingError(RuntimeError):
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How to train; `network` and `capacity` default to the plan's.
+    """How to train a plan's network.
 
     `learning_rate` and `average` default to what suits the network: its peak, and the decay per step of the mean of the weights that
     becomes the model (0: the last weights do). `max_minutes` bounds the training loop: the learning rate then falls with the time used, so that a run
@@ -63,16 +65,11 @@ class RunSettings:
     """
 
     strategy: str = "baseline"
-    network: str | None = None
-    capacity: str | int | None = None
     steps: int = 400
     learning_rate: float | None = None
-    weight_decay: float = 1e-2
     average: float | None = None
-    warmup_steps: int = 20
     seed: int = 0
     max_minutes: float | None = None
-    device: str | None = None
     options: dict[str, str] = field(default_factory=dict)
 
 
@@ -153,14 +150,15 @@ class _Run:
         self.pool_seen_before: tuple[str, ...] = ()
         self.settings, self.plan = settings, cases.plan
         self.checkpoint, self.warm_start, self.guide = checkpoint, warm_start, guide
-        self.device = torch.device(settings.device) if settings.device else default_device()
+        self.device = default_device()
         self.strategy: Strategy = make_strategy(settings.strategy)
         self.network = self._network(None if fresh_weights else warm_start)
-        self.peak_rate = settings.learning_rate or PEAK_RATES[self.plan.network]
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=self.peak_rate, weight_decay=settings.weight_decay
-        )
-        self.average = averaged(self.network, self.plan.network, settings.average)
+        suited = NETWORKS[self.plan.network]
+        self.peak_rate = settings.learning_rate or suited.peak_rate
+        weights = self.network.parameters()
+        self.optimiser = torch.optim.AdamW(weights, lr=self.peak_rate, weight_decay=_WEIGHT_DECAY)
+        decay = suited.average if settings.average is None else settings.average
+        self.average = averaged(self.network, decay)
         self.criterion = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
         self.step = self.skipped = self.bad_in_a_row = 0
         self.seconds_before = 0.0
@@ -275,7 +273,7 @@ class _Run:
         done = self.step / self.settings.steps
         if self.settings.max_minutes is not None:
             done = max(done, min(1.0, elapsed / (60 * self.settings.max_minutes)))
-        warm = min(1.0, (self.step + 1) / max(1, self.settings.warmup_steps))
+        warm = min(1.0, (self.step + 1) / _WARM_UP_STEPS)
         return self.peak_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done))
 
     def tell(
@@ -388,13 +386,3 @@ def _check(cases: PreparedCases, train_ids: Sequence[str], settings: RunSettings
         raise ValueError(f"the average's decay is at least 0 and below 1, got {settings.average}")
     if settings.max_minutes is not None and settings.max_minutes <= 0:
         raise ValueError(f"the time limit must be positive, got {settings.max_minutes} minutes")
-    wanted = replace(
-        cases.plan,
-        network=settings.network or cases.plan.network,
-        capacity=cases.plan.capacity if settings.capacity is None else settings.capacity,
-    )
-    if wanted != cases.plan:
-        raise ValueError(
-            f"the cases are planned for {cases.plan.network} ({cases.plan.capacity}), the settings ask for "
-            f"{wanted.network} ({wanted.capacity}); plan with `Plan.with_network`"
-        )
