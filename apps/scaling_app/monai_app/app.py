@@ -388,7 +388,7 @@ def as_label_map(path: Path, image_uri: str) -> Iterator[Path]:
         yield path
         return
     try:
-        voxels = math.prod(judge(Path(image_uri), suffix_of(image_uri)).sizes)
+        voxels = math.prod(judge(Path(image_uri), suffix_of(image_uri), unpacked=False).sizes)
         if path.stat().st_size != voxels:
             raise ValueError(f"{path.stat().st_size} bytes for {voxels} voxels")
         converted = Path(binary_to_image(image_uri, str(path)))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from scaling_app.imaging.grids import Grid
 from scaling_app.imaging.label_fit import fit_label, with_axes_of
+from scaling_app.imaging.segmentation_nrrd import HIGHEST
 from scaling_app.ledger.records import Doubt
 from scaling_app.studies.structures import placeholder
 
@@ -83,7 +84,7 @@ def parse_label_info(raw: object) -> list[tuple[str, int]]:
         if not isinstance(item, Mapping):
             continue
         name, idx = str(item.get("name") or "").strip(), item.get("idx")
-        if name and name.lower() != "background" and isinstance(idx, int) and idx > 0:
+        if name and name.lower() != "background" and isinstance(idx, int) and 0 < idx <= HIGHEST:
             pairs.append((name, idx))
     return pairs
 

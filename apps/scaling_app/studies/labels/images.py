@@ -87,14 +87,12 @@ def fault_of_file(path: Path, usual: Usual | None) -> str | None:
         facts = _of_header(path, file_stamp(path))
     except ImageError as error:
         return str(error)
-    return usual.difference(facts) if usual is not None and facts is not None else None
+    return usual.difference(facts) if usual is not None else None
 
 
 @lru_cache(maxsize=100_000)
-def _of_header(path: Path, stamp: tuple[int, int]) -> ImageFacts | None:
+def _of_header(path: Path, stamp: tuple[int, int]) -> ImageFacts:
     channels = channels_of(path)
-    if channels is None:
-        return None
     grid = image_grid(path)
     voxels = torch.zeros(1).expand(channels, *grid.shape)  # takes no memory
     return ImageFacts.of_header(MetaTensor(voxels, affine=torch.from_numpy(grid.affine)))

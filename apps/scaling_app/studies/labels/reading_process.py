@@ -57,9 +57,9 @@ def label_facts(
     Raises:
         ValueError: it cannot be used.
     """
-    header = judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes)
+    header = judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes, unpacked=False)
     if image is not None:
-        require_alike(header.sizes, judge(Path(image), suffix_of(image)).sizes)
+        require_alike(header.sizes, judge(Path(image), suffix_of(image), unpacked=False).sizes)
     if header.others > MOST_LAYERS:
         raise ImageError(
             f"{Path(path).name} has {header.others:,} layers or channels; at most {MOST_LAYERS} are read in a label map"
@@ -76,7 +76,7 @@ def image_is_readable(
     Raises:
         ValueError: it cannot be used.
     """
-    header = judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes)
+    header = judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes, unpacked=False)
     allow(header)
     if memory_for(header) <= LARGE or not alone:
         read_image(path)
