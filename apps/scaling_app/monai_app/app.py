@@ -31,6 +31,7 @@ from scaling_app.imaging.untrusted import judge
 from scaling_app.ledger import LedgerError, utc_now
 from scaling_app.monai_app.infer_task import Segmentation
 from scaling_app.monai_app.label_infos import restore_label_infos
+from scaling_app.monai_app.lent_images import LentImages
 from scaling_app.monai_app.next_case import BLIND_SENTENCE, CoverageCase, FirstCase, RandomCase
 from scaling_app.monai_app.scoring import SufficiencyScoring
 from scaling_app.monai_app.storage_answers import answer_storage_errors
@@ -112,6 +113,10 @@ class ScalingApp(MONAILabelApp):
             auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
             read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
         )
+
+    def _load_sessions(self, load: bool = False) -> LentImages | None:
+        wanted = settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY
+        return LentImages(*wanted) if load else None
 
     def init_infers(self) -> dict:
         """One infer task, listed once a model has been published."""

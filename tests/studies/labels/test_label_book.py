@@ -442,3 +442,21 @@ def test_a_damaged_label_is_not_blamed_on_its_image(desk_of):
     assert desk.studies.ledger.case("synthetic_000").doubts == ()
     desk.intake.take_stock()
     assert [doubt.kind for doubt in desk.studies.ledger.case("synthetic_000").doubts] == ["unreadable"]
+
+
+def test_a_label_of_another_kind_is_the_only_one_also_when_a_kill_came_before_the_old_one_was_removed(
+    desk_of, monkeypatch
+):
+    desk = desk_of(1)
+    desk.submit("synthetic_000")
+    old = desk.studies.stored_label("synthetic_000")
+    new = write_label(
+        read_label(old), read_label(old), desk.labels["synthetic_000"].with_name("synthetic_000.nii.gz")
+    )
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "unlink", lambda *_, **__: (_ for _ in ()).throw(OSError("killed before this")))
+        desk.intake.store("synthetic_000", new, {}, None)
+    assert old.exists() and desk.studies.stored_label("synthetic_000").read_bytes() == new.read_bytes()
+    again = desk_of(1).studies
+    assert not old.exists() and again.datastore.problems == ()
+    assert again.stored_label("synthetic_000").read_bytes() == new.read_bytes()
