@@ -159,6 +159,7 @@ DEEP = "[" * 990 + "]" * 990
 STRANGE = (
     DEEP, '{"a":' * 990 + "1" + "}" * 990, "NaN", '{"minutes": NaN}', '{"minutes": 1e999}', '{"a": "\\ud800"}', "[", "",
     '{"label_info": ' + DEEP + "}", '{"minutes": ' + "9" * 5000 + "}", '{"label_info": [{"name": 1, "idx": "x"}]}', "\0",
+    '{"label_info": [{"name": "a", "idx": ' + "9" * 30 + "}]}", '{"label_info": [{"name": "a", "idx": 1e30}]}',
 )  # fmt: skip
 
 

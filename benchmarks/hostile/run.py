@@ -132,7 +132,7 @@ def main() -> None:
     """Runs everything and writes the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", default="", help="kinds whose name or group holds this text")
+    parser.add_argument("--only", default="", help="kinds whose group and name this pattern is found in")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         passed = measure(Path(folder), options.out, options.only)

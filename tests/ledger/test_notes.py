@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling_app.ledger import Flag, Ledger, LedgerError, Observation, utc_now
+from scaling_app.ledger import Doubt, Ledger, LedgerError, Observation, utc_now
 from scaling_app.service.outcomes import outcomes_of
 
 json_values = st.recursive(
@@ -135,9 +135,9 @@ def test_the_revision_moves_with_what_can_change_a_forecast_and_with_nothing_els
         write()
         return ledger.revision() != before
 
-    assert moved_by(lambda: ledger.save_case(new_case(flags=(Flag("empty", "Empty."),))))
+    assert moved_by(lambda: ledger.save_case(new_case(doubts=(Doubt("empty", "Empty."),))))
     assert moved_by(lambda: ledger.set_minutes("a", 3))
-    assert moved_by(lambda: ledger.resolve_flags("a"))
+    assert moved_by(lambda: ledger.confirm_label("a"))
     assert moved_by(lambda: ledger.set_setting("target", 0.8))
     assert not moved_by(lambda: ledger.set_setting("target", 0.8))
     assert moved_by(lambda: ledger.set_setting("minutes_per_point", 2.0))

@@ -56,9 +56,9 @@ def test_the_grid_is_the_median_of_the_cases(volumes: list[CaseFiles], volume_pl
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_patches_divide_as_the_network_needs(volume_plan: Plan, network: str) -> None:
-    plan = volume_plan.with_network(network)
-    multiples = patch_multiples(network, 3, plan.strides)
+def test_patches_divide_as_the_network_needs(volumes: list[CaseFiles], network: str) -> None:
+    plan = make_plan(volumes, STRUCTURES, network=network, capacity=4)
+    multiples = patch_multiples(network, plan.spatial_dims, plan.strides)
     assert all(p % m == 0 for p, m in zip(plan.patch, multiples, strict=True))
     assert plan.network == network
     assert plan.batch >= 2

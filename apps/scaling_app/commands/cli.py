@@ -178,8 +178,8 @@ def forecast(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Forecasts anyone's learning curve; no server needed."""
-    from scaling_app.forecast.forecaster import forecast_session
-    from scaling_app.forecast.observations import read_curve
+    from scaling_app.forecast.forecaster import answer_question
+    from scaling_app.forecast.scores import read_curve
     from scaling_app.service.forecast_text import answer_of, print_answer
 
     if target is not None and not 0 < target < 1:
@@ -187,8 +187,8 @@ def forecast(
     sizes = _sizes(at, option="--at")
     observations = read_curve(curve)
     n_now = max(o.n for o in observations)
-    session = forecast_session(observations, n_now=n_now, horizons=sizes, target=target, method=method)
-    result = answer_of(session.payload(), method=method, n_now=n_now)
+    answer = answer_question(observations, n_now=n_now, horizons=sizes, target=target, method=method)
+    result = answer_of(answer.payload(), method=method, n_now=n_now)
     if as_json:
         typer.echo(json.dumps(result, indent=1, allow_nan=False))
     else:

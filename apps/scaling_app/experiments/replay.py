@@ -30,7 +30,7 @@ from scaling_app.trials.curve_points import training_seed
 from scaling_app.trials.fingerprint import found_structures
 from scaling_app.trials.length import AUTO_STEPS
 from scaling_app.trials.plan import make_plan, steady_step_bytes
-from scaling_app.trials.trial import CaseScore, StepReport, TrialSettings, test, train
+from scaling_app.trials.training import CaseScore, RunSettings, StepReport, test, train
 from scaling_app.trials.twins import Twins
 
 __all__ = ["COLUMNS", "Arm", "ReplayProgress", "ReplayRun", "replay", "run_once"]
@@ -212,7 +212,7 @@ def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None
     cases = PreparedCases(
         plan, [*run.training, *run.pool], run.cache_dir, run.memory_bytes, shared=run.shared_cache
     )
-    settings = TrialSettings(
+    settings = RunSettings(
         strategy=run.arm.strategy,
         steps=run.steps,
         seed=training_seed(run.seed, run.draw, run.n),

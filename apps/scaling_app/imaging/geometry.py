@@ -124,7 +124,7 @@ def read_grid(path: Path | str) -> Grid:
         ImageError: as `read_image`, as far as the header shows it.
     """
     path = Path(path)
-    with _opening(path) as kind:
+    with _opening(path, unpacked=False) as kind:
         grid = kind.grid(path)
     return _valid(grid, path)
 
@@ -261,19 +261,19 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def _read(path: Path, as_label: bool) -> tuple[np.ndarray, Grid]:
-    with _opening(path) as kind:
+    with _opening(path, unpacked=True) as kind:
         array, grid = kind.read(path, as_label)
     return array, _valid(grid, path)
 
 
 @contextmanager
-def _opening(path: Path) -> Iterator[_Kind]:
+def _opening(path: Path, *, unpacked: bool) -> Iterator[_Kind]:
     if not path.is_file():
         raise ImageError(f"{path} is not there")
     kind = _KINDS.get(suffix_of(path))
     if kind is None:
         raise ImageError(f"{path.name} is of a kind that is not read; known are {', '.join(_KINDS)}")
-    judge(path, suffix_of(path))
+    judge(path, suffix_of(path), unpacked=unpacked)
     with reading(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield kind

@@ -14,6 +14,10 @@ import nrrd
 import numpy as np
 
 from scaling_app.imaging.grids import LPS_TO_RAS, Grid, placed
+from scaling_app.imaging.untrusted.header import ImageError
+
+HIGHEST = 2**31 - 1
+"""Of label values."""
 
 _ITK = "NrrdImageIO"
 _SPATIAL = {"domain", "space"}
@@ -59,13 +63,22 @@ class SegmentTable:
 
 
 def nrrd_header(path: Path) -> SegmentTable:
-    """Reads the segments that the header of `path` lists."""
+    """Reads the segments that the header of `path` lists.
+
+    Raises:
+        ImageError: a value or layer that no label map has.
+    """
     header = nrrd.read_header(str(path))
     segments = []
     while (key := f"Segment{len(segments)}_Name") in header or f"Segment{len(segments)}_ID" in header:
         prefix = f"Segment{len(segments)}_"
         name = str(header.get(key, header.get(f"{prefix}ID")))
         layer, value = header.get(f"{prefix}Layer", 0), header.get(f"{prefix}LabelValue", len(segments) + 1)
+        for what, number in (("value", int(value)), ("layer", int(layer))):
+            if not 0 <= number <= HIGHEST:
+                raise ImageError(
+                    f"{path.name} gives the segment {name[:60]!r} the {what} {str(number)[:40]}; export it anew"
+                )
         segments.append(Segment(name, int(layer), int(value)))
     return SegmentTable(tuple(segments))
 

@@ -14,7 +14,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from scaling_app.ledger import tables
-from scaling_app.ledger.records import LabelNote, PoolCase, PoolCoverage
+from scaling_app.ledger.records import LabelNote, PoolCase, ShapeCoverage
 from scaling_app.ledger.store import Store
 from scaling_app.storage import to_json
 
@@ -104,26 +104,26 @@ class FileBook(Store):
             )
 
     def curve_blocks(self) -> dict[int, list[str]]:
-        """Checkpoint -> the images that its runs are made of."""
+        """Curve size -> the images that its runs are made of."""
         table = tables.curve_blocks
         blocks: dict[int, list[str]] = defaultdict(list)
         with self._read() as connection:
-            for row in connection.execute(select(table).order_by(table.c.checkpoint, table.c.position)):
-                blocks[row.checkpoint].append(row.image_id)
+            for row in connection.execute(select(table).order_by(table.c.curve_size, table.c.position)):
+                blocks[row.curve_size].append(row.image_id)
         return dict(blocks)
 
-    def set_curve_block(self, checkpoint: int, images: Sequence[str]) -> None:
-        """Fixes the images that a checkpoint's runs are made of."""
+    def set_curve_block(self, curve_size: int, images: Sequence[str]) -> None:
+        """Fixes the images that a curve size's runs are made of."""
         table = tables.curve_blocks
         with self._write() as connection:
-            connection.execute(delete(table).where(table.c.checkpoint == checkpoint))
+            connection.execute(delete(table).where(table.c.curve_size == curve_size))
             rows = [
-                {"checkpoint": checkpoint, "position": i, "image_id": image} for i, image in enumerate(images)
+                {"curve_size": curve_size, "position": i, "image_id": image} for i, image in enumerate(images)
             ]
             if rows:
                 connection.execute(table.insert(), rows)
 
-    def pool_coverage(self) -> PoolCoverage | None:
+    def shape_coverage(self) -> ShapeCoverage | None:
         """How the shapes of unlabelled images compare with the labelled ones, as last computed; None before that."""
         cases = tables.coverage_cases
         with self._read() as connection:
@@ -132,9 +132,9 @@ class FileBook(Store):
         if row is None:
             return None
         looked_at = tuple(PoolCase(case.image_id, case.distance, case.outside) for case in rows)
-        return PoolCoverage(row.made_from, row.complete, row.model, row.n_labelled, looked_at)
+        return ShapeCoverage(row.made_from, row.complete, row.model, row.n_labelled, looked_at)
 
-    def set_pool_coverage(self, found: PoolCoverage) -> None:
+    def set_shape_coverage(self, found: ShapeCoverage) -> None:
         """Keeps a comparison in place of the one before."""
         with self._write() as connection:
             connection.execute(delete(tables.coverage))

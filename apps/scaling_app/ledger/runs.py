@@ -232,8 +232,8 @@ def _row(seen: Observation, run_id: str, hashes: Mapping[str, str]) -> dict[str,
 
 
 def _only_current(wanted: Select[Any]) -> Select[Any]:
-    seen, members, present, flags = tables.observations, tables.run_cases, tables.cases, tables.flags
-    doubtful = select(flags.c.image_id).where(flags.c.resolved_at.is_(None))
+    seen, members, present, doubts = tables.observations, tables.run_cases, tables.cases, tables.doubts
+    doubtful = select(doubts.c.image_id).where(doubts.c.confirmed_at.is_(None))
     unchanged = and_(
         present.c.label_hash.is_not_distinct_from(members.c.label_hash), members.c.image_id.not_in(doubtful)
     )

@@ -36,7 +36,7 @@ from scaling_app.monai_app.request_checks import (
     spooled,
 )
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
-from scaling_app.studies.session import FINAL, ORIGINAL
+from scaling_app.studies.studies import FINAL, ORIGINAL
 from scaling_app.studies.train_options import OPTIONS
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
         with spooled(label, raw_voxels=final) as path, refusing():
             if final:
                 return app.take_label(image, path, known, annotator)
-            app.files.label_facts(path, image=app.session.image_path(image), sent=True)
-            label_id = app.session.save_label(image, path, tag, known)
+            app.files.label_facts(path, image=app.open_studies.image_path(image), sent=True)
+            label_id = app.open_studies.save_label(image, path, tag, known)
             return {**app.on_save_label(image, label_id), "image": image, "label": label_id}
 
     @router.put("/datastore/", tags=["Datastore"], include_in_schema=False)  # the address Slicer uses
@@ -109,7 +109,7 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
         if not name:
             raise HTTPException(422, "The image needs a name: give one as ?image= or in the file's name.")
         require_plain_name("image", name)
-        if app.session.has_image(name):
+        if app.open_studies.has_image(name):
             raise HTTPException(
                 409,
                 f"There is an image {name!r} already; send this one under another name, or delete that one.",
@@ -165,7 +165,7 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
     def remove_label(id: str, tag: str, user: Admin) -> dict:
         _require_image(app, id)
         require_plain_name("tag", tag)
-        if not app.session.has_label(id, tag):
+        if not app.open_studies.has_label(id, tag):
             raise HTTPException(404, f"The image {id!r} has no label {tag!r}.")
         answer = datastore.remove_label(id, tag, user.username)
         app.follow_labels()
@@ -210,7 +210,7 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
             raise HTTPException(
                 422, "This model takes an image alone, no label and no scribbles; send it without."
             )
-        if output == infer.ResultType.dicom_seg and not app.session.is_remote:
+        if output == infer.ResultType.dicom_seg and not app.open_studies.is_remote:
             raise HTTPException(
                 422, "output=dicom_seg needs studies on a DICOM server; ask for output=image."
             )
@@ -243,7 +243,7 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
         _require_name("model", model, app.model_names())
         _require_tag_of_predictions(params or {})
         with refusing():
-            known = parse_batch_options(params or {}, app.session.has_image)
+            known = parse_batch_options(params or {}, app.open_studies.has_image)
         with PREDICTIONS.passed():
             return shown(batch_infer.run(model, images, {**known, "model": model}, run_sync))
 
@@ -340,7 +340,7 @@ def _require_tag_of_predictions(params: Mapping[str, object]) -> None:
 
 
 def _require_image(app: ScalingApp, image: str) -> None:
-    if not image or not app.session.has_image(image):
+    if not image or not app.open_studies.has_image(image):
         raise HTTPException(404, f"There is no image {image!r} in the datastore.")
 
 

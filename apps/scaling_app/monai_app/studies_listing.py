@@ -10,7 +10,7 @@ import fnmatch
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scaling_app.imaging.geometry import readable_kinds, stem_of, suffix_of
@@ -40,10 +40,12 @@ class Listing:
     Attributes:
         files: image id -> ending of its file, as it is spelled; the file is called by both together.
         problems: what was found and not taken.
+        beside: image id -> the files that could be its label, too, and are not.
     """
 
     files: Mapping[str, str]
     problems: tuple[FileProblem, ...] = ()
+    beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def listed_kinds() -> tuple[str, ...]:
@@ -121,7 +123,7 @@ def list_labels(folder: Path, images: Mapping[str, str], known: Mapping[str, str
     present = set(names)
     files = {i: ending for i, ending in known.items() if i in images and _is_listed(i + ending, present)}
     taken = {image + ending for image, ending in files.items()}
-    problems, strays, new = [], [], defaultdict(list)
+    problems, strays, new, beside = [], [], defaultdict(list), {}
     for name in names:
         if name in taken:
             continue
@@ -142,6 +144,7 @@ def list_labels(folder: Path, images: Mapping[str, str], known: Mapping[str, str
             files[image] = label_owner(newest, images)[1]
             group.remove(newest)
         if group:
+            beside[image] = tuple(group)
             held = image + files[image]
             sentence = f"{held} is the label in use; {_and(group)} beside it is not. Remove or rename what is not wanted."
             problems.append(FileProblem(image, sentence))
@@ -152,7 +155,7 @@ def list_labels(folder: Path, images: Mapping[str, str], known: Mapping[str, str
         problems.append(FileProblem(split_name(name)[0], sentence))
     if len(strays) > MOST_NAMED:
         problems.append(FileProblem(folder.name, f"{len(strays) - MOST_NAMED} more labels have no image."))
-    return Listing(files, tuple(problems))
+    return Listing(files, tuple(problems), beside)
 
 
 def label_owner(name: str, images: Mapping[str, str]) -> tuple[str, str]:

@@ -11,20 +11,25 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from scaling_app.service.old_names import with_new_names, with_old_names
 from scaling_app.storage import finite
 
 Status = Literal["too_few", "prior_dominated", "ready", "computing", "error"]
 
 
 class Part(BaseModel):
-    """A part of the answer."""
+    """A part of an answer."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", populate_by_name=True, serialize_by_alias=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _finite_numbers(cls, value: Any) -> Any:
-        return finite(value) if isinstance(value, Mapping) else value
+    def _readable(cls, value: Any) -> Any:
+        return with_new_names(cls.__name__, finite(value)) if isinstance(value, Mapping) else value
+
+    def sent(self) -> dict[str, Any]:
+        """The JSON, older names included."""
+        return with_old_names(type(self).__name__, self.model_dump(mode="json"))
 
 
 class Interval(Part):
@@ -135,7 +140,7 @@ class Coverage(Part):
     cases: list[OutlyingCase] = []
 
 
-class Observed(Part):
+class MeasuredPoint(Part):
     """A measured point of the curve: mean over `n_cases` test cases; `strategy` where it is another than the curve's."""
 
     n: int
@@ -158,8 +163,8 @@ class Job(Part):
     message: str | None = None
 
 
-class Problem(Part):
-    """A doubt about a label."""
+class Doubt(Part):
+    """Why a label is not trusted yet, or what is wrong with a file of the studies."""
 
     image: str
     sentence: str
@@ -173,10 +178,8 @@ class Annotation(Part):
     n_timed: int = 0
 
 
-class Sufficiency(Part):
-    """The whole answer."""
-
-    model_config = ConfigDict(extra="allow", populate_by_name=True, serialize_by_alias=True)
+class Payload(Part):
+    """The answer of `GET /sufficiency/`."""
 
     schema_version: int = Field(1, alias="schema")
     model: str = "segmentation"
@@ -193,26 +196,77 @@ class Sufficiency(Part):
     strategies: list[StrategyEffect] = []
     advice: Advice
     coverage: Coverage | None = None
-    observed: list[Observed] = []
+    observed: list[MeasuredPoint] = []
     job: Job = Job()
-    problems: list[Problem] = []
+    doubts: list[Doubt] = []
     annotation: Annotation | None = None
 
 
-def summary_of(payload: Mapping[str, Any]) -> dict[str, Any]:
+class Summary(Part):
     """The short form for `/info/`, saved labels and scoring: the advice and the next few cases' worth."""
-    overall = payload.get("overall") or {}
-    rows = overall.get("forecast") or []
-    ahead = next((row for row in rows if row["extra"] >= 5), rows[-1] if rows else None)
-    short = {key: payload.get(key) for key in ("schema", "status", "message", "n_labelled", "n_in_curve")}
-    return {
-        **short,
-        "n_pool": payload.get("n_pool"),
-        "now": overall.get("now"),
-        "next": ahead,
-        "target": payload.get("target"),
-        "advice": payload.get("advice"),
-        "job": payload.get("job"),
-        "n_problems": len(payload.get("problems") or []),
-        "updated": payload.get("updated"),
-    }
+
+    schema_version: int = Field(1, alias="schema")
+    status: Status
+    message: str = ""
+    n_labelled: int = 0
+    n_in_curve: int = 0
+    n_pool: int | None = None
+    now: Interval | None = None
+    next: ForecastRow | None = None
+    target: Target | None = None
+    advice: Advice
+    job: Job = Job()
+    n_doubts: int = 0
+    updated: str | None = None
+
+
+class LabelDoubt(Part):
+    """A doubt about the label that was just saved."""
+
+    kind: str
+    sentence: str
+
+
+class LabelSummary(Summary):
+    """What a saved label is answered with: the doubts about it, and the summary."""
+
+    doubts: list[LabelDoubt] = []
+
+
+class CaseNote(Part):
+    """The body of `POST /sufficiency/case/{image}`: what is to be noted about a case, one field or more."""
+
+    minutes: float | None = None
+    blind: bool | None = None
+    confirmed: bool | None = None
+
+
+class NotedCase(Part):
+    """Its answer: what was noted, and the doubts that are open."""
+
+    image: str
+    minutes: float | None = None
+    blind: bool | None = None
+    doubts: list[str] = []
+
+
+def summary_of(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary of an answer of `GET /sufficiency/`."""
+    whole = Payload.model_validate(payload)
+    rows = whole.overall.forecast if whole.overall else []
+    ahead = next((row for row in rows if row.extra >= 5), rows[-1] if rows else None)
+    return Summary(
+        schema=whole.schema_version,
+        status=whole.status,
+        message=whole.message,
+        n_labelled=whole.n_labelled,
+        n_in_curve=whole.n_in_curve,
+        n_pool=whole.n_pool,
+        now=whole.overall.now if whole.overall else None,
+        next=ahead,
+        target=whole.target,
+        advice=whole.advice,
+        job=whole.job,
+        n_doubts=len(whole.doubts),
+        updated=whole.updated,
+    ).sent()

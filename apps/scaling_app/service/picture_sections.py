@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from scaling_app.forecast.arms import LONGER_TIMES, trained_longer
-from scaling_app.forecast.observations import OVERALL
+from scaling_app.forecast.scores import OVERALL
 from scaling_app.service import figures
 from scaling_app.service.page import Page, gain_points, legend, numbers, points, section, spread, table
 from scaling_app.service.sections import Payload, level

@@ -11,7 +11,7 @@ from scaling_app import __version__
 from scaling_app.service import picture_sections, sections
 from scaling_app.service.outcomes import outcomes_of
 from scaling_app.service.page import Page
-from scaling_app.service.payloads import Sufficiency
+from scaling_app.service.payloads import Payload
 from scaling_app.storage import write_whole_text
 
 TITLE = "What the next labelled case is worth"
@@ -33,13 +33,13 @@ def report_html(
     Raises:
         ValueError: the payload does not have that form.
     """
-    answer = Sufficiency.model_validate(dict(payload)).model_dump(mode="json", by_alias=True)
+    answer = Payload.model_validate(dict(payload)).model_dump(mode="json")
     page = Page(title)
     page.add(_head(answer, title))
     page.add(sections.state_note(answer))
     page.add(sections.advice(answer))
     page.add(sections.missing(answer))
-    page.add(sections.problems_section(answer))
+    page.add(sections.doubts_section(answer))
     page.add(sections.forecast_table(answer))
     page.add(picture_sections.curve_section(page, answer))
     page.add(_pair(picture_sections.gain_section(page, answer), sections.information_section(answer)))

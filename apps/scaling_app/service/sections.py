@@ -92,7 +92,7 @@ def missing(payload: Payload) -> str:
     """What is needed before there can be a forecast."""
     if payload.get("overall"):
         return ""
-    in_curve, problems = payload["n_in_curve"], payload.get("problems") or []
+    in_curve, doubts = payload["n_in_curve"], payload.get("doubts") or []
     observed = [p for p in payload.get("observed") or [] if p.get("dice") is not None]
     n_points = len({(p["n"], p["kind"]) for p in observed})
     steps = [
@@ -105,11 +105,11 @@ def missing(payload: Payload) -> str:
             f"{count(n_points, 'measured point')} of the curve: train a model, then label on or start the curve job",
         ),
     ]
-    if problems:
+    if doubts:
         steps.append(
             (
                 False,
-                f"{count(len(problems), 'open doubt')} about labels, below: settling them brings cases back",
+                f"{count(len(doubts), 'open doubt')} about labels, below: confirming or correcting the labels brings cases back",
             )
         )
     items = "".join(f"<li{' class=there' if there else ''}>{escape(text)}</li>" for there, text in steps)
@@ -204,15 +204,15 @@ def coverage_section(payload: Payload) -> str:
     return section("Cases that the labelled ones do not cover", said)
 
 
-def problems_section(payload: Payload) -> str:
+def doubts_section(payload: Payload) -> str:
     """Doubts about labels."""
-    problems = payload.get("problems") or []
-    if not problems:
+    doubts = payload.get("doubts") or []
+    if not doubts:
         return ""
     items = "".join(
-        f"<li><strong>{escape(p['image'])}</strong>: {escape(p['sentence'])}</li>" for p in problems
+        f"<li><strong>{escape(p['image'])}</strong>: {escape(p['sentence'])}</li>" for p in doubts
     )
-    lead = "These cases are left out of the curve until the label is corrected or the doubt is settled."
+    lead = "These cases are left out of the curve until the label is corrected or confirmed."
     return section("Labels to look at", f'<ul class="plain">{items}</ul>', lead=lead)
 
 

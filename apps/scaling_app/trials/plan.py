@@ -88,12 +88,6 @@ class Plan:
         shortest = min(range(3), key=lambda axis: self.patch[axis])
         return shortest if max(self.patch) >= ANISOTROPIC * self.patch[shortest] else None
 
-    def with_network(self, network: str, capacity: str | int | None = None) -> Plan:
-        """The same grid for another network; the patch and batch are planned anew."""
-        chosen = replace(self, network=network, capacity=self.capacity if capacity is None else capacity)
-        patch, batch = _patch_and_batch(chosen, on_gpu=torch.cuda.is_available())
-        return replace(chosen, patch=patch, batch=batch)
-
     def to_json(self) -> str:
         """The plan as JSON."""
         return json.dumps(asdict(self))
@@ -259,8 +253,7 @@ def _fit(plan: Plan, shape: Sequence[int], voxels: int) -> tuple[int, ...]:
 
 
 def _strides(network: str, patch: Sequence[int], spacing: Sequence[float]) -> Strides:
-    if network == "resenc" and len(patch) == 3 and max(patch) >= ANISOTROPIC * min(patch):
-        # few slices are thick ones, whatever size a file states: they are never merged
+    if NETWORKS[network].keeps_slices and len(patch) == 3 and max(patch) >= ANISOTROPIC * min(patch):
         thick = min(range(len(patch)), key=lambda axis: patch[axis])
         spacing = [
             max(size, _THICK * min(spacing)) if axis == thick else size for axis, size in enumerate(spacing)

@@ -6,7 +6,7 @@ import logging
 import time
 
 from .http_messages import Failure
-from .model import Sufficiency
+from .model import Payload
 from .ports import Timer, Timers
 from .server_offer import ServerOffer
 from .signal import Signal
@@ -50,7 +50,7 @@ class ForecastWatch:
         self._asking = True
         state.client.sufficiency(same_server(state, self.take), same_server(state, self._failed))
 
-    def take(self, answer: Sufficiency) -> None:
+    def take(self, answer: Payload) -> None:
         """A new answer."""
         state, forecast = self._state, self._state.forecast
         back, before = forecast.offline_since is not None, forecast.latest

@@ -11,13 +11,13 @@ from .model import (
     Advice,
     Coverage,
     Curve,
+    Doubt,
     ForecastRow,
     Interval,
     Job,
-    Observed,
-    Problem,
+    MeasuredPoint,
+    Payload,
     StrategyEffect,
-    Sufficiency,
     Target,
 )
 
@@ -36,7 +36,7 @@ _NAMES = {
 }
 #: After the name of a strategy that was trained for more steps.
 _LONGER = "+longer"
-_PROBLEMS_SHOWN = 3
+_DOUBTS_SHOWN = 3
 #: Where the server does not say.
 UNKNOWN = "\u2013"
 
@@ -154,7 +154,7 @@ def target_tip(target: Target) -> str:
     return "; ".join(parts)
 
 
-def headline(answer: Sufficiency | None) -> str:
+def headline(answer: Payload | None) -> str:
     """The one sentence of advice."""
     if answer is None:
         return _("Connect to a server to see what the next case is worth.")
@@ -182,7 +182,7 @@ def _plain_advice(advice: Advice) -> str:
     return _("Please wait for the next forecast.")
 
 
-def state_text(answer: Sufficiency, age_seconds: float, offline_minutes: float | None) -> str:
+def state_text(answer: Payload, age_seconds: float, offline_minutes: float | None) -> str:
     """How old the forecast is, whether a new one is on its way, and how much of it is borrowed."""
     parts = [age_text(answer.updated, age_seconds), job_text(answer)]
     if offline_minutes is not None:
@@ -205,13 +205,13 @@ def prior_text(curve: Curve | None) -> str:
     return words.format(percent=percent_text(1 - curve.prior_share))
 
 
-def problems_text(problems: tuple[Problem, ...]) -> str:
+def doubts_text(doubts: tuple[Doubt, ...]) -> str:
     """Labels that are left out of the curve until somebody has looked at them."""
-    if not problems:
+    if not doubts:
         return ""
-    lines = [f"{problem.image}: {problem.sentence}" for problem in problems[:_PROBLEMS_SHOWN]]
-    if len(problems) > _PROBLEMS_SHOWN:
-        lines.append(_("and {count} more").format(count=len(problems) - _PROBLEMS_SHOWN))
+    lines = [f"{doubt.image}: {doubt.sentence}" for doubt in doubts[:_DOUBTS_SHOWN]]
+    if len(doubts) > _DOUBTS_SHOWN:
+        lines.append(_("and {count} more").format(count=len(doubts) - _DOUBTS_SHOWN))
     return _("Left out of the curve until you have looked at them again:") + "\n" + "\n".join(lines)
 
 
@@ -233,7 +233,7 @@ def _parsed(moment: str) -> datetime.datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)
 
 
-def job_text(answer: Sufficiency) -> str:
+def job_text(answer: Payload) -> str:
     """Whether a computation is running, and for how long still."""
     job: Job = answer.job
     if not job.running:
@@ -248,7 +248,7 @@ def job_text(answer: Sufficiency) -> str:
     return text
 
 
-def measured_text(point: Observed) -> str:
+def measured_text(point: MeasuredPoint) -> str:
     """What a measured point rests on: `test cases: 13; 80 % range: 78 to 83 points; cases held back from training`."""
     parts = []
     if point.n_cases is not None:

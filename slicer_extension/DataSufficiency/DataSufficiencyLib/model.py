@@ -192,7 +192,7 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class Observed:
+class MeasuredPoint:
     """One measured point of the curve, of `n_cases` tested; `structure` is empty for all structures together."""
 
     n: int
@@ -204,7 +204,7 @@ class Observed:
     n_cases: int | None = None
 
     @classmethod
-    def read(cls, reader: JsonReader) -> Observed | None:
+    def read(cls, reader: JsonReader) -> MeasuredPoint | None:
         n, dice = reader.integer("n", 0), reader.number("dice", 0, 1)
         if n is None or dice is None:
             return None
@@ -241,7 +241,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Problem:
+class Doubt:
     """A label check that did not pass, in the server's words."""
 
     image: str
@@ -249,7 +249,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Sufficiency:
+class Payload:
     """The whole of `GET /sufficiency/`."""
 
     status: str
@@ -263,12 +263,12 @@ class Sufficiency:
     strategies: tuple[StrategyEffect, ...]
     advice: Advice | None
     coverage: Coverage | None
-    observed: tuple[Observed, ...]
+    observed: tuple[MeasuredPoint, ...]
     job: Job
-    problems: tuple[Problem, ...]
+    doubts: tuple[Doubt, ...]
 
     @classmethod
-    def from_json(cls, data: Any) -> Sufficiency:
+    def from_json(cls, data: Any) -> Payload:
         """Check and type the server's answer.
 
         Raises:
@@ -276,7 +276,7 @@ class Sufficiency:
         """
         reader = JsonReader(data, "sufficiency")
         overall = reader.child("overall")
-        observed = (Observed.read(point) for point in reader.children("observed"))
+        observed = (MeasuredPoint.read(point) for point in reader.children("observed"))
         return cls(
             status=reader.choice("status", STATUSES),
             n_labelled=reader.integer("n_labelled", 0),
@@ -291,7 +291,10 @@ class Sufficiency:
             coverage=Coverage.read(reader.child("coverage")),
             observed=tuple(point for point in observed if point is not None),
             job=Job.read(reader.child("job")),
-            problems=tuple(Problem(p.text("image"), p.text("sentence")) for p in reader.children("problems")),
+            doubts=tuple(
+                Doubt(p.text("image"), p.text("sentence"))
+                for p in reader.children("doubts" if reader.has("doubts") else "problems")
+            ),
         )
 
     def curve(self, structure: str) -> Curve | None:
@@ -300,7 +303,7 @@ class Sufficiency:
             return self.overall
         return next((curve for curve in self.structures if curve.name == structure), None)
 
-    def points(self, structure: str) -> tuple[Observed, ...]:
+    def points(self, structure: str) -> tuple[MeasuredPoint, ...]:
         """The measured points of a structure; for an empty name, of all structures together.
 
         Where the server measured structures alone, points of one size and kind are averaged over them.
@@ -313,7 +316,7 @@ class Sufficiency:
         groups: dict[tuple[int, str], list[float]] = {}
         for point in self.observed:
             groups.setdefault((point.n, point.kind), []).append(point.dice)
-        return tuple(Observed(n, sum(d) / len(d), kind, "") for (n, kind), d in groups.items())
+        return tuple(MeasuredPoint(n, sum(d) / len(d), kind, "") for (n, kind), d in groups.items())
 
     @property
     def busy(self) -> bool:

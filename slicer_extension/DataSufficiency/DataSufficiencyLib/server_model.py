@@ -162,7 +162,7 @@ class SavedLabel:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SavedLabel:
         summary = data.get("sufficiency")
-        found = summary.get("flags") if isinstance(summary, dict) else None
+        found = summary.get("doubts", summary.get("flags")) if isinstance(summary, dict) else None
         if not isinstance(found, list):
             return cls(None)
         sentences = [entry.get("sentence") for entry in found if isinstance(entry, dict)]

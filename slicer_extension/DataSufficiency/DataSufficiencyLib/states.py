@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 from .client import Client
 from .label_questions import Question
-from .model import Sufficiency
+from .model import Payload
 from .server_model import ServerInfo, TrainingTask
 from .wording import Notice
 
@@ -54,7 +54,7 @@ class ForecastState:
         trouble: Why there is no newer one.
     """
 
-    latest: Sufficiency | None = None
+    latest: Payload | None = None
     received_at: float | None = None
     offline_since: float | None = None
     trouble: Notice | None = None
@@ -119,7 +119,7 @@ class SessionState:
         return self.phase not in ("disconnected", "connecting")
 
     @property
-    def sufficiency(self) -> Sufficiency | None:
+    def sufficiency(self) -> Payload | None:
         return self.forecast.latest
 
     @property

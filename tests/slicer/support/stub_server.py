@@ -125,7 +125,7 @@ def sufficiency(
         "coverage": {"outside": 7, "pool": 24, "cases": [{"image": "case_041", "distance": 3.1}]},
         "observed": [],
         "job": {"state": "idle", "done": 0, "total": 0, "eta_seconds": None},
-        "problems": [],
+        "doubts": [],
     }
     if n < 4:
         sentence = f"{n} cases are labelled; a forecast needs 4. Please label {4 - n} more."
@@ -312,7 +312,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _get_sufficiency(self) -> None:
         server = self.server
         data = sufficiency(server.n, server.target, tuple(server.labels) or ("kidney",))
-        self.answer({**data, "job": server.job, "problems": server.checks})
+        self.answer({**data, "job": server.job, "doubts": server.checks})
 
     def _post_sufficiency(self) -> None:
         parts = self.place.path.strip("/").split("/")
@@ -320,12 +320,12 @@ class _Handler(BaseHTTPRequestHandler):
         if parts[1] == "target":
             self.server.target = data["dice"]
         elif parts[1] == "case" and not data:
-            reason = "A case takes minutes, blind, resolved, but nothing came."
+            reason = "A case takes minutes, blind, confirmed, but nothing came."
             self.answer({"detail": reason}, 422)
             return
         elif parts[1] == "case":
             self.server.notes.append((unquote(parts[2]), data))
-            if data.get("resolved"):
+            if data.get("confirmed"):
                 self.server.checks = [c for c in self.server.checks if c["image"] != unquote(parts[2])]
         elif parts[1] == "steps":
             self.server.steps = data["steps"]
@@ -383,7 +383,7 @@ class _Handler(BaseHTTPRequestHandler):
             server.cases.remove(image)
             server.n += 1
         self.answer(
-            {"image": image, "label": image, "sufficiency": {"status": "ready", "flags": server.checks}}
+            {"image": image, "label": image, "sufficiency": {"status": "ready", "doubts": server.checks}}
         )
 
     def _post_infer(self) -> None:

@@ -13,6 +13,8 @@ from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.deformation import atlas_store, group
 
+pytestmark = pytest.mark.usefixtures("coarse_registrations")
+
 
 class Opened(Sequence[PreparedCase]):
     """A pool that notes what is opened; some of its images cannot be."""

@@ -18,19 +18,23 @@ from scaling_app.imaging.untrusted.picture_file import judge_picture
 GIB = 1 << 30
 
 
-def judge(path: Path, kind: str, *, alone: bool = False, most_bytes: float | None = None) -> Header:
+def judge(
+    path: Path, kind: str, *, alone: bool = False, most_bytes: float | None = None, unpacked: bool = True
+) -> Header:
     """What a file promises, if its reader may open it.
 
     Args:
         kind: the file's kind as `suffix_of` names it; it decides which reader opens the file.
         alone: whether the file has to hold its own data, as what a client sends; else they may lie in a file beside it.
         most_bytes: bound on the image in memory (float32).
+        unpacked: whether the voxels are about to be read, so that packed ones have to be measured; a reader of headers
+            needs no more than the header.
 
     Raises:
         ImageError: it must not be opened; the message names the file and says what to do.
     """
     try:
-        header = _judge(path, kind, alone)
+        header = _judge(path, kind, alone, unpacked)
     except ImageError:
         raise
     except READ_ERRORS as error:
@@ -44,11 +48,11 @@ def judge(path: Path, kind: str, *, alone: bool = False, most_bytes: float | Non
     return header
 
 
-def _judge(path: Path, kind: str, alone: bool) -> Header:
+def _judge(path: Path, kind: str, alone: bool, unpacked: bool) -> Header:
     if kind in (".nrrd", ".seg.nrrd", ".nhdr"):
-        return judge_nrrd(path, alone)
+        return judge_nrrd(path, alone, unpacked)
     if kind in (".mha", ".mhd"):
-        return judge_meta(path, alone)
+        return judge_meta(path, alone, unpacked)
     if kind in (".nii", ".nii.gz"):
         return judge_nifti(path, packed=kind == ".nii.gz")
     return judge_picture(path)

@@ -21,8 +21,8 @@ MOST_HEADER_BYTES = 4 << 20
 MOST_AXES = 7
 """Of NIfTI, which has the most."""
 
-MOST_DEFLATED = 1032
-"""How many bytes one byte of deflate can stand for (Deutsch, RFC 1951: 258 bytes in two bits)."""
+MOST_PACKED = {"gzip": 1032, "zlib": 1032, "bzip2": 10**7}
+"""How many bytes one packed byte can stand for. Deflate: 258 in two bits (Deutsch, RFC 1951); of bzip2 a bound with room."""
 
 READ_ERRORS: tuple[type[Exception], ...] = (
     OSError,
@@ -59,12 +59,14 @@ class Place:
         packing: `gzip`, `zlib`, `bzip2`, or nothing.
         skipped: bytes before them once unpacked.
         number: NumPy's name of one voxel where that is one number, else nothing.
+        exact: whether the file may hold no more than them.
     """
 
     begins: int
     packing: str = ""
     skipped: int = 0
     number: str = ""
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,10 @@ def require_sizes(name: str, sizes: tuple[int, ...]) -> None:
     Raises:
         ImageError: none or too many axes, or one without voxels.
     """
-    if not 1 <= len(sizes) <= MOST_AXES or min(sizes) < 1:
-        shown = " x ".join(map(str, sizes[:MOST_AXES]))
+    if len(sizes) > MOST_AXES:
+        raise ImageError(f"{name} has {len(sizes)} axes; 2 or 3 (and channels) are read")
+    if not sizes or min(sizes) < 1:
+        shown = " x ".join(map(str, sizes))
         raise ImageError(f"{name} holds no voxels: its header says {shown or 'nothing'}")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from scaling_app.imaging.untrusted.header import (
+    MOST_PACKED,
     Header,
     ImageError,
     Place,
@@ -27,11 +28,12 @@ _MOST_LINES = 1000
 _MOST_LINE_BYTES = 1 << 12
 
 
-def judge_meta(path: Path, alone: bool) -> Header:
+def judge_meta(path: Path, alone: bool, unpacked: bool) -> Header:
     """What the header promises.
 
     Args:
         alone: whether the file has to hold its own data.
+        unpacked: whether packed data are measured.
 
     Raises:
         ImageError: no such header, data elsewhere than allowed, sizes that the data cannot have.
@@ -42,7 +44,7 @@ def judge_meta(path: Path, alone: bool) -> Header:
         place = fields["elementdatafile"]
         if place.upper() == "LOCAL":
             header = replace(header, place=_place(stream.tell(), fields))
-            _require_data(path.name, stream, fields, header)
+            _require_data(path.name, stream, fields, header, unpacked)
         elif alone:
             raise ImageError(
                 f"{path.name} keeps its data in another file ({place[:60]!r}); send one file that holds them, "
@@ -50,7 +52,7 @@ def judge_meta(path: Path, alone: bool) -> Header:
             )
         else:
             with open_regular(neighbour(path, place)) as data:
-                _require_data(path.name, data, fields, header)
+                _require_data(path.name, data, fields, header, unpacked)
     return header
 
 
@@ -97,16 +99,19 @@ def _place(begins: int, fields: dict[str, str]) -> Place:
     high = fields.get("binarydatabyteordermsb", fields.get("elementbyteordermsb", "False")).lower() == "true"
     number = {"MET_FLOAT": "f4", "MET_DOUBLE": "f8"}.get(fields["elementtype"], "")
     packing = "zlib" if _is_packed(fields) else ""
-    return Place(begins, packing, 0, number and f"{'>' if high else '<'}{number}")
+    return Place(begins, packing, 0, number and f"{'>' if high else '<'}{number}", exact=bool(packing))
 
 
 def _is_packed(fields: dict[str, str]) -> bool:
     return fields.get("compresseddata", "False").lower() == "true"
 
 
-def _require_data(name: str, stream: BinaryIO, fields: dict[str, str], header: Header) -> None:
-    if _is_packed(fields):
+def _require_data(
+    name: str, stream: BinaryIO, fields: dict[str, str], header: Header, unpacked: bool
+) -> None:
+    if _is_packed(fields) and unpacked:
         require_unpacked(name, stream, "zlib", header.stored_bytes)
         return
     start = stream.tell()
-    require_room(name, header.stored_bytes, stream.seek(0, 2) - start)
+    left = stream.seek(0, 2) - start
+    require_room(name, header.stored_bytes, left * MOST_PACKED["zlib"] if _is_packed(fields) else left)

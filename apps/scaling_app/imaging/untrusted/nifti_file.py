@@ -10,8 +10,8 @@ from typing import BinaryIO
 import nibabel as nib
 
 from scaling_app.imaging.untrusted.header import (
-    MOST_DEFLATED,
     MOST_HEADER_BYTES,
+    MOST_PACKED,
     Header,
     ImageError,
     Place,
@@ -42,15 +42,17 @@ def judge_nifti(path: Path, packed: bool) -> Header:
         fields = _fields(path.name, gzip.GzipFile(fileobj=stream) if packed else stream)  # type: ignore[arg-type]
     shape = tuple(int(length) for length in fields.get_data_shape())
     require_sizes(path.name, shape)
-    offset = max(
-        int(fields.get_data_offset()), _DATA_FROM
-    )  # what begins within the header, ITK reads from its end
-    if offset > MOST_HEADER_BYTES:
-        raise ImageError(f"{path.name} has its voxels {offset:,} bytes behind its start; export it anew")
+    said = float(fields["vox_offset"])
+    if not said <= MOST_HEADER_BYTES:  # nor is it a number
+        raise ImageError(f"{path.name} has its voxels {said:,.0f} bytes behind its start; export it anew")
+    offset = max(int(said), _DATA_FROM)  # what begins within the header, ITK reads from its end
+    code = int(fields["datatype"])
+    if code not in nib.nifti1.data_type_codes:
+        raise ImageError(f"{path.name} holds voxels of the type {code}, which is not read; export it anew")
     dtype = fields.get_data_dtype()
     place = Place(0, "gzip" if packed else "", offset, "" if dtype.names else dtype.str)
     header = Header(shape[:3], math.prod(shape[3:]), int(dtype.itemsize), place)
-    most = size * MOST_DEFLATED if packed else size
+    most = size * MOST_PACKED["gzip"] if packed else size
     require_room(path.name, header.stored_bytes, most - offset if not packed else most)
     return header
 

@@ -10,6 +10,7 @@ import nrrd
 
 from scaling_app.imaging.untrusted.header import (
     MOST_HEADER_BYTES,
+    MOST_PACKED,
     Header,
     ImageError,
     Place,
@@ -38,11 +39,12 @@ _DECISIVE = {field.replace(" ", "") for field in _EXACT}
 _MOST_LINES = 1000
 
 
-def judge_nrrd(path: Path, alone: bool) -> Header:
+def judge_nrrd(path: Path, alone: bool, unpacked: bool) -> Header:
     """What the header promises.
 
     Args:
         alone: whether the file has to hold its own data.
+        unpacked: whether packed data are measured.
 
     Raises:
         ImageError: data elsewhere than allowed, a foreign encoding, sizes that the data cannot have.
@@ -60,7 +62,7 @@ def judge_nrrd(path: Path, alone: bool) -> Header:
         elsewhere = next((str(fields[name]) for name in _PLACES if name in fields), None)
         if elsewhere is None:
             header = replace(header, place=_place(stream.tell(), fields))
-            _require_data(path.name, stream, fields, header, alone)
+            _require_data(path.name, stream, fields, header, alone, unpacked)
         elif alone:
             raise ImageError(
                 f"{path.name} keeps its data in another file ({elsewhere[:60]!r}); send one file that holds them, "
@@ -68,7 +70,7 @@ def judge_nrrd(path: Path, alone: bool) -> Header:
             )
         else:
             with open_regular(neighbour(path, elsewhere)) as data:
-                _require_data(path.name, data, fields, header, alone)
+                _require_data(path.name, data, fields, header, alone, unpacked)
     return header
 
 
@@ -119,10 +121,9 @@ def _fields(name: str, stream: BinaryIO) -> dict:
 def _split(fields: dict, sizes: tuple[int, ...], item_bytes: int) -> Header:
     """Spatial axes apart from the others."""
     kinds = list(fields.get("kinds", ()))
-    if len(kinds) == len(sizes):
-        spatial = [kind in _SPATIAL for kind in kinds]
-    else:
-        spatial = [len(sizes) != 4 or axis > 0 for axis in range(len(sizes))]
+    spatial = [kind in _SPATIAL for kind in kinds] if len(kinds) == len(sizes) else [True] * len(sizes)
+    if all(spatial) and len(sizes) == 4:
+        spatial[0] = False
     inside = tuple(size for size, is_spatial in zip(sizes, spatial, strict=True) if is_spatial)
     others = 1
     for size, is_spatial in zip(sizes, spatial, strict=True):
@@ -134,10 +135,13 @@ def _place(begins: int, fields: dict) -> Place:
     """Where the voxels of a file that skips nothing lie."""
     order = ">" if str(fields.get("endian", "little")) == "big" else "<"
     number = {"float": "f4", "double": "f8"}.get(str(fields["type"]), "")
-    return Place(begins, _PACKED.get(str(fields["encoding"]), ""), 0, number and order + number)
+    packing = _PACKED.get(str(fields["encoding"]), "")
+    return Place(begins, packing, 0, number and order + number, exact=bool(packing))
 
 
-def _require_data(name: str, stream: BinaryIO, fields: dict, header: Header, alone: bool) -> None:
+def _require_data(
+    name: str, stream: BinaryIO, fields: dict, header: Header, alone: bool, unpacked: bool
+) -> None:
     """Refuses data that are not what the header says, at a cost of a few megabytes of memory."""
     encoding = str(fields["encoding"])
     lines = int(fields.get("line skip", fields.get("lineskip", 0)))
@@ -159,6 +163,8 @@ def _require_data(name: str, stream: BinaryIO, fields: dict, header: Header, alo
     stream.seek(start)
     if encoding in _TEXT:
         require_room(name, 2 * header.voxels - 1, left)
+    elif encoding in _PACKED and not unpacked:
+        require_room(name, header.stored_bytes, left * MOST_PACKED[_PACKED[encoding]])
     elif encoding in _PACKED:
         before = max(skipped, 0)
         require_unpacked(name, stream, _PACKED[encoding], before + header.stored_bytes, exactly=skipped != -1)

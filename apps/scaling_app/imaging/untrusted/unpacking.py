@@ -38,7 +38,7 @@ def require_unpacked(
     if found < expected:
         raise _too_little(name, found, expected)
     if exactly and found > expected:
-        raise ImageError(f"{name} holds more data than the {expected:,} bytes of its header; export it anew")
+        raise _too_much(name, expected)
 
 
 def read_through(path: Path, header: Header) -> None:
@@ -48,7 +48,7 @@ def read_through(path: Path, header: Header) -> None:
         header: what was promised; its `place` says where they lie.
 
     Raises:
-        ImageError: fewer bytes than promised, or no voxel with a finite value.
+        ImageError: fewer bytes than promised, or more where that is refused, or no voxel with a finite value.
         zlib.error, OSError: damaged data.
     """
     place = header.place or Place(0)
@@ -65,10 +65,12 @@ def read_through(path: Path, header: Header) -> None:
                 whole = len(voxels) - len(voxels) % dtype.itemsize
                 finite = bool(np.isfinite(np.frombuffer(voxels[:whole], dtype)).any())
                 rest = voxels[whole:]
-            if found >= wanted:
+            if found > wanted or (found == wanted and not place.exact):
                 break
     if found < wanted:
         raise _too_little(path.name, max(found, 0), wanted)
+    if place.exact and found > wanted:
+        raise _too_much(path.name, wanted)
     if not finite:
         raise ImageError(f"{path.name} holds no voxel with a finite value; export it anew")
 
@@ -88,6 +90,10 @@ def _too_little(name: str, found: int, expected: int) -> ImageError:
         f"{name} cannot be read; it may be truncated or damaged: its data unpack to {found:,} bytes, "
         f"its header promises {expected:,}"
     )
+
+
+def _too_much(name: str, expected: int) -> ImageError:
+    return ImageError(f"{name} holds more data than the {expected:,} bytes of its header; export it anew")
 
 
 def _inflated(stream: BinaryIO, packing: str) -> Iterator[bytes]:

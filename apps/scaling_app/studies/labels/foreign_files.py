@@ -17,7 +17,7 @@ from typing import Any
 import scaling_app
 from scaling_app.imaging.geometry import ImageError
 from scaling_app.studies.labels import reading_process
-from scaling_app.studies.labels.reading import LabelFacts, facts_from_json
+from scaling_app.studies.labels.reading import LabelContent, facts_from_json
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class ForeignFiles:
         if self._reader is not None:
             self._reader.close()
 
-    def label_facts(self, path: Path, *, image: Path | None = None, sent: bool = False) -> LabelFacts:
+    def label_facts(self, path: Path, *, image: Path | None = None, sent: bool = False) -> LabelContent:
         """What a label file says.
 
         Args:

@@ -23,7 +23,7 @@ from scaling_app.imaging.geometry import ImageError, read_grid, read_image, read
 from scaling_app.imaging.pictures import load_picture
 from scaling_app.imaging.untrusted import Header, judge, read_through
 from scaling_app.studies.labels.checks import require_alike
-from scaling_app.studies.labels.reading import facts_to_json, read_facts
+from scaling_app.studies.labels.reading import facts_to_json, read_content
 
 HEADER_SECONDS = 30
 BYTES_A_SECOND = 20 << 20
@@ -57,15 +57,15 @@ def label_facts(
     Raises:
         ValueError: it cannot be used.
     """
-    header = judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes)
+    header = judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes, unpacked=False)
     if image is not None:
-        require_alike(header.sizes, judge(Path(image), suffix_of(image)).sizes)
+        require_alike(header.sizes, judge(Path(image), suffix_of(image), unpacked=False).sizes)
     if header.others > MOST_LAYERS:
         raise ImageError(
             f"{Path(path).name} has {header.others:,} layers or channels; at most {MOST_LAYERS} are read in a label map"
         )
     allow(header)
-    return facts_to_json(read_facts(Path(path)))
+    return facts_to_json(read_content(Path(path)))
 
 
 def image_is_readable(
@@ -76,7 +76,7 @@ def image_is_readable(
     Raises:
         ValueError: it cannot be used.
     """
-    header = judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes)
+    header = judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes, unpacked=False)
     allow(header)
     if memory_for(header) <= LARGE or not alone:
         read_image(path)

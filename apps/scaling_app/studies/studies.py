@@ -1,7 +1,7 @@
 """One studies source and its ledger: what the server and its task processes both need to know.
 
 Everything lasting is read from the ledger and the files at each call: the server, the training process
-and a scoring process may look at the same session at once.
+and a scoring process may look at the same studies at once.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Published:
         return tuple(self.patients)
 
 
-class Session:
+class Studies:
     """Ledger, files and cases of one studies source.
 
     Args:

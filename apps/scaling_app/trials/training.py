@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +20,7 @@ import torch
 from monai.losses import DiceCELoss
 from torch import nn
 
-from scaling_app.imaging.networks import memory_format, parameter_count
+from scaling_app.imaging.networks import NETWORKS, memory_format, parameter_count
 from scaling_app.imaging.randomness import seeded
 from scaling_app.strategies.base import Batch, Strategy, StrategyContext
 from scaling_app.strategies.catalogue import make_strategy
@@ -37,15 +37,17 @@ from scaling_app.trials.model import (
     take_weights,
     write_whole,
 )
-from scaling_app.trials.optimising import PEAK_RATES, averaged
+from scaling_app.trials.optimising import averaged
 from scaling_app.trials.sampling import PatchSampler, Prefetcher, step_seed
 from scaling_app.trials.testing import CaseScore, test
 
-__all__ = ["CaseScore", "StepReport", "TrainedModel", "TrainingError", "TrialSettings", "test", "train"]
+__all__ = ["CaseScore", "RunSettings", "StepReport", "TrainedModel", "TrainingError", "test", "train"]
 
 logger = logging.getLogger(__name__)
 
 _CLIP_NORM = 5.0
+_WEIGHT_DECAY = 1e-2
+_WARM_UP_STEPS = 20
 _BAD_STEPS = 20
 _CHECKPOINT_SECONDS = 30.0
 
@@ -55,27 +57,22 @@ class TrainingError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class TrialSettings:
-    """How to train; `network` and `capacity` default to the plan's, `steps` to what the cases ask for (`steps_for`).
+class RunSettings:
+    """How to train a plan's network, for as many steps as the cases ask for (`steps_for`) unless `steps` says how many.
 
-    The training takes `times` as many steps.
+    The training takes `times` as many.
     `learning_rate` and `average` default to what suits the network: its peak, and the decay per step of the mean of the weights that
     becomes the model (0: the last weights do). `max_minutes` bounds the training loop: the learning rate then falls with the time used, so that a run
     cut short ends as well annealed as a whole one.
     """
 
     strategy: str = "baseline"
-    network: str | None = None
-    capacity: str | int | None = None
     steps: int | None = None
     times: int = 1
     learning_rate: float | None = None
-    weight_decay: float = 1e-2
     average: float | None = None
-    warmup_steps: int = 20
     seed: int = 0
     max_minutes: float | None = None
-    device: str | None = None
     options: dict[str, str] = field(default_factory=dict)
 
 
@@ -97,7 +94,7 @@ OnStep = Callable[[StepReport], None]
 def train(
     cases: PreparedCases,
     train_ids: Sequence[str],
-    settings: TrialSettings,
+    settings: RunSettings,
     *,
     pool_ids: Sequence[str] = (),
     checkpoint: Path | None = None,
@@ -145,7 +142,7 @@ class _Run:
         cases: PreparedCases,
         train_ids: tuple[str, ...],
         pool_ids: tuple[str, ...],
-        settings: TrialSettings,
+        settings: RunSettings,
         checkpoint: Path | None,
         warm_start: Path | None,
         fresh_weights: bool,
@@ -157,14 +154,15 @@ class _Run:
         self.settings, self.plan = settings, cases.plan
         self.steps = settings.times * (settings.steps or steps_for(len(train_ids)))
         self.checkpoint, self.warm_start, self.guide = checkpoint, warm_start, guide
-        self.device = torch.device(settings.device) if settings.device else default_device()
+        self.device = default_device()
         self.strategy: Strategy = make_strategy(settings.strategy)
         self.network = self._network(None if fresh_weights else warm_start)
-        self.peak_rate = settings.learning_rate or PEAK_RATES[self.plan.network]
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=self.peak_rate, weight_decay=settings.weight_decay
-        )
-        self.average = averaged(self.network, self.plan.network, settings.average)
+        suited = NETWORKS[self.plan.network]
+        self.peak_rate = settings.learning_rate or suited.peak_rate
+        weights = self.network.parameters()
+        self.optimiser = torch.optim.AdamW(weights, lr=self.peak_rate, weight_decay=_WEIGHT_DECAY)
+        decay = suited.average if settings.average is None else settings.average
+        self.average = averaged(self.network, decay)
         self.criterion = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
         self.step = self.skipped = self.bad_in_a_row = 0
         self.seconds_before = 0.0
@@ -279,7 +277,7 @@ class _Run:
         done = self.step / self.steps
         if self.settings.max_minutes is not None:
             done = max(done, min(1.0, elapsed / (60 * self.settings.max_minutes)))
-        warm = min(1.0, (self.step + 1) / max(1, self.settings.warmup_steps))
+        warm = min(1.0, (self.step + 1) / _WARM_UP_STEPS)
         return self.peak_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done))
 
     def tell(
@@ -379,7 +377,7 @@ class _Run:
         )
 
 
-def _check(cases: PreparedCases, train_ids: Sequence[str], settings: TrialSettings) -> None:
+def _check(cases: PreparedCases, train_ids: Sequence[str], settings: RunSettings) -> None:
     if not train_ids:
         raise ValueError("training needs at least one labelled case")
     unlabelled = sorted(set(train_ids) - set(cases.labelled))
@@ -394,13 +392,3 @@ def _check(cases: PreparedCases, train_ids: Sequence[str], settings: TrialSettin
         raise ValueError(f"the average's decay is at least 0 and below 1, got {settings.average}")
     if settings.max_minutes is not None and settings.max_minutes <= 0:
         raise ValueError(f"the time limit must be positive, got {settings.max_minutes} minutes")
-    wanted = replace(
-        cases.plan,
-        network=settings.network or cases.plan.network,
-        capacity=cases.plan.capacity if settings.capacity is None else settings.capacity,
-    )
-    if wanted != cases.plan:
-        raise ValueError(
-            f"the cases are planned for {cases.plan.network} ({cases.plan.capacity}), the settings ask for "
-            f"{wanted.network} ({wanted.capacity}); plan with `Plan.with_network`"
-        )
