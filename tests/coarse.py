@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from scaling_app.strategies.deformation import atlas_store, template
+from scaling_app.strategies.deformation import atlas, atlas_store
 from scaling_app.strategies.deformation.registration import RegistrationSettings
 
 
@@ -14,5 +14,5 @@ from scaling_app.strategies.deformation.registration import RegistrationSettings
 def coarse_registrations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Six steps at half the resolution and two at the full one, instead of fifty."""
     coarse = partial(RegistrationSettings, iterations=(6, 2))
-    for module in (atlas_store, template):
+    for module in (atlas_store, atlas):
         monkeypatch.setattr(module, "RegistrationSettings", coarse)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from scaling_app.imaging.networks import NETWORKS
 from scaling_app.strategies import catalogue
 from scaling_app.strategies.base import Batch, Loss, Strategy
+from scaling_app.trials import training
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import make_plan
