@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from benchmarks.engine.recipes import planned, recipe
 from benchmarks.engine.run import HERE, STEP_BYTES, TASKS, Trainer, _add, cohort_of, dice_of
 from scaling_app.strategies.base import Batch
-from scaling_app.strategies.catalogue import make_strategy
+from scaling_app.strategies.making import make_strategy
 from scaling_app.trials import sampling
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import make_plan

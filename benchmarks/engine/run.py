@@ -30,7 +30,7 @@ from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.imaging.networks import memory_format, parameter_count
 from scaling_app.strategies.base import Batch, StrategyContext
 from scaling_app.strategies.baseline import Baseline
-from scaling_app.strategies.catalogue import make_strategy
+from scaling_app.strategies.making import make_strategy
 from scaling_app.trials import sampling
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import CaseList, PreparedCases

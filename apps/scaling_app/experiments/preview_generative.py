@@ -23,12 +23,13 @@ from scaling_app.experiments.cohort import find_cases
 from scaling_app.imaging.nifti_files import write_volume
 from scaling_app.storage import to_json, whole_file, write_whole_text
 from scaling_app.strategies.base import PreparedCase, StrategyContext
-from scaling_app.strategies.catalogue import generating, make_strategy
+from scaling_app.strategies.catalogue import generating
 from scaling_app.strategies.generative import GenSeg
 from scaling_app.strategies.generative.coupling import Coupling
 from scaling_app.strategies.generative.masks import Patches
 from scaling_app.strategies.generative.networks import neighbourhood
 from scaling_app.strategies.generative.proof import diversity
+from scaling_app.strategies.making import make_strategy
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import make_plan
 from scaling_app.trials.training import RunSettings, StepReport, TrainedModel, train

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -21,10 +21,10 @@ import torch
 
 from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import Cohort, CohortError, find_cases, make_cohort
-from scaling_app.experiments.runs_table import COLUMNS, KEY, RunsTable
+from scaling_app.experiments.replay_run import Arm, ReplayRun
+from scaling_app.experiments.runs_table import COLUMNS, RunsTable
 from scaling_app.imaging.networks import NETWORKS, width_of
 from scaling_app.strategies.catalogue import names as strategy_names
-from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.curve_points import training_seed
 from scaling_app.trials.fingerprint import found_structures
@@ -36,49 +36,6 @@ from scaling_app.trials.twins import Twins
 __all__ = ["COLUMNS", "Arm", "ReplayProgress", "ReplayRun", "replay", "run_once"]
 
 _ANSWER_SECONDS = 20
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A strategy with options, under the name that the table's column `strategy` shows."""
-
-    name: str
-    strategy: str
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ReplayRun:
-    """One run of a replay: what to train on what, and the cases to test on."""
-
-    dataset: str
-    network: str
-    arm: Arm
-    n: int
-    draw: int
-    seed: int
-    steps: int | None
-    structures: dict[str, int]
-    training: tuple[CaseFiles, ...]
-    testing: tuple[CaseFiles, ...]
-    pool: tuple[CaseFiles, ...]
-    cache_dir: Path
-    memory_bytes: int
-    threads: int | None = None
-    capacity: str | int = "small"
-    step_bytes: int | None = None
-    learning_rate: float | None = None
-    shared_cache: bool = False
-
-    @property
-    def strategy(self) -> str:
-        """What the table calls the arm."""
-        return self.arm.name
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """Identifies the run in the table."""
-        return tuple(str(getattr(self, name)) for name in KEY)
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from scaling_app.experiments.cohort import CohortError
+from scaling_app.experiments.replay_run import ReplayRun
 from scaling_app.forecast.score_table import RUN as KEY
 from scaling_app.forecast.score_table import SCORE
 from scaling_app.storage import inert, restored, write_whole_text
-
-if TYPE_CHECKING:
-    from scaling_app.experiments.replay import ReplayRun
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from fastapi import APIRouter, File, Form, HTTPException, UploadFile
+from fastapi import APIRouter, FastAPI, File, Form, HTTPException, UploadFile
 from fastapi import Path as InPath
 from fastapi.background import BackgroundTasks
 from monailabel.config import settings
@@ -36,13 +36,9 @@ from scaling_app.monai_app.request_checks import (
     spooled,
 )
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
+from scaling_app.monai_app.served import Served
 from scaling_app.studies.studies import FINAL, ORIGINAL
 from scaling_app.studies.train_options import OPTIONS
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-
-    from scaling_app.monai_app.app import ScalingApp
 
 _SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -65,7 +61,7 @@ def include_first(server: FastAPI, router: APIRouter) -> None:
     routes[:0] = added
 
 
-def make_router(app: ScalingApp) -> APIRouter:
+def make_router(app: Served) -> APIRouter:
     """The routes of this app that replace MONAI Label's."""
     router = APIRouter()
     _add_datastore_routes(router, app)
@@ -75,7 +71,7 @@ def make_router(app: ScalingApp) -> APIRouter:
     return router
 
 
-def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
+def _add_datastore_routes(router: APIRouter, app: Served) -> None:
     @router.put("/datastore/label", tags=["Datastore"])
     def save_label(
         image: str,
@@ -172,7 +168,7 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
         return answer
 
 
-def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
+def _add_task_routes(router: APIRouter, app: Served) -> None:
     @router.post("/activelearning/{strategy}", tags=["ActiveLearning"])
     def next_sample(strategy: str, user: AnyUser, params: dict | None = None) -> dict:
         _require_name("strategy", strategy, app.strategy_names())
@@ -274,7 +270,7 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
         return stopped
 
 
-def _add_session_routes(router: APIRouter, app: ScalingApp) -> None:
+def _add_session_routes(router: APIRouter, app: Served) -> None:
     """Images lent for predictions, which do not join the studies.
 
     MONAI Label's own unpack archives whose members may lead anywhere, and take a session's facts from what was
@@ -306,7 +302,7 @@ def _add_session_routes(router: APIRouter, app: ScalingApp) -> None:
 
 
 def start_training(
-    app: ScalingApp, model: str, params: dict | None, *, run_sync: bool = False, enqueue: bool = False
+    app: Served, model: str, params: dict | None, *, run_sync: bool = False, enqueue: bool = False
 ) -> object:
     """Checks a training request and hands it to MONAI Label's train queue.
 
@@ -339,12 +335,12 @@ def _require_tag_of_predictions(params: Mapping[str, object]) -> None:
         )
 
 
-def _require_image(app: ScalingApp, image: str) -> None:
+def _require_image(app: Served, image: str) -> None:
     if not image or not app.open_studies.has_image(image):
         raise HTTPException(404, f"There is no image {image!r} in the datastore.")
 
 
-def _require_session(app: ScalingApp, session_id: str) -> None:
+def _require_session(app: Served, session_id: str) -> None:
     lent = app.sessions()
     if lent is None or not _SESSION.fullmatch(session_id) or lent.get_session(session_id) is None:
         raise HTTPException(404, "There is no such session; lend the image again (PUT /session/).")

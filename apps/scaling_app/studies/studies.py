@@ -19,13 +19,12 @@ from scaling_app.imaging.untrusted import open_regular
 from scaling_app.ledger import Ledger
 from scaling_app.storage import write_whole_text
 from scaling_app.studies import splits
+from scaling_app.studies.conf import Conf
+from scaling_app.studies.datastore import Datastore
 from scaling_app.studies.structures import renamed, with_conf
 from scaling_app.trials.length import AUTO_STEPS
 
 if TYPE_CHECKING:
-    from monailabel.interfaces.datastore import Datastore
-
-    from scaling_app.studies.conf import Conf
     from scaling_app.trials.model import TrainedModel
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from torch import nn
 from scaling_app.imaging.networks import NETWORKS, memory_format, parameter_count
 from scaling_app.imaging.randomness import seeded
 from scaling_app.strategies.base import Batch, Strategy, StrategyContext
-from scaling_app.strategies.catalogue import make_strategy
+from scaling_app.strategies.making import make_strategy
 from scaling_app.trials.cases import CaseList, Pool, PreparedCases
 from scaling_app.trials.inference import reduced_precision, uses_bfloat16
 from scaling_app.trials.length import steps_for

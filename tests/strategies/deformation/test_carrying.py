@@ -9,9 +9,10 @@ import torch
 
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.strategies.base import PreparedCase, Strategy
-from scaling_app.strategies.catalogue import make_strategy, same_as
+from scaling_app.strategies.catalogue import same_as
 from scaling_app.strategies.deformation import budget
 from scaling_app.strategies.deformation.strategies import LEAST_CARRIED_DICE
+from scaling_app.strategies.making import make_strategy
 
 
 def dice(a: torch.Tensor, b: torch.Tensor) -> float:

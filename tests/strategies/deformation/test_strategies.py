@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from scaling_app.strategies.base import PreparedCase, Strategy
-from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.deformation.folds import count_folds, voxel_grid
 from scaling_app.strategies.deformation.velocity import Deformation
+from scaling_app.strategies.making import make_strategy
 
 pytestmark = pytest.mark.slow_training
 

@@ -8,9 +8,9 @@ import dataclasses
 import pytest
 import torch
 
-from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.generative import coupling as coupling_module
 from scaling_app.strategies.generative.hypergradient import FrozenSegmenter, Pairs, training_gradient
+from scaling_app.strategies.making import make_strategy
 
 from .trainings import (
     batch_of,

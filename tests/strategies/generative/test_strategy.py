@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from scaling_app.strategies.base import PreparedCase
-from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.generative import coupling as coupling_module
 from scaling_app.strategies.generative.schedule import Phase
+from scaling_app.strategies.making import make_strategy
 
 from .trainings import (
     PATCH,
