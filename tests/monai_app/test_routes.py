@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,36 +81,10 @@ def test_every_route_asks_for_the_role_that_monai_label_asks_for():
 
 
 def test_the_roles_are_those_of_the_routes_they_replace():
-    from monailabel.endpoints import (
-        activelearning,
-        batch_infer,
-        datastore,
-        infer,
-        logs,
-        ohif,
-        proxy,
-        scoring,
-        session,
-        train,
-        wsi_infer,
-    )
-
-    modules = (
-        activelearning,
-        batch_infer,
-        datastore,
-        infer,
-        logs,
-        ohif,
-        proxy,
-        scoring,
-        session,
-        train,
-        wsi_infer,
-    )
+    names = "activelearning batch_infer datastore infer logs ohif proxy scoring session train wsi_infer"
     stock = {}
-    for router in (module.router for module in modules):
-        for route in router.routes:
+    for name in names.split():
+        for route in import_module(f"monailabel.endpoints.{name}").router.routes:
             roles = [d.call.roles for d in route.dependant.dependencies if hasattr(d.call, "roles")]
             stock |= {(method, route.path): roles[0] for method in route.methods if roles}
     assert {key: stock[key] for key in ROLES} == ROLES
