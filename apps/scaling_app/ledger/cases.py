@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Table, delete, or_, select, update
+from sqlalchemy import Connection, Table, delete, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from scaling_app.ledger import tables
@@ -59,6 +59,14 @@ class CaseBook(Store):
     def usable_cases(self) -> list[Case]:
         """The cases without an open doubt: those that curves are made of."""
         return [case for case in self.cases() if not case.doubts]
+
+    def count_usable(self, *, but: str) -> int:
+        """How many cases are usable, one image's left aside."""
+        table = tables.cases
+        usable = (table.c.image_id != but) & table.c.image_id.not_in(tables.doubted)
+        with self._read() as connection:
+            found = connection.execute(select(func.count()).select_from(table).where(usable))
+            return int(found.scalar_one())
 
     def set_doubts(self, image_id: str, label_hash: str, doubts: Sequence[Doubt]) -> bool:
         """Writes other doubts about a label; False, and nothing, when the case has another label by now.

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, Table, delete, select, true
 from sqlalchemy.dialects.sqlite import insert
 
 from scaling_app.ledger import tables
@@ -22,17 +22,21 @@ from scaling_app.storage import to_json
 class FileBook(Store):
     """The part of the ledger that remembers files: labels, images, the curve's cases, the pool's shapes."""
 
-    def label_notes(self) -> dict[str, LabelNote]:
-        """Image id -> what its label held."""
+    def label_notes(self, image_id: str | None = None) -> dict[str, LabelNote]:
+        """Image id -> what its label held; of one image, or of all."""
         volumes: dict[str, dict[int, float]] = defaultdict(dict)
         named: dict[str, list[tuple[str, int]]] = defaultdict(list)
         names = tables.label_names
+
+        def wanted(table: Table) -> Select[Any]:
+            return select(table).where(true() if image_id is None else table.c.image_id == image_id)
+
         with self._read() as connection:
-            for row in connection.execute(select(tables.label_volumes)):
+            for row in connection.execute(wanted(tables.label_volumes)):
                 volumes[row.image_id][row.value] = row.ml
-            for row in connection.execute(select(names).order_by(names.c.image_id, names.c.position)):
+            for row in connection.execute(wanted(names).order_by(names.c.image_id, names.c.position)):
                 named[row.image_id].append((row.name, row.value))
-            rows = connection.execute(select(tables.label_notes)).all()
+            rows = connection.execute(wanted(tables.label_notes)).all()
         return {
             row.image_id: LabelNote(
                 volumes_ml=volumes.get(row.image_id, {}),
@@ -42,6 +46,20 @@ class FileBook(Store):
             )
             for row in rows
         }
+
+    def usable_volumes(self, *, but: str) -> dict[int, list[float]]:
+        """Label value -> its volumes in the labels of usable cases, ml; one image's left aside."""
+        table, cases = tables.label_volumes, tables.cases
+        wanted = (
+            select(table.c.value, table.c.ml)
+            .join(cases, cases.c.image_id == table.c.image_id)
+            .where(table.c.image_id != but, table.c.image_id.not_in(tables.doubted))
+        )
+        volumes: dict[int, list[float]] = defaultdict(list)
+        with self._read() as connection:
+            for row in connection.execute(wanted):
+                volumes[row.value].append(row.ml)
+        return dict(volumes)
 
     def keep_label_notes(self, notes: Mapping[str, LabelNote]) -> None:
         """Writes notes, new or again, in one transaction."""

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    select,
     text,
 )
 from sqlalchemy.types import TypeDecorator
@@ -109,6 +110,9 @@ doubts = Table(
     Column("raised_at", UtcTime, nullable=False),
     Column("confirmed_at", UtcTime),
 )
+
+doubted = select(doubts.c.image_id).where(doubts.c.confirmed_at.is_(None))
+"""The images of the cases with an open doubt."""
 
 runs = Table(
     "runs",

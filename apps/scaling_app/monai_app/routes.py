@@ -37,6 +37,7 @@ from scaling_app.monai_app.request_checks import (
 )
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
 from scaling_app.monai_app.served import Served
+from scaling_app.studies.labels.reading import image_grid
 from scaling_app.studies.studies import FINAL, ORIGINAL
 from scaling_app.studies.train_options import OPTIONS
 
@@ -88,7 +89,10 @@ def _add_datastore_routes(router: APIRouter, app: Served) -> None:
         with spooled(label, raw_voxels=final) as path, refusing():
             if final:
                 return app.take_label(image, path, known, annotator)
-            app.files.label_facts(path, image=app.open_studies.image_path(image), sent=True)
+            drawn_on = app.open_studies.image_path(image)
+            app.files.label_facts(
+                path, shape=None if drawn_on is None else image_grid(drawn_on).shape, sent=True
+            )
             label_id = app.open_studies.save_label(image, path, tag, known)
             return {**app.on_save_label(image, label_id), "image": image, "label": label_id}
 

@@ -60,10 +60,10 @@ class LabelIntake:
         """
         parse_minutes(params.get("minutes"))
         image = self.studies.image_path(image_id)
-        facts = self.files.label_facts(path, image=image, sent=True)
-        grid = facts.grid if image is None else image_grid(image)
+        grid = None if image is None else image_grid(image)
+        facts = self.files.label_facts(path, shape=None if grid is None else grid.shape, sent=True)
         named = {value: name for name, value in facts.names}
-        with in_image_order(path, facts.grid, grid, named) as usable:
+        with in_image_order(path, facts.grid, grid or facts.grid, named) as usable:
             if usable != path:
                 path, facts = usable, self.files.label_facts(usable)
             return self._store(image_id, path, facts, params, annotator)
@@ -84,8 +84,11 @@ class LabelIntake:
             try:
                 stored = self.studies.stored_label(image_id)
                 stamp = None if stored is None else stamp_of(stored)
+                before = self.studies.ledger.label_notes(image_id).get(image_id)
                 doubts = self.record(image_id, facts, params, annotator, stamp)
-                self._renew_structures()
+                # any other label adds to the structures, which `record` has done
+                if doubts or (before is not None and _takes_away(before, facts, _names(params, facts))):
+                    self._renew_structures()
             except (LedgerError, OSError):
                 logger.exception("The label of %s is stored; the ledger could not be written", image_id)
                 return label_id, (RECORDED_LATER,)
@@ -280,25 +283,23 @@ class LabelIntake:
 
     def _doubts(self, image_id: str, facts: LabelContent, sent: Names) -> tuple[Doubt, ...]:
         """What is doubtful about a label, beside the structures and the usable labels of other images."""
-        others = [case for case in self.studies.ledger.usable_cases() if case.image_id != image_id]
         known = self.studies.structures()
         doubts = self._grid_doubts(image_id, facts)
         structures = known
         if self.studies.conf.labels is None:
             structures = with_label(known, sorted(facts.counts), sent)
             called = {value: name for name, value in sent}
-            doubts += checks.check_new_values(facts.counts, known, len(others), called)
+            others = self.studies.ledger.count_usable(but=image_id)
+            doubts += checks.check_new_values(facts.counts, known, others, called)
         if is_no_label_map(doubts):
             return tuple(doubts)
         doubts += checks.check_values(facts.counts, structures)
         doubts += checks.check_label_info(sent, facts.counts, structures)
         if not doubts:
-            notes = self.studies.ledger.label_notes()
-            drawn = [notes[case.image_id].volumes_ml for case in others if case.image_id in notes]
-            mine = volumes_ml(facts)
+            mine, others_ml = volumes_ml(facts), self.studies.ledger.usable_volumes(but=image_id)
             doubts += checks.check_volumes(
                 {name: mine[value] for name, value in structures.items() if value in mine},
-                {name: [ml[value] for ml in drawn if value in ml] for name, value in structures.items()},
+                {name: others_ml.get(value, []) for name, value in structures.items()},
             )
         return tuple(doubts)
 
@@ -369,6 +370,11 @@ def parse_minutes(raw: object) -> float | None:
 def _names(params: Mapping[str, object], facts: LabelContent) -> Names:
     """The names of values that the client sent, else those in the file."""
     return checks.parse_label_info(params.get("label_info")) or list(facts.names)
+
+
+def _takes_away(before: LabelNote, facts: LabelContent, sent: Names) -> bool:
+    """Whether a label lacks a value or a name that the image's label before it held."""
+    return not (set(before.volumes_ml) <= set(facts.counts) and set(before.named) <= set(sent))
 
 
 def _hash(path: Path) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,16 @@ def _affine(rows: object) -> NDArray[np.float64]:
 
 
 def image_grid(path: Path) -> Grid:
-    """The grid of an image file, from its header.
+    """The grid of an image file, from its header, which is opened once as long as the file stays what it is.
 
     Raises:
         ValueError: unreadable.
     """
+    return _grid_of(path, stamp_of(path))
+
+
+@lru_cache(maxsize=4096)
+def _grid_of(path: Path, stamp: Stamp | None) -> Grid:
     from scaling_app.imaging.geometry import read_grid
 
     return read_grid(path)

@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,17 @@ Allow = Callable[[Header], None]
 
 
 def label_facts(
-    path: str, *, image: str | None, alone: bool, most_bytes: float | None, allow: Allow = lambda header: None
+    path: str,
+    *,
+    shape: Sequence[int] | None,
+    alone: bool,
+    most_bytes: float | None,
+    allow: Allow = lambda header: None,
 ) -> dict[str, Any]:
     """What a label file says, as `facts_to_json` gives it.
 
     Args:
-        image: the file of its image, whose voxels it has to have.
+        shape: of its image, whose voxels it has to have.
         alone, most_bytes: as for `judge`.
         allow: told what the header promises before the file is read.
 
@@ -58,8 +63,8 @@ def label_facts(
         ValueError: it cannot be used.
     """
     header = judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes, unpacked=False)
-    if image is not None:
-        require_alike(header.sizes, judge(Path(image), suffix_of(image), unpacked=False).sizes)
+    if shape is not None:
+        require_alike(header.sizes, shape)
     if header.others > MOST_LAYERS:
         raise ImageError(
             f"{Path(path).name} has {header.others:,} layers or channels; at most {MOST_LAYERS} are read in a label map"
