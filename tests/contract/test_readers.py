@@ -4,68 +4,23 @@ from __future__ import annotations
 
 import gzip
 import os
-import struct
 import time
 import tracemalloc
 import zlib
-from functools import cache
 from pathlib import Path
 
-import nibabel as nib
-import nrrd
-import numpy as np
 import pytest
-import SimpleITK
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
+from benchmarks.contract.damage import KINDS, TEXTS, edited, genuine
+from benchmarks.hostile.files import ZEROS, meta_of, nifti_of, nrrd_of, png_of
 from scaling_app.imaging.geometry import ImageError, label_names, read_image, read_label
 from scaling_app.imaging.untrusted import judge
 from scaling_app.studies.labels.reading_process import memory_for
 
 MOST_BYTES = 16 << 20
 SECONDS = 10.0
-KINDS = (".nii", ".nii.gz", ".nrrd", ".seg.nrrd", ".mha", ".png", ".jpg", ".tif", ".bmp")
-
-
-@cache
-def genuine(kind: str, folder: Path) -> bytes:
-    """A small file of a kind as its own library writes it."""
-    path = folder / f"genuine{kind}"
-    voxels = np.arange(8 * 6 * 4, dtype=np.int16).reshape(8, 6, 4) % 5
-    if kind in (".nii", ".nii.gz"):
-        nib.save(nib.Nifti1Image(voxels, np.diag([1.0, 1, 2, 1])), path)
-    elif kind == ".nrrd":
-        nrrd.write(str(path), voxels, {"encoding": "gzip"})
-    elif kind == ".seg.nrrd":
-        fields = {"encoding": "raw", "kinds": ["list", "domain", "domain", "domain"]}
-        fields |= {f"Segment{i}_Name": f"part {i}" for i in range(2)}
-        fields |= {f"Segment{i}_Layer": str(i) for i in range(2)} | {"Segment0_LabelValue": "1"}
-        nrrd.write(str(path), np.stack([voxels, voxels]).astype(np.uint8), fields)
-    elif kind == ".mha":
-        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(voxels), str(path), useCompression=True)
-    else:
-        Image.fromarray(voxels[..., 0].astype(np.uint8)).save(path)
-    return path.read_bytes()
-
-
-TEXTS = [
-    b"LIST",
-    b"data file: /etc/hostname\n",
-    b"line skip: 1000000000000\n",
-    b"ElementDataFile = /etc/hostname\n",
-]
-TEXTS += [
-    b"sizes: 99999 99999 99999\n",
-    b"DimSize = 99999 99999 99999\n",
-    b"-1",
-    b"nan",
-    b"1e309",
-    b"\0" * 8,
-    b"\n",
-]
-TEXTS += [b"byte skip: -1\n", b"encoding: bzip2\n", b"encoding: hex\n", struct.pack("<8h", 7, *[32767] * 7)]
 
 edits = st.lists(
     st.one_of(
@@ -78,15 +33,6 @@ edits = st.lists(
     min_size=1,
     max_size=4,
 )
-
-
-def edited(content: bytes, changes: list[tuple[str, int, bytes]]) -> bytes:
-    """The content with these changes made one after the other."""
-    for what, place, piece in changes:
-        head, tail = content[:place], content[place:]
-        after = {"insert": tail, "cut": b"", "set": tail[len(piece) :], "over": tail[len(piece) :]}
-        content = head + (b"" if what in ("cut", "drop") else piece) + after.get(what, tail[len(piece) :])
-    return content
 
 
 def read_all(path: Path, kind: str) -> str:
@@ -161,40 +107,6 @@ def test_bytes_of_no_kind_are_refused_with_a_sentence(kind, tmp_path):
     check()
 
 
-def nrrd_of(fields: str, data: bytes) -> bytes:
-    """An NRRD of 10 x 10 x 10 bytes with more fields."""
-    head = f"NRRD0005\ntype: uint8\ndimension: 3\nsizes: 10 10 10\n{fields}\n\n"
-    return head.encode() + data
-
-
-def meta_of(last: str, data: bytes, more: str = "") -> bytes:
-    """A MetaImage of 10 x 10 x 10 bytes."""
-    head = f"ObjectType = Image\nNDims = 3\nDimSize = 10 10 10\nElementType = MET_UCHAR\n{more}ElementDataFile = {last}\n"
-    return head.encode() + data
-
-
-def png_of(width: int, height: int) -> bytes:
-    """A PNG that claims this size."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-    )
-
-
-def nifti_of(shape: tuple[int, ...], *, kind: int = 2, offset: float = 352) -> bytes:
-    """A NIfTI header that claims this shape."""
-    header = nib.Nifti1Header()
-    header.structarr["dim"][: len(shape) + 1] = [len(shape), *shape]
-    header.structarr["datatype"], header.structarr["bitpix"] = kind, 8
-    header.structarr["vox_offset"] = offset
-    return header.binaryblock
-
-
-ZEROS = bytes(1000)
 HOSTILE = {
     "nifti of 32767^3": (".nii.gz", gzip.compress(nifti_of((32767,) * 3)), "promises"),
     "nifti whose voxels begin 2 GB behind": (".nii.gz", gzip.compress(nifti_of((10,) * 3, offset=2e9)), "behind its start"),

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from contextlib import suppress
-from itertools import product
 
 import pytest
 import requests
-import schemathesis
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis.errors import Unsatisfiable
+
+from benchmarks.contract.routes import ask_everything
 
 pytestmark = pytest.mark.slow_server
 
@@ -20,40 +17,17 @@ SECONDS = 480
 """A quiet machine needs a quarter of it."""
 
 
-def ask_everything(base: str, log, *, least: int, number: int = 1) -> Counter:
-    """Sends about so many requests, evenly over the routes, half of them amiss; the answers by their status."""
-    schema = schemathesis.openapi.from_url(f"{base}/openapi.json")
-    operations = [found.ok() for found in schema.get_all_operations()]
-    answers: Counter = Counter()
-    each = -(-least // (2 * len(operations)))
-    failures = []
-    for operation, mode in product(operations, schemathesis.GenerationMode):
-
-        @seed(number)
-        @settings(
-            max_examples=each,
-            database=None,
-            deadline=None,
-            phases=(Phase.generate,),
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(case=operation.as_strategy(generation_mode=mode))
-        def ask(case):
-            answer = case.call(base_url=base, timeout=60)
-            answers[answer.status_code] += 1
-            if answer.status_code >= 500 and answer.status_code != 503:
-                failures.append((case.method, case.formatted_path, case.query, case.body, answer.text[:200]))
-
-        with suppress(Unsatisfiable):  # a route without anything that could be amiss
-            ask()
-    assert not failures, f"{len(failures)}: {failures[:5]}\n{log()}"
-    return answers
+def answers_of(server, *, least: int) -> Counter:
+    """The answers by their status; none may be an error."""
+    asked = ask_everything(server.base, least=least)
+    assert not asked.failures, f"{len(asked.failures)}: {asked.failures[:5]}\n{server.tail()}"
+    return asked.answers
 
 
 @pytest.mark.timeout(600)
 def test_no_request_ends_with_an_error_of_the_server(server):
     before = time.monotonic()
-    answers = ask_everything(server.base, server.tail, least=LEAST_REQUESTS * 5 // 4)
+    answers = answers_of(server, least=LEAST_REQUESTS * 5 // 4)
     assert answers.total() >= LEAST_REQUESTS and answers[503] == 0, answers
     assert answers[200] and answers[422], answers
     assert time.monotonic() - before < SECONDS
@@ -61,7 +35,7 @@ def test_no_request_ends_with_an_error_of_the_server(server):
 
 
 def test_where_users_log_in_nothing_is_answered_before_they_do(guarded):
-    answers = ask_everything(guarded.base, guarded.tail, least=400)
+    answers = answers_of(guarded, least=400)
     # 400: FastAPI refuses a body that is no JSON or form before it asks who sends it, and answers nothing else
     assert set(answers) <= {200, 400, 401, 404, 405, 422, 503}, answers
     assert answers[401] > answers.total() / 2

@@ -9,7 +9,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from fastapi import FastAPI, HTTPException
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -62,7 +62,7 @@ def bound_bodies(server: FastAPI, most_bytes: float) -> None:
     Args:
         most_bytes: of a file that is uploaded.
     """
-    server.user_middleware = [*server.user_middleware, Middleware(_Bounded, most_bytes=int(most_bytes))]
+    server.user_middleware = [Middleware(_Bounded, most_bytes=int(most_bytes)), *server.user_middleware]
     server.middleware_stack = None  # built anew at the next request
 
 
@@ -99,7 +99,7 @@ class _Bounded:
             raise busy()
         self._uploads += 1
         try:
-            await self.app(scope, body.next, send)
+            await self.app(scope, body.next, body.closing(send))
         finally:
             self._uploads -= 1
 
@@ -134,6 +134,16 @@ class _Body:
         if self._found > self._most:
             raise _too_large(self._most)
         return message
+
+    def closing(self, send: Send) -> Send:
+        """Sends answers; one given before the body has ended ends the connection, whose rest would be read for ever."""
+
+        async def answer(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start" and not self._ended:
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        return answer
 
     async def whole(self) -> bytes:
         """All of it; JSON that is nested too deep is refused."""

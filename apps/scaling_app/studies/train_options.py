@@ -193,6 +193,6 @@ def _choice(name: str, request: Mapping[str, object], default: str, names: Colle
     value = _given(name, request)
     if value is None:
         return default
-    if value not in names:
+    if not isinstance(value, str) or value not in names:
         raise OptionError(f"Unknown {name} {value!r}; there are: {', '.join(names)}.")
-    return str(value)
+    return value
