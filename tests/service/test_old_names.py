@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scaling_app.service import payloads
+from scaling_app.service.answers import CONTRACT, LabelSummary, NotedCase, summary_of
 from scaling_app.service.old_names import OLD_NAMES, with_new_names, with_old_names
-from scaling_app.service.payloads import LabelSummary, NotedCase, Part, Payload, summary_of
+from scaling_app.service.payloads import Payload
 
 ADVICE = {"action": "wait", "sentence": "Please wait."}
 DOUBT = {"image": "a", "sentence": "The label is empty."}
@@ -14,8 +14,7 @@ DOUBT = {"image": "a", "sentence": "The label is empty."}
 
 @pytest.mark.parametrize("model", OLD_NAMES)
 def test_each_old_name_stands_for_a_field_that_is_there(model: str) -> None:
-    part = getattr(payloads, model)
-    assert issubclass(part, Part)
+    (part,) = [part for part in CONTRACT if part.__name__ == model]
     assert set(OLD_NAMES[model]) <= set(part.model_fields)
     assert not set(OLD_NAMES[model].values()) & set(part.model_fields)
 

@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_app.service.payloads import Interval, Payload, summary_of
+from scaling_app.service.answers import summary_of
+from scaling_app.service.payloads import Interval, Payload
 from scaling_app.storage import finite
 
 ADVICE = {"action": "wait", "sentence": "Please wait."}

@@ -37,8 +37,8 @@ from scaling_app.monai_app.scoring import SufficiencyScoring
 from scaling_app.monai_app.storage_answers import answer_storage_errors
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
+from scaling_app.service.answers import LabelSummary
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
-from scaling_app.service.payloads import LabelSummary
 from scaling_app.studies.conf import read_conf
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.labels.intake import LabelIntake

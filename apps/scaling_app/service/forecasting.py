@@ -18,8 +18,9 @@ from typing import Any
 from scaling_app import __version__
 from scaling_app.curve.ledger_curve import case_facts
 from scaling_app.ledger import Ledger
+from scaling_app.service.answers import summary_of
 from scaling_app.service.forecast_worker import ForecastWorker, WorkerDiedError
-from scaling_app.service.payloads import Payload, summary_of
+from scaling_app.service.payloads import SCHEMA, Payload
 
 logger = logging.getLogger(__name__)
 
@@ -196,7 +197,7 @@ class ForecastKeeper:
             **forecast,
             **facts,
             "doubts": [*live.doubts, *facts["doubts"]],
-            "schema": 1,
+            "schema": SCHEMA,
             "model": self._model,
             "n_pool": live.n_pool,
             "coverage": live.coverage,

@@ -33,7 +33,7 @@ def report_html(
     Raises:
         ValueError: the payload does not have that form.
     """
-    answer = Payload.model_validate(dict(payload)).model_dump(mode="json")
+    answer = Payload.model_validate(dict(payload))
     page = Page(title)
     page.add(_head(answer, title))
     page.add(sections.state_note(answer))
@@ -71,12 +71,12 @@ def write_page(html: str, out: Path) -> Path:
     return write_whole_text(out, html)
 
 
-def _head(answer: Mapping[str, Any], title: str) -> str:
-    updated = answer.get("updated")
+def _head(answer: Payload, title: str) -> str:
+    updated = answer.updated
     when = f", {updated[:16].replace('T', ' ')} UTC" if updated else ""
     return (
         f'<header class="top"><h1>{escape(title)}</h1>'
-        f'<p class="muted small">model “{escape(answer["model"])}”{escape(when)}</p></header>'
+        f'<p class="muted small">model “{escape(answer.model)}”{escape(when)}</p></header>'
     )
 
 

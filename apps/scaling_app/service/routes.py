@@ -13,9 +13,10 @@ from fastapi.routing import APIRoute
 
 from scaling_app.curve.ledger_curve import curve_csv, curve_observations
 from scaling_app.ledger import LASTING_DOUBTS, MOST_MINUTES, Ledger
+from scaling_app.service.answers import CaseNote, NotedCase
 from scaling_app.service.forecasting import ForecastKeeper
 from scaling_app.service.old_names import with_new_names
-from scaling_app.service.payloads import CaseNote, NotedCase, Payload
+from scaling_app.service.payloads import Payload
 from scaling_app.service.report import report_html
 from scaling_app.trials.length import AUTO_STEPS, MOST_STEPS
 

@@ -6,6 +6,7 @@ leaves out or sends as null is None here: the panel then says that it is not kno
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from .json_reader import BadAnswer, JsonReader
 
 #: The version of `GET /sufficiency/` that this module reads.
 SCHEMA = 1
+
+_ONE_RANGE = ("mean", "lo80", "hi80")
+_BOTH_RANGES = (*_ONE_RANGE, "lo95", "hi95")
 
 STATUSES = ("too_few", "prior_dominated", "ready", "computing", "error")
 
@@ -28,10 +32,12 @@ class Interval:
     hi95: float | None = None
 
     @classmethod
-    def read(cls, reader: JsonReader | None, low: float, high: float) -> Interval | None:
+    def read(
+        cls, reader: JsonReader | None, low: float, high: float, names: Sequence[str] = _BOTH_RANGES
+    ) -> Interval | None:
         if reader is None:
             return None
-        values = {name: reader.number(name, low, high) for name in ("mean", "lo80", "hi80", "lo95", "hi95")}
+        values = {name: reader.number(name, low, high) for name in names}
         return None if values["mean"] is None else cls(**values)  # type: ignore[arg-type]
 
 
@@ -56,7 +62,7 @@ class ForecastRow:
             extra=extra,
             n=n,
             dice=Interval.read(reader, 0, 1),
-            gain=Interval.read(gain, -1, 1),
+            gain=Interval.read(gain, -1, 1, _ONE_RANGE),
             p_at_least_1pt=gain.number("p_at_least_1pt", 0, 1) if gain else None,
             minutes=reader.number("minutes", 0),
         )
@@ -138,7 +144,7 @@ class StrategyEffect:
         difference = reader.child("dice_difference")
         return cls(
             name=reader.text("name"),
-            kappa=Interval.read(reader.child("kappa"), 0, float("inf")),
+            kappa=Interval.read(reader.child("kappa"), 0, float("inf"), _ONE_RANGE),
             dice_difference=Interval.read(difference, -1, 1),
             nsd_difference=Interval.read(reader.child("nsd_difference"), -1, 1),
             n_cases=difference.integer("n_cases", 0) if difference else None,

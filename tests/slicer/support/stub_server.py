@@ -70,7 +70,9 @@ def curve(n: int, offset: float = 0.0) -> dict:
         "curve": [{"n": k, **interval(dice_at(k, offset), sd_at(min(k, n)))} for k in sorted(set(sizes))],
         "now": interval(dice_at(n, offset), sd_at(n)),
         "forecast": rows,
-        "ceiling": interval(_CEILING + offset, _CEILING_SD),
+        "ceiling": {
+            name: interval(_CEILING + offset, _CEILING_SD)[name] for name in ("mean", "lo80", "hi80")
+        },
         "prior_share": round(1 / (1 + n / 4), 2),
     }
 
