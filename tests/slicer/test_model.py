@@ -106,8 +106,26 @@ def test_class_values_that_cannot_be_are_refused(labels: dict) -> None:
         ServerInfo.from_json({**INFO, "models": {"m": {"type": "segmentation", "labels": labels}}})
 
 
-def test_training_progress_is_a_part_of_one() -> None:
-    assert ServerInfo.from_json(INFO).progress == {"segmentation": 0.25}
+def test_a_running_training_says_how_much_of_it_is_left() -> None:
+    stats = {"segmentation": {"epoch": 3, "total_epochs": 12, "current_time": "0:02:00"}}
+    plan = ServerInfo.from_json({**INFO, "train_stats": stats}).plans["segmentation"]
+    assert (plan.progress, plan.minutes_left, plan.expected_minutes(400)) == (0.25, 6.0, None)
+
+
+def test_the_last_training_says_how_long_the_next_takes() -> None:
+    stats = {"segmentation": {"epoch": 400, "total_epochs": 400, "total_time": "1:30:00"}}
+    plan = ServerInfo.from_json({**INFO, "train_stats": stats}).plans["segmentation"]
+    assert (plan.expected_minutes(400), plan.expected_minutes(800)) == (90.0, 180.0)
+    assert plan.expected_minutes(None) is None
+
+
+@pytest.mark.parametrize("time", [None, 90, "soon", "1 day, 0:02:00", "0:-2:00", "0:02"])
+@pytest.mark.parametrize("epochs", [(3, 0), (True, 12), ("3", "12"), (3, float("nan"))])
+def test_statistics_that_cannot_be_read_promise_nothing(time: object, epochs: tuple) -> None:
+    stats = {"segmentation": {"epoch": epochs[0], "total_epochs": epochs[1], "current_time": time}}
+    plan = ServerInfo.from_json({**INFO, "train_stats": stats}).plans["segmentation"]
+    assert plan.minutes_left is None
+    assert plan.expected_minutes(400) is None
 
 
 @pytest.mark.parametrize(

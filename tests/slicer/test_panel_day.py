@@ -301,7 +301,7 @@ def test_nothing_is_said_to_be_certain(share: float, said: str) -> None:
     assert target.tip == (
         f"{said} chance that it is reached already; {said} chance that no number of cases reaches it"
     )
-    assert f"have settled {said} of what" in prior_text(curve)
+    assert prior_text(curve).startswith(f"{said} of this forecast rest on your own cases")
 
 
 def test_coverage_speaks_of_the_cases_that_were_looked_at() -> None:
@@ -317,7 +317,9 @@ MARKUP = "<b>1</b> & <img src=x>"
 @pytest.fixture
 def hostile(module: object, server: StubServer, wait: Callable) -> object:
     """Connected to a server whose names and sentences look like markup."""
-    answer = json.dumps(sufficiency(6)).replace('"genda"', json.dumps(MARKUP))
+    answer = json.dumps(sufficiency(6))
+    for text in ("genda", "GenDA", "Bends your cases into new shapes of the same kind."):
+        answer = answer.replace(json.dumps(text), json.dumps(MARKUP))
     doubts = [{"image": MARKUP, "sentence": MARKUP}]
     server.handlers["GET", "/sufficiency/"] = lambda handler: handler.answer(
         {**json.loads(answer), "doubts": doubts}

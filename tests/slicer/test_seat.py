@@ -10,7 +10,8 @@ import chart_picture
 import panel_bench
 import pytest
 import qt
-from DataSufficiencyLib.forecast_words import effect_tip, headline
+from DataSufficiencyLib.forecast_words import effect_tip
+from DataSufficiencyLib.glance_words import advice_text
 from DataSufficiencyLib.model import Payload, StrategyEffect
 from DataSufficiencyLib.wording import label_question
 from german import in_german
@@ -184,7 +185,10 @@ def test_one_of_a_thing_is_not_spoken_of_as_many(connected: object) -> None:
     connected.ui.stepsSpin.setValue(1)
     assert connected.ui.stepsSpin.text == "1"
     advice = {"action": "continue", "cases": 1, "sentence": ""}
-    assert headline(Payload.from_json({**sufficiency(6), "advice": advice})) == "Please label one more case."
+    assert (
+        advice_text(Payload.from_json({**sufficiency(6), "advice": advice}))
+        == "Please label one more case, then look again."
+    )
     assert "on one test case." in effect_tip(StrategyEffect("genda", None, None, None, 1), 6)
     assert label_question("overlap", "", 1) == "One voxel lies in two classes"
 
@@ -221,7 +225,8 @@ def test_the_panel_fits_into_slicers_own(panel: object) -> None:
     """Slicer's module panel has no scroll bar below: what is wider makes it wider."""
     for name in ("signInRow", "doubtRow", "waitingFrame", "questionFrame", "unsentFrame"):
         getattr(panel.ui, name).setVisible(True)
-    assert panel.parent.layout().minimumSize().width() <= NARROW
+    assert panel.ui.scrollContents.layout().minimumSize().width() <= NARROW
+    assert panel.ui.glanceFrame.minimumSizeHint().width() <= NARROW
 
 
 def test_the_headline_is_a_fifth_larger_than_the_text_around_it(panel: object, points: int) -> None:

@@ -56,6 +56,7 @@ class ForecastWatch:
         back, before = forecast.offline_since is not None, forecast.latest
         self._asking = False
         forecast.latest, forecast.received_at = answer, time.time()
+        forecast.before = _of_fewer_labels(forecast.before, before, answer)
         forecast.offline_since = forecast.trouble = None
         self._plan(self.BUSY_S if self._busy else self.CALM_S)
         if back and (state.notice is None or state.notice.passing):
@@ -120,3 +121,11 @@ class ForecastWatch:
         self.stop()
         if self._state.watched and self._state.connected:
             self._timer = self._timers.after(seconds, self.ask)
+
+
+def _of_fewer_labels(kept: Payload | None, last: Payload | None, answer: Payload) -> Payload | None:
+    """The last answer of fewer labels than this one; none where labels were taken back."""
+    n, before = answer.n_labelled or 0, (last.n_labelled or 0) if last is not None else 0
+    if last is None or n < before:
+        return None
+    return last if n > before else kept

@@ -131,13 +131,18 @@ class Target:
 
 @dataclass(frozen=True)
 class StrategyEffect:
-    """What training with a strategy does: `kappa` 1.6 means that 8 cases work like 13. Compared on `n_cases`."""
+    """What training with a strategy does: `kappa` 1.6 means that 8 cases work like 13. Compared on `n_cases`.
+
+    `title` and `what` are for people: its name, and what it does in a sentence.
+    """
 
     name: str
     kappa: Interval | None
     dice_difference: Interval | None
     nsd_difference: Interval | None
     n_cases: int | None = None
+    title: str = ""
+    what: str = ""
 
     @classmethod
     def read(cls, reader: JsonReader) -> StrategyEffect:
@@ -148,6 +153,8 @@ class StrategyEffect:
             dice_difference=Interval.read(difference, -1, 1),
             nsd_difference=Interval.read(reader.child("nsd_difference"), -1, 1),
             n_cases=difference.integer("n_cases", 0) if difference else None,
+            title=reader.text("title"),
+            what=reader.text("what"),
         )
 
 

@@ -49,12 +49,14 @@ class ForecastState:
     """The newest forecast.
 
     Attributes:
+        before: The last one of fewer labels; None where there was none.
         received_at: When it came, in seconds since 1970.
         offline_since: When the server stopped answering, None while it answers.
         trouble: Why there is no newer one.
     """
 
     latest: Payload | None = None
+    before: Payload | None = None
     received_at: float | None = None
     offline_since: float | None = None
     trouble: Notice | None = None
@@ -66,12 +68,14 @@ class TrainingState:
 
     Attributes:
         progress: Part done in [0, 1], None where the server does not say.
+        minutes_left: Until it is done, None where that cannot be told.
         notice: What to tell the user about it.
         changing: It was asked to start or to stop, and has not answered yet.
     """
 
     task: TrainingTask | None = None
     progress: float | None = None
+    minutes_left: float | None = None
     notice: Notice | None = None
     changing: bool = False
 

@@ -7,9 +7,10 @@ from typing import Any, Callable
 
 from slicer.i18n import tr as _
 
-from .forecast_words import doubts_text, headline, prior_text, state_text, table_rows
+from .forecast_words import doubts_text, prior_text, state_text, table_rows
+from .glance_words import advice_text
 from .model import Doubt, Payload
-from .notice_label import make_headline, show_text
+from .notice_label import show_text
 from .plot_section import PlotSection
 from .reasons import why_no_reopen
 from .session import Session
@@ -25,8 +26,7 @@ class WorthSection:
         self._structures: list[str] = [""]
         self._shown: tuple[Payload | None, str] | None = None
         self._target_shown: float | None = None
-        make_headline(ui.adviceLabel)
-        headers = (_("More cases"), _("Dice then"), _("Gain in points"), _("Your time"))
+        headers = (_("More cases"), _("Dice, points"), _("Gain, points"), _("Your time"))
         prepare_table(ui.worthTable, headers)
         ui.worthTable.horizontalHeader().setToolTip(
             _("In brackets: the range that holds with 80 % probability")
@@ -83,9 +83,9 @@ class WorthSection:
 
     def _show(self, answer: Payload | None) -> None:
         ui = self._ui
-        ui.adviceLabel.setText(headline(answer))
         advice = answer.advice if answer else None
-        show_text(ui.reasonLabel, advice.reason if advice else "")
+        said = (advice.sentence, advice.reason) if advice else ()
+        show_text(ui.reasonLabel, "\n".join(part for part in said if part and part != advice_text(answer)))
         curve = answer.curve(self.structure) if answer else None
         target = answer.target if answer else None
         rows = table_rows(curve, target if not self.structure else None)

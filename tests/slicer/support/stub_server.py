@@ -285,7 +285,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _get_info(self) -> None:
         server = self.server
-        config = {"strategy": ["baseline", "genda"], "steps": server.steps}
+        config = {"strategy": ["baseline", "genda"], "steps": server.steps, "max_minutes": 60}
         self.answer(
             {
                 "name": "Scaling App",
@@ -297,7 +297,7 @@ class _Handler(BaseHTTPRequestHandler):
                 else {},
                 "trainers": {
                     "segmentation": {"config": config, "labels": server.labels},
-                    "learning_curve": {"config": config},
+                    "learning_curve": {"config": {**config, "curve_minutes": 30}},
                 },
                 "strategies": {name: {"description": words} for name, words in server.choices.items()},
                 "scoring": {},
