@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from scaling_app.imaging.networks import NETWORKS
 from scaling_app.strategies import catalogue
 from scaling_app.strategies.base import Batch, Loss, Strategy
-from scaling_app.trials import training
+from scaling_app.trials import run_settings, training
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import make_plan
@@ -131,7 +131,7 @@ def test_a_killed_process_resumes_from_its_checkpoint(
         sys.modules["torchvision"] = None  # MONAI imports it where it can; beside a CPU's torch it breaks
         from pathlib import Path
         import torch
-        from scaling_app.trials import training
+        from scaling_app.trials import run_settings, training
         from scaling_app.trials.cases import PreparedCases
         from scaling_app.trials.case_files import CaseFiles
         from scaling_app.trials.plan import Plan
@@ -185,7 +185,7 @@ def test_a_time_limit_ends_the_run_with_an_annealed_model(prepared: PreparedCase
 def test_a_training_of_no_stated_length_is_as_long_as_its_cases_ask_for(
     prepared: PreparedCases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "steps_for", lambda cases: 2 * cases)
+    monkeypatch.setattr(run_settings, "steps_for", lambda cases: 2 * cases)
     said: list[StepReport] = []
     model = train(prepared, prepared.labelled[:2], replace(QUICK, steps=None), on_step=said.append)
     assert model.report["steps"] == said[-1].steps == 4
@@ -193,6 +193,31 @@ def test_a_training_of_no_stated_length_is_as_long_as_its_cases_ask_for(
     assert longer.report["steps"] == 8
     with pytest.raises(ValueError, match="must be positive"):
         train(prepared, prepared.labelled[:1], replace(QUICK, times=0))
+
+
+class _HoldsTwo(Strategy):
+    """Needs more memory than there is for more than two patches, or for any in those steps."""
+
+    name: ClassVar[str] = "holds two"
+    never: ClassVar[bool] = False
+
+    def loss(self, network: nn.Module, loss: Loss, batch: Batch, step: int) -> Tensor:
+        if self.never or len(batch.image) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return super().loss(network, loss, batch, step)
+
+
+def test_out_of_memory_halves_the_batch_and_says_so(
+    prepared: PreparedCases, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(training, "make_strategy", lambda name: _HoldsTwo())
+    assert prepared.plan.batch == 4
+    model = train(prepared, prepared.labelled[:2], QUICK)
+    assert (model.report["batch"], model.report["skipped_steps"], model.report["steps"]) == (2, 1, 6)
+    assert "out of memory with 4 patches a step: 2 from now on" in caplog.text
+    monkeypatch.setattr(_HoldsTwo, "never", True)
+    with pytest.raises(TrainingError, match="does not fit the device's memory"):
+        train(prepared, prepared.labelled[:2], QUICK)
 
 
 def test_the_report_measures_loading_against_the_step(prepared: PreparedCases) -> None:

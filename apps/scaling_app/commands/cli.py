@@ -145,6 +145,13 @@ def _sizes(text: str, *, option: str) -> list[int]:
     return list(dict.fromkeys(values))
 
 
+def _capacity(text: str) -> str | int | None:
+    """A word or a number of channels; None for `auto`."""
+    if text == "auto":
+        return None
+    return int(text) if text.isdecimal() else text
+
+
 def _names(text: str) -> list[str]:
     """Names separated by commas, each once."""
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
@@ -226,8 +233,11 @@ def replay(
         str, typer.Option(help="training steps of a run, or auto: as many as its cases ask for")
     ] = "400",
     capacity: Annotated[
-        str, typer.Option(help="size of the networks: small, medium, large or a number of channels")
-    ] = "small",
+        str,
+        typer.Option(
+            help="size of the networks: small, medium, large or a number of channels; auto: large on a GPU, else small"
+        ),
+    ] = "auto",
     patient: Patient = None,
     scheduler: Annotated[
         str | None, typer.Option(help="address of a Dask scheduler whose workers see the same folders")
@@ -264,7 +274,7 @@ def replay(
                 n_test=test,
                 steps=made,
                 out=out,
-                capacity=int(capacity) if capacity.isdecimal() else capacity,
+                capacity=_capacity(capacity),
                 patient_pattern=patient,
                 scheduler=scheduler,
                 progress=bars.show,

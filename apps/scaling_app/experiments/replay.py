@@ -29,7 +29,8 @@ from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.curve_points import training_seed
 from scaling_app.trials.fingerprint import found_structures
 from scaling_app.trials.length import AUTO_STEPS
-from scaling_app.trials.plan import make_plan, steady_step_bytes
+from scaling_app.trials.plan import default_capacity, make_plan
+from scaling_app.trials.plan import step_bytes as usual_step_bytes
 from scaling_app.trials.training import CaseScore, RunSettings, StepReport, test, train
 from scaling_app.trials.twins import Twins
 
@@ -67,7 +68,7 @@ def replay(
     *,
     workers: int = 1,
     cache_dir: Path | None = None,
-    capacity: str | int = "small",
+    capacity: str | int | None = None,
     step_bytes: int | None = None,
     learning_rate: float | None = None,
     pool: int = 0,
@@ -88,9 +89,10 @@ def replay(
         progress: told of every step (when runs are made one after the other here) and run.
         patient_pattern: regular expression whose match in a case's name is its patient.
         workers: local processes.
-        capacity: size of the networks; the table does not tell sizes apart, so one table holds one.
+        capacity: size of the networks (default: what suits the device); the table does not tell sizes apart, so one
+            table holds one.
         step_bytes: bound on the memory of a training step; a small one makes the grid coarser and the
-            runs short (default: half of the GPU's memory; without one, the plan's own). One table holds one.
+            runs short (default: that of the server). One table holds one.
         learning_rate: its peak (default: the network's own); the table does not tell it either.
         pool: cases of other patients whose images, without labels, strategies may learn from, one number a table.
         should_stop: asked between runs.
@@ -102,7 +104,6 @@ def replay(
     """
     arms = [chosen if isinstance(chosen, Arm) else Arm(chosen, chosen) for chosen in strategies]
     _check_names([arm.strategy for arm in arms], networks)
-    width_of(capacity)
     out = Path(out)
     cache = cache_dir or out.with_name(out.stem + ".cache")
     twins = Twins(cache / "contents.json")
@@ -110,7 +111,9 @@ def replay(
         twins.together(find_cases(images, labels, patient_pattern), on_check), n_test, sizes, draws
     )
     structures = _structures(cohort, max(sizes))
-    step_bytes = steady_step_bytes() if step_bytes is None else step_bytes
+    capacity = default_capacity() if capacity is None else capacity
+    width_of(capacity)
+    step_bytes = usual_step_bytes() if step_bytes is None else step_bytes
     runs = [
         ReplayRun(
             dataset=Path(images).resolve().parent.name,
@@ -163,8 +166,7 @@ def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None
         run.structures,
         network=run.network,
         capacity=run.capacity,
-        # a worker may have a GPU where the replay was started without one
-        memory_bytes=steady_step_bytes() if run.step_bytes is None else run.step_bytes,
+        memory_bytes=run.step_bytes,
     )
     cases = PreparedCases(
         plan, [*run.training, *run.pool], run.cache_dir, run.memory_bytes, shared=run.shared_cache

@@ -246,6 +246,7 @@ class Network:
         multiple: what each side of a patch must be divisible by; None where the strides decide.
         planar: whether it takes pictures and slices alone.
         keeps_slices: whether few slices count as thick ones, whatever size a file states, and are never merged.
+        deepens: whether larger patches get more levels.
     """
 
     build: Callable[[_Size], nn.Module]
@@ -256,6 +257,7 @@ class Network:
     multiple: int | None = None
     planar: bool = False
     keeps_slices: bool = False
+    deepens: bool = False
 
 
 NETWORKS: dict[str, Network] = {
@@ -265,6 +267,6 @@ NETWORKS: dict[str, Network] = {
     "segresnet": Network(_segresnet, 0.25, 160, 5e-3, multiple=8),
     "dynunet": Network(_dynunet, 0.5, 120, 5e-3),
     "deeplab": Network(_deeplab, 0.25, 160, 1e-3, multiple=8, planar=True),
-    "resenc": Network(_resenc, 0.22, 120, 5e-3, average=0.99, keeps_slices=True),
+    "resenc": Network(_resenc, 0.22, 120, 5e-3, average=0.99, keeps_slices=True, deepens=True),
 }
 """The networks there are; the first is the default. A new one is an entry here."""

@@ -37,7 +37,7 @@ class Conf:
         labels: foreground structure -> label value, or None to take them from the labels.
         dimension: 2 or 3, or None to see it in the images.
         network: network of published models and curve runs.
-        capacity: size of the network: a word, or the number of channels of its first level.
+        capacity: size of the network: a word, or the number of channels of its first level; None: what suits the device.
         strategy: how training data are augmented, unless a request says otherwise; may be `AUTO`.
         compare: the strategies that the curve job compares with the session's own; None means what
             the strategy needs (see `train_options.strategies_to_compare`).
@@ -61,7 +61,7 @@ class Conf:
     labels: Mapping[str, int] | None
     dimension: Literal[2, 3] | None
     network: str
-    capacity: str | int
+    capacity: str | int | None
     strategy: str
     compare: tuple[str, ...] | None
     patient_pattern: str
@@ -149,12 +149,14 @@ def _dimension(text: str) -> Literal[2, 3] | None:
     return choices[text]
 
 
-def _capacity(text: str) -> str | int:
+def _capacity(text: str) -> str | int | None:
+    if text == AUTO:
+        return None
     if text in ("small", "medium", "large"):
         return text
     if text.isdigit() and 2 <= int(text) <= 256:
         return int(text)
-    raise ConfError("small, medium, large, or a number of channels from 2 to 256 is wanted")
+    raise ConfError("auto, small, medium, large, or a number of channels from 2 to 256 is wanted")
 
 
 def _pattern(text: str) -> str:
@@ -213,7 +215,7 @@ KEYS: tuple[Key, ...] = (
     Key("labels", "", lambda t: parse_labels(t) if t else None, "the structures, in the order of values"),
     Key("dimension", "auto", _dimension, "spatial dimensions of the images"),
     Key("network", "resunet", _network, "network of the published model and of the curve runs"),
-    Key("capacity", "small", _capacity, "size of the network"),
+    Key("capacity", AUTO, _capacity, "size of the network; auto: large on a GPU, else small"),
     Key("strategy", "baseline", _strategy, "how training data are augmented"),
     Key("compare", AUTO, parse_compare, "strategies that the curve job compares with it"),
     Key("patient_pattern", DEFAULT_PATIENT_PATTERN, _pattern, "finds the patient in an image id"),
@@ -231,7 +233,12 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("steps", "400", _steps, "training steps of a run, or auto: as many as its cases ask for"),
     Key("max_minutes", "60", _number(0.05, 10080), "wall-clock bound of one training, minutes"),
-    Key("memory_gb", "4", _number(0.25, 4096), "memory bound of a training, GiB"),
+    Key(
+        "memory_gb",
+        "4",
+        _number(0.25, 4096),
+        "RAM that a training may take for cases and, without a GPU, batches, GiB",
+    ),
     Key("upload_gb", "2", _number(0.01, 64), "largest file taken, as sent and as an image in memory, GiB"),
     Key("label_history", "10", _whole(1, 1000), "replaced labels that are kept, of each image"),
     Key("seed", "0", _whole(0, 2**31 - 1), "seed of splits, draws and trainings"),

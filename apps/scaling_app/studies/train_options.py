@@ -91,7 +91,7 @@ def parse_options(request: Mapping[str, object], conf: Conf) -> TrainOptions:
     return TrainOptions(
         strategy=_choice("strategy", request, conf.strategy, strategy_choices()),
         network=_choice("network", request, conf.network, _networks()),
-        capacity=conf.capacity,
+        capacity=conf.capacity or _default_capacity(),
         steps=_steps(request, conf.steps),
         max_minutes=number_option("max_minutes", request, conf.max_minutes, low=0.05, high=10080),
         seed=int(number_option("seed", request, conf.seed, low=0, high=2**31 - 1, whole=True)),
@@ -170,6 +170,12 @@ def number_option(
         what = "a whole number" if whole else "a number"
         raise OptionError(f"{name} must be {what} from {low:g} to {high:g}, got {value!r}.")
     return number
+
+
+def _default_capacity() -> str:
+    from scaling_app.trials.plan import default_capacity
+
+    return default_capacity()
 
 
 def _networks() -> Collection[str]:

@@ -25,8 +25,7 @@ from scaling_app.studies.train_stats import TrainStats, latest_accuracy
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.curve_points import digest_of
-from scaling_app.trials.length import steps_for
-from scaling_app.trials.plan import Plan, make_plan
+from scaling_app.trials.plan import Plan, make_plan, step_bytes
 from scaling_app.trials.training import CaseScore, RunSettings, StepReport, TrainedModel, test, train
 
 logger = logging.getLogger(__name__)
@@ -102,7 +101,7 @@ def plan_for(
         spatial_dims=dimension or studies.conf.dimension,
         network=options.network,
         capacity=options.capacity,
-        memory_bytes=int(studies.conf.memory_gb * GIB / 2),
+        memory_bytes=step_bytes(int(studies.conf.memory_gb * GIB)),
     )
 
 
@@ -217,7 +216,7 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
     studies.ledger.start_run(run)
     stats = TrainStats(
         studies.stats_file,
-        total=options.steps or steps_for(len(split.training)),
+        total=settings_of(options).steps_on(len(split.training)),
         accuracy=latest_accuracy(studies.ledger),
         strategy=choice.strategy,
         **({"strategy_reason": choice.reason} if choice.reason else {}),

@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +26,6 @@ from scaling_app.strategies.base import Batch, Strategy, StrategyContext
 from scaling_app.strategies.making import make_strategy
 from scaling_app.trials.cases import CaseList, Pool, PreparedCases
 from scaling_app.trials.inference import reduced_precision, uses_bfloat16
-from scaling_app.trials.length import steps_for
 from scaling_app.trials.model import (
     Report,
     TrainedModel,
@@ -38,6 +37,7 @@ from scaling_app.trials.model import (
     write_whole,
 )
 from scaling_app.trials.optimising import averaged
+from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.sampling import PatchSampler, Prefetcher, step_seed
 from scaling_app.trials.testing import CaseScore, test
 
@@ -54,26 +54,6 @@ _CHECKPOINT_SECONDS = 30.0
 
 class TrainingError(RuntimeError):
     """Training that cannot go on; the message says what was seen."""
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How to train a plan's network, for as many steps as the cases ask for (`steps_for`) unless `steps` says how many.
-
-    The training takes `times` as many.
-    `learning_rate` and `average` default to what suits the network: its peak, and the decay per step of the mean of the weights that
-    becomes the model (0: the last weights do). `max_minutes` bounds the training loop: the learning rate then falls with the time used, so that a run
-    cut short ends as well annealed as a whole one.
-    """
-
-    strategy: str = "baseline"
-    steps: int | None = None
-    times: int = 1
-    learning_rate: float | None = None
-    average: float | None = None
-    seed: int = 0
-    max_minutes: float | None = None
-    options: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,7 +102,7 @@ def train(
         ValueError: no training cases, unlabelled ones, unknown strategy or network, bad settings.
         TrainingError: the loss stays undefined.
     """
-    _check(cases, train_ids, settings)
+    _require_labelled(cases, train_ids)
     run = _Run(
         cases, tuple(train_ids), tuple(pool_ids), settings, checkpoint, warm_start, fresh_weights, guide
     )
@@ -152,7 +132,7 @@ class _Run:
         self.pool = Pool(cases, pool_ids)
         self.pool_seen_before: tuple[str, ...] = ()
         self.settings, self.plan = settings, cases.plan
-        self.steps = settings.times * (settings.steps or steps_for(len(train_ids)))
+        self.steps = settings.steps_on(len(train_ids))
         self.checkpoint, self.warm_start, self.guide = checkpoint, warm_start, guide
         self.device = default_device()
         self.strategy: Strategy = make_strategy(settings.strategy)
@@ -165,6 +145,7 @@ class _Run:
         self.average = averaged(self.network, decay)
         self.criterion = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
         self.step = self.skipped = self.bad_in_a_row = 0
+        self.held: int | None = None
         self.seconds_before = 0.0
         self.last_loss: float | None = None
         self.ended = "finished"
@@ -242,13 +223,11 @@ class _Run:
     def _one_step(self, batch: Batch, elapsed: float) -> None:
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate(elapsed)
-        image = batch.image.to(self.device, memory_format=memory_format(self.plan.spatial_dims))
-        batch = Batch(image, batch.label.to(self.device), batch.case_ids)
-        self.optimiser.zero_grad(set_to_none=True)
-        dropout = seeded(step_seed(self.settings.seed, self.step), self.device)
-        with dropout, reduced_precision(self.device, self.plan):
-            loss = self.strategy.loss(self.network, self._loss, batch, self.step)
-        loss.backward()
+        try:
+            loss = self._gradient(batch)
+        except torch.OutOfMemoryError as error:
+            self._take_less(batch, error)
+            return
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(float(norm))):
@@ -258,6 +237,33 @@ class _Run:
         if self.average is not None:
             self.average.update_parameters(self.network)
         self.bad_in_a_row, self.last_loss = 0, value
+
+    def _gradient(self, batch: Batch) -> torch.Tensor:
+        """The loss of as many of a batch's patches as the device holds, its gradient left in the weights."""
+        some = slice(self.held)
+        image = batch.image[some].to(self.device, memory_format=memory_format(self.plan.spatial_dims))
+        batch = Batch(image, batch.label[some].to(self.device), batch.case_ids[some])
+        self.optimiser.zero_grad(set_to_none=True)
+        dropout = seeded(step_seed(self.settings.seed, self.step), self.device)
+        with dropout, reduced_precision(self.device, self.plan):
+            loss = self.strategy.loss(self.network, self._loss, batch, self.step)
+        loss.backward()
+        return loss
+
+    def _take_less(self, batch: Batch, error: Exception) -> None:
+        """Half as many patches from now on; this step is left out."""
+        held = len(batch.image[: self.held])
+        if held == 1:
+            raise TrainingError(
+                f"one patch of {'x'.join(map(str, self.plan.patch))} does not fit the device's memory: serve with "
+                "--conf capacity small, or end what else uses it"
+            ) from error
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.held = held // 2
+        self.skipped += 1
+        logger.warning("out of memory with %d patches a step: %d from now on", held, self.held)
 
     def _loss(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.device.type, enabled=False):
@@ -308,6 +314,7 @@ class _Run:
             "identity": self.identity(),
             "step": self.step,
             "skipped": self.skipped,
+            "held": self.held,
             "seconds": seconds,
             "loss": self.last_loss,
             "weights": self.network.state_dict(),
@@ -336,7 +343,7 @@ class _Run:
         self.optimiser.load_state_dict(content["optimiser"])
         self.strategy.load_state_dict(content["strategy"])
         self.pool_seen_before = tuple(content.get("pool_ids", ()))
-        self.step, self.skipped = content["step"], content["skipped"]
+        self.step, self.skipped, self.held = content["step"], content["skipped"], content["held"]
         self.seconds_before, self.last_loss = content["seconds"], content["loss"]
         logger.info("resumed at step %d of %d", self.step, self.steps)
 
@@ -359,6 +366,7 @@ class _Run:
             "seed": self.settings.seed,
             "steps": self.step,
             "skipped_steps": self.skipped,
+            "batch": self.held or self.plan.batch,
             "ended": self.ended,
             "prepare_seconds": round(self.prepare_seconds, 3),
             "seconds": round(self.seconds_before, 3),
@@ -377,18 +385,9 @@ class _Run:
         )
 
 
-def _check(cases: PreparedCases, train_ids: Sequence[str], settings: RunSettings) -> None:
+def _require_labelled(cases: PreparedCases, train_ids: Sequence[str]) -> None:
     if not train_ids:
         raise ValueError("training needs at least one labelled case")
     unlabelled = sorted(set(train_ids) - set(cases.labelled))
     if unlabelled:
         raise ValueError(f"these training cases have no label: {', '.join(unlabelled[:5])}")
-    rate = settings.learning_rate
-    if (settings.steps is not None and settings.steps < 1) or settings.times < 1:
-        raise ValueError(f"steps {settings.steps} and times {settings.times} must be positive")
-    if rate is not None and rate <= 0:
-        raise ValueError(f"the learning rate {rate} must be positive")
-    if settings.average is not None and not 0 <= settings.average < 1:
-        raise ValueError(f"the average's decay is at least 0 and below 1, got {settings.average}")
-    if settings.max_minutes is not None and settings.max_minutes <= 0:
-        raise ValueError(f"the time limit must be positive, got {settings.max_minutes} minutes")
