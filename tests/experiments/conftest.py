@@ -3,9 +3,9 @@
 import pytest
 
 from ..coarse import coarse_registrations
-from ..volumes import volumes
+from ..volumes import pictures, volumes
 
-__all__ = ["coarse_registrations", "volumes"]
+__all__ = ["coarse_registrations", "pictures", "volumes"]
 
 
 @pytest.fixture(autouse=True)
