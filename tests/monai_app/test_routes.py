@@ -112,7 +112,7 @@ def client_of(tmp_path, monkeypatch) -> Callable[..., TestClient]:
             datastore=lambda: desk.studies.datastore,
             take_stock=desk.intake.take_stock,
             follow_labels=desk.intake.take_stock,
-            nothing_to_serve=lambda: None,
+            nothing_to_serve=desk.studies.datastore.nothing_to_serve,
             take_label=lambda image, path, *_: {"image": image, "kind": path.suffix},
             on_save_label=lambda *_: {},
             files=desk.intake.files,
@@ -385,3 +385,17 @@ def test_a_ledger_that_cannot_be_written_is_no_fault_of_the_label():
     with pytest.raises(HTTPException) as refused, refusing():
         raise LedgerError("the ledger refused: database or disk is full")
     assert refused.value.status_code == 503 and "send it again later" in refused.value.detail
+
+
+def test_next_sample_says_what_was_found_where_there_is_no_image(desk_of, client_of, monkeypatch, tmp_path):
+    monkeypatch.setattr(routes.activelearning, "sample", lambda *_: {})
+    desk = desk_of(1)
+    client = client_of(desk)
+    assert client.post("/activelearning/random", json={}).json() == {}, "then every case has a label"
+    image = desk.studies.image_path("synthetic_000")
+    (image.parent / "patient1").mkdir()
+    image.rename(image.parent / "patient1" / image.name)
+    desk.studies.datastore.refresh()
+    answer = client.post("/activelearning/random", json={})
+    assert answer.status_code == 200
+    assert "1 in sub-folders (patient1), which are not read" in answer.json()["message"]

@@ -16,7 +16,7 @@ import os
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -274,7 +274,7 @@ class StudiesFolder(LocalDatastore):
             labels = self._labels(None)
             tags = (entry.name for entry in labels.iterdir() if entry.is_dir()) if labels.is_dir() else ()
             for tag in sorted(tag for tag in tags if not tag.startswith(".")):
-                problems += self._take_labels(index, tag)
+                problems += self._take_labels(index, tag, {problem.image for problem in not_images})
             if text_of(index) != before or not self._index.file.exists():
                 self._index.write(index)
             self._datastore = index
@@ -297,13 +297,15 @@ class StudiesFolder(LocalDatastore):
     def _history(self) -> LabelHistory:
         return LabelHistory(self._labels(None), self._kept_labels)
 
-    def _take_labels(self, index: LocalDatastoreModel, tag: str) -> Sequence[listing.FileProblem]:
+    def _take_labels(
+        self, index: LocalDatastoreModel, tag: str, not_served: Collection[str]
+    ) -> Sequence[listing.FileProblem]:
         images = {image_id: image.image.ext for image_id, image in index.objects.items()}
         known = {i: image.labels[tag].ext for i, image in index.objects.items() if tag in image.labels}
         folder = self._labels(tag)
-        found = listing.list_labels(folder, images, known)
+        found = listing.list_labels(folder, images, known, not_served)
         if self._finish_replacing(tag, found.beside):
-            found = listing.list_labels(folder, images, known)
+            found = listing.list_labels(folder, images, known, not_served)
         for gone in known.keys() - found.files.keys():
             logger.info("The label %s of %s is gone", tag, gone)
             del index.objects[gone].labels[tag]
