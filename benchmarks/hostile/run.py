@@ -21,6 +21,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import requests
 from watchdog.events import FileOpenedEvent, FileSystemEvent, FileSystemEventHandler
@@ -158,26 +159,30 @@ def measure(folder: Path, out: Path, only: str) -> bool:
     with served(folder / "served", {}, {}, images=4) as server:
         train(server)
         watch = Watch(server.base, server.process.pid)
+
+        def facts() -> dict[str, object]:
+            return {
+                "opened_outside": sorted(set(opened.files)),
+                "left_in_temporary_folders": [path.name for path in server.temporary()],
+                "server_lives": server.process.poll() is None,
+                "unanswered": list(watch.silent),
+                "tracebacks": server.log.read_text(errors="replace").count("Traceback (most recent"),
+            }
+
         with watch.watching():
             time.sleep(10)
-            idle = watch.taken()
-            rows = list(sent(server, kinds, contents, watch))
+            idle, rows = watch.taken(), []
+            for row in sent(server, kinds, contents, watch):
+                rows.append(row)
+                write(out, folder, rows, idle, facts())
             still = bodies.genuine_round(server)
             time.sleep(8)
-            after = watch.taken()
-        left = [path.name for path in server.temporary()]
-        passed = report(out, rows, idle, after, {
-            "opened_outside": sorted(set(opened.files)),
-            "left_in_temporary_folders": left,
-            "server_lives": server.process.poll() is None,
-            "unanswered": watch.silent,
-            "tracebacks": server.log.read_text(errors="replace").count("Traceback (most recent"),
-            "afterwards": still,
-        })  # fmt: skip
-        (out / "server.log").write_text(server.log.read_text(errors="replace")) if not passed else None
+            after = {"afterwards_mib": round(watch.taken().whole / MIB), "afterwards": still}
+        table = write(out, folder, rows, idle, facts() | after)
     observer.stop()
     observer.join()
-    return passed
+    print(json.dumps({key: value for key, value in table.items() if key != "kinds"}, indent=1))
+    return bool(table["server_lives"]) and all(bar["kept"] for bar in table["bars"].values())
 
 
 def train(server: Served) -> None:
@@ -229,8 +234,10 @@ def _timed(row: Row, watch: Watch, run: object) -> Row:
     return row
 
 
-def report(out: Path, rows: Sequence[Row], idle: Seen, after: Seen, facts: dict[str, object]) -> bool:
-    """Writes the tables; whether every bar is kept."""
+def write(
+    out: Path, folder: Path, rows: Sequence[Row], idle: Seen, facts: dict[str, object]
+) -> dict[str, Any]:
+    """Writes the tables of what is known by now."""
     whole = Seen()
     for row in rows:
         whole.add(row.seen)
@@ -258,7 +265,6 @@ def report(out: Path, rows: Sequence[Row], idle: Seen, after: Seen, facts: dict[
         "idle_own_mib": round(idle.own / MIB),
         "peak_mib": round(whole.whole / MIB),
         "peak_own_mib": round(whole.own / MIB),
-        "afterwards_mib": round(after.whole / MIB),
         "asked_of_others": {address: len(whole.seconds[address]) for address in ADDRESSES},
         "slowest_of_others_s": {address: round(whole.slowest(address), 3) for address in ADDRESSES},
         "slowest_of_others_idle_s": {address: round(idle.slowest(address), 3) for address in ADDRESSES},
@@ -268,10 +274,12 @@ def report(out: Path, rows: Sequence[Row], idle: Seen, after: Seen, facts: dict[
         "kinds": [row.to_json(idle) for row in rows],
     }
     out.mkdir(parents=True, exist_ok=True)
-    (out / "hostile.json").write_text(json.dumps(table, indent=1) + "\n")
-    (out / "hostile.md").write_text(_page(rows, idle))
-    print(json.dumps({key: value for key, value in table.items() if key != "kinds"}, indent=1))
-    return all(kept.values()) and bool(facts["server_lives"])
+    for name, text in (
+        ("hostile.json", json.dumps(table, indent=1) + "\n"),
+        ("hostile.md", _page(rows, idle)),
+    ):
+        (out / name).write_text(text.replace(str(folder), ""))
+    return table
 
 
 def _page(rows: Sequence[Row], idle: Seen) -> str:

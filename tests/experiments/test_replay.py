@@ -19,6 +19,7 @@ from scaling_app.experiments import replay as replay_module
 from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import CohortError, find_cases
 from scaling_app.experiments.replay import COLUMNS, Arm, ReplayProgress, ReplayRun, replay
+from scaling_app.experiments.replay_run import KEY
 from scaling_app.experiments.runs_table import FORMER_COLUMNS
 from scaling_app.imaging.geometry import read_image, stem_of, write_label
 from scaling_app.trials.case_files import CaseFiles
@@ -39,7 +40,7 @@ def stand_in(run: ReplayRun, on_step=None) -> list[dict[str, object]]:
     """Rows without training."""
     assert not {c.patient for c in run.training} & {c.patient for c in run.testing}
     shared = {
-        **dict(zip(replay_module.KEY, run.key, strict=True)),
+        **dict(zip(KEY, run.key, strict=True)),
         "dice": 0.5,
         "nsd": None,
         "hd95_mm": None,
@@ -396,7 +397,7 @@ def test_the_recipe_outlives_the_cache_and_is_found_where_it_was_kept_before(
         replay(*folders(volumes), [1], capacity="medium", **arguments)
     cache.mkdir()
     recipe.unlink()
-    (cache / recipe.name).write_text('{"capacity": "small", "step_bytes": null, "learning_rate": null}')
+    (cache / recipe.name).write_text('{"capacity": "small", "step_bytes": 2147483648, "learning_rate": null}')
     with pytest.raises(CohortError, match="capacity small"):
         replay(*folders(volumes), [1], capacity="medium", **arguments)
     replay(*folders(volumes), [1, 2], **arguments)
@@ -420,9 +421,9 @@ def test_all_runs_of_a_table_are_planned_for_the_same_memory_whatever_is_free_at
     arguments = {"strategies": ["none", "baseline"], "n_test": 2, "out": tmp_path / "r.csv"}
     replay(*folders(volumes), [1], **arguments)
     replay(*folders(volumes), [1, 2], **arguments)
-    assert [run.step_bytes for run in made] == [4_000] * 4
+    assert [run.step_bytes for run in made] == [6_400] * 4
     gpu["total"] = 16_000
-    with pytest.raises(CohortError, match="step_bytes 4000, not 8000"):
+    with pytest.raises(CohortError, match="step_bytes 6400, not 12800"):
         replay(*folders(volumes), [1, 2, 3], **arguments)
 
 

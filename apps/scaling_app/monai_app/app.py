@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from monailabel.utils.async_tasks.utils import processes
 from scaling_app.imaging.geometry import suffix_of
 from scaling_app.imaging.untrusted import judge
 from scaling_app.ledger import LedgerError, utc_now
+from scaling_app.monai_app.batch_task import BatchInfer
 from scaling_app.monai_app.infer_task import Segmentation
 from scaling_app.monai_app.label_infos import restore_label_infos
 from scaling_app.monai_app.lent_images import LentImages
@@ -143,8 +144,8 @@ class ScalingApp(MONAILabelApp):
         return {"sufficiency": SufficiencyScoring(lambda: self._shown, self.payload)}
 
     def init_batch_infer(self) -> BatchInferTask:
-        """Batch inference, which leaves blind cases out."""
-        return _BatchInfer(self.open_studies)
+        """Batch inference, which leaves blind cases out, and images that no model can use."""
+        return BatchInfer(self.open_studies)
 
     def in_server(self) -> bool:
         """Whether this process is the server (and not one of its tasks)."""
@@ -363,25 +364,6 @@ class ScalingApp(MONAILabelApp):
         problems = store.problems if isinstance(store, StudiesFolder) else ()
         found = [{"image": problem.image, "sentence": problem.sentence} for problem in problems]
         return LiveFacts(len(unlabelled), coverage_facts(self.open_studies.ledger, unlabelled), found)
-
-
-class _BatchInfer(BatchInferTask):
-    def __init__(self, studies: Studies) -> None:
-        self._studies = studies
-
-    def get_images(self, request: dict, datastore: Datastore) -> list[str]:
-        """The images asked for, without the blind ones that have no label yet."""
-        ledger = self._studies.ledger
-        images = super().get_images(request, datastore)
-        return [i for i in images if self._studies.has_label(i) or not ledger.is_blind(i)]
-
-    def __call__(self, request: dict, datastore: Datastore, infer: Callable) -> dict:
-        """Runs the batch; without a GPU that it could go round, on what there is."""
-        import torch
-
-        if request.get("gpus", "all") in ("", "all") and not torch.cuda.device_count():
-            request = {**request, "multi_gpu": False}
-        return super().__call__(request, datastore, infer)
 
 
 @contextmanager
