@@ -12,7 +12,7 @@ help:
 	@echo "make demo [DATA=DIR]  an annotation session on a real server, with its forecast (under 6 minutes)"
 	@echo "make test             style, architecture and all tests"
 	@echo "make quick            the same without what is slow, for while you write (under a minute)"
-	@echo "make docs             the picture of the rooms; then figures, links and commands of all pages"
+	@echo "make docs             the picture of the rooms, the contract's schema; then figures, links and commands of all pages"
 	@echo "make serve STUDIES=DIR"
 
 $(VENV)/.installed: pyproject.toml
@@ -46,6 +46,7 @@ lint: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/pictures/rooms.py
+	$(BIN)/python docs/contract/contract.py
 	$(BIN)/python -m benchmarks.quoted
 	$(BIN)/python -m pytest -q tests/docs
 

@@ -12,8 +12,8 @@ import pytest
 from scaling_app.imaging import synthetic
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.studies.conf import read_conf
-from scaling_app.studies.labels.intake import LabelBook
-from scaling_app.studies.session import Session
+from scaling_app.studies.labels.intake import LabelIntake
+from scaling_app.studies.studies import Studies
 
 LABEL_INFO = [{"name": name, "idx": value} for name, value in synthetic.STRUCTURES.items()]
 
@@ -22,21 +22,21 @@ LABEL_INFO = [{"name": name, "idx": value} for name, value in synthetic.STRUCTUR
 class Desk:
     """A session with its label book, and the true labels to submit."""
 
-    session: Session
-    book: LabelBook
+    studies: Studies
+    intake: LabelIntake
     labels: dict[str, Path]
 
     def submit(self, *images: str, **params: object) -> None:
         """Saves the true label of these images as a viewer does."""
         for image in images:
-            self.book.store(image, self.labels[image], {"label_info": LABEL_INFO, **params}, None)
+            self.intake.store(image, self.labels[image], {"label_info": LABEL_INFO, **params}, None)
 
     def drop_into_folder(self, image: str, source: Path | None = None) -> Path:
         """Puts a label file into the studies folder behind the server's back."""
         source = source or self.labels[image]
-        target = Path(self.session.datastore._datastore_path) / "labels" / "final" / source.name
+        target = Path(self.studies.datastore._datastore_path) / "labels" / "final" / source.name
         shutil.copy(source, target)
-        self.session.datastore.refresh()
+        self.studies.datastore.refresh()
         return target
 
 
@@ -53,8 +53,8 @@ def desk_of(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
             labels[case.case_id] = tmp_path / "truth" / image.name
         store = StudiesFolder(tmp_path / "studies")
         options = read_conf(conf, app_dir=tmp_path / "app", studies=str(tmp_path / "studies"))
-        session = Session(options, store)
-        session.adopt_conf_labels()
-        return Desk(session, LabelBook(session), labels)
+        studies = Studies(options, store)
+        studies.adopt_conf_labels()
+        return Desk(studies, LabelIntake(studies), labels)
 
     yield make

@@ -35,7 +35,7 @@ from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort, pati
 from scaling_app.experiments.replay import Arm, ReplayRun, run_once
 from scaling_app.experiments.runs_table import FORMER_COLUMNS
 from scaling_app.forecast.arms import choose_strategy, compare_arms
-from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.scores import Score
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.curve_points import deal_folds
 from scaling_app.trials.fingerprint import found_structures
@@ -175,7 +175,7 @@ def chosen_by(session: pd.DataFrame) -> tuple[str, dict[str, str]]:
     """What `auto` takes after the folds, and what it saw of each strategy."""
     folds = session[session["fold"] != WHOLE]
     seen = [
-        Observation(
+        Score(
             n=row.n,
             dice=None if np.isnan(row.dice) else row.dice,
             structure=row.structure,

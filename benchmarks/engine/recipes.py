@@ -27,6 +27,7 @@ class Recipe:
     `widths`: of the levels, finest first; as many levels as widths, at most. `planar`: levels whose kernels do not
     reach across thick slices. `flat`: thick slices are never merged.
     `product`: network, patch and batch are those that the product plans, with the first of the widths. `ema`: decay per step, bounded by the length so far; 0 for none.
+    `affine`: ranges of the random affine map, times this, and drawn always where it is above 1. `twice`: two rounds of intensity changes.
     `deep`: weight of each coarser level's loss relative to the finer one's.
     """
 
@@ -50,6 +51,8 @@ class Recipe:
     adds: bool = False
     flat: bool = False
     product: bool = False
+    affine: float = 1.0
+    twice: bool = False
 
 
 _TODAY = Recipe(network="resunet", widths=(8,), patch=None, rate=1e-2, batch=0, ema=0.99)
@@ -77,6 +80,11 @@ CANDIDATES: dict[str, tuple[str | None, dict[str, Any]]] = {
     "fg33": ("base", {"foreground": 0.33}),
     "fg80": ("base", {"foreground": 0.8}),
     "plain": ("base", {"strategy": "none"}),
+    "red": ("base", {"strategy": "red"}),
+    "genda": ("base", {"strategy": "genda"}),
+    "affine": ("base", {"affine": 1.5}),
+    "twice": ("base", {"twice": True}),
+    "strong": ("base", {"affine": 1.5, "twice": True}),
     "decay5": ("base", {"weight_decay": 5e-2}),
     "batchfull": ("base", {"patch": None, "batch": 1}),
 }

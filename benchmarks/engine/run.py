@@ -3,7 +3,7 @@
     python -m benchmarks.engine.run --data DIR --work DIR --tasks acdc --sizes 8 --draws 1 --candidates base,wide --seconds 150
 
 The budget of a run is processor time of its process, whatever else the machine does; the rate falls with the time
-used. Test cases of the final tables are those that `replay` sets aside (`FINAL_TEST` of whole patients, seed in
+used. Test cases of the final tables are those that `replay` sets aside (`Task.final` of whole patients, seed in
 `cohort.py`): they are left out here before anything is drawn.
 """
 
@@ -28,33 +28,40 @@ from benchmarks.engine.recipes import CANDIDATES, Recipe, build, planned, recipe
 from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort
 from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.imaging.networks import memory_format, parameter_count
-from scaling_app.strategies.base import Batch
-from scaling_app.strategies.catalogue import make_strategy
+from scaling_app.strategies.base import Batch, StrategyContext
+from scaling_app.strategies.baseline import Baseline
+from scaling_app.strategies.making import make_strategy
 from scaling_app.trials import sampling
 from scaling_app.trials.case_files import CaseFiles
-from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.cases import CaseList, PreparedCases
 from scaling_app.trials.inference import segment
 from scaling_app.trials.plan import Plan, make_plan
 
-FINAL_TEST = 50
-DEVELOPMENT = 20
 STEP_BYTES = 2**31
+PLANNED_STEPS = 1000
 HERE = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
 class Task:
-    """A folder of data and what tells its patients apart."""
+    """A folder of data, what tells its patients apart, how many cases are untouched and how many for development."""
 
     folder: str
     patient: str | None = None
+    final: int = 50
+    development: int = 20
 
 
 TASKS = {
     "hippocampus": Task("msd_hippocampus"),
     "acdc": Task("acdc", r"^(patient\d+)"),
     "busi": Task("busi"),
-    "axons": Task("axondeepseg_sem"),
+    "axons": Task("axondeepseg_sem", r"^(sub-rat\d+)"),
+    "wbc": Task("wbc"),
+    "ventricle": Task("sunnybrook_lv", r"^(SC-.+?)-IM", development=40),
+    "heads": Task("hc18", r"^(\d+)_"),
+    "nuclei": Task("dsb2018_nuclei"),
+    "vessels": Task("chase_db1", r"^(Image_\d+)", final=10, development=6),
 }
 KEY = ("task", "n", "draw", "seed", "candidate", "seconds")
 COLUMNS = (
@@ -67,10 +74,17 @@ COLUMNS = (
 def cohort_of(data: Path, task: Task, sizes: list[int], draws: int) -> Cohort:
     """Training draws and development cases; the final test cases are in neither."""
     cases = find_cases(data / task.folder / "images", data / task.folder / "labels", task.patient)
-    final = make_cohort(cases, FINAL_TEST, [1], 1)
+    final = make_cohort(cases, task.final, [1], 1)
     untouched = {case.patient for case in final.test}
     rest = [case for case in cases if case.patient not in untouched]
-    return make_cohort(rest, DEVELOPMENT, sizes, draws)
+    return make_cohort(rest, task.development, sizes, draws)
+
+
+class _Twice(Baseline):
+    """The usual augmentation with two rounds of intensity changes."""
+
+    def appearance(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        return super().appearance(super().appearance(image, generator), generator)
 
 
 class Trainer:
@@ -92,9 +106,7 @@ class Trainer:
 
     def until(self, shares: list[float]) -> Iterator[float]:
         """Trains; gives each share of the budget when it is reached."""
-        strategy = make_strategy(self.chosen.strategy)
-        sampling._FOREGROUND_SHARE = self.chosen.foreground
-        sampler = sampling.PatchSampler(self.cases, self.ids, strategy, self.seed)
+        sampler = self.sampler_of(self.chosen)
         for share in shares:
             began, start = time.process_time() - self.used, self.step
             with sampling.Prefetcher(sampler, start, start + 10**6) as batches:
@@ -106,6 +118,32 @@ class Trainer:
                         break
                 self.loader += batches.cpu_seconds
             yield share
+
+    def sampler_of(self, chosen: Recipe) -> sampling.PatchSampler:
+        """Draws batches as the recipe wants them."""
+        strategy = _Twice() if chosen.twice else make_strategy(chosen.strategy)
+        began = time.process_time()
+        strategy.prepare(
+            CaseList(self.cases, self.ids),
+            StrategyContext(
+                spatial_dims=self.plan.spatial_dims,
+                spacing=self.plan.spacing,
+                patch=self.plan.patch,
+                structures=self.plan.classes,
+                seed=self.seed,
+                steps=PLANNED_STEPS,
+                cache_dir=self.cases.cache_dir / "strategies",
+            ),
+        )
+        self.prepared = time.process_time() - began
+        sampling._FOREGROUND_SHARE = chosen.foreground
+        sampler = sampling.PatchSampler(self.cases, self.ids, strategy, self.seed)
+        if sampler._affine is not None and chosen.affine != 1:
+            usual = sampling.AffineRange
+            sampler._affine.probability = 1.0
+            sampler._affine.rotation = usual.rotation * chosen.affine
+            sampler._affine.log_scale = usual.log_scale * chosen.affine
+        return sampler
 
     def _one(self, batch: Batch) -> None:
         done = min(1.0, self.used / self.seconds)

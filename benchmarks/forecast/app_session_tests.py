@@ -21,9 +21,9 @@ from benchmarks.common.tables import Row, share, with_interval
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, edges, widened
 from scaling_app.forecast.forecaster import make_forecaster
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import OVERALL, Forecaster
 from scaling_app.forecast.prior import learned_prior, shipped_templates
+from scaling_app.forecast.scores import Score
 
 TABLE = Path(__file__).parent / "data" / "app_sessions.csv.gz"
 DATASET = "msd_hippocampus"
@@ -54,7 +54,7 @@ class Sessions:
         calibration: has not seen the data set.
     """
 
-    observed: dict[tuple[int, int], list[Observation]]
+    observed: dict[tuple[int, int], list[Score]]
     truth: dict[int, dict[int, float]]
     case_error: dict[int, dict[int, float]]
     calibration: Calibration
@@ -90,7 +90,7 @@ class Sessions:
 
 def read_sessions(path: Path, calibration: Calibration) -> Sessions:
     """Reads the table of `app_sessions.py`; the calibration is one that has not seen the data set."""
-    observed: dict[tuple[int, int], list[Observation]] = {}
+    observed: dict[tuple[int, int], list[Score]] = {}
     scores: dict[tuple[int, int], dict[str, list[float]]] = {}
     with gzip.open(path, "rt", encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
@@ -98,7 +98,7 @@ def read_sessions(path: Path, calibration: Calibration) -> Sessions:
             dice = float(row["dice"]) if row["dice"] else None
             if row["kind"] != "truth":
                 observed.setdefault((order, int(row["n_now"])), []).append(
-                    Observation(n, dice, row["structure"], row["case"], row["run"], kind=row["kind"])
+                    Score(n, dice, row["structure"], row["case"], row["run"], kind=row["kind"])
                 )
             elif dice is not None:
                 scores.setdefault((order, n), {}).setdefault(row["case"], []).append(dice)

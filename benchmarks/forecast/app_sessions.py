@@ -34,13 +34,13 @@ from scaling_app.experiments.cohort import find_cases
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.studies.conf import read_conf
 from scaling_app.studies.curve_job import run_curve_job
-from scaling_app.studies.labels.intake import LabelBook
-from scaling_app.studies.session import Session
+from scaling_app.studies.labels.intake import LabelIntake
+from scaling_app.studies.studies import Studies
 from scaling_app.studies.train_options import TrainOptions, parse_options
 from scaling_app.studies.train_runs import plan_for, prepare, settings_of, train_and_publish
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.model import TrainedModel
-from scaling_app.trials.trial import CaseScore, test, train
+from scaling_app.trials.training import CaseScore, test, train
 
 COLUMNS = ("order", "n_now", "kind", "run", "n", "case", "structure", "dice")
 TRUTH_CASES = 60
@@ -73,46 +73,46 @@ class OneSession:
         }
         conf = read_conf(raw, app_dir=work / "app", studies=str(studies))
         store = StudiesFolder(studies)
-        self.session = Session(replace(conf, memory_gb=MEMORY_MB / 1024), store)
-        self.session.adopt_conf_labels()
-        self.options: TrainOptions = parse_options({}, self.session.conf)
-        self.book = LabelBook(self.session)
+        self.studies = Studies(replace(conf, memory_gb=MEMORY_MB / 1024), store)
+        self.studies.adopt_conf_labels()
+        self.options: TrainOptions = parse_options({}, self.studies.conf)
+        self.intake = LabelIntake(self.studies)
 
     def label(self, n: int) -> None:
         """Has the first n cases labelled."""
-        known = {case.image_id for case in self.session.ledger.cases()}
+        known = {case.image_id for case in self.studies.ledger.cases()}
         info = [{"name": name, "idx": value} for name, value in STRUCTURES.items()]
         for case in self.order[:n]:
             if case.case_id not in known and case.label is not None:
-                self.book.store(case.case_id, case.label, {"label_info": info}, None)
+                self.intake.store(case.case_id, case.label, {"label_info": info}, None)
 
     def at(self, n: int) -> TrainedModel | None:
         """Does what the app does at n cases; the published model, where one was due."""
         self.label(n)
         if n in CURVE_AT:
-            run_curve_job(self.session, self.options, budget_minutes=1e4)
+            run_curve_job(self.studies, self.options, budget_minutes=1e4)
             self._note(n)
         if n not in PUBLISHED_AT:
             return None
-        if not any(run.n == n and run.state == "done" for run in self.session.ledger.runs("published")):
-            train_and_publish(self.session, self.options)
-        published = self.session.published()
+        if not any(run.n == n and run.state == "done" for run in self.studies.ledger.runs("published")):
+            train_and_publish(self.studies, self.options)
+        published = self.studies.published()
         assert published is not None
         return TrainedModel.load(published.model_file) if len(published.train_ids) == n else None
 
     def exactly(self, n: int, times: int = 1) -> TrainedModel:
         """A model of the first n cases, trained as the app trains the one it publishes, or so many times as long."""
         cases = self.order[:n]
-        plan = plan_for(self.session, self.options, cases)
+        plan = plan_for(self.studies, self.options, cases)
         ids = [case.case_id for case in cases]
         options = replace(self.options, steps=times * self.options.steps)
-        return train(prepare(self.session, plan, cases), ids, settings_of(options))
+        return train(prepare(self.studies, plan, cases), ids, settings_of(options))
 
     def _note(self, n_now: int) -> None:
         """Keeps what the ledger's observations are at this number of cases."""
         rows = [
             (n_now, seen.kind, seen.run, seen.n, seen.case, seen.structure, seen.dice)
-            for seen in curve_observations(self.session.ledger)
+            for seen in curve_observations(self.studies.ledger)
         ]
         _write(self.work / f"observed_{n_now}.csv", COLUMNS[1:], rows)
 

@@ -19,7 +19,7 @@ import numpy as np
 from scipy.special import expit
 
 from scaling_app.forecast.evidence import logit_error
-from scaling_app.forecast.observations import MISS_DICE
+from scaling_app.forecast.scores import MISS_DICE
 
 
 @dataclass(frozen=True)

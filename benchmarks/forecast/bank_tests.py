@@ -26,10 +26,10 @@ from benchmarks.forecast.lstm_curves import read_held_out
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, Factor, conformal_quantile, score, widened
 from scaling_app.forecast.forecaster import make_forecaster
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster, TooFewPoints
 from scaling_app.forecast.prior import learned_prior, shipped_templates
 from scaling_app.forecast.rivals.lstm import LstmForecaster
+from scaling_app.forecast.scores import Score
 
 RATIOS = (1.0, 1.25, 1.5, 2.0, 4.0)
 BANDS = (8, 16, 32)
@@ -60,7 +60,7 @@ class BankSession:
 
     curve: Curve
     n_now: int
-    observations: list[Observation]
+    observations: list[Score]
     truth: np.ndarray
     error: np.ndarray
     gain_error: np.ndarray
@@ -110,7 +110,7 @@ def _session(
     return BankSession(curve, n_now, observations, truth, error, gain_error, known)
 
 
-def _observations(runs: Sequence[Run], n_now: int, cases: Sequence[str]) -> list[Observation]:
+def _observations(runs: Sequence[Run], n_now: int, cases: Sequence[str]) -> list[Score]:
     """What the app would have observed; the order of `cases` is that in which they were labelled."""
     by_size: dict[int, list[Run]] = {}
     for run in runs:
@@ -137,7 +137,7 @@ def _observations(runs: Sequence[Run], n_now: int, cases: Sequence[str]) -> list
             if run.dice.get(case) is not None and key not in seen:
                 seen.add(key)
                 observations.append(
-                    Observation(n, run.dice[case], case=case, run=f"{run.draw}/{run.seed}", kind=kind)
+                    Score(n, run.dice[case], case=case, run=f"{run.draw}/{run.seed}", kind=kind)
                 )
     return observations
 

@@ -31,8 +31,8 @@ from benchmarks.forecast.bank_tests import Answer, answers, bank_sessions, own_c
 from benchmarks.forecast.lcdb import SIZES, Library, read_curves
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, Factor, conformal_factor, score, write_calibration
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prior import DATA, learned_prior, shipped_templates
+from scaling_app.forecast.scores import Score
 from scaling_app.forecast.simulation import TabulatedTruth, random_spread, simulate_session
 
 SAMPLES_PER_CASE = 8.0
@@ -43,7 +43,7 @@ CURVES_PER_TASK = 1
 SCORES = Path(__file__).parent / "data" / "calibration_scores.csv.gz"
 
 
-class Score(NamedTuple):
+class Deviation(NamedTuple):
     """How far off one forecast was, in units of its interval: 80 % and 95 %."""
 
     regime: str
@@ -55,7 +55,7 @@ class Score(NamedTuple):
     s95: float
 
 
-Session = tuple[list[Observation], Callable[[Sequence[float]], np.ndarray]]
+Session = tuple[list[Score], Callable[[Sequence[float]], np.ndarray]]
 
 
 def real_truth(error: np.ndarray, rng: np.random.Generator) -> TabulatedTruth:
@@ -77,7 +77,7 @@ def average_session(error: np.ndarray, n_now: int, rng: np.random.Generator) -> 
     sizes = [int(n) for n in truth.sizes if n <= n_now]
     dice = 1.0 - expit(truth.eta(np.array(sizes, dtype=float)))
     noisy = np.clip(dice + rng.normal(0, AVERAGE_SE, len(sizes)), 0.003, 0.997)
-    observations = [Observation(n, float(d)) for n, d in zip(sizes, noisy, strict=True)]
+    observations = [Score(n, float(d)) for n, d in zip(sizes, noisy, strict=True)]
     return observations, lambda n: 1.0 - expit(truth.eta(np.asarray(n, dtype=float)))
 
 
@@ -97,10 +97,10 @@ def scores_of(
     n_now: int,
     forecaster_for: Callable[[int], BayesForecaster],
     rng: np.random.Generator,
-) -> list[Score]:
+) -> list[Deviation]:
     """Scores every curve's forecast against its truth."""
     make = case_session if regime == "cases" else average_session
-    found: list[Score] = []
+    found: list[Deviation] = []
     for row in rows:
         observations, truth = make(library.error[row], n_now, rng)
         sizes = [n_now * ratio for ratio in RATIOS]
@@ -109,14 +109,14 @@ def scores_of(
         task = f"lcdb-{library.dataset[row]}"
         for t, ratio in enumerate(RATIOS):
             level = score(actual[t], draws[:, t])
-            found.append(Score(regime, n_now, "level", ratio, task, *level))
+            found.append(Deviation(regime, n_now, "level", ratio, task, *level))
             if t:
                 gain = score(actual[t] - actual[0], draws[:, t] - draws[:, 0])
-                found.append(Score(regime, n_now, "gain", ratio, task, *gain))
+                found.append(Deviation(regime, n_now, "gain", ratio, task, *gain))
     return found
 
 
-def lcdb_scores() -> list[Score]:
+def lcdb_scores() -> list[Deviation]:
     """The scores of the curve library, computed anew."""
     library = read_curves().tuning()
     rng = np.random.default_rng(2026)
@@ -126,7 +126,7 @@ def lcdb_scores() -> list[Score]:
         prior = learned_prior(shipped_templates(), without=[f"lcdb-{library.dataset[row]}"])
         return BayesForecaster(prior, Calibration([]))
 
-    found: list[Score] = []
+    found: list[Deviation] = []
     for regime, bands in (("cases", BANDS), ("averages", (8, 16, 32))):
         for n_now in bands:
             print(regime, n_now, flush=True)
@@ -141,23 +141,23 @@ def bank_answers(curves: Sequence[Curve]) -> dict[int, list[Answer]]:
     return {n: answers(list(bank_sessions(own, n)), lambda curve: without(curve, none)) for n in BANK_BANDS}
 
 
-def bank_scores(found: dict[int, list[Answer]]) -> list[Score]:
+def bank_scores(found: dict[int, list[Answer]]) -> list[Deviation]:
     """The scores of the bank's sessions."""
-    scores: list[Score] = []
+    scores: list[Deviation] = []
     for n_now, group in found.items():
         for a in group:
             for t, ratio in enumerate(RATIOS):
                 if np.isfinite(a.session.truth[[0, t]]).all():
                     level, gain = a.scores(t)
-                    scores.append(Score("cases", n_now, "level", ratio, a.task, *level))
+                    scores.append(Deviation("cases", n_now, "level", ratio, a.task, *level))
                     if t:
-                        scores.append(Score("cases", n_now, "gain", ratio, a.task, *gain))
+                        scores.append(Deviation("cases", n_now, "gain", ratio, a.task, *gain))
     return scores
 
 
-def factors_from(library: Sequence[Score], bank: Sequence[Score]) -> list[Factor]:
+def factors_from(library: Sequence[Deviation], bank: Sequence[Deviation]) -> list[Factor]:
     """The quantiles over tasks; a band of N uses the bank's scores of the nearest N."""
-    cells: dict[tuple[str, int, str, float], list[Score]] = {}
+    cells: dict[tuple[str, int, str, float], list[Deviation]] = {}
     for s in library:
         cells.setdefault((s.regime, s.n_now, s.quantity, s.ratio), []).append(s)
     bands = sorted({s.n_now for s in bank})
@@ -175,22 +175,22 @@ def factors_from(library: Sequence[Score], bank: Sequence[Score]) -> list[Factor
     return factors
 
 
-def write_scores(scores: Sequence[Score]) -> None:
+def write_scores(scores: Sequence[Deviation]) -> None:
     """Keeps the library's scores."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Score._fields)
+    writer.writerow(Deviation._fields)
     writer.writerows([*s[:5], f"{s.s80:.4g}", f"{s.s95:.4g}"] for s in scores)
     with SCORES.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed:
         packed.write(text.getvalue().encode())
 
 
-def read_scores() -> list[Score]:
+def read_scores() -> list[Deviation]:
     """The library's scores as last computed."""
     with gzip.open(SCORES, "rt", encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     return [
-        Score(
+        Deviation(
             r["regime"],
             int(r["n_now"]),
             r["quantity"],

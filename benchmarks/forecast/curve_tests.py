@@ -15,14 +15,14 @@ import numpy as np
 
 from benchmarks.common.tables import Row, share, with_interval
 from benchmarks.forecast.lcdb import SIZES, Library
+from scaling_app.forecast.answer import cases_needed
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, conformal_quantile, edges
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.forecaster import make_forecaster
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.prior import CurvePrior, shipped_templates, weak_component, with_plateau
-from scaling_app.forecast.session import cases_needed
+from scaling_app.forecast.scores import Score
 
 NOISE = 0.02
 OBSERVED = 4
@@ -44,12 +44,10 @@ def own_scale_prior(without: int | None = None) -> CurvePrior:
     return with_plateau(CurvePrior((library, weak_component()), (0.7 / 0.9, 0.2 / 0.9)))
 
 
-def observe(error: Array, sizes: Array, rng: np.random.Generator, noise: float = NOISE) -> list[Observation]:
+def observe(error: Array, sizes: Array, rng: np.random.Generator, noise: float = NOISE) -> list[Score]:
     """Noisy scores of a curve at the library's first sizes, or at any via `true_error`."""
     noisy = np.clip(true_error(error, sizes) + rng.normal(0, noise, len(sizes)), 0.003, 0.99)
-    return [
-        Observation(int(n), float(1 - e), seed=i) for i, (n, e) in enumerate(zip(sizes, noisy, strict=True))
-    ]
+    return [Score(int(n), float(1 - e), seed=i) for i, (n, e) in enumerate(zip(sizes, noisy, strict=True))]
 
 
 def true_error(error: Array, n: Array) -> Array:
@@ -289,7 +287,7 @@ def _target_row(name: str, values: list[tuple[float, float]], tried: int) -> Row
 
 
 def _size_for(
-    prior: CurvePrior, observations: list[Observation], now: float, target: float, p: float
+    prior: CurvePrior, observations: list[Score], now: float, target: float, p: float
 ) -> float | None:
     """The size at which the target is reached with probability p; None beyond 16 times the present."""
     grid = now * np.geomspace(1, 16, 50)

@@ -23,8 +23,8 @@ from benchmarks.forecast.lcdb import SIZES, Library
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration
 from scaling_app.forecast.forecaster import make_forecaster
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster
+from scaling_app.forecast.scores import Score
 
 ITERATIONS = 1000
 
@@ -38,7 +38,7 @@ def compare(report: Library, progress: Callable[[str], None]) -> list[Row] | Non
         progress("peers: dataeval is not installed (`pip install dataeval`, for this part only)")
         return None
 
-    def their_fit(observations: list[Observation], ahead: np.ndarray) -> np.ndarray:
+    def their_fit(observations: list[Score], ahead: np.ndarray) -> np.ndarray:
         output = SufficiencyOutput(
             steps=np.array([o.n for o in observations]),
             measures={"dice": np.array([[o.dice for o in observations]])},
@@ -73,5 +73,5 @@ def _ours(name: str) -> Forecaster:
     return BayesForecaster(own_scale_prior(), Calibration([])) if name == "bayes" else make_forecaster(name)
 
 
-def _centre(forecaster: Forecaster, observations: list[Observation], ahead: np.ndarray) -> np.ndarray:
+def _centre(forecaster: Forecaster, observations: list[Score], ahead: np.ndarray) -> np.ndarray:
     return forecaster.centre(forecaster.fit(observations).draws(ahead, "structure"))

@@ -15,11 +15,11 @@ import numpy as np
 from benchmarks.common.tables import Row, share, with_interval
 from benchmarks.forecast.calibrate import pick_curves, real_truth
 from benchmarks.forecast.lcdb import Library
+from scaling_app.forecast.answer import Answer
 from scaling_app.forecast.bayes import BayesForecaster
-from scaling_app.forecast.forecaster import forecast_session, make_forecaster
-from scaling_app.forecast.observations import CurveError
+from scaling_app.forecast.forecaster import answer_question, make_forecaster
 from scaling_app.forecast.prior import shipped_prior
-from scaling_app.forecast.session import SessionForecast
+from scaling_app.forecast.scores import CurveError
 from scaling_app.forecast.shift_alarm import find_shift
 from scaling_app.forecast.simulation import SPREAD, Truth, random_truth, simulate_session
 from scaling_app.forecast.stopping import check_size
@@ -98,13 +98,13 @@ def stopping(library: Library, progress: Callable[[str], None]) -> list[Row]:
     for count, (_, truth) in enumerate(truths("real shapes", library)):
         if count % 30 == 0:
             progress(f"stop rule in sessions: {count}")
-        history: list[SessionForecast] = []
+        history: list[Answer] = []
         difficulty = rng.normal(0, truth.spread.case, updates[-1])
         stopped = False
         seen_flat = False
         for n_now in updates:
             observations = simulate_session(truth, n_now, rng, case_effects=difficulty[:n_now])
-            forecast = forecast_session(observations, n_now=n_now, history=history)
+            forecast = answer_question(observations, n_now=n_now, history=history)
             history.append(forecast)
             now, later = truth.dice([n_now, n_now + check_size(n_now)])
             seen_flat |= later - now < 0.01
@@ -185,7 +185,7 @@ def _duplicate_refused(seed: int, renamed: bool) -> bool:
     if renamed:
         copies = [replace(o, case="case_010_again") for o in copies]
     try:
-        forecast_session([*observations, *copies], n_now=12)
+        answer_question([*observations, *copies], n_now=12)
     except CurveError:
         return True
     return False

@@ -14,8 +14,8 @@ from benchmarks.common.tables import Row
 from benchmarks.forecast.bank import Curve
 from benchmarks.forecast.bank_tests import BANDS, bank_sessions, own_curves
 from benchmarks.forecast.lstm_curves import FEWEST_SIZES, TEMPLATE_SIZES, read_held_out
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prior import shipped_templates
+from scaling_app.forecast.scores import Score
 
 LEE = "Lee et al. 2025, as published"
 LEE_TRAININGS = 200
@@ -25,7 +25,7 @@ LEE_TRAININGS = 200
 def table(
     curves: Sequence[Curve],
     methods: Sequence[str],
-    app: Mapping[tuple[int, int], Sequence[Observation]],
+    app: Mapping[tuple[int, int], Sequence[Score]],
     dataset: str,
 ) -> list[Row]:
     """A row per method.
@@ -51,17 +51,17 @@ def table(
     return [*rows, {"forecast by": LEE, **lee, **nothing}]
 
 
-def _used(method: str) -> Callable[[Sequence[Observation]], int]:
+def _used(method: str) -> Callable[[Sequence[Score]], int]:
     """Counts the distinct trainings that a method looks at: the last value looks at those of the largest size only."""
 
-    def count(observations: Sequence[Observation]) -> int:
+    def count(observations: Sequence[Score]) -> int:
         largest = max(o.n for o in observations)
         return len({(o.n, o.run, o.seed) for o in observations if method != "last_value" or o.n == largest})
 
     return count
 
 
-def _middle(count: Callable[[Sequence[Observation]], int], sessions: Sequence[Sequence[Observation]]) -> str:
+def _middle(count: Callable[[Sequence[Score]], int], sessions: Sequence[Sequence[Score]]) -> str:
     """Median and range over sessions, and their number."""
     if not sessions:
         return "-"

@@ -3,7 +3,7 @@
     python -m benchmarks.genseg.alignment --data DIR --out benchmarks/genseg/results/alignment.md
 
 The trainings of `run.py`'s arm `genseg`, without tests: at each outer step the alignments of the generated
-pairs, and of the same pairs unpainted, with the gradient of a patient left out (see `guard.py`).
+pairs, and of the same pairs unpainted, with the gradient of a patient left out (see `proof.py`).
 Consistency is their mean over the mean of their sizes; t is of the difference between a step's two means, over
 stretches of the training, since neighbours in time share most of their segmenter. Resumable: each training's
 outer steps are kept beside the table.
@@ -24,7 +24,7 @@ from benchmarks.common.tables import markdown
 from benchmarks.genseg.run import ARMS, TASKS, Arm, append_rows, cohort_of, parser_of, trained
 from scaling_app.strategies.base import PreparedCase, StrategyContext
 from scaling_app.strategies.catalogue import register
-from scaling_app.strategies.generative.guard import Guard
+from scaling_app.strategies.generative.proof import Proof
 from scaling_app.strategies.generative.strategy import GenSeg
 
 KEY = ("task", "network", "n", "draw", "steps")
@@ -35,23 +35,23 @@ record: list[tuple[float, ...]] = []
 """The outer steps of the present training."""
 
 
-class RecordingGuard(Guard):
-    """A guard that writes down what it sees."""
+class RecordingProof(Proof):
+    """A proof that writes down what it sees."""
 
     def observe(self, alignment: Tensor, sources: Sequence[str], unpainted: Tensor) -> None:
-        """As the guard does."""
+        """As the proof does."""
         super().observe(alignment, sources, unpainted)
         means = (float(x.mean()) for x in (alignment, alignment.abs(), unpainted, unpainted.abs()))
         record.append((len(record), *means, self.evidence))
 
 
 class RecordedGenSeg(GenSeg):
-    """GenSeg with such a guard."""
+    """GenSeg with such a proof."""
 
     def prepare(self, cases: Sequence[PreparedCase], context: StrategyContext) -> None:
         """As GenSeg."""
         super().prepare(cases, context)
-        self.coupling.guard = RecordingGuard(self.coupling.guard.asked)
+        self.coupling.proof = RecordingProof(self.coupling.proof.asked)
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from benchmarks.genseg.run import ARMS
 from scaling_app.experiments.cohort import find_cases
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import make_plan
-from scaling_app.trials.trial import TrialSettings, train
+from scaling_app.trials.training import RunSettings, train
 
 MEASURED = ("baseline", "genseg", "genseg without proof")
 
@@ -62,7 +62,7 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         cpu, wall = time.process_time(), time.perf_counter()
         arm = ARMS[options.arm]
-        settings = TrialSettings(strategy=arm.strategy, steps=options.steps, options=arm.options)
+        settings = RunSettings(strategy=arm.strategy, steps=options.steps, options=arm.options)
         train(cases, cases.labelled, settings)
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

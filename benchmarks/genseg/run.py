@@ -34,7 +34,7 @@ from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.plan import make_plan
-from scaling_app.trials.trial import TrialSettings, test, train
+from scaling_app.trials.training import RunSettings, test, train
 
 COLUMNS = ("task", "network", "arm", "n", "draw", "steps", "case", "structure", "dice", "cpu_seconds", "note")
 N_TEST = 60
@@ -201,7 +201,7 @@ def trained(
     )
     pool = cohort.pool(int(n), int(draw), POOL)
     cases = PreparedCases(plan, [*training, *pool], options.out.with_suffix(".cache"), 2**30)
-    settings = TrialSettings(
+    settings = RunSettings(
         strategy=ARMS[arm].strategy,
         steps=int(steps),
         seed=int(draw),

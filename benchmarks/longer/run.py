@@ -26,7 +26,7 @@ from scaling_app.experiments.cohort import find_cases
 from scaling_app.forecast.arms import LONGER_TIMES, longer_name
 from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.trials.case_files import CaseFiles
-from scaling_app.trials.trial import test
+from scaling_app.trials.training import test
 
 RESULT = Path(__file__).parent / "results" / "longer_sessions.md"
 N_NOW = 16
@@ -41,8 +41,8 @@ def one_row(
     """One session: what the app said, and what happened."""
     one = OneSession(work, order, seed=number)
     one.label(N_NOW)
-    run_curve_job(one.session, one.options, 1e4, [longer_name(one.options.strategy)])
-    told = forecast_from(one.session.ledger)
+    run_curve_job(one.studies, one.options, 1e4, [longer_name(one.options.strategy)])
+    told = forecast_from(one.studies.ledger)
     (arm,) = told["strategies"]
     row = next(row for row in told["overall"]["forecast"] if row["n"] == 2 * N_NOW)
     scores = {name: _scores(one, work / f"{name}.csv", aside, *how) for name, how in TRUTHS.items()}

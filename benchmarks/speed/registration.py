@@ -23,8 +23,8 @@ from torch import Tensor
 from scaling_app.experiments.cohort import find_cases
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.deformation.alignment import Frame, View, look_at, resample
+from scaling_app.strategies.deformation.atlas import build_atlas, register_unlabelled
 from scaling_app.strategies.deformation.registration import RegistrationSettings, Template, register, warp
-from scaling_app.strategies.deformation.template import build_atlas, register_unlabelled
 from scaling_app.trials.cases import prepare
 from scaling_app.trials.plan import make_plan
 

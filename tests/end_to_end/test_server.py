@@ -135,10 +135,10 @@ def test_saved_labels_reach_the_ledger(server, labelled):
 def test_a_class_permuted_by_the_viewer_is_flagged_until_it_is_saved_right(server, labelled):
     image = labelled[0]
     answer = server.put_label(image, label_info=[{"name": "nodule", "idx": 1}, {"name": "organ", "idx": 2}])
-    (flag,) = answer.json()["sufficiency"]["flags"]
-    assert flag["kind"] == "permuted" and "organ" in flag["sentence"]
+    (doubt,) = answer.json()["sufficiency"]["doubts"]
+    assert doubt["kind"] == "permuted" and "organ" in doubt["sentence"]
     assert image not in [case.image_id for case in ledger_of(server).usable_cases()]
-    assert server.put_label(image).json()["sufficiency"]["flags"] == []
+    assert server.put_label(image).json()["sufficiency"]["doubts"] == []
     assert image in [case.image_id for case in ledger_of(server).usable_cases()]
 
 
@@ -148,7 +148,7 @@ def test_a_label_that_lies_elsewhere_is_flagged(server, labelled, tmp_path):
     label.affine[:3, 3] += 25
     moved = write_label(label, label, tmp_path / "moved.nii.gz")
     answer = server.put_label(image, moved).json()
-    assert [flag["kind"] for flag in answer["sufficiency"]["flags"]] == ["geometry"]
+    assert [doubt["kind"] for doubt in answer["sufficiency"]["doubts"]] == ["geometry"]
     server.put_label(image)
 
 

@@ -94,6 +94,22 @@ def test_an_arm_trains_its_strategy_with_its_options_and_a_pool_without_labels(
     assert pool_ids == cases.pool
 
 
+def test_sizes_and_draws_have_luck_of_their_own_and_strategies_share_it(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: dict[str, list[int]] = {"none": [], "baseline": []}
+    real = replay_module.train
+
+    def seen(cases, train_ids, settings, **keywords):
+        seeds[settings.strategy].append(settings.seed)
+        return real(cases, train_ids, settings, **keywords)
+
+    monkeypatch.setattr(replay_module, "train", seen)
+    arguments = {"strategies": list(seeds), "draws": 2, "n_test": 2, "steps": 1, "capacity": 4}
+    replay(*folders(volumes), [1, 2], out=tmp_path / "r.csv", **arguments)
+    assert seeds["none"] == seeds["baseline"] and len(set(seeds["none"])) == 4
+
+
 def test_a_replay_goes_on_where_a_kill_left_it(
     volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,8 +21,8 @@ from benchmarks.forecast.lstm_curves import (
 from benchmarks.forecast.run import _merged
 from benchmarks.forecast.trainings import _trainings, _used
 from scaling_app.forecast.calibration import Calibration
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.rivals.lstm import CODES, training_codes
+from scaling_app.forecast.scores import Score
 
 
 def bank_curve(
@@ -101,7 +101,7 @@ def test_trainings_of_a_data_set_are_counted_once_for_all_its_structures() -> No
 
 
 def test_the_last_value_rests_on_the_trainings_of_the_largest_size() -> None:
-    seen = [Observation(n, 0.5, case=c, run=f"r{n}{k}") for n in (4, 8) for k in (0, 1) for c in "ab"]
+    seen = [Score(n, 0.5, case=c, run=f"r{n}{k}") for n in (4, 8) for k in (0, 1) for c in "ab"]
     assert _used("power_law")(seen) == 4
     assert _used("last_value")(seen) == 2
 

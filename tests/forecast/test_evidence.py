@@ -18,9 +18,9 @@ from scaling_app.forecast.evidence import (
     population_dice,
     structure_data,
 )
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.posterior import CurvePosterior
 from scaling_app.forecast.prior import shipped_prior
+from scaling_app.forecast.scores import Score
 from scaling_app.forecast.simulation import random_truth, simulate_session
 
 SPREAD = Spread(case=0.6, run=0.5, residual=0.25)
@@ -45,7 +45,7 @@ def test_level_likelihood_equals_the_dense_one(weighted: bool) -> None:
     rng = np.random.default_rng(1)
     observations = simulate_session(random_truth(rng), 9, rng, assisted_share=0.5)
     if weighted:
-        observations = [Observation(**{**vars(o), "weight": 1.0 + int(o.case[-1]) % 3}) for o in observations]
+        observations = [Score(**{**vars(o), "weight": 1.0 + int(o.case[-1]) % 3}) for o in observations]
     data = structure_data(observations)
     robust = rng.uniform(0.5, 1.5, len(data.y)) if weighted else np.ones(len(data.y))
     evidence = Elimination(data, robust).evidence(SPREAD)
@@ -58,7 +58,7 @@ def test_level_likelihood_equals_the_dense_one(weighted: bool) -> None:
         assert fast == pytest.approx(exact, abs=1e-6)
 
 
-def of_patients(observations: list[Observation], images: int) -> list[Observation]:
+def of_patients(observations: list[Score], images: int) -> list[Score]:
     return [replace(o, patient=f"p{int(o.case.split('_')[-1]) // images}") for o in observations]
 
 
@@ -136,7 +136,7 @@ def test_offsets_cover_each_kind_and_assistance() -> None:
 
 def test_residuals_of_noise_free_scores_vanish() -> None:
     observations = [
-        Observation(n, float(expit(np.array(1.0 + 0.3 * n + u))), case=f"c{i}", run=f"r{n}")
+        Score(n, float(expit(np.array(1.0 + 0.3 * n + u))), case=f"c{i}", run=f"r{n}")
         for n in (2, 4)
         for i, u in enumerate((-0.5, 0.0, 0.5))
     ]

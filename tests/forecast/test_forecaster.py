@@ -10,15 +10,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scaling_app.forecast.forecaster import METHODS, TooFewPoints, forecast_session, make_forecaster
-from scaling_app.forecast.observations import CurveError, Observation
-from scaling_app.forecast.session import observed_points
+from scaling_app.forecast.answer import observed_points
+from scaling_app.forecast.forecaster import METHODS, TooFewPoints, answer_question, make_forecaster
+from scaling_app.forecast.scores import CurveError, Score
 from scaling_app.forecast.simulation import random_truth, simulate_session
 
-AVERAGES = [Observation(n, dice) for n, dice in ((4, 0.60), (8, 0.70), (16, 0.75), (32, 0.79))]
+AVERAGES = [Score(n, dice) for n, dice in ((4, 0.60), (8, 0.70), (16, 0.75), (32, 0.79))]
 
 
-def session(n_cases: int = 12, structures: int = 2, seed: int = 0) -> list[Observation]:
+def session(n_cases: int = 12, structures: int = 2, seed: int = 0) -> list[Score]:
     rng = np.random.default_rng(seed)
     return [
         replace(o, structure=f"s{k}")
@@ -47,7 +47,7 @@ def test_every_method_takes_averaged_curves(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_same_observations_give_the_same_forecast(method: str) -> None:
-    answers = [forecast_session(session(), n_now=12, target=0.9, method=method).payload() for _ in range(2)]
+    answers = [answer_question(session(), n_now=12, target=0.9, method=method).payload() for _ in range(2)]
     assert answers[0] == answers[1]
 
 
@@ -65,7 +65,7 @@ def test_too_few_scores_carry_what_is_missing() -> None:
     with pytest.raises(TooFewPoints) as error:
         make_forecaster("bayes").fit(AVERAGES[:2])
     assert error.value.missing == "2 score(s) so far, at least 3 are needed"
-    one_case = [Observation(n, 0.5 + n / 100, case="a") for n in (2, 3, 4, 5)]
+    one_case = [Score(n, 0.5 + n / 100, case="a") for n in (2, 3, 4, 5)]
     with pytest.raises(TooFewPoints, match="scores of 1 case"):
         make_forecaster("bayes").fit(one_case)
 
@@ -77,13 +77,13 @@ def test_the_published_methods_recover_their_own_curve() -> None:
         "exponential": lambda n: 0.9 - 0.5 * math.exp(-n / 12),
         "last_value": lambda n: 0.8,
     }.items():
-        observations = [Observation(n, curve(n)) for n in (2, 4, 8, 16, 32)]
+        observations = [Score(n, curve(n)) for n in (2, 4, 8, 16, 32)]
         (p,) = make_forecaster(method).fit(observations).predict([128])
         assert p.mean == pytest.approx(curve(128), abs=0.01), method
 
 
 def test_the_payload_has_the_services_keys_and_is_json() -> None:
-    forecast = forecast_session(session(), n_now=12, target=0.9, minutes_per_case=8, n_pool=40)
+    forecast = answer_question(session(), n_now=12, target=0.9, minutes_per_case=8, n_pool=40)
     payload = forecast.payload()
     assert set(payload) == {
         "status", "message", "metric", "overall", "structures", "target", "strategies", "advice", "observed",
@@ -105,7 +105,7 @@ def test_the_payload_has_the_services_keys_and_is_json() -> None:
 
 
 def test_the_overall_mean_is_the_mean_of_the_structures() -> None:
-    payload = forecast_session(session(), n_now=12).payload()
+    payload = answer_question(session(), n_now=12).payload()
     structures = [s["now"]["mean"] for s in payload["structures"]]
     assert payload["overall"]["now"]["mean"] == pytest.approx(np.mean(structures), abs=2e-6)
 
@@ -115,7 +115,7 @@ def test_the_overall_mean_is_the_mean_of_the_structures() -> None:
     [
         (0, [], "too_few"),
         (9, [], "too_few"),
-        (9, [Observation(8, None, case="a")], "too_few"),
+        (9, [Score(8, None, case="a")], "too_few"),
         (3, AVERAGES, "too_few"),
         (9, AVERAGES[:2], "too_few"),
         (5, AVERAGES, "prior_dominated"),
@@ -124,7 +124,7 @@ def test_the_overall_mean_is_the_mean_of_the_structures() -> None:
     ],
 )
 def test_status_follows_the_number_of_cases(n_now: int, observations: list, status: str) -> None:
-    payload = forecast_session(observations, n_now=n_now).payload()
+    payload = answer_question(observations, n_now=n_now).payload()
     assert payload["status"] == status
     if status == "too_few":
         assert "Not enough to say yet" in payload["message"]
@@ -137,35 +137,33 @@ def test_status_follows_the_number_of_cases(n_now: int, observations: list, stat
 )
 def test_numbers_out_of_range_are_refused(arguments: dict) -> None:
     with pytest.raises(ValueError, match="must be"):
-        forecast_session(AVERAGES, n_now=8, **arguments)
+        answer_question(AVERAGES, n_now=8, **arguments)
 
 
 def test_a_patient_counted_twice_is_refused() -> None:
     observations = session(structures=1)
     with pytest.raises(CurveError, match="repeats row"):
-        forecast_session([*observations, observations[0]], n_now=12)
+        answer_question([*observations, observations[0]], n_now=12)
 
 
 def test_structures_absent_from_the_reference_change_nothing() -> None:
     observations = session(structures=1)
     absent = [replace(observations[0], dice=None, case=f"x{i}") for i in range(5)]
-    with_absent = forecast_session([*observations, *absent], n_now=12).payload()
-    assert with_absent["overall"] == forecast_session(observations, n_now=12).payload()["overall"]
+    with_absent = answer_question([*observations, *absent], n_now=12).payload()
+    assert with_absent["overall"] == answer_question(observations, n_now=12).payload()["overall"]
 
 
 def test_a_structure_never_found_leaves_its_level_open_and_nothing_breaks() -> None:
-    missed = [
-        Observation(n, 0.0, structure="duct", case=f"c{i}", run=f"r{n}") for n in (4, 8) for i in range(6)
-    ]
-    payload = forecast_session([*session(structures=1), *missed], n_now=12, target=0.8).payload()
+    missed = [Score(n, 0.0, structure="duct", case=f"c{i}", run=f"r{n}") for n in (4, 8) for i in range(6)]
+    payload = answer_question([*session(structures=1), *missed], n_now=12, target=0.8).payload()
     json.dumps(payload, allow_nan=False)
     duct = payload["structures"][1]
     assert duct["now"]["lo95"] < 0.05 < 0.3 < duct["now"]["hi95"]
 
 
 def test_a_structure_not_found_yet_may_be_found_with_more_cases() -> None:
-    missed = [Observation(n, 0.0, case=f"c{n}", run=f"r{n}") for n in range(2, 8)]
-    forecast = forecast_session(missed, n_now=8, horizons=[16], target=0.5)
+    missed = [Score(n, 0.0, case=f"c{n}", run=f"r{n}") for n in range(2, 8)]
+    forecast = answer_question(missed, n_now=8, horizons=[16], target=0.5)
     (row,) = forecast.payload()["overall"]["forecast"]
     assert row["hi95"] > 0.3
     assert row["gain"]["p_at_least_1pt"] > 0.2
@@ -175,8 +173,8 @@ def test_a_structure_not_found_yet_may_be_found_with_more_cases() -> None:
 
 @pytest.mark.parametrize("n", [20, 100])
 def test_curves_without_noise_are_forecast_however_many_points_they_have(n: int) -> None:
-    smooth = [Observation(k, round(0.9 - 0.3 / math.sqrt(k), 3)) for k in range(1, n + 1)]
-    (row,) = forecast_session(smooth, n_now=n, horizons=[2 * n]).payload()["overall"]["forecast"]
+    smooth = [Score(k, round(0.9 - 0.3 / math.sqrt(k), 3)) for k in range(1, n + 1)]
+    (row,) = answer_question(smooth, n_now=n, horizons=[2 * n]).payload()["overall"]["forecast"]
     assert row["mean"] == pytest.approx(0.9 - 0.3 / math.sqrt(2 * n), abs=0.02)
 
 
@@ -186,7 +184,7 @@ def test_images_of_one_patient_count_for_less_than_those_of_many() -> None:
     shared = [replace(o, patient=f"p{int(o.case.split('_')[-1]) // 4}") for o in alone]
     widths = [
         now["hi80"] - now["lo80"]
-        for now in (forecast_session(o, n_now=24).payload()["overall"]["now"] for o in (alone, shared))
+        for now in (answer_question(o, n_now=24).payload()["overall"]["now"] for o in (alone, shared))
     ]
     assert widths[1] > 1.15 * widths[0]
 
@@ -194,7 +192,7 @@ def test_images_of_one_patient_count_for_less_than_those_of_many() -> None:
 def test_a_target_is_reached_when_every_structure_is_there_in_the_same_draw() -> None:
     observations = session(16, 3)
     level = np.mean([o.dice for o in observations if o.dice is not None and o.n > 8])
-    forecast = forecast_session(observations, n_now=16, target=float(level))
+    forecast = answer_question(observations, n_now=16, target=float(level))
     target = forecast.target
     assert 0 < target["p_reached"] < 1
     assert target["p_reached"] + target["p_unreachable"] <= 1
@@ -202,10 +200,10 @@ def test_a_target_is_reached_when_every_structure_is_there_in_the_same_draw() ->
 
 
 def test_a_target_below_the_present_needs_no_cases_and_one_above_the_ceiling_is_out_of_reach() -> None:
-    easy = forecast_session(session(32, 1), n_now=32, target=0.2).payload()["target"]
+    easy = answer_question(session(32, 1), n_now=32, target=0.2).payload()["target"]
     assert easy["p_reached"] > 0.99
     assert easy["cases"]["median"] == 0
-    hard = forecast_session(session(32, 1), n_now=32, target=0.999).payload()["target"]
+    hard = answer_question(session(32, 1), n_now=32, target=0.999).payload()["target"]
     assert hard["cases"]["median"] is None
     assert hard["p_unreachable"] > 0.9
 
@@ -215,7 +213,7 @@ def test_intervals_narrow_with_cases_and_the_prior_gives_way(cases: int) -> None
     widths, shares = [], []
     for seed in range(4):  # of a single session neither need fall at every step
         few, many = (
-            forecast_session(session(n, 1, seed=seed), n_now=n).payload()["overall"] for n in (6, cases)
+            answer_question(session(n, 1, seed=seed), n_now=n).payload()["overall"] for n in (6, cases)
         )
         widths.append([one["now"]["hi80"] - one["now"]["lo80"] for one in (few, many)])
         shares.append([one["prior_share"] for one in (few, many)])
@@ -255,14 +253,14 @@ def test_four_structures_of_400_scores_take_under_a_second() -> None:
         for o in simulate_session(random_truth(rng), 128, rng)[:400]
     ]
     assert len(observations) == 1600
-    forecast_session(observations, n_now=128, target=0.9)
+    answer_question(observations, n_now=128, target=0.9)
     slowness = max(1.0, seconds_of(yardstick) / YARDSTICK)
-    assert seconds_of(lambda: forecast_session(observations, n_now=128, target=0.9)) < 1.0 * slowness
+    assert seconds_of(lambda: answer_question(observations, n_now=128, target=0.9)) < 1.0 * slowness
 
 
 def test_other_strategies_are_never_averaged_into_one_point() -> None:
     seen = [
-        Observation(8, dice, case=case, run=strategy, kind=kind, strategy=strategy)
+        Score(8, dice, case=case, run=strategy, kind=kind, strategy=strategy)
         for kind, strategy, dice in (("fold", "baseline", 0.6), ("arm", "red", 0.7), ("arm", "genda", 0.9))
         for case in "abc"
     ]
@@ -276,7 +274,7 @@ def test_intervals_of_measured_points_are_over_patients() -> None:
     for _ in range(200):
         levels = 0.8 + 0.05 * rng.standard_normal(6)
         seen = [
-            Observation(8, level + 0.01 * k, case=f"{p}-{k}", patient=str(p), run="r")
+            Score(8, level + 0.01 * k, case=f"{p}-{k}", patient=str(p), run="r")
             for p, level in enumerate(levels)
             for k in (-1.5, -0.5, 0.5, 1.5)
         ]
@@ -294,7 +292,7 @@ def test_measured_points_are_of_the_pool_where_cases_have_sampling_weights() -> 
         hard = rng.random(40) < 0.5  # one in five of the pool, drawn four times as often
         levels = np.where(hard, 0.5, 0.8) + 0.03 * rng.standard_normal(40)
         seen = [
-            Observation(8, level, case=f"c{i}", run="r", weight=1.0 if hard[i] else 4.0)
+            Score(8, level, case=f"c{i}", run="r", weight=1.0 if hard[i] else 4.0)
             for i, level in enumerate(levels)
         ]
         (point,) = observed_points(seen)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from scaling_app.forecast.misses import MissRate
-from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.scores import Score
 
 N = np.array([8.0])
 
 
-def scores_of(cases: int, missed: int, **more: object) -> list[Observation]:
+def scores_of(cases: int, missed: int, **more: object) -> list[Score]:
     return [
-        Observation(8, 0.0 if i < missed else 0.8, case=f"c{i}", run="r", **more)  # type: ignore[arg-type]
+        Score(8, 0.0 if i < missed else 0.8, case=f"c{i}", run="r", **more)  # type: ignore[arg-type]
         for i in range(cases)
     ]
 

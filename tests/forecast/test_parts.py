@@ -11,17 +11,17 @@ from scipy.special import expit
 from scaling_app.forecast import shift_alarm
 from scaling_app.forecast.arms import choose_strategy, compare_arms
 from scaling_app.forecast.bayes import BayesForecaster
-from scaling_app.forecast.forecaster import forecast_session
+from scaling_app.forecast.forecaster import answer_question
 from scaling_app.forecast.misses import MissRate
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.posterior import CurvePosterior
 from scaling_app.forecast.prior import shipped_prior
+from scaling_app.forecast.scores import Score
 from scaling_app.forecast.shift_alarm import find_shift, prequential_deviates, standing_alarm
 from scaling_app.forecast.simulation import SPREAD, random_truth, simulate_session
 
 
 def test_no_miss_seen_leaves_hardly_any_expected() -> None:
-    seen = [Observation(8, 0.8, case=f"c{i}", run="r") for i in range(16)]
+    seen = [Score(8, 0.8, case=f"c{i}", run="r") for i in range(16)]
     rate = MissRate(seen)
     assert rate.mean(np.array([8.0]))[0] < 0.02
     assert rate.p_never > 0.8
@@ -30,7 +30,7 @@ def test_no_miss_seen_leaves_hardly_any_expected() -> None:
 def test_misses_pull_the_mean_down_and_fall_with_n() -> None:
     rng = np.random.default_rng(0)
     observations = [
-        Observation(n, 0.0 if rng.random() < p else 0.8 + 0.001 * i, case=f"{n}-{i}", run=f"r{n}")
+        Score(n, 0.0 if rng.random() < p else 0.8 + 0.001 * i, case=f"{n}-{i}", run=f"r{n}")
         for n, p in ((4, 0.5), (16, 0.25))
         for i in range(40)
     ]
@@ -44,7 +44,7 @@ def test_misses_pull_the_mean_down_and_fall_with_n() -> None:
 
 
 def test_draws_of_the_miss_rate_have_its_mean() -> None:
-    observations = [Observation(4, 0.0 if i % 3 == 0 else 0.7, case=f"c{i}", run="r") for i in range(12)]
+    observations = [Score(4, 0.0 if i % 3 == 0 else 0.7, case=f"c{i}", run="r") for i in range(12)]
     rate = MissRate(observations)
     n = np.array([4.0, 8.0])
     np.testing.assert_allclose(rate.draws(n, 20_000).mean(0), rate.mean(n), atol=0.01)
@@ -71,7 +71,7 @@ def test_labels_drawn_on_a_prediction_are_corrected(shift: float) -> None:
 def test_the_correction_is_reported() -> None:
     rng = np.random.default_rng(1)
     observations = simulate_session(random_truth(rng), 24, rng, assisted_share=0.7, assisted_shift=-0.8)
-    message = str(forecast_session(observations, n_now=24).payload()["message"])
+    message = str(answer_question(observations, n_now=24).payload()["message"])
     assert "labels of structure were drawn with a prediction on screen" in message
     assert "which is corrected" in message
 
@@ -89,7 +89,7 @@ def test_what_is_open_about_gains_does_not_average_out_over_structures() -> None
     assert 0.7 * width["one"] < width["five"] < 1.4 * width["one"]
 
 
-def arms_session(kappa: float, seed: int, n_cases: int = 24) -> list[Observation]:
+def arms_session(kappa: float, seed: int, n_cases: int = 24) -> list[Score]:
     """A session and, on its folds' cases, a second strategy that is worth `kappa` times as many labels."""
     rng = np.random.default_rng(seed)
     truth = random_truth(rng)
@@ -117,7 +117,7 @@ def test_kappa_is_recovered(kappa: float) -> None:
     found, covered = [], 0
     for seed in range(10):
         observations = arms_session(kappa, seed)
-        (result,) = forecast_session(observations, n_now=24).strategies
+        (result,) = answer_question(observations, n_now=24).strategies
         found.append(result["kappa"]["mean"])
         covered += result["kappa"]["lo80"] <= kappa <= result["kappa"]["hi80"]
     assert np.mean(found) == pytest.approx(kappa, rel=0.25)
@@ -139,21 +139,21 @@ def test_the_difference_has_an_interval_over_cases_and_says_how_many() -> None:
 def test_a_strategy_that_made_the_very_same_models_is_no_better_and_no_worse() -> None:
     own = [o for o in arms_session(2.0, 0) if o.strategy == "baseline"]
     twins = [replace(o, strategy="genseg", kind="arm") for o in own if o.kind == "fold"]
-    (result,) = forecast_session([*own, *twins], n_now=24).strategies
+    (result,) = answer_question([*own, *twins], n_now=24).strategies
     assert all(result["dice_difference"][key] == 0 for key in ("mean", "lo80", "hi80", "lo95", "hi95"))
     assert result["kappa"]["lo80"] < 1 < result["kappa"]["hi80"]
     assert choose_strategy([*own, *twins], ("baseline", "resunet")).strategy == "baseline"
 
 
-def with_nsd(observations: list[Observation]) -> list[Observation]:
+def with_nsd(observations: list[Score]) -> list[Score]:
     return [replace(o, nsd=None if o.dice is None else 0.5 * o.dice) for o in observations]
 
 
 def test_the_difference_in_surface_dice_is_told_where_it_is_known() -> None:
     observations = arms_session(2.0, 0)
-    (without,) = forecast_session(observations, n_now=24).strategies
+    (without,) = answer_question(observations, n_now=24).strategies
     assert without["nsd_difference"] is None
-    (known,) = forecast_session(with_nsd(observations), n_now=24).strategies
+    (known,) = answer_question(with_nsd(observations), n_now=24).strategies
     assert known["nsd_difference"]["mean"] == pytest.approx(0.5 * known["dice_difference"]["mean"])
     assert known["dice_difference"] == without["dice_difference"]
 
@@ -169,7 +169,7 @@ def test_test_then_train_scores_are_no_part_of_the_comparison() -> None:
     assert compare_arms([*observations, *lucky], ("baseline", "resunet"), {}) == [fair]
 
 
-def arm_ahead_by(points: float, strategy: str = "red", noise: float = 1.0) -> list[Observation]:
+def arm_ahead_by(points: float, strategy: str = "red", noise: float = 1.0) -> list[Score]:
     """A strategy that scores so many points of Dice more than the session's own on every fold's case."""
     rng = np.random.default_rng(0)
     folds = [o for o in simulate_session(random_truth(rng), 24, rng) if o.kind == "fold" and o.dice]
@@ -182,7 +182,7 @@ def arm_ahead_by(points: float, strategy: str = "red", noise: float = 1.0) -> li
     return folds + arms
 
 
-def no_better_arms(n_cases: int, arms: int, run_luck: float, rng: np.random.Generator) -> list[Observation]:
+def no_better_arms(n_cases: int, arms: int, run_luck: float, rng: np.random.Generator) -> list[Score]:
     """Strategies that are all alike: each training has its luck, each test its noise (3 points)."""
     case = rng.normal(0, 0.05, n_cases)
     observations = []
@@ -193,7 +193,7 @@ def no_better_arms(n_cases: int, arms: int, run_luck: float, rng: np.random.Gene
             tested = range(fold, n_cases, 5)
             scores = 0.75 + case[tested] + luck + rng.normal(0, 0.03, len(tested))
             observations += [
-                Observation(
+                Score(
                     n_cases - 2,
                     float(dice),
                     case=f"c{c}",
@@ -254,18 +254,18 @@ def test_arms_do_not_feed_the_sessions_own_curve() -> None:
     observations = arms_session(2.0, 0)
     own = [o for o in observations if o.strategy == "baseline"]
     assert (
-        forecast_session(observations, n_now=24).payload()["overall"]
-        == forecast_session(own, n_now=24).payload()["overall"]
+        answer_question(observations, n_now=24).payload()["overall"]
+        == answer_question(own, n_now=24).payload()["overall"]
     )
 
 
 def test_two_cases_are_no_comparison() -> None:
     observations = arms_session(2.0, 0)
     few = [o for o in observations if o.kind != "arm"] + [o for o in observations if o.kind == "arm"][:2]
-    assert forecast_session(few, n_now=24).strategies == ()
+    assert answer_question(few, n_now=24).strategies == ()
 
 
-def stream(seed: int, shift: float, n_cases: int = 40, at: int = 22) -> list[Observation]:
+def stream(seed: int, shift: float, n_cases: int = 40, at: int = 22) -> list[Score]:
     rng = np.random.default_rng(seed)
     difficulty = rng.normal(0, SPREAD.case, n_cases)
     difficulty[at:] += shift
@@ -299,10 +299,10 @@ def test_an_alarm_stands_until_scores_are_as_expected_again() -> None:
 
 
 def test_a_long_session_is_watched_by_its_newest_scores(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores = [Observation(8, 0.8, case=f"c{k}", run="r", kind="prequential") for k in range(60)]
+    scores = [Score(8, 0.8, case=f"c{k}", run="r", kind="prequential") for k in range(60)]
     looked_at: list[str] = []
 
-    def deviates(scores: list[Observation], *_: object) -> np.ndarray:
+    def deviates(scores: list[Score], *_: object) -> np.ndarray:
         looked_at.extend(o.case for o in scores)
         return np.zeros(len(scores))
 
@@ -326,14 +326,14 @@ def test_more_structures_do_not_make_more_false_alarms() -> None:
 
 
 def test_an_alarm_holds_a_stop_back() -> None:
-    advice = forecast_session(stream(0, 2.0), n_now=40, target=0.05).advice
+    advice = answer_question(stream(0, 2.0), n_now=40, target=0.05).advice
     assert advice.action == "wait"
     assert "another scanner, annotator or kind of case" in advice.sentence
 
 
 def test_sampling_weights_count_cases_by_their_inverse_probability() -> None:
     observations = [
-        Observation(8, d, case=f"{d}-{i}", run="r", weight=w)
+        Score(8, d, case=f"{d}-{i}", run="r", weight=w)
         for d, w in ((0.6, 4.0), (0.9, 1.0))
         for i in range(12)
     ]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from scaling_app.forecast.forecaster import make_forecaster
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.rivals.gaussian_process import GaussianProcess
 from scaling_app.forecast.rivals.lstm import (
     FAMILIES,
@@ -19,12 +18,13 @@ from scaling_app.forecast.rivals.lstm import (
     training_codes,
 )
 from scaling_app.forecast.rivals.published_methods import mean_curves
+from scaling_app.forecast.scores import Score
 
 SIZES = (4, 8, 16, 32, 64)
 
 
-def curve(floor: float = 0.1, scale: float = 0.6, power: float = 0.6) -> list[Observation]:
-    return [Observation(n, 1 - floor - scale * n**-power) for n in SIZES]
+def curve(floor: float = 0.1, scale: float = 0.6, power: float = 0.6) -> list[Score]:
+    return [Score(n, 1 - floor - scale * n**-power) for n in SIZES]
 
 
 def test_the_process_follows_a_power_law_and_widens_ahead() -> None:
@@ -49,15 +49,13 @@ def test_the_lstm_equals_torch() -> None:
 
 def test_the_lstm_expects_a_rising_curve_to_rise_and_a_flat_one_to_stay() -> None:
     (rising,) = LstmForecaster().fit(curve()).predict([128])
-    (flat,) = (
-        LstmForecaster().fit([Observation(n, 0.85 + 0.0003 * i) for i, n in enumerate(SIZES)]).predict([128])
-    )
+    (flat,) = LstmForecaster().fit([Score(n, 0.85 + 0.0003 * i) for i, n in enumerate(SIZES)]).predict([128])
     assert rising.gain_mean > flat.gain_mean
     assert abs(flat.gain_mean) < 0.02
 
 
 def test_the_lstm_finds_the_plateau_of_a_flat_curve_at_once() -> None:
-    flat = LstmForecaster().fit([Observation(n, 0.85 + 0.0003 * i) for i, n in enumerate(SIZES)])
+    flat = LstmForecaster().fit([Score(n, 0.85 + 0.0003 * i) for i, n in enumerate(SIZES)])
     assert flat.plateau("structure", delta=0.02) == 64
     steep = LstmForecaster().fit(curve(0.02, 0.9, 0.35))
     assert steep.plateau("structure", delta=0.01) != 64
@@ -102,7 +100,7 @@ def test_the_lstm_reads_its_codes_from_the_observations() -> None:
     weights["input"][:, 4] = 1.0
 
     def gain(*capacities: str) -> float:
-        seen = [Observation(o.n, o.dice, run=c, capacity=c) for c in capacities for o in curve()]
+        seen = [Score(o.n, o.dice, run=c, capacity=c) for c in capacities for o in curve()]
         return LstmForecaster(weights).fit(seen).predict([128])[0].gain_mean
 
     assert gain("small") != pytest.approx(gain("medium"), abs=1e-4)
@@ -111,9 +109,7 @@ def test_the_lstm_reads_its_codes_from_the_observations() -> None:
 
 
 def test_the_bootstrap_takes_cases_whole() -> None:
-    observations = [
-        Observation(n, d, case=c, run=f"r{n}") for n in (4, 8) for c, d in (("a", 0.5), ("b", 0.9))
-    ]
+    observations = [Score(n, d, case=c, run=f"r{n}") for n in (4, 8) for c, d in (("a", 0.5), ("b", 0.9))]
     curves = mean_curves(observations, resamples=50)
     assert curves.error[0] == pytest.approx([0.3, 0.3])
     np.testing.assert_allclose(curves.error[:, 0], curves.error[:, 1])
@@ -125,7 +121,7 @@ def test_the_interval_of_the_power_law_knows_its_noise() -> None:
     inside = []
     for _ in range(60):
         observations = [
-            Observation(n, float(1 - 0.6 * n**-0.4 + rng.normal(0, 0.01)), seed=s)
+            Score(n, float(1 - 0.6 * n**-0.4 + rng.normal(0, 0.01)), seed=s)
             for n in (2, 4, 8, 16, 32)
             for s in range(2)
         ]

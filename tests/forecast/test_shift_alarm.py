@@ -9,27 +9,27 @@ import pytest
 from scipy.special import expit
 
 from scaling_app.forecast.bayes import BayesForecaster
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prior import shipped_prior
+from scaling_app.forecast.scores import Score
 from scaling_app.forecast.shift_alarm import find_shift, first_scores
 from scaling_app.forecast.simulation import SPREAD, random_truth
 
 HELD_OUT_FROM = 20
 
 
-def published_stream(seed: int, shift: float, n_cases: int = 45, at: int = 26) -> list[Observation]:
+def published_stream(seed: int, shift: float, n_cases: int = 45, at: int = 26) -> list[Score]:
     """A model after every case tests the next one and, from 20 on, every fifth case so far once more."""
     rng = np.random.default_rng(seed)
     truth = random_truth(rng)
     difficulty = rng.normal(0, SPREAD.case, n_cases)
     difficulty[at:] += shift
-    seen: list[Observation] = []
+    seen: list[Score] = []
     for n in range(2, n_cases):
         luck = truth.eta(np.array([float(n)]))[0] + rng.normal(0, SPREAD.run / np.sqrt(n))
         again = range(5, n, 5) if n >= HELD_OUT_FROM else ()
         for case in (*again, n):
             dice = float(expit(-(luck + difficulty[case] + rng.normal(0, SPREAD.residual))))
-            seen.append(Observation(n, dice, case=f"c{case:02d}", run=f"r{n}", kind="prequential"))
+            seen.append(Score(n, dice, case=f"c{case:02d}", run=f"r{n}", kind="prequential"))
     return seen
 
 
@@ -49,8 +49,8 @@ def test_tests_of_the_same_cases_again_change_no_alarm() -> None:
 
 
 def test_scores_of_other_kinds_and_of_absent_structures_are_no_first_ones() -> None:
-    fold = Observation(8, 0.7, case="a", run="f", kind="fold")
-    absent = Observation(8, None, case="a", run="p", kind="prequential")
+    fold = Score(8, 0.7, case="a", run="f", kind="fold")
+    absent = Score(8, None, case="a", run="p", kind="prequential")
     first = replace(absent, dice=0.6, run="q")
     assert first_scores([fold, absent, first, replace(first, run="r")]) == [first]
 

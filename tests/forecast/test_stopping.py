@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from scaling_app.forecast.forecaster import forecast_session
-from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.forecaster import answer_question
+from scaling_app.forecast.scores import Score
 from scaling_app.forecast.stopping import StopEvidence, advise, check_size, confirming_size
 
 FLAT = StopEvidence(n_now=20, cases=5, delta=0.01, p_gain=0.1, gain=0.003, low_gain_before=True, n_blind=20)
@@ -100,17 +100,17 @@ def test_while_labelling_goes_on_longer_trainings_that_gain_more_are_named() -> 
 def test_a_flat_curve_whose_longer_trainings_gain_does_not_stop() -> None:
     noise = np.random.default_rng(0).normal(scale=0.005, size=(5, 16))
     flat = [
-        Observation(n, 0.88 + 0.004 * i + noise[row, i], case=f"c{i}", run=f"r{n}")
+        Score(n, 0.88 + 0.004 * i + noise[row, i], case=f"c{i}", run=f"r{n}")
         for row, n in enumerate((4, 6, 9, 13, 16))
         for i in range(16)
     ]
     longer = [
         replace(o, dice=o.dice + 0.03, kind="arm", strategy="baseline+longer", run="l") for o in flat[-16:]
     ]
-    first = forecast_session(flat, n_now=16)
+    first = answer_question(flat, n_now=16)
     before = replace(first, n_now=12, low_gain=True, evidence="of 12 cases")
-    held = forecast_session([*flat, *longer], n_now=16, history=[before])
-    assert first.low_gain and forecast_session(flat, n_now=16, history=[before]).advice.action == "stop"
+    held = answer_question([*flat, *longer], n_now=16, history=[before])
+    assert first.low_gain and answer_question(flat, n_now=16, history=[before]).advice.action == "stop"
     assert held.advice.action == "wait" and "train longer first" in held.advice.sentence
 
 
@@ -143,50 +143,50 @@ def test_minutes_are_told_where_known() -> None:
     assert "2.5 hours" in advise(replace(FLAT, p_gain=0.7, minutes=150.0)).sentence
 
 
-def plateau(n_now: int) -> list[Observation]:
+def plateau(n_now: int) -> list[Score]:
     return [
-        Observation(n, 0.85 + 0.001 * seed, seed=seed)
+        Score(n, 0.85 + 0.001 * seed, seed=seed)
         for n in (2, 4, 8, 16, 32, 64)
         if n <= n_now
         for seed in range(3)
     ]
 
 
-def with_one_more(n_now: int) -> list[Observation]:
-    return [*plateau(n_now), Observation(max(2, n_now // 2), 0.8505, seed=9)]
+def with_one_more(n_now: int) -> list[Score]:
+    return [*plateau(n_now), Score(max(2, n_now // 2), 0.8505, seed=9)]
 
 
 def test_a_flat_session_stops_at_its_second_opinion_and_not_at_the_same_one() -> None:
-    first = forecast_session(plateau(32), n_now=32)
+    first = answer_question(plateau(32), n_now=32)
     assert first.advice.action == "continue"
     assert first.low_gain
-    same = forecast_session(plateau(32), n_now=32, history=[first])
+    same = answer_question(plateau(32), n_now=32, history=[first])
     assert same.advice.action == "continue"
     for earlier in (first, first.payload()):
-        assert forecast_session(plateau(64), n_now=40, history=[earlier]).advice.action == "stop"
+        assert answer_question(plateau(64), n_now=40, history=[earlier]).advice.action == "stop"
 
 
 def test_an_update_of_hardly_fewer_cases_is_no_second_opinion() -> None:
-    first = forecast_session(plateau(24), n_now=24)
+    first = answer_question(plateau(24), n_now=24)
     near = replace(first, n_now=28, evidence="of 28 cases")
     assert first.low_gain
     for past in (near, {**near.payload(), "overall": {"forecast": [{"n": 29, "extra": 1}]}}):
-        assert forecast_session(with_one_more(24), n_now=30, history=[past]).advice.action == "continue"
-        assert forecast_session(with_one_more(24), n_now=30, history=[first, past]).advice.action == "stop"
+        assert answer_question(with_one_more(24), n_now=30, history=[past]).advice.action == "continue"
+        assert answer_question(with_one_more(24), n_now=30, history=[first, past]).advice.action == "stop"
 
 
 def test_a_label_without_a_new_test_is_no_second_opinion() -> None:
-    first = forecast_session(plateau(12), n_now=12)
+    first = answer_question(plateau(12), n_now=12)
     assert first.low_gain
-    assert forecast_session(plateau(12), n_now=16, history=[first]).advice.action == "continue"
-    assert forecast_session(plateau(12), n_now=16, history=[first.payload()]).advice.action == "continue"
+    assert answer_question(plateau(12), n_now=16, history=[first]).advice.action == "continue"
+    assert answer_question(plateau(12), n_now=16, history=[first.payload()]).advice.action == "continue"
 
 
 @pytest.mark.parametrize(("n_now", "later_n"), [(12, 15), (24, 28), (44, 51)])
 def test_a_payload_keeps_whether_there_was_little_to_gain(n_now: int, later_n: int) -> None:
-    first = forecast_session(plateau(n_now), n_now=n_now)
+    first = answer_question(plateau(n_now), n_now=n_now)
     later = [
-        forecast_session(with_one_more(n_now), n_now=later_n, history=[past]).advice.action
+        answer_question(with_one_more(n_now), n_now=later_n, history=[past]).advice.action
         for past in (first, first.payload())
     ]
     assert first.low_gain
@@ -195,12 +195,12 @@ def test_a_payload_keeps_whether_there_was_little_to_gain(n_now: int, later_n: i
 
 def test_models_of_few_of_the_cases_do_not_stop_a_session() -> None:
     small = [o for o in plateau(24) if o.n <= 6]
-    first = forecast_session(small, n_now=39)
-    second = forecast_session([*small, replace(small[-1], run="later")], n_now=40, history=[first])
+    first = answer_question(small, n_now=39)
+    second = answer_question([*small, replace(small[-1], run="later")], n_now=40, history=[first])
     assert first.status == second.status == "prior_dominated"
     assert "stop" not in (first.advice.action, second.advice.action)
 
 
 def test_history_without_a_forecast_is_no_opinion() -> None:
-    unknown = forecast_session([], n_now=2)
-    assert forecast_session(plateau(64), n_now=40, history=[unknown.payload()]).advice.action == "continue"
+    unknown = answer_question([], n_now=2)
+    assert answer_question(plateau(64), n_now=40, history=[unknown.payload()]).advice.action == "continue"

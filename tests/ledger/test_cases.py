@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling_app.ledger import MOST_MINUTES, Case, Flag, Ledger, LedgerError, utc_now
+from scaling_app.ledger import MOST_MINUTES, Case, Doubt, Ledger, LedgerError, utc_now
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=20)
 amounts = st.none() | st.floats(0, 1e6)
@@ -24,7 +24,7 @@ case_records = st.builds(
     blind=st.booleans(),
     assisted=st.booleans(),
     minutes=st.none() | st.floats(0, MOST_MINUTES),
-    flags=st.lists(st.builds(Flag, words, words), max_size=3, unique=True).map(tuple),
+    doubts=st.lists(st.builds(Doubt, words, words), max_size=3, unique=True).map(tuple),
     sampling_weight=amounts,
 )
 
@@ -67,7 +67,7 @@ def test_the_history_tells_every_label_in_order(
 
 
 def test_a_removed_case_leaves_its_history(ledger: Ledger, new_case) -> None:
-    ledger.save_case(new_case(flags=(Flag("empty", "The label is empty."),)))
+    ledger.save_case(new_case(doubts=(Doubt("empty", "The label is empty."),)))
     assert ledger.remove_case("a")
     assert not ledger.remove_case("a")
     assert ledger.case("a") is None
@@ -76,30 +76,30 @@ def test_a_removed_case_leaves_its_history(ledger: Ledger, new_case) -> None:
 
 
 def test_an_open_doubt_keeps_a_case_out_until_it_is_resolved(ledger: Ledger, new_case) -> None:
-    doubt = Flag("volume", "The liver has 9000 ml.")
-    ledger.save_case(new_case(flags=(doubt,)))
+    doubt = Doubt("volume", "The liver has 9000 ml.")
+    ledger.save_case(new_case(doubts=(doubt,)))
     ledger.save_case(new_case("b"))
     assert [case.image_id for case in ledger.usable_cases()] == ["b"]
-    assert ledger.resolve_flags("a") == 1
+    assert ledger.confirm_label("a") == 1
     assert [case.image_id for case in ledger.usable_cases()] == ["a", "b"]
 
 
 def test_a_resolved_doubt_stays_resolved_for_this_label_and_comes_back_for_another(
     ledger: Ledger, new_case
 ) -> None:
-    doubt = Flag("volume", "The liver has 9000 ml.")
-    ledger.save_case(new_case(flags=(doubt,)))
-    ledger.resolve_flags("a")
-    ledger.save_case(new_case(flags=(doubt,)))
-    assert ledger.case("a").flags == ()
-    ledger.save_case(new_case(label_hash="h2", flags=(doubt,)))
-    assert ledger.case("a").flags == (doubt,)
+    doubt = Doubt("volume", "The liver has 9000 ml.")
+    ledger.save_case(new_case(doubts=(doubt,)))
+    ledger.confirm_label("a")
+    ledger.save_case(new_case(doubts=(doubt,)))
+    assert ledger.case("a").doubts == ()
+    ledger.save_case(new_case(label_hash="h2", doubts=(doubt,)))
+    assert ledger.case("a").doubts == (doubt,)
 
 
 def test_a_better_label_closes_the_doubts_about_the_old_one(ledger: Ledger, new_case) -> None:
-    ledger.save_case(new_case(flags=(Flag("empty", "The label is empty."),)))
+    ledger.save_case(new_case(doubts=(Doubt("empty", "The label is empty."),)))
     ledger.save_case(new_case(label_hash="h2"))
-    assert ledger.case("a").flags == ()
+    assert ledger.case("a").doubts == ()
 
 
 def test_minutes_may_come_before_the_label_and_survive_a_second_save(ledger: Ledger, new_case) -> None:
@@ -188,8 +188,8 @@ def test_the_weight_of_the_last_serving_counts(ledger: Ledger) -> None:
 def test_doubts_about_a_label_that_was_replaced_are_not_written(ledger: Ledger, new_case) -> None:
     ledger.save_case(new_case(label_hash="old"))
     ledger.save_case(new_case(label_hash="new", minutes=3.0))
-    assert not ledger.set_flags("a", "old", [Flag("empty", "Empty.")])
-    assert ledger.case("a").flags == ()
-    assert ledger.set_flags("a", "new", [Flag("empty", "Empty.")])
+    assert not ledger.set_doubts("a", "old", [Doubt("empty", "Empty.")])
+    assert ledger.case("a").doubts == ()
+    assert ledger.set_doubts("a", "new", [Doubt("empty", "Empty.")])
     case = ledger.case("a")
-    assert (case.label_hash, case.minutes, case.flags) == ("new", 3.0, (Flag("empty", "Empty."),))
+    assert (case.label_hash, case.minutes, case.doubts) == ("new", 3.0, (Doubt("empty", "Empty."),))

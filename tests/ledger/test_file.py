@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from scaling_app.ledger import Ledger, LedgerError, tables
+from scaling_app.ledger import Doubt, Ledger, LedgerError, tables
 
 
 def test_folders_are_made(tmp_path: Path) -> None:
@@ -86,6 +86,28 @@ def test_an_older_file_is_migrated_with_what_it_holds(
     with sqlite3.connect(path) as raw:
         assert raw.execute("SELECT scanner FROM cases").fetchall() == [("unknown",)]
         assert raw.execute("PRAGMA user_version").fetchone() == (version + 1,)
+
+
+def test_a_ledger_of_schema_1_keeps_its_doubts(tmp_path: Path, new_case) -> None:
+    path, doubt = tmp_path / "ledger.sqlite", Doubt("volume", "Too large.")
+    with Ledger(path) as ledger:
+        ledger.save_case(new_case("open", doubts=(doubt,)))
+        ledger.save_case(new_case("fine", doubts=(doubt,)))
+        ledger.confirm_label("fine")
+        ledger.set_curve_block(5, ["open"])
+    with sqlite3.connect(path) as raw:
+        for statement in (
+            "DROP INDEX ix_doubts_image_id",
+            "ALTER TABLE doubts RENAME COLUMN confirmed_at TO resolved_at",
+            "ALTER TABLE doubts RENAME TO flags",
+            "CREATE INDEX ix_flags_image_id ON flags (image_id)",
+            "ALTER TABLE curve_blocks RENAME COLUMN curve_size TO checkpoint",
+            "PRAGMA user_version=1",
+        ):
+            raw.execute(statement)
+    with Ledger(path) as again:
+        assert {case.image_id: case.doubts for case in again.cases()} == {"open": (doubt,), "fine": ()}
+        assert again.curve_blocks() == {5: ["open"]}
 
 
 def test_a_migration_that_fails_changes_nothing(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scaling_app.ledger import LabelNote, Ledger, PoolCase, PoolCoverage
+from scaling_app.ledger import LabelNote, Ledger, PoolCase, ShapeCoverage
 
 NAMES = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
 NOTES = st.builds(
@@ -47,11 +47,11 @@ def test_a_block_of_the_curve_keeps_its_order_and_is_replaced_as_a_whole(ledger:
 
 @pytest.mark.parametrize("cases", [(), (PoolCase("b", 2.5, True), PoolCase("a", 0.5, False))])
 def test_a_comparison_of_the_pool_takes_the_place_of_the_one_before(ledger: Ledger, cases) -> None:
-    assert ledger.pool_coverage() is None
-    ledger.set_pool_coverage(PoolCoverage("old", True, None, 3, (PoolCase("x", 1.0, False),)))
-    newest = PoolCoverage("new", False, "run", 5, cases)
-    ledger.set_pool_coverage(newest)
-    assert ledger.pool_coverage() == newest
+    assert ledger.shape_coverage() is None
+    ledger.set_shape_coverage(ShapeCoverage("old", True, None, 3, (PoolCase("x", 1.0, False),)))
+    newest = ShapeCoverage("new", False, "run", 5, cases)
+    ledger.set_shape_coverage(newest)
+    assert ledger.shape_coverage() == newest
 
 
 def test_nothing_of_it_moves_the_forecast(ledger: Ledger) -> None:
@@ -59,5 +59,5 @@ def test_nothing_of_it_moves_the_forecast(ledger: Ledger) -> None:
     ledger.keep_label_notes({"a": LabelNote({1: 2.0}, (("liver", 1),), None, "h")})
     ledger.note_checked_images({"a": ("1", {})})
     ledger.set_curve_block(5, ["a"])
-    ledger.set_pool_coverage(PoolCoverage("x", True, None, 3, ()))
+    ledger.set_shape_coverage(ShapeCoverage("x", True, None, 3, ()))
     assert ledger.revision() == before

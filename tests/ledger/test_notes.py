@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling_app.ledger import Flag, Ledger, LedgerError, Observation, utc_now
-from scaling_app.service.outcomes import outcomes_of
+from scaling_app.ledger import Doubt, Ledger, LedgerError, Observation, utc_now
+from scaling_app.service.outcomes import Outcome, outcomes_of
 
 json_values = st.recursive(
     st.none()
@@ -115,7 +115,7 @@ def test_the_levels_are_what_the_outcomes_of_forecasts_need(ledger: Ledger) -> N
     }
     assert [past["n_in_curve"] for past in ledger.forecast_levels()] == [4, 9]
     assert outcomes_of(ledger.forecast_levels()) == outcomes_of(ledger.forecasts())
-    assert outcomes_of(ledger.forecasts()) == [{"made_at": 4, **row, "came": 0.75}]
+    assert outcomes_of(ledger.forecasts()) == [Outcome(made_at=4, **row, came=0.75)]
 
 
 def test_a_forecast_is_held_against_what_came_with_the_same_recipe_alone(ledger: Ledger) -> None:
@@ -124,7 +124,7 @@ def test_a_forecast_is_held_against_what_came_with_the_same_recipe_alone(ledger:
         overall = {"now": {"mean": 0.75}, "forecast": [row] if n < 9 else []}
         ledger.save_forecast({"n_in_curve": n, "recipe": recipe, "overall": overall})
     assert [past["recipe"] for past in ledger.forecast_levels()] == ["short", "long", "long"]
-    assert [outcome["made_at"] for outcome in outcomes_of(ledger.forecast_levels())] == [5]
+    assert [outcome.made_at for outcome in outcomes_of(ledger.forecast_levels())] == [5]
 
 
 def test_the_revision_moves_with_what_can_change_a_forecast_and_with_nothing_else(
@@ -135,9 +135,9 @@ def test_the_revision_moves_with_what_can_change_a_forecast_and_with_nothing_els
         write()
         return ledger.revision() != before
 
-    assert moved_by(lambda: ledger.save_case(new_case(flags=(Flag("empty", "Empty."),))))
+    assert moved_by(lambda: ledger.save_case(new_case(doubts=(Doubt("empty", "Empty."),))))
     assert moved_by(lambda: ledger.set_minutes("a", 3))
-    assert moved_by(lambda: ledger.resolve_flags("a"))
+    assert moved_by(lambda: ledger.confirm_label("a"))
     assert moved_by(lambda: ledger.set_setting("target", 0.8))
     assert not moved_by(lambda: ledger.set_setting("target", 0.8))
     assert moved_by(lambda: ledger.set_setting("minutes_per_point", 2.0))

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling_app.ledger import Flag, Ledger, LedgerError, Observation, Run, utc_now
+from scaling_app.ledger import Doubt, Ledger, LedgerError, Observation, Run, utc_now
 from scaling_app.ledger.records import KINDS
 
 scores = st.none() | st.floats(0, 1)
@@ -232,14 +232,14 @@ def test_one_new_training_label_outdates_a_small_run_and_two_a_run_of_ten(tested
 def test_a_doubt_about_the_tested_case_hides_its_observations_until_resolved(
     tested: Ledger, new_case
 ) -> None:
-    tested.save_case(new_case("c11", flags=(Flag("volume", "Too large."),)))
+    tested.save_case(new_case("c11", doubts=(Doubt("volume", "Too large."),)))
     assert current_runs(tested) == []
-    tested.resolve_flags("c11")
+    tested.confirm_label("c11")
     assert current_runs(tested) == ["small", "large"]
 
 
 def test_a_doubt_about_a_training_case_outdates_a_small_run(tested: Ledger, new_case) -> None:
-    tested.save_case(new_case("c2", flags=(Flag("volume", "Too large."),)))
+    tested.save_case(new_case("c2", doubts=(Doubt("volume", "Too large."),)))
     assert current_runs(tested) == ["large"]
 
 

@@ -18,7 +18,7 @@ def test_an_image_that_no_model_can_use_is_said_and_left_out(desk_of, workers):
         return {"params": {}}
 
     asked = {"images": list(desk.labels), "max_workers": workers}
-    done = BatchInfer(desk.session)(asked, desk.session.datastore, infer)
+    done = BatchInfer(desk.studies)(asked, desk.studies.datastore, infer)
     assert done["synthetic_001"] == {"error": "synthetic_001 cannot be segmented"}
     assert done["synthetic_000"] == done["synthetic_002"] == {"params": {}}
 
@@ -30,9 +30,9 @@ def test_what_is_wrong_with_all_images_ends_the_batch(desk_of):
         raise HTTPException(409, "No model has been trained yet")
 
     with pytest.raises(HTTPException, match="No model"):
-        BatchInfer(desk.session)({"images": list(desk.labels)}, desk.session.datastore, infer)
+        BatchInfer(desk.studies)({"images": list(desk.labels)}, desk.studies.datastore, infer)
 
 
 def test_a_batch_of_no_image_predicts_none(desk_of):
     desk = desk_of(1)
-    assert BatchInfer(desk.session)({"images": "labeled"}, desk.session.datastore, lambda *_: {}) == {}
+    assert BatchInfer(desk.studies)({"images": "labeled"}, desk.studies.datastore, lambda *_: {}) == {}

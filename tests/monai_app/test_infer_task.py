@@ -45,7 +45,7 @@ def test_an_image_unlike_all_others_is_refused_before_it_is_read(name, make, wor
     monkeypatch.setattr(geometry, "read_image", read)
     monkeypatch.setattr(infer_task, "usual_image", lambda ledger: USUAL)
     conf = SimpleNamespace(dimension=3)
-    session = SimpleNamespace(structures=dict, conf=conf, ledger=None, published=lambda: SimpleNamespace())
+    studies = SimpleNamespace(structures=dict, conf=conf, ledger=None, published=lambda: SimpleNamespace())
     with pytest.raises(HTTPException, match=words) as refused:
-        infer_task.Segmentation(session)({"image": str(tmp_path / name)})
+        infer_task.Segmentation(studies)({"image": str(tmp_path / name)})
     assert refused.value.status_code == 422 and str(tmp_path) not in refused.value.detail

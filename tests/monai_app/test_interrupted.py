@@ -36,15 +36,15 @@ def app(desk_of) -> ScalingApp:
     desk = desk_of(2)
     desk.submit(*desk.labels)
     app = ScalingApp.__new__(ScalingApp)
-    app.session, app.book, app.studies = desk.session, desk.book, "studies"
-    app.options, app._trainers = desk.session.conf, {"segmentation": None}
+    app.open_studies, app.intake, app.studies = desk.studies, desk.intake, "studies"
+    app.options, app._trainers = desk.studies.conf, {"segmentation": None}
     return app
 
 
 @pytest.fixture
 def survivor(app: ScalingApp) -> Iterator[subprocess.Popen[str]]:
     """A training in a process that this server did not begin."""
-    command = [sys.executable, "-c", TRAIN, str(app.session.ledger.path)]
+    command = [sys.executable, "-c", TRAIN, str(app.open_studies.ledger.path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "started\n"
         yield process
@@ -53,14 +53,14 @@ def survivor(app: ScalingApp) -> Iterator[subprocess.Popen[str]]:
 
 def test_a_training_that_outlived_its_server_ends_as_done_and_no_other_begins_beside_it(app, survivor):
     app.close_interrupted_runs("interrupted: the server was stopped", elsewhere=True)
-    assert app.session.ledger.run("r").state == app.session.ledger.job()["state"] == "running"
+    assert app.open_studies.ledger.run("r").state == app.open_studies.ledger.job()["state"] == "running"
     with pytest.raises(HTTPException, match=f"process {survivor.pid}") as refused:
         routes.start_training(app, "segmentation", {})
     assert refused.value.status_code == 429
     survivor.stdin.write("\n")
     survivor.stdin.flush()
     assert survivor.stdout.readline() == "done\n"
-    assert app.session.ledger.run("r").state == "done"
+    assert app.open_studies.ledger.run("r").state == "done"
     app.require_trainable("segmentation", {})
 
 
@@ -72,8 +72,12 @@ def test_the_server_s_own_training_does_not_keep_others_from_being_queued(app, s
 def test_a_training_that_was_killed_is_closed_once_it_is_gone(app, survivor):
     threading.Timer(0.3, survivor.kill).start()
     app.close_interrupted_runs("stopped by a user", wait_seconds=20)
-    assert app.session.ledger.run("r").state == "stopped"
-    assert app.session.ledger.run("r").message == app.session.ledger.job()["message"] == "stopped by a user"
+    assert app.open_studies.ledger.run("r").state == "stopped"
+    assert (
+        app.open_studies.ledger.run("r").message
+        == app.open_studies.ledger.job()["message"]
+        == "stopped by a user"
+    )
 
 
 @pytest.fixture
@@ -100,16 +104,16 @@ def watching(app, monkeypatch) -> Callable[[Callable[[], None]], None]:
 
 def test_a_run_begun_during_a_look_at_the_labels_is_not_taken_for_a_dead_one(app, watching):
     run = Run("later", "published", "baseline", "resunet", ["a"], 1, 0, None, "s", utc_now())
-    watching(lambda: app.session.ledger.run("later") or app.session.ledger.start_run(run))
-    app.session.ledger.finish_run("later")
-    assert app.session.ledger.run("later").state == "done"
+    watching(lambda: app.open_studies.ledger.run("later") or app.open_studies.ledger.start_run(run))
+    app.open_studies.ledger.finish_run("later")
+    assert app.open_studies.ledger.run("later").state == "done"
 
 
 def test_a_run_whose_process_died_is_noticed(app, survivor, watching):
     survivor.kill()
     survivor.wait()
     watching(lambda: None)
-    assert app.session.ledger.run("r").message == "interrupted: the process ended"
+    assert app.open_studies.ledger.run("r").message == "interrupted: the process ended"
 
 
 @pytest.mark.parametrize(
@@ -120,6 +124,6 @@ def test_a_run_whose_process_died_is_noticed(app, survivor, watching):
 def test_the_target_of_the_options_is_where_a_session_begins_and_no_more(app, held, expected):
     app.options = dataclasses.replace(app.options, target=0.8)
     if held != "never set":
-        app.session.ledger.set_setting("target", held)
+        app.open_studies.ledger.set_setting("target", held)
     app._adopt_target()
-    assert app.session.ledger.setting("target") == expected
+    assert app.open_studies.ledger.setting("target") == expected

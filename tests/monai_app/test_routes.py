@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,36 +81,10 @@ def test_every_route_asks_for_the_role_that_monai_label_asks_for():
 
 
 def test_the_roles_are_those_of_the_routes_they_replace():
-    from monailabel.endpoints import (
-        activelearning,
-        batch_infer,
-        datastore,
-        infer,
-        logs,
-        ohif,
-        proxy,
-        scoring,
-        session,
-        train,
-        wsi_infer,
-    )
-
-    modules = (
-        activelearning,
-        batch_infer,
-        datastore,
-        infer,
-        logs,
-        ohif,
-        proxy,
-        scoring,
-        session,
-        train,
-        wsi_infer,
-    )
+    names = "activelearning batch_infer datastore infer logs ohif proxy scoring session train wsi_infer"
     stock = {}
-    for router in (module.router for module in modules):
-        for route in router.routes:
+    for name in names.split():
+        for route in import_module(f"monailabel.endpoints.{name}").router.routes:
             roles = [d.call.roles for d in route.dependant.dependencies if hasattr(d.call, "roles")]
             stock |= {(method, route.path): roles[0] for method in route.methods if roles}
     assert {key: stock[key] for key in ROLES} == ROLES
@@ -133,14 +108,14 @@ def client_of(tmp_path, monkeypatch) -> Callable[..., TestClient]:
 
     def make(desk) -> TestClient:
         app = SimpleNamespace(
-            session=desk.session,
-            datastore=lambda: desk.session.datastore,
-            take_stock=desk.book.take_stock,
-            follow_labels=desk.book.take_stock,
-            nothing_to_serve=lambda: None,
+            open_studies=desk.studies,
+            datastore=lambda: desk.studies.datastore,
+            take_stock=desk.intake.take_stock,
+            follow_labels=desk.intake.take_stock,
+            nothing_to_serve=desk.studies.datastore.nothing_to_serve,
             take_label=lambda image, path, *_: {"image": image, "kind": path.suffix},
             on_save_label=lambda *_: {},
-            files=desk.book.files,
+            files=desk.intake.files,
             studies=str(tmp_path / "studies"),
             scoring_names=lambda: ["sufficiency"],
             model_names=lambda: ["segmentation"],
@@ -170,7 +145,7 @@ def files_under(folder: Path) -> set[Path]:
 def test_no_name_that_a_client_gives_leads_out_of_the_datastore(desk_of, client_of, tmp_path, name):
     desk = desk_of(1)
     client, before = client_of(desk), files_under(tmp_path)
-    image, label = desk.session.image_path("synthetic_000"), desk.labels["synthetic_000"]
+    image, label = desk.studies.image_path("synthetic_000"), desk.labels["synthetic_000"]
     known = {"image": "synthetic_000"}
     answers = [
         client.put(
@@ -194,23 +169,23 @@ def test_no_name_that_a_client_gives_leads_out_of_the_datastore(desk_of, client_
 )
 def test_names_as_real_data_sets_have_them_are_taken(desk_of, client_of, tmp_path, name):
     desk = desk_of(1)
-    image = desk.session.image_path("synthetic_000")
+    image = desk.studies.image_path("synthetic_000")
     answer = client_of(desk).put(
         "/datastore/image", params={"image": name}, files={"file": (image.name, image.read_bytes())}
     )
-    assert answer.json() == {"image": name} and desk.session.image_path(name).parent == image.parent
+    assert answer.json() == {"image": name} and desk.studies.image_path(name).parent == image.parent
 
 
 def test_an_image_that_is_there_is_not_replaced(desk_of, client_of):
     desk = desk_of(2)
     desk.submit("synthetic_000")
-    other = desk.session.image_path("synthetic_001").read_bytes()
+    other = desk.studies.image_path("synthetic_001").read_bytes()
     answer = client_of(desk).put(
         "/datastore/image", params={"image": "synthetic_000"}, files={"file": ("x.nii.gz", other)}
     )
     assert answer.status_code == 409 and "another name" in answer.json()["detail"]
-    assert desk.session.has_label("synthetic_000")
-    assert desk.session.image_path("synthetic_000").read_bytes() != other
+    assert desk.studies.has_label("synthetic_000")
+    assert desk.studies.image_path("synthetic_000").read_bytes() != other
 
 
 @pytest.mark.parametrize(("tag", "file"), [("final", "x.sh"), ("original", "x.sh"), ("original", "x.nii.gz")])
@@ -218,7 +193,7 @@ def test_a_label_of_a_kind_that_is_not_read_is_refused(desk_of, client_of, tag, 
     desk = desk_of(1)
     params, files = {"image": "synthetic_000", "tag": tag}, {"label": (file, b"#!/bin/sh")}
     answer = client_of(desk).put("/datastore/label", params=params, files=files)
-    assert answer.status_code == 422 and not desk.session.has_label("synthetic_000", tag)
+    assert answer.status_code == 422 and not desk.studies.has_label("synthetic_000", tag)
 
 
 def test_a_label_with_another_tag_is_stored_and_deleted_again(desk_of, client_of):
@@ -229,7 +204,7 @@ def test_a_label_with_another_tag_is_stored_and_deleted_again(desk_of, client_of
         params={"image": "synthetic_000", "tag": "original"},
         files={"label": (label.name, label.read_bytes())},
     )
-    assert put.status_code == 200 and desk.session.has_label("synthetic_000", "original")
+    assert put.status_code == 200 and desk.studies.has_label("synthetic_000", "original")
     answer = client.delete("/datastore/label", params={"id": "synthetic_000", "tag": "nope"})
     assert answer.status_code == 404 and "no label 'nope'" in answer.json()["detail"]
 
@@ -295,7 +270,7 @@ def test_nothing_gets_into_the_index_that_could_not_be_read_again(desk_of, clien
         client.put("/datastore/updatelabelinfo", params=label, data={"params": raw}),
     ]
     assert [answer.status_code for answer in answers] == [422] * 4
-    assert desk_of(1).session.has_label("synthetic_000")
+    assert desk_of(1).studies.has_label("synthetic_000")
 
 
 def test_facts_about_images_and_labels_are_stored_and_those_of_others_are_refused(desk_of, client_of):
@@ -309,8 +284,8 @@ def test_facts_about_images_and_labels_are_stored_and_those_of_others_are_refuse
         assert client.put(f"/datastore/{place}/info", params=known, data=facts).status_code == 200
         answer = client.put(f"/datastore/{place}/info", params=ghost, data=facts)
         assert answer.status_code == 404 and "ghost" in answer.json()["detail"]
-    assert desk.session.datastore.get_image_info("synthetic_000")["scanner"] == "A"
-    assert desk.session.datastore.get_label_info("synthetic_000", "final")["scanner"] == "A"
+    assert desk.studies.datastore.get_image_info("synthetic_000")["scanner"] == "A"
+    assert desk.studies.datastore.get_label_info("synthetic_000", "final")["scanner"] == "A"
 
 
 def test_what_is_no_option_of_a_training_does_not_reach_the_queue(monkeypatch):
@@ -330,7 +305,7 @@ def test_gpus_that_are_no_text_are_refused(desk_of, client_of, gpus):
 @pytest.mark.parametrize("wrong", ["size", "image"])
 def test_raw_voxels_that_do_not_fit_are_refused_with_a_sentence(desk_of, tmp_path, wrong):
     desk = desk_of(1)
-    image = desk.session.image_path("synthetic_000")
+    image = desk.studies.image_path("synthetic_000")
     if wrong == "image":
         image.write_bytes(b"NRRD0004\n\n")
     (tmp_path / "label.bin").write_bytes(b"123")
@@ -340,7 +315,7 @@ def test_raw_voxels_that_do_not_fit_are_refused_with_a_sentence(desk_of, tmp_pat
 
 def test_raw_voxels_leave_no_file_behind(desk_of, tmp_path):
     desk = desk_of(1)
-    image = desk.session.image_path("synthetic_000")
+    image = desk.studies.image_path("synthetic_000")
     (tmp_path / "label.bin").write_bytes(bytes(int(np.prod(read_image(image).shape[1:]))))
     with as_label_map(tmp_path / "label.bin", str(image)) as label:
         assert read_label(label).shape == read_image(image).shape
@@ -349,7 +324,7 @@ def test_raw_voxels_leave_no_file_behind(desk_of, tmp_path):
 
 def test_an_image_is_lent_for_predictions_and_given_back(desk_of, client_of, monkeypatch):
     desk = desk_of(1)
-    client, image = client_of(desk), desk.session.image_path("synthetic_000")
+    client, image = client_of(desk), desk.studies.image_path("synthetic_000")
     asked = []
     monkeypatch.setattr(routes.infer, "run_inference", lambda *a: asked.append(a[3]) or {})
     lent = client.put("/session/", files={"files": (image.name, image.read_bytes())}).json()
@@ -364,7 +339,7 @@ def test_an_image_is_lent_for_predictions_and_given_back(desk_of, client_of, mon
 
 def test_no_archive_and_no_made_up_session_leads_to_a_file_of_this_machine(desk_of, client_of, tmp_path):
     desk = desk_of(1)
-    client, image = client_of(desk), desk.session.image_path("synthetic_000")
+    client, image = client_of(desk), desk.studies.image_path("synthetic_000")
     secret = tmp_path / "secret.nii.gz"
     secret.write_bytes(image.read_bytes())
     archive = tmp_path / "outside.tar"
@@ -410,3 +385,17 @@ def test_a_ledger_that_cannot_be_written_is_no_fault_of_the_label():
     with pytest.raises(HTTPException) as refused, refusing():
         raise LedgerError("the ledger refused: database or disk is full")
     assert refused.value.status_code == 503 and "send it again later" in refused.value.detail
+
+
+def test_next_sample_says_what_was_found_where_there_is_no_image(desk_of, client_of, monkeypatch, tmp_path):
+    monkeypatch.setattr(routes.activelearning, "sample", lambda *_: {})
+    desk = desk_of(1)
+    client = client_of(desk)
+    assert client.post("/activelearning/random", json={}).json() == {}, "then every case has a label"
+    image = desk.studies.image_path("synthetic_000")
+    (image.parent / "patient1").mkdir()
+    image.rename(image.parent / "patient1" / image.name)
+    desk.studies.datastore.refresh()
+    answer = client.post("/activelearning/random", json={})
+    assert answer.status_code == 200
+    assert "1 in sub-folders (patient1), which are not read" in answer.json()["message"]

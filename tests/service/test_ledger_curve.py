@@ -13,9 +13,9 @@ from scaling_app.curve.ledger_curve import (
     forecast_from,
     overall_scores,
 )
-from scaling_app.forecast.forecaster import forecast_session
-from scaling_app.forecast.observations import read_curve
-from scaling_app.ledger import Case, Flag, Ledger, Observation, Run, utc_now
+from scaling_app.forecast.forecaster import answer_question
+from scaling_app.forecast.scores import read_curve
+from scaling_app.ledger import Case, Doubt, Ledger, Observation, Run, utc_now
 
 
 def start(ledger: Ledger, name: str, train_ids: list[str], **more: object) -> None:
@@ -112,7 +112,7 @@ def test_a_forecast_has_standard_horizons_and_a_curve_around_them(answered) -> N
 def test_flagged_cases_are_not_counted(session) -> None:
     for n in range(1, 7):
         session.label(n)
-    session.ledger.save_case(Case("bad", "h", utc_now(), "p", flags=(Flag("empty", "Empty."),)))
+    session.ledger.save_case(Case("bad", "h", utc_now(), "p", doubts=(Doubt("empty", "Empty."),)))
     assert forecast_from(session.ledger)["n_in_curve"] == 6
 
 
@@ -159,9 +159,9 @@ def test_what_other_settings_or_hardly_fewer_cases_found_confirms_no_stop(
 
     def forecast(observations, **question):
         asked.update(question)
-        return forecast_session(observations, **question)
+        return answer_question(observations, **question)
 
-    monkeypatch.setattr("scaling_app.curve.ledger_curve.forecast_session", forecast)
+    monkeypatch.setattr("scaling_app.curve.ledger_curve.answer_question", forecast)
     assert forecast_from(ledger)["recipe"] == "long"
     earlier = {"n_in_curve": size, "evidence": "x", "recipe": settings.partition(":")[0]}
     ledger.save_forecast(earlier)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ import pytest
 from scaling_app.forecast.prior import shipped_prior, weak_prior
 from scaling_app.service import figures
 from scaling_app.service.methods_text import methods_text, prior_sentence
-from scaling_app.service.outcomes import outcomes_of
-from scaling_app.service.payloads import Sufficiency
+from scaling_app.service.outcomes import Outcome, outcomes_of
+from scaling_app.service.payloads import Payload
 from scaling_app.service.report import report_html, write_report
 
 EVIL = "<img src=x onerror=alert(1)>\"'</script><script>alert(2)</script>"
@@ -52,7 +53,7 @@ def full(answered) -> dict[str, Any]:
         "n_labelled": 14,
         "strategies": STRATEGIES,
         "coverage": {"outside": 7, "pool": 47, "cases": [{"image": "odd_one", "distance": 3.1}]},
-        "problems": [{"image": "case_99", "sentence": "The label is empty."}],
+        "doubts": [{"image": "case_99", "sentence": "The label is empty."}],
         "job": {"state": "running", "done": 3, "total": 9, "eta_seconds": 240},
     }
 
@@ -143,7 +144,7 @@ def test_every_colour_of_a_figure_is_in_the_style_sheet(page: str) -> None:
 
 def test_names_from_users_cannot_become_markup(full: dict[str, Any]) -> None:
     hostile = json.loads(json.dumps(full).replace('"anterior"', json.dumps(EVIL)))
-    hostile["problems"] = [{"image": EVIL, "sentence": EVIL}]
+    hostile["doubts"] = [{"image": EVIL, "sentence": EVIL}]
     hostile["coverage"]["cases"] = [{"image": EVIL, "distance": 1.0}]
     hostile["strategies"] = [{**STRATEGIES[0], "name": EVIL}]
     hostile["advice"] = {**full["advice"], "sentence": EVIL, "reason": EVIL}
@@ -169,7 +170,7 @@ def test_too_few_cases_show_what_is_missing() -> None:
             "n_labelled": 2,
             "n_in_curve": 1,
             "advice": {"action": "wait", "sentence": "Not enough to say yet.", "reason": "1 case labelled"},
-            "problems": [{"image": "a", "sentence": "The label is empty."}],
+            "doubts": [{"image": "a", "sentence": "The label is empty."}],
         }
     )
     words = words_of(html)
@@ -225,9 +226,9 @@ def test_the_file_is_written_where_it_was_asked(tmp_path: Path, full: dict[str, 
 def test_outcomes_pair_a_forecast_with_what_came(answered) -> None:
     _, history = answered
     found = outcomes_of(history)
-    assert [(o["made_at"], o["n"]) for o in found] == [(5, 10), (8, 13)]
-    assert found[0]["came"] == history[2]["overall"]["now"]["mean"]
-    assert found[0]["mean"] == history[0]["overall"]["forecast"][1]["mean"]
+    assert [(o.made_at, o.n) for o in found] == [(5, 10), (8, 13)]
+    assert found[0].came == history[2]["overall"]["now"]["mean"]
+    assert found[0].mean == history[0]["overall"]["forecast"][1]["mean"]
 
 
 def test_without_later_answers_there_is_no_outcome(answered) -> None:
@@ -237,18 +238,18 @@ def test_without_later_answers_there_is_no_outcome(answered) -> None:
 
 
 def test_a_range_holds_its_ends() -> None:
-    outcome = {"lo80": 0.7, "hi80": 0.8, "came": 0.8}
-    assert figures.held_by(outcome)
-    assert not figures.held_by({**outcome, "came": 0.81})
+    outcome = Outcome(made_at=4, n=8, mean=0.75, lo80=0.7, hi80=0.8, came=0.8)
+    assert outcome.held
+    assert not replace(outcome, came=0.81).held
 
 
 def test_the_methods_text_states_size_level_and_how_it_was_found(full: dict[str, Any]) -> None:
-    payload = Sufficiency.model_validate(full).model_dump(mode="json", by_alias=True)
+    payload = Payload.model_validate(full)
     text = methods_text(payload)
-    now = payload["overall"]["now"]
+    now = payload.overall.now
     assert "n = 13" in text
     assert "1 further labelled case with open quality doubts left out" in text
-    assert f"{100 * now['mean']:.1f} points (80 % interval" in text
+    assert f"{100 * now.mean:.1f} points (80 % interval" in text
     assert "anterior and posterior" in text
     assert "cross-validation" in text
     assert "A further 5 cases were expected" in text
@@ -257,7 +258,7 @@ def test_the_methods_text_states_size_level_and_how_it_was_found(full: dict[str,
 
 
 def test_the_methods_text_says_what_the_prior_is_made_of(full: dict[str, Any]) -> None:
-    payload = Sufficiency.model_validate(full).model_dump(mode="json", by_alias=True)
+    payload = Payload.model_validate(full)
     prior = shipped_prior()
     assert prior_sentence(prior) in methods_text(payload)
     assert "other segmentation tasks" not in methods_text(payload)

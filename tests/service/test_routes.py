@@ -10,8 +10,8 @@ import pytest
 from fastapi import FastAPI, Header, HTTPException
 from fastapi.testclient import TestClient
 
-from scaling_app.forecast.observations import read_curve
-from scaling_app.ledger import LASTING_DOUBTS, Case, Flag, Ledger, utc_now
+from scaling_app.forecast.scores import read_curve
+from scaling_app.ledger import LASTING_DOUBTS, Case, Doubt, Ledger, utc_now
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 from scaling_app.service.routes import UpdateRefusedError, make_router
 
@@ -64,13 +64,13 @@ def client(ledger: Ledger, job: Job) -> Iterator[TestClient]:
 
 
 def test_the_answer_is_the_contract(client: TestClient, ledger: Ledger) -> None:
-    ledger.save_case(Case("a", "h", utc_now(), "p", flags=(Flag("empty", "The label is empty."),)))
+    ledger.save_case(Case("a", "h", utc_now(), "p", doubts=(Doubt("empty", "The label is empty."),)))
     answer = client.get("/sufficiency/")
     assert answer.status_code == 200
     body = json.loads(answer.text, parse_constant=pytest.fail)
     assert body["schema"] == 1
     assert body["status"] == "computing"
-    assert body["problems"] == [{"image": "a", "sentence": "The label is empty."}]
+    assert body["doubts"] == [{"image": "a", "sentence": "The label is empty."}]
     assert body["job"]["state"] == "idle"
 
 
@@ -103,6 +103,8 @@ def test_a_target_is_kept(client: TestClient, ledger: Ledger) -> None:
 def test_training_steps_are_kept(client: TestClient, ledger: Ledger) -> None:
     assert client.post("/sufficiency/steps", json={"steps": 1600}).json() == {"steps": 1600}
     assert ledger.setting("steps") == 1600
+    assert client.post("/sufficiency/steps", json={"steps": "auto"}).json() == {"steps": "auto"}
+    assert ledger.setting("steps") == "auto"
     client.post("/sufficiency/steps", json={"steps": None})
     assert ledger.setting("steps") is None
 
@@ -163,9 +165,17 @@ def test_facts_about_a_case_are_kept(client: TestClient, ledger: Ledger, image: 
 
 
 def test_doubts_can_be_settled(client: TestClient, ledger: Ledger) -> None:
-    ledger.save_case(Case("a", "h", utc_now(), "p", flags=(Flag("empty", "The label is empty."),)))
+    ledger.save_case(Case("a", "h", utc_now(), "p", doubts=(Doubt("empty", "The label is empty."),)))
     told = client.post("/sufficiency/case/a", json={"minutes": 2})
-    assert told.json()["problems"] == ["The label is empty."]
+    assert told.json()["doubts"] == ["The label is empty."]
+    assert client.post("/sufficiency/case/a", json={"confirmed": True}).json()["doubts"] == []
+    assert len(ledger.usable_cases()) == 1
+
+
+def test_a_client_may_call_things_by_their_old_names(client: TestClient, ledger: Ledger) -> None:
+    ledger.save_case(Case("a", "h", utc_now(), "p", doubts=(Doubt("empty", "The label is empty."),)))
+    body = client.get("/sufficiency/").json()
+    assert body["problems"] == body["doubts"] != []
     assert client.post("/sufficiency/case/a", json={"resolved": True}).json()["problems"] == []
     assert len(ledger.usable_cases()) == 1
 
@@ -174,15 +184,15 @@ def test_doubts_can_be_settled(client: TestClient, ledger: Ledger) -> None:
 def test_a_label_that_no_training_can_use_cannot_be_confirmed(
     client: TestClient, ledger: Ledger, kind: str
 ) -> None:
-    flags = (Flag("empty", "The label is empty."), Flag(kind, "It lies elsewhere; save it again."))
-    ledger.save_case(Case("a", "h", utc_now(), "p", flags=flags))
+    doubts = (Doubt("empty", "The label is empty."), Doubt(kind, "It lies elsewhere; save it again."))
+    ledger.save_case(Case("a", "h", utc_now(), "p", doubts=doubts))
     before = ledger.revision()
-    answer = client.post("/sufficiency/case/a", json={"resolved": True, "minutes": 3})
+    answer = client.post("/sufficiency/case/a", json={"confirmed": True, "minutes": 3})
     assert answer.status_code == 409 and "It lies elsewhere; save it again." in answer.json()["detail"]
     assert ledger.revision() == before
-    assert ledger.resolve_flags("a") == 1 and ledger.usable_cases() == []
+    assert ledger.confirm_label("a") == 1 and ledger.usable_cases() == []
     ledger.save_case(Case("a", "better", utc_now(), "p"))
-    assert client.post("/sufficiency/case/a", json={"resolved": True}).status_code == 200
+    assert client.post("/sufficiency/case/a", json={"confirmed": True}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -194,7 +204,7 @@ def test_a_label_that_no_training_can_use_cannot_be_confirmed(
         ("a", {"minutes": 10**400}, 422, "minutes"),
         ("a", {"minutes": 1e308}, 422, "minutes"),
         ("a", {"blind": "yes"}, 422, "blind"),
-        ("a", {"resolved": 1}, 422, "resolved"),
+        ("a", {"confirmed": 1}, 422, "confirmed"),
         ("a", {"minuts": 3}, 422, "minuts"),
         ("a", {}, 422, "nothing"),
     ],

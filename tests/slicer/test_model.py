@@ -6,7 +6,7 @@ import copy
 
 import pytest
 from DataSufficiencyLib.json_reader import BadAnswer, parse_object
-from DataSufficiencyLib.model import Sufficiency
+from DataSufficiencyLib.model import Payload
 from DataSufficiencyLib.server_model import NoCase, SavedLabel, ServerInfo, TrainingTask, read_next_case
 from stub_server import sufficiency
 
@@ -24,7 +24,7 @@ INFO = {
 
 
 def test_a_whole_answer_is_read() -> None:
-    answer = Sufficiency.from_json(sufficiency(12))
+    answer = Payload.from_json(sufficiency(12))
     assert answer.overall.forecast[0].extra == 1
     assert answer.overall.forecast[1].gain.lo80 < answer.overall.forecast[1].gain.mean
     assert answer.structures[1].name == "posterior"
@@ -34,7 +34,7 @@ def test_a_whole_answer_is_read() -> None:
 
 
 def test_too_few_cases_leave_everything_unknown_open() -> None:
-    answer = Sufficiency.from_json(sufficiency(1))
+    answer = Payload.from_json(sufficiency(1))
     assert answer.status == "too_few"
     assert answer.overall is None
     assert "3 more" in answer.message
@@ -43,7 +43,7 @@ def test_too_few_cases_leave_everything_unknown_open() -> None:
 def test_forecast_rows_come_in_the_order_of_size() -> None:
     data = sufficiency(12)
     data["overall"]["forecast"].reverse()
-    assert [row.extra for row in Sufficiency.from_json(data).overall.forecast] == [1, 5, 10, 12]
+    assert [row.extra for row in Payload.from_json(data).overall.forecast] == [1, 5, 10, 12]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_broken_field_is_named(path: tuple, value: object, words: str) -> None
         place = place[step]
     place[path[-1]] = value
     with pytest.raises(BadAnswer, match=words.replace("[", r"\[")):
-        Sufficiency.from_json(data)
+        Payload.from_json(data)
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[1]", b'{"a": NaN}', b"\xff\xfe", b""])
@@ -80,7 +80,7 @@ def test_points_without_an_overall_series_are_averaged_over_structures() -> None
         {"n": 4, "dice": 0.6, "kind": "fold", "structure": "a"},
         {"n": 4, "dice": 0.8, "kind": "fold", "structure": "b"},
     ]
-    (point,) = Sufficiency.from_json(data).points("")
+    (point,) = Payload.from_json(data).points("")
     assert point.dice == pytest.approx(0.7)
 
 
@@ -106,8 +106,26 @@ def test_class_values_that_cannot_be_are_refused(labels: dict) -> None:
         ServerInfo.from_json({**INFO, "models": {"m": {"type": "segmentation", "labels": labels}}})
 
 
-def test_training_progress_is_a_part_of_one() -> None:
-    assert ServerInfo.from_json(INFO).progress == {"segmentation": 0.25}
+def test_a_running_training_says_how_much_of_it_is_left() -> None:
+    stats = {"segmentation": {"epoch": 3, "total_epochs": 12, "current_time": "0:02:00"}}
+    plan = ServerInfo.from_json({**INFO, "train_stats": stats}).plans["segmentation"]
+    assert (plan.progress, plan.minutes_left, plan.expected_minutes(400)) == (0.25, 6.0, None)
+
+
+def test_the_last_training_says_how_long_the_next_takes() -> None:
+    stats = {"segmentation": {"epoch": 400, "total_epochs": 400, "total_time": "1:30:00"}}
+    plan = ServerInfo.from_json({**INFO, "train_stats": stats}).plans["segmentation"]
+    assert (plan.expected_minutes(400), plan.expected_minutes(800)) == (90.0, 180.0)
+    assert plan.expected_minutes(None) is None
+
+
+@pytest.mark.parametrize("time", [None, 90, "soon", "1 day, 0:02:00", "0:-2:00", "0:02"])
+@pytest.mark.parametrize("epochs", [(3, 0), (True, 12), ("3", "12"), (3, float("nan"))])
+def test_statistics_that_cannot_be_read_promise_nothing(time: object, epochs: tuple) -> None:
+    stats = {"segmentation": {"epoch": epochs[0], "total_epochs": epochs[1], "current_time": time}}
+    plan = ServerInfo.from_json({**INFO, "train_stats": stats}).plans["segmentation"]
+    assert plan.minutes_left is None
+    assert plan.expected_minutes(400) is None
 
 
 @pytest.mark.parametrize(
@@ -136,7 +154,7 @@ def test_the_next_case_says_whether_it_is_blind() -> None:
 
 
 def test_label_checks_are_read_once_each() -> None:
-    answer = {"image": "a", "sufficiency": {"flags": [{"sentence": "Empty."}, {"sentence": "Empty."}]}}
+    answer = {"image": "a", "sufficiency": {"doubts": [{"sentence": "Empty."}, {"sentence": "Empty."}]}}
     assert SavedLabel.from_json(answer).checks == ("Empty.",)
 
 

@@ -72,13 +72,14 @@ def test_connecting_fills_the_panel(connected: object) -> None:
     ui = connected.ui
     assert "6 of 60" in ui.serverStatus.text
     assert [ui.strategyBox.itemText(i) for i in range(ui.strategyBox.count)] == ["random", "coverage"]
-    assert ui.adviceLabel.text.startswith("5 more cases of this kind raise the Dice")
+    assert ui.adviceLabel.text == "Please label 5 more cases, then look again."
+    assert ui.reasonLabel.text.startswith("5 more cases of this kind raise the Dice")
     rows = table_texts(ui.worthTable)
     assert [row[0] for row in rows] == ["+1", "+5", "+6", "+10", "+19 (6 to 136)"]
     assert rows[1][2].startswith("+5.2 (2.5 to ")
     assert rows[1][3] == "1 h 30 min"
     assert rows[-1][1] == "target 85"
-    assert "settled 60 % of what other tasks" in ui.priorLabel.text
+    assert ui.priorLabel.text.startswith("60 % of this forecast rest on your own cases")
     assert ui.strategySummary.text == "With GenDA your 6 cases work like 10 (7 to 13)."
     assert "7 of 24 unlabelled cases that were looked at lie outside" in ui.coverageLabel.text
 
@@ -87,7 +88,10 @@ def test_a_strategys_tip_says_against_what_and_on_how_many_cases(connected: obje
     table = connected.ui.strategyTable
     tips = [panel_bench.read(table.item(row, 0).toolTip()) for row in range(table.rowCount)]
     summary = connected.ui.strategySummary.text
-    assert tips[0] == f"{summary} Compared on 6 test cases. Surface Dice, in points: +3.0 (1.0 to 5.0)."
+    assert tips[0] == (
+        f"{summary} Bends your cases into new shapes of the same kind. Compared on 6 test cases. "
+        "Surface Dice, in points: +3.0 (1.0 to 5.0)."
+    )
     assert "Surface" not in tips[1]
     assert "Compared" not in tips[1], "the server does not say on how many"
     assert "against the session's own strategy" in table.horizontalHeader().toolTip
@@ -370,7 +374,7 @@ def test_a_target_can_be_taken_back_and_set_again(
 
 def test_a_running_computation_is_shown_with_its_time(connected: object, wait: Callable) -> None:
     connected.ui.updateButton.click()
-    wait(lambda: "0 of 9 runs" in connected.ui.stateLabel.text)
+    wait(lambda: "0 of 9 trainings" in connected.ui.stateLabel.text)
     assert "About 4 min left" in connected.ui.stateLabel.text
     assert not connected.ui.updateButton.enabled
 

@@ -234,19 +234,19 @@ def doubtful(connected: object, server: StubServer, wait: Callable) -> object:
         {"image": name, "sentence": "Posterior is far smaller than in other cases."}
         for name in ("case_003", "case_007")
     ]
-    wait(lambda: connected.ui.problemRow.isVisible())
+    wait(lambda: connected.ui.doubtRow.isVisible())
     return connected
 
 
 def test_a_label_in_doubt_can_be_confirmed(doubtful: object, server: StubServer, wait: Callable) -> None:
     ui = doubtful.ui
-    ui.problemBox.setCurrentIndex(1)
+    ui.doubtBox.setCurrentIndex(1)
     ui.confirmButton.click()
-    wait(lambda: ui.problemBox.count == 1)
-    assert server.notes == [("case_007", {"resolved": True})]
-    assert "case_003" in ui.problemsLabel.text
+    wait(lambda: ui.doubtBox.count == 1)
+    assert server.notes == [("case_007", {"confirmed": True})]
+    assert "case_003" in ui.doubtsLabel.text
     server.checks = []
-    wait(lambda: not ui.problemRow.isVisible())
+    wait(lambda: not ui.doubtRow.isVisible())
 
 
 def test_a_doubt_that_cannot_be_confirmed_is_told_in_the_servers_words(
@@ -263,7 +263,7 @@ def test_a_label_in_doubt_can_be_looked_at_again(
     doubtful: object, server: StubServer, wait: Callable, image_file: Path, tmp_path: Path
 ) -> None:
     server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
-    doubtful.ui.problemBox.setCurrentIndex(1)
+    doubtful.ui.doubtBox.setCurrentIndex(1)
     doubtful.ui.reopenButton.click()
     wait(lambda: doubtful.session.state.phase == "open")
     assert doubtful.ui.caseLabel.text == "case_007"
@@ -301,7 +301,7 @@ def test_nothing_is_said_to_be_certain(share: float, said: str) -> None:
     assert target.tip == (
         f"{said} chance that it is reached already; {said} chance that no number of cases reaches it"
     )
-    assert f"have settled {said} of what" in prior_text(curve)
+    assert prior_text(curve).startswith(f"{said} of this forecast rest on your own cases")
 
 
 def test_coverage_speaks_of_the_cases_that_were_looked_at() -> None:
@@ -317,10 +317,12 @@ MARKUP = "<b>1</b> & <img src=x>"
 @pytest.fixture
 def hostile(module: object, server: StubServer, wait: Callable) -> object:
     """Connected to a server whose names and sentences look like markup."""
-    answer = json.dumps(sufficiency(6)).replace('"genda"', json.dumps(MARKUP))
-    problems = [{"image": MARKUP, "sentence": MARKUP}]
+    answer = json.dumps(sufficiency(6))
+    for text in ("genda", "GenDA", "Bends your cases into new shapes of the same kind."):
+        answer = answer.replace(json.dumps(text), json.dumps(MARKUP))
+    doubts = [{"image": MARKUP, "sentence": MARKUP}]
     server.handlers["GET", "/sufficiency/"] = lambda handler: handler.answer(
-        {**json.loads(answer), "problems": problems}
+        {**json.loads(answer), "doubts": doubts}
     )
     server.choices = {"random": MARKUP}
     connect(module, server, wait)
@@ -330,7 +332,7 @@ def hostile(module: object, server: StubServer, wait: Callable) -> object:
 def test_only_labels_with_texts_of_our_own_may_read_markup(hostile: object) -> None:
     hostile.session.state.questions = (Question("classes", "", MARKUP),)
     hostile.panel.refresh()
-    assert MARKUP in hostile.ui.problemsLabel.text
+    assert MARKUP in hostile.ui.doubtsLabel.text
     labels = hostile.parent.findChildren(qt.QLabel)
     ours = {"addressLabel", "chooseLabel", "questionTitle", "plotKey", "structureLabel", "targetLabel"}
     assert {label.objectName for label in labels if label.textFormat != qt.Qt.PlainText} == ours

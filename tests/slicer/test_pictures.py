@@ -19,7 +19,7 @@ import pytest
 import qt
 from DataSufficiencyLib.curve_nodes import CurveNodes
 from DataSufficiencyLib.forecast_watch import ForecastWatch
-from DataSufficiencyLib.model import Sufficiency
+from DataSufficiencyLib.model import Payload
 from DataSufficiencyLib.plot_section import curve_titles
 from DataSufficiencyLib.training import TrainingWatch
 from session_bench import paint_all
@@ -212,7 +212,7 @@ def test_a_label_in_doubt(
 ) -> None:
     server.checks = [{"image": "case_003", "sentence": "Posterior is far smaller than in other cases."}]
     connect(12)
-    wait(lambda: module.ui.problemRow.isVisible())
+    wait(lambda: module.ui.doubtRow.isVisible())
     drawn(module, folder / "panel-doubt.png")
 
 
@@ -226,7 +226,7 @@ def test_target_reached(
 
 
 def test_the_plot(scene: object, folder: Path) -> None:
-    answer = Sufficiency.from_json(sufficiency(12))
+    answer = Payload.from_json(sufficiency(12))
     chart = CurveNodes(curve_titles(), 13).show(
         answer.curve(""), answer.points(""), answer.target, "all structures together"
     )

@@ -11,7 +11,7 @@ import pytest
 import slicer
 import vtk
 from DataSufficiencyLib.curve_nodes import CurveNodes
-from DataSufficiencyLib.model import Observed, Sufficiency
+from DataSufficiencyLib.model import MeasuredPoint, Payload
 from DataSufficiencyLib.plot_section import curve_titles
 from stub_server import StubServer, sufficiency
 
@@ -29,7 +29,7 @@ def connected(module: object, server: StubServer, wait: Callable) -> object:
 
 def shown(n: int = 12) -> object:
     """The chart of so many cases."""
-    answer = Sufficiency.from_json(sufficiency(n))
+    answer = Payload.from_json(sufficiency(n))
     return CurveNodes(curve_titles()).show(answer.curve(""), answer.points(""), answer.target, "all")
 
 
@@ -49,14 +49,14 @@ def test_new_answers_reuse_the_nodes_of_the_plot(scene: object) -> None:
     curves = CurveNodes(curve_titles())
     counts = set()
     for n in (6, 12, 14):
-        answer = Sufficiency.from_json(sufficiency(n))
+        answer = Payload.from_json(sufficiency(n))
         curves.show(answer.curve(""), answer.points(""), answer.target, "all")
         counts.add(scene.GetNumberOfNodes())
     assert len(counts) == 1
 
 
 def test_deleted_nodes_of_the_plot_are_made_anew(scene: object) -> None:
-    curves, answer = CurveNodes(curve_titles()), Sufficiency.from_json(sufficiency(12))
+    curves, answer = CurveNodes(curve_titles()), Payload.from_json(sufficiency(12))
     curves.show(answer.curve(""), answer.points(""), answer.target, "all")
     before = scene.GetNumberOfNodes()
     for kind in ("vtkMRMLTableNode", "vtkMRMLPlotSeriesNode"):
@@ -68,7 +68,7 @@ def test_deleted_nodes_of_the_plot_are_made_anew(scene: object) -> None:
 
 
 def test_the_bounds_are_dashed_and_hold_the_servers_numbers(scene: object) -> None:
-    answer = Sufficiency.from_json(sufficiency(12))
+    answer = Payload.from_json(sufficiency(12))
     chart = CurveNodes(curve_titles()).show(answer.curve(""), answer.points(""), answer.target, "all")
     series = series_of(chart)
     bounds = series["forecast: 80 % range"]
@@ -80,7 +80,7 @@ def test_the_bounds_are_dashed_and_hold_the_servers_numbers(scene: object) -> No
 
 
 def test_measured_points_show_their_ranges_and_how_many_cases_were_tested(scene: object) -> None:
-    answer = Sufficiency.from_json(sufficiency(12))
+    answer = Payload.from_json(sufficiency(12))
     series = series_of(CurveNodes(curve_titles()).show(None, answer.points(""), None, "all"))
     points = sorted(answer.points(""), key=lambda p: (p.n, p.dice))
     about = column(series["measured"], series["measured"].GetLabelColumnName())
@@ -97,7 +97,7 @@ def test_measured_points_show_their_ranges_and_how_many_cases_were_tested(scene:
 
 @needs_pictures
 def test_the_ranges_of_two_points_are_two_lines(scene: object) -> None:
-    points = [Observed(n, 0.7, "fold", "", 0.6, 0.8, n) for n in (4, 12)]
+    points = [MeasuredPoint(n, 0.7, "fold", "", 0.6, 0.8, n) for n in (4, 12)]
     chart = CurveNodes(curve_titles()).show(None, points, None, "all")
     picture = chart_picture.draw(chart, (500, 320)).astype(int)
     orange = np.abs(picture - (214, 94, 0)).sum(axis=2) < 90
@@ -110,7 +110,7 @@ def test_the_ranges_of_two_points_are_two_lines(scene: object) -> None:
 def test_without_a_line_of_the_servers_the_horizons_are_joined(scene: object) -> None:
     data = sufficiency(12)
     del data["overall"]["curve"]
-    answer = Sufficiency.from_json(data)
+    answer = Payload.from_json(data)
     chart = CurveNodes(curve_titles()).show(answer.curve(""), (), None, "all")
     assert column(series_of(chart)["forecast"], "cases") == [12, 13, 17, 22, 24]
 

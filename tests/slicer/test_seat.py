@@ -10,8 +10,9 @@ import chart_picture
 import panel_bench
 import pytest
 import qt
-from DataSufficiencyLib.forecast_words import effect_tip, headline
-from DataSufficiencyLib.model import StrategyEffect, Sufficiency
+from DataSufficiencyLib.forecast_words import effect_tip
+from DataSufficiencyLib.glance_words import advice_text
+from DataSufficiencyLib.model import Payload, StrategyEffect
 from DataSufficiencyLib.wording import label_question
 from german import in_german
 from session_bench import label_file, paint_all
@@ -140,7 +141,7 @@ def test_a_label_in_doubt_says_why_it_cannot_be_opened(
     server.checks = [{"image": "case_003", "sentence": "Posterior is far smaller than in other cases."}]
     server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6)})
     open_case.session.forecast.ask()
-    wait(lambda: open_case.ui.problemRow.isVisible())
+    wait(lambda: open_case.ui.doubtRow.isVisible())
     assert not open_case.ui.reopenReason.isVisible()
     paint_all(open_case.session)
     assert "first submit the case at hand" in open_case.ui.reopenReason.text
@@ -185,7 +186,8 @@ def test_one_of_a_thing_is_not_spoken_of_as_many(connected: object) -> None:
     assert connected.ui.stepsSpin.text == "1"
     advice = {"action": "continue", "cases": 1, "sentence": ""}
     assert (
-        headline(Sufficiency.from_json({**sufficiency(6), "advice": advice})) == "Please label one more case."
+        advice_text(Payload.from_json({**sufficiency(6), "advice": advice}))
+        == "Please label one more case, then look again."
     )
     assert "on one test case." in effect_tip(StrategyEffect("genda", None, None, None, 1), 6)
     assert label_question("overlap", "", 1) == "One voxel lies in two classes"
@@ -221,9 +223,10 @@ def panel(points: int, language: str, scene: object) -> Iterator[object]:
 
 def test_the_panel_fits_into_slicers_own(panel: object) -> None:
     """Slicer's module panel has no scroll bar below: what is wider makes it wider."""
-    for name in ("signInRow", "problemRow", "waitingFrame", "questionFrame", "unsentFrame"):
+    for name in ("signInRow", "doubtRow", "waitingFrame", "questionFrame", "unsentFrame"):
         getattr(panel.ui, name).setVisible(True)
-    assert panel.parent.layout().minimumSize().width() <= NARROW
+    assert panel.ui.scrollContents.layout().minimumSize().width() <= NARROW
+    assert panel.ui.glanceFrame.minimumSizeHint().width() <= NARROW
 
 
 def test_the_headline_is_a_fifth_larger_than_the_text_around_it(panel: object, points: int) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
 import string
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import panel_bench
 import pytest
+import translations_of_the_extension
 from german import in_german
 
 EXTENSION = Path(__file__).parents[2] / "slicer_extension"
@@ -27,14 +26,7 @@ SILENT = re.compile(r"(Error|Answer|Failure|JsonReader|^get|^debug|^info|^warnin
 SENTENCE = re.compile(r"[A-Za-z]{2,} [a-z]{2,}")
 
 
-def load_translations() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("extension_translations", EXTENSION / "translations.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-translations = load_translations()
+translations = translations_of_the_extension.load()
 
 
 def sources() -> list[Path]:

@@ -11,9 +11,9 @@ import pytest
 from scipy.special import logit
 
 from scaling_app.forecast.evidence import KIND_SD, population_dice
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.posterior import SPREAD_MEAN, SPREAD_SD, CurvePosterior
 from scaling_app.forecast.prior import CurvePrior, shipped_prior
+from scaling_app.forecast.scores import Score
 from scaling_app.forecast.simulation import random_truth, simulate_session
 
 DRAWS = 120_000
@@ -21,9 +21,7 @@ CHUNK = 10_000
 AHEAD = np.array([6.0, 12.0, 24.0])
 
 
-def brute_force(
-    observations: list[Observation], prior: CurvePrior
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def brute_force(observations: list[Score], prior: CurvePrior) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and standard deviation of the mean Dice at `AHEAD` and of the gain 6 -> 12, and the effective sample."""
     rng = np.random.default_rng(0)
     n = np.array([float(o.n) for o in observations])
@@ -84,7 +82,7 @@ def _log_likelihood(
     return -0.5 * (z**2).sum(1) - np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(1)
 
 
-def _labels(observations: list[Observation]) -> dict[str, np.ndarray]:
+def _labels(observations: list[Score]) -> dict[str, np.ndarray]:
     return {
         "case": np.array([o.case for o in observations]),
         "run": np.array([o.run for o in observations]),

@@ -9,7 +9,7 @@ import pytest
 
 from scaling_app.curve.ledger_curve import curve_csv
 from scaling_app.experiments.runs_table import COLUMNS, _csv_text
-from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.scores import Score
 from scaling_app.storage import inert, restored
 
 RUN = ["=1+1", "+cmd", "-2+3", "@SUM(A1)", "\t=1", "\r=1"]
@@ -27,7 +27,7 @@ def test_numbers_and_other_texts_stay_as_they_are(value):
 
 @pytest.mark.parametrize("text", RUN)
 def test_no_table_holds_a_cell_that_would_be_run(text):
-    seen = Observation(n=5, dice=0.5, structure=text, case=text, run=text, patient=text)
+    seen = Score(n=5, dice=0.5, structure=text, case=text, run=text, patient=text)
     tables = [
         curve_csv([seen]),
         _csv_text(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from scaling_app.strategies.baseline import vary_intensity
-from scaling_app.strategies.catalogue import make_strategy
+from scaling_app.strategies.making import make_strategy
 
 
 def batch(dims: int = 3, channels: int = 2) -> torch.Tensor:

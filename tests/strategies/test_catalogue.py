@@ -7,17 +7,18 @@ import sys
 
 import pytest
 
+from scaling_app.strategies import catalogue
 from scaling_app.strategies.catalogue import (
     CATALOGUE,
     OWN_OF_AUTO,
     compared_by_auto,
     entry_of,
     families_of,
-    make_strategy,
     names,
     register,
     same_as,
 )
+from scaling_app.strategies.making import make_strategy
 
 
 @pytest.mark.parametrize("entry", CATALOGUE, ids=lambda entry: entry.name)
@@ -30,6 +31,13 @@ def test_each_entry_makes_the_class_of_its_name_and_says_what_it_does(entry) -> 
 def test_an_unknown_strategy_is_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match=r"'gnda'.*genda\+pool"):
         make_strategy("gnda")
+
+
+def test_what_is_no_strategy_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "_ADDED", {})
+    register("nothing", dict)
+    with pytest.raises(TypeError, match="'nothing' gives a dict"):
+        make_strategy("nothing")
 
 
 def test_a_name_is_given_once() -> None:

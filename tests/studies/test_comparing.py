@@ -28,30 +28,32 @@ STEPS = 2
 
 
 def options_for(desk, **request):
-    return parse_options({"steps": STEPS, **request}, desk.session.conf)
+    return parse_options({"steps": STEPS, **request}, desk.studies.conf)
 
 
 def finished(desk, purpose):
-    return [run for run in desk.session.ledger.runs(purpose) if run.state == "done"]
+    return [run for run in desk.studies.ledger.runs(purpose) if run.state == "done"]
 
 
 def test_arms_are_trained_on_the_sessions_folds_and_tested_on_the_same_cases(desk_of):
     desk = desk_of(5)
     desk.submit(*desk.labels)
-    result = run_curve_job(desk.session, options_for(desk), 10, ["none"])
+    result = run_curve_job(desk.studies, options_for(desk), 10, ["none"])
     folds, arms = finished(desk, "fold"), finished(desk, "arm")
     assert result["done"] == result["total"] == len(folds) + len(finished(desk, "nested")) + len(arms)
     assert {run.strategy for run in arms} == {"none"} and {run.strategy for run in folds} == {"baseline"}
     assert {run.train_ids for run in arms} == {run.train_ids for run in folds} and len(arms) == 5
-    assert {run.network for run in arms} == {"resunet"} and {run.seed for run in arms} == {0}
+    assert {run.network for run in arms} == {"resunet"}
+    assert {(run.fold, run.seed) for run in arms} == {(run.fold, run.seed) for run in folds}
+    assert len({run.seed for run in folds}) == 5
     tested = {
-        kind: {(o.image_id, o.structure) for o in desk.session.ledger.observations(kind=kind)}
+        kind: {(o.image_id, o.structure) for o in desk.studies.ledger.observations(kind=kind)}
         for kind in ("fold", "arm")
     }
     assert tested["arm"] == tested["fold"] != set()
     last_own = max(run.started_at for purpose in ("fold", "nested") for run in finished(desk, purpose))
     assert last_own < min(run.started_at for run in arms)
-    again = run_curve_job(desk.session, options_for(desk), 10, ["none"])
+    again = run_curve_job(desk.studies, options_for(desk), 10, ["none"])
     assert again == result and finished(desk, "arm") == arms
 
 
@@ -59,7 +61,7 @@ def test_a_strategy_that_is_another_one_here_is_not_trained_beside_it(desk_of, c
     desk = desk_of(5)
     desk.submit(*desk.labels)  # no image is left without a label
     with caplog.at_level("INFO"):
-        run_curve_job(desk.session, options_for(desk), 10, ["genda+pool", "genda"])
+        run_curve_job(desk.studies, options_for(desk), 10, ["genda+pool", "genda"])
     assert {run.strategy for run in finished(desk, "arm")} == {"genda"}
     assert "genda+pool is not compared: it is genda here" in caplog.text
 
@@ -67,10 +69,10 @@ def test_a_strategy_that_is_another_one_here_is_not_trained_beside_it(desk_of, c
 def test_arms_share_the_budget_and_the_next_job_goes_on_with_them(desk_of):
     desk = desk_of(5)
     desk.submit(*desk.labels)
-    run_curve_job(desk.session, options_for(desk), 10)
-    first = run_curve_job(desk.session, options_for(desk), 0.0001, ["none"])
+    run_curve_job(desk.studies, options_for(desk), 10)
+    first = run_curve_job(desk.studies, options_for(desk), 0.0001, ["none"])
     assert len(finished(desk, "arm")) == 1 and "4 of" in first["message"]
-    run_curve_job(desk.session, options_for(desk), 10, ["none"])
+    run_curve_job(desk.studies, options_for(desk), 10, ["none"])
     assert len(finished(desk, "arm")) == 5
 
 
@@ -80,17 +82,17 @@ def test_longer_trains_the_own_strategy_four_times_as_long_on_the_same_folds(des
     trained, steps = curve_job.train, []
 
     def train(cases, train_ids, settings, **more):
-        steps.append((settings.strategy, settings.steps))
+        steps.append((settings.strategy, settings.times * settings.steps))
         return trained(cases, train_ids, settings, **more)
 
     monkeypatch.setattr(curve_job, "train", train)
-    compared = strategies_to_compare({"compare": "longer"}, desk.session.conf)
-    run_curve_job(desk.session, options_for(desk), 10, compared)
+    compared = strategies_to_compare({"compare": "longer"}, desk.studies.conf)
+    run_curve_job(desk.studies, options_for(desk), 10, compared)
     arms = finished(desk, "arm")
     assert {run.strategy for run in arms} == {"baseline+longer"} and len(arms) == 5
     assert steps[-5:] == 5 * [("baseline", 4 * STEPS)] and set(steps[:-5]) == {("baseline", STEPS)}
     assert {run.recipe for run in arms} == {run.recipe for run in finished(desk, "fold")}
-    (effect,) = forecast_from(desk.session.ledger)["strategies"]
+    (effect,) = forecast_from(desk.studies.ledger)["strategies"]
     assert effect["name"] == "baseline+longer" and effect["dice_difference"]["n_cases"] == 5
 
 
@@ -101,8 +103,8 @@ def test_longer_trainings_are_tried_once_and_before_a_session_is_told_to_stop(
     desk = desk_of(cases)
     desk.submit(*desk.labels)
     monkeypatch.setattr(curve_job, "little_to_gain", lambda ledger: little)
-    longer = longer_to_try({}, desk.session.conf)
-    result = run_curve_job(desk.session, options_for(desk), 10, longer=longer)
+    longer = longer_to_try({}, desk.studies.conf)
+    result = run_curve_job(desk.studies, options_for(desk), 10, longer=longer)
     arms = finished(desk, "arm")
     assert {run.strategy for run in arms} == ({"baseline+longer"} if tried else set())
     assert result["done"] == result["total"] and len(arms) == 5 * tried
@@ -111,11 +113,11 @@ def test_longer_trainings_are_tried_once_and_before_a_session_is_told_to_stop(
 def test_longer_trainings_that_the_budget_cut_short_are_taken_up_by_the_next_job(desk_of):
     desk = desk_of(8)
     desk.submit(*desk.labels)
-    longer = longer_to_try({}, desk.session.conf)
-    run_curve_job(desk.session, options_for(desk), 10)
-    cut = run_curve_job(desk.session, options_for(desk), 0.0001, longer=longer)
+    longer = longer_to_try({}, desk.studies.conf)
+    run_curve_job(desk.studies, options_for(desk), 10)
+    cut = run_curve_job(desk.studies, options_for(desk), 0.0001, longer=longer)
     assert len(finished(desk, "arm")) == 1 and cut["done"] < cut["total"]
-    run_curve_job(desk.session, options_for(desk), 10, longer=longer)
+    run_curve_job(desk.studies, options_for(desk), 10, longer=longer)
     assert len(finished(desk, "arm")) == 5
 
 
@@ -130,25 +132,25 @@ def test_a_strategy_that_keeps_failing_does_not_hold_up_the_others(desk_of, monk
         return trained(cases, train_ids, settings, **more)
 
     monkeypatch.setattr(curve_job, "train", train)
-    result = run_curve_job(desk.session, options_for(desk), 10, ["red", "none"])
+    result = run_curve_job(desk.studies, options_for(desk), 10, ["red", "none"])
     assert len(finished(desk, "arm")) == 5 and {run.strategy for run in finished(desk, "arm")} == {"none"}
-    assert sum(run.state == "failed" for run in desk.session.ledger.runs("arm")) == curve_job.FAILURES_ALLOWED
+    assert sum(run.state == "failed" for run in desk.studies.ledger.runs("arm")) == curve_job.FAILURES_ALLOWED
     assert "failed" in result["message"]
 
 
 def compared(desk, *, dice: dict[str, float], noise: float = 0.002) -> None:
     """Writes folds of the baseline and arms of others on the labelled cases, with these mean Dice."""
-    cases = desk.session.ledger.cases()
+    cases = desk.studies.ledger.cases()
     for strategy, mean in dice.items():
         for index, case in enumerate(cases):
             kind = "fold" if strategy == "baseline" else "arm"
             rest = [other.image_id for other in cases if other is not case]
             name = f"{strategy}-{index}"
-            desk.session.ledger.start_run(
+            desk.studies.ledger.start_run(
                 Run(name, kind, strategy, "resunet", rest, len(rest), 0, index, "s", utc_now())
             )
             score = mean + noise * ((index * len(strategy)) % 3 - 1)
-            desk.session.ledger.finish_run(
+            desk.studies.ledger.finish_run(
                 name, [Observation(name, case.image_id, "organ", kind, dice=score, nsd=score)]
             )
 
@@ -157,11 +159,11 @@ def test_auto_publishes_with_the_winner_and_says_why(desk_of):
     desk = desk_of(5, strategy="auto")
     desk.submit(*desk.labels)
     compared(desk, dice={"baseline": 0.7, "none": 0.74, "red": 0.72})
-    stats = train_and_publish(desk.session, options_for(desk))
-    (run,) = desk.session.ledger.runs("published")
-    assert run.strategy == desk.session.published().strategy == stats["strategy"] == "none"
+    stats = train_and_publish(desk.studies, options_for(desk))
+    (run,) = desk.studies.ledger.runs("published")
+    assert run.strategy == desk.studies.published().strategy == stats["strategy"] == "none"
     assert run.message == stats["strategy_reason"] and "none: +4.0 points" in run.message
-    assert json.loads(desk.session.stats_file.read_text()) == stats
+    assert json.loads(desk.studies.stats_file.read_text()) == stats
 
 
 @pytest.mark.parametrize(
@@ -175,8 +177,8 @@ def test_auto_falls_back_to_the_baseline_without_evidence(desk_of, dice, words):
     desk = desk_of(5)
     desk.submit(*desk.labels)
     compared(desk, dice=dice)
-    train_and_publish(desk.session, options_for(desk, strategy="auto"))
-    (run,) = desk.session.ledger.runs("published")
+    train_and_publish(desk.studies, options_for(desk, strategy="auto"))
+    (run,) = desk.studies.ledger.runs("published")
     assert run.strategy == "baseline" and words in run.message
 
 
@@ -184,10 +186,10 @@ def test_patients_held_out_from_the_published_model_have_no_say_in_its_strategy(
     desk = desk_of(6, strategy="auto")
     desk.submit(*desk.labels)
     compared(desk, dice={"baseline": 0.7, "none": 0.74})
-    material, options = train_runs.gather(desk.session), options_for(desk)
+    material, options = train_runs.gather(desk.studies), options_for(desk)
     held_out = list(material.cases)[:4]
-    assert train_runs._settled(desk.session, options, material, []).strategy == "none"
-    choice = train_runs._settled(desk.session, options, material, held_out)
+    assert train_runs._settled(desk.studies, options, material, []).strategy == "none"
+    choice = train_runs._settled(desk.studies, options, material, held_out)
     assert choice.strategy == "baseline" and "no other strategy has been compared" in choice.reason
 
 
@@ -195,23 +197,23 @@ def test_auto_never_trains_longer_by_itself(desk_of):
     desk = desk_of(5, strategy="auto")
     desk.submit(*desk.labels)
     compared(desk, dice={"baseline": 0.7, "baseline+longer": 0.8, "red": 0.72})
-    train_and_publish(desk.session, options_for(desk))
-    assert desk.session.published().strategy == "red"
+    train_and_publish(desk.studies, options_for(desk))
+    assert desk.studies.published().strategy == "red"
 
 
 def test_the_curve_of_auto_is_the_baselines(desk_of):
     desk = desk_of(5, strategy="auto")
     desk.submit(*desk.labels)
-    run_curve_job(desk.session, options_for(desk), 10)
+    run_curve_job(desk.studies, options_for(desk), 10)
     plain = options_for(desk, strategy="baseline")
     runs = finished(desk, "fold")
     assert {run.strategy for run in runs} == {"baseline"}
-    run_curve_job(desk.session, plain, 10)
+    run_curve_job(desk.studies, plain, 10)
     assert finished(desk, "fold") == runs
 
 
 def test_what_is_compared_comes_from_the_request_then_the_conf_then_the_strategy(desk_of, tmp_path):
-    conf = desk_of(1).session.conf
+    conf = desk_of(1).studies.conf
     assert strategies_to_compare({}, conf) == ()
     assert strategies_to_compare({"strategy": "auto"}, conf) == ("regda+pool", "genda+pool", "genda")
     assert strategies_to_compare({"strategy": "auto", "compare": ""}, conf) == ()
@@ -223,25 +225,29 @@ def test_what_is_compared_comes_from_the_request_then_the_conf_then_the_strategy
     assert longer_to_try({"compare": "red"}, conf) == ()
     told = read_conf({"compare": "none,red"}, app_dir=tmp_path, studies="s")
     assert strategies_to_compare({"strategy": "auto"}, told) == ("none", "red")
-    table = CurveTrainer(desk_of(1).session, lambda: False).config()
+    table = CurveTrainer(desk_of(1).studies, lambda: False).config()
     assert strategies_to_compare(table, conf) == strategies_to_compare({}, conf)
     assert config_of(conf)["strategy"][-1] == "auto"
 
 
 def test_steps_set_in_the_meantime_are_the_default_of_every_trainer(desk_of):
     desk = desk_of(1)
-    trainer = CurveTrainer(desk.session, lambda: False)
-    assert trainer.config()["steps"] == desk.session.conf.steps == 400
-    desk.session.ledger.set_setting("steps", 1600)
+    trainer = CurveTrainer(desk.studies, lambda: False)
+    assert trainer.config()["steps"] == desk.studies.conf.steps == 400
+    desk.studies.ledger.set_setting("steps", 1600)
     assert trainer.config()["steps"] == 1600
-    assert parse_options({}, desk.session.training_conf).steps == 1600
-    assert parse_options({"steps": 9}, desk.session.training_conf).steps == 9
+    assert parse_options({}, desk.studies.training_conf).steps == 1600
+    assert parse_options({"steps": 9}, desk.studies.training_conf).steps == 9
+    desk.studies.ledger.set_setting("steps", "auto")
+    assert trainer.config()["steps"] == "auto"
+    assert parse_options({}, desk.studies.training_conf).steps is None
+    assert parse_options({"steps": ["auto", 9]}, desk.studies.conf).steps is None
 
 
 @pytest.mark.parametrize("compare", ["nonsense", "genda,nonsense", "auto,genda"])
 def test_unknown_strategies_to_compare_are_refused_with_those_there_are(desk_of, tmp_path, compare):
     with pytest.raises(OptionError, match=r"compare.*baseline"):
-        strategies_to_compare({"compare": compare}, desk_of(1).session.conf)
+        strategies_to_compare({"compare": compare}, desk_of(1).studies.conf)
     with pytest.raises(ConfError, match=r"--conf compare.*baseline"):
         read_conf({"compare": compare}, app_dir=tmp_path, studies="s")
 
@@ -250,13 +256,13 @@ def test_a_whole_round_of_auto_compares_its_strategies_and_the_forecast_names_th
     desk = desk_of(5, size=12, strategy="auto")
     desk.submit(*desk.labels)  # no image is left without a label, where genda+pool is genda
     compared = {*compared_by_auto()} - {"genda+pool"}
-    job = CurveTrainer(desk.session, lambda: True)({"steps": STEPS}, desk.session.datastore)
+    job = CurveTrainer(desk.studies, lambda: True)({"steps": STEPS}, desk.studies.datastore)
     assert job["done"] == job["total"]
     assert {run.strategy for run in finished(desk, "arm")} == compared
-    arms = {arm["name"]: arm for arm in forecast_from(desk.session.ledger)["strategies"]}
+    arms = {arm["name"]: arm for arm in forecast_from(desk.studies.ledger)["strategies"]}
     assert set(arms) == compared
     for arm in arms.values():
         assert arm["dice_difference"]["n_cases"] == 5 and arm["kappa"]["lo80"] < arm["kappa"]["hi80"]
         assert arm["nsd_difference"]["lo80"] <= arm["nsd_difference"]["hi80"]
-    train_and_publish(desk.session, options_for(desk))
-    assert desk.session.published().strategy in {"baseline", *compared}
+    train_and_publish(desk.studies, options_for(desk))
+    assert desk.studies.published().strategy in {"baseline", *compared}

@@ -16,7 +16,7 @@ from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.train_options import parse_options
 from scaling_app.studies.train_runs import train_and_publish
 from scaling_app.studies.train_stats import TrainStats
-from scaling_app.trials import trial
+from scaling_app.trials import training
 from scaling_app.trials.model import TrainedModel
 
 pytestmark = pytest.mark.slow_training
@@ -26,11 +26,11 @@ KILLED_AT = 3
 
 
 def options_for(desk, **request):
-    return parse_options({"steps": STEPS, **request}, desk.session.conf)
+    return parse_options({"steps": STEPS, **request}, desk.studies.conf)
 
 
 def unfinished(desk):
-    return list((desk.session.folder / "unfinished").glob("*"))
+    return list((desk.studies.folder / "unfinished").glob("*"))
 
 
 def killed_training(desk, options, monkeypatch) -> None:
@@ -41,17 +41,17 @@ def killed_training(desk, options, monkeypatch) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     with monkeypatch.context() as patched:
-        patched.setattr(trial, "_CHECKPOINT_SECONDS", 0.0)
+        patched.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
         patched.setattr(TrainStats, "step", step)
         child = os.fork()
         if child == 0:
             try:
-                train_and_publish(desk.session, options)
+                train_and_publish(desk.studies, options)
             finally:
                 os._exit(1)
         _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
-    desk.session.ledger.close_unfinished_runs("interrupted: the process ended")
+    desk.studies.ledger.close_unfinished_runs("interrupted: the process ended")
 
 
 @pytest.fixture
@@ -76,11 +76,11 @@ def test_a_killed_training_goes_on_where_its_checkpoint_stands(desk_of, monkeypa
     desk.submit(*desk.labels)
     options = options_for(desk, strategy=strategy)
     killed_training(desk, options, monkeypatch)
-    assert desk.session.published() is None and len(unfinished(desk)) == 1
-    train_and_publish(desk.session, options)
+    assert desk.studies.published() is None and len(unfinished(desk)) == 1
+    train_and_publish(desk.studies, options)
     assert steps == list(range(KILLED_AT + 1, STEPS + 1))
-    assert [run.state for run in desk.session.ledger.runs("published")] == ["stopped", "done"]
-    assert desk.session.published().strategy == strategy and unfinished(desk) == []
+    assert [run.state for run in desk.studies.ledger.runs("published")] == ["stopped", "done"]
+    assert desk.studies.published().strategy == strategy and unfinished(desk) == []
 
 
 @needs_fork
@@ -93,8 +93,8 @@ def test_a_corrected_label_begins_the_training_anew(desk_of, monkeypatch, steps)
     voxels[tuple(np.argwhere(voxels == 1)[0])] = 0
     nrrd.write(str(label), voxels, header)
     desk.submit("synthetic_000")
-    assert len(desk.session.ledger.usable_cases()) == 3
-    train_and_publish(desk.session, options_for(desk))
+    assert len(desk.studies.ledger.usable_cases()) == 3
+    train_and_publish(desk.studies, options_for(desk))
     assert steps == list(range(1, STEPS + 1)) and unfinished(desk) == []
 
 
@@ -106,10 +106,10 @@ def test_a_training_that_failed_leaves_nothing_to_go_on_with(desk_of, monkeypatc
         if report.step == KILLED_AT:
             raise RuntimeError("no memory")
 
-    monkeypatch.setattr(trial, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
     monkeypatch.setattr(TrainStats, "step", explode)
     with pytest.raises(RuntimeError):
-        train_and_publish(desk.session, options_for(desk))
+        train_and_publish(desk.studies, options_for(desk))
     assert unfinished(desk) == []
 
 
@@ -132,19 +132,19 @@ def started_from(monkeypatch) -> list:
 def test_genseg_trains_through_the_trainer_and_takes_its_generator_over(desk_of, started_from):
     desk = desk_of(4)
     images = sorted(desk.labels)
-    trainer = SegmentationTrainer(desk.session, lambda: True)
+    trainer = SegmentationTrainer(desk.studies, lambda: True)
     assert "genseg" in trainer.config()["strategy"]
     desk.submit(*images[:3])
     request = {"strategy": "genseg", "steps": STEPS}
-    stats = trainer(request, desk.session.datastore)
+    stats = trainer(request, desk.studies.datastore)
     assert stats["strategy"] == "genseg" and stats["epoch"] == STEPS
-    first = desk.session.published()
+    first = desk.studies.published()
     assert first.strategy == "genseg" and TrainedModel.load(first.model_file, "cpu").strategy_state
     desk.submit(images[3])
-    trainer(request, desk.session.datastore)
-    second = desk.session.published()
+    trainer(request, desk.studies.datastore)
+    second = desk.studies.published()
     assert started_from == [None, first.model_file]
-    assert desk.session.ledger.run(second.run_id).parent_run == first.run_id
+    assert desk.studies.ledger.run(second.run_id).parent_run == first.run_id
     before, after = (TrainedModel.load(model.model_file, "cpu").report for model in (first, second))
     assert after["strategy_generator_steps"] > before["strategy_generator_steps"]
 
@@ -153,8 +153,8 @@ def test_only_the_same_strategy_takes_up_what_it_learned_and_curve_runs_never_do
     desk = desk_of(5)
     desk.submit(*desk.labels)
     for strategy in ("baseline", "baseline", "genseg"):
-        train_and_publish(desk.session, options_for(desk, strategy=strategy))
-    run_curve_job(desk.session, options_for(desk, strategy="genseg", steps=2), 10)
+        train_and_publish(desk.studies, options_for(desk, strategy=strategy))
+    run_curve_job(desk.studies, options_for(desk, strategy="genseg", steps=2), 10)
     assert len(started_from) > 3 and set(started_from) == {None}
 
 
@@ -164,14 +164,14 @@ def test_nothing_is_taken_up_from_a_model_that_has_seen_who_is_held_out_now(
     desk = desk_of(6)
     images = sorted(desk.labels)
     desk.submit(*images[:5])
-    train_and_publish(desk.session, options_for(desk, strategy="genseg"))
+    train_and_publish(desk.studies, options_for(desk, strategy="genseg"))
     monkeypatch.setattr(splits, "HOLD_OUT_FROM", 6)
     monkeypatch.setattr(splits, "HOLD_OUT_AT_LEAST", 1)
     for index, image in enumerate(images):
-        desk.session.ledger.assign_role(image, splits.VALIDATION if index == 0 else splits.TRAINING)
+        desk.studies.ledger.assign_role(image, splits.VALIDATION if index == 0 else splits.TRAINING)
     desk.submit(images[5])
-    train_and_publish(desk.session, options_for(desk, strategy="genseg"))
-    published = desk.session.published()
+    train_and_publish(desk.studies, options_for(desk, strategy="genseg"))
+    published = desk.studies.published()
     assert published.held_out == (images[0],) and images[0] not in published.train_ids
     assert started_from == [None, None]
 
@@ -180,27 +180,27 @@ def test_a_label_removed_since_still_counts_as_seen_by_what_was_taken_up(desk_of
     desk = desk_of(4)
     images = sorted(desk.labels)
     desk.submit(*images[:3])
-    train_and_publish(desk.session, options_for(desk, strategy="genseg"))
-    desk.session.datastore.remove_label(images[0], "final")
-    train_and_publish(desk.session, options_for(desk, strategy="genseg"))
-    published = desk.session.published()
+    train_and_publish(desk.studies, options_for(desk, strategy="genseg"))
+    desk.studies.datastore.remove_label(images[0], "final")
+    train_and_publish(desk.studies, options_for(desk, strategy="genseg"))
+    published = desk.studies.published()
     assert started_from[1] is not None and images[0] in published.train_ids
     desk.submit(images[0])
-    train_and_publish(desk.session, options_for(desk, strategy="genseg"))
-    assert desk.session.ledger.observations(run_id=published.run_id) == []
+    train_and_publish(desk.studies, options_for(desk, strategy="genseg"))
+    assert desk.studies.ledger.observations(run_id=published.run_id) == []
 
 
 @pytest.mark.parametrize("damage", ["of another version", "no model at all"])
 def test_a_model_that_cannot_be_read_any_more_is_replaced_by_the_next_training(desk_of, damage):
     desk = desk_of(8)
     desk.submit(*list(desk.labels)[:6])
-    train_and_publish(desk.session, options_for(desk))
-    published = desk.session.published()
+    train_and_publish(desk.studies, options_for(desk))
+    published = desk.studies.published()
     if damage == "of another version":
         torch.save({"format": 2}, published.model_file)
     else:
         published.model_file.write_text("this is text")
     desk.submit(*list(desk.labels)[6:])
-    train_and_publish(desk.session, options_for(desk))
-    assert desk.session.published().run_id != published.run_id
-    assert desk.session.published().load("cpu") is not None
+    train_and_publish(desk.studies, options_for(desk))
+    assert desk.studies.published().run_id != published.run_id
+    assert desk.studies.published().load("cpu") is not None

@@ -13,7 +13,7 @@ from PIL import Image
 
 from scaling_app.curve.ledger_curve import curve_observations
 from scaling_app.imaging import synthetic
-from scaling_app.ledger import Flag, Ledger
+from scaling_app.ledger import Doubt, Ledger
 from scaling_app.monai_app.infer_task import Segmentation
 from scaling_app.studies import curve_job, splits, train_runs
 from scaling_app.studies.curve_job import run_curve_job
@@ -27,36 +27,36 @@ STEPS = 4
 
 
 def options_for(desk, **request):
-    return parse_options({"steps": STEPS, **request}, desk.session.conf)
+    return parse_options({"steps": STEPS, **request}, desk.studies.conf)
 
 
 def finished(desk, purpose=None):
-    return [run for run in desk.session.ledger.runs(purpose) if run.state == "done"]
+    return [run for run in desk.studies.ledger.runs(purpose) if run.state == "done"]
 
 
 def test_the_next_training_first_tests_the_model_on_what_it_has_not_seen(desk_of):
     desk = desk_of(6)
     images = sorted(desk.labels)
     desk.submit(*images[:3])
-    train_and_publish(desk.session, options_for(desk))
-    first = desk.session.published()
-    assert desk.session.ledger.observations() == []
+    train_and_publish(desk.studies, options_for(desk))
+    first = desk.studies.published()
+    assert desk.studies.ledger.observations() == []
     desk.submit(*images[3:5])
-    stats = train_and_publish(desk.session, options_for(desk))
-    seen = desk.session.ledger.observations(kind="prequential")
+    stats = train_and_publish(desk.studies, options_for(desk))
+    seen = desk.studies.ledger.observations(kind="prequential")
     assert {o.image_id for o in seen} == set(images[3:5]) and {o.run_id for o in seen} == {first.run_id}
-    assert 0 <= stats["best_metric"] <= 1 and json.loads(desk.session.stats_file.read_text()) == stats
-    assert desk.session.published().train_ids == tuple(images[:5])
+    assert 0 <= stats["best_metric"] <= 1 and json.loads(desk.studies.stats_file.read_text()) == stats
+    assert desk.studies.published().train_ids == tuple(images[:5])
 
 
 def test_a_patient_trained_on_never_tests_the_model(desk_of):
     desk = desk_of(4, patient_pattern="^(synthetic)_00[0-2]")
     images = sorted(desk.labels)
     desk.submit(images[0])
-    train_and_publish(desk.session, options_for(desk))
+    train_and_publish(desk.studies, options_for(desk))
     desk.submit(*images[1:])
-    train_and_publish(desk.session, options_for(desk))
-    assert {o.image_id for o in desk.session.ledger.observations()} == {images[3]}
+    train_and_publish(desk.studies, options_for(desk))
+    assert {o.image_id for o in desk.studies.ledger.observations()} == {images[3]}
 
 
 def test_patients_are_held_out_once_there_are_enough(desk_of, monkeypatch):
@@ -65,60 +65,60 @@ def test_patients_are_held_out_once_there_are_enough(desk_of, monkeypatch):
     drawn = {seed: sum(splits.drawn_role(i, seed) == splits.VALIDATION for i in images) for seed in range(99)}
     desk = desk_of(8, seed=str(next(seed for seed, held_out in drawn.items() if held_out == 3)))
     desk.submit(*desk.labels)
-    stats = train_and_publish(desk.session, options_for(desk))
-    published = desk.session.published()
+    stats = train_and_publish(desk.studies, options_for(desk))
+    published = desk.studies.published()
     assert len(published.held_out) == 3 and not set(published.held_out) & set(published.train_ids)
     assert stats["n_val"] == len(published.held_out)
-    seen = desk.session.ledger.observations(run_id=published.run_id)
+    seen = desk.studies.ledger.observations(run_id=published.run_id)
     assert {o.image_id for o in seen} == set(published.held_out)
-    assert latest_accuracy(desk.session.ledger) == pytest.approx(stats["best_metric"], abs=1e-3)
+    assert latest_accuracy(desk.studies.ledger) == pytest.approx(stats["best_metric"], abs=1e-3)
 
 
 def test_a_training_that_fails_leaves_the_model_in_use(desk_of, monkeypatch):
     desk = desk_of(4)
     desk.submit(*desk.labels)
-    train_and_publish(desk.session, options_for(desk))
-    before = desk.session.published()
+    train_and_publish(desk.studies, options_for(desk))
+    before = desk.studies.published()
 
     def explode(*_args, **_more):
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(train_runs, "train", explode)
     with pytest.raises(RuntimeError):
-        train_and_publish(desk.session, options_for(desk))
-    assert desk.session.published() == before
-    assert [run.state for run in desk.session.ledger.runs("published")] == ["done", "failed"]
+        train_and_publish(desk.studies, options_for(desk))
+    assert desk.studies.published() == before
+    assert [run.state for run in desk.studies.ledger.runs("published")] == ["done", "failed"]
 
 
 def test_only_the_last_two_models_are_kept(desk_of):
     desk = desk_of(2)
     desk.submit(*desk.labels)
     for _ in range(3):
-        train_and_publish(desk.session, options_for(desk))
-    assert len(list(desk.session.folder.glob("*.pt"))) == 2
-    assert desk.session.published().model_file.is_file()
+        train_and_publish(desk.studies, options_for(desk))
+    assert len(list(desk.studies.folder.glob("*.pt"))) == 2
+    assert desk.studies.published().model_file.is_file()
 
 
 def test_a_curve_job_is_cheapest_first_resumable_and_leaves_the_model_alone(desk_of):
     desk = desk_of(7)
     desk.submit(*desk.labels)
-    train_and_publish(desk.session, options_for(desk))
+    train_and_publish(desk.studies, options_for(desk))
     files = {
         p: hashlib.sha256(p.read_bytes()).digest()
-        for p in (desk.session.published().model_file, desk.session.published_file, desk.session.stats_file)
+        for p in (desk.studies.published().model_file, desk.studies.published_file, desk.studies.stats_file)
     }
-    first = run_curve_job(desk.session, options_for(desk), budget_minutes=0.0001)
+    first = run_curve_job(desk.studies, options_for(desk), budget_minutes=0.0001)
     assert first["done"] == 1 and "wait for the next job" in first["message"]
     (smallest,) = finished(desk, "nested")
-    rest = run_curve_job(desk.session, options_for(desk), budget_minutes=10)
+    rest = run_curve_job(desk.studies, options_for(desk), budget_minutes=10)
     assert rest["done"] == rest["total"] == len(finished(desk, "fold")) + len(finished(desk, "nested"))
-    sizes = [run.n for run in desk.session.ledger.runs() if run.purpose != "published"]
+    sizes = [run.n for run in desk.studies.ledger.runs() if run.purpose != "published"]
     assert sizes == sorted(sizes) and smallest.n == min(sizes)
-    runs = desk.session.ledger.runs()
-    assert run_curve_job(desk.session, options_for(desk), budget_minutes=10)["done"] == rest["done"]
-    assert desk.session.ledger.runs() == runs
+    runs = desk.studies.ledger.runs()
+    assert run_curve_job(desk.studies, options_for(desk), budget_minutes=10)["done"] == rest["done"]
+    assert desk.studies.ledger.runs() == runs
     assert files == {p: hashlib.sha256(p.read_bytes()).digest() for p in files}
-    assert {o.image_id for o in desk.session.ledger.observations(kind="fold")} == set(desk.labels)
+    assert {o.image_id for o in desk.studies.ledger.observations(kind="fold")} == set(desk.labels)
 
 
 def test_a_run_cut_off_by_a_kill_is_done_again(desk_of, monkeypatch):
@@ -131,10 +131,10 @@ def test_a_run_cut_off_by_a_kill_is_done_again(desk_of, monkeypatch):
 
     monkeypatch.setattr(curve_job, "train", killed)
     with pytest.raises(KeyboardInterrupt):
-        run_curve_job(desk.session, options_for(desk), budget_minutes=10)
-    assert [run.state for run in desk.session.ledger.runs()] == ["running"]
+        run_curve_job(desk.studies, options_for(desk), budget_minutes=10)
+    assert [run.state for run in desk.studies.ledger.runs()] == ["running"]
     monkeypatch.setattr(curve_job, "train", trained)
-    result = run_curve_job(desk.session, options_for(desk), budget_minutes=10)
+    result = run_curve_job(desk.studies, options_for(desk), budget_minutes=10)
     assert result["done"] == result["total"] == len(finished(desk))
 
 
@@ -146,10 +146,10 @@ def test_runs_that_keep_failing_end_the_job_and_say_so(desk_of, monkeypatch):
         raise RuntimeError("no memory")
 
     monkeypatch.setattr(curve_job, "train", explode)
-    result = run_curve_job(desk.session, options_for(desk), budget_minutes=10)
+    result = run_curve_job(desk.studies, options_for(desk), budget_minutes=10)
     assert result["done"] == 0 and "failed" in result["message"]
-    assert desk.session.ledger.job()["message"] == result["message"]
-    assert {(run.state, run.message) for run in desk.session.ledger.runs()} == {
+    assert desk.studies.ledger.job()["message"] == result["message"]
+    assert {(run.state, run.message) for run in desk.studies.ledger.runs()} == {
         ("failed", "RuntimeError: no memory")
     }
 
@@ -157,45 +157,45 @@ def test_runs_that_keep_failing_end_the_job_and_say_so(desk_of, monkeypatch):
 def test_no_network_of_a_curve_run_is_kept(desk_of):
     desk = desk_of(5)
     desk.submit(*desk.labels)
-    run_curve_job(desk.session, options_for(desk), budget_minutes=10)
-    assert list(desk.session.folder.rglob("*.pt")) == []
-    assert desk.session.published() is None
+    run_curve_job(desk.studies, options_for(desk), budget_minutes=10)
+    assert list(desk.studies.folder.rglob("*.pt")) == []
+    assert desk.studies.published() is None
 
 
 def test_too_few_cases_for_the_curve_are_counted(desk_of):
     desk = desk_of(3)
     desk.submit(*desk.labels)
-    assert "2 more to label" in run_curve_job(desk.session, options_for(desk), 1)["message"]
+    assert "2 more to label" in run_curve_job(desk.studies, options_for(desk), 1)["message"]
 
 
 def test_flagged_cases_are_left_out_and_may_leave_nothing(desk_of):
     desk = desk_of(2)
     desk.submit(*desk.labels)
-    ledger = desk.session.ledger
+    ledger = desk.studies.ledger
     for case in ledger.cases():
-        ledger.save_case(replace(case, flags=(Flag("volume", "odd"),)))
-    with pytest.raises(OptionError, match="resolve the open doubts"):
-        train_and_publish(desk.session, options_for(desk))
-    ledger.resolve_flags(sorted(desk.labels)[0])
-    train_and_publish(desk.session, options_for(desk))
-    assert desk.session.published().train_ids == (sorted(desk.labels)[0],)
+        ledger.save_case(replace(case, doubts=(Doubt("volume", "odd"),)))
+    with pytest.raises(OptionError, match="confirm those in doubt"):
+        train_and_publish(desk.studies, options_for(desk))
+    ledger.confirm_label(sorted(desk.labels)[0])
+    train_and_publish(desk.studies, options_for(desk))
+    assert desk.studies.published().train_ids == (sorted(desk.labels)[0],)
 
 
 def test_a_damaged_image_is_left_out_with_a_sentence_until_it_is_replaced(desk_of):
     desk = desk_of(3)
     desk.submit(*desk.labels)
-    broken = desk.session.image_path("synthetic_001")
+    broken = desk.studies.image_path("synthetic_001")
     whole = broken.read_bytes()
     broken.write_bytes(whole[:2000])
-    train_and_publish(desk.session, options_for(desk))
-    (flag,) = desk.session.ledger.case("synthetic_001").flags
-    assert flag.kind == "unreadable_image" and "truncated" in flag.sentence
-    assert "synthetic_001" not in desk.session.published().train_ids
-    desk.book.verify_images()
-    assert desk.session.ledger.case("synthetic_001").flags == (flag,)
+    train_and_publish(desk.studies, options_for(desk))
+    (doubt,) = desk.studies.ledger.case("synthetic_001").doubts
+    assert doubt.kind == "unreadable_image" and "truncated" in doubt.sentence
+    assert "synthetic_001" not in desk.studies.published().train_ids
+    desk.intake.verify_images()
+    assert desk.studies.ledger.case("synthetic_001").doubts == (doubt,)
     broken.write_bytes(whole)
-    desk.book.verify_images()
-    assert desk.session.ledger.case("synthetic_001").flags == ()
+    desk.intake.verify_images()
+    assert desk.studies.ledger.case("synthetic_001").doubts == ()
 
 
 @pytest.mark.parametrize("off_mm", [0.2, 5.0])
@@ -211,22 +211,22 @@ def test_every_label_that_counts_as_usable_can_be_trained_on(desk_of, tmp_path, 
         affine[0, 3] = off_mm * (index == 2)
         desk.labels[f"case_{index}"] = tmp_path / f"case_{index}.nii.gz"
         nib.save(nib.Nifti1Image(label, affine), desk.labels[f"case_{index}"])
-    desk.session.datastore.refresh()
+    desk.studies.datastore.refresh()
     for image in desk.labels:
-        desk.book.store(image, desk.labels[image], {}, None)
-    desk.session.ledger.resolve_flags("case_2")
-    assert len(desk.session.ledger.usable_cases()) == (3 if off_mm < 0.3 else 2)
-    train_and_publish(desk.session, options_for(desk))
+        desk.intake.store(image, desk.labels[image], {}, None)
+    desk.studies.ledger.confirm_label("case_2")
+    assert len(desk.studies.ledger.usable_cases()) == (3 if off_mm < 0.3 else 2)
+    train_and_publish(desk.studies, options_for(desk))
 
 
 def test_the_options_table_can_be_sent_back_as_it_is(desk_of):
-    conf = desk_of(1).session.conf
+    conf = desk_of(1).studies.conf
     assert parse_options(config_of(conf), conf) == parse_options({}, conf)
     assert parse_options({"steps": "12", "max_minutes": "", "client_id": "x"}, conf).steps == 12
 
 
 def test_settings_but_the_strategy_make_up_the_recipe_that_strategies_share(desk_of):
-    conf = desk_of(1, size=8).session.conf
+    conf = desk_of(1, size=8).studies.conf
     asked = ({"strategy": "red"}, {"strategy": "genda"}, {"strategy": "red", "steps": 7})
     red, genda, short = (
         parse_options(request, conf).settings_hash({"a": 1}, 3).partition(":") for request in asked
@@ -247,17 +247,17 @@ def test_naming_the_structures_keeps_what_was_measured(desk_of, monkeypatch):
     images = sorted(desk.labels)
     for image in images[:5]:
         desk.drop_into_folder(image)
-    train_and_publish(desk.session, options_for(desk))
-    run_curve_job(desk.session, options_for(desk), budget_minutes=10)
-    assert set(desk.session.structures()) == {"structure_1", "structure_2"}
-    measured = curve_observations(desk.session.ledger)
-    runs = desk.session.ledger.runs()
+    train_and_publish(desk.studies, options_for(desk))
+    run_curve_job(desk.studies, options_for(desk), budget_minutes=10)
+    assert set(desk.studies.structures()) == {"structure_1", "structure_2"}
+    measured = curve_observations(desk.studies.ledger)
+    runs = desk.studies.ledger.runs()
     desk.submit(images[5])
     names = {*synthetic.STRUCTURES}
-    assert set(desk.session.structures()) == names
-    result = run_curve_job(desk.session, options_for(desk), budget_minutes=10)
-    assert result["done"] == result["total"] and desk.session.ledger.runs() == runs
-    after = curve_observations(desk.session.ledger)
+    assert set(desk.studies.structures()) == names
+    result = run_curve_job(desk.studies, options_for(desk), budget_minutes=10)
+    assert result["done"] == result["total"] and desk.studies.ledger.runs() == runs
+    after = curve_observations(desk.studies.ledger)
     assert {seen.structure for seen in after} == names
     new = [seen for seen in after if seen.case == images[5]]
     assert len(new) == len(names) and len(after) == len(measured) + len(new)
@@ -268,8 +268,8 @@ def test_two_processes_do_not_train_for_one_ledger_at_once(desk_of, monkeypatch)
     desk.submit(*desk.labels)
     monkeypatch.setattr(Ledger, "trainers", lambda _self: {4711})
     with pytest.raises(OptionError, match="process 4711"):
-        train_and_publish(desk.session, options_for(desk))
-    assert desk.session.ledger.runs() == []
+        train_and_publish(desk.studies, options_for(desk))
+    assert desk.studies.ledger.runs() == []
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_two_processes_do_not_train_for_one_ledger_at_once(desk_of, monkeypatch)
 )
 def test_unusable_options_say_what_is_possible(desk_of, request_, words):
     with pytest.raises(OptionError, match=words):
-        parse_options(request_, desk_of(1).session.conf)
+        parse_options(request_, desk_of(1).studies.conf)
 
 
 def test_pictures_train_and_are_segmented_as_pictures(desk_of, tmp_path):
@@ -298,10 +298,10 @@ def test_pictures_train_and_are_segmented_as_pictures(desk_of, tmp_path):
             (tmp_path / folder).mkdir(exist_ok=True)
             Image.fromarray(array.astype(np.uint8)).save(tmp_path / folder / f"picture_{index}.png")
         desk.labels[f"picture_{index}"] = tmp_path / "truth" / f"picture_{index}.png"
-    desk.session.datastore.refresh()
+    desk.studies.datastore.refresh()
     for image in desk.labels:
-        desk.book.store(image, desk.labels[image], {}, None)
-    train_and_publish(desk.session, options_for(desk))
-    path, facts = Segmentation(desk.session)({"image": str(tmp_path / "studies" / "picture_0.png")})
+        desk.intake.store(image, desk.labels[image], {}, None)
+    train_and_publish(desk.studies, options_for(desk))
+    path, facts = Segmentation(desk.studies)({"image": str(tmp_path / "studies" / "picture_0.png")})
     assert path.endswith(".png") and Image.open(path).size == (32, 40)
     assert set(facts["label_names"]) <= {"structure_1"}

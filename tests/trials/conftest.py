@@ -9,9 +9,15 @@ from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import Plan, make_plan
 
+from ..coarse import coarse_registrations
 from ..volumes import pictures, volumes
 
-__all__ = ["pictures", "volumes"]
+__all__ = ["coarse_registrations", "pictures", "volumes"]
+
+
+@pytest.fixture(autouse=True)
+def few_steps(coarse_registrations: None) -> None:
+    """No test of this room asks how well shapes are registered."""
 
 
 @pytest.fixture(scope="session")

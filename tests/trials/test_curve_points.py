@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling_app.trials.curve_points import (
-    CHECKPOINTS,
-    Recipe,
+    CURVE_SIZES,
+    ArmDue,
     UsableCase,
-    checkpoint_of,
+    curve_size_of,
     deal_folds,
     fits_budget,
     nested_subset,
@@ -25,20 +25,20 @@ def cases_of(n: int, scans: int = 1) -> list[UsableCase]:
 
 
 def due(cases, *, done=(), settings_hash="s", seed=0, blocks=None, arms=()):
-    own = Recipe("baseline", settings_hash)
-    arms = [Recipe(name, f"{settings_hash}-{name}") for name in arms]
+    own = ArmDue("baseline", settings_hash)
+    arms = [ArmDue(name, f"{settings_hash}-{name}") for name in arms]
     return runs_due(cases, done=done, own=own, arms=arms, seed=seed, blocks=blocks or {})
 
 
 def test_the_largest_checkpoint_reached_counts():
-    assert [checkpoint_of(n) for n in (0, 4, 5, 7, 8, 47, 48, 500)] == [None, None, 5, 5, 8, 32, 48, 48]
+    assert [curve_size_of(n) for n in (0, 4, 5, 7, 8, 47, 48, 500)] == [None, None, 5, 5, 8, 32, 48, 48]
 
 
 def test_nothing_is_due_before_the_first_checkpoint():
     assert due(cases_of(4)) == []
 
 
-@pytest.mark.parametrize("n", CHECKPOINTS)
+@pytest.mark.parametrize("n", CURVE_SIZES)
 def test_cross_validation_tests_every_case_once_and_nests_in_two_folds(n):
     runs = due(cases_of(n))
     folds = [run for run in runs if run.purpose == "fold"]
@@ -136,10 +136,10 @@ def test_arms_train_and_test_on_the_folds_of_the_sessions_own_runs_and_come_afte
     own, both = due(cases, seed=seed), due(cases, seed=seed, arms=["genda", "red"])
     assert both[: len(own)] == own
     arms = both[len(own) :]
-    folds = {(run.train_ids, run.test_ids, run.fold, run.checkpoint) for run in own if run.purpose == "fold"}
+    folds = {(run.train_ids, run.test_ids, run.fold, run.curve_size) for run in own if run.purpose == "fold"}
     for name in ("genda", "red"):
         mine = [run for run in arms if run.strategy == name]
-        assert {(run.train_ids, run.test_ids, run.fold, run.checkpoint) for run in mine} == folds
+        assert {(run.train_ids, run.test_ids, run.fold, run.curve_size) for run in mine} == folds
         assert all(run.purpose == "arm" and run.settings_hash == f"s-{name}" for run in mine)
     assert [run.strategy for run in arms] == ["genda"] * len(folds) + ["red"] * len(folds)
     assert len({run.run_id for run in both}) == len(both)
@@ -151,3 +151,15 @@ def test_other_settings_of_an_arm_make_it_due_again_and_nothing_else():
     assert due(cases, done=done, arms=["genda"]) == []
     (again,) = {run.strategy for run in due(cases, done=done, arms=["genda", "red"])}
     assert again == "red"
+
+
+def test_every_training_has_luck_of_its_own_and_arms_share_that_of_the_fold_they_are_paired_with():
+    runs = due(cases_of(16), arms=["genda"])
+    own = {(run.fold, run.n): run.seed for run in runs if run.purpose != "arm"}
+    arms = {(run.fold, run.n): run.seed for run in runs if run.purpose == "arm"}
+    assert len(set(own.values())) == len(own) == 9
+    assert arms == {key: own[key] for key in arms} and len(arms) == 5
+    later = {run.seed for run in due(cases_of(24))}
+    assert not later & set(own.values())
+    assert {run.seed for run in due(cases_of(16), seed=1)}.isdisjoint(own.values())
+    assert all(0 <= seed < 2**31 for seed in own.values())

@@ -19,7 +19,7 @@ from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.model import TrainedModel, new_network
 from scaling_app.trials.plan import Plan, make_plan
-from scaling_app.trials.trial import TrialSettings, test, train
+from scaling_app.trials.training import RunSettings, test, train
 
 CPU = torch.device("cpu")
 
@@ -122,7 +122,7 @@ def test_two_dimensional_plans_segment_volumes_slice_by_slice(
 ) -> None:
     plan = make_plan(volumes, STRUCTURES, spatial_dims=2, capacity=4)
     cases = PreparedCases(plan, volumes, tmp_path, 2**28)
-    model = train(cases, cases.labelled[:4], TrialSettings(steps=40))
+    model = train(cases, cases.labelled[:4], RunSettings(steps=40))
     scores = test(model, volumes[4:])
     assert same_grid(read_image(volumes[4].image), model.segment(volumes[4].image)) is None
     assert max(score.dice for scored in scores for score in scored.scores) > 0.4
@@ -131,7 +131,7 @@ def test_two_dimensional_plans_segment_volumes_slice_by_slice(
 def test_colour_pictures_are_trained_on_and_segmented(pictures: list[CaseFiles], tmp_path: Path) -> None:
     plan = make_plan(pictures, STRUCTURES, capacity=4)
     cases = PreparedCases(plan, pictures, tmp_path, 2**28)
-    model = train(cases, cases.labelled[:3], TrialSettings(steps=40))
+    model = train(cases, cases.labelled[:3], RunSettings(steps=40))
     label = model.segment(pictures[3].image)
     assert label.shape == (1, *read_image(pictures[3].image).shape[1:])
     (scored,) = test(model, pictures[3:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.trials import fingerprint
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import found_structures
-from scaling_app.trials.plan import Plan, make_plan
+from scaling_app.trials.plan import Plan, make_plan, step_bytes
 
 
 def write(
@@ -56,9 +57,9 @@ def test_the_grid_is_the_median_of_the_cases(volumes: list[CaseFiles], volume_pl
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_patches_divide_as_the_network_needs(volume_plan: Plan, network: str) -> None:
-    plan = volume_plan.with_network(network)
-    multiples = patch_multiples(network, 3, plan.strides)
+def test_patches_divide_as_the_network_needs(volumes: list[CaseFiles], network: str) -> None:
+    plan = make_plan(volumes, STRUCTURES, network=network, capacity=4)
+    multiples = patch_multiples(network, plan.spatial_dims, plan.strides)
     assert all(p % m == 0 for p, m in zip(plan.patch, multiples, strict=True))
     assert plan.network == network
     assert plan.batch >= 2
@@ -115,6 +116,68 @@ def test_less_memory_gives_smaller_batches(tmp_path: Path) -> None:
     ]
     assert voxels == sorted(voxels)
     assert voxels[0] < voxels[-1]
+
+
+def _on_gpu_of(gigabytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    total = gigabytes * 2**30
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (total // 3, total))
+
+
+def test_a_gpu_keeps_the_cases_own_voxels_and_its_memory_decides_the_patch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.random.default_rng(0).integers(-500, 500, (256, 256, 150)).astype(np.int16)
+    cases = [write(tmp_path, "ct", image, block(image.shape, 0.2), (0.78, 0.78, 1.0))]
+    patches = []
+    for gigabytes in (8, 24, 80):
+        _on_gpu_of(gigabytes, monkeypatch)
+        plan = make_plan(cases, network="resenc")
+        assert plan.spacing == (0.78, 0.78, 1.0) and plan.capacity == "large"
+        assert plan.memory_mb == int(0.8 * gigabytes * 1024)
+        step = NETWORKS["resenc"].bytes_per_voxel * 32 * plan.batch * math.prod(plan.patch)
+        assert (
+            0.5 * plan.memory_mb * 2**20 < step <= plan.memory_mb * 2**20 or plan.patch >= plan.median_shape
+        )
+        patches.append(math.prod(plan.patch))
+    assert 64**3 < patches[0] < patches[1] <= patches[2]
+
+
+def test_train_and_replay_plan_alike_on_every_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert step_bytes() == step_bytes(4 * 2**30) == 2 * 2**30
+    assert step_bytes(2**30) == 2**29
+    _on_gpu_of(24, monkeypatch)
+    assert step_bytes(2**30) == step_bytes() == int(0.8 * 24 * 2**30)
+
+
+@pytest.mark.parametrize("network", ["resunet", "resenc"])
+def test_a_larger_network_never_gets_a_coarser_grid(tmp_path: Path, network: str) -> None:
+    image = np.random.default_rng(0).normal(size=(160, 160, 120)).astype(np.int16)
+    cases = [write(tmp_path, "a", image, block(image.shape), (1, 1, 1))]
+    plans = [
+        make_plan(cases, network=network, capacity=capacity, memory_bytes=2**28)
+        for capacity in ("small", "medium", "large", 64)
+    ]
+    assert len({plan.spacing for plan in plans}) == 1
+    voxels = [math.prod(plan.patch) for plan in plans]
+    assert voxels == sorted(voxels, reverse=True) and voxels[-1] < voxels[0]
+
+
+def test_memory_for_no_patch_is_refused_with_the_number_that_would_do(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(40, 40, 40)).astype(np.float32)
+    cases = [write(tmp_path, "a", image, block(image.shape), (1, 1, 1))]
+    with pytest.raises(ValueError, match=r"takes \d+ MiB and 1 MiB are allowed") as refused:
+        make_plan(cases, network="resenc", capacity="large", memory_bytes=2**20)
+    needed = int(re.search(r"takes (\d+) MiB", str(refused.value)).group(1))
+    assert make_plan(cases, network="resenc", capacity="large", memory_bytes=needed * 2**20)
+
+
+def test_large_patches_of_the_full_resolution_network_get_more_levels(volume_plan) -> None:
+    small = replace(volume_plan, network="resenc", patch=(64, 64, 64), spacing=(1.0, 1.0, 1.0))
+    assert len(small.strides) == 3
+    assert len(replace(small, patch=(128, 128, 128)).strides) == 4
+    assert len(replace(small, patch=(320, 320, 256)).strides) == 5
+    assert len(replace(small, network="resunet", patch=(320, 320, 256)).strides) == 3
 
 
 def test_pictures_are_planned_in_two_dimensions_and_colour(pictures: list[CaseFiles]) -> None:

@@ -22,7 +22,7 @@ from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import Pool, PreparedCases
 from scaling_app.trials.model import TrainedModel, predictor_from
 from scaling_app.trials.plan import Plan, make_plan
-from scaling_app.trials.trial import TrialSettings, train
+from scaling_app.trials.training import RunSettings, train
 
 STEPS = 2
 
@@ -50,14 +50,14 @@ def prepared_on_disk(cases: PreparedCases) -> int:
 @pytest.mark.parametrize("strategy", ["none", "baseline"])
 def test_a_training_that_needs_no_pool_opens_none_of_it(mixed, tmp_path, spatial_dims, strategy) -> None:
     cases = cases_for(mixed, tmp_path, spatial_dims)
-    settings = TrialSettings(strategy=strategy, steps=STEPS)
+    settings = RunSettings(strategy=strategy, steps=STEPS)
     model = train(cases, cases.labelled, settings, pool_ids=cases.pool)
     assert prepared_on_disk(cases) == len(cases.labelled) and model.pool_ids == ()
 
 
 def test_a_training_on_slices_prepares_no_volume_of_the_pool_to_carry_labels_to(mixed, tmp_path) -> None:
     cases = cases_for(mixed, tmp_path, 2)
-    settings = TrialSettings(strategy="regda+pool", steps=STEPS)
+    settings = RunSettings(strategy="regda+pool", steps=STEPS)
     model = train(cases, cases.labelled, settings, pool_ids=cases.pool)
     assert prepared_on_disk(cases) == len(cases.labelled) and model.pool_ids == ()
     assert "slices" in model.report["strategy_pool_left_alone"]
@@ -114,7 +114,7 @@ def test_the_model_says_which_images_were_looked_at_before_an_interruption_too(
     monkeypatch.setitem(catalogue._ADDED, "looking", Looking)
     monkeypatch.setattr(Looking, "turn", 0)
     cases = cases_for(mixed, tmp_path, 3)
-    settings = TrialSettings(strategy="looking", steps=STEPS)
+    settings = RunSettings(strategy="looking", steps=STEPS)
     more = {"pool_ids": cases.pool, "checkpoint": tmp_path / "run.pt"}
     asked = iter([False, True])
     first = train(cases, cases.labelled, settings, should_stop=lambda: next(asked), **more)

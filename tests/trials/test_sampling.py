@@ -14,7 +14,7 @@ from scipy.ndimage import map_coordinates
 from torch import Tensor
 
 from scaling_app.strategies.base import Batch, PreparedCase, Strategy
-from scaling_app.strategies.catalogue import make_strategy
+from scaling_app.strategies.making import make_strategy
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import Plan
 from scaling_app.trials.sampling import (

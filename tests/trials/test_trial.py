@@ -17,16 +17,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scaling_app.imaging.networks import NETWORKS
 from scaling_app.strategies import catalogue
 from scaling_app.strategies.base import Batch, Loss, Strategy
+from scaling_app.trials import run_settings, training
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import make_plan
-from scaling_app.trials.trial import StepReport, TrainedModel, TrainingError, TrialSettings, test, train
+from scaling_app.trials.training import RunSettings, StepReport, TrainedModel, TrainingError, test, train
 
 pytestmark = pytest.mark.slow_training
 
-QUICK = TrialSettings(strategy="none", steps=6, seed=3)
+QUICK = RunSettings(strategy="none", steps=6, seed=3)
 
 
 def weights(model: TrainedModel) -> Tensor:
@@ -38,7 +40,7 @@ def dice(model: TrainedModel, cases: list[CaseFiles]) -> float:
 
 
 def test_training_learns_the_organ(prepared: PreparedCases, volumes: list[CaseFiles]) -> None:
-    settings = TrialSettings(steps=60, seed=0)
+    settings = RunSettings(steps=60, seed=0)
     model = train(prepared, prepared.labelled[:4], settings)
     untrained = train(prepared, prepared.labelled[:4], replace(settings, steps=1))
     assert dice(model, volumes[4:]) > 0.5 > dice(untrained, volumes[4:]) + 0.2
@@ -60,7 +62,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_gives_others(prepared:
 
 def test_dropout_depends_on_the_seed_and_the_step_alone(pictures: list[CaseFiles], tmp_path: Path) -> None:
     cases = PreparedCases(make_plan(pictures, {"organ": 1}, network="deeplab"), pictures, tmp_path, 2**28)
-    settings = TrialSettings(strategy="none", steps=2, seed=3)
+    settings = RunSettings(strategy="none", steps=2, seed=3)
     first = train(cases, cases.labelled[:2], settings)
     torch.rand(7)  # what other work draws in between
     assert torch.equal(weights(first), weights(train(cases, cases.labelled[:2], settings)))
@@ -129,7 +131,7 @@ def test_a_killed_process_resumes_from_its_checkpoint(
         sys.modules["torchvision"] = None  # MONAI imports it where it can; beside a CPU's torch it breaks
         from pathlib import Path
         import torch
-        from scaling_app.trials import trial
+        from scaling_app.trials import run_settings, training
         from scaling_app.trials.cases import PreparedCases
         from scaling_app.trials.case_files import CaseFiles
         from scaling_app.trials.plan import Plan
@@ -139,7 +141,7 @@ def test_a_killed_process_resumes_from_its_checkpoint(
         cases = [CaseFiles(i, p, Path(a), Path(b)) for i, p, a, b in {files!r}]
         plan = Plan.from_json((folder / "plan.json").read_text())
         prepared = PreparedCases(plan, cases, Path({str(prepared.cache_dir)!r}), 2**28)
-        settings = trial.TrialSettings(strategy="none", steps=6, seed=3)
+        settings = trial.RunSettings(strategy="none", steps=6, seed=3)
         def kill(report):
             if report.step == 4:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -171,13 +173,51 @@ def test_progress_is_told_in_order_and_with_an_end(prepared: PreparedCases) -> N
 
 
 def test_a_time_limit_ends_the_run_with_an_annealed_model(prepared: PreparedCases) -> None:
-    settings = TrialSettings(strategy="none", steps=100_000, max_minutes=0.02)
+    settings = RunSettings(strategy="none", steps=100_000, max_minutes=0.02)
     reports: list[StepReport] = []
     model = train(prepared, prepared.labelled[:2], settings, on_step=reports.append)
     assert model.report["ended"] == "time"
     assert 1 <= model.report["steps"] < 100_000
     assert 1.0 < model.report["seconds"] < 6
     assert all(report.eta_s <= 1.3 for report in reports if report.eta_s is not None)
+
+
+def test_a_training_of_no_stated_length_is_as_long_as_its_cases_ask_for(
+    prepared: PreparedCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_settings, "steps_for", lambda cases: 2 * cases)
+    said: list[StepReport] = []
+    model = train(prepared, prepared.labelled[:2], replace(QUICK, steps=None), on_step=said.append)
+    assert model.report["steps"] == said[-1].steps == 4
+    longer = train(prepared, prepared.labelled[:1], replace(QUICK, steps=None, times=4))
+    assert longer.report["steps"] == 8
+    with pytest.raises(ValueError, match="must be positive"):
+        train(prepared, prepared.labelled[:1], replace(QUICK, times=0))
+
+
+class _HoldsTwo(Strategy):
+    """Needs more memory than there is for more than two patches, or for any in those steps."""
+
+    name: ClassVar[str] = "holds two"
+    never: ClassVar[bool] = False
+
+    def loss(self, network: nn.Module, loss: Loss, batch: Batch, step: int) -> Tensor:
+        if self.never or len(batch.image) > 2:
+            raise torch.OutOfMemoryError("out of memory")
+        return super().loss(network, loss, batch, step)
+
+
+def test_out_of_memory_halves_the_batch_and_says_so(
+    prepared: PreparedCases, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(training, "make_strategy", lambda name: _HoldsTwo())
+    assert prepared.plan.batch == 4
+    model = train(prepared, prepared.labelled[:2], QUICK)
+    assert (model.report["batch"], model.report["skipped_steps"], model.report["steps"]) == (2, 1, 6)
+    assert "out of memory with 4 patches a step: 2 from now on" in caplog.text
+    monkeypatch.setattr(_HoldsTwo, "never", True)
+    with pytest.raises(TrainingError, match="does not fit the device's memory"):
+        train(prepared, prepared.labelled[:2], QUICK)
 
 
 def test_the_report_measures_loading_against_the_step(prepared: PreparedCases) -> None:
@@ -201,10 +241,24 @@ def test_a_model_survives_its_file(prepared: PreparedCases, volumes: list[CaseFi
             TrainedModel.load(path)
 
 
+def test_how_fast_a_network_learns_and_what_becomes_the_model_stand_in_its_entry(
+    prepared: PreparedCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids, name = prepared.labelled[:2], prepared.plan.network
+    fast = train(prepared, ids, QUICK)
+    assert torch.equal(weights(fast), weights(train(prepared, ids, replace(QUICK, learning_rate=1e-2))))
+    entry = replace(NETWORKS[name], peak_rate=1e-3, average=0.9)
+    monkeypatch.setitem(NETWORKS, name, entry)
+    slow = train(prepared, ids, QUICK)
+    spelled_out = train(prepared, ids, replace(QUICK, learning_rate=1e-3, average=0.9))
+    assert torch.equal(weights(slow), weights(spelled_out))
+    assert not torch.equal(weights(slow), weights(fast))
+
+
 def test_a_warm_start_begins_with_the_old_weights(prepared: PreparedCases, tmp_path: Path) -> None:
     old = train(prepared, prepared.labelled[:2], QUICK)
     path = old.save(tmp_path / "old.pt")
-    tiny = replace(QUICK, steps=1, learning_rate=1e-9, seed=5, warmup_steps=0)
+    tiny = replace(QUICK, steps=1, learning_rate=1e-9, seed=5)
     warm = train(prepared, prepared.labelled[:3], tiny, warm_start=path)
     assert torch.allclose(weights(warm), weights(old), atol=1e-5)
     fresh = train(prepared, prepared.labelled[:3], tiny, warm_start=path, fresh_weights=True)
@@ -259,7 +313,6 @@ def test_a_loss_that_stays_undefined_ends_the_run(
         ((), {}, "at least one"),
         (("nobody",), {}, "nobody"),
         (None, {"strategy": "magic"}, "baseline"),
-        (None, {"network": "unet"}, "with_network"),
         (None, {"steps": 0}, "positive"),
         (None, {"max_minutes": -1.0}, "positive"),
         (None, {"average": 1.0}, "below 1"),

@@ -145,6 +145,13 @@ def _sizes(text: str, *, option: str) -> list[int]:
     return list(dict.fromkeys(values))
 
 
+def _capacity(text: str) -> str | int | None:
+    """A word or a number of channels; None for `auto`."""
+    if text == "auto":
+        return None
+    return int(text) if text.isdecimal() else text
+
+
 def _names(text: str) -> list[str]:
     """Names separated by commas, each once."""
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
@@ -178,8 +185,8 @@ def forecast(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
     """Forecasts anyone's learning curve; no server needed."""
-    from scaling_app.forecast.forecaster import forecast_session
-    from scaling_app.forecast.observations import read_curve
+    from scaling_app.forecast.forecaster import answer_question
+    from scaling_app.forecast.scores import read_curve
     from scaling_app.service.forecast_text import answer_of, print_answer
 
     if target is not None and not 0 < target < 1:
@@ -187,8 +194,8 @@ def forecast(
     sizes = _sizes(at, option="--at")
     observations = read_curve(curve)
     n_now = max(o.n for o in observations)
-    session = forecast_session(observations, n_now=n_now, horizons=sizes, target=target, method=method)
-    result = answer_of(session.payload(), method=method, n_now=n_now)
+    answer = answer_question(observations, n_now=n_now, horizons=sizes, target=target, method=method)
+    result = answer_of(answer.payload(), method=method, n_now=n_now)
     if as_json:
         typer.echo(json.dumps(result, indent=1, allow_nan=False))
     else:
@@ -222,10 +229,15 @@ def replay(
     seeds: Annotated[int, typer.Option(min=1, help="trainings per training set")] = 1,
     draws: Annotated[int, typer.Option(min=1, help="independent draws of the training cases")] = 1,
     test: Annotated[int, typer.Option(min=1, help="test cases, never trained on")] = 50,
-    steps: Annotated[int, typer.Option(min=1, help="training steps of a run")] = 400,
+    steps: Annotated[
+        str, typer.Option(help="training steps of a run, or auto: as many as its cases ask for")
+    ] = "400",
     capacity: Annotated[
-        str, typer.Option(help="size of the networks: small, medium, large or a number of channels")
-    ] = "small",
+        str,
+        typer.Option(
+            help="size of the networks: small, medium, large or a number of channels; auto: large on a GPU, else small"
+        ),
+    ] = "auto",
     patient: Patient = None,
     scheduler: Annotated[
         str | None, typer.Option(help="address of a Dask scheduler whose workers see the same folders")
@@ -244,7 +256,12 @@ def replay(
 
     from scaling_app.experiments.progress import shown
     from scaling_app.experiments.replay import replay as run
+    from scaling_app.trials.length import parse_steps
 
+    try:
+        made = parse_steps(steps)
+    except ValueError as error:
+        raise ValueError(f"--steps {steps!r}: {error}") from None
     try:
         with shown() as bars:
             run(
@@ -255,9 +272,9 @@ def replay(
                 seeds=seeds,
                 draws=draws,
                 n_test=test,
-                steps=steps,
+                steps=made,
                 out=out,
-                capacity=int(capacity) if capacity.isdecimal() else capacity,
+                capacity=_capacity(capacity),
                 patient_pattern=patient,
                 scheduler=scheduler,
                 progress=bars.show,

@@ -52,7 +52,7 @@ class Row:
 
 
 @dataclass
-class Session:
+class DemoRecord:
     """The record that becomes `session.json`."""
 
     synthetic: bool
@@ -66,7 +66,7 @@ class Session:
 
 def run_demo(
     *, data: Path | None, out: Path, n_cases: int, minutes: float, patient: str | None = None
-) -> Session:
+) -> DemoRecord:
     """Runs the session and writes `session.json` and `report.html` under `out`.
 
     Raises:
@@ -94,50 +94,52 @@ def _work_folder(out: Path) -> Iterator[Path]:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _run(data: Path | None, work: Path, *, n_cases: int, minutes: float, patient: str | None) -> Session:
+def _run(data: Path | None, work: Path, *, n_cases: int, minutes: float, patient: str | None) -> DemoRecord:
     started = time.monotonic()
     out = work.parent
     cases = prepare_cases(data, work, n_cases=n_cases, n_pool=N_POOL, n_truth=N_TRUTH, patient=patient)
     structures = _structures(cases)
-    session = Session(cases.synthetic, structures)
+    record = DemoRecord(cases.synthetic, structures)
     console = Console()
     with _server(work, cases, structures, minutes, n_cases, patient) as viewer:
-        display = _Display(session, cases)
+        display = _Display(record, cases)
         with Live(console=console, refresh_per_second=4, get_renderable=display.render):
             display.note = "starting MONAI Label"
             viewer.wait_until_up(120)
-            _annotate(viewer, cases, session, display, n_cases, started)
-            session.final = viewer.sufficiency(settle=30)
+            _annotate(viewer, cases, record, display, n_cases, started)
+            record.final = viewer.sufficiency(settle=30)
             display.note = ""
         page = viewer.report()
-    session.seconds = time.monotonic() - started
+    record.seconds = time.monotonic() - started
     write_whole_text(out / "report.html", page)
-    write_whole_text(out / "session.json", json.dumps(asdict(session), indent=1, allow_nan=False))
-    console.print(_outcome(session))
-    console.print(f"{session.seconds:.0f} s. Wrote {out / 'session.json'} and {out / 'report.html'}")
-    return session
+    write_whole_text(out / "session.json", json.dumps(asdict(record), indent=1, allow_nan=False))
+    console.print(_outcome(record))
+    console.print(f"{record.seconds:.0f} s. Wrote {out / 'session.json'} and {out / 'report.html'}")
+    return record
 
 
 def _annotate(
-    viewer: Viewer, cases: DemoCases, session: Session, display: _Display, n_cases: int, started: float
+    viewer: Viewer, cases: DemoCases, record: DemoRecord, display: _Display, n_cases: int, started: float
 ) -> None:
     minutes = np.random.default_rng(1)
     for n in range(1, n_cases + 1):
         display.note = "next case"
         sample = viewer.next_sample()
         image = sample["id"]
-        viewer.save_label(image, cases.labels[image], session.structures, float(minutes.uniform(6, 12)))
+        viewer.save_label(image, cases.labels[image], record.structures, float(minutes.uniform(6, 12)))
         if n in TRAIN_AT or n == n_cases:
-            _train_and_measure(viewer, cases, session, display, n)
+            _train_and_measure(viewer, cases, record, display, n)
         payload = viewer.sufficiency(settle=5)
-        session.rows.append(_row(n, image, bool(sample.get("blind")), payload, time.monotonic() - started))
+        record.rows.append(_row(n, image, bool(sample.get("blind")), payload, time.monotonic() - started))
 
 
-def _train_and_measure(viewer: Viewer, cases: DemoCases, session: Session, display: _Display, n: int) -> None:
+def _train_and_measure(
+    viewer: Viewer, cases: DemoCases, record: DemoRecord, display: _Display, n: int
+) -> None:
     display.note = f"training on {n} cases"
     viewer.train("segmentation", {}, lambda: None)
     display.note = f"testing the model of {n} cases on {len(cases.truth)} cases that the server never saw"
-    session.truth.append({"n": n, **_truth(viewer, cases, session.structures)})
+    record.truth.append({"n": n, **_truth(viewer, cases, record.structures)})
 
     def progress() -> None:
         job = viewer.sufficiency()["job"]
@@ -146,7 +148,7 @@ def _train_and_measure(viewer: Viewer, cases: DemoCases, session: Session, displ
 
     viewer.train("learning_curve", {}, progress)
     payload = viewer.sufficiency(settle=15)
-    session.forecasts.append({"n": n, "overall": payload["overall"], "advice": payload["advice"]})
+    record.forecasts.append({"n": n, "overall": payload["overall"], "advice": payload["advice"]})
 
 
 def _truth(viewer: Viewer, cases: DemoCases, structures: dict[str, int]) -> dict:
@@ -239,15 +241,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 class _Display:
     """The live table: a row for each label, and what the server is doing."""
 
-    def __init__(self, session: Session, cases: DemoCases) -> None:
-        self.session, self.cases, self.note = session, cases, ""
+    def __init__(self, record: DemoRecord, cases: DemoCases) -> None:
+        self.record, self.cases, self.note = record, cases, ""
 
     def render(self) -> Group:
         kind = "synthetic cases (computed, not scanned)" if self.cases.synthetic else "real cases"
         table = Table(title=f"Annotation session on {kind}; Dice in points, ranges hold 80 %")
         for heading in ("labels", "case", "shown", "Dice now", "gain of the next 5", "P(gain >= 1 point)"):
             table.add_column(heading, justify="left" if heading in ("case", "shown") else "right")
-        for row in self.session.rows:
+        for row in self.record.rows:
             now = _range(row.now) if row.now else row.status.replace("_", " ")
             chance = row.gain and row.gain.get("p_at_least_1pt")
             table.add_row(
@@ -258,7 +260,7 @@ class _Display:
                 _range(row.gain) if row.gain else "",
                 f"{chance:.0%}" if chance is not None else "",
             )
-        advice = self.session.rows[-1].advice if self.session.rows else ""
+        advice = self.record.rows[-1].advice if self.record.rows else ""
         return Group(table, Text(advice, style="bold"), Text(self.note, style="dim"))
 
 
@@ -266,13 +268,13 @@ def _range(value: dict) -> str:
     return f"{100 * value['mean']:.1f} ({100 * value['lo80']:.1f} to {100 * value['hi80']:.1f})"
 
 
-def _outcome(session: Session) -> Table:
+def _outcome(record: DemoRecord) -> Table:
     """Forecasts of the sizes that were reached later, beside what was then measured."""
     table = Table(title="What was forecast, and what happened (mean Dice in points)")
     for heading in ("forecast at", "for", "forecast (80 % range)", "measured (95 % interval)", "inside"):
         table.add_column(heading, justify="right")
-    for made in session.forecasts:
-        for truth in session.truth:
+    for made in record.forecasts:
+        for truth in record.truth:
             ahead = [p for p in (made["overall"] or {}).get("forecast") or [] if p["n"] == truth["n"]]
             if truth["n"] <= made["n"] or not ahead or truth["mean"] is None:
                 continue

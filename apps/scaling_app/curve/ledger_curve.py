@@ -12,9 +12,9 @@ from statistics import fmean, median
 from typing import Any
 
 from scaling_app import __version__
-from scaling_app.forecast.forecaster import forecast_session
-from scaling_app.forecast.observations import OVERALL, Observation, evidence_of
-from scaling_app.forecast.session import default_horizons, observed_points
+from scaling_app.forecast.answer import default_horizons, observed_points
+from scaling_app.forecast.forecaster import answer_question
+from scaling_app.forecast.scores import OVERALL, Score, evidence_of
 from scaling_app.forecast.stopping import confirming_size
 from scaling_app.ledger import Case, Ledger, Run, utc_now
 from scaling_app.ledger import Observation as Seen
@@ -24,7 +24,7 @@ CURVE_POINTS = 18
 """Sizes at which the drawn curve is computed; between them it is straight to the eye."""
 
 
-def curve_observations(ledger: Ledger) -> list[Observation]:
+def curve_observations(ledger: Ledger) -> list[Score]:
     """The ledger's current observations: n is the number of cases the run was trained on.
 
     Only those of runs that share the settings (steps, network, structures, ...) of the newest run of the
@@ -33,7 +33,7 @@ def curve_observations(ledger: Ledger) -> list[Observation]:
     return _curve(ledger)[1]
 
 
-def _curve(ledger: Ledger) -> tuple[str | None, list[Observation]]:
+def _curve(ledger: Ledger) -> tuple[str | None, list[Score]]:
     """The recipe of the curve, and the observations made with it."""
     runs = {run.run_id: run for run in ledger.runs()}
     cases = {case.image_id: case for case in ledger.cases()}
@@ -45,7 +45,7 @@ def _curve(ledger: Ledger) -> tuple[str | None, list[Observation]]:
         if run.recipe != recipe:
             continue
         found.append(
-            Observation(
+            Score(
                 n=run.n,
                 dice=seen.dice,
                 structure=seen.structure,
@@ -73,9 +73,9 @@ def _recipe_in_use(seen_now: Sequence[Seen], runs: Mapping[str, Run]) -> str | N
     return newest.recipe if newest else None
 
 
-def curve_csv(observations: Iterable[Observation]) -> str:
+def curve_csv(observations: Iterable[Score]) -> str:
     """The observations as the table that `scaling-app forecast` reads."""
-    names = [field.name for field in fields(Observation)]
+    names = [field.name for field in fields(Score)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
@@ -90,7 +90,7 @@ def little_to_gain(ledger: Ledger) -> bool:
     Raises:
         ValueError: the observations contradict themselves; the message says how.
     """
-    return forecast_session(curve_observations(ledger), n_now=len(ledger.usable_cases())).low_gain
+    return answer_question(curve_observations(ledger), n_now=len(ledger.usable_cases())).low_gain
 
 
 def forecast_from(ledger: Ledger, *, n_pool: int | None = None, method: str = "bayes") -> dict[str, Any]:
@@ -108,7 +108,7 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None, method: str = "b
         earlier = None  # of another curve: what it found does not confirm what this one finds
     horizons = default_horizons(max(n_now, 1))
     grid = _grid((seen.n for seen in observations), n_now, max(horizons))
-    session = forecast_session(
+    answer = answer_question(
         observations,
         n_now=n_now,
         horizons=sorted({*horizons, *grid}),
@@ -120,7 +120,7 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None, method: str = "b
         method=method,
         history=[earlier] if earlier is not None else [],
     )
-    payload = session.payload()
+    payload = answer.payload()
     for curve in filter(None, [payload["overall"], *payload["structures"]]):
         rows = curve["forecast"]
         curve["curve"] = [{key: row[key] for key in _CURVE_KEYS} for row in rows]
@@ -140,14 +140,14 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None, method: str = "b
 _CURVE_KEYS = ("n", "mean", "lo80", "hi80", "lo95", "hi95")
 
 
-def overall_scores(observations: Iterable[Observation]) -> list[Observation]:
+def overall_scores(observations: Iterable[Score]) -> list[Score]:
     """One score per run and test case: the mean over the structures that the case has."""
-    scores: dict[tuple[str, str, str], list[Observation]] = defaultdict(list)
+    scores: dict[tuple[str, str, str], list[Score]] = defaultdict(list)
     for seen in observations:
         if seen.dice is not None:
             scores[seen.run, seen.kind, seen.case].append(seen)
     return [
-        Observation(
+        Score(
             n=group[0].n,
             dice=fmean(seen.dice for seen in group if seen.dice is not None),
             structure=OVERALL,
@@ -166,8 +166,8 @@ def overall_scores(observations: Iterable[Observation]) -> list[Observation]:
 def case_facts(ledger: Ledger) -> dict[str, Any]:
     """Number of labelled cases, and the open doubts about their labels."""
     cases = ledger.cases()
-    problems = [{"image": case.image_id, "sentence": flag.sentence} for case in cases for flag in case.flags]
-    return {"n_labelled": len(cases), "problems": problems}
+    doubts = [{"image": case.image_id, "sentence": doubt.sentence} for case in cases for doubt in case.doubts]
+    return {"n_labelled": len(cases), "doubts": doubts}
 
 
 def annotation_time(cases: Sequence[Case]) -> dict[str, Any]:

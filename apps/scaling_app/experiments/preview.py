@@ -23,12 +23,12 @@ from scaling_app.experiments.preview_generative import preview_genseg
 from scaling_app.imaging.nifti_files import write_volume
 from scaling_app.storage import whole_file, write_whole_text
 from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
-from scaling_app.strategies.catalogue import make_strategy
-from scaling_app.strategies.deformation.coverage import shape_coverage
 from scaling_app.strategies.deformation.quality import QualityReport
+from scaling_app.strategies.deformation.shape_coverage import shape_coverage
 from scaling_app.strategies.deformation.velocity import Deformation
 from scaling_app.strategies.deformation.warping import warp_volumes
 from scaling_app.strategies.generative import GenSeg
+from scaling_app.strategies.making import make_strategy
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import Plan, make_plan
 

@@ -23,15 +23,16 @@ from scaling_app.experiments.cohort import find_cases
 from scaling_app.imaging.nifti_files import write_volume
 from scaling_app.storage import to_json, whole_file, write_whole_text
 from scaling_app.strategies.base import PreparedCase, StrategyContext
-from scaling_app.strategies.catalogue import generating, make_strategy
+from scaling_app.strategies.catalogue import generating
 from scaling_app.strategies.generative import GenSeg
 from scaling_app.strategies.generative.coupling import Coupling
-from scaling_app.strategies.generative.guard import diversity
 from scaling_app.strategies.generative.masks import Patches
 from scaling_app.strategies.generative.networks import neighbourhood
+from scaling_app.strategies.generative.proof import diversity
+from scaling_app.strategies.making import make_strategy
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import make_plan
-from scaling_app.trials.trial import StepReport, TrainedModel, TrialSettings, train
+from scaling_app.trials.training import RunSettings, StepReport, TrainedModel, train
 
 logger = logging.getLogger(__name__)
 
@@ -95,11 +96,11 @@ def preview_genseg(
     check_cases(files)
     out.mkdir(parents=True, exist_ok=True)
     cases = PreparedCases(make_plan(files), files, out / "cache", _MEMORY_BYTES)
-    settings = TrialSettings(strategy=strategy, steps=steps, seed=seed, options=dict(options or {}))
+    settings = RunSettings(strategy=strategy, steps=steps, seed=seed, options=dict(options or {}))
     model = train(cases, cases.labelled, settings, on_step=_steps_of("training the generator", on_phase))
     coupling, prepared = _taken_up(strategy, cases, settings, model)
     pairs = generate(coupling, max(count, 8))
-    unaware = TrialSettings(steps=steps, seed=seed + 1)
+    unaware = RunSettings(steps=steps, seed=seed + 1)
     judge = train(cases, cases.labelled, unaware, on_step=_steps_of("training the judge", on_phase))
     quality = _quality(coupling, pairs, prepared, judge) | {"strategy": strategy, "cases": len(files)}
     quality["training"] = model.report
@@ -150,7 +151,7 @@ def write_pairs(pairs: GeneratedPairs, count: int, spacing: Sequence[float], out
 
 
 def _taken_up(
-    strategy: str, cases: PreparedCases, settings: TrialSettings, model: TrainedModel
+    strategy: str, cases: PreparedCases, settings: RunSettings, model: TrainedModel
 ) -> tuple[Coupling, list[PreparedCase]]:
     """The trained run's generator, ready to make pairs."""
     genseg = make_strategy(strategy)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -21,62 +21,22 @@ import torch
 
 from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import Cohort, CohortError, find_cases, make_cohort
-from scaling_app.experiments.runs_table import COLUMNS, KEY, RunsTable
+from scaling_app.experiments.replay_run import Arm, ReplayRun
+from scaling_app.experiments.runs_table import COLUMNS, RunsTable
 from scaling_app.imaging.networks import NETWORKS, width_of
 from scaling_app.strategies.catalogue import names as strategy_names
-from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.curve_points import training_seed
 from scaling_app.trials.fingerprint import found_structures
-from scaling_app.trials.plan import make_plan, steady_step_bytes
-from scaling_app.trials.trial import CaseScore, StepReport, TrialSettings, test, train
+from scaling_app.trials.length import AUTO_STEPS
+from scaling_app.trials.plan import default_capacity, make_plan
+from scaling_app.trials.plan import step_bytes as usual_step_bytes
+from scaling_app.trials.training import CaseScore, RunSettings, StepReport, test, train
 from scaling_app.trials.twins import Twins
 
 __all__ = ["COLUMNS", "Arm", "ReplayProgress", "ReplayRun", "replay", "run_once"]
 
 _ANSWER_SECONDS = 20
-
-
-@dataclass(frozen=True)
-class Arm:
-    """A strategy with options, under the name that the table's column `strategy` shows."""
-
-    name: str
-    strategy: str
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ReplayRun:
-    """One run of a replay: what to train on what, and the cases to test on."""
-
-    dataset: str
-    network: str
-    arm: Arm
-    n: int
-    draw: int
-    seed: int
-    steps: int
-    structures: dict[str, int]
-    training: tuple[CaseFiles, ...]
-    testing: tuple[CaseFiles, ...]
-    pool: tuple[CaseFiles, ...]
-    cache_dir: Path
-    memory_bytes: int
-    threads: int | None = None
-    capacity: str | int = "small"
-    step_bytes: int | None = None
-    learning_rate: float | None = None
-    shared_cache: bool = False
-
-    @property
-    def strategy(self) -> str:
-        """What the table calls the arm."""
-        return self.arm.name
-
-    @property
-    def key(self) -> tuple[str, ...]:
-        """Identifies the run in the table."""
-        return tuple(str(getattr(self, name)) for name in KEY)
 
 
 @dataclass(frozen=True)
@@ -100,7 +60,7 @@ def replay(
     seeds: int = 1,
     draws: int = 1,
     n_test: int = 50,
-    steps: int = 400,
+    steps: int | None = 400,
     out: Path | str = "runs.csv",
     scheduler: str | None = None,
     progress: Callable[[ReplayProgress], None] | None = None,
@@ -108,7 +68,7 @@ def replay(
     *,
     workers: int = 1,
     cache_dir: Path | None = None,
-    capacity: str | int = "small",
+    capacity: str | int | None = None,
     step_bytes: int | None = None,
     learning_rate: float | None = None,
     pool: int = 0,
@@ -123,14 +83,16 @@ def replay(
         strategies: names, or arms of their own name with options.
         seeds: runs per training set, which differ in weights and batches.
         draws: training sets per size; nested over sizes.
+        steps: of each training; None: as many as its cases ask for.
         out: the table, one row per run, test case and structure.
         scheduler: address of a Dask scheduler whose workers see the same folders.
         progress: told of every step (when runs are made one after the other here) and run.
         patient_pattern: regular expression whose match in a case's name is its patient.
         workers: local processes.
-        capacity: size of the networks; the table does not tell sizes apart, so one table holds one.
+        capacity: size of the networks (default: what suits the device); the table does not tell sizes apart, so one
+            table holds one.
         step_bytes: bound on the memory of a training step; a small one makes the grid coarser and the
-            runs short (default: half of the GPU's memory; without one, the plan's own). One table holds one.
+            runs short (default: that of the server). One table holds one.
         learning_rate: its peak (default: the network's own); the table does not tell it either.
         pool: cases of other patients whose images, without labels, strategies may learn from, one number a table.
         should_stop: asked between runs.
@@ -142,7 +104,6 @@ def replay(
     """
     arms = [chosen if isinstance(chosen, Arm) else Arm(chosen, chosen) for chosen in strategies]
     _check_names([arm.strategy for arm in arms], networks)
-    width_of(capacity)
     out = Path(out)
     cache = cache_dir or out.with_name(out.stem + ".cache")
     twins = Twins(cache / "contents.json")
@@ -150,7 +111,9 @@ def replay(
         twins.together(find_cases(images, labels, patient_pattern), on_check), n_test, sizes, draws
     )
     structures = _structures(cohort, max(sizes))
-    step_bytes = steady_step_bytes() if step_bytes is None else step_bytes
+    capacity = default_capacity() if capacity is None else capacity
+    width_of(capacity)
+    step_bytes = usual_step_bytes() if step_bytes is None else step_bytes
     runs = [
         ReplayRun(
             dataset=Path(images).resolve().parent.name,
@@ -203,16 +166,15 @@ def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None
         run.structures,
         network=run.network,
         capacity=run.capacity,
-        # a worker may have a GPU where the replay was started without one
-        memory_bytes=steady_step_bytes() if run.step_bytes is None else run.step_bytes,
+        memory_bytes=run.step_bytes,
     )
     cases = PreparedCases(
         plan, [*run.training, *run.pool], run.cache_dir, run.memory_bytes, shared=run.shared_cache
     )
-    settings = TrialSettings(
+    settings = RunSettings(
         strategy=run.arm.strategy,
         steps=run.steps,
-        seed=1000 * run.draw + run.seed,
+        seed=training_seed(run.seed, run.draw, run.n),
         learning_rate=run.learning_rate,
         options=run.arm.options,
     )
@@ -220,7 +182,7 @@ def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None
     pool_ids = [case.case_id for case in run.pool]
     model = train(cases, cases.labelled, settings, on_step=on_step, pool_ids=pool_ids)
     seconds = time.perf_counter() - began
-    fixed = {"seconds": seconds, **_done_by_strategy(model.report)}
+    fixed = {"seconds": seconds, "trained_steps": model.report["steps"], **_done_by_strategy(model.report)}
     return [row for scored in test(model, run.testing) for row in _rows_of(run, scored, fixed)]
 
 
@@ -337,7 +299,7 @@ def _rows_of(run: ReplayRun, scored: CaseScore, fixed: Mapping[str, object]) -> 
             "nsd": score.nsd,
             "hd95_mm": score.hd95_mm,
             "bce": score.bce,
-            "steps": run.steps,
+            "steps": run.steps or AUTO_STEPS,
             "patient": patients[scored.case_id],
             **fixed,
         }

@@ -15,26 +15,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from scaling_app.experiments.cohort import CohortError
+from scaling_app.experiments.replay_run import ReplayRun
 from scaling_app.forecast.score_table import RUN as KEY
 from scaling_app.forecast.score_table import SCORE
 from scaling_app.storage import inert, restored, write_whole_text
-
-if TYPE_CHECKING:
-    from scaling_app.experiments.replay import ReplayRun
 
 logger = logging.getLogger(__name__)
 
 FORMER_COLUMNS = ("dataset", "network", "strategy", "n", "draw", "seed", "case", "structure")
 FORMER_COLUMNS += ("dice", "nsd", "hd95_mm", "bce", "seconds", "steps")
 """Those of tables that were begun before there were more; they are continued with the new ones."""
-COLUMNS = (*FORMER_COLUMNS, "patient", "carried", "carried_dice", "fallback", "synthesis")
+COLUMNS = (*FORMER_COLUMNS, "patient", "carried", "carried_dice", "fallback", "synthesis", "trained_steps")
 """The last ones say what the strategy did in the run: images under carried labels and how good such labels are, why it
-fell back on a simpler one, and what became of its generated pairs."""
+fell back on a simpler one, and what became of its generated pairs. `steps` is what was asked for,
+`trained_steps` what was made."""
 
 
 @dataclass

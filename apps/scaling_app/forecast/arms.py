@@ -29,16 +29,13 @@ from scipy.stats import t as student
 
 from scaling_app.forecast.evidence import logit_error
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.observations import Observation, by_structure
 from scaling_app.forecast.posterior import CurvePosterior
+from scaling_app.forecast.scores import Score, by_structure
 
 LONGER = "longer"
 """`genda+longer` is the arm that trains with `genda` for `LONGER_TIMES` times the steps."""
 
 LONGER_TIMES = 4
-
-MOST_STEPS = 1_000_000
-"""The longest training that may be asked for."""
 
 MIN_PAIRED = 3
 """Patients that a comparison needs."""
@@ -50,7 +47,7 @@ _DOUBT = 0.1
 
 
 @dataclass(frozen=True)
-class ArmResult:
+class StrategyEffect:
     """A strategy against the session's own.
 
     Attributes:
@@ -123,8 +120,8 @@ class _Mean:
 
 
 def compare_arms(
-    observations: Sequence[Observation], own: tuple[str, str], posteriors: Mapping[str, CurvePosterior]
-) -> list[ArmResult]:
+    observations: Sequence[Score], own: tuple[str, str], posteriors: Mapping[str, CurvePosterior]
+) -> list[StrategyEffect]:
     """Every other strategy with at least 3 patients in common with the session's own, in order of appearance.
 
     Args:
@@ -137,7 +134,7 @@ def compare_arms(
     return [result for result in results if result is not None]
 
 
-def choose_strategy(observations: Sequence[Observation], own: tuple[str, str]) -> Choice:
+def choose_strategy(observations: Sequence[Score], own: tuple[str, str]) -> Choice:
     """What `auto` trains with: the best strategy that is better on these very cases, else the session's own.
 
     Better means that the paired Dice difference lies above zero beyond a doubt of 10 %, shared among the
@@ -156,17 +153,17 @@ def choose_strategy(observations: Sequence[Observation], own: tuple[str, str]) -
     return Choice(best.name, f"{_in_words(best)}, against {own[0]} on the same folds.")
 
 
-def _in_words(result: ArmResult) -> str:
+def _in_words(result: StrategyEffect) -> str:
     mean, lo80, hi80 = (100 * result.dice_difference[key] for key in ("mean", "lo80", "hi80"))
     return f"{result.name}: {mean:+.1f} points of Dice on {result.n_cases} cases (80 %: {lo80:+.1f} to {hi80:+.1f})"
 
 
 def _compare(
     name: str,
-    observations: Sequence[Observation],
+    observations: Sequence[Score],
     own: tuple[str, str],
     posteriors: Mapping[str, CurvePosterior],
-) -> ArmResult | None:
+) -> StrategyEffect | None:
     units = {unit: i for i, unit in enumerate(sorted({o.unit for o in observations if o.case}))}
     patients = {o.case: units[o.unit] for o in observations if o.case}
     pairs = _all_pairs(observations, name, own, patients, "dice")
@@ -174,7 +171,7 @@ def _compare(
     if difference is None:
         return None
     surface = _mean_of(list(_all_pairs(observations, name, own, patients, "nsd").values()), "score")
-    return ArmResult(
+    return StrategyEffect(
         name=name,
         n_cases=len({case for p in pairs.values() for case in p.cases}),
         kappa=_kappa(pairs, posteriors),
@@ -185,7 +182,7 @@ def _compare(
 
 
 def _all_pairs(
-    observations: Sequence[Observation],
+    observations: Sequence[Score],
     name: str,
     own: tuple[str, str],
     patients: Mapping[str, int],
@@ -231,7 +228,7 @@ def _clustered(rest: Array, cluster: NDArray[Any]) -> float:
 
 
 def _pairs(
-    observations: Sequence[Observation],
+    observations: Sequence[Score],
     name: str,
     own: tuple[str, str],
     patients: Mapping[str, int],

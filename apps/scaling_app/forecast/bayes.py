@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import norm, qmc
 
-from scaling_app.forecast.arms import ArmResult, compare_arms
+from scaling_app.forecast.arms import StrategyEffect, compare_arms
 from scaling_app.forecast.calibration import REGIMES, Calibration, Factor, shipped_calibration
 from scaling_app.forecast.evidence import Spread
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.misses import MissRate
-from scaling_app.forecast.observations import OVERALL, Observation, by_structure
 from scaling_app.forecast.posterior import SPREAD_MEAN, CurvePosterior, prior_dice_draws
 from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.prior import CurvePrior, shipped_prior
+from scaling_app.forecast.scores import OVERALL, Score, by_structure
 from scaling_app.forecast.shift_alarm import find_shift, first_scores
 
 DRAWS = 4000
@@ -41,7 +41,7 @@ class BayesForecaster(Forecaster):
         self.prior = prior or shipped_prior()
         self.calibration = calibration or shipped_calibration()
 
-    def _fit(self, groups: dict[str, list[Observation]]) -> None:
+    def _fit(self, groups: dict[str, list[Score]]) -> None:
         self.misses = {name: MissRate(group) for name, group in groups.items()}
         self.posteriors = {
             name: CurvePosterior(group, self.prior)
@@ -75,7 +75,7 @@ class BayesForecaster(Forecaster):
         averaged = bool(self.posteriors) and all(p.data.averaged for p in self.posteriors.values())
         return self.calibration(quantity, REGIMES[averaged], self.n_now, n / self.n_now)
 
-    def alarms(self, observations: Sequence[Observation]) -> tuple[str, ...]:
+    def alarms(self, observations: Sequence[Score]) -> tuple[str, ...]:
         """A lasting change of the scores, frequent misses, and a bad case among the last five new ones."""
         own = [o for o in observations if (o.strategy, o.network) == self.arm]
         sentences: list[str] = []
@@ -86,7 +86,7 @@ class BayesForecaster(Forecaster):
             sentences += self._alarms_of(name, group)
         return tuple(sentences)
 
-    def _alarms_of(self, name: str, group: Sequence[Observation]) -> list[str]:
+    def _alarms_of(self, name: str, group: Sequence[Score]) -> list[str]:
         posterior = self.posteriors[name]
         sentences = []
         spread = Spread(*np.exp(SPREAD_MEAN)) if posterior.data.averaged else posterior.mode
@@ -143,7 +143,7 @@ class BayesForecaster(Forecaster):
             )
         return notes
 
-    def strategies(self, observations: Sequence[Observation]) -> tuple[ArmResult, ...]:
+    def strategies(self, observations: Sequence[Score]) -> tuple[StrategyEffect, ...]:
         """Paired differences and kappa of every other strategy."""
         return tuple(compare_arms(observations, self.arm, self.posteriors))
 
@@ -185,7 +185,7 @@ def _by_level(level: Array, gain: Array) -> NDArray[Any]:
     return np.lexsort((gain, group))
 
 
-def _case_correlation(groups: list[list[Observation]]) -> Array:
+def _case_correlation(groups: list[list[Score]]) -> Array:
     """`(S, S)` correlation of hard and easy cases between structures.
 
     The correlation of case means over shared cases, drawn towards 0.3 with the weight of 6 cases, then made
@@ -210,7 +210,7 @@ def _case_correlation(groups: list[list[Observation]]) -> Array:
     return positive / np.outer(scale, scale)
 
 
-def _case_means(group: list[Observation]) -> dict[str, float]:
+def _case_means(group: list[Score]) -> dict[str, float]:
     """Mean deviation of each case from its runs' means."""
     runs: dict[tuple[object, ...], list[float]] = {}
     for o in group:

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from scaling_app.forecast.families import ERROR_CLIP, Array
-from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.scores import Score
 
 KIND_SD = 0.07
 ASSIST_SD = 0.25
@@ -111,7 +111,7 @@ class StructureData:
         return 0 if self.averaged else len(self.case_weight)
 
 
-def structure_data(observations: Sequence[Observation]) -> StructureData:
+def structure_data(observations: Sequence[Score]) -> StructureData:
     """Arranges one structure's scores; misses and undefined Dice are left out.
 
     Scores count as averages when fewer than half of them name a case.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from scaling_app.forecast.answer import Answer, Question, answer, default_horizons
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.history import was_low_gain
-from scaling_app.forecast.observations import Observation, evidence_of
 from scaling_app.forecast.prediction import Forecaster, Prediction, TooFewPoints
 from scaling_app.forecast.rivals.gaussian_process import GaussianProcess
 from scaling_app.forecast.rivals.lstm import LstmForecaster
 from scaling_app.forecast.rivals.published_methods import Exponential, LastValue, Mmf, PowerLaw, PowerLawFloor
-from scaling_app.forecast.session import SessionForecast, SessionQuestion, answer, default_horizons
+from scaling_app.forecast.scores import Score, evidence_of
 
 _FACTORIES: dict[str, Callable[[], Forecaster]] = {
     cls.method: cls
@@ -31,11 +31,11 @@ METHODS: tuple[str, ...] = tuple(_FACTORIES)
 
 __all__ = [
     "METHODS",
+    "Answer",
     "Forecaster",
     "Prediction",
-    "SessionForecast",
     "TooFewPoints",
-    "forecast_session",
+    "answer_question",
     "make_forecaster",
 ]
 
@@ -52,8 +52,8 @@ def make_forecaster(method: str) -> Forecaster:
         raise ValueError(f"unknown method {method!r}; there are: {', '.join(METHODS)}") from None
 
 
-def forecast_session(
-    observations: Sequence[Observation],
+def answer_question(
+    observations: Sequence[Score],
     *,
     n_now: int,
     horizons: Sequence[int] | None = None,
@@ -63,9 +63,9 @@ def forecast_session(
     n_blind: int = 0,
     method: str = "bayes",
     delta: float = 0.01,
-    history: Sequence[SessionForecast | Mapping[str, object]] = (),
+    history: Sequence[Answer | Mapping[str, object]] = (),
     minutes_saved_per_point: float | None = None,
-) -> SessionForecast:
+) -> Answer:
     """Forecasts a session; status `too_few` rather than an error when there is not enough to say.
 
     Args:
@@ -93,7 +93,7 @@ def forecast_session(
     if not sizes or min(sizes) < 1:
         raise ValueError(f"horizons must be training-set sizes of at least 1, got {list(sizes)}")
     evidence = evidence_of(observations)
-    question = SessionQuestion(
+    question = Question(
         n_now=n_now,
         horizons=sizes,
         target=target,

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from scaling_app.forecast.session import SessionForecast
+from scaling_app.forecast.answer import Answer
 from scaling_app.forecast.stopping import check_size, confirming_size
 
 
-def was_low_gain(
-    history: Sequence[SessionForecast | Mapping[str, object]], n_now: int, evidence: str = ""
-) -> bool:
+def was_low_gain(history: Sequence[Answer | Mapping[str, object]], n_now: int, evidence: str = "") -> bool:
     """Whether the last update that may confirm this one found little to gain (S2).
 
     Args:
@@ -20,7 +18,7 @@ def was_low_gain(
     """
     most = confirming_size(n_now)
     for earlier in reversed(history):
-        if isinstance(earlier, SessionForecast):
+        if isinstance(earlier, Answer):
             n, low, scores = earlier.n_now, earlier.low_gain, earlier.evidence
         else:
             n, low = _payload_low_gain(earlier)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.scores import Score
 
 NEVER = 0.8
 _A = np.linspace(-8.0, 4.0, 49)
@@ -33,7 +33,7 @@ class MissRate:
         observations: of one structure, Dice defined.
     """
 
-    def __init__(self, observations: Sequence[Observation]) -> None:
+    def __init__(self, observations: Sequence[Score]) -> None:
         a, b = (axis.ravel() for axis in np.meshgrid(_A, _B, indexing="ij"))
         self._a, self._b = a, b
         log_prior = -0.5 * ((a + 2.0) / 1.5) ** 2 - 0.5 * ((b - 1.2) / 1.0) ** 2

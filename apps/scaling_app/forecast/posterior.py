@@ -25,8 +25,8 @@ from scipy.stats import norm, qmc
 from scaling_app.forecast.evidence import Elimination, Spread, population_dice, robust_weights, structure_data
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.mixture import Piece, Target, components_at, condition, covariance_root, level_mean
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prior import CurvePrior
+from scaling_app.forecast.scores import Score
 
 SPREAD_MEAN = np.log([0.5, 0.5, 0.25])
 SPREAD_SD = np.array([0.5, 0.5, 0.5])
@@ -45,7 +45,7 @@ class CurvePosterior:
         prior: over curves.
     """
 
-    def __init__(self, observations: Sequence[Observation], prior: CurvePrior) -> None:
+    def __init__(self, observations: Sequence[Score], prior: CurvePrior) -> None:
         self.data = structure_data(observations)
         if not len(self.data.y):
             raise ValueError(

@@ -13,10 +13,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from scaling_app.forecast.arms import ArmResult
+from scaling_app.forecast.arms import StrategyEffect
 from scaling_app.forecast.calibration import UNCALIBRATED, Factor, edges
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.observations import OVERALL, Observation, by_structure, check_observations, main_arm
+from scaling_app.forecast.scores import OVERALL, Score, by_structure, check_scores, own_arm
 
 MIN_CASES = 4
 MIN_SCORES = 3
@@ -58,8 +58,8 @@ class Forecaster(ABC):
 
     method: ClassVar[str]
 
-    def fit(self, observations: Sequence[Observation], n_now: int | None = None) -> Forecaster:
-        """Learns from the session's own strategy and network (see `main_arm`).
+    def fit(self, observations: Sequence[Score], n_now: int | None = None) -> Forecaster:
+        """Learns from the session's own strategy and network (see `own_arm`).
 
         Args:
             observations: of all structures.
@@ -69,10 +69,10 @@ class Forecaster(ABC):
             TooFewPoints: fewer than 3 scores, or 3 distinct cases where cases are named.
             CurveError: the same evidence counted twice.
         """
-        check_observations(observations)
+        check_scores(observations)
         if all(o.dice is None for o in observations):
             raise TooFewPoints("no model has been tested yet on a case that has the structure")
-        self.arm = main_arm(observations)
+        self.arm = own_arm(observations)
         own = [o for o in observations if (o.strategy, o.network) == self.arm and o.dice is not None]
         _require_enough(own)
         self.n_now = n_now or max(o.n for o in own)
@@ -82,7 +82,7 @@ class Forecaster(ABC):
         return self
 
     @abstractmethod
-    def _fit(self, groups: dict[str, list[Observation]]) -> None:
+    def _fit(self, groups: dict[str, list[Score]]) -> None:
         """Learns from observations per structure; every Dice is defined."""
 
     @abstractmethod
@@ -124,7 +124,7 @@ class Forecaster(ABC):
         """Share of what the prior leaves open about level and slope that is still open, in [0, 1]; None without one."""
         return None
 
-    def alarms(self, observations: Sequence[Observation]) -> tuple[str, ...]:
+    def alarms(self, observations: Sequence[Score]) -> tuple[str, ...]:
         """Sentences on what makes the curve doubtful; none by default."""
         return ()
 
@@ -132,7 +132,7 @@ class Forecaster(ABC):
         """Sentences on what stands behind the numbers; none by default."""
         return ()
 
-    def strategies(self, observations: Sequence[Observation]) -> tuple[ArmResult, ...]:
+    def strategies(self, observations: Sequence[Score]) -> tuple[StrategyEffect, ...]:
         """Other strategies against the session's own; none by default."""
         return ()
 
@@ -167,7 +167,7 @@ class Forecaster(ABC):
         return self.structures if len(self.structures) == 1 else [OVERALL, *self.structures]
 
 
-def _require_enough(observations: Sequence[Observation]) -> None:
+def _require_enough(observations: Sequence[Score]) -> None:
     cases = {o.case for o in observations if o.case}
     if len(observations) < MIN_SCORES:
         raise TooFewPoints(f"{len(observations)} score(s) so far, at least {MIN_SCORES} are needed")

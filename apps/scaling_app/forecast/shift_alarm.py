@@ -29,8 +29,8 @@ from scipy.special import ndtr, ndtri
 
 from scaling_app.forecast.evidence import PATIENT_SHARE, Spread, structure_data
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prior import CurvePrior
+from scaling_app.forecast.scores import Score
 
 ALLOWANCE = 0.5
 THRESHOLD = 5.0
@@ -53,7 +53,7 @@ class Shift:
 
 
 def find_shift(
-    observations: Sequence[Observation], prior: CurvePrior, spread: Spread, n_watched: int = 1
+    observations: Sequence[Score], prior: CurvePrior, spread: Spread, n_watched: int = 1
 ) -> Shift | None:
     """Looks for a lasting change in one structure's test-then-train scores, in the order given.
 
@@ -76,20 +76,20 @@ def find_shift(
     return None
 
 
-def first_scores(observations: Sequence[Observation]) -> list[Observation]:
+def first_scores(observations: Sequence[Score]) -> list[Score]:
     """The test-then-train scores of one structure, in the order given, without what tests a case again.
 
     Every published model is tested on the held-out patients anew. Given its first score a case's next ones
     are as expected: they would wear a sum down and tell of no new patient.
     """
-    first: dict[str, Observation] = {}
+    first: dict[str, Score] = {}
     for row, o in enumerate(observations):
         if o.kind == "prequential" and o.dice is not None:
             first.setdefault(o.case or f"row {row}", o)
     return list(first.values())
 
 
-def prequential_deviates(scores: Sequence[Observation], prior: CurvePrior, spread: Spread) -> Array:
+def prequential_deviates(scores: Sequence[Score], prior: CurvePrior, spread: Spread) -> Array:
     """`(M,)` standard normal deviates of each score's logit error given those before it.
 
     Every template predicts through the Cholesky factor of the scores' covariance, which they share; the

@@ -17,7 +17,7 @@ from scipy.special import expit, logit
 
 from scaling_app.forecast.evidence import Spread, population_dice
 from scaling_app.forecast.families import Array, power_law_error
-from scaling_app.forecast.observations import Observation
+from scaling_app.forecast.scores import Score
 
 UPDATES = (2, 3, 4, 6, 8, 11, 16, 22, 32, 45, 64, 90, 128)
 SPREAD = Spread(case=0.6, run=0.5, residual=0.25)
@@ -90,7 +90,7 @@ def simulate_session(
     assisted_share: float = 0.0,
     assisted_shift: float = 0.0,
     case_effects: Array | None = None,
-) -> list[Observation]:
+) -> list[Score]:
     """One session's observations, in the order in which they would be made.
 
     Args:
@@ -106,14 +106,14 @@ def simulate_session(
     spread = truth.spread
     difficulty = rng.normal(0, spread.case, n_cases) if case_effects is None else case_effects
     assisted = rng.random(n_cases) < assisted_share
-    observations: list[Observation] = []
+    observations: list[Score] = []
     for kind, n, cases in _tests(n_cases, kinds, rng):
         luck = float(truth.eta(np.array([float(n)]))[0]) + rng.normal(0, spread.run / np.sqrt(n))
         run = f"{kind}-{n}-{len(observations)}"
         for case in cases:
             y = luck + difficulty[case] + rng.normal(0, spread.residual) + assisted_shift * assisted[case]
             observations.append(
-                Observation(
+                Score(
                     n=n,
                     dice=float(expit(-np.array(y))),
                     structure=structure,

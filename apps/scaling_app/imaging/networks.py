@@ -241,24 +241,32 @@ class Network:
         build: makes it.
         speed: voxels that it takes in a step, in those that `resunet` takes in the same time on a CPU.
         bytes_per_voxel: memory of a training step for each voxel of a batch and channel at full resolution.
+        peak_rate: the highest learning rate of its trainings.
+        average: decay per step of the running mean of the weights that becomes the model; 0 where the last weights do.
         multiple: what each side of a patch must be divisible by; None where the strides decide.
         planar: whether it takes pictures and slices alone.
+        keeps_slices: whether few slices count as thick ones, whatever size a file states, and are never merged.
+        deepens: whether larger patches get more levels.
     """
 
     build: Callable[[_Size], nn.Module]
     speed: float
     bytes_per_voxel: int
+    peak_rate: float
+    average: float = 0.0
     multiple: int | None = None
     planar: bool = False
+    keeps_slices: bool = False
+    deepens: bool = False
 
 
 NETWORKS: dict[str, Network] = {
-    "resunet": Network(lambda size: _unet(size, residual_units=1), 1.0, 60),
-    "unet": Network(lambda size: _unet(size, residual_units=0), 1.0, 60),
-    "swinunetr": Network(_swinunetr, 0.1, 400, multiple=32),
-    "segresnet": Network(_segresnet, 0.25, 160, multiple=8),
-    "dynunet": Network(_dynunet, 0.5, 120),
-    "deeplab": Network(_deeplab, 0.25, 160, multiple=8, planar=True),
-    "resenc": Network(_resenc, 0.22, 120),
+    "resunet": Network(lambda size: _unet(size, residual_units=1), 1.0, 60, 1e-2),
+    "unet": Network(lambda size: _unet(size, residual_units=0), 1.0, 60, 1e-2),
+    "swinunetr": Network(_swinunetr, 0.1, 400, 1e-3, multiple=32),
+    "segresnet": Network(_segresnet, 0.25, 160, 5e-3, multiple=8),
+    "dynunet": Network(_dynunet, 0.5, 120, 5e-3),
+    "deeplab": Network(_deeplab, 0.25, 160, 1e-3, multiple=8, planar=True),
+    "resenc": Network(_resenc, 0.22, 120, 5e-3, average=0.99, keeps_slices=True, deepens=True),
 }
 """The networks there are; the first is the default. A new one is an entry here."""

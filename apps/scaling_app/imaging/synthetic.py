@@ -21,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from scaling_app.storage import whole_file
+
 STRUCTURES = {"organ": 1, "nodule": 2}
 
 
@@ -82,27 +84,26 @@ def write_case(case: SyntheticCase, images: Path, labels: Path | None, *, suffix
 
     `labels` is a folder for the label of the same name, or None for an unlabelled case.
     """
-    images.mkdir(parents=True, exist_ok=True)
     path = images / f"{case.case_id}{suffix}"
     _write(path, np.round(case.image).astype(np.int16), case.affine)
     if labels is not None:
-        labels.mkdir(parents=True, exist_ok=True)
         _write(labels / path.name, case.label, case.affine)
     return path
 
 
 def _write(path: Path, array: NDArray, affine: NDArray[np.float64]) -> None:
-    if path.name.endswith(".nrrd"):
-        to_lps = np.diag([-1.0, -1.0, 1.0])
-        header = {
-            "space": "left-posterior-superior",
-            "space directions": (to_lps @ affine[:3, :3]).T,
-            "space origin": to_lps @ affine[:3, 3],
-            "encoding": "gzip",
-        }
-        nrrd.write(str(path), array, header)
-    else:
-        nibabel.save(nibabel.Nifti1Image(array, affine), path)
+    with whole_file(path) as part:
+        if path.name.endswith(".nrrd"):
+            to_lps = np.diag([-1.0, -1.0, 1.0])
+            header = {
+                "space": "left-posterior-superior",
+                "space directions": (to_lps @ affine[:3, :3]).T,
+                "space origin": to_lps @ affine[:3, 3],
+                "encoding": "gzip",
+            }
+            nrrd.write(str(part), array, header)
+        else:
+            nibabel.save(nibabel.Nifti1Image(array, affine), part)
 
 
 def _inside(

@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Table, delete, or_, select, update
+from sqlalchemy import Connection, Table, delete, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from scaling_app.ledger import tables
-from scaling_app.ledger.records import LASTING_DOUBTS, MOST_MINUTES, Case, Flag, LabelVersion, utc_now
+from scaling_app.ledger.records import LASTING_DOUBTS, MOST_MINUTES, Case, Doubt, LabelVersion, utc_now
 from scaling_app.ledger.store import LedgerError, Store
 
 
@@ -21,7 +21,7 @@ class CaseBook(Store):
         """Writes a case, new or again.
 
         Another label hash starts a new version: the old one stays in the history, and observations made
-        on it are no longer current. A doubt that was resolved for this very label stays resolved.
+        on it are no longer current. A doubt that was confirmed for this very label stays confirmed.
         `minutes=None` says nothing new: minutes sent earlier are kept.
 
         Raises:
@@ -45,7 +45,7 @@ class CaseBook(Store):
             )
             if case.minutes is not None:
                 _upsert(connection, tables.minutes, image_id=case.image_id, minutes=float(case.minutes))
-            _replace_flags(connection, case.image_id, case.label_hash, case.flags, case.saved_at)
+            _replace_doubts(connection, case.image_id, case.label_hash, case.doubts, case.saved_at)
 
     def case(self, image_id: str) -> Case | None:
         """The case of that image, or None when it has no label."""
@@ -58,9 +58,17 @@ class CaseBook(Store):
 
     def usable_cases(self) -> list[Case]:
         """The cases without an open doubt: those that curves are made of."""
-        return [case for case in self.cases() if not case.flags]
+        return [case for case in self.cases() if not case.doubts]
 
-    def set_flags(self, image_id: str, label_hash: str, flags: Sequence[Flag]) -> bool:
+    def count_usable(self, *, but: str) -> int:
+        """How many cases are usable, one image's left aside."""
+        table = tables.cases
+        usable = (table.c.image_id != but) & table.c.image_id.not_in(tables.doubted)
+        with self._read() as connection:
+            found = connection.execute(select(func.count()).select_from(table).where(usable))
+            return int(found.scalar_one())
+
+    def set_doubts(self, image_id: str, label_hash: str, doubts: Sequence[Doubt]) -> bool:
         """Writes other doubts about a label; False, and nothing, when the case has another label by now.
 
         For a second look at a label, which may take long: whatever else was saved of the case meanwhile stays.
@@ -69,7 +77,7 @@ class CaseBook(Store):
             present = select(tables.cases.c.label_hash).where(tables.cases.c.image_id == image_id)
             if connection.execute(present).scalar() != label_hash:
                 return False
-            _replace_flags(connection, image_id, label_hash, flags, utc_now())
+            _replace_doubts(connection, image_id, label_hash, doubts, utc_now())
             return True
 
     def rename_patients(self, names: Mapping[str, str]) -> None:
@@ -107,13 +115,15 @@ class CaseBook(Store):
         with self._write(moves_forecast=True) as connection:
             _upsert(connection, tables.minutes, image_id=image_id, minutes=float(minutes))
 
-    def resolve_flags(self, image_id: str) -> int:
+    def confirm_label(self, image_id: str) -> int:
         """Closes the open doubts about that case, but for `LASTING_DOUBTS`; returns how many were closed."""
-        table = tables.flags
+        table = tables.doubts
         with self._write(moves_forecast=True) as connection:
-            open_flags = (table.c.image_id == image_id) & table.c.resolved_at.is_(None)
-            open_flags &= table.c.kind.not_in(LASTING_DOUBTS)
-            return connection.execute(update(table).where(open_flags).values(resolved_at=utc_now())).rowcount
+            open_doubts = (table.c.image_id == image_id) & table.c.confirmed_at.is_(None)
+            open_doubts &= table.c.kind.not_in(LASTING_DOUBTS)
+            return connection.execute(
+                update(table).where(open_doubts).values(confirmed_at=utc_now())
+            ).rowcount
 
     def note_exposure(self, image_id: str, client: str | None, at: datetime) -> None:
         """A prediction for that image went to that viewer (None: an unknown one)."""
@@ -211,16 +221,17 @@ class CaseBook(Store):
             .outerjoin(tables.minutes, tables.minutes.c.image_id == tables.cases.c.image_id)
             .order_by(first_saved)
         )
-        doubts = select(tables.flags).where(tables.flags.c.resolved_at.is_(None)).order_by(tables.flags.c.id)
+        table = tables.doubts
+        still_open = select(table).where(table.c.confirmed_at.is_(None)).order_by(table.c.id)
         if image_id is not None:
             wanted = wanted.where(tables.cases.c.image_id == image_id)
-            doubts = doubts.where(tables.flags.c.image_id == image_id)
-        flags: dict[str, list[Flag]] = {}
+            still_open = still_open.where(table.c.image_id == image_id)
+        doubts: dict[str, list[Doubt]] = {}
         with self._read() as connection:
-            for row in connection.execute(doubts):
-                flags.setdefault(row.image_id, []).append(Flag(row.kind, row.sentence))
+            for row in connection.execute(still_open):
+                doubts.setdefault(row.image_id, []).append(Doubt(row.kind, row.sentence))
             rows = connection.execute(wanted).mappings().all()
-        return [Case(**row, flags=tuple(flags.get(row["image_id"], ()))) for row in rows]
+        return [Case(**row, doubts=tuple(doubts.get(row["image_id"], ()))) for row in rows]
 
 
 def _check_amount(name: str, value: float | None, most: float = math.inf) -> None:
@@ -259,23 +270,23 @@ def _save_label_version(connection: Connection, case: Case) -> None:
     )
 
 
-def _replace_flags(
-    connection: Connection, image_id: str, label_hash: str, flags: Sequence[Flag], at: datetime
+def _replace_doubts(
+    connection: Connection, image_id: str, label_hash: str, doubts: Sequence[Doubt], at: datetime
 ) -> None:
-    """The doubts given are the open ones now, except those resolved for this very label."""
-    table = tables.flags
+    """The doubts given are the open ones now, except those confirmed for this very label."""
+    table = tables.doubts
     mine = table.c.image_id == image_id
-    connection.execute(delete(table).where(mine & table.c.resolved_at.is_(None)))
-    settled = select(table.c.kind, table.c.sentence).where(mine & (table.c.label_hash == label_hash))
-    resolved = {(row.kind, row.sentence) for row in connection.execute(settled)}
-    for flag in flags:
-        if flag.kind in LASTING_DOUBTS or (flag.kind, flag.sentence) not in resolved:
+    connection.execute(delete(table).where(mine & table.c.confirmed_at.is_(None)))
+    confirmed = select(table.c.kind, table.c.sentence).where(mine & (table.c.label_hash == label_hash))
+    known = {(row.kind, row.sentence) for row in connection.execute(confirmed)}
+    for doubt in doubts:
+        if doubt.kind in LASTING_DOUBTS or (doubt.kind, doubt.sentence) not in known:
             connection.execute(
                 table.insert().values(
                     image_id=image_id,
                     label_hash=label_hash,
-                    kind=flag.kind,
-                    sentence=flag.sentence,
+                    kind=doubt.kind,
+                    sentence=doubt.sentence,
                     raised_at=at,
                 )
             )

@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, Table, delete, select, true
 from sqlalchemy.dialects.sqlite import insert
 
 from scaling_app.ledger import tables
-from scaling_app.ledger.records import LabelNote, PoolCase, PoolCoverage
+from scaling_app.ledger.records import LabelNote, PoolCase, ShapeCoverage
 from scaling_app.ledger.store import Store
 from scaling_app.storage import to_json
 
@@ -22,17 +22,21 @@ from scaling_app.storage import to_json
 class FileBook(Store):
     """The part of the ledger that remembers files: labels, images, the curve's cases, the pool's shapes."""
 
-    def label_notes(self) -> dict[str, LabelNote]:
-        """Image id -> what its label held."""
+    def label_notes(self, image_id: str | None = None) -> dict[str, LabelNote]:
+        """Image id -> what its label held; of one image, or of all."""
         volumes: dict[str, dict[int, float]] = defaultdict(dict)
         named: dict[str, list[tuple[str, int]]] = defaultdict(list)
         names = tables.label_names
+
+        def wanted(table: Table) -> Select[Any]:
+            return select(table).where(true() if image_id is None else table.c.image_id == image_id)
+
         with self._read() as connection:
-            for row in connection.execute(select(tables.label_volumes)):
+            for row in connection.execute(wanted(tables.label_volumes)):
                 volumes[row.image_id][row.value] = row.ml
-            for row in connection.execute(select(names).order_by(names.c.image_id, names.c.position)):
+            for row in connection.execute(wanted(names).order_by(names.c.image_id, names.c.position)):
                 named[row.image_id].append((row.name, row.value))
-            rows = connection.execute(select(tables.label_notes)).all()
+            rows = connection.execute(wanted(tables.label_notes)).all()
         return {
             row.image_id: LabelNote(
                 volumes_ml=volumes.get(row.image_id, {}),
@@ -42,6 +46,20 @@ class FileBook(Store):
             )
             for row in rows
         }
+
+    def usable_volumes(self, *, but: str) -> dict[int, list[float]]:
+        """Label value -> its volumes in the labels of usable cases, ml; one image's left aside."""
+        table, cases = tables.label_volumes, tables.cases
+        wanted = (
+            select(table.c.value, table.c.ml)
+            .join(cases, cases.c.image_id == table.c.image_id)
+            .where(table.c.image_id != but, table.c.image_id.not_in(tables.doubted))
+        )
+        volumes: dict[int, list[float]] = defaultdict(list)
+        with self._read() as connection:
+            for row in connection.execute(wanted):
+                volumes[row.value].append(row.ml)
+        return dict(volumes)
 
     def keep_label_notes(self, notes: Mapping[str, LabelNote]) -> None:
         """Writes notes, new or again, in one transaction."""
@@ -104,26 +122,26 @@ class FileBook(Store):
             )
 
     def curve_blocks(self) -> dict[int, list[str]]:
-        """Checkpoint -> the images that its runs are made of."""
+        """Curve size -> the images that its runs are made of."""
         table = tables.curve_blocks
         blocks: dict[int, list[str]] = defaultdict(list)
         with self._read() as connection:
-            for row in connection.execute(select(table).order_by(table.c.checkpoint, table.c.position)):
-                blocks[row.checkpoint].append(row.image_id)
+            for row in connection.execute(select(table).order_by(table.c.curve_size, table.c.position)):
+                blocks[row.curve_size].append(row.image_id)
         return dict(blocks)
 
-    def set_curve_block(self, checkpoint: int, images: Sequence[str]) -> None:
-        """Fixes the images that a checkpoint's runs are made of."""
+    def set_curve_block(self, curve_size: int, images: Sequence[str]) -> None:
+        """Fixes the images that a curve size's runs are made of."""
         table = tables.curve_blocks
         with self._write() as connection:
-            connection.execute(delete(table).where(table.c.checkpoint == checkpoint))
+            connection.execute(delete(table).where(table.c.curve_size == curve_size))
             rows = [
-                {"checkpoint": checkpoint, "position": i, "image_id": image} for i, image in enumerate(images)
+                {"curve_size": curve_size, "position": i, "image_id": image} for i, image in enumerate(images)
             ]
             if rows:
                 connection.execute(table.insert(), rows)
 
-    def pool_coverage(self) -> PoolCoverage | None:
+    def shape_coverage(self) -> ShapeCoverage | None:
         """How the shapes of unlabelled images compare with the labelled ones, as last computed; None before that."""
         cases = tables.coverage_cases
         with self._read() as connection:
@@ -132,9 +150,9 @@ class FileBook(Store):
         if row is None:
             return None
         looked_at = tuple(PoolCase(case.image_id, case.distance, case.outside) for case in rows)
-        return PoolCoverage(row.made_from, row.complete, row.model, row.n_labelled, looked_at)
+        return ShapeCoverage(row.made_from, row.complete, row.model, row.n_labelled, looked_at)
 
-    def set_pool_coverage(self, found: PoolCoverage) -> None:
+    def set_shape_coverage(self, found: ShapeCoverage) -> None:
         """Keeps a comparison in place of the one before."""
         with self._write() as connection:
             connection.execute(delete(tables.coverage))

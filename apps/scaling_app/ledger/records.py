@@ -38,8 +38,8 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True)
-class Flag:
-    """A doubt about a label, in a sentence for the annotator. An open flag leaves the case out of curves."""
+class Doubt:
+    """A doubt about a label, in a sentence for the annotator. An open doubt leaves the case out of curves."""
 
     kind: str
     sentence: str
@@ -58,7 +58,7 @@ class Case:
         blind: the case was chosen to be labelled without any prediction on screen.
         assisted: a prediction was on screen before this label was saved.
         minutes: active annotation time, > 0, where measured.
-        flags: the open doubts.
+        doubts: the open doubts.
         sampling_weight: how much less likely than by a random pick the case was to be served (1 for a random
             pick, below 1 for one that was preferred); None when nobody knows.
     """
@@ -71,7 +71,7 @@ class Case:
     blind: bool = False
     assisted: bool = False
     minutes: float | None = None
-    flags: tuple[Flag, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     sampling_weight: float | None = None
 
 
@@ -199,7 +199,7 @@ class PoolCase:
 
 
 @dataclass(frozen=True)
-class PoolCoverage:
+class ShapeCoverage:
     """The unlabelled images looked at, the one that the labelled cases explain worst first.
 
     Attributes:

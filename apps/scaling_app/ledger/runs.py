@@ -232,10 +232,10 @@ def _row(seen: Observation, run_id: str, hashes: Mapping[str, str]) -> dict[str,
 
 
 def _only_current(wanted: Select[Any]) -> Select[Any]:
-    seen, members, present, flags = tables.observations, tables.run_cases, tables.cases, tables.flags
-    doubtful = select(flags.c.image_id).where(flags.c.resolved_at.is_(None))
+    seen, members, present = tables.observations, tables.run_cases, tables.cases
     unchanged = and_(
-        present.c.label_hash.is_not_distinct_from(members.c.label_hash), members.c.image_id.not_in(doubtful)
+        present.c.label_hash.is_not_distinct_from(members.c.label_hash),
+        members.c.image_id.not_in(tables.doubted),
     )
     stale_runs = (
         select(members.c.run_id)
@@ -247,7 +247,7 @@ def _only_current(wanted: Select[Any]) -> Select[Any]:
     return (
         wanted.outerjoin(tested, tested.c.image_id == seen.c.image_id)
         .where(func.coalesce(tested.c.label_hash, "") == seen.c.label_hash)
-        .where(seen.c.image_id.not_in(doubtful))
+        .where(seen.c.image_id.not_in(tables.doubted))
         .where(seen.c.run_id.not_in(stale_runs))
     )
 

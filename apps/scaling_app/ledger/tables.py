@@ -25,11 +25,13 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    select,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 
 APPLICATION_ID = 0x5CA11A6E
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -97,8 +99,8 @@ labels = Table(
     Column("assisted", Boolean, nullable=False),
 )
 
-flags = Table(
-    "flags",
+doubts = Table(
+    "doubts",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("image_id", ForeignKey("cases.image_id", ondelete="CASCADE"), nullable=False, index=True),
@@ -106,8 +108,11 @@ flags = Table(
     Column("kind", String, nullable=False),
     Column("sentence", Text, nullable=False),
     Column("raised_at", UtcTime, nullable=False),
-    Column("resolved_at", UtcTime),
+    Column("confirmed_at", UtcTime),
 )
+
+doubted = select(doubts.c.image_id).where(doubts.c.confirmed_at.is_(None))
+"""The images of the cases with an open doubt."""
 
 runs = Table(
     "runs",
@@ -252,7 +257,7 @@ checked_images = Table(
 curve_blocks = Table(
     "curve_blocks",
     metadata,
-    Column("checkpoint", Integer, primary_key=True),
+    Column("curve_size", Integer, primary_key=True),
     Column("position", Integer, primary_key=True),
     Column("image_id", String, nullable=False),
 )
@@ -276,5 +281,18 @@ coverage_cases = Table(
     Column("outside", Boolean, nullable=False),
 )
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {}
+
+def _one_word_for_each(connection: Connection) -> None:
+    """To schema 2: doubts are doubts, sizes of the curve are curve sizes."""
+    for statement in (
+        "ALTER TABLE flags RENAME TO doubts",
+        "ALTER TABLE doubts RENAME COLUMN resolved_at TO confirmed_at",
+        "DROP INDEX ix_flags_image_id",
+        "CREATE INDEX ix_doubts_image_id ON doubts (image_id)",
+        "ALTER TABLE curve_blocks RENAME COLUMN checkpoint TO curve_size",
+    ):
+        connection.execute(text(statement))
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _one_word_for_each}
 """`MIGRATIONS[v]` takes a file from schema `v` to `v + 1`; each runs inside the opening transaction."""

@@ -1,4 +1,4 @@
-"""The MONAI Label app: wires session, tasks, routes and forecast together.
+"""The MONAI Label app: wires studies, tasks, routes and forecast together.
 
 The server process answers requests; trainings run in processes of their own, in which MONAI Label makes
 the same object again. They meet in the ledger.
@@ -32,19 +32,22 @@ from scaling_app.ledger import LedgerError, utc_now
 from scaling_app.monai_app.batch_task import BatchInfer
 from scaling_app.monai_app.infer_task import Segmentation
 from scaling_app.monai_app.label_infos import restore_label_infos
+from scaling_app.monai_app.lent_images import LentImages
 from scaling_app.monai_app.next_case import BLIND_SENTENCE, CoverageCase, FirstCase, RandomCase
-from scaling_app.monai_app.scoring import Sufficiency
+from scaling_app.monai_app.scoring import SufficiencyScoring
 from scaling_app.monai_app.storage_answers import answer_storage_errors
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
+from scaling_app.service.answers import LabelSummary
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 from scaling_app.studies.conf import read_conf
 from scaling_app.studies.labels.foreign_files import ForeignFiles
-from scaling_app.studies.labels.intake import LabelBook
+from scaling_app.studies.labels.intake import LabelIntake
 from scaling_app.studies.place import is_url, require_writable_studies
-from scaling_app.studies.pool_coverage import coverage_facts
-from scaling_app.studies.session import Session
+from scaling_app.studies.shape_coverage import coverage_facts
+from scaling_app.studies.studies import Studies
 from scaling_app.studies.train_options import number_option, parse_options, strategies_to_compare
+from scaling_app.trials.length import AUTO_STEPS
 
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
@@ -90,15 +93,15 @@ class ScalingApp(MONAILabelApp):
         self.serving = threading.Lock()
 
     def init_datastore(self) -> Datastore:
-        """The datastore, and with it the session and its ledger."""
+        """The datastore, and with it the studies and their ledger."""
         store = super().init_datastore() if is_url(self.studies) else self._studies_folder()
-        self.session = Session(self.options, store)
-        self.session.adopt_conf_labels()
+        self.open_studies = Studies(self.options, store)
+        self.open_studies.adopt_conf_labels()
         self.files = ForeignFiles(self.options.upload_bytes)
-        self.book = LabelBook(self.session, self.files)
-        restore_label_infos(self.session)
+        self.intake = LabelIntake(self.open_studies, self.files)
+        restore_label_infos(self.open_studies)
         self._shown: dict = {}
-        self.keeper = ForecastKeeper(self.session.ledger, self._live_facts)
+        self.keeper = ForecastKeeper(self.open_studies.ledger, self._live_facts)
         return store
 
     def _studies_folder(self) -> StudiesFolder:
@@ -113,32 +116,36 @@ class ScalingApp(MONAILabelApp):
             read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
         )
 
+    def _load_sessions(self, load: bool = False) -> LentImages | None:
+        wanted = settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY
+        return LentImages(*wanted) if load else None
+
     def init_infers(self) -> dict:
         """One infer task, listed once a model has been published."""
-        return {"segmentation": Segmentation(self.session)}
+        return {"segmentation": Segmentation(self.open_studies)}
 
     def init_trainers(self) -> dict:
         """The stock Slicer module shows progress and accuracy of the first."""
         return {
-            "segmentation": SegmentationTrainer(self.session, self.in_server),
-            "learning_curve": CurveTrainer(self.session, self.in_server),
+            "segmentation": SegmentationTrainer(self.open_studies, self.in_server),
+            "learning_curve": CurveTrainer(self.open_studies, self.in_server),
         }
 
     def init_strategies(self) -> dict:
         """Which case to label next; the first is the default."""
         return {
-            "random": RandomCase(self.session),
-            "first": FirstCase(self.session),
-            "coverage": CoverageCase(self.session),
+            "random": RandomCase(self.open_studies),
+            "first": FirstCase(self.open_studies),
+            "coverage": CoverageCase(self.open_studies),
         }
 
     def init_scoring_methods(self) -> dict:
         """The forecast for clients that know only MONAI Label."""
-        return {"sufficiency": Sufficiency(lambda: self._shown, self.payload)}
+        return {"sufficiency": SufficiencyScoring(lambda: self._shown, self.payload)}
 
     def init_batch_infer(self) -> BatchInferTask:
         """Batch inference, which leaves blind cases out, and images that no model can use."""
-        return BatchInfer(self.session)
+        return BatchInfer(self.open_studies)
 
     def in_server(self) -> bool:
         """Whether this process is the server (and not one of its tasks)."""
@@ -167,12 +174,12 @@ class ScalingApp(MONAILabelApp):
         from scaling_app.monai_app import bodies, roles, routes, scratch, server_access
         from scaling_app.service.routes import make_router
 
-        scratch.claim(self.session.folder)
+        scratch.claim(self.open_studies.folder)
         self.files.apart()
         super().on_init_complete()
         self.close_interrupted_runs("interrupted: the server was stopped", elsewhere=True)
         self._adopt_target()
-        self.session.ledger.set_setting("minutes_per_point", self.options.minutes_per_point)
+        self.open_studies.ledger.set_setting("minutes_per_point", self.options.minutes_per_point)
         server_access.accept_tokens()
         server_access.keep_other_sites_out(server, self.options.hosts)
         bodies.bound_bodies(server, self.options.upload_bytes)
@@ -180,9 +187,9 @@ class ScalingApp(MONAILabelApp):
         routes.include_first(server, routes.make_router(self))
         sufficiency = make_router(
             self.keeper,
-            self.session.ledger,
+            self.open_studies.ledger,
             start_update=self.start_update,
-            has_image=self.session.has_image,
+            has_image=self.open_studies.has_image,
             user=roles.USER,
             annotator=roles.ANNOTATOR,
             admin=roles.ADMIN,
@@ -192,7 +199,7 @@ class ScalingApp(MONAILabelApp):
 
     def _adopt_target(self) -> None:
         """`--conf target` is where a session begins; what was set or taken back since holds."""
-        ledger, wanted = self.session.ledger, self.options.target
+        ledger, wanted = self.open_studies.ledger, self.options.target
         held = ledger.setting("target", _NEVER_SET)
         if wanted is not None and held is _NEVER_SET:
             ledger.set_setting("target", wanted)
@@ -201,13 +208,14 @@ class ScalingApp(MONAILabelApp):
                 "--conf target %s is left aside: the session's is %s", wanted, held or "none by now"
             )
         steps = ledger.setting("steps")
-        if steps is not None and steps != self.options.steps:
-            logger.warning("--conf steps %s is left aside: the session's are %s", self.options.steps, steps)
+        told = self.options.steps or AUTO_STEPS
+        if steps is not None and steps != told:
+            logger.warning("--conf steps %s is left aside: the session's are %s", told, steps)
 
     def info(self) -> dict:
         """MONAI Label's description of the app, with the structures and the forecast's summary."""
         self._shown = self.summary()
-        return {**super().info(), "labels": list(self.session.structures()), "sufficiency": self._shown}
+        return {**super().info(), "labels": list(self.open_studies.structures()), "sufficiency": self._shown}
 
     def infer(self, request: dict, datastore: Datastore | None = None) -> dict:
         """Runs a prediction and notes who may have seen it.
@@ -217,17 +225,17 @@ class ScalingApp(MONAILabelApp):
                 `reveal`; then the case counts as assisted.
         """
         image = request.get("image")
-        is_case = isinstance(image, str) and self.session.has_image(image)
+        is_case = isinstance(image, str) and self.open_studies.has_image(image)
         if is_case and not request.get("reveal") and self._is_blind_and_open(image):
             raise HTTPException(409, f"{BLIND_SENTENCE} To see one all the same, tick the option `reveal`.")
         result = super().infer(request, datastore)
         if is_case:
             client = request.get("client_id")
-            self.session.ledger.note_exposure(image, str(client) if client else None, utc_now())
+            self.open_studies.ledger.note_exposure(image, str(client) if client else None, utc_now())
         return result
 
     def _is_blind_and_open(self, image: str) -> bool:
-        return bool(self.session.ledger.is_blind(image)) and not self.session.has_label(image)
+        return bool(self.open_studies.ledger.is_blind(image)) and not self.open_studies.has_label(image)
 
     def async_scoring(self, method: str | None, params: dict | None = None) -> dict:
         """MONAI Label asks for all scorings after each step; the forecast follows the ledger anyway."""
@@ -249,12 +257,12 @@ class ScalingApp(MONAILabelApp):
             OSError: it cannot be stored; the label before is in place.
         """
         with as_label_map(path, self.datastore().get_image_uri(image)) as usable:
-            label_id, flags = self.book.store(image, usable, params, annotator)
-        doubts = [{"kind": flag.kind, "sentence": flag.sentence} for flag in flags]
+            label_id, found = self.intake.store(image, usable, params, annotator)
+        doubts = [{"kind": doubt.kind, "sentence": doubt.sentence} for doubt in found]
         return {
             "image": image,
             "label": label_id,
-            "sufficiency": {**self._summary_at_hand(), "flags": doubts},
+            "sufficiency": LabelSummary.model_validate({**self._summary_at_hand(), "doubts": doubts}).sent(),
         }
 
     def require_trainable(self, model: str, params: dict) -> None:
@@ -269,14 +277,12 @@ class ScalingApp(MONAILabelApp):
         strategies_to_compare(params, self.options)
         number_option("curve_minutes", params, self.options.curve_minutes, low=0.05, high=10080)
         self.take_stock()
-        if not self.session.ledger.usable_cases():
-            raise ValueError(
-                "There is no usable label to train on: label a case, or resolve the open doubts."
-            )
+        if not self.open_studies.ledger.usable_cases():
+            raise ValueError("There is no usable label to train on: label a case, or confirm those in doubt.")
 
     def take_stock(self) -> None:
         """Brings the ledger in step with the labels that are there."""
-        self.book.take_stock()
+        self.intake.take_stock()
 
     def follow_labels(self) -> None:
         """`take_stock` after a change that has been made, and that no error may deny any more."""
@@ -299,7 +305,7 @@ class ScalingApp(MONAILabelApp):
             elsewhere: also those of processes that this machine cannot see.
             wait_seconds: how long to wait for the end of processes that are being ended.
         """
-        ledger = self.session.ledger
+        ledger = self.open_studies.ledger
         deadline = time.monotonic() + wait_seconds
         while ledger.trainers() and time.monotonic() < deadline:
             time.sleep(0.05)
@@ -310,7 +316,7 @@ class ScalingApp(MONAILabelApp):
     def _require_no_survivor(self) -> None:
         """Refuses a training beside one that outlived the server that began it: both would write the same files."""
         own = {process.pid for process in list(processes("train").values())}
-        if survivors := self.session.ledger.trainers() - own:
+        if survivors := self.open_studies.ledger.trainers() - own:
             which = ", ".join(map(str, sorted(survivors)))
             raise HTTPException(
                 429,
@@ -357,7 +363,7 @@ class ScalingApp(MONAILabelApp):
         store = self._datastore
         problems = store.problems if isinstance(store, StudiesFolder) else ()
         found = [{"image": problem.image, "sentence": problem.sentence} for problem in problems]
-        return LiveFacts(len(unlabelled), coverage_facts(self.session.ledger, unlabelled), found)
+        return LiveFacts(len(unlabelled), coverage_facts(self.open_studies.ledger, unlabelled), found)
 
 
 @contextmanager

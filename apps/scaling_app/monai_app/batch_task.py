@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fastapi import HTTPException
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 
-from scaling_app.studies.session import Session
+from scaling_app.studies.studies import Studies
 
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
@@ -22,14 +22,14 @@ _UNUSABLE = 422
 class BatchInfer(BatchInferTask):
     """Predicts many images, one after the other or in threads."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, studies: Studies) -> None:
+        self._studies = studies
 
     def get_images(self, request: dict, datastore: Datastore) -> list[str]:
         """The images asked for, without the blind ones that have no label yet."""
-        ledger = self._session.ledger
+        ledger = self._studies.ledger
         images = super().get_images(request, datastore)
-        return [i for i in images if self._session.has_label(i) or not ledger.is_blind(i)]
+        return [i for i in images if self._studies.has_label(i) or not ledger.is_blind(i)]
 
     def __call__(self, request: dict, datastore: Datastore, infer: Callable) -> dict:
         """Runs the batch; without a GPU that it could go round, on what there is.

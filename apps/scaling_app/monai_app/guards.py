@@ -10,11 +10,11 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import psutil
 import requests
-from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException, Query, Response
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.security import OAuth2PasswordRequestForm
 from monailabel.config import settings
@@ -23,11 +23,7 @@ from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import processes, tasks
 
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
-
-if TYPE_CHECKING:
-    from fastapi import Response
-
-    from scaling_app.monai_app.app import ScalingApp
+from scaling_app.monai_app.served import Served
 
 MOST_LINES = 100_000
 """Of the log."""
@@ -36,7 +32,7 @@ _GPU_SECONDS = 20
 _OHIF = Path(ohif.__file__).parent / "static" / "ohif"
 
 
-def add_guards(router: APIRouter, app: ScalingApp) -> None:
+def add_guards(router: APIRouter, app: Served) -> None:
     """Adds these routes."""
     _add_task_states(router)
     _add_scoring(router, app)
@@ -106,7 +102,7 @@ def _add_task_states(router: APIRouter) -> None:
         raise HTTPException(404, "Name the trainer, as in POST /train/segmentation.")
 
 
-def _add_scoring(router: APIRouter, app: ScalingApp) -> None:
+def _add_scoring(router: APIRouter, app: Served) -> None:
     @router.post("/scoring/", include_in_schema=False)
     def refuse_all_scorings(user: Annotator) -> None:
         raise HTTPException(404, "Name the scoring method, as in POST /scoring/sufficiency.")
@@ -149,7 +145,7 @@ def _add_logs(router: APIRouter) -> None:
         return logs.get_logs(str(file), lines, html, text, refresh)
 
 
-def _add_pages(router: APIRouter, app: ScalingApp) -> None:
+def _add_pages(router: APIRouter, app: Served) -> None:
     @router.head("/datastore/image", tags=["Datastore"])
     def image_is_there(image: str, user: AnyUser, check_sum: str | None = None) -> dict:
         try:

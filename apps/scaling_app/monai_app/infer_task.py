@@ -25,8 +25,8 @@ from scaling_app.studies.labels.images import fault_of_file, usual_image
 
 if TYPE_CHECKING:
     from scaling_app.imaging.grids import Grid
-    from scaling_app.studies.session import Published, Session
-    from scaling_app.trials.trial import TrainedModel
+    from scaling_app.studies.studies import Published, Studies
+    from scaling_app.trials.training import TrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -36,30 +36,30 @@ RESULT_EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha", ".png", ".
 class Segmentation(InferTask):
     """Loads the model when first asked and again when another one is published; one image at a time."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, studies: Studies) -> None:
         super().__init__(
             type=InferType.SEGMENTATION,
-            labels=session.structures(),
-            dimension=session.conf.dimension or 3,
+            labels=studies.structures(),
+            dimension=studies.conf.dimension or 3,
             description="Segments the structures of this task with the model trained last",
             config={"reveal": False},
         )
-        self.session = session
+        self.studies = studies
         self._lock = threading.Lock()
         self._loaded: tuple[str, TrainedModel] | None = None
 
     def info(self) -> dict:
         """As the stock Slicer module wants it, with the structures known by now."""
-        self.labels = self.session.structures()
+        self.labels = self.studies.structures()
         return super().info()
 
     def is_valid(self) -> bool:
         """Whether a model has been published."""
-        return self.session.published() is not None
+        return self.studies.published() is not None
 
     def get_path(self, validate: bool = True) -> str | None:
         """The model file."""
-        published = self.session.published()
+        published = self.studies.published()
         return str(published.model_file) if published else None
 
     def __call__(self, request: dict) -> tuple[str | None, dict]:
@@ -75,13 +75,13 @@ class Segmentation(InferTask):
         """
         from scaling_app.imaging.geometry import ImageError, grid_of, read_image, suffix_of, write_label
 
-        published = self.session.published()
+        published = self.studies.published()
         if published is None:
             raise HTTPException(409, "No model has been trained yet: label a few cases and press Train.")
         source = Path(request["image"])
         started = time.monotonic()
         # from its header: what no model of this task could use is not read, however large it is
-        if (fault := fault_of_file(source, usual_image(self.session.ledger))) is not None:
+        if (fault := fault_of_file(source, usual_image(self.studies.ledger))) is not None:
             raise HTTPException(422, _named(source, fault))
         try:
             image = read_image(source)
@@ -118,7 +118,7 @@ class Segmentation(InferTask):
         }
 
     def _names(self, present: dict[int, int]) -> dict[str, int]:
-        ordered = sorted(self.session.structures().items(), key=lambda item: item[1])
+        ordered = sorted(self.studies.structures().items(), key=lambda item: item[1])
         return {name: value for name, value in ordered if value in present}
 
     def _model(self, published: Published) -> TrainedModel:

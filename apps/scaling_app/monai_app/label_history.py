@@ -105,6 +105,13 @@ class LabelHistory:
         files = [file for file in place.iterdir() if not file.name.startswith(".")]
         return sorted(files, key=_number, reverse=True)
 
+    def is_kept(self, tag: str, image: str, file: Path) -> bool:
+        """Whether the history holds this very file, and not only its content: then `keep` put it there."""
+        try:
+            return any(kept.samefile(file) for kept in self.of(tag, image))
+        except OSError:
+            return False
+
     def prune(self, tag: str, image: str) -> None:
         """Deletes the oldest ones above the bound; what cannot be deleted stays for the next time."""
         for old in self.of(tag, image)[self._kept :]:

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 from scaling_app.monai_app.studies_folder import StudiesFolder
 
 if TYPE_CHECKING:
-    from scaling_app.studies.session import Session
+    from scaling_app.studies.studies import Studies
 
 logger = logging.getLogger(__name__)
 
 
-def restore_label_infos(session: Session) -> None:
+def restore_label_infos(studies: Studies) -> None:
     """Gives the labels of a new index the names, annotators and minutes that the ledger holds of them."""
-    from scaling_app.studies.session import FINAL
+    from scaling_app.studies.studies import FINAL
 
-    store = session.datastore
+    store = studies.datastore
     if not isinstance(store, StudiesFolder) or not store.was_rebuilt:
         return
-    notes = session.ledger.label_notes()
+    notes = studies.ledger.label_notes()
     infos: dict[str, dict[str, object]] = {}
-    for case in session.ledger.cases():
+    for case in studies.ledger.cases():
         note = notes.get(case.image_id)
-        if not session.has_label(case.image_id) or note is None or note.label_hash != case.label_hash:
+        if not studies.has_label(case.image_id) or note is None or note.label_hash != case.label_hash:
             continue
         info: dict[str, object] = {"label_info": [{"name": name, "idx": value} for name, value in note.named]}
         if case.annotator:

@@ -26,13 +26,13 @@ from typing import TYPE_CHECKING
 from monailabel.interfaces.tasks.strategy import Strategy
 
 from scaling_app.studies.labels.images import fault_of_file, usual_image
-from scaling_app.studies.pool_coverage import distances_of
+from scaling_app.studies.shape_coverage import distances_of
 from scaling_app.studies.splits import random_order, uniform
 
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
 
-    from scaling_app.studies.session import Session
+    from scaling_app.studies.studies import Studies
 
 RECENT_SECONDS = 3600.0
 """An image served this recently is offered again only when nothing else is left."""
@@ -69,32 +69,32 @@ def is_blind_at(rank: int, fraction: float, seed: int) -> bool:
 class RandomCase(Strategy):
     """Uniformly random, reproducible, with blind cases."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, studies: Studies) -> None:
         super().__init__("Random order; about one case in five is to be labelled without a prediction")
-        self.session = session
+        self.studies = studies
 
     def __call__(self, request: dict, datastore: Datastore) -> dict:
         """The next image, `blind`, and a sentence for people; `{}` when nothing is left."""
-        ordered = random_order(datastore.list_images(), self.session.conf.seed)
-        picked = _pick_usable(self.session, ordered, datastore, lambda images: Pick(images[0], 1.0))
-        return _serve(self.session, ordered, picked) if picked else {}
+        ordered = random_order(datastore.list_images(), self.studies.conf.seed)
+        picked = _pick_usable(self.studies, ordered, datastore, lambda images: Pick(images[0], 1.0))
+        return _serve(self.studies, ordered, picked) if picked else {}
 
 
 class CoverageCase(Strategy):
     """The image that the labelled cases explain worst, three times in four; else a random one."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, studies: Studies) -> None:
         super().__init__("The case that the labelled ones explain worst; one in four at random")
-        self.session = session
+        self.studies = studies
 
     def __call__(self, request: dict, datastore: Datastore) -> dict:
         """The next image, `blind`, and why this one; `{}` when nothing is left.
 
         Among the same images at hand the answer is always the same.
         """
-        seed = self.session.conf.seed
+        seed = self.studies.conf.seed
         ordered = random_order(datastore.list_images(), seed)
-        distances = distances_of(self.session.ledger)
+        distances = distances_of(self.studies.ledger)
 
         def pick(images: Sequence[str]) -> Pick:
             known = [image for image in images if image in distances]
@@ -106,8 +106,8 @@ class CoverageCase(Strategy):
             weight = picked_weight(len(images), worst=served == worst)
             return Pick(served, weight, WORST_EXPLAINED if served == worst else PICKED_AT_RANDOM)
 
-        picked = _pick_usable(self.session, ordered, datastore, pick)
-        return _serve(self.session, ordered, picked) if picked else {}
+        picked = _pick_usable(self.studies, ordered, datastore, pick)
+        return _serve(self.studies, ordered, picked) if picked else {}
 
 
 def picked_weight(n: int, *, worst: bool) -> float:
@@ -118,17 +118,17 @@ def picked_weight(n: int, *, worst: bool) -> float:
 class FirstCase(Strategy):
     """The first unlabelled image by name; never makes a case blind."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, studies: Studies) -> None:
         super().__init__("The first unlabelled case by name")
-        self.session = session
+        self.studies = studies
 
     def __call__(self, request: dict, datastore: Datastore) -> dict:
         """The next image; `blind` only where it had been decided before."""
         unlabelled = sorted(datastore.get_unlabeled_images())
-        picked = _first_usable(self.session, [(unlabelled, lambda images: Pick(images[0], 1.0))])
+        picked = _first_usable(self.studies, [(unlabelled, lambda images: Pick(images[0], 1.0))])
         if picked is None:
             return {}
-        blind = bool(self.session.ledger.is_blind(picked.image))
+        blind = bool(self.studies.ledger.is_blind(picked.image))
         return {"id": picked.image, "blind": blind, "message": _message(blind, picked.why)}
 
 
@@ -144,11 +144,11 @@ class Pick:
 Picker = Callable[[Sequence[str]], Pick]
 
 
-def _serve(session: Session, ordered: Sequence[str], picked: Pick) -> dict:
+def _serve(studies: Studies, ordered: Sequence[str], picked: Pick) -> dict:
     """The answer for a picked image; which images are blind is in the order."""
-    session.ledger.note_sampling_weight(picked.image, picked.weight)
-    drawn = is_blind_at(ordered.index(picked.image), session.conf.blind_fraction, session.conf.seed)
-    blind = session.ledger.assign_blind(picked.image, drawn)
+    studies.ledger.note_sampling_weight(picked.image, picked.weight)
+    drawn = is_blind_at(ordered.index(picked.image), studies.conf.blind_fraction, studies.conf.seed)
+    blind = studies.ledger.assign_blind(picked.image, drawn)
     return {"id": picked.image, "blind": blind, "message": _message(blind, picked.why)}
 
 
@@ -156,7 +156,7 @@ def _message(blind: bool, why: str) -> str:
     return f"{BLIND_SENTENCE if blind else OPEN_SENTENCE} {why}".strip()
 
 
-def _pick_usable(session: Session, ordered: Sequence[str], datastore: Datastore, pick: Picker) -> Pick | None:
+def _pick_usable(studies: Studies, ordered: Sequence[str], datastore: Datastore, pick: Picker) -> Pick | None:
     """A pick from the unlabelled images not served lately, else of those served longest ago."""
     unlabelled = set(datastore.get_unlabeled_images())
     left = [image_id for image_id in ordered if image_id in unlabelled]
@@ -164,19 +164,19 @@ def _pick_usable(session: Session, ordered: Sequence[str], datastore: Datastore,
     now = time.time()
     fresh = [i for i in left if now - served_at[i] > RECENT_SECONDS]
     late = sorted(set(left) - set(fresh), key=lambda i: (served_at[i], left.index(i)))
-    return _first_usable(session, [(fresh, pick), *(([image], pick) for image in late)])
+    return _first_usable(studies, [(fresh, pick), *(([image], pick) for image in late)])
 
 
-def _first_usable(session: Session, groups: Sequence[tuple[Sequence[str], Picker]]) -> Pick | None:
+def _first_usable(studies: Studies, groups: Sequence[tuple[Sequence[str], Picker]]) -> Pick | None:
     """The first pick whose image a model could use; images that none could are named, and served when all are such."""
-    usual = usual_image(session.ledger)
+    usual = usual_image(studies.ledger)
     faults: dict[str, str] = {}
     first: Pick | None = None
     for images, pick in groups:
         left = list(images)
         while left:
             picked = pick(left)
-            path = None if session.is_remote else session.image_path(picked.image)
+            path = None if studies.is_remote else studies.image_path(picked.image)
             fault = None if path is None else fault_of_file(path, usual)
             if fault is None:
                 return replace(picked, why=f"{picked.why} {_passed_over(faults)}".strip())

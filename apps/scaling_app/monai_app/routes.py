@@ -11,9 +11,9 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from fastapi import APIRouter, File, Form, HTTPException, UploadFile
+from fastapi import APIRouter, FastAPI, File, Form, HTTPException, UploadFile
 from fastapi import Path as InPath
 from fastapi.background import BackgroundTasks
 from monailabel.config import settings
@@ -36,13 +36,10 @@ from scaling_app.monai_app.request_checks import (
     spooled,
 )
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
-from scaling_app.studies.session import FINAL, ORIGINAL
+from scaling_app.monai_app.served import Served
+from scaling_app.studies.labels.reading import image_grid
+from scaling_app.studies.studies import FINAL, ORIGINAL
 from scaling_app.studies.train_options import OPTIONS
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-
-    from scaling_app.monai_app.app import ScalingApp
 
 _SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -65,7 +62,7 @@ def include_first(server: FastAPI, router: APIRouter) -> None:
     routes[:0] = added
 
 
-def make_router(app: ScalingApp) -> APIRouter:
+def make_router(app: Served) -> APIRouter:
     """The routes of this app that replace MONAI Label's."""
     router = APIRouter()
     _add_datastore_routes(router, app)
@@ -75,7 +72,7 @@ def make_router(app: ScalingApp) -> APIRouter:
     return router
 
 
-def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
+def _add_datastore_routes(router: APIRouter, app: Served) -> None:
     @router.put("/datastore/label", tags=["Datastore"])
     def save_label(
         image: str,
@@ -92,8 +89,11 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
         with spooled(label, raw_voxels=final) as path, refusing():
             if final:
                 return app.take_label(image, path, known, annotator)
-            app.files.label_facts(path, image=app.session.image_path(image), sent=True)
-            label_id = app.session.save_label(image, path, tag, known)
+            drawn_on = app.open_studies.image_path(image)
+            app.files.label_facts(
+                path, shape=None if drawn_on is None else image_grid(drawn_on).shape, sent=True
+            )
+            label_id = app.open_studies.save_label(image, path, tag, known)
             return {**app.on_save_label(image, label_id), "image": image, "label": label_id}
 
     @router.put("/datastore/", tags=["Datastore"], include_in_schema=False)  # the address Slicer uses
@@ -109,7 +109,7 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
         if not name:
             raise HTTPException(422, "The image needs a name: give one as ?image= or in the file's name.")
         require_plain_name("image", name)
-        if app.session.has_image(name):
+        if app.open_studies.has_image(name):
             raise HTTPException(
                 409,
                 f"There is an image {name!r} already; send this one under another name, or delete that one.",
@@ -165,14 +165,14 @@ def _add_datastore_routes(router: APIRouter, app: ScalingApp) -> None:
     def remove_label(id: str, tag: str, user: Admin) -> dict:
         _require_image(app, id)
         require_plain_name("tag", tag)
-        if not app.session.has_label(id, tag):
+        if not app.open_studies.has_label(id, tag):
             raise HTTPException(404, f"The image {id!r} has no label {tag!r}.")
         answer = datastore.remove_label(id, tag, user.username)
         app.follow_labels()
         return answer
 
 
-def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
+def _add_task_routes(router: APIRouter, app: Served) -> None:
     @router.post("/activelearning/{strategy}", tags=["ActiveLearning"])
     def next_sample(strategy: str, user: AnyUser, params: dict | None = None) -> dict:
         _require_name("strategy", strategy, app.strategy_names())
@@ -210,7 +210,7 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
             raise HTTPException(
                 422, "This model takes an image alone, no label and no scribbles; send it without."
             )
-        if output == infer.ResultType.dicom_seg and not app.session.is_remote:
+        if output == infer.ResultType.dicom_seg and not app.open_studies.is_remote:
             raise HTTPException(
                 422, "output=dicom_seg needs studies on a DICOM server; ask for output=image."
             )
@@ -243,7 +243,7 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
         _require_name("model", model, app.model_names())
         _require_tag_of_predictions(params or {})
         with refusing():
-            known = parse_batch_options(params or {}, app.session.has_image)
+            known = parse_batch_options(params or {}, app.open_studies.has_image)
         with PREDICTIONS.passed():
             return shown(batch_infer.run(model, images, {**known, "model": model}, run_sync))
 
@@ -274,7 +274,7 @@ def _add_task_routes(router: APIRouter, app: ScalingApp) -> None:
         return stopped
 
 
-def _add_session_routes(router: APIRouter, app: ScalingApp) -> None:
+def _add_session_routes(router: APIRouter, app: Served) -> None:
     """Images lent for predictions, which do not join the studies.
 
     MONAI Label's own unpack archives whose members may lead anywhere, and take a session's facts from what was
@@ -306,7 +306,7 @@ def _add_session_routes(router: APIRouter, app: ScalingApp) -> None:
 
 
 def start_training(
-    app: ScalingApp, model: str, params: dict | None, *, run_sync: bool = False, enqueue: bool = False
+    app: Served, model: str, params: dict | None, *, run_sync: bool = False, enqueue: bool = False
 ) -> object:
     """Checks a training request and hands it to MONAI Label's train queue.
 
@@ -339,12 +339,12 @@ def _require_tag_of_predictions(params: Mapping[str, object]) -> None:
         )
 
 
-def _require_image(app: ScalingApp, image: str) -> None:
-    if not image or not app.session.has_image(image):
+def _require_image(app: Served, image: str) -> None:
+    if not image or not app.open_studies.has_image(image):
         raise HTTPException(404, f"There is no image {image!r} in the datastore.")
 
 
-def _require_session(app: ScalingApp, session_id: str) -> None:
+def _require_session(app: Served, session_id: str) -> None:
     lent = app.sessions()
     if lent is None or not _SESSION.fullmatch(session_id) or lent.get_session(session_id) is None:
         raise HTTPException(404, "There is no such session; lend the image again (PUT /session/).")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
 
 
-class Sufficiency(ScoringMethod):
+class SufficiencyScoring(ScoringMethod):
     """Answers with the newest forecast; the computing is done elsewhere, so this takes milliseconds.
 
     Args:

@@ -16,8 +16,9 @@ import os
 import tempfile
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 
 from monailabel.datastore.local import (
@@ -62,12 +63,11 @@ class StudiesFolder(LocalDatastore):
         self._root = Path(path)
         self._root.mkdir(parents=True, exist_ok=True)
         self._index = StudiesIndex(self._root)
-        self._patterns = tuple(patterns)
+        self._patterns, self._kept_labels = tuple(patterns), kept_labels
         self._problems: tuple[listing.FileProblem, ...] = ()
         self._missing: str | None = None
         watched = [f"*{kind}" for kind in listing.listed_kinds()]
         super().__init__(str(path), extensions=watched, auto_reload=auto_reload, read_only=read_only)
-        self._history = LabelHistory(self._labels(None), kept_labels)
         self._sweep()
         if auto_reload:
             self._handler.on_moved = self._on_any_event  # as whole files, and those of rsync, come
@@ -274,7 +274,7 @@ class StudiesFolder(LocalDatastore):
             labels = self._labels(None)
             tags = (entry.name for entry in labels.iterdir() if entry.is_dir()) if labels.is_dir() else ()
             for tag in sorted(tag for tag in tags if not tag.startswith(".")):
-                problems += self._take_labels(index, tag)
+                problems += self._take_labels(index, tag, {problem.image for problem in not_images})
             if text_of(index) != before or not self._index.file.exists():
                 self._index.write(index)
             self._datastore = index
@@ -293,11 +293,19 @@ class StudiesFolder(LocalDatastore):
                 index.objects[image_id] = ImageLabelModel(image=DataModel(ext=ending, info=info))
         return found.problems
 
-    def _take_labels(self, index: LocalDatastoreModel, tag: str) -> Sequence[listing.FileProblem]:
+    @cached_property
+    def _history(self) -> LabelHistory:
+        return LabelHistory(self._labels(None), self._kept_labels)
+
+    def _take_labels(
+        self, index: LocalDatastoreModel, tag: str, not_served: Collection[str]
+    ) -> Sequence[listing.FileProblem]:
         images = {image_id: image.image.ext for image_id, image in index.objects.items()}
         known = {i: image.labels[tag].ext for i, image in index.objects.items() if tag in image.labels}
         folder = self._labels(tag)
-        found = listing.list_labels(folder, images, known)
+        found = listing.list_labels(folder, images, known, not_served)
+        if self._finish_replacing(tag, found.beside):
+            found = listing.list_labels(folder, images, known, not_served)
         for gone in known.keys() - found.files.keys():
             logger.info("The label %s of %s is gone", tag, gone)
             del index.objects[gone].labels[tag]
@@ -306,6 +314,17 @@ class StudiesFolder(LocalDatastore):
                 info = {"ts": int(time.time()), "name": f"{image_id}{ending}"}
                 index.objects[image_id].labels[tag] = DataModel(ext=ending, info=info)
         return found.problems if tag != UNKEPT_TAG else ()
+
+    def _finish_replacing(self, tag: str, beside: Mapping[str, Sequence[str]]) -> bool:
+        """Removes labels of another kind than the one that replaced them just before a kill; the history has them."""
+        files = [
+            (image, self._labels(tag) / name) for image, names in sorted(beside.items()) for name in names
+        ]
+        kept = [file for image, file in files if self._history.is_kept(tag, image, file)]
+        for file in kept:
+            with suppress(OSError):  # it is named among the problems then
+                file.unlink()
+        return bool(kept)
 
     def _why_none(self, not_images: Sequence[listing.FileProblem]) -> str:
         if not_images:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import fnmatch
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scaling_app.imaging.geometry import readable_kinds, stem_of, suffix_of
@@ -40,10 +40,12 @@ class Listing:
     Attributes:
         files: image id -> ending of its file, as it is spelled; the file is called by both together.
         problems: what was found and not taken.
+        beside: image id -> the files that could be its label, too, and are not.
     """
 
     files: Mapping[str, str]
     problems: tuple[FileProblem, ...] = ()
+    beside: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def listed_kinds() -> tuple[str, ...]:
@@ -106,7 +108,9 @@ def list_images(folder: Path, known: Mapping[str, str], patterns: Sequence[str] 
     return Listing(files, tuple(problems))
 
 
-def list_labels(folder: Path, images: Mapping[str, str], known: Mapping[str, str]) -> Listing:
+def list_labels(
+    folder: Path, images: Mapping[str, str], known: Mapping[str, str], not_served: Collection[str] = ()
+) -> Listing:
     """The labels in the folder of a tag.
 
     The known label of an image stays what it is. Of several new ones the newest file is taken, since the other choice
@@ -116,12 +120,13 @@ def list_labels(folder: Path, images: Mapping[str, str], known: Mapping[str, str
         folder: where they lie.
         images: the images that there are.
         known: image id -> ending of its label, from before.
+        not_served: the names of images that are there and were not taken.
     """
     names = _files(folder)
     present = set(names)
     files = {i: ending for i, ending in known.items() if i in images and _is_listed(i + ending, present)}
     taken = {image + ending for image, ending in files.items()}
-    problems, strays, new = [], [], defaultdict(list)
+    problems, strays, new, beside = [], [], defaultdict(list), {}
     for name in names:
         if name in taken:
             continue
@@ -142,17 +147,21 @@ def list_labels(folder: Path, images: Mapping[str, str], known: Mapping[str, str
             files[image] = label_owner(newest, images)[1]
             group.remove(newest)
         if group:
+            beside[image] = tuple(group)
             held = image + files[image]
             sentence = f"{held} is the label in use; {_and(group)} beside it is not. Remove or rename what is not wanted."
             problems.append(FileProblem(image, sentence))
     for name in strays[:MOST_NAMED]:
+        stem = split_name(name)[0]
         sentence = (
-            f"{name} in the folder of labels is the label of no image; it has to be called as its image is."
+            f"{name} in the folder of labels stays there until its image {stem} is served."
+            if stem in not_served
+            else f"{name} in the folder of labels is the label of no image; it has to be called as its image is."
         )
-        problems.append(FileProblem(split_name(name)[0], sentence))
+        problems.append(FileProblem(stem, sentence))
     if len(strays) > MOST_NAMED:
         problems.append(FileProblem(folder.name, f"{len(strays) - MOST_NAMED} more labels have no image."))
-    return Listing(files, tuple(problems))
+    return Listing(files, tuple(problems), beside)
 
 
 def label_owner(name: str, images: Mapping[str, str]) -> tuple[str, str]:

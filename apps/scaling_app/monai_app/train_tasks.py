@@ -26,7 +26,7 @@ from scaling_app.studies.train_options import (
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
 
-    from scaling_app.studies.session import Session
+    from scaling_app.studies.studies import Studies
 
 logger = logging.getLogger(__name__)
 
@@ -37,22 +37,22 @@ class SegmentationTrainer(TrainTask):
     """Tests the published model on what it has not seen, then trains and publishes the next one.
 
     Args:
-        session: the studies and their ledger.
+        studies: with their ledger.
         in_server: whether this runs in the server's own process (`run_sync`), which keeps its priority.
     """
 
-    def __init__(self, session: Session, in_server: Callable[[], bool]) -> None:
+    def __init__(self, studies: Studies, in_server: Callable[[], bool]) -> None:
         super().__init__("Trains the segmentation model on all usable labels and publishes it")
-        self.session = session
+        self.studies = studies
         self._in_server = in_server
 
     def info(self) -> dict:
         """As the stock Slicer module wants it."""
-        return {**super().info(), "labels": self.session.structures()}
+        return {**super().info(), "labels": self.studies.structures()}
 
     def config(self) -> dict:
         """What a request may choose."""
-        return config_of(self.session.training_conf)
+        return config_of(self.studies.training_conf)
 
     def stats(self) -> dict:
         """Progress and accuracy of the present or last training.
@@ -62,31 +62,31 @@ class SegmentationTrainer(TrainTask):
         neither.
         """
         try:
-            return json.loads(self.session.stats_file.read_text())
+            return json.loads(self.studies.stats_file.read_text())
         except (OSError, ValueError):
             return {}
 
     def __call__(self, request: dict, datastore: Datastore) -> dict:
         """Runs the training; returns its stats."""
-        options = parse_options(request, self.session.training_conf)
+        options = parse_options(request, self.studies.training_conf)
         if not self._in_server():
             give_way()
         from scaling_app.studies.train_runs import train_and_publish
 
-        return train_and_publish(self.session, options)
+        return train_and_publish(self.studies, options)
 
 
 class CurveTrainer(TrainTask):
     """Cross-validation and nested subsets for the learning curve; never touches the published model."""
 
-    def __init__(self, session: Session, in_server: Callable[[], bool]) -> None:
+    def __init__(self, studies: Studies, in_server: Callable[[], bool]) -> None:
         super().__init__("Measures the learning curve by cross-validation; the model in use stays as it is")
-        self.session = session
+        self.studies = studies
         self._in_server = in_server
 
     def config(self) -> dict:
         """What a request may choose, the strategies to compare, and the budget."""
-        conf = self.session.training_conf
+        conf = self.studies.training_conf
         return {
             **config_of(conf),
             "compare": compare_text(conf),
@@ -95,17 +95,17 @@ class CurveTrainer(TrainTask):
 
     def __call__(self, request: dict, datastore: Datastore) -> dict:
         """Works off the runs due within the budget; returns how many were done."""
-        options = parse_options(request, self.session.training_conf)
-        compared = strategies_to_compare(request, self.session.conf)
-        longer = longer_to_try(request, self.session.conf)
+        options = parse_options(request, self.studies.training_conf)
+        compared = strategies_to_compare(request, self.studies.conf)
+        longer = longer_to_try(request, self.studies.conf)
         budget = number_option(
-            "curve_minutes", request, self.session.conf.curve_minutes, low=0.05, high=10080
+            "curve_minutes", request, self.studies.conf.curve_minutes, low=0.05, high=10080
         )
         if not self._in_server():
             give_way()
         from scaling_app.studies.curve_job import run_curve_job
 
-        return run_curve_job(self.session, options, budget, compared, longer)
+        return run_curve_job(self.studies, options, budget, compared, longer)
 
 
 def give_way() -> None:

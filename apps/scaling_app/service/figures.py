@@ -6,9 +6,12 @@ dark and paper. Dice goes in as [0, 1] and is drawn in points.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any
+from typing import Any, Literal, NamedTuple
+
+from scaling_app.service.outcomes import Outcome
+from scaling_app.service.payloads import Curve, ForecastRow, MeasuredPoint, Range, StrategyEffect
 
 Json = dict[str, Any]
 
@@ -21,10 +24,21 @@ KINDS: dict[str, tuple[str, str]] = {
 }
 """Kind of observation -> what it is, and its marker."""
 
+Ends = tuple[float | None, float | None]
+
+
+class Drawn(NamedTuple):
+    """A point of the forecast's curve that is known."""
+
+    n: int
+    mean: float
+    range80: Ends
+    range95: Ends
+
 
 def curve_figure(
-    curve: Mapping[str, Any] | None,
-    observed: Sequence[Mapping[str, Any]],
+    curve: Curve | None,
+    observed: Sequence[MeasuredPoint],
     *,
     n_now: int,
     target: float | None,
@@ -34,8 +48,8 @@ def curve_figure(
     """Observed points by kind, the curve with its 80 % and 95 % bands, the target.
 
     Args:
-        curve: a `Curve` of the payload, or None for points alone.
-        observed: its `observed` points.
+        curve: of the payload, or None for points alone.
+        observed: the measured points.
         n_now: cases in the curve now; what lies beyond is forecast.
         target: Dice aimed at.
         panel: a small picture, without axis titles.
@@ -44,13 +58,13 @@ def curve_figure(
     points = _drawn(curve)
     data = [_band(points, "95"), _band(points, "80")] if points else []
     if points:
-        past = [p for p in points if p["n"] <= n_now]
-        future = [p for p in points if p["n"] >= n_now]
+        past = [p for p in points if p.n <= n_now]
+        future = [p for p in points if p.n >= n_now]
         data += [_line(past, "solid"), _line(future, "dash")]
     # other strategies go below, faint: they are not what the curve is drawn through
     beneath_first = sorted(KINDS, key=lambda kind: kind != "arm")
-    data += [trace for kind in beneath_first if (trace := _observations(kind, observed, panel))]
-    sizes = [p["n"] for p in points] + [p["n"] for p in observed]
+    data += [trace for kind in beneath_first if (trace := _measured(kind, observed, panel))]
+    sizes = [p.n for p in points] + [p.n for p in observed]
     furthest = max(sizes, default=1) * 1.02 + 0.5
     shapes, notes = _now_and_target(n_now, furthest, target, panel, _nearer_at_left(points, target))
     y_axis = axis(None if panel else "Dice (points)")
@@ -68,11 +82,11 @@ def curve_figure(
     }
 
 
-def gain_figure(rows: Sequence[Mapping[str, Any]]) -> Json:
+def gain_figure(rows: Sequence[ForecastRow]) -> Json:
     """Bars of the expected gain per number of further cases, with 80 % ranges."""
-    gains = [row["gain"] for row in rows]
-    labels = [f"+{row['extra']}" for row in rows]
-    mean = [_points(gain["mean"]) for gain in gains]
+    gains = [row.gain for row in rows if row.gain is not None]
+    labels = [f"+{row.extra}" for row in rows if row.gain is not None]
+    mean = [_points(gain.mean or 0.0) for gain in gains]
     return {
         "data": [
             {
@@ -103,17 +117,17 @@ def gain_figure(rows: Sequence[Mapping[str, Any]]) -> Json:
     }
 
 
-def kappa_figure(strategies: Sequence[Mapping[str, Any]]) -> Json:
+def kappa_figure(strategies: Sequence[StrategyEffect]) -> Json:
     """What each strategy makes of a labelled case: dots with 80 % ranges, 1 = no difference."""
-    shown = [s for s in strategies if s.get("kappa") and s["kappa"].get("mean") is not None][::-1]
-    kappas = [s["kappa"] for s in shown]
+    shown = [(s, s.kappa) for s in strategies if s.kappa and s.kappa.mean is not None][::-1]
+    kappas = [kappa for _, kappa in shown]
     return {
         "data": [
             {
                 "type": "scatter",
                 "mode": "markers",
-                "x": [kappa["mean"] for kappa in kappas],
-                "y": [escape(_short(s.get("title") or s["name"])) for s in shown],
+                "x": [kappa.mean for kappa in kappas],
+                "y": [escape(_short(s.title or s.name)) for s, _ in shown],
                 "marker": {"color": "@accent", "size": 11},
                 "error_x": {
                     "type": "data",
@@ -146,13 +160,9 @@ def kappa_figure(strategies: Sequence[Mapping[str, Any]]) -> Json:
     }
 
 
-def reliability_figure(outcomes: Sequence[Mapping[str, float]]) -> Json:
-    """Forecasts against what came: on the diagonal, the forecast was exact.
-
-    Args:
-        outcomes: `mean`, `lo80`, `hi80` of the forecast and `came`, Dice.
-    """
-    ends = [100 * o[key] for o in outcomes for key in ("lo80", "hi80", "came")]
+def reliability_figure(outcomes: Sequence[Outcome]) -> Json:
+    """Forecasts against what came: on the diagonal, the forecast was exact."""
+    ends = [100 * end for o in outcomes for end in (o.lo80, o.hi80, o.came)]
     low, high = min(ends) - 1, max(ends) + 1
     data: list[Json] = [
         {
@@ -165,7 +175,7 @@ def reliability_figure(outcomes: Sequence[Mapping[str, float]]) -> Json:
         }
     ]
     for held, colour, symbol in ((True, "@nested", "circle"), (False, "@target", "x")):
-        chosen = [o for o in outcomes if held_by(o) is held]
+        chosen = [o for o in outcomes if o.held is held]
         if chosen:
             data.append(_outcome_trace(chosen, colour, symbol))
     return {
@@ -178,17 +188,12 @@ def reliability_figure(outcomes: Sequence[Mapping[str, float]]) -> Json:
     }
 
 
-def held_by(outcome: Mapping[str, float]) -> bool:
-    """Whether the 80 % range held what came."""
-    return outcome["lo80"] <= outcome["came"] <= outcome["hi80"]
-
-
-def _outcome_trace(chosen: Sequence[Mapping[str, float]], colour: str, symbol: str) -> Json:
+def _outcome_trace(chosen: Sequence[Outcome], colour: str, symbol: str) -> Json:
     return {
         "type": "scatter",
         "mode": "markers",
-        "x": [_points(o["mean"]) for o in chosen],
-        "y": [_points(o["came"]) for o in chosen],
+        "x": [_points(o.mean) for o in chosen],
+        "y": [_points(o.came) for o in chosen],
         "marker": {"color": colour, "size": 9, "symbol": symbol},
         "error_x": {
             "type": "data",
@@ -199,7 +204,7 @@ def _outcome_trace(chosen: Sequence[Mapping[str, float]], colour: str, symbol: s
             "thickness": 1.3,
             "width": 4,
         },
-        "text": [f"made at {o['made_at']} cases for {o['n']}" for o in chosen],
+        "text": [f"made at {o.made_at} cases for {o.n}" for o in chosen],
         "hovertemplate": "%{text}: forecast %{x:.1f}, came %{y:.1f}<extra></extra>",
     }
 
@@ -209,25 +214,25 @@ def _short(name: str, length: int = 18) -> str:
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
-def _nearer_at_left(points: Sequence[Mapping[str, Any]], target: float | None) -> bool:
+def _nearer_at_left(points: Sequence[Drawn], target: float | None) -> bool:
     """Whether the curve comes closer to the target at its left end, so that a note belongs at the right."""
     if target is None or not points:
         return False
-    first, last = points[0]["mean"], points[-1]["mean"]
+    first, last = points[0].mean, points[-1].mean
     return abs(first - target) < abs(last - target)
 
 
-def _drawn(curve: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
-    """The points a curve is drawn through; without a fine curve, now and the forecast rows."""
-    if not curve:
-        return []
-    return [p for p in curve.get("curve") or [] if p.get("mean") is not None]
+def _drawn(curve: Curve | None) -> list[Drawn]:
+    """The points that a curve is drawn through."""
+    points = curve.curve if curve else []
+    return [Drawn(p.n, p.mean, (p.lo80, p.hi80), (p.lo95, p.hi95)) for p in points if p.mean is not None]
 
 
-def _band(points: Sequence[Mapping[str, Any]], width: str) -> Json:
-    inside = [p for p in points if p.get(f"lo{width}") is not None and p.get(f"hi{width}") is not None]
-    upper = [(p["n"], _points(p[f"hi{width}"])) for p in inside]
-    lower = [(p["n"], _points(p[f"lo{width}"])) for p in reversed(inside)]
+def _band(points: Sequence[Drawn], width: Literal["80", "95"]) -> Json:
+    ends = [(p.n, *(p.range80 if width == "80" else p.range95)) for p in points]
+    inside = [(n, low, high) for n, low, high in ends if low is not None and high is not None]
+    upper = [(n, _points(high)) for n, _, high in inside]
+    lower = [(n, _points(low)) for n, low, _ in reversed(inside)]
     outline = upper + lower
     return {
         "type": "scatter",
@@ -241,41 +246,31 @@ def _band(points: Sequence[Mapping[str, Any]], width: str) -> Json:
     }
 
 
-def _line(points: Sequence[Mapping[str, Any]], dash: str) -> Json:
-    texts = [
-        f"{p['n']} cases: {_points(p['mean']):.1f}" + _range_text(p.get("lo80"), p.get("hi80"))
-        for p in points
-    ]
+def _line(points: Sequence[Drawn], dash: str) -> Json:
+    texts = [f"{p.n} cases: {_points(p.mean):.1f}" + _range_text(*p.range80) for p in points]
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": [p["n"] for p in points],
-        "y": [_points(p["mean"]) for p in points],
+        "x": [p.n for p in points],
+        "y": [_points(p.mean) for p in points],
         "line": {"color": "@accent", "width": 2.6, "dash": dash, "shape": "spline", "smoothing": 0.6},
         "text": texts,
         "hovertemplate": "%{text}<extra></extra>",
     }
 
 
-def _observations(kind: str, observed: Sequence[Mapping[str, Any]], panel: bool) -> Json | None:
-    chosen = [p for p in observed if p["kind"] == kind and p.get("dice") is not None]
+def _measured(kind: str, observed: Sequence[MeasuredPoint], panel: bool) -> Json | None:
+    chosen = [(p, p.dice) for p in observed if p.kind == kind and p.dice is not None]
     if not chosen:
         return None
     what, symbol = KINDS[kind]
-    ends = [
-        (
-            p["hi80"] if p.get("hi80") is not None else p["dice"],
-            p["lo80"] if p.get("lo80") is not None else p["dice"],
-        )
-        for p in chosen
-    ]
     return {
         "type": "scatter",
         "mode": "markers",
         "name": what,
         "opacity": 0.7 if kind == "arm" else 1.0,
-        "x": [p["n"] for p in chosen],
-        "y": [_points(p["dice"]) for p in chosen],
+        "x": [p.n for p, _ in chosen],
+        "y": [_points(dice) for _, dice in chosen],
         "marker": {
             "color": f"@{kind}",
             "symbol": symbol,
@@ -285,20 +280,20 @@ def _observations(kind: str, observed: Sequence[Mapping[str, Any]], panel: bool)
         "error_y": {
             "type": "data",
             "symmetric": False,
-            "array": [100 * (high - p["dice"]) for (high, _), p in zip(ends, chosen, strict=True)],
-            "arrayminus": [100 * (p["dice"] - low) for (_, low), p in zip(ends, chosen, strict=True)],
+            "array": [100 * ((dice if p.hi80 is None else p.hi80) - dice) for p, dice in chosen],
+            "arrayminus": [100 * (dice - (dice if p.lo80 is None else p.lo80)) for p, dice in chosen],
             "color": f"@{kind}",
             "thickness": 1.2,
             "width": 0 if panel else 3,
         },
-        "text": [f"{what}{_of_point(p)}" for p in chosen],
+        "text": [f"{what}{_of_point(p)}" for p, _ in chosen],
         "hovertemplate": "%{x} cases: %{y:.1f} (%{text})<extra></extra>",
     }
 
 
-def _of_point(point: Mapping[str, Any]) -> str:
+def _of_point(point: MeasuredPoint) -> str:
     """The strategy's name, where it is another, and the number of test cases."""
-    strategy, tested = point.get("strategy"), point.get("n_cases")
+    strategy, tested = point.strategy, point.n_cases
     name = f", {escape(_short(strategy))}" if strategy else ""
     return name if tested is None else f"{name}, tested on {tested}"
 
@@ -385,11 +380,7 @@ def _range_text(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f" (80 %: {_points(low):.1f} to {_points(high):.1f})"
 
 
-def _differences(rows: Sequence[Mapping[str, Any]], high: str, low: str, scale: float = 100.0) -> list[float]:
+def _differences(rows: Sequence[Range | Outcome], high: str, low: str, scale: float = 100.0) -> list[float]:
     """`scale * (high - low)` per row, 0 where an end is not known."""
-    return [
-        0.0
-        if row.get(high) is None or row.get(low) is None
-        else round(scale * max(0.0, row[high] - row[low]), 4)
-        for row in rows
-    ]
+    ends = [(getattr(row, high), getattr(row, low)) for row in rows]
+    return [0.0 if None in pair else round(scale * max(0.0, pair[0] - pair[1]), 4) for pair in ends]

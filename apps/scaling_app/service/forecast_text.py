@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scaling_app.forecast.observations import OVERALL
+from scaling_app.forecast.scores import OVERALL
 from scaling_app.forecast.stopping import percent
 
 _TABLE_WIDTH = 80
@@ -21,7 +21,7 @@ def answer_of(payload: Mapping[str, Any], *, method: str, n_now: int) -> dict[st
     """The JSON of the command, from the JSON of the service.
 
     Args:
-        payload: of `SessionForecast.payload`.
+        payload: of `Answer.payload`.
         method: how it was made.
         n_now: number of cases of the largest training set in the curve.
     """

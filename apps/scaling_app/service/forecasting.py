@@ -18,8 +18,9 @@ from typing import Any
 from scaling_app import __version__
 from scaling_app.curve.ledger_curve import case_facts
 from scaling_app.ledger import Ledger
+from scaling_app.service.answers import summary_of
 from scaling_app.service.forecast_worker import ForecastWorker, WorkerDiedError
-from scaling_app.service.payloads import Sufficiency, summary_of
+from scaling_app.service.payloads import SCHEMA, Payload
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +48,12 @@ class LiveFacts:
     Attributes:
         n_pool: unlabelled images.
         coverage: `{"outside", "pool", "cases": [{"image", "distance"}]}`, where it has been computed.
-        problems: what is wrong with files of the studies, as `{"image", "sentence"}`.
+        doubts: what is wrong with files of the studies, as `{"image", "sentence"}`.
     """
 
     n_pool: int | None = None
     coverage: dict[str, Any] | None = None
-    problems: Sequence[dict[str, str]] = ()
+    doubts: Sequence[dict[str, str]] = ()
 
 
 _Key = tuple[int, int | None]
@@ -195,8 +196,8 @@ class ForecastKeeper:
         answer = {
             **forecast,
             **facts,
-            "problems": [*live.problems, *facts["problems"]],
-            "schema": 1,
+            "doubts": [*live.doubts, *facts["doubts"]],
+            "schema": SCHEMA,
             "model": self._model,
             "n_pool": live.n_pool,
             "coverage": live.coverage,
@@ -206,7 +207,7 @@ class ForecastKeeper:
             answer["status"] = status
         if status == "error" and failure is not None:
             answer["message"] = f"There is no new forecast: {failure[1]}"
-        sent = Sufficiency.model_validate(answer).model_dump(mode="json", by_alias=True)
+        sent = Payload.model_validate(answer).sent()
         self._answered = (state, sent)
         return sent
 

@@ -7,13 +7,11 @@ determined belong into a report, with what the estimate rests on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from scaling_app import __version__
 from scaling_app.forecast.prior import CurvePrior, shipped_prior
 from scaling_app.forecast.stopping import percent
 from scaling_app.service.page import count, duration, gain_points, points, spread
+from scaling_app.service.payloads import CasesNeeded, Curve, Interval, Payload
 
 _SOURCES = {
     "prequential": "models tested on newly labelled cases before training on them",
@@ -31,19 +29,19 @@ _COMPONENTS = {
 }
 
 
-def methods_text(payload: Mapping[str, Any]) -> str:
+def methods_text(payload: Payload) -> str:
     """The paragraph, in plain text; authors complete what stands in brackets."""
     sentences = [_how(payload), prior_sentence(shipped_prior())]
-    overall = payload.get("overall")
-    if overall and overall.get("now"):
-        sentences += [_level(payload), *_gain(payload), *_target(payload)]
+    overall = payload.overall
+    if overall and overall.now:
+        sentences += [_level(payload, overall, overall.now), *_gain(payload), *_target(payload)]
     else:
         sentences.append("There were too few measurements for an estimate when this was written.")
     sentences += [
-        f"The tool's recommendation at this size was: “{payload['advice']['sentence']}”",
+        f"The tool's recommendation at this size was: “{payload.advice.sentence}”",
         "The intervals concern further cases from the same source; other scanners, hospitals and diseases were "
         "not assessed [state the source of the cases, the inclusion criteria and who annotated them].",
-        f"Software: Scaling App {payload.get('version') or __version__} on MONAI Label.",
+        f"Software: Scaling App {payload.version or __version__} on MONAI Label.",
     ]
     return " ".join(sentences)
 
@@ -64,16 +62,16 @@ def prior_sentence(prior: CurvePrior) -> str:
     )
 
 
-def _how(payload: Mapping[str, Any]) -> str:
-    n, excluded = payload["n_in_curve"], payload["n_labelled"] - payload["n_in_curve"]
+def _how(payload: Payload) -> str:
+    n, excluded = payload.n_in_curve, payload.n_labelled - payload.n_in_curve
     left_out = (
         f"; {count(excluded, 'further labelled case')} with open quality doubts left out"
         if excluded > 0
         else ""
     )
-    pool = payload.get("n_pool")
+    pool = payload.n_pool
     of_pool = f", {pool} unlabelled cases remaining" if pool is not None else ""
-    kinds = {point["kind"] for point in payload.get("observed") or []}
+    kinds = {point.kind for point in payload.observed}
     sources = [text for kind, text in _SOURCES.items() if kind in kinds]
     rests = f" from {_listed(sources)}" if sources else ""
     return (
@@ -83,44 +81,43 @@ def _how(payload: Mapping[str, Any]) -> str:
     )
 
 
-def _level(payload: Mapping[str, Any]) -> str:
-    overall, names = payload["overall"], [curve["name"] for curve in payload["structures"]]
-    now, share = overall["now"], overall.get("prior_share")
+def _level(payload: Payload, overall: Curve, now: Interval) -> str:
+    names, share = [curve.name for curve in payload.structures], overall.prior_share
     over = f" over {len(names)} structures ({_listed(names)})" if len(names) > 1 else f" ({_listed(names)})"
     prior = f"; the prior's share of this information was {percent(share)}" if share is not None else ""
     return (
-        f"At n = {payload['n_in_curve']} the expected Dice{over} on further cases was {points(now['mean'])} points "
-        f"(80 % interval {spread(now['lo80'], now['hi80'])}; 95 % interval {spread(now['lo95'], now['hi95'])}{prior})."
+        f"At n = {payload.n_in_curve} the expected Dice{over} on further cases was {points(now.mean)} points "
+        f"(80 % interval {spread(now.lo80, now.hi80)}; 95 % interval {spread(now.lo95, now.hi95)}{prior})."
     )
 
 
-def _gain(payload: Mapping[str, Any]) -> list[str]:
-    rows = payload["overall"].get("forecast") or []
-    ahead = next((row for row in rows if row["extra"] >= 5), None)
-    if ahead is None or not ahead.get("gain"):
+def _gain(payload: Payload) -> list[str]:
+    rows = payload.overall.forecast if payload.overall else []
+    ahead = next((row for row in rows if row.extra >= 5), None)
+    if ahead is None or not ahead.gain:
         return []
-    gain, minutes = ahead["gain"], ahead.get("minutes")
+    gain, minutes = ahead.gain, ahead.minutes
     cost = f" at about {duration(minutes)} of annotation" if minutes is not None else ""
     return [
-        f"A further {ahead['extra']} cases were expected to change it by {gain_points(gain['mean'])} points (80 % "
-        f"interval {spread(gain['lo80'], gain['hi80'], gain_points)}; probability of at least 1 point: "
-        f"{percent(gain.get('p_at_least_1pt'))}){cost}."
+        f"A further {ahead.extra} cases were expected to change it by {gain_points(gain.mean)} points (80 % "
+        f"interval {spread(gain.lo80, gain.hi80, gain_points)}; probability of at least 1 point: "
+        f"{percent(gain.p_at_least_1pt)}){cost}."
     ]
 
 
-def _target(payload: Mapping[str, Any]) -> list[str]:
-    target = payload.get("target")
-    if not target or target.get("p_reached") is None:
+def _target(payload: Payload) -> list[str]:
+    target = payload.target
+    if not target or target.p_reached is None:
         return []
-    needed = target.get("cases") or {}
+    needed = target.cases or CasesNeeded()
     more = ""
-    if needed.get("median"):
-        more = f", and the median number of further cases to reach it {needed['median']:.0f}"
-    elif needed.get("median") is None:
+    if needed.median:
+        more = f", and the median number of further cases to reach it {needed.median:.0f}"
+    elif needed.median is None:
         more = ", and more likely than not it is out of reach of the sizes considered"
     return [
-        f"The target was a Dice of {points(target['dice'])} points [state the reason for it]; the probability that "
-        f"it was reached was {percent(target['p_reached'])}{more}."
+        f"The target was a Dice of {points(target.dice)} points [state the reason for it]; the probability that "
+        f"it was reached was {percent(target.p_reached)}{more}."
     ]
 
 

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 
-def outcomes_of(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+@dataclass(frozen=True)
+class Outcome:
+    """A forecast for `n` cases with its 80 % range, made at `made_at` cases, and the level that was estimated there; Dice."""
+
+    made_at: int
+    n: int
+    mean: float
+    lo80: float
+    hi80: float
+    came: float
+
+    @property
+    def held(self) -> bool:
+        """Whether the range held what came."""
+        return self.lo80 <= self.came <= self.hi80
+
+
+def outcomes_of(history: Sequence[Mapping[str, Any]]) -> list[Outcome]:
     """Each earlier forecast for a size that was reached later with the same recipe, with the level measured then.
 
     A curve of another recipe is another curve; answers that say none are taken to be of one.
 
     Args:
         history: answers of one session, oldest first; of those of one recipe and size the last one counts.
-
-    Returns:
-        `made_at`, `n`, `mean`, `lo80`, `hi80` of the forecast and `came`, the level estimated at n; Dice.
     """
     answers: dict[tuple[int, str | None], Mapping[str, Any]] = {}
     for answer in history:
@@ -28,6 +43,7 @@ def outcomes_of(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
             later = answers.get((row["n"], recipe)) if row["n"] > made_at else None
             if later is None or None in (row.get("mean"), row.get("lo80"), row.get("hi80")):
                 continue
-            promised = {key: row[key] for key in ("n", "mean", "lo80", "hi80")}
-            found.append({"made_at": made_at, **promised, "came": later["now"]["mean"]})
+            found.append(
+                Outcome(made_at, row["n"], row["mean"], row["lo80"], row["hi80"], later["now"]["mean"])
+            )
     return found

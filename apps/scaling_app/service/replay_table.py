@@ -15,8 +15,8 @@ from statistics import fmean, linear_regression, stdev
 
 from scipy.stats import t as student
 
-from scaling_app.forecast.observations import MOST_CASES
 from scaling_app.forecast.score_table import CurveError, rows_of, score_of, table_text
+from scaling_app.forecast.scores import MOST_CASES
 
 COLUMNS = ("dataset", "network", "strategy", "n", "draw", "case", "structure", "dice")
 """What this reader needs of the table."""

@@ -11,7 +11,7 @@ from scaling_app import __version__
 from scaling_app.service import picture_sections, sections
 from scaling_app.service.outcomes import outcomes_of
 from scaling_app.service.page import Page
-from scaling_app.service.payloads import Sufficiency
+from scaling_app.service.payloads import Payload
 from scaling_app.storage import write_whole_text
 
 TITLE = "What the next labelled case is worth"
@@ -33,13 +33,13 @@ def report_html(
     Raises:
         ValueError: the payload does not have that form.
     """
-    answer = Sufficiency.model_validate(dict(payload)).model_dump(mode="json", by_alias=True)
+    answer = Payload.model_validate(dict(payload))
     page = Page(title)
     page.add(_head(answer, title))
     page.add(sections.state_note(answer))
     page.add(sections.advice(answer))
     page.add(sections.missing(answer))
-    page.add(sections.problems_section(answer))
+    page.add(sections.doubts_section(answer))
     page.add(sections.forecast_table(answer))
     page.add(picture_sections.curve_section(page, answer))
     page.add(_pair(picture_sections.gain_section(page, answer), sections.information_section(answer)))
@@ -71,12 +71,12 @@ def write_page(html: str, out: Path) -> Path:
     return write_whole_text(out, html)
 
 
-def _head(answer: Mapping[str, Any], title: str) -> str:
-    updated = answer.get("updated")
+def _head(answer: Payload, title: str) -> str:
+    updated = answer.updated
     when = f", {updated[:16].replace('T', ' ')} UTC" if updated else ""
     return (
         f'<header class="top"><h1>{escape(title)}</h1>'
-        f'<p class="muted small">model “{escape(answer["model"])}”{escape(when)}</p></header>'
+        f'<p class="muted small">model “{escape(answer.model)}”{escape(when)}</p></header>'
     )
 
 

@@ -12,16 +12,18 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 
 from scaling_app.curve.ledger_curve import curve_csv, curve_observations
-from scaling_app.forecast.arms import MOST_STEPS
 from scaling_app.ledger import LASTING_DOUBTS, MOST_MINUTES, Ledger
+from scaling_app.service.answers import CaseNote, NotedCase
 from scaling_app.service.forecasting import ForecastKeeper
-from scaling_app.service.payloads import Sufficiency
+from scaling_app.service.old_names import with_new_names
+from scaling_app.service.payloads import Payload
 from scaling_app.service.report import report_html
+from scaling_app.trials.length import AUTO_STEPS, MOST_STEPS
 
 Dependency = Callable[..., Any]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
-CASE_FIELDS = ("minutes", "blind", "resolved")
+CASE_FIELDS = tuple(CaseNote.model_fields)
 
 
 class UpdateRefusedError(RuntimeError):
@@ -89,7 +91,7 @@ def make_router(
 def _add_views(router: APIRouter, keeper: ForecastKeeper, ledger: Ledger, user: Dependency) -> None:
     readers = [Depends(user)]
 
-    @router.get("/", response_model=Sufficiency, dependencies=readers)
+    @router.get("/", response_model=Payload, dependencies=readers)
     def sufficiency() -> JSONResponse:
         """What the next labelled case is worth."""
         return JSONResponse(keeper.payload())
@@ -121,24 +123,24 @@ def _add_notes(
 
     @router.post("/case/{image:path}", dependencies=writers)
     def case(image: str, body: dict[str, Any] = Body()) -> dict[str, Any]:
-        """Notes annotation minutes, blindness, or that the doubts about a label are settled.
+        """Notes annotation minutes, blindness, or that a label in doubt is right.
 
         409 when a doubt is one that only another label or image settles.
         """
         if not has_image(image):
             raise HTTPException(404, f"There is no image {image!r} in the datastore.")
-        minutes, blind, resolved = _case_note(body)
-        if resolved:
+        minutes, blind, confirmed = _case_note(with_new_names("CaseNote", body))
+        if confirmed:
             _require_confirmable(ledger, image)
         if minutes is not None:
             ledger.set_minutes(image, minutes)
         if blind is not None:
             ledger.set_blind(image, blind)
-        if resolved:
-            ledger.resolve_flags(image)
+        if confirmed:
+            ledger.confirm_label(image)
         known = ledger.case(image)
-        doubts = [flag.sentence for flag in known.flags] if known else []
-        return {"image": image, "minutes": minutes, "blind": ledger.is_blind(image), "problems": doubts}
+        doubts = [doubt.sentence for doubt in known.doubts] if known else []
+        return NotedCase(image=image, minutes=minutes, blind=ledger.is_blind(image), doubts=doubts).sent()
 
 
 def _require_confirmable(ledger: Ledger, image: str) -> None:
@@ -148,7 +150,7 @@ def _require_confirmable(ledger: Ledger, image: str) -> None:
         HTTPException: 409 with the doubts that cannot be confirmed.
     """
     known = ledger.case(image)
-    lasting = [flag.sentence for flag in known.flags if flag.kind in LASTING_DOUBTS] if known else []
+    lasting = [doubt.sentence for doubt in known.doubts if doubt.kind in LASTING_DOUBTS] if known else []
     if lasting:
         raise HTTPException(409, f"This cannot be confirmed, only corrected. {' '.join(lasting)}")
 
@@ -168,8 +170,8 @@ def _dice(body: dict[str, Any]) -> float | None:
     )
 
 
-def _steps(body: dict[str, Any]) -> int | None:
-    """The training steps in the body.
+def _steps(body: dict[str, Any]) -> int | str | None:
+    """The training steps in the body, a number or `auto`.
 
     Raises:
         HTTPException: 422 when they are none.
@@ -178,8 +180,11 @@ def _steps(body: dict[str, Any]) -> int | None:
         body,
         "steps",
         'The body must name the training steps, such as {"steps": 1600}.',
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_STEPS,
-        f"steps must be a whole number from 1 to {MOST_STEPS}",
+        lambda value: (
+            value == AUTO_STEPS
+            or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_STEPS)
+        ),
+        f"steps must be {AUTO_STEPS}, or a whole number from 1 to {MOST_STEPS}",
     )
 
 
@@ -194,7 +199,7 @@ def _setting(body: dict[str, Any], name: str, missing: str, fits: Callable[[Any]
 
 
 def _case_note(body: dict[str, Any]) -> tuple[float | None, bool | None, bool]:
-    """Minutes, blind and resolved in the body.
+    """Minutes, blind and confirmed in the body.
 
     Raises:
         HTTPException: 422 when there is nothing in it, something unknown, or a value out of range.
@@ -206,10 +211,10 @@ def _case_note(body: dict[str, Any]) -> tuple[float | None, bool | None, bool]:
     minutes = body.get("minutes")
     if minutes is not None and not (_is_number(minutes) and 0 <= minutes <= MOST_MINUTES):
         raise HTTPException(422, f"minutes must be a number from 0 to {MOST_MINUTES:g}, not {minutes!r}.")
-    for name in ("blind", "resolved"):
+    for name in ("blind", "confirmed"):
         if body.get(name) is not None and not isinstance(body[name], bool):
             raise HTTPException(422, f"{name} must be true or false, not {body[name]!r}.")
-    return None if minutes is None else float(minutes), body.get("blind"), bool(body.get("resolved"))
+    return None if minutes is None else float(minutes), body.get("blind"), bool(body.get("confirmed"))
 
 
 def _is_number(value: Any) -> bool:

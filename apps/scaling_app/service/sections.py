@@ -1,100 +1,96 @@
-"""The report's sections of words and tables, each from the payload's JSON to a block of HTML."""
+"""The report's sections of words and tables, each from the payload to a block of HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from html import escape
-from typing import Any
 
 from scaling_app.forecast.stopping import percent
 from scaling_app.service.methods_text import methods_text
 from scaling_app.service.page import count, duration, gain_points, numbers, points, section, spread, table
+from scaling_app.service.payloads import Annotation, CasesNeeded, Gain, Payload, Range, Target
 
 MIN_CASES = 4
 _ACTIONS = {"continue": "Go on labelling", "stop": "You may stop here", "wait": "Not yet clear"}
 
-Payload = Mapping[str, Any]
-
 
 def advice(payload: Payload) -> str:
     """The one sentence, its reason, and the figures of the day."""
-    said = payload["advice"]
+    said = payload.advice
     tiles = "".join(
         f'<div class="tile"><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>'
         for name, value, more in _tiles(payload)
     )
-    reason = said.get("reason") or ""
-    same = reason.rstrip(".").lower() in said["sentence"].lower()
+    reason = said.reason
+    same = reason.rstrip(".").lower() in said.sentence.lower()
     because = f'<p class="reason">Reason: {escape(reason)}.</p>' if reason and not same else ""
     return (
-        f'<section class="advice {escape(said["action"])}" aria-label="Advice">'
-        f'<span class="badge">{_ACTIONS[said["action"]]}</span>'
-        f'<p class="sentence">{escape(said["sentence"])}</p>{because}<dl class="tiles">{tiles}</dl></section>'
+        f'<section class="advice {escape(said.action)}" aria-label="Advice">'
+        f'<span class="badge">{_ACTIONS[said.action]}</span>'
+        f'<p class="sentence">{escape(said.sentence)}</p>{because}<dl class="tiles">{tiles}</dl></section>'
     )
 
 
 def _tiles(payload: Payload) -> list[tuple[str, str, str]]:
-    in_curve, labelled, pool = payload["n_in_curve"], payload["n_labelled"], payload.get("n_pool")
+    in_curve, labelled, pool = payload.n_in_curve, payload.n_labelled, payload.n_pool
     left_out = f"{labelled - in_curve} left out of the curve; " if labelled > in_curve else ""
     tiles = [
         ("Labelled cases", str(labelled), left_out + ("" if pool is None else f"{pool} unlabelled left"))
     ]
-    overall = payload.get("overall")
-    if overall and overall.get("now"):
-        now = overall["now"]
-        tiles.append(("Dice now", points(now["mean"]), f"80 %: {spread(now['lo80'], now['hi80'])}"))
-        rows = overall.get("forecast") or []
-        ahead = next((row for row in rows if row["extra"] >= 5), None)
-        if ahead and ahead.get("gain"):
-            gain = ahead["gain"]
-            more = f"80 %: {spread(gain['lo80'], gain['hi80'], gain_points)}"
-            tiles.append((f"Gain of {ahead['extra']} more", gain_points(gain["mean"]), more))
-    target = payload.get("target")
-    if target and target.get("p_reached") is not None:
-        tiles.append((f"Target {points(target['dice'])}", percent(target["p_reached"]), _target_note(target)))
-    annotation = payload.get("annotation") or {}
-    if annotation.get("minutes_per_case") is not None:
-        spent = f"median of {annotation['n_timed']}; {duration(annotation['minutes_total'])} in all"
-        tiles.append(("Time per case", duration(annotation["minutes_per_case"]), spent))
+    overall = payload.overall
+    if overall and overall.now:
+        now = overall.now
+        tiles.append(("Dice now", points(now.mean), f"80 %: {spread(now.lo80, now.hi80)}"))
+        ahead = next((row for row in overall.forecast if row.extra >= 5), None)
+        if ahead and ahead.gain:
+            gain = ahead.gain
+            more = f"80 %: {spread(gain.lo80, gain.hi80, gain_points)}"
+            tiles.append((f"Gain of {ahead.extra} more", gain_points(gain.mean), more))
+    target = payload.target
+    if target and target.p_reached is not None:
+        tiles.append((f"Target {points(target.dice)}", percent(target.p_reached), _target_note(target)))
+    annotation = payload.annotation or Annotation()
+    if annotation.minutes_per_case is not None:
+        spent = f"median of {annotation.n_timed}; {duration(annotation.minutes_total)} in all"
+        tiles.append(("Time per case", duration(annotation.minutes_per_case), spent))
     return tiles
 
 
-def _target_note(target: Payload) -> str:
-    needed = target.get("cases") or {}
+def _target_note(target: Target) -> str:
+    needed = target.cases or CasesNeeded()
     chance = "chance that it is reached"
-    if needed.get("median") is None:
+    if needed.median is None:
         return f"{chance}; probably out of reach"
-    if needed["median"] == 0:
+    if needed.median == 0:
         return chance
-    upper = f"to {needed['hi80']:.0f}" if needed.get("hi80") is not None else "or more"
-    return f"{chance}; {needed['median']:.0f} more cases (80 %: {needed['lo80'] or 0:.0f} {upper})"
+    upper = f"to {needed.hi80:.0f}" if needed.hi80 is not None else "or more"
+    return f"{chance}; {needed.median:.0f} more cases (80 %: {needed.lo80 or 0:.0f} {upper})"
 
 
 def state_note(payload: Payload) -> str:
     """A line for what the reader must know before the numbers."""
     notes = []
-    if payload["status"] == "computing":
+    if payload.status == "computing":
         notes.append('<p class="note">A new forecast is being computed; below is the one before.</p>')
-    if payload["status"] == "error":
-        notes.append(f'<p class="note bad" role="alert">{escape(payload["message"])}</p>')
-    if payload["status"] == "prior_dominated":
-        notes.append(f'<p class="note">{escape(payload["message"])}</p>')
-    job = payload.get("job") or {}
-    if job.get("state") == "running":
-        left = job.get("eta_seconds")
+    if payload.status == "error":
+        notes.append(f'<p class="note bad" role="alert">{escape(payload.message)}</p>')
+    if payload.status == "prior_dominated":
+        notes.append(f'<p class="note">{escape(payload.message)}</p>')
+    job = payload.job
+    if job.state == "running":
+        left = job.eta_seconds
         eta = "" if left is None else f", about {duration(left / 60)} left"
-        done = f" ({job['done']} of {job['total']} trainings done{eta})" if job.get("total") else ""
+        done = f" ({job.done} of {job.total} trainings done{eta})" if job.total else ""
         notes.append(f'<p class="note">New curve points are being measured{escape(done)}.</p>')
     return "".join(notes)
 
 
 def missing(payload: Payload) -> str:
     """What is needed before there can be a forecast."""
-    if payload.get("overall"):
+    if payload.overall:
         return ""
-    in_curve, problems = payload["n_in_curve"], payload.get("problems") or []
-    observed = [p for p in payload.get("observed") or [] if p.get("dice") is not None]
-    n_points = len({(p["n"], p["kind"]) for p in observed})
+    in_curve, doubts = payload.n_in_curve, payload.doubts
+    observed = [p for p in payload.observed if p.dice is not None]
+    n_points = len({(p.n, p.kind) for p in observed})
     steps = [
         (
             in_curve >= MIN_CASES,
@@ -105,11 +101,11 @@ def missing(payload: Payload) -> str:
             f"{count(n_points, 'measured point')} of the curve: train a model, then label on or start the curve job",
         ),
     ]
-    if problems:
+    if doubts:
         steps.append(
             (
                 False,
-                f"{count(len(problems), 'open doubt')} about labels, below: settling them brings cases back",
+                f"{count(len(doubts), 'open doubt')} about labels, below: confirming or correcting the labels brings cases back",
             )
         )
     items = "".join(f"<li{' class=there' if there else ''}>{escape(text)}</li>" for there, text in steps)
@@ -118,10 +114,10 @@ def missing(payload: Payload) -> str:
 
 def forecast_table(payload: Payload) -> str:
     """Now and what more cases are expected to bring."""
-    overall = payload.get("overall")
-    if not overall or not overall.get("now"):
+    overall = payload.overall
+    if not overall or not overall.now:
         return ""
-    timed = any(row.get("minutes") is not None for row in overall["forecast"])
+    timed = any(row.minutes is not None for row in overall.forecast)
     headings = [
         "",
         "Cases",
@@ -131,24 +127,24 @@ def forecast_table(payload: Payload) -> str:
         "80 % range of the gain",
         "Chance of 1 point or more",
     ]
-    rows = [["Now", str(payload["n_in_curve"]), *level(overall["now"]), "–", "–", "–"]]
-    for row in overall["forecast"]:
-        gain = row.get("gain") or {}
+    rows = [["Now", str(payload.n_in_curve), *level(overall.now), "–", "–", "–"]]
+    for row in overall.forecast:
+        gain = row.gain or Gain()
         rows.append(
             [
-                f"{row['extra']} more",
-                str(row["n"]),
+                f"{row.extra} more",
+                str(row.n),
                 *level(row),
-                gain_points(gain.get("mean")),
-                spread(gain.get("lo80"), gain.get("hi80"), gain_points),
-                percent(gain.get("p_at_least_1pt")),
+                gain_points(gain.mean),
+                spread(gain.lo80, gain.hi80, gain_points),
+                percent(gain.p_at_least_1pt),
             ]
         )
-    if overall.get("ceiling"):
-        rows.append(["Ceiling, by the forecast", "any", *level(overall["ceiling"]), "–", "–", "–"])
+    if overall.ceiling:
+        rows.append(["Ceiling, by the forecast", "any", *level(overall.ceiling), "–", "–", "–"])
     if timed:
         headings.append("Annotation")
-        costs = ["–", *(duration(row.get("minutes")) for row in overall["forecast"]), "–"]
+        costs = ["–", *(duration(row.minutes) for row in overall.forecast), "–"]
         rows = [[*row, cost] for row, cost in zip(rows, costs, strict=False)]
     lead = (
         "Mean Dice over structures, in points (0 to 100), on further cases of the same kind. A range of 80 % means: "
@@ -157,16 +153,16 @@ def forecast_table(payload: Payload) -> str:
     return section("Now, and with more cases", table(headings, rows, marked=0, fold=True), lead=lead)
 
 
-def level(interval: Payload) -> list[str]:
+def level(interval: Range) -> list[str]:
     """Mean and 80 % range in points."""
-    return [points(interval.get("mean")), spread(interval.get("lo80"), interval.get("hi80"))]
+    return [points(interval.mean), spread(interval.lo80, interval.hi80)]
 
 
 def information_section(payload: Payload) -> str:
     """How much comes from this task, and how much from others."""
-    named = [(c["name"], c) for c in payload["structures"]]
-    curves = named if len(named) == 1 else [("All structures", payload.get("overall")), *named]
-    shares = [(name, c["prior_share"]) for name, c in curves if c and c.get("prior_share") is not None]
+    named = [(c.name, c) for c in payload.structures]
+    curves = named if len(named) == 1 else [("All structures", payload.overall), *named]
+    shares = [(name, c.prior_share) for name, c in curves if c and c.prior_share is not None]
     if not shares:
         return ""
     rows = "".join(
@@ -180,45 +176,40 @@ def information_section(payload: Payload) -> str:
         "of them segmentation, leave open about level and slope. The larger the rest, the more the forecast is a guess "
         "from experience; of the slope alone, and so of gains, own cases settle less than of the level."
     )
-    said = f'<p class="small muted">{escape(payload["message"])}</p>' if payload["status"] == "ready" else ""
+    said = f'<p class="small muted">{escape(payload.message)}</p>' if payload.status == "ready" else ""
     return section("Where the information comes from", f'{said}<div class="share">{rows}</div>', lead=lead)
 
 
 def coverage_section(payload: Payload) -> str:
     """Unlabelled cases unlike those labelled."""
-    coverage = payload.get("coverage")
-    if not coverage or coverage.get("outside") is None:
+    coverage = payload.coverage
+    if not coverage or coverage.outside is None:
         return ""
-    outside, pool = coverage["outside"], coverage.get("pool")
+    outside, pool = coverage.outside, coverage.pool
     of = f" of {pool}" if pool is not None else ""
     said = (
         f"<p>{outside}{of} unlabelled cases that were looked at have shapes that the labelled ones do not explain. "
         "The forecast says little about them.</p>"
     )
-    if coverage.get("cases"):
-        rows = [
-            [c["image"], "–" if c.get("distance") is None else f"{c['distance']:.1f}"]
-            for c in coverage["cases"]
-        ]
+    if coverage.cases:
+        rows = [[c.image, "–" if c.distance is None else f"{c.distance:.1f}"] for c in coverage.cases]
         said += numbers(table(["Image", "Distance"], rows), "Which ones (label some of these next)")
     return section("Cases that the labelled ones do not cover", said)
 
 
-def problems_section(payload: Payload) -> str:
+def doubts_section(payload: Payload) -> str:
     """Doubts about labels."""
-    problems = payload.get("problems") or []
-    if not problems:
+    doubts = payload.doubts
+    if not doubts:
         return ""
-    items = "".join(
-        f"<li><strong>{escape(p['image'])}</strong>: {escape(p['sentence'])}</li>" for p in problems
-    )
-    lead = "These cases are left out of the curve until the label is corrected or the doubt is settled."
+    items = "".join(f"<li><strong>{escape(p.image)}</strong>: {escape(p.sentence)}</li>" for p in doubts)
+    lead = "These cases are left out of the curve until the label is corrected or confirmed."
     return section("Labels to look at", f'<ul class="plain">{items}</ul>', lead=lead)
 
 
 def methods_section(payload: Payload) -> str:
     """The paragraph for a paper, once there is something to report."""
-    if not payload.get("overall"):
+    if not payload.overall:
         return ""
     lead = (
         "For the methods section of a paper: the sample size and how it was determined (CLAIM 2024). "

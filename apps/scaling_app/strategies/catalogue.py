@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from scaling_app.strategies.base import Strategy
+from typing import Literal
 
 Family = Literal["none", "baseline", "deformation", "generation"]
 """Nothing; affine and intensity changes; deformed cases; generated cases."""
@@ -134,7 +131,7 @@ CATALOGUE: tuple[Entry, ...] = (
 )
 
 _BY_NAME = {entry.name: entry for entry in CATALOGUE}
-_ADDED: dict[str, Callable[[], Strategy]] = {}
+_ADDED: dict[str, Callable[[], object]] = {}
 
 
 def names() -> list[str]:
@@ -142,7 +139,7 @@ def names() -> list[str]:
     return [*_BY_NAME, *_ADDED]
 
 
-def register(name: str, factory: Callable[[], Strategy]) -> None:
+def register(name: str, factory: Callable[[], object]) -> None:
     """Makes a strategy selectable in this process alone: an arm of an experiment.
 
     Raises:
@@ -192,17 +189,17 @@ def entry_of(name: str) -> Entry:
         raise ValueError(f"unknown strategy {name!r}; there are: {', '.join(names())}") from None
 
 
-def make_strategy(name: str) -> Strategy:
-    """A new strategy of that name.
+def maker_of(name: str) -> Callable[[], object]:
+    """What makes a strategy of that name; its module is imported now.
 
     Raises:
         ValueError: no such strategy; the message lists those there are.
     """
     if name in _ADDED:
-        return _ADDED[name]()
+        return _ADDED[name]
     module, cls = entry_of(name).made_by.split(":")
-    made: Strategy = getattr(import_module(f"scaling_app.strategies.{module}"), cls)()
-    return made
+    maker: Callable[[], object] = getattr(import_module(f"scaling_app.strategies.{module}"), cls)
+    return maker
 
 
 def compared_by_auto() -> tuple[str, ...]:

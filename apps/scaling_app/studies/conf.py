@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from scaling_app.forecast.arms import LONGER, MOST_STEPS
+from scaling_app.forecast.arms import LONGER
 from scaling_app.strategies.catalogue import AUTO, names
+from scaling_app.trials.length import parse_steps
 
 DEFAULT_PATIENT_PATTERN = r"^sub-[A-Za-z0-9]+"
 """BIDS names (`sub-07_ses-2_T1w`); an image id that does not match is its own patient."""
@@ -36,7 +37,7 @@ class Conf:
         labels: foreground structure -> label value, or None to take them from the labels.
         dimension: 2 or 3, or None to see it in the images.
         network: network of published models and curve runs.
-        capacity: size of the network: a word, or the number of channels of its first level.
+        capacity: size of the network: a word, or the number of channels of its first level; None: what suits the device.
         strategy: how training data are augmented, unless a request says otherwise; may be `AUTO`.
         compare: the strategies that the curve job compares with the session's own; None means what
             the strategy needs (see `train_options.strategies_to_compare`).
@@ -49,7 +50,7 @@ class Conf:
         target: Dice aimed at, in (0, 1), or None.
         hosts: names by which browsers reach a web server in front of this one.
         minutes_per_point: minutes that one Dice point saves on each case still to be labelled, or None.
-        steps: training steps of a run.
+        steps: training steps of a run; None: as many as its cases ask for.
         max_minutes: wall-clock bound of one training, minutes.
         memory_gb: memory that one training may take for cases and batches, GiB.
         upload_gb: bound on a file that is uploaded, as sent and as an image in memory, GiB.
@@ -60,7 +61,7 @@ class Conf:
     labels: Mapping[str, int] | None
     dimension: Literal[2, 3] | None
     network: str
-    capacity: str | int
+    capacity: str | int | None
     strategy: str
     compare: tuple[str, ...] | None
     patient_pattern: str
@@ -71,7 +72,7 @@ class Conf:
     target: float | None
     hosts: tuple[str, ...]
     minutes_per_point: float | None
-    steps: int
+    steps: int | None
     max_minutes: float
     memory_gb: float
     upload_gb: float
@@ -108,6 +109,13 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def _steps(text: str) -> int | None:
+    try:
+        return parse_steps(text)
+    except ValueError as error:
+        raise ConfError(str(error)) from None
+
+
 def _hosts(text: str) -> tuple[str, ...]:
     names = tuple(name.strip().lower() for name in text.split(",") if name.strip())
     for name in names:
@@ -141,12 +149,14 @@ def _dimension(text: str) -> Literal[2, 3] | None:
     return choices[text]
 
 
-def _capacity(text: str) -> str | int:
+def _capacity(text: str) -> str | int | None:
+    if text == AUTO:
+        return None
     if text in ("small", "medium", "large"):
         return text
     if text.isdigit() and 2 <= int(text) <= 256:
         return int(text)
-    raise ConfError("small, medium, large, or a number of channels from 2 to 256 is wanted")
+    raise ConfError("auto, small, medium, large, or a number of channels from 2 to 256 is wanted")
 
 
 def _pattern(text: str) -> str:
@@ -205,7 +215,7 @@ KEYS: tuple[Key, ...] = (
     Key("labels", "", lambda t: parse_labels(t) if t else None, "the structures, in the order of values"),
     Key("dimension", "auto", _dimension, "spatial dimensions of the images"),
     Key("network", "resunet", _network, "network of the published model and of the curve runs"),
-    Key("capacity", "small", _capacity, "size of the network"),
+    Key("capacity", AUTO, _capacity, "size of the network; auto: large on a GPU, else small"),
     Key("strategy", "baseline", _strategy, "how training data are augmented"),
     Key("compare", AUTO, parse_compare, "strategies that the curve job compares with it"),
     Key("patient_pattern", DEFAULT_PATIENT_PATTERN, _pattern, "finds the patient in an image id"),
@@ -221,9 +231,14 @@ KEYS: tuple[Key, ...] = (
         lambda t: _number(0, 1000)(t) if t else None,
         "minutes that one point of Dice saves on each case still to be labelled",
     ),
-    Key("steps", "400", _whole(1, MOST_STEPS), "training steps of a run"),
+    Key("steps", "400", _steps, "training steps of a run, or auto: as many as its cases ask for"),
     Key("max_minutes", "60", _number(0.05, 10080), "wall-clock bound of one training, minutes"),
-    Key("memory_gb", "4", _number(0.25, 4096), "memory bound of a training, GiB"),
+    Key(
+        "memory_gb",
+        "4",
+        _number(0.25, 4096),
+        "RAM that a training may take for cases and, without a GPU, batches, GiB",
+    ),
     Key("upload_gb", "2", _number(0.01, 64), "largest file taken, as sent and as an image in memory, GiB"),
     Key("label_history", "10", _whole(1, 1000), "replaced labels that are kept, of each image"),
     Key("seed", "0", _whole(0, 2**31 - 1), "seed of splits, draws and trainings"),

@@ -13,14 +13,15 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
 from scaling_app.curve.ledger_curve import little_to_gain
 from scaling_app.ledger import Run, utc_now
 from scaling_app.strategies.catalogue import same_as
-from scaling_app.studies.coverage_job import look_at_pool
-from scaling_app.studies.session import Session
+from scaling_app.studies.shape_coverage_job import look_at_pool
+from scaling_app.studies.studies import Studies
 from scaling_app.studies.train_options import TrainOptions
 from scaling_app.studies.train_runs import (
     Material,
@@ -33,17 +34,17 @@ from scaling_app.studies.train_runs import (
     test_then_train,
 )
 from scaling_app.trials.curve_points import (
-    CHECKPOINTS,
-    Recipe,
+    CURVE_SIZES,
+    ArmDue,
     RunDue,
     UsableCase,
     block_of,
-    checkpoint_of,
+    curve_size_of,
     fits_budget,
     runs_due,
 )
 from scaling_app.trials.plan import Plan
-from scaling_app.trials.trial import StepReport, test, train
+from scaling_app.trials.training import StepReport, test, train
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ COVERAGE_SHARE = 0.2
 
 
 def run_curve_job(
-    session: Session,
+    studies: Studies,
     options: TrainOptions,
     budget_minutes: float,
     compared: Sequence[str] = (),
@@ -72,45 +73,45 @@ def run_curve_job(
         longer: those to train there once, from `LONGER_FROM` cases on, and whenever further cases promise little.
 
     Returns:
-        `done` and `total` runs of the present checkpoint, and a sentence.
+        `done` and `total` runs of the present curve size, and a sentence.
 
     Raises:
         OptionError: nothing to train on.
     """
-    material = gather(session)
-    session.ledger.set_job({"state": "running", "message": "Testing the model in use on new cases"})
+    material = gather(studies)
+    studies.ledger.set_job({"state": "running", "message": "Testing the model in use on new cases"})
     try:
-        test_then_train(session, material)
-        job = _CurveJob(session, options, material, budget_minutes * 60, compared)
+        test_then_train(studies, material)
+        job = _CurveJob(studies, options, material, budget_minutes * 60, compared)
         message, done, total = job.work()
         if longer and 0 < done == total and job.asks_for(longer):
             job.compare(longer)
             message, done, total = job.work()
         job.look_at_pool(done, total)
     except Exception as error:
-        session.ledger.set_job({"state": "idle", "message": f"The curve job failed: {error}"})
+        studies.ledger.set_job({"state": "idle", "message": f"The curve job failed: {error}"})
         raise
-    session.ledger.set_job({"state": "idle", "done": done, "total": total, "message": message})
+    studies.ledger.set_job({"state": "idle", "done": done, "total": total, "message": message})
     return {"done": done, "total": total, "message": message}
 
 
 class _CurveJob:
     def __init__(
         self,
-        session: Session,
+        studies: Studies,
         options: TrainOptions,
         material: Material,
         budget_s: float,
         compared: Sequence[str],
     ) -> None:
-        self.session = session
+        self.studies = studies
         self.options = options.own_curve()
         self.material = material
         self.budget_s = budget_s
         self.started = time.monotonic()
         self.durations: list[tuple[str, float]] = []
         self.own = self._recipe(self.options.strategy)
-        self.arms: list[Recipe] = []
+        self.arms: list[ArmDue] = []
         self.compare(compared)
         self.cases = [
             UsableCase(case.image_id, case.patient, case.label_hash) for case in material.cases.values()
@@ -125,20 +126,20 @@ class _CurveJob:
         """Whether it is time to see if the curve lacks steps rather than cases."""
         own = self._folds_done("fold", self.own)
         tried = all(self._folds_done("arm", self._recipe(strategy)) >= own for strategy in longer)
-        return (len(self.cases) >= LONGER_FROM and not tried) or little_to_gain(self.session.ledger)
+        return (len(self.cases) >= LONGER_FROM and not tried) or little_to_gain(self.studies.ledger)
 
-    def _folds_done(self, purpose: str, recipe: Recipe) -> set[int | None]:
-        """At this checkpoint or an earlier one."""
-        runs = self.session.ledger.runs(purpose)
+    def _folds_done(self, purpose: str, recipe: ArmDue) -> set[int | None]:
+        """At this curve size or an earlier one."""
+        runs = self.studies.ledger.runs(purpose)
         return {run.fold for run in runs if (run.state, run.settings_hash) == ("done", recipe.settings_hash)}
 
     def work(self) -> tuple[str, int, int]:
         """Runs what is due; returns a sentence, the runs done and the runs planned."""
-        checkpoint = checkpoint_of(len(self.cases))
-        if checkpoint is None:
-            missing = CHECKPOINTS[0] - len(self.cases)
-            return f"Cross-validation begins at {CHECKPOINTS[0]} cases: {missing} more to label.", 0, 0
-        blocks = self._fix_block(checkpoint)
+        curve_size = curve_size_of(len(self.cases))
+        if curve_size is None:
+            missing = CURVE_SIZES[0] - len(self.cases)
+            return f"Cross-validation begins at {CURVE_SIZES[0]} cases: {missing} more to label.", 0, 0
+        blocks = self._fix_block(curve_size)
         own = runs_due(self.cases, done=(), own=self.own, seed=self.options.seed, blocks=blocks)
         arms = self._that_differ([run for run in own if run.purpose == "fold"])
         planned = runs_due(
@@ -146,7 +147,7 @@ class _CurveJob:
         )
         if not planned:
             return "Cross-validation needs labels of at least two patients.", 0, 0
-        finished = {run.run_id for run in self.session.ledger.runs() if run.state == "done"}
+        finished = {run.run_id for run in self.studies.ledger.runs() if run.state == "done"}
         return self._run_all([run for run in planned if run.run_id not in finished], len(planned))
 
     def look_at_pool(self, done: int, total: int) -> None:
@@ -159,7 +160,7 @@ class _CurveJob:
 
         try:
             look_at_pool(
-                self.session,
+                self.studies,
                 self.options,
                 self.material,
                 seconds=COVERAGE_SHARE * self.budget_s,
@@ -168,7 +169,7 @@ class _CurveJob:
         except Exception:
             logger.exception("The unlabelled images could not be compared with the labelled cases")
 
-    def _that_differ(self, folds: Sequence[RunDue]) -> list[Recipe]:
+    def _that_differ(self, folds: Sequence[RunDue]) -> list[ArmDue]:
         """The arms without those that would make the very models of another: a comparison with oneself."""
         if not folds:
             return []
@@ -177,7 +178,7 @@ class _CurveJob:
         if pool and any(plan.slice_axis is not None for plan in self._plans_of(folds[:1])):
             pool = 0  # strategies leave it alone where the cases are slices
         asked = {self.own.strategy, *(arm.strategy for arm in self.arms)}
-        different: list[Recipe] = []
+        different: list[ArmDue] = []
         for arm in self.arms:
             twin = same_as(arm.strategy, patients, pool)
             if twin != arm.strategy and twin in asked:
@@ -193,18 +194,18 @@ class _CurveJob:
         except ValueError:
             return []
 
-    def _recipe(self, strategy: str) -> Recipe:
+    def _recipe(self, strategy: str) -> ArmDue:
         options = self.options.with_strategy(strategy)
-        settings = options.settings_hash(self.session.structures(), self.session.conf.dimension)
-        return Recipe(strategy, settings)
+        settings = options.settings_hash(self.studies.structures(), self.studies.conf.dimension)
+        return ArmDue(strategy, settings)
 
-    def _fix_block(self, checkpoint: int) -> Mapping[int, Sequence[str]]:
-        """Remembers which cases this checkpoint is made of, so that new labels do not disturb it."""
-        blocks = self.session.ledger.curve_blocks()
-        members = [case.image_id for case in block_of(self.cases, checkpoint, blocks)]
-        if blocks.get(checkpoint) != members:
-            blocks[checkpoint] = members
-            self.session.ledger.set_curve_block(checkpoint, members)
+    def _fix_block(self, curve_size: int) -> Mapping[int, Sequence[str]]:
+        """Remembers which cases this curve size is made of, so that new labels do not disturb it."""
+        blocks = self.studies.ledger.curve_blocks()
+        members = [case.image_id for case in block_of(self.cases, curve_size, blocks)]
+        if blocks.get(curve_size) != members:
+            blocks[curve_size] = members
+            self.studies.ledger.set_curve_block(curve_size, members)
         return blocks
 
     def _run_all(self, due: Sequence[RunDue], total: int) -> tuple[str, int, int]:
@@ -237,32 +238,32 @@ class _CurveJob:
     def _seconds_of(self, run: RunDue) -> list[float]:
         """How long runs of its strategy took, else those of any, as many times as it has more steps."""
         same = [seconds for strategy, seconds in self.durations if strategy == run.strategy]
-        more = self.options.with_strategy(run.strategy).spelled_out().steps / self.options.steps
+        more = self.options.with_strategy(run.strategy).spelled_out().times
         return same or [more * seconds for _, seconds in self.durations]
 
     def _run_one(self, due: RunDue, done: int, total: int, left: Sequence[RunDue]) -> bool:
-        ledger = self.session.ledger
+        ledger = self.studies.ledger
         ledger.start_run(self._record(due))
-        checkpoint = self.session.folder / "unfinished" / f"{due.run_id}.pt"
+        checkpoint = self.studies.folder / "unfinished" / f"{due.run_id}.pt"
         try:
             plan = self._plan(due)
             pool = self.material.pool_beside(due.test_ids)
             files = [*self.material.of(due.train_ids), *pool]
             model = train(
-                prepare(self.session, plan, files),
+                prepare(self.studies, plan, files),
                 due.train_ids,
-                settings_of(self.options.with_strategy(due.strategy)),
+                replace(settings_of(self.options.with_strategy(due.strategy)), seed=due.seed),
                 pool_ids=[case.case_id for case in pool],
                 checkpoint=checkpoint,
                 on_step=_Progress(self, done, total, left),
             )
-            scores = test(model, self.material.of(due.test_ids), tolerance_mm=self.session.conf.tolerance_mm)
+            scores = test(model, self.material.of(due.test_ids), tolerance_mm=self.studies.conf.tolerance_mm)
         except Exception as error:
             logger.exception("Curve run %s failed", due.run_id)
             ledger.finish_run(due.run_id, state="failed", message=f"{type(error).__name__}: {error}")
             checkpoint.unlink(missing_ok=True)
             return False
-        names = names_since(self.session, model)
+        names = names_since(self.studies, model)
         ledger.finish_run(
             due.run_id, observations_of(due.run_id, due.purpose, scores, self.material.cases, names)
         )
@@ -277,7 +278,7 @@ class _CurveJob:
             network=self.options.network,
             train_ids=due.train_ids,
             n=due.n,
-            seed=self.options.seed,
+            seed=due.seed,
             fold=due.fold,
             settings_hash=due.settings_hash,
             started_at=utc_now(),
@@ -287,13 +288,13 @@ class _CurveJob:
         """One plan per fold, from the fold's training cases; its nested runs and arms share it."""
         if due.fold not in self._plans:
             held_out = {self.material.cases[i].patient for i in due.test_ids}
-            members = set(self.session.ledger.curve_blocks()[due.checkpoint])
+            members = set(self.studies.ledger.curve_blocks()[due.curve_size])
             training = [
                 case.image_id
                 for case in self.cases
                 if case.image_id in members and case.patient not in held_out
             ]
-            self._plans[due.fold] = plan_for(self.session, self.options, self.material.of(training))
+            self._plans[due.fold] = plan_for(self.studies, self.options, self.material.of(training))
         return self._plans[due.fold]
 
     def _report(
@@ -305,7 +306,7 @@ class _CurveJob:
         self._tell(done, total, message, eta)
 
     def _tell(self, done: int, total: int, message: str, eta: float | None) -> None:
-        self.session.ledger.set_job(
+        self.studies.ledger.set_job(
             {"state": "running", "done": done, "total": total, "eta_seconds": eta, "message": message}
         )
 

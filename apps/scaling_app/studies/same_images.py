@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scaling_app.imaging.same_content import same_images
-from scaling_app.ledger import Flag
-from scaling_app.studies.session import Session
+from scaling_app.ledger import Doubt
+from scaling_app.studies.studies import Studies
 from scaling_app.trials.twins import united
 
 logger = logging.getLogger(__name__)
@@ -24,39 +24,39 @@ CONTENTS = "contents"
 """The ledger's setting: what the images hold."""
 
 
-def keep_together(session: Session) -> None:
+def keep_together(studies: Studies) -> None:
     """Finds images that are the same, makes their patients one, and raises or withdraws doubts."""
-    ids = sorted(session.datastore.list_images())
-    files = {i: path for i in ids if (path := session.image_path(i)) is not None}
-    known = {i: parts for i, parts in session.ledger.setting(CONTENTS, {}).items() if i in files}
+    ids = sorted(studies.datastore.list_images())
+    files = {i: path for i in ids if (path := studies.image_path(i)) is not None}
+    known = {i: parts for i, parts in studies.ledger.setting(CONTENTS, {}).items() if i in files}
     groups = same_images(files, known)
-    session.ledger.set_setting(CONTENTS, known)
-    _unite(session, groups)
-    _doubt(session, groups, files)
+    studies.ledger.set_setting(CONTENTS, known)
+    _unite(studies, groups)
+    _doubt(studies, groups, files)
 
 
-def _unite(session: Session, groups: Sequence[tuple[str, ...]]) -> None:
-    apart = [patients for names in groups if len(patients := {session.patient(i) for i in names}) > 1]
+def _unite(studies: Studies, groups: Sequence[tuple[str, ...]]) -> None:
+    apart = [patients for names in groups if len(patients := {studies.patient(i) for i in names}) > 1]
     if apart:
         logger.warning(
             "The same image is there under several names: %s", "; ".join(map(" and ".join, groups))
         )
-        session.unite_patients(united(apart))
+        studies.unite_patients(united(apart))
 
 
-def _doubt(session: Session, groups: Sequence[tuple[str, ...]], files: Mapping[str, Path]) -> None:
-    cases = session.ledger.cases()  # in the order in which they were first labelled
+def _doubt(studies: Studies, groups: Sequence[tuple[str, ...]], files: Mapping[str, Path]) -> None:
+    cases = studies.ledger.cases()  # in the order in which they were first labelled
     first = {
         names: next((case.image_id for case in cases if case.image_id in names), None) for names in groups
     }
     twin_of = {i: first[names] for names in groups for i in names if i != first[names]}
     for case in cases:
-        flags = tuple(flag for flag in case.flags if flag.kind != SAME_IMAGE)
+        doubts = tuple(doubt for doubt in case.doubts if doubt.kind != SAME_IMAGE)
         if (other := twin_of.get(case.image_id)) is not None:
             sentence = (
                 f"{files[case.image_id].name} is the same image as {files[other].name}, which has a label already. Remove "
                 "one of them, or confirm this label to use both; they are never on two sides of a test."
             )
-            flags = (*flags, Flag(SAME_IMAGE, sentence))
-        if flags != case.flags:
-            session.ledger.set_flags(case.image_id, case.label_hash, flags)
+            doubts = (*doubts, Doubt(SAME_IMAGE, sentence))
+        if doubts != case.doubts:
+            studies.ledger.set_doubts(case.image_id, case.label_hash, doubts)

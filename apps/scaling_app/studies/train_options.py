@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from scaling_app.forecast.arms import LONGER, LONGER_TIMES, MOST_STEPS, longer_name, trained_longer
+from scaling_app.forecast.arms import LONGER, LONGER_TIMES, longer_name, trained_longer
 from scaling_app.strategies.catalogue import AUTO, OWN_OF_AUTO, compared_by_auto
 from scaling_app.studies.conf import ConfError, parse_compare, strategy_choices
+from scaling_app.trials.length import AUTO_STEPS, MOST_STEPS
 
 if TYPE_CHECKING:
     from scaling_app.studies.conf import Conf
@@ -28,15 +29,17 @@ class OptionError(ValueError):
 class TrainOptions:
     """How to train: everything a request may choose, and the capacity from the conf.
 
-    `strategy` may be `auto`, which is never trained with: see `own_curve` and `with_strategy`.
+    `strategy` may be `auto`, which is never trained with: see `own_curve` and `with_strategy`. `steps` None are as many
+    as the cases of a training ask for; `times` as many are made.
     """
 
     strategy: str
     network: str
     capacity: str | int
-    steps: int
+    steps: int | None
     max_minutes: float
     seed: int
+    times: int = 1
 
     def with_strategy(self, strategy: str) -> TrainOptions:
         """The same with another strategy."""
@@ -51,8 +54,8 @@ class TrainOptions:
         strategy = trained_longer(self.strategy)
         if strategy is None:
             return self
-        steps, minutes = LONGER_TIMES * self.steps, LONGER_TIMES * self.max_minutes
-        return replace(self, strategy=strategy, steps=steps, max_minutes=minutes)
+        minutes = LONGER_TIMES * self.max_minutes
+        return replace(self, strategy=strategy, times=LONGER_TIMES, max_minutes=minutes)
 
     def settings_hash(self, structures: Mapping[str, int], dimension: int | None) -> str:
         """Of everything that decides what a run learns, besides its cases and seed; the strategy stands last.
@@ -70,7 +73,7 @@ def config_of(conf: Conf) -> dict[str, str | int | float | list[str]]:
     return {
         "strategy": _first(conf.strategy, strategy_choices()),
         "network": _first(conf.network, _networks()),
-        "steps": conf.steps,
+        "steps": conf.steps or AUTO_STEPS,
         "max_minutes": conf.max_minutes,
         "seed": conf.seed,
     }
@@ -88,11 +91,17 @@ def parse_options(request: Mapping[str, object], conf: Conf) -> TrainOptions:
     return TrainOptions(
         strategy=_choice("strategy", request, conf.strategy, strategy_choices()),
         network=_choice("network", request, conf.network, _networks()),
-        capacity=conf.capacity,
-        steps=int(number_option("steps", request, conf.steps, low=1, high=MOST_STEPS, whole=True)),
+        capacity=conf.capacity or _default_capacity(),
+        steps=_steps(request, conf.steps),
         max_minutes=number_option("max_minutes", request, conf.max_minutes, low=0.05, high=10080),
         seed=int(number_option("seed", request, conf.seed, low=0, high=2**31 - 1, whole=True)),
     )
+
+
+def _steps(request: Mapping[str, object], default: int | None) -> int | None:
+    if _given("steps", request) == AUTO_STEPS or (default is None and _given("steps", request) is None):
+        return None
+    return int(number_option("steps", request, default or 1, low=1, high=MOST_STEPS, whole=True))
 
 
 def strategies_to_compare(request: Mapping[str, object], conf: Conf) -> tuple[str, ...]:
@@ -161,6 +170,12 @@ def number_option(
         what = "a whole number" if whole else "a number"
         raise OptionError(f"{name} must be {what} from {low:g} to {high:g}, got {value!r}.")
     return number
+
+
+def _default_capacity() -> str:
+    from scaling_app.trials.plan import default_capacity
+
+    return default_capacity()
 
 
 def _networks() -> Collection[str]:

@@ -16,17 +16,17 @@ from scaling_app.ledger import Case, Observation, Run, utc_now
 from scaling_app.ledger.records import Kind
 from scaling_app.strategies.catalogue import AUTO
 from scaling_app.studies import splits
-from scaling_app.studies.labels.intake import LabelBook
+from scaling_app.studies.labels.intake import LabelIntake
 from scaling_app.studies.same_images import keep_together
-from scaling_app.studies.session import Published, Session
 from scaling_app.studies.structures import placeholder, renamed
+from scaling_app.studies.studies import Published, Studies
 from scaling_app.studies.train_options import OptionError, TrainOptions
 from scaling_app.studies.train_stats import TrainStats, latest_accuracy
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.curve_points import digest_of
-from scaling_app.trials.plan import Plan, make_plan
-from scaling_app.trials.trial import CaseScore, StepReport, TrainedModel, TrialSettings, test, train
+from scaling_app.trials.plan import Plan, make_plan, step_bytes
+from scaling_app.trials.training import CaseScore, RunSettings, StepReport, TrainedModel, test, train
 
 logger = logging.getLogger(__name__)
 
@@ -51,42 +51,42 @@ class Material:
         return tuple(files for files in self.pool if files.patient not in patients)
 
 
-def gather(session: Session) -> Material:
+def gather(studies: Studies) -> Material:
     """Brings the ledger up to date with the labels and lists what can be used.
 
     Raises:
         OptionError: no usable label, or no structure in them.
     """
-    book = LabelBook(session)
-    book.take_stock()
-    book.verify_images()
-    keep_together(session)
-    labels = session.label_paths()
-    cases = {case.image_id: case for case in session.ledger.usable_cases() if case.image_id in labels}
+    intake = LabelIntake(studies)
+    intake.take_stock()
+    intake.verify_images()
+    keep_together(studies)
+    labels = studies.label_paths()
+    cases = {case.image_id: case for case in studies.ledger.usable_cases() if case.image_id in labels}
     if not cases:
-        raise OptionError("There is no usable label to train on: label a case, or resolve the open doubts.")
-    if not session.structures():
+        raise OptionError("There is no usable label to train on: label a case, or confirm those in doubt.")
+    if not studies.structures():
         raise OptionError("The labels hold no structure to learn.")
     files = {
-        i: CaseFiles(i, case.patient, _existing(session, i), labels[i]) for i, case in sorted(cases.items())
+        i: CaseFiles(i, case.patient, _existing(studies, i), labels[i]) for i, case in sorted(cases.items())
     }
     pool = tuple(
-        CaseFiles(i, session.patient(i), path)
-        for i in sorted(set(session.datastore.list_images()) - set(labels))
-        if (path := session.image_path(i)) is not None
+        CaseFiles(i, studies.patient(i), path)
+        for i in sorted(set(studies.datastore.list_images()) - set(labels))
+        if (path := studies.image_path(i)) is not None
     )
     return Material(cases, files, pool)
 
 
-def _existing(session: Session, image_id: str) -> Path:
-    path = session.image_path(image_id)
+def _existing(studies: Studies, image_id: str) -> Path:
+    path = studies.image_path(image_id)
     if path is None:
         raise OptionError(f"The image of the label {image_id} is gone.")
     return path
 
 
 def plan_for(
-    session: Session,
+    studies: Studies,
     options: TrainOptions,
     cases: Sequence[CaseFiles],
     dimension: Literal[2, 3] | None = None,
@@ -97,26 +97,26 @@ def plan_for(
     """
     return make_plan(
         cases,
-        session.structures(),
-        spatial_dims=dimension or session.conf.dimension,
+        studies.structures(),
+        spatial_dims=dimension or studies.conf.dimension,
         network=options.network,
         capacity=options.capacity,
-        memory_bytes=int(session.conf.memory_gb * GIB / 2),
+        memory_bytes=step_bytes(int(studies.conf.memory_gb * GIB)),
     )
 
 
-def prepare(session: Session, plan: Plan, cases: Sequence[CaseFiles]) -> PreparedCases:
+def prepare(studies: Studies, plan: Plan, cases: Sequence[CaseFiles]) -> PreparedCases:
     """The cases on the plan's grid, cached within the other half of the memory bound."""
-    return PreparedCases(plan, cases, session.cache_dir, int(session.conf.memory_gb * GIB / 2))
+    return PreparedCases(plan, cases, studies.cache_dir, int(studies.conf.memory_gb * GIB / 2))
 
 
-def settings_of(options: TrainOptions) -> TrialSettings:
+def settings_of(options: TrainOptions) -> RunSettings:
     """The request in the words of the trials package."""
     options = options.spelled_out()
-    return TrialSettings(
+    return RunSettings(
         strategy=options.strategy,
-        network=options.network,
         steps=options.steps,
+        times=options.times,
         seed=options.seed,
         max_minutes=options.max_minutes,
     )
@@ -151,13 +151,13 @@ def observations_of(
     ]
 
 
-def names_since(session: Session, model: TrainedModel) -> dict[str, str]:
+def names_since(studies: Studies, model: TrainedModel) -> dict[str, str]:
     """The names of the structures that had none yet when the model was planned, by their placeholders."""
     unnamed = {name: value for name, value in model.plan.structures.items() if name == placeholder(value)}
-    return renamed(unnamed, session.structures())
+    return renamed(unnamed, studies.structures())
 
 
-def test_then_train(session: Session, material: Material) -> int:
+def test_then_train(studies: Studies, material: Material) -> int:
     """Tests the published model on every usable case that it has not seen and was not tested on yet.
 
     These points of the curve cost no training and are unbiased: the model could not know the cases. So images
@@ -166,13 +166,13 @@ def test_then_train(session: Session, material: Material) -> int:
     Returns:
         How many cases were tested.
     """
-    published = session.published()
-    if published is None or session.ledger.run(published.run_id) is None:
+    published = studies.published()
+    if published is None or studies.ledger.run(published.run_id) is None:
         return 0
     patients = {**published.seen, **{i: case.patient for i, case in material.cases.items()}}
     tested = {
         seen.image_id
-        for seen in session.ledger.observations(run_id=published.run_id)
+        for seen in studies.ledger.observations(run_id=published.run_id)
         if seen.image_id in material.cases
     }
     fresh = [i for i in splits.unseen(material.cases, patients, published.seen) if i not in tested]
@@ -184,18 +184,18 @@ def test_then_train(session: Session, material: Material) -> int:
     scores = []
     for files in material.of(fresh):
         try:
-            scores += test(model, [files], tolerance_mm=session.conf.tolerance_mm)
+            scores += test(model, [files], tolerance_mm=studies.conf.tolerance_mm)
         except ImageError as error:  # what most images are like may have changed since
             logger.warning("%s cannot test the model in use: %s", files.case_id, error)
-    names = names_since(session, model)
-    session.ledger.add_observations(
+    names = names_since(studies, model)
+    studies.ledger.add_observations(
         published.run_id, observations_of(published.run_id, "prequential", scores, material.cases, names)
     )
     logger.info("Test-then-train: %d cases on %s", len(scores), published.run_id)
     return len(scores)
 
 
-def train_and_publish(session: Session, options: TrainOptions) -> dict[str, Any]:
+def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]:
     """One published run: test the old model, train the new one, put it in place, test it on the held out.
 
     Under `auto` it is trained with the strategy that won on this session's own folds. A training that was
@@ -204,43 +204,43 @@ def train_and_publish(session: Session, options: TrainOptions) -> dict[str, Any]
     Raises:
         OptionError: nothing to train on, or another process is training.
     """
-    material = gather(session)
-    test_then_train(session, material)
-    split = _split(session, material)
-    choice = _settled(session, options, material, split.validation)
+    material = gather(studies)
+    test_then_train(studies, material)
+    split = _split(studies, material)
+    choice = _settled(studies, options, material, split.validation)
     options = options.with_strategy(choice.strategy)
-    guide = guide_for(session, material, split.validation)
+    guide = guide_for(studies, material, split.validation)
     parent = warm_start_for(guide, options, material, split.validation)
-    run = _new_run(session, options, split.training, parent)
-    _require_no_other(session)
-    session.ledger.start_run(run)
+    run = _new_run(studies, options, split.training, parent)
+    _require_no_other(studies)
+    studies.ledger.start_run(run)
     stats = TrainStats(
-        session.stats_file,
-        total=options.steps,
-        accuracy=latest_accuracy(session.ledger),
+        studies.stats_file,
+        total=settings_of(options).steps_on(len(split.training)),
+        accuracy=latest_accuracy(studies.ledger),
         strategy=choice.strategy,
         **({"strategy_reason": choice.reason} if choice.reason else {}),
     )
-    checkpoint = _checkpoint(session, run, material, (guide, parent))
+    checkpoint = _checkpoint(studies, run, material, (guide, parent))
     try:
-        model = _train(session, options, material, split, stats.step, checkpoint, (guide, parent))
-        scores = test(model, material.of(split.validation), tolerance_mm=session.conf.tolerance_mm)
-        model_file = session.new_model_file(run.run_id)
+        model = _train(studies, options, material, split, stats.step, checkpoint, (guide, parent))
+        scores = test(model, material.of(split.validation), tolerance_mm=studies.conf.tolerance_mm)
+        model_file = studies.new_model_file(run.run_id)
         model.save(model_file)
     except BaseException as error:
-        session.ledger.finish_run(run.run_id, state="failed", message=f"{type(error).__name__}: {error}")
+        studies.ledger.finish_run(run.run_id, state="failed", message=f"{type(error).__name__}: {error}")
         # an error would come again; whoever stops a training may go on with it
         if isinstance(error, Exception):
             checkpoint.unlink(missing_ok=True)
         raise
-    names = names_since(session, model)
+    names = names_since(studies, model)
     held_out = observations_of(run.run_id, "prequential", scores, material.cases, names)
-    session.ledger.finish_run(run.run_id, held_out, model_file=str(model_file), message=choice.reason or None)
+    studies.ledger.finish_run(run.run_id, held_out, model_file=str(model_file), message=choice.reason or None)
     trained_on = {i: material.cases[i].patient for i in split.training}
     looked_at = {files.case_id: files.patient for files in material.pool if files.case_id in model.pool_ids}
     # predictions are made for images of the pool alone: where none was looked at, the guide gave nothing
     taken_up = parent or (guide if looked_at else None)
-    session.publish(
+    studies.publish(
         Published(
             run_id=run.run_id,
             model_file=model_file,
@@ -254,20 +254,20 @@ def train_and_publish(session: Session, options: TrainOptions) -> dict[str, Any]
     )
     checkpoint.unlink(missing_ok=True)
     return stats.end(
-        latest_accuracy(session.ledger), n_train=len(split.training), n_val=len(split.validation)
+        latest_accuracy(studies.ledger), n_train=len(split.training), n_val=len(split.validation)
     )
 
 
-def _require_no_other(session: Session) -> None:
+def _require_no_other(studies: Studies) -> None:
     """Two trainings at once would write the same checkpoint."""
-    if others := session.ledger.trainers():
+    if others := studies.ledger.trainers():
         which = ", ".join(map(str, sorted(others)))
         raise OptionError(
             f"Another training is running (process {which}); wait for its end, then train again."
         )
 
 
-def _settled(session: Session, options: TrainOptions, material: Material, held_out: Sequence[str]) -> Choice:
+def _settled(studies: Studies, options: TrainOptions, material: Material, held_out: Sequence[str]) -> Choice:
     """The strategy to train with, and why: under `auto` what the paired comparisons say now.
 
     Without those of the patients held out, on whom the model that is trained so will be tested.
@@ -276,19 +276,19 @@ def _settled(session: Session, options: TrainOptions, material: Material, held_o
         return Choice(options.strategy, "")
     own = (options.own_curve().strategy, options.network)
     patients = {material.cases[image].patient for image in held_out}
-    known = [o for o in curve_observations(session.ledger) if o.unit not in patients]
+    known = [o for o in curve_observations(studies.ledger) if o.unit not in patients]
     choice = choose_strategy(known, own)
     logger.info("auto: %s", choice.reason)
     return choice
 
 
-def guide_for(session: Session, material: Material, held_out: Sequence[str]) -> Published | None:
+def guide_for(studies: Studies, material: Material, held_out: Sequence[str]) -> Published | None:
     """The model in use, if its predictions may help the next training to place images without labels.
 
     Not that of one who has learned from the label of a patient who is held out now.
     """
-    published = session.published()
-    if published is None or session.ledger.run(published.run_id) is None:
+    published = studies.published()
+    if published is None or studies.ledger.run(published.run_id) is None:
         return None
     return published if _are_new_to(published.patients, material, held_out) else None
 
@@ -317,29 +317,29 @@ def _are_new_to(seen: Mapping[str, str], material: Material, held_out: Sequence[
 
 
 def _checkpoint(
-    session: Session, run: Run, material: Material, earlier: tuple[Published | None, Published | None]
+    studies: Studies, run: Run, material: Material, earlier: tuple[Published | None, Published | None]
 ) -> Path:
     """Where an unfinished training of these very labels and options is kept; those of others are deleted."""
     labels = [f"{i}:{material.cases[i].label_hash}" for i in run.train_ids]
     facts = [run.settings_hash, str(run.seed), *(str(model and model.run_id) for model in earlier), *labels]
-    file = session.folder / "unfinished" / f"published-{digest_of(*facts)[:16]}.pt"
+    file = studies.folder / "unfinished" / f"published-{digest_of(*facts)[:16]}.pt"
     for other in file.parent.glob("published-*.pt"):
         if other != file:
             other.unlink(missing_ok=True)
     return file
 
 
-def _split(session: Session, material: Material) -> splits.Split:
-    before = session.published()
+def _split(studies: Studies, material: Material) -> splits.Split:
+    before = studies.published()
     return splits.split_cases(
         {i: case.patient for i, case in material.cases.items()},
-        session.role,
+        studies.role,
         held_out_before=bool(before and before.held_out),
     )
 
 
 def _new_run(
-    session: Session, options: TrainOptions, train_ids: Sequence[str], parent: Published | None
+    studies: Studies, options: TrainOptions, train_ids: Sequence[str], parent: Published | None
 ) -> Run:
     now = utc_now()
     return Run(
@@ -351,14 +351,14 @@ def _new_run(
         n=len(train_ids),
         seed=options.seed,
         fold=None,
-        settings_hash=options.settings_hash(session.structures(), session.conf.dimension),
+        settings_hash=options.settings_hash(studies.structures(), studies.conf.dimension),
         started_at=now,
         parent_run=parent.run_id if parent else None,
     )
 
 
 def _train(
-    session: Session,
+    studies: Studies,
     options: TrainOptions,
     material: Material,
     split: splits.Split,
@@ -367,9 +367,9 @@ def _train(
     earlier: tuple[Published | None, Published | None],
 ) -> TrainedModel:
     guide, parent = earlier
-    plan = plan_for(session, options, material.of(split.training))
+    plan = plan_for(studies, options, material.of(split.training))
     pool = material.pool_beside(split.validation)
-    prepared = prepare(session, plan, [*material.of(split.training), *pool])
+    prepared = prepare(studies, plan, [*material.of(split.training), *pool])
     return train(
         prepared,
         split.training,

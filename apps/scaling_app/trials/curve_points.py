@@ -1,17 +1,17 @@
-"""Which trainings the learning curve is still owed: ledger state in, list of runs out. No torch.
+"""Which runs the learning curve is still owed: ledger state in, list of runs out. No torch.
 
 Three kinds of runs are planned here (test-then-train points are free and made elsewhere):
 
 - *folds*: cross-validation with up to 5 folds by patient, once the number of usable cases has reached one
-  of `CHECKPOINTS`; every case is tested once, by a network that saw about 80 % of them;
+  of `CURVE_SIZES`; every case is tested once, by a network that saw about 80 % of them;
 - *nested*: in some folds also a half and a quarter of the fold's training cases, tested on the same held
   out cases: the slope of the curve with paired noise;
 - *arms*: other strategies on the very same folds, once the session's own runs are done: what a strategy is
   worth, in pairs.
 
 Folds are dealt from the patients in the order of a hash, so the same patients always give the same folds,
-in any order of labelling. The cases of a checkpoint are fixed when its first run starts (its *block*): a
-label that arrives in the middle of a job changes nothing until the next checkpoint.
+in any order of labelling. The cases of a curve size are fixed when its first run starts (its *block*): a
+label that arrives in the middle of a job changes nothing until the next curve size.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-CHECKPOINTS = (5, 8, 12, 16, 24, 32, 48)
+CURVE_SIZES = (5, 8, 12, 16, 24, 32, 48)
 FOLDS = 5
 NESTED_SHARES = (0.25, 0.5)
 NESTED_FOLDS = 2
@@ -42,7 +42,7 @@ Purpose = Literal["fold", "nested", "arm"]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ArmDue:
     """A strategy, and the hash of all settings that decide a result with it (strategy, network, steps, ...)."""
 
     strategy: str
@@ -55,15 +55,17 @@ class RunDue:
 
     `run_id` is a function of everything that decides the result: the cases and their labels, the split,
     the settings (the strategy among them) and the seed. A run of that name that is done need not be repeated.
+    `seed` is the training's own: other sizes and folds begin with other weights, the arms of a fold with the same.
     """
 
     run_id: str
     purpose: Purpose
     strategy: str
     settings_hash: str
-    checkpoint: int
+    curve_size: int
     fold: int
     share: float
+    seed: int
     train_ids: tuple[str, ...]
     test_ids: tuple[str, ...]
 
@@ -73,9 +75,9 @@ class RunDue:
         return len(self.train_ids)
 
 
-def checkpoint_of(n_cases: int) -> int | None:
-    """The largest checkpoint reached with `n_cases` usable cases; None before the first."""
-    return max((c for c in CHECKPOINTS if c <= n_cases), default=None)
+def curve_size_of(n_cases: int) -> int | None:
+    """The largest curve size reached with `n_cases` usable cases; None before the first."""
+    return max((c for c in CURVE_SIZES if c <= n_cases), default=None)
 
 
 def deal_folds(patients: Iterable[str], seed: int, folds: int = FOLDS) -> dict[str, int]:
@@ -98,48 +100,53 @@ def in_hash_order(names: Iterable[str], *key: object) -> list[str]:
     return sorted(names, key=lambda name: (digest_of(*key, name), name))
 
 
+def training_seed(seed: int, *which: object) -> int:
+    """The seed of one of many trainings: each has first weights and batches of its own, so that their luck is independent."""
+    return int(digest_of(seed, "training", *which)[:7], 16)
+
+
 def block_of(
-    cases: Sequence[UsableCase], checkpoint: int, blocks: Mapping[int, Sequence[str]]
+    cases: Sequence[UsableCase], curve_size: int, blocks: Mapping[int, Sequence[str]]
 ) -> list[UsableCase]:
-    """The cases that a checkpoint's runs are made of.
+    """The cases that a curve size's runs are made of.
 
     The block begun earlier, as far as its cases are still usable; all usable cases when there is none, or
-    when fewer than the checkpoint are left of it.
+    when fewer than that size are left of it.
     """
-    begun = set(blocks.get(checkpoint, ()))
+    begun = set(blocks.get(curve_size, ()))
     members = [case for case in cases if case.image_id in begun]
-    return members if len(members) >= checkpoint else list(cases)
+    return members if len(members) >= curve_size else list(cases)
 
 
 def runs_due(
     cases: Sequence[UsableCase],
     *,
     done: Collection[str],
-    own: Recipe,
+    own: ArmDue,
     seed: int,
     blocks: Mapping[int, Sequence[str]],
-    arms: Sequence[Recipe] = (),
+    arms: Sequence[ArmDue] = (),
 ) -> list[RunDue]:
-    """The runs still missing at the present checkpoint.
+    """The runs still missing at the present curve size.
 
     Args:
         cases: the usable cases.
         done: ids of the finished runs in the ledger.
         own: how the session's own curve is trained.
         seed: of folds, subsets and trainings.
-        blocks: checkpoint -> image ids of the block begun there.
+        blocks: curve size -> image ids of the block begun there.
         arms: the strategies to compare with it.
 
     Returns:
         First the session's own, fewest training cases first, ties by fold; then one arm after the other,
-        fold by fold. Empty before the first checkpoint or with a single patient.
+        fold by fold. Empty before the first curve size or with a single patient.
     """
-    checkpoint = checkpoint_of(len(cases))
-    if checkpoint is None:
+    curve_size = curve_size_of(len(cases))
+    if curve_size is None:
         return []
-    members = block_of(cases, checkpoint, blocks)
+    members = block_of(cases, curve_size, blocks)
     wanted = sorted(
-        _runs_of_block(members, checkpoint, own, seed), key=lambda run: (run.n, run.fold, -run.share)
+        _runs_of_block(members, curve_size, own, seed), key=lambda run: (run.n, run.fold, -run.share)
     )
     folds = sorted((run for run in wanted if run.purpose == "fold"), key=lambda run: run.fold)
     wanted += [_as_arm(run, arm, seed, members) for arm in arms for run in folds]
@@ -157,7 +164,7 @@ def fits_budget(elapsed_s: float, budget_s: float, seconds_per_run: Sequence[flo
     return elapsed_s + expected <= budget_s
 
 
-def _runs_of_block(members: Sequence[UsableCase], checkpoint: int, own: Recipe, seed: int) -> list[RunDue]:
+def _runs_of_block(members: Sequence[UsableCase], curve_size: int, own: ArmDue, seed: int) -> list[RunDue]:
     fold_of = deal_folds((case.patient for case in members), seed)
     folds = sorted(set(fold_of.values()))
     if len(folds) < 2:
@@ -166,7 +173,7 @@ def _runs_of_block(members: Sequence[UsableCase], checkpoint: int, own: Recipe, 
     for fold in folds:
         test = [case for case in members if fold_of[case.patient] == fold]
         rest = [case for case in members if fold_of[case.patient] != fold]
-        whole = _run("fold", rest, test, checkpoint, fold, 1.0, own, seed)
+        whole = _run("fold", rest, test, curve_size, fold, 1.0, own, seed)
         runs.append(whole)
         if fold >= NESTED_FOLDS:
             continue
@@ -177,39 +184,40 @@ def _runs_of_block(members: Sequence[UsableCase], checkpoint: int, own: Recipe, 
             if len(part) in sizes:
                 continue
             sizes.add(len(part))
-            runs.append(_run("nested", part, test, checkpoint, fold, share, own, seed))
+            runs.append(_run("nested", part, test, curve_size, fold, share, own, seed))
     return runs
 
 
-def _as_arm(fold: RunDue, arm: Recipe, seed: int, members: Sequence[UsableCase]) -> RunDue:
+def _as_arm(fold: RunDue, arm: ArmDue, seed: int, members: Sequence[UsableCase]) -> RunDue:
     """The same training and test cases with another strategy."""
     by_id = {case.image_id: case for case in members}
     train, test = ([by_id[i] for i in ids] for ids in (fold.train_ids, fold.test_ids))
-    return _run("arm", train, test, fold.checkpoint, fold.fold, 1.0, arm, seed)
+    return _run("arm", train, test, fold.curve_size, fold.fold, 1.0, arm, seed)
 
 
 def _run(
     purpose: Purpose,
     train: Sequence[UsableCase],
     test: Sequence[UsableCase],
-    checkpoint: int,
+    curve_size: int,
     fold: int,
     share: float,
-    recipe: Recipe,
+    arm: ArmDue,
     seed: int,
 ) -> RunDue:
     train = sorted(train, key=lambda case: case.image_id)
     test = sorted(test, key=lambda case: case.image_id)
     facts = [f"{case.image_id}:{case.label_hash}" for case in (*train, *test)]
-    identity = digest_of(recipe.settings_hash, seed, len(train), *facts)
+    identity = digest_of(arm.settings_hash, seed, len(train), *facts)
     return RunDue(
-        run_id=f"{purpose}-{checkpoint}-{fold}-{len(train)}-{identity[:12]}",
+        run_id=f"{purpose}-{curve_size}-{fold}-{len(train)}-{identity[:12]}",
         purpose=purpose,
-        strategy=recipe.strategy,
-        settings_hash=recipe.settings_hash,
-        checkpoint=checkpoint,
+        strategy=arm.strategy,
+        settings_hash=arm.settings_hash,
+        curve_size=curve_size,
         fold=fold,
         share=share,
+        seed=training_seed(seed, curve_size, fold, len(train)),
         train_ids=tuple(case.image_id for case in train),
         test_ids=tuple(case.image_id for case in test),
     )

@@ -15,7 +15,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-import psutil
 import torch
 
 from scaling_app.imaging.networks import NETWORKS, Strides, patch_multiples, strides_for, width_of
@@ -28,11 +27,15 @@ ANISOTROPIC = 3.0
 """Ratio of voxel sizes or patch sides from which the random affine map stays within the slices."""
 
 _CPU_VOXELS = {2: 294_912, 3: 368_640}  # of a batch: about 0.1 s per step of the small residual U-Net
-_GPU_VOXELS = {2: 3_145_728, 3: 4_194_304}
+_GPU_SHARE = 0.8
+_STEP_SHARE = 0.5
+DEFAULT_MEMORY = 4 * 2**30
+"""Bytes of RAM that a training may take for cases and batches, unless it is told."""
 _BATCH = {2: 8, 3: 4}
 _COVERED = 1 / 4
 _THINNEST_VOXELS = 2.0
 _THICK = 32
+_DEEPEST, _COARSEST = 6, 8
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,6 @@ class Plan:
         shortest = min(range(3), key=lambda axis: self.patch[axis])
         return shortest if max(self.patch) >= ANISOTROPIC * self.patch[shortest] else None
 
-    def with_network(self, network: str, capacity: str | int | None = None) -> Plan:
-        """The same grid for another network; the patch and batch are planned anew."""
-        chosen = replace(self, network=network, capacity=self.capacity if capacity is None else capacity)
-        patch, batch = _patch_and_batch(chosen, on_gpu=torch.cuda.is_available())
-        return replace(chosen, patch=patch, batch=batch)
-
     def to_json(self) -> str:
         """The plan as JSON."""
         return json.dumps(asdict(self))
@@ -136,8 +133,8 @@ def make_plan(
         structures: name to label value; default all values found in the labels.
         spatial_dims: default 2 for pictures and single slices, else 3. A 2D plan of volumes works
             within the slices across their coarsest axis.
-        memory_bytes: bound for a training step; default half of the GPU's free memory, or a quarter of
-            the RAM that is available (`steady_step_bytes` does not depend on the moment).
+        capacity: default `large` on a GPU, else `small`.
+        memory_bytes: bound for a training step; default `step_bytes()`.
 
     Raises:
         ValueError: no cases, no structures, cases of different dimensions or channels, unknown network.
@@ -154,10 +151,10 @@ def make_plan(
     dims, slice_axis = _dimensions(
         prints, 2 if NETWORKS[network].planar and spatial_dims is None else spatial_dims
     )
-    capacity = capacity if capacity is not None else "small"
+    capacity = capacity if capacity is not None else default_capacity()
     width_of(capacity)
     on_gpu = torch.cuda.is_available()
-    memory = memory_bytes if memory_bytes is not None else _memory_at_hand(on_gpu)
+    memory = memory_bytes if memory_bytes is not None else step_bytes()
     axes = [axis for axis in range(len(prints.median_spacing)) if axis != slice_axis][:dims]
     draft = Plan(
         spatial_dims=dims,
@@ -175,9 +172,10 @@ def make_plan(
     )
     extent_mm = [prints.median_extent_mm[axis] for axis in axes]
     draft = _at_spacing(draft, extent_mm, draft.spacing)
-    plan = _coarsened(draft, prints, extent_mm, on_gpu)
+    plan = draft if on_gpu else _coarsened(draft, prints, extent_mm)
     patch, batch = _patch_and_batch(plan, on_gpu)
     plan = replace(plan, patch=patch, batch=batch)
+    _require_room(plan)
     logger.info("plan: spacing %s, patch %s, batch %d", plan.spacing, plan.patch, plan.batch)
     return plan
 
@@ -195,15 +193,19 @@ def _dimensions(prints: Fingerprint, wanted: int | None) -> tuple[Literal[2, 3],
     return (2, coarsest) if wanted == 2 else (3, None)
 
 
-def steady_step_bytes() -> int | None:
-    """Half of the GPU's memory, whatever is free of it now, so that plans at any time agree; None without a GPU."""
-    return torch.cuda.mem_get_info()[1] // 2 if torch.cuda.is_available() else None
+def default_capacity() -> str:
+    """What suits the device: a GPU does in a step what a processor does in a minute."""
+    return "large" if torch.cuda.is_available() else "small"
 
 
-def _memory_at_hand(on_gpu: bool) -> int:
-    if on_gpu:
-        return torch.cuda.mem_get_info()[0] // 2
-    return psutil.virtual_memory().available // 4
+def step_bytes(ram_bytes: int = DEFAULT_MEMORY) -> int:
+    """What a training step may take: most of the GPU's memory, or half of the RAM that the training may take.
+
+    Whatever is free at the moment, so that plans at any time agree.
+    """
+    if torch.cuda.is_available():
+        return int(_GPU_SHARE * torch.cuda.mem_get_info()[1])
+    return int(_STEP_SHARE * ram_bytes)
 
 
 def _at_spacing(plan: Plan, extent_mm: Sequence[float], spacing: Sequence[float]) -> Plan:
@@ -215,10 +217,14 @@ def _rounded(mm: float) -> float:
     return round(mm, 4) if mm >= 1e-3 else float(f"{mm:.4g}")
 
 
-def _coarsened(plan: Plan, prints: Fingerprint, extent_mm: Sequence[float], on_gpu: bool) -> Plan:
-    """Enlarges the finest voxels until a patch covers a quarter of the median case, within reason."""
+def _coarsened(plan: Plan, prints: Fingerprint, extent_mm: Sequence[float]) -> Plan:
+    """Enlarges the finest voxels until a patch covers a quarter of the median case, within reason.
+
+    Measured by the patch of the small network: whoever asks for a larger one does not ask for a coarser grid.
+    """
     for _ in range(64):
-        patch, _ = _patch_and_batch(plan, on_gpu)
+        small = plan if width_of(plan.capacity) < width_of("small") else replace(plan, capacity="small")
+        patch, _ = _patch_and_batch(small, on_gpu=False)
         if math.prod(patch) >= _COVERED * math.prod(plan.median_shape):
             return plan
         finest = min(plan.spacing)
@@ -231,16 +237,26 @@ def _coarsened(plan: Plan, prints: Fingerprint, extent_mm: Sequence[float], on_g
 
 def _patch_and_batch(plan: Plan, on_gpu: bool) -> tuple[tuple[int, ...], int]:
     """The median shape, rounded up to what the network takes, shrunk to the bound on a batch."""
-    voxels = (_GPU_VOXELS if on_gpu else _CPU_VOXELS)[plan.spatial_dims]
-    if not on_gpu:
-        voxels = int(voxels * NETWORKS[plan.network].speed)
     per_voxel = NETWORKS[plan.network].bytes_per_voxel * width_of(plan.capacity)
-    voxels = min(voxels, plan.memory_mb * 2**20 // per_voxel)
+    voxels = plan.memory_mb * 2**20 // per_voxel
+    if not on_gpu:
+        voxels = min(voxels, int(_CPU_VOXELS[plan.spatial_dims] * NETWORKS[plan.network].speed))
     for batch in range(_BATCH[plan.spatial_dims], 1, -1):  # a larger patch is worth more than a larger batch
         patch = _fit(plan, plan.median_shape, voxels // batch)
         if all(side >= n for side, n in zip(patch, plan.median_shape, strict=True)):
             break
     return patch, batch
+
+
+def _require_room(plan: Plan) -> None:
+    needed = (
+        plan.batch * math.prod(plan.patch) * NETWORKS[plan.network].bytes_per_voxel * width_of(plan.capacity)
+    )
+    if needed > plan.memory_mb * 2**20:
+        raise ValueError(
+            f"the smallest training step of {plan.network} ({plan.capacity}) takes {-(-needed // 2**20)} MiB and "
+            f"{plan.memory_mb} MiB are allowed: allow more memory, or take a smaller capacity"
+        )
 
 
 def _fit(plan: Plan, shape: Sequence[int], voxels: int) -> tuple[int, ...]:
@@ -259,10 +275,12 @@ def _fit(plan: Plan, shape: Sequence[int], voxels: int) -> tuple[int, ...]:
 
 
 def _strides(network: str, patch: Sequence[int], spacing: Sequence[float]) -> Strides:
-    if network == "resenc" and len(patch) == 3 and max(patch) >= ANISOTROPIC * min(patch):
-        # few slices are thick ones, whatever size a file states: they are never merged
+    if NETWORKS[network].keeps_slices and len(patch) == 3 and max(patch) >= ANISOTROPIC * min(patch):
         thick = min(range(len(patch)), key=lambda axis: patch[axis])
         spacing = [
             max(size, _THICK * min(spacing)) if axis == thick else size for axis, size in enumerate(spacing)
         ]
-    return strides_for(patch, spacing, levels=4 if len(patch) == 2 else 3)
+    levels = 4 if len(patch) == 2 else 3
+    if NETWORKS[network].deepens:
+        levels = max(levels, min(_DEEPEST, int(math.log2(max(patch) / _COARSEST))))
+    return strides_for(patch, spacing, levels)

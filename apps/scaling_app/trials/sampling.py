@@ -81,14 +81,12 @@ class PatchSampler:
         train_ids: Sequence[str],
         strategy: Strategy,
         seed: int,
-        device: torch.device | None = None,
     ) -> None:
         self.plan = cases.plan
         self._cases = cases
         self._units = cases.units(train_ids)
         self._strategy = strategy
         self._seed = seed
-        self._device = device or torch.device("cpu")
         self._affine = AffineRange(cases.plan) if strategy.affine else None
         self._added = {case.case_id: case for case in strategy.added_cases()}
         classes = len(cases.plan.class_values)

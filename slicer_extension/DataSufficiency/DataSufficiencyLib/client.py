@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from .http_messages import Failure, Reply, Request, encode_multipart
 from .json_reader import BadAnswer, parse_object
-from .model import SCHEMA, Sufficiency, schema_of
+from .model import SCHEMA, Payload, schema_of
 from .ports import Transport
 from .server_model import NextCase, NoCase, SavedLabel, ServerInfo, TrainingTask, read_next_case
 
@@ -185,14 +185,14 @@ class Client:
 
     # Sufficiency ----------------------------------------------------------------------------------
 
-    def sufficiency(self, on_done: Callable[[Sufficiency], None], on_failed: OnFailed) -> None:
-        def read(data: dict[str, Any]) -> Sufficiency:
+    def sufficiency(self, on_done: Callable[[Payload], None], on_failed: OnFailed) -> None:
+        def read(data: dict[str, Any]) -> Payload:
             schema = schema_of(data)
             if schema is None or schema < SCHEMA:
                 raise Failure("server_too_old", f"schema {schema}")
             if schema > SCHEMA:
                 raise Failure("extension_too_old", f"schema {schema}")
-            return Sufficiency.from_json(data)
+            return Payload.from_json(data)
 
         def failed(failure: Failure) -> None:
             on_failed(
@@ -222,7 +222,7 @@ class Client:
     def confirm_label(self, image_id: str, on_done: Callable[[object], None], on_failed: OnFailed) -> None:
         """Tell that the label is right, whatever the label checks found."""
         path = "/sufficiency/case/" + quote(image_id, safe="")
-        self._json("POST", path, {"resolved": True}, on_done, on_failed, dict)
+        self._json("POST", path, {"confirmed": True}, on_done, on_failed, dict)
 
     def update_forecast(self, on_done: Callable[[object], None], on_failed: OnFailed) -> None:
         self._json("POST", "/sufficiency/update", {}, on_done, on_failed, dict)

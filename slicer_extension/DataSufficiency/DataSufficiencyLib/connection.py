@@ -8,7 +8,7 @@ from .case_at_hand import take_up
 from .client import Client, normal_address
 from .forecast_watch import ForecastWatch
 from .http_messages import Failure
-from .model import Sufficiency
+from .model import Payload
 from .ports import Editor, Transport
 from .server_model import ServerInfo
 from .server_offer import ServerOffer
@@ -115,7 +115,7 @@ class Connection:
             same_server(state, self._on_first_forecast), same_server(state, self._refuse)
         )
 
-    def _on_first_forecast(self, answer: Sufficiency) -> None:
+    def _on_first_forecast(self, answer: Payload) -> None:
         state = self._state
         state.needs_sign_in = False
         state.connection = None

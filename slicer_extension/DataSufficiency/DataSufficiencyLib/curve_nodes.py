@@ -15,7 +15,7 @@ import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
 from .forecast_words import measured_text
-from .model import Curve, Interval, Observed, Target
+from .model import Curve, Interval, MeasuredPoint, Target
 
 _ROLE = "DataSufficiency.Role"
 _BLUE, _LIGHT, _ORANGE, _GREEN = (
@@ -58,7 +58,9 @@ class CurveNodes:
     def __init__(self, titles: dict[str, str], font_pixels: int = 12) -> None:
         self._titles, self._font_pixels = titles, font_pixels
 
-    def show(self, curve: Curve | None, points: Sequence[Observed], target: Target | None, name: str) -> Any:
+    def show(
+        self, curve: Curve | None, points: Sequence[MeasuredPoint], target: Target | None, name: str
+    ) -> Any:
         """Update the nodes and return the chart.
 
         Args:
@@ -126,7 +128,7 @@ class CurveNodes:
         node.SetPlotChartNodeID(chart.GetID())
         return node
 
-    def _measured(self, points: Sequence[Observed]) -> list[Any]:
+    def _measured(self, points: Sequence[MeasuredPoint]) -> list[Any]:
         """The measured points, what they rest on as their tooltips, and their 80 % ranges as upright lines."""
         if not points:
             return []
@@ -236,7 +238,9 @@ def _in_points(rows: np.ndarray, first: int, last: int) -> np.ndarray:
     return rows
 
 
-def _dice_range(rows: np.ndarray, points: Sequence[Observed], target: Target | None) -> tuple[float, float]:
+def _dice_range(
+    rows: np.ndarray, points: Sequence[MeasuredPoint], target: Target | None
+) -> tuple[float, float]:
     """Limits of the Dice axis: all that is drawn, rounded outwards to fives, inside 0 to 100 points."""
     values = [_POINTS * v for p in points for v in (p.dice, p.lo80, p.hi80) if v is not None]
     values += [v for v in rows[:, 1:4].ravel() if np.isfinite(v)]

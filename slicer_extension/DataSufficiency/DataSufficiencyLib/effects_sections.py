@@ -14,6 +14,9 @@ from .forecast_words import (
     kappa_number,
     strategy_name,
     strategy_summary,
+    trainer_name,
+    training_text,
+    what_text,
 )
 from .notice_label import show_notice, show_text
 from .reasons import why_no_training
@@ -30,7 +33,7 @@ class StrategiesSection:
     def __init__(self, ui: Any, state: SessionState) -> None:
         self._ui, self._state = ui, state
         self._shown: Any = self
-        prepare_table(ui.strategyTable, (_("Strategy"), _("One case works like"), _("Dice, in points")))
+        prepare_table(ui.strategyTable, (_("Strategy"), _("Worth, in cases"), _("Dice, in points")))
         ui.strategyTable.horizontalHeader().setToolTip(
             _(
                 "How many cases one case is worth, and the difference in Dice, both against the session's own strategy "
@@ -46,7 +49,10 @@ class StrategiesSection:
         effects = answer.strategies if answer else ()
         n = answer.n_in_curve or answer.n_labelled if answer else None
         show_text(self._ui.strategySummary, strategy_summary(effects, n))
-        rows = [(strategy_name(e.name), kappa_number(e), gain_text(e.dice_difference)) for e in effects]
+        show_text(self._ui.strategyWhat, what_text(effects))
+        rows = [
+            (strategy_name(e.name, e.title), kappa_number(e), gain_text(e.dice_difference)) for e in effects
+        ]
         fill_table(self._ui.strategyTable, rows, [effect_tip(effect, n) for effect in effects])
 
 
@@ -59,7 +65,8 @@ class TrainingSection:
         self._strategies: list[str] = []
         self._steps: int | None = None
         ui.stepsSpin.setSpecialValueText(UNKNOWN)
-        ui.trainerBox.currentIndexChanged.connect(lambda _index: self._show_strategies())
+        ui.trainerBox.currentIndexChanged.connect(lambda _index: self._trainer_chosen())
+        ui.stepsSpin.valueChanged.connect(lambda _steps: self._show_effect())
         ui.stepsSpin.editingFinished.connect(self._set_steps)
         ui.trainButton.clicked.connect(self._start)
         ui.stopButton.clicked.connect(lambda _checked=False: self._training.stop())
@@ -78,6 +85,7 @@ class TrainingSection:
         ui.trainingProgress.setRange(0, 0 if training.progress is None else 100)
         if training.progress is not None:
             ui.trainingProgress.setValue(round(100 * training.progress))
+        self._show_effect()
         show_notice(ui.trainingStatus, training.notice)
         show_text(ui.trainingReason, why_no_training(self._state))
 
@@ -87,8 +95,21 @@ class TrainingSection:
         if names != self._trainers:
             self._trainers = names
             self._ui.trainerBox.clear()
-            self._ui.trainerBox.addItems(names)
+            self._ui.trainerBox.addItems([trainer_name(name) for name in names])
             self._show_strategies()
+
+    def _trainer_chosen(self) -> None:
+        self._show_strategies()
+        self._show_effect()
+
+    def _show_effect(self) -> None:
+        """What the button beside it starts: how long, and what for."""
+        info, index, latest = self._state.info, self._ui.trainerBox.currentIndex, self._state.sufficiency
+        text = ""
+        if info is not None and 0 <= index < len(self._trainers):
+            name, steps = self._trainers[index], self._ui.stepsSpin.value or None
+            text = training_text(name, info.plans.get(name), steps, latest.n_labelled if latest else None)
+        show_text(self._ui.trainingEffect, "" if self._state.training.running else text)
 
     def _show_strategies(self) -> None:
         """The strategies of the chosen trainer, the server's own first choice on top."""
@@ -131,9 +152,9 @@ class CoverageSection:
     def __init__(self, ui: Any, state: SessionState) -> None:
         self._ui, self._state = ui, state
         self._shown: Any = self
-        prepare_table(ui.coverageTable, (_("Case"), _("Distance")))
+        prepare_table(ui.coverageTable, (_("Case"), _("Unlikeness")))
         ui.coverageTable.horizontalHeader().setToolTip(
-            _("1 is as far off as labelled cases are from each other")
+            _("How many times as far off as labelled cases are from each other")
         )
 
     def refresh(self) -> None:
@@ -144,5 +165,11 @@ class CoverageSection:
         coverage = answer.coverage if answer else None
         show_text(self._ui.coverageLabel, coverage_text(coverage))
         cases = coverage.cases[:_OUTSIDE_SHOWN] if coverage else ()
-        rows = [(case.image, "" if case.distance is None else f"{case.distance:.1f}") for case in cases]
+        rows = [
+            (
+                case.image,
+                "" if case.distance is None else _("{times} times").format(times=f"{case.distance:.1f}"),
+            )
+            for case in cases
+        ]
         fill_table(self._ui.coverageTable, rows)

@@ -6,7 +6,7 @@ import logging
 import time
 
 from .http_messages import Failure
-from .model import Sufficiency
+from .model import Payload
 from .ports import Timer, Timers
 from .server_offer import ServerOffer
 from .signal import Signal
@@ -50,12 +50,13 @@ class ForecastWatch:
         self._asking = True
         state.client.sufficiency(same_server(state, self.take), same_server(state, self._failed))
 
-    def take(self, answer: Sufficiency) -> None:
+    def take(self, answer: Payload) -> None:
         """A new answer."""
         state, forecast = self._state, self._state.forecast
         back, before = forecast.offline_since is not None, forecast.latest
         self._asking = False
         forecast.latest, forecast.received_at = answer, time.time()
+        forecast.before = _of_fewer_labels(forecast.before, before, answer)
         forecast.offline_since = forecast.trouble = None
         self._plan(self.BUSY_S if self._busy else self.CALM_S)
         if back and (state.notice is None or state.notice.passing):
@@ -120,3 +121,11 @@ class ForecastWatch:
         self.stop()
         if self._state.watched and self._state.connected:
             self._timer = self._timers.after(seconds, self.ask)
+
+
+def _of_fewer_labels(kept: Payload | None, last: Payload | None, answer: Payload) -> Payload | None:
+    """The last answer of fewer labels than this one; none where labels were taken back."""
+    n, before = answer.n_labelled or 0, (last.n_labelled or 0) if last is not None else 0
+    if last is None or n < before:
+        return None
+    return last if n > before else kept

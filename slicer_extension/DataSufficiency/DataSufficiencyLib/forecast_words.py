@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from slicer.i18n import tr as _
 
 from .model import (
-    Advice,
     Coverage,
     Curve,
+    Doubt,
     ForecastRow,
     Interval,
     Job,
-    Observed,
-    Problem,
+    MeasuredPoint,
+    Payload,
     StrategyEffect,
-    Sufficiency,
     Target,
 )
+from .server_model import TrainingPlan
 
 #: How strategies are written by those who published them.
 _NAMES = {
@@ -36,7 +36,7 @@ _NAMES = {
 }
 #: After the name of a strategy that was trained for more steps.
 _LONGER = "+longer"
-_PROBLEMS_SHOWN = 3
+_DOUBTS_SHOWN = 3
 #: Where the server does not say.
 UNKNOWN = "\u2013"
 
@@ -52,7 +52,10 @@ class TableRow:
     tip: str
 
 
-def strategy_name(name: str) -> str:
+def strategy_name(name: str, title: str = "") -> str:
+    """How people call a strategy: as the server does, else as those who published it."""
+    if title:
+        return title
     if name.endswith(_LONGER):
         return _("{strategy}, longer training").format(strategy=strategy_name(name[: -len(_LONGER)]))
     return _NAMES.get(name, name)
@@ -76,11 +79,16 @@ def gain_text(gain: Interval | None) -> str:
     """`+2.0 (1.0 to 3.0)`."""
     if gain is None:
         return UNKNOWN
-    mean = f"{_tenths(gain.mean):+.1f}"
+    mean = signed_tenths(gain.mean)
     if gain.lo80 is None or gain.hi80 is None:
         return mean
     words = _("{mean} ({low} to {high})")
     return words.format(mean=mean, low=f"{_tenths(gain.lo80):.1f}", high=f"{_tenths(gain.hi80):.1f}")
+
+
+def signed_tenths(dice: float) -> str:
+    """A difference in points: `+2.0`."""
+    return f"{_tenths(dice):+.1f}"
 
 
 def _tenths(dice: float) -> float:
@@ -154,35 +162,7 @@ def target_tip(target: Target) -> str:
     return "; ".join(parts)
 
 
-def headline(answer: Sufficiency | None) -> str:
-    """The one sentence of advice."""
-    if answer is None:
-        return _("Connect to a server to see what the next case is worth.")
-    if answer.advice is not None and answer.advice.sentence:
-        return answer.advice.sentence
-    if answer.message:
-        return answer.message
-    if answer.status == "too_few":
-        return _("Too few cases are labelled for a forecast.")
-    if answer.status == "error":
-        return _("The server could not compute a forecast.")
-    if answer.advice is not None:
-        return _plain_advice(answer.advice)
-    return _("There is no advice yet.")
-
-
-def _plain_advice(advice: Advice) -> str:
-    if advice.action == "stop":
-        return _("You can stop: more cases are hardly worth your time.")
-    if advice.action == "continue" and advice.cases:
-        words = (
-            _("Please label one more case.") if advice.cases == 1 else _("Please label {count} more cases.")
-        )
-        return words.format(count=advice.cases)
-    return _("Please wait for the next forecast.")
-
-
-def state_text(answer: Sufficiency, age_seconds: float, offline_minutes: float | None) -> str:
+def state_text(answer: Payload, age_seconds: float, offline_minutes: float | None) -> str:
     """How old the forecast is, whether a new one is on its way, and how much of it is borrowed."""
     parts = [age_text(answer.updated, age_seconds), job_text(answer)]
     if offline_minutes is not None:
@@ -190,7 +170,7 @@ def state_text(answer: Sufficiency, age_seconds: float, offline_minutes: float |
             _("The server has not answered for {time}.").format(time=minutes_text(max(1, offline_minutes)))
         )
     if answer.n_labelled is not None and answer.n_in_curve not in (None, answer.n_labelled):
-        words = _("{used} of {all} labels are in the curve.")
+        words = _("It rests on {used} of {all} labels.")
         parts.append(words.format(used=answer.n_in_curve, all=answer.n_labelled))
     return " ".join(part for part in parts if part)
 
@@ -200,19 +180,19 @@ def prior_text(curve: Curve | None) -> str:
     if curve is None or curve.prior_share is None:
         return ""
     words = _(
-        "Your own cases have settled {percent} of what other tasks' curves leave open; of gains alone, less."
+        "{percent} of this forecast rest on your own cases, the rest on earlier tasks; the gains rest on those more."
     )
     return words.format(percent=percent_text(1 - curve.prior_share))
 
 
-def problems_text(problems: tuple[Problem, ...]) -> str:
+def doubts_text(doubts: tuple[Doubt, ...]) -> str:
     """Labels that are left out of the curve until somebody has looked at them."""
-    if not problems:
+    if not doubts:
         return ""
-    lines = [f"{problem.image}: {problem.sentence}" for problem in problems[:_PROBLEMS_SHOWN]]
-    if len(problems) > _PROBLEMS_SHOWN:
-        lines.append(_("and {count} more").format(count=len(problems) - _PROBLEMS_SHOWN))
-    return _("Left out of the curve until you have looked at them again:") + "\n" + "\n".join(lines)
+    lines = [f"{doubt.image}: {doubt.sentence}" for doubt in doubts[:_DOUBTS_SHOWN]]
+    if len(doubts) > _DOUBTS_SHOWN:
+        lines.append(_("and {count} more").format(count=len(doubts) - _DOUBTS_SHOWN))
+    return _("Left out of the forecast until you have looked at them again:") + "\n" + "\n".join(lines)
 
 
 def age_text(updated: str, age_seconds: float) -> str:
@@ -233,22 +213,22 @@ def _parsed(moment: str) -> datetime.datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)
 
 
-def job_text(answer: Sufficiency) -> str:
+def job_text(answer: Payload) -> str:
     """Whether a computation is running, and for how long still."""
     job: Job = answer.job
     if not job.running:
         return _("A new forecast is being computed.") if answer.status == "computing" else ""
     if job.total:
-        words = _("A new curve is being computed: {done} of {total} runs.")
+        words = _("The forecast is being measured anew: {done} of {total} trainings are done.")
         text = words.format(done=job.done or 0, total=job.total)
     else:
-        text = _("A new curve is being computed.")
+        text = _("The forecast is being measured anew.")
     if job.eta_seconds is not None:
         text += " " + _("About {time} left.").format(time=minutes_text(max(1, job.eta_seconds / 60)))
     return text
 
 
-def measured_text(point: Observed) -> str:
+def measured_text(point: MeasuredPoint) -> str:
     """What a measured point rests on: `test cases: 13; 80 % range: 78 to 83 points; cases held back from training`."""
     parts = []
     if point.n_cases is not None:
@@ -266,7 +246,7 @@ def measured_text(point: Observed) -> str:
 
 def kappa_text(effect: StrategyEffect, n: int | None) -> str:
     """`with GenDA your 8 cases work like 13 (10 to 17)`."""
-    name = strategy_name(effect.name)
+    name = strategy_name(effect.name, effect.title)
     if effect.kappa is None or not n:
         return _("{name}: not measured yet").format(name=name)
     mean = f"{n * effect.kappa.mean:.0f}"
@@ -279,7 +259,7 @@ def kappa_text(effect: StrategyEffect, n: int | None) -> str:
 
 def effect_tip(effect: StrategyEffect, n: int | None) -> str:
     """What `kappa_text` says, on how many cases it was measured, and the surface Dice, as far as known."""
-    parts = [kappa_text(effect, n)]
+    parts = [kappa_text(effect, n), *([effect.what] if effect.what else [])]
     if effect.n_cases is not None:
         one = effect.n_cases == 1
         words = _("Compared on one test case.") if one else _("Compared on {count} test cases.")
@@ -288,6 +268,49 @@ def effect_tip(effect: StrategyEffect, n: int | None) -> str:
         words = _("Surface Dice, in points: {difference}.")
         parts.append(words.format(difference=gain_text(effect.nsd_difference)))
     return " ".join(parts)
+
+
+def what_text(effects: tuple[StrategyEffect, ...]) -> str:
+    """What each strategy does, a line each."""
+    lines = [f"{strategy_name(e.name, e.title)}: {e.what}" for e in effects if e.what]
+    return "\n".join(lines)
+
+
+def training_text(trainer: str, plan: TrainingPlan | None, steps: int | None, labels: int | None) -> str:
+    """What a training means, in time and effect.
+
+    Args:
+        plan: What the server says of this trainer.
+        steps: How long to train.
+        labels: How many labels there are.
+    """
+    if trainer == "learning_curve":
+        effect = _(
+            "Measures the forecast anew, and compares the strategies; the model in use stays as it is."
+        )
+    elif labels:
+        words = _("Makes a new model from your {count} labels; it then does the automatic segmentation.")
+        effect = words.format(count=labels)
+    else:
+        effect = _("Makes a new model from the labels; it then does the automatic segmentation.")
+    return f"{effect} {_duration(plan, steps)} " + _("Until then you can go on drawing.")
+
+
+def _duration(plan: TrainingPlan | None, steps: int | None) -> str:
+    """How long, judged by the last one, else at most."""
+    expected = plan.expected_minutes(steps) if plan else None
+    if expected is not None:
+        words = _("Takes about {time}, judging by the last time.")
+        return words.format(time=minutes_text(max(1, expected)))
+    if plan is not None and plan.most_minutes is not None:
+        return _("Takes {time} at most.").format(time=minutes_text(plan.most_minutes))
+    return _("How long it takes is not known yet.")
+
+
+def trainer_name(name: str) -> str:
+    """What a trainer makes, as people call it."""
+    known = {"segmentation": _("the model"), "learning_curve": _("the forecast")}
+    return known.get(name, name)
 
 
 def kappa_number(effect: StrategyEffect) -> str:
@@ -309,7 +332,7 @@ def best_strategy(effects: tuple[StrategyEffect, ...]) -> StrategyEffect | None:
 def strategy_summary(effects: tuple[StrategyEffect, ...], n: int | None) -> str:
     """The sentence above the table of strategies."""
     if not any(effect.kappa for effect in effects):
-        return _("Not measured yet: the strategies are compared when the curve is computed.")
+        return _("Not measured yet: the strategies are compared when the forecast is measured anew.")
     best = best_strategy(effects)
     if best is None:
         return _("No strategy is sure to help on your cases so far.")

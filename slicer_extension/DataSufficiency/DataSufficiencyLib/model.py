@@ -6,6 +6,7 @@ leaves out or sends as null is None here: the panel then says that it is not kno
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,9 @@ from .json_reader import BadAnswer, JsonReader
 
 #: The version of `GET /sufficiency/` that this module reads.
 SCHEMA = 1
+
+_ONE_RANGE = ("mean", "lo80", "hi80")
+_BOTH_RANGES = (*_ONE_RANGE, "lo95", "hi95")
 
 STATUSES = ("too_few", "prior_dominated", "ready", "computing", "error")
 
@@ -28,10 +32,12 @@ class Interval:
     hi95: float | None = None
 
     @classmethod
-    def read(cls, reader: JsonReader | None, low: float, high: float) -> Interval | None:
+    def read(
+        cls, reader: JsonReader | None, low: float, high: float, names: Sequence[str] = _BOTH_RANGES
+    ) -> Interval | None:
         if reader is None:
             return None
-        values = {name: reader.number(name, low, high) for name in ("mean", "lo80", "hi80", "lo95", "hi95")}
+        values = {name: reader.number(name, low, high) for name in names}
         return None if values["mean"] is None else cls(**values)  # type: ignore[arg-type]
 
 
@@ -56,7 +62,7 @@ class ForecastRow:
             extra=extra,
             n=n,
             dice=Interval.read(reader, 0, 1),
-            gain=Interval.read(gain, -1, 1),
+            gain=Interval.read(gain, -1, 1, _ONE_RANGE),
             p_at_least_1pt=gain.number("p_at_least_1pt", 0, 1) if gain else None,
             minutes=reader.number("minutes", 0),
         )
@@ -125,23 +131,30 @@ class Target:
 
 @dataclass(frozen=True)
 class StrategyEffect:
-    """What training with a strategy does: `kappa` 1.6 means that 8 cases work like 13. Compared on `n_cases`."""
+    """What training with a strategy does: `kappa` 1.6 means that 8 cases work like 13. Compared on `n_cases`.
+
+    `title` and `what` are for people: its name, and what it does in a sentence.
+    """
 
     name: str
     kappa: Interval | None
     dice_difference: Interval | None
     nsd_difference: Interval | None
     n_cases: int | None = None
+    title: str = ""
+    what: str = ""
 
     @classmethod
     def read(cls, reader: JsonReader) -> StrategyEffect:
         difference = reader.child("dice_difference")
         return cls(
             name=reader.text("name"),
-            kappa=Interval.read(reader.child("kappa"), 0, float("inf")),
+            kappa=Interval.read(reader.child("kappa"), 0, float("inf"), _ONE_RANGE),
             dice_difference=Interval.read(difference, -1, 1),
             nsd_difference=Interval.read(reader.child("nsd_difference"), -1, 1),
             n_cases=difference.integer("n_cases", 0) if difference else None,
+            title=reader.text("title"),
+            what=reader.text("what"),
         )
 
 
@@ -192,7 +205,7 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class Observed:
+class MeasuredPoint:
     """One measured point of the curve, of `n_cases` tested; `structure` is empty for all structures together."""
 
     n: int
@@ -204,7 +217,7 @@ class Observed:
     n_cases: int | None = None
 
     @classmethod
-    def read(cls, reader: JsonReader) -> Observed | None:
+    def read(cls, reader: JsonReader) -> MeasuredPoint | None:
         n, dice = reader.integer("n", 0), reader.number("dice", 0, 1)
         if n is None or dice is None:
             return None
@@ -241,7 +254,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Problem:
+class Doubt:
     """A label check that did not pass, in the server's words."""
 
     image: str
@@ -249,7 +262,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Sufficiency:
+class Payload:
     """The whole of `GET /sufficiency/`."""
 
     status: str
@@ -263,12 +276,12 @@ class Sufficiency:
     strategies: tuple[StrategyEffect, ...]
     advice: Advice | None
     coverage: Coverage | None
-    observed: tuple[Observed, ...]
+    observed: tuple[MeasuredPoint, ...]
     job: Job
-    problems: tuple[Problem, ...]
+    doubts: tuple[Doubt, ...]
 
     @classmethod
-    def from_json(cls, data: Any) -> Sufficiency:
+    def from_json(cls, data: Any) -> Payload:
         """Check and type the server's answer.
 
         Raises:
@@ -276,7 +289,7 @@ class Sufficiency:
         """
         reader = JsonReader(data, "sufficiency")
         overall = reader.child("overall")
-        observed = (Observed.read(point) for point in reader.children("observed"))
+        observed = (MeasuredPoint.read(point) for point in reader.children("observed"))
         return cls(
             status=reader.choice("status", STATUSES),
             n_labelled=reader.integer("n_labelled", 0),
@@ -291,7 +304,10 @@ class Sufficiency:
             coverage=Coverage.read(reader.child("coverage")),
             observed=tuple(point for point in observed if point is not None),
             job=Job.read(reader.child("job")),
-            problems=tuple(Problem(p.text("image"), p.text("sentence")) for p in reader.children("problems")),
+            doubts=tuple(
+                Doubt(p.text("image"), p.text("sentence"))
+                for p in reader.children("doubts" if reader.has("doubts") else "problems")
+            ),
         )
 
     def curve(self, structure: str) -> Curve | None:
@@ -300,7 +316,7 @@ class Sufficiency:
             return self.overall
         return next((curve for curve in self.structures if curve.name == structure), None)
 
-    def points(self, structure: str) -> tuple[Observed, ...]:
+    def points(self, structure: str) -> tuple[MeasuredPoint, ...]:
         """The measured points of a structure; for an empty name, of all structures together.
 
         Where the server measured structures alone, points of one size and kind are averaged over them.
@@ -313,7 +329,7 @@ class Sufficiency:
         groups: dict[tuple[int, str], list[float]] = {}
         for point in self.observed:
             groups.setdefault((point.n, point.kind), []).append(point.dice)
-        return tuple(Observed(n, sum(d) / len(d), kind, "") for (n, kind), d in groups.items())
+        return tuple(MeasuredPoint(n, sum(d) / len(d), kind, "") for (n, kind), d in groups.items())
 
     @property
     def busy(self) -> bool:

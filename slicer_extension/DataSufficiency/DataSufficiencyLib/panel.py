@@ -7,6 +7,7 @@ from typing import Any
 from .case_section import CaseSection
 from .editor_section import EditorSection
 from .effects_sections import CoverageSection, StrategiesSection, TrainingSection
+from .glance_section import GlanceSection
 from .server_section import ServerSection
 from .session import Session
 from .settings import Settings
@@ -29,7 +30,9 @@ class Panel:
         self.editor = EditorSection(ui, session.nodes)
         self.case = CaseSection(ui, session)
         self.worth = WorthSection(ui, session)
+        self.glance = GlanceSection(ui, session.state)
         self._parts = (
+            self.glance,
             ServerSection(ui, session, settings),
             self.case,
             self.editor,
@@ -77,3 +80,4 @@ class Panel:
     def _tick(self) -> None:
         self.case.show_time()
         self.worth.show_age()
+        self.glance.show_time()

@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from .curve_nodes import LINES, CurveNodes
-from .model import Curve, Observed, Target
+from .model import Curve, MeasuredPoint, Target
 from .notice_label import font_pixels
 
 _HEIGHT = 260
@@ -53,7 +53,7 @@ class PlotSection:
         self._drawn: Any = None
 
     def show(
-        self, curve: Curve | None, points: Sequence[Observed], target: Target | None, structure: str
+        self, curve: Curve | None, points: Sequence[MeasuredPoint], target: Target | None, structure: str
     ) -> None:
         """Draw, where anything changed; hide the plot where there is nothing to draw.
 
@@ -86,7 +86,7 @@ class PlotSection:
         self._drawn = None
 
 
-def _key(curve: Curve | None, points: Sequence[Observed], target: Target | None) -> str:
+def _key(curve: Curve | None, points: Sequence[MeasuredPoint], target: Target | None) -> str:
     """What each line is, as markup: a legend inside the plot would cover the forecast."""
     forecast = bool(curve and curve.forecast)
     shown = {"measured": bool(points), "mean": forecast, "bounds": forecast, "target": target is not None}

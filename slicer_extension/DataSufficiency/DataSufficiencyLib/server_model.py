@@ -10,6 +10,36 @@ from .json_reader import BadAnswer, JsonReader
 
 
 @dataclass(frozen=True)
+class TrainingPlan:
+    """How long a trainer takes.
+
+    Attributes:
+        minutes: What its last run took, or its present one so far.
+        steps: Training steps of that run.
+        progress: The part of it that is done, in [0, 1].
+        most_minutes: After which it ends.
+    """
+
+    minutes: float | None = None
+    steps: int | None = None
+    progress: float | None = None
+    most_minutes: float | None = None
+
+    def expected_minutes(self, steps: int | None) -> float | None:
+        """Of a run of so many steps, judged by the last whole one."""
+        if self.progress != 1.0 or not self.minutes or not self.steps or not steps:
+            return None
+        return self.minutes * steps / self.steps
+
+    @property
+    def minutes_left(self) -> float | None:
+        """Of the present run; None while too little of it is done to tell."""
+        if not self.minutes or self.progress is None or self.progress < 0.02:
+            return None
+        return self.minutes * (1 - self.progress) / self.progress
+
+
+@dataclass(frozen=True)
 class ServerInfo:
     """What the server offers.
 
@@ -18,7 +48,7 @@ class ServerInfo:
         models: Names of the models that can make an automatic segmentation.
         trainers: Name of each trainer to the strategies that it offers.
         strategies: Name to description, for the next case.
-        progress: Trainer name to the part done of its present run, in [0, 1].
+        plans: Trainer name to how long it takes, and how far it is.
         steps: Training steps of a run, None where the server does not say.
     """
 
@@ -30,7 +60,7 @@ class ServerInfo:
     total: int | None
     completed: int | None
     has_sufficiency: bool
-    progress: Mapping[str, float] = field(default_factory=dict)
+    plans: Mapping[str, TrainingPlan] = field(default_factory=dict)
     steps: int | None = None
 
     @classmethod
@@ -56,7 +86,7 @@ class ServerInfo:
             total=datastore.integer("total", 0) if datastore else None,
             completed=datastore.integer("completed", 0) if datastore else None,
             has_sufficiency=reader.raw("sufficiency") is not None,
-            progress=_progress(data.get("train_stats")),
+            plans=_plans(data.get("trainers"), data.get("train_stats")),
             steps=_steps(data.get("trainers")),
         )
 
@@ -118,14 +148,38 @@ def _checked_labels(pairs: Mapping[Any, Any]) -> dict[str, int]:
     return dict(sorted(result.items(), key=lambda pair: pair[1]))
 
 
-def _progress(stats: Any) -> dict[str, float]:
-    result = {}
-    for name, entry in (stats or {}).items() if isinstance(stats, dict) else ():
-        epoch = entry.get("epoch") if isinstance(entry, dict) else None
-        total = entry.get("total_epochs") if isinstance(entry, dict) else None
-        if isinstance(epoch, (int, float)) and isinstance(total, (int, float)) and total > 0:
-            result[name] = min(max(epoch / total, 0.0), 1.0)
-    return result
+def _plans(trainers: Any, stats: Any) -> dict[str, TrainingPlan]:
+    """Of every trainer, from its options and its statistics; what cannot be read is not known."""
+    named, counted = _mapping(trainers), _mapping(stats)
+    found = {}
+    for name in dict.fromkeys([*named, *counted]):
+        entry, config = _mapping(counted.get(name)), _mapping(_mapping(named.get(name)).get("config"))
+        step, steps = _number(entry.get("epoch")), _number(entry.get("total_epochs"))
+        found[name] = TrainingPlan(
+            minutes=_minutes(entry.get("total_time", entry.get("current_time"))),
+            steps=int(steps) if steps else None,
+            progress=min(max(step / steps, 0.0), 1.0) if step is not None and steps else None,
+            most_minutes=_number(config.get("curve_minutes", config.get("max_minutes"))),
+        )
+    return found
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: Any) -> float | None:
+    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < float("inf")
+    return float(value) if usable else None
+
+
+def _minutes(text: Any) -> float | None:
+    """`1:02:30` in minutes; None of anything else, runs of days included."""
+    parts = text.split(":") if isinstance(text, str) else []
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+        return None
+    hours, minutes, seconds = map(int, parts)
+    return 60 * hours + minutes + seconds / 60
 
 
 @dataclass(frozen=True)
@@ -162,7 +216,7 @@ class SavedLabel:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SavedLabel:
         summary = data.get("sufficiency")
-        found = summary.get("flags") if isinstance(summary, dict) else None
+        found = summary.get("doubts", summary.get("flags")) if isinstance(summary, dict) else None
         if not isinstance(found, list):
             return cls(None)
         sentences = [entry.get("sentence") for entry in found if isinstance(entry, dict)]

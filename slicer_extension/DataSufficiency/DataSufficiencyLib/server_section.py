@@ -19,7 +19,7 @@ class ServerSection:
 
     def __init__(self, ui: Any, session: Session, settings: Settings) -> None:
         self._ui, self._state, self._connection = ui, session.state, session.connection
-        self._settings = settings
+        self._settings, self._needed = settings, True
         ui.serverAddress.addItems(settings.history() or ["http://127.0.0.1:8000"])
         ui.connectButton.clicked.connect(self._connect)
         ui.signInButton.clicked.connect(self._sign_in)
@@ -38,7 +38,14 @@ class ServerSection:
             if state.needs_sign_in:
                 notice = state.connection or explain(Failure("sign_in"))
         show_notice(ui.serverStatus, notice)
+        self._fold(not state.connected or state.needs_sign_in)
         self._show_privacy()
+
+    def _fold(self, needed: bool) -> None:
+        """Once connected, nobody needs the address until something is wrong; in between the fold is the user's."""
+        if needed != self._needed:
+            self._needed = needed
+            self._ui.serverBox.setCollapsed(not needed)
 
     def _connect(self, _checked: bool = False) -> None:
         self._connection.connect(self._ui.serverAddress.currentText)

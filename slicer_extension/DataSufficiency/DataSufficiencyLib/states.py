@@ -13,7 +13,7 @@ from typing import Any, Callable
 
 from .client import Client
 from .label_questions import Question
-from .model import Sufficiency
+from .model import Payload
 from .server_model import ServerInfo, TrainingTask
 from .wording import Notice
 
@@ -49,12 +49,14 @@ class ForecastState:
     """The newest forecast.
 
     Attributes:
+        before: The last one of fewer labels; None where there was none.
         received_at: When it came, in seconds since 1970.
         offline_since: When the server stopped answering, None while it answers.
         trouble: Why there is no newer one.
     """
 
-    latest: Sufficiency | None = None
+    latest: Payload | None = None
+    before: Payload | None = None
     received_at: float | None = None
     offline_since: float | None = None
     trouble: Notice | None = None
@@ -66,12 +68,14 @@ class TrainingState:
 
     Attributes:
         progress: Part done in [0, 1], None where the server does not say.
+        minutes_left: Until it is done, None where that cannot be told.
         notice: What to tell the user about it.
         changing: It was asked to start or to stop, and has not answered yet.
     """
 
     task: TrainingTask | None = None
     progress: float | None = None
+    minutes_left: float | None = None
     notice: Notice | None = None
     changing: bool = False
 
@@ -119,7 +123,7 @@ class SessionState:
         return self.phase not in ("disconnected", "connecting")
 
     @property
-    def sufficiency(self) -> Sufficiency | None:
+    def sufficiency(self) -> Payload | None:
         return self.forecast.latest
 
     @property

@@ -111,7 +111,7 @@ class TrainingWatch:
             self._ask_progress()
         else:
             self.stop_watching()
-            training.progress = None
+            training.progress = training.minutes_left = None
             training.notice = _ending(task)
             if was_running:
                 self._forecast.ask()
@@ -128,7 +128,9 @@ class TrainingWatch:
     def _on_progress(self, info: ServerInfo) -> None:
         training = self._state.training
         task = training.task
-        training.progress = info.progress.get(task.model) if task is not None and task.running else None
+        plan = info.plans.get(task.model) if task is not None and task.running else None
+        training.progress = plan.progress if plan else None
+        training.minutes_left = plan.minutes_left if plan else None
         self._offer.learn(info)
 
     def _again(self) -> None:

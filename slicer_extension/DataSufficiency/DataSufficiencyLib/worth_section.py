@@ -7,9 +7,10 @@ from typing import Any, Callable
 
 from slicer.i18n import tr as _
 
-from .forecast_words import headline, prior_text, problems_text, state_text, table_rows
-from .model import Problem, Sufficiency
-from .notice_label import make_headline, show_text
+from .forecast_words import doubts_text, prior_text, state_text, table_rows
+from .glance_words import advice_text
+from .model import Doubt, Payload
+from .notice_label import show_text
 from .plot_section import PlotSection
 from .reasons import why_no_reopen
 from .session import Session
@@ -23,10 +24,9 @@ class WorthSection:
         self._ui, self.plot = ui, PlotSection(ui)
         self._state, self._forecast = session.state, session.forecast
         self._structures: list[str] = [""]
-        self._shown: tuple[Sufficiency | None, str] | None = None
+        self._shown: tuple[Payload | None, str] | None = None
         self._target_shown: float | None = None
-        make_headline(ui.adviceLabel)
-        headers = (_("More cases"), _("Dice then"), _("Gain in points"), _("Your time"))
+        headers = (_("More cases"), _("Dice, points"), _("Gain, points"), _("Your time"))
         prepare_table(ui.worthTable, headers)
         ui.worthTable.horizontalHeader().setToolTip(
             _("In brackets: the range that holds with 80 % probability")
@@ -36,11 +36,9 @@ class WorthSection:
         ui.targetButton.clicked.connect(self._set_target)
         ui.clearTargetButton.clicked.connect(lambda _checked=False: self._forecast.set_target(None))
         ui.updateButton.clicked.connect(lambda _checked=False: self._forecast.update())
-        self._problems: list[str] = []
-        ui.reopenButton.clicked.connect(lambda _checked=False: self._for_problem(session.cases.reopen))
-        ui.confirmButton.clicked.connect(
-            lambda _checked=False: self._for_problem(self._forecast.confirm_label)
-        )
+        self._doubts: list[str] = []
+        ui.reopenButton.clicked.connect(lambda _checked=False: self._for_doubt(session.cases.reopen))
+        ui.confirmButton.clicked.connect(lambda _checked=False: self._for_doubt(self._forecast.confirm_label))
 
     @property
     def structure(self) -> str:
@@ -56,7 +54,7 @@ class WorthSection:
         ui.updateButton.setEnabled(state.connected and not (answer is not None and answer.job.running))
         ui.clearTargetButton.setEnabled(state.connected and answer is not None and answer.target is not None)
         ui.reopenButton.setEnabled(state.can_reopen)
-        show_text(ui.reopenReason, why_no_reopen(state) if answer is not None and answer.problems else "")
+        show_text(ui.reopenReason, why_no_reopen(state) if answer is not None and answer.doubts else "")
         ui.confirmButton.setEnabled(state.connected)
         self._show_structures(answer)
         self.show_age()
@@ -83,18 +81,18 @@ class WorthSection:
         self._shown = None
         self.refresh()
 
-    def _show(self, answer: Sufficiency | None) -> None:
+    def _show(self, answer: Payload | None) -> None:
         ui = self._ui
-        ui.adviceLabel.setText(headline(answer))
         advice = answer.advice if answer else None
-        show_text(ui.reasonLabel, advice.reason if advice else "")
+        said = (advice.sentence, advice.reason) if advice else ()
+        show_text(ui.reasonLabel, "\n".join(part for part in said if part and part != advice_text(answer)))
         curve = answer.curve(self.structure) if answer else None
         target = answer.target if answer else None
         rows = table_rows(curve, target if not self.structure else None)
         cells = [(row.cases, row.dice, row.gain, row.minutes) for row in rows]
         fill_table(ui.worthTable, cells, [row.tip for row in rows])
         show_text(ui.priorLabel, prior_text(curve))
-        self._show_problems(answer.problems if answer else ())
+        self._show_doubts(answer.doubts if answer else ())
         dice = target.dice if target else None
         if dice is not None and dice != self._target_shown:
             ui.targetSpin.setValue(round(100 * dice))
@@ -106,25 +104,25 @@ class WorthSection:
         else:
             self.plot.show(curve, answer.points(self.structure), target, self.structure)
 
-    def _show_problems(self, problems: tuple[Problem, ...]) -> None:
+    def _show_doubts(self, doubts: tuple[Doubt, ...]) -> None:
         """Labels in doubt, and a list to choose from the one to look at again or to confirm."""
         ui = self._ui
-        show_text(ui.problemsLabel, problems_text(problems))
-        ui.problemRow.setVisible(bool(problems))
-        names = list(dict.fromkeys(problem.image for problem in problems))
-        if names != self._problems:
-            chosen = ui.problemBox.currentText
-            self._problems = names
-            ui.problemBox.clear()
-            ui.problemBox.addItems(names)
-            ui.problemBox.setCurrentIndex(names.index(chosen) if chosen in names else 0)
+        show_text(ui.doubtsLabel, doubts_text(doubts))
+        ui.doubtRow.setVisible(bool(doubts))
+        names = list(dict.fromkeys(doubt.image for doubt in doubts))
+        if names != self._doubts:
+            chosen = ui.doubtBox.currentText
+            self._doubts = names
+            ui.doubtBox.clear()
+            ui.doubtBox.addItems(names)
+            ui.doubtBox.setCurrentIndex(names.index(chosen) if chosen in names else 0)
 
-    def _for_problem(self, action: Callable[[str], None]) -> None:
-        index = self._ui.problemBox.currentIndex
-        if 0 <= index < len(self._problems):
-            action(self._problems[index])
+    def _for_doubt(self, action: Callable[[str], None]) -> None:
+        index = self._ui.doubtBox.currentIndex
+        if 0 <= index < len(self._doubts):
+            action(self._doubts[index])
 
-    def _show_structures(self, answer: Sufficiency | None) -> None:
+    def _show_structures(self, answer: Payload | None) -> None:
         names = ["", *(curve.name for curve in answer.structures if curve.name)] if answer else [""]
         if names == self._structures:
             return

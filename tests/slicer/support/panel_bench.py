@@ -12,14 +12,25 @@ from DataSufficiency import DataSufficiencyWidget
 WIDTH = 540
 
 
-def open_module() -> DataSufficiencyWidget:
+FOLDED = ("worthBox", "strategiesBox", "trainingBox", "trainingOptions", "coverageBox")
+
+
+def open_module(*, unfolded: bool = True) -> DataSufficiencyWidget:
+    """The panel on the screen, as it opens or with everything unfolded."""
     widget = DataSufficiencyWidget()
     widget.setup()
     widget.enter()
     widget.parent.resize(WIDTH, 900)
     widget.parent.show()
+    if unfolded:
+        unfold(widget, "serverBox", *FOLDED)
     slicer.app.processEvents()
     return widget
+
+
+def unfold(widget: DataSufficiencyWidget, *boxes: str) -> None:
+    for name in boxes:
+        getattr(widget.ui, name).setCollapsed(False)
 
 
 def close_module(widget: DataSufficiencyWidget) -> None:
@@ -35,10 +46,13 @@ def read(tip: str) -> str:
 
 
 def settle(widget: DataSufficiencyWidget, width: int = WIDTH) -> None:
-    """Let the layout find its height, as in Slicer's scrolling module panel."""
+    """Make the window so high that nothing has to be scrolled."""
+    contents, area = widget.ui.scrollContents, widget.ui.scrollArea
     for _ in range(4):
         slicer.app.processEvents()
-        widget.parent.resize(width, widget.parent.layout().totalHeightForWidth(width))
+        layout = contents.layout()
+        inside = max(layout.totalHeightForWidth(contents.width), layout.totalMinimumSize().height())
+        widget.parent.resize(width, widget.parent.height + inside - area.viewport().height)
 
 
 def cut_off(boxes: Iterable[qt.QComboBox]) -> list[str]:
@@ -54,10 +68,10 @@ def cut_off(boxes: Iterable[qt.QComboBox]) -> list[str]:
     return found
 
 
-def take_picture(widget: DataSufficiencyWidget, path: Path) -> qt.QImage:
-    settle(widget)
+def take_picture(widget: DataSufficiencyWidget, path: Path, width: int = WIDTH) -> qt.QImage:
+    settle(widget, width)
     picture = qt.QPixmap(widget.parent.size * 1)
-    picture.fill(qt.QColor(239, 239, 239))
+    picture.fill(widget.parent.palette.color(qt.QPalette.Window))
     widget.parent.render(picture)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(str(path))

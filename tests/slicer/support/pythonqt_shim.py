@@ -129,6 +129,8 @@ def _properties_as_attributes(cls: type) -> None:
     meta = cls.staticMetaObject
     for index in range(meta.propertyOffset(), meta.propertyCount()):
         name = meta.property(index).name()
+        if name in ("sizeHint", "minimumSizeHint"):
+            continue  # Qt asks these of stand-ins, and would find the attribute instead
         setattr(cls, name, property(_reader(name), _writer(name)))
 
 

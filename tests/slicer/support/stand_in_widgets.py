@@ -7,15 +7,16 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 
 class CtkCollapsibleButton(QtWidgets.QWidget):
-    """A bar with a triangle and a title, and content that folds away."""
+    """A bar with a triangle and a title, and content that folds away; what is shown while folded comes with unfolding."""
 
     contentsCollapsed = QtCore.Signal(bool)  # noqa: N815
-    _BAR = 24
+    _WANTED = "wantedVisible"
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
-        self._text, self._collapsed = "", False
-        self.setContentsMargins(0, self._BAR, 0, 0)
+        self._text, self._collapsed, self._folding = "", False, False
+        self._bar = self.fontMetrics().height() + 8
+        self.setContentsMargins(0, self._bar, 0, 0)
 
     def _get_text(self) -> str:
         return self._text
@@ -28,11 +29,32 @@ class CtkCollapsibleButton(QtWidgets.QWidget):
         return self._collapsed
 
     def _set_collapsed(self, collapsed: bool) -> None:
+        if collapsed == self._collapsed:
+            return
         self._collapsed = collapsed
         for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
-            child.setProperty("visible", not collapsed)
-        self.setMaximumHeight(self._BAR if collapsed else 16777215)
+            if collapsed:
+                QtCore.QObject.setProperty(child, self._WANTED, not child.isHidden())
+            self._show(child, not collapsed and QtCore.QObject.property(child, self._WANTED) is not False)
+        self.setMaximumHeight(self._bar if collapsed else 16777215)
         self.contentsCollapsed.emit(collapsed)
+
+    def _show(self, child: QtWidgets.QWidget, visible: bool) -> None:
+        self._folding = True
+        QtWidgets.QWidget.setVisible(child, visible)
+        self._folding = False
+
+    def childEvent(self, event: QtCore.QChildEvent) -> None:  # noqa: N802
+        if event.added() and event.child().isWidgetType():
+            event.child().installEventFilter(self)
+
+    def eventFilter(self, child: QtCore.QObject, event: QtCore.QEvent) -> bool:  # noqa: N802
+        kinds = {QtCore.QEvent.ShowToParent: True, QtCore.QEvent.HideToParent: False}
+        if self._collapsed and not self._folding and event.type() in kinds:
+            QtCore.QObject.setProperty(child, self._WANTED, kinds[event.type()])
+            if kinds[event.type()]:
+                self._show(child, False)
+        return False
 
     text = QtCore.Property(str, _get_text, _set_text)
     collapsed = QtCore.Property(bool, _get_collapsed, _set_collapsed)
@@ -46,18 +68,19 @@ class CtkCollapsibleButton(QtWidgets.QWidget):
     def paintEvent(self, _event: QtGui.QPaintEvent) -> None:  # noqa: N802
         painter = QtGui.QPainter(self)
         painter.setRenderHint(QtGui.QPainter.Antialiasing)
-        bar = QtCore.QRectF(0.5, 0.5, self.rect.width() - 1, self._BAR - 4)
-        painter.setPen(QtGui.QColor(176, 176, 176))
-        painter.setBrush(QtGui.QColor(226, 226, 226))
+        bar = QtCore.QRectF(0.5, 0.5, self.rect.width() - 1, self._bar - 4)
+        colours = self.palette
+        painter.setPen(colours.color(QtGui.QPalette.Mid))
+        painter.setBrush(colours.color(QtGui.QPalette.Button))
         painter.drawRoundedRect(bar, 2, 2)
         middle = bar.center().y()
         down = [(7, -2.5), (15, -2.5), (11, 3)]
         right = [(9, -4), (9, 4), (14.5, 0)]
         triangle = [QtCore.QPointF(x, middle + y) for x, y in (right if self._collapsed else down)]
-        painter.setBrush(QtGui.QColor(60, 60, 60))
+        painter.setBrush(colours.color(QtGui.QPalette.ButtonText))
         painter.setPen(QtCore.Qt.NoPen)
         painter.drawPolygon(QtGui.QPolygonF(triangle))
-        painter.setPen(QtGui.QColor(20, 20, 20))
+        painter.setPen(colours.color(QtGui.QPalette.ButtonText))
         painter.drawText(bar.adjusted(24, 0, 0, 0), QtCore.Qt.AlignVCenter, self._text)
 
 

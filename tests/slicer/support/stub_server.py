@@ -70,7 +70,9 @@ def curve(n: int, offset: float = 0.0) -> dict:
         "curve": [{"n": k, **interval(dice_at(k, offset), sd_at(min(k, n)))} for k in sorted(set(sizes))],
         "now": interval(dice_at(n, offset), sd_at(n)),
         "forecast": rows,
-        "ceiling": interval(_CEILING + offset, _CEILING_SD),
+        "ceiling": {
+            name: interval(_CEILING + offset, _CEILING_SD)[name] for name in ("mean", "lo80", "hi80")
+        },
         "prior_share": round(1 / (1 + n / 4), 2),
     }
 
@@ -125,7 +127,7 @@ def sufficiency(
         "coverage": {"outside": 7, "pool": 24, "cases": [{"image": "case_041", "distance": 3.1}]},
         "observed": [],
         "job": {"state": "idle", "done": 0, "total": 0, "eta_seconds": None},
-        "problems": [],
+        "doubts": [],
     }
     if n < 4:
         sentence = f"{n} cases are labelled; a forecast needs 4. Please label {4 - n} more."
@@ -283,7 +285,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _get_info(self) -> None:
         server = self.server
-        config = {"strategy": ["baseline", "genda"], "steps": server.steps}
+        config = {"strategy": ["baseline", "genda"], "steps": server.steps, "max_minutes": 60}
         self.answer(
             {
                 "name": "Scaling App",
@@ -295,7 +297,7 @@ class _Handler(BaseHTTPRequestHandler):
                 else {},
                 "trainers": {
                     "segmentation": {"config": config, "labels": server.labels},
-                    "learning_curve": {"config": config},
+                    "learning_curve": {"config": {**config, "curve_minutes": 30}},
                 },
                 "strategies": {name: {"description": words} for name, words in server.choices.items()},
                 "scoring": {},
@@ -312,7 +314,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _get_sufficiency(self) -> None:
         server = self.server
         data = sufficiency(server.n, server.target, tuple(server.labels) or ("kidney",))
-        self.answer({**data, "job": server.job, "problems": server.checks})
+        self.answer({**data, "job": server.job, "doubts": server.checks})
 
     def _post_sufficiency(self) -> None:
         parts = self.place.path.strip("/").split("/")
@@ -320,12 +322,12 @@ class _Handler(BaseHTTPRequestHandler):
         if parts[1] == "target":
             self.server.target = data["dice"]
         elif parts[1] == "case" and not data:
-            reason = "A case takes minutes, blind, resolved, but nothing came."
+            reason = "A case takes minutes, blind, confirmed, but nothing came."
             self.answer({"detail": reason}, 422)
             return
         elif parts[1] == "case":
             self.server.notes.append((unquote(parts[2]), data))
-            if data.get("resolved"):
+            if data.get("confirmed"):
                 self.server.checks = [c for c in self.server.checks if c["image"] != unquote(parts[2])]
         elif parts[1] == "steps":
             self.server.steps = data["steps"]
@@ -383,7 +385,7 @@ class _Handler(BaseHTTPRequestHandler):
             server.cases.remove(image)
             server.n += 1
         self.answer(
-            {"image": image, "label": image, "sufficiency": {"status": "ready", "flags": server.checks}}
+            {"image": image, "label": image, "sufficiency": {"status": "ready", "doubts": server.checks}}
         )
 
     def _post_infer(self) -> None:

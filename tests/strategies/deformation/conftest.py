@@ -11,6 +11,10 @@ import torch
 from scaling_app.imaging.synthetic import STRUCTURES, make_case
 from scaling_app.strategies.base import PreparedCase, StrategyContext
 
+from ...coarse import coarse_registrations
+
+__all__ = ["coarse_registrations"]
+
 
 def synthetic(index: int, dims: int, size: int = 20) -> PreparedCase:
     made = make_case(index, size=size, spatial_dims=dims)

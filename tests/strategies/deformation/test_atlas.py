@@ -19,11 +19,11 @@ from scaling_app.strategies.deformation.alignment import (
     place,
     sort_structures,
 )
+from scaling_app.strategies.deformation.atlas import build_atlas, register_labelled, register_unlabelled
 from scaling_app.strategies.deformation.atlas_store import AtlasStore, content_hash
-from scaling_app.strategies.deformation.coverage import coverage, shape_coverage
 from scaling_app.strategies.deformation.registration import warp
+from scaling_app.strategies.deformation.shape_coverage import coverage, shape_coverage
 from scaling_app.strategies.deformation.subspace import embed, fit_subspace, logarithm_of_pair
-from scaling_app.strategies.deformation.template import build_atlas, register_labelled, register_unlabelled
 from scaling_app.strategies.deformation.velocity import Flow, Lattice
 
 pytestmark = pytest.mark.slow_training
@@ -106,6 +106,7 @@ def test_the_template_is_unbiased_and_knows_only_its_fold(placed, store, volumes
         build_atlas([bare(volumes[0])], SPACING, STRUCTURES)
 
 
+@pytest.mark.usefixtures("coarse_registrations")
 def test_registrations_are_kept_reused_and_extended(tmp_path, pictures, monkeypatch) -> None:
     made, added = [], []
     build, register = atlas_store.build_atlas, atlas_store.register_labelled
@@ -131,6 +132,7 @@ def test_registrations_are_kept_reused_and_extended(tmp_path, pictures, monkeypa
     assert made == [5, 4], "a template with a case from outside the fold is not used"
 
 
+@pytest.mark.usefixtures("coarse_registrations")
 def test_a_broken_file_in_the_cache_costs_time_only(tmp_path, pictures) -> None:
     key, _, _ = AtlasStore(tmp_path, (1.0, 1.0), STRUCTURES).atlas(pictures[:2])
     path = next(tmp_path.glob(f"deformation/{key}.atlas.pt"))
@@ -162,6 +164,7 @@ def lesion_at(case: PreparedCase, corner: tuple[int, int] | None, value: int) ->
     return replace(case, image=image, label=label.to(torch.uint8))
 
 
+@pytest.mark.usefixtures("coarse_registrations")
 def test_cases_with_and_without_a_lesion_are_placed_alike(pictures) -> None:
     """Where no structure is in every label, a lesion must not say how large the whole case is."""
     bare = [replace(case, label=torch.zeros_like(case.label)) for case in pictures[:4]]
@@ -180,6 +183,7 @@ def test_cases_with_and_without_a_lesion_are_placed_alike(pictures) -> None:
 
 
 @pytest.mark.parametrize("first_have_it", [True, False])
+@pytest.mark.usefixtures("coarse_registrations")
 def test_a_new_case_that_changes_what_labels_share_makes_a_new_atlas(
     tmp_path, pictures, first_have_it
 ) -> None:
@@ -332,6 +336,7 @@ def test_a_squeezed_image_lies_further_outside_than_before(pictures, tmp_path) -
     assert [c.distance for c in answer] == sorted(distance.values(), reverse=True)
 
 
+@pytest.mark.usefixtures("coarse_registrations")
 def test_a_case_without_any_structure_changes_no_coverage(pictures, tmp_path) -> None:
     cases = {case.case_id: case for case in pictures[:8]}
     cases["healthy"] = replace(pictures[6], case_id="healthy", label=torch.zeros_like(pictures[6].label))

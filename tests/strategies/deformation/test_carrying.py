@@ -9,9 +9,10 @@ import torch
 
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.strategies.base import PreparedCase, Strategy
-from scaling_app.strategies.catalogue import make_strategy, same_as
+from scaling_app.strategies.catalogue import same_as
 from scaling_app.strategies.deformation import budget
 from scaling_app.strategies.deformation.strategies import LEAST_CARRIED_DICE
+from scaling_app.strategies.making import make_strategy
 
 
 def dice(a: torch.Tensor, b: torch.Tensor) -> float:
@@ -43,6 +44,7 @@ def test_carried_labels_keep_to_the_label_set_and_the_images_stay_as_they_are(ca
         assert set(case.label.unique().tolist()) <= {0, *STRUCTURES.values()}
 
 
+@pytest.mark.usefixtures("coarse_registrations")
 def test_nothing_is_added_unless_asked_for_or_without_a_pool(pictures, context, bare, tmp_path) -> None:
     for options, pool in (({}, [bare(pictures[9])]), ({"carry_labels": "always"}, [])):
         strategy = make_strategy("genda")
@@ -120,6 +122,7 @@ def test_nothing_is_carried_where_left_out_cases_show_that_it_goes_wrong(picture
     assert (agreed["right"][1], agreed["wrong"][1]) == (1, 0)
 
 
+@pytest.mark.usefixtures("coarse_registrations")
 def test_one_labelled_case_cannot_be_left_out_and_is_carried_all_the_same(pictures, context, bare) -> None:
     strategy = make_strategy("regda+pool")
     strategy.prepare(pictures[:1], context(2, pool=[bare(pictures[9])]))
@@ -127,6 +130,7 @@ def test_one_labelled_case_cannot_be_left_out_and_is_carried_all_the_same(pictur
 
 
 @pytest.mark.parametrize("name", ["regda+pool", "genda+pool"])
+@pytest.mark.usefixtures("coarse_registrations")
 def test_without_unlabelled_images_a_strategy_draws_what_the_catalogue_calls_the_same(
     name, pictures, context, tmp_path
 ) -> None:

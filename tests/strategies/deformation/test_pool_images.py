@@ -10,8 +10,10 @@ import torch
 
 from scaling_app.imaging.geometry import ImageError
 from scaling_app.strategies.base import PreparedCase
-from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.deformation import atlas_store, group
+from scaling_app.strategies.making import make_strategy
+
+pytestmark = pytest.mark.usefixtures("coarse_registrations")
 
 
 class Opened(Sequence[PreparedCase]):

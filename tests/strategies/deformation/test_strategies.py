@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from scaling_app.strategies.base import PreparedCase, Strategy
-from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.deformation.folds import count_folds, voxel_grid
 from scaling_app.strategies.deformation.velocity import Deformation
+from scaling_app.strategies.making import make_strategy
 
 pytestmark = pytest.mark.slow_training
 
@@ -74,9 +74,10 @@ def test_samples_move_points_inverses_bring_them_back_and_seeds_decide(
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("coarse_registrations")
 def test_a_share_of_the_samples_keeps_its_shape(pictures, context, cache, name: str) -> None:
     strategy = make_strategy(name)
-    strategy.prepare(pictures, context(2, cache_dir=cache, options={"deformed_share": "0.25"}))
+    strategy.prepare(pictures[:6], context(2, cache_dir=cache, options={"deformed_share": "0.25"}))
     generator = torch.Generator().manual_seed(0)
     drawn = [strategy.deformation(pictures[0], generator) for _ in range(200)]
     assert 30 <= sum(deformation is not None for deformation in drawn) <= 70
@@ -97,6 +98,7 @@ def test_the_report_is_plain_and_says_what_was_learned(prepared) -> None:
     assert "energy_score_adversarial" in prepared["genda", 2].report(), "sixteen shapes are compared"
 
 
+@pytest.mark.usefixtures("coarse_registrations")
 def test_learned_labels_only(volumes, context, cache, bare) -> None:
     strategy = make_strategy("regda")
     pool = [bare(volumes[4])]
@@ -122,17 +124,19 @@ def deforms(strategy: Strategy, case: PreparedCase) -> bool:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_case_alone(volumes, context, name: str) -> None:
+@pytest.mark.usefixtures("coarse_registrations")
+def test_one_case_alone(volumes, context, cache, name: str) -> None:
     strategy = make_strategy(name)
-    strategy.prepare(volumes[:1], context(3))
+    strategy.prepare(volumes[:1], context(3, cache_dir=cache))
     assert deforms(strategy, volumes[0])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_identical_images_under_different_names(pictures, context, name: str) -> None:
+@pytest.mark.usefixtures("coarse_registrations")
+def test_identical_images_under_different_names(pictures, context, cache, name: str) -> None:
     cases = [replace(pictures[0], case_id=f"copy{i}") for i in range(5)]
     strategy = make_strategy(name)
-    strategy.prepare(cases, context(2))
+    strategy.prepare(cases, context(2, cache_dir=cache))
     assert all(
         torch.isfinite(strategy.deformation(c, torch.Generator().manual_seed(0))(torch.ones(4, 2))).all()
         for c in cases
@@ -140,23 +144,26 @@ def test_identical_images_under_different_names(pictures, context, name: str) ->
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_structure_that_only_one_case_has(pictures, context, name: str) -> None:
+@pytest.mark.usefixtures("coarse_registrations")
+def test_a_structure_that_only_one_case_has(pictures, context, cache, name: str) -> None:
     cases = [replace(c, label=torch.where(c.label == 2, 1, c.label)) for c in pictures[:3]]
     cases.append(pictures[3])
     strategy = make_strategy(name)
-    strategy.prepare(cases, context(2))
+    strategy.prepare(cases, context(2, cache_dir=cache))
     assert deforms(strategy, cases[0]) and deforms(strategy, cases[3])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_empty_labels(pictures, context, name: str) -> None:
+@pytest.mark.usefixtures("coarse_registrations")
+def test_empty_labels(pictures, context, cache, name: str) -> None:
     cases = [replace(c, label=torch.zeros_like(c.label)) for c in pictures[:3]]
     strategy = make_strategy(name)
-    strategy.prepare(cases, context(2))
+    strategy.prepare(cases, context(2, cache_dir=cache))
     assert deforms(strategy, cases[0])
 
 
 @pytest.mark.parametrize("name", ["regda", "genda"])
+@pytest.mark.usefixtures("coarse_registrations")
 def test_a_case_without_any_structure_does_not_change_how_the_others_are_aligned(
     pictures, context, cache, name: str
 ) -> None:
@@ -172,15 +179,17 @@ def test_a_case_without_any_structure_does_not_change_how_the_others_are_aligned
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_one_slice_where_volumes_are_planned(volumes, context, name: str) -> None:
+@pytest.mark.usefixtures("coarse_registrations")
+def test_one_slice_where_volumes_are_planned(volumes, context, cache, name: str) -> None:
     flat = replace(volumes[1], image=volumes[1].image[..., 4:5], label=volumes[1].label[..., 4:5])
     strategy = make_strategy(name)
-    strategy.prepare([volumes[0], flat], context(3))
+    strategy.prepare([volumes[0], flat], context(3, cache_dir=cache))
     assert deforms(strategy, volumes[0]) and deforms(strategy, flat)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_fields_of_view_that_differ_wildly(pictures, context, name: str) -> None:
+@pytest.mark.usefixtures("coarse_registrations")
+def test_fields_of_view_that_differ_wildly(pictures, context, cache, name: str) -> None:
     wide = torch.nn.functional.pad(pictures[1].image, (60, 5, 3, 70))
     label = torch.nn.functional.pad(pictures[1].label, (60, 5, 3, 70))
     tight = pictures[2].image[:, 6:-6, 6:-6]
@@ -190,7 +199,7 @@ def test_fields_of_view_that_differ_wildly(pictures, context, name: str) -> None
         replace(pictures[2], image=tight, label=pictures[2].label[:, 6:-6, 6:-6]),
     ]
     strategy = make_strategy(name)
-    strategy.prepare(cases, context(2))
+    strategy.prepare(cases, context(2, cache_dir=cache))
     assert all(deforms(strategy, case) for case in cases)
 
 

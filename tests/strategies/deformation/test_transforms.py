@@ -125,6 +125,7 @@ def test_missing_keys_and_different_shapes() -> None:
 
 
 @pytest.mark.parametrize("kind", [RandRegDAd, RandGenDAd])
+@pytest.mark.usefixtures("coarse_registrations")
 def test_learned_transforms_work_alone(pictures, context, kind) -> None:
     transform = kind(["image", "label"], pictures[:4], context(2), mode=["bilinear", "nearest"])
     transform.set_random_state(seed=0)
@@ -138,6 +139,7 @@ def test_learned_transforms_work_alone(pictures, context, kind) -> None:
 
 
 @pytest.mark.parametrize("kind", [RandRegDAd, RandGenDAd])
+@pytest.mark.usefixtures("coarse_registrations")
 def test_samples_that_keep_their_shape_are_handed_on_unchanged(pictures, context, kind) -> None:
     known = context(2, options={"deformed_share": "0.5"})
     transform = kind(["image", "label"], pictures[:2], known, mode=["bilinear", "nearest"])
@@ -190,6 +192,7 @@ def test_a_tall_volume_is_read_as_exactly_as_a_small_one() -> None:
     assert torch.allclose(FieldReader(field)(points).double(), expected.reshape(1, -1), atol=2e-3)
 
 
+@pytest.mark.usefixtures("coarse_registrations")
 def test_a_spacing_in_whole_numbers_will_do(pictures, context) -> None:
     transform = RandRegDAd(["image"], pictures[:3], context(2, spacing=(1, 1)))
     transform.set_random_state(seed=0)

@@ -14,7 +14,10 @@ from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.generative.hypergradient import FrozenSegmenter, Pairs, training_gradient
 from scaling_app.strategies.generative.networks import SearchableGenerator, low_pass
 
+from ...coarse import coarse_registrations
 from .trainings import disc_case
+
+__all__ = ["coarse_registrations"]
 
 CLASSES = 3
 

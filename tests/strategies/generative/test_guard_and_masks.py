@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from scaling_app.strategies.base import PreparedCase
-from scaling_app.strategies.generative.guard import Guard, diversity
 from scaling_app.strategies.generative.masks import KINDS, MaskAugmentation, PatchSource, read_pair
+from scaling_app.strategies.generative.proof import Proof, diversity
 
 
 def square_case(shape=(40, 48), case_id="a") -> PreparedCase:
@@ -29,7 +29,7 @@ SPREADS = {
 
 
 def test_the_guard_gives_weight_to_consistent_help_and_turns_off_what_does_not_help() -> None:
-    helpful, noisy = Guard(), Guard()
+    helpful, noisy = Proof(), Proof()
     g = torch.Generator().manual_seed(0)
     for _ in range(30):
         helpful.observe(torch.rand(4, generator=g) + 0.1, "abcd", NOTHING)
@@ -52,79 +52,79 @@ def test_pairs_that_painting_does_nothing_for_are_believed_once_in_twenty_traini
 
     shown = 0
     for _ in range(400):
-        guard = Guard()
+        proof = Proof()
         for _ in range(60):
             painted, unpainted = alignments()
-            guard.observe(painted, "abcd"[:pairs], unpainted)
-        shown += guard.shown
+            proof.observe(painted, "abcd"[:pairs], unpainted)
+        shown += proof.shown
     assert shown <= 30  # 20 expected at most, and 2.3 standard deviations
 
 
 def test_pairs_that_do_more_than_unpainted_are_believed_and_stay_so() -> None:
     g = torch.Generator().manual_seed(0)
-    guards = [Guard() for _ in range(20)]
-    for guard in guards:
+    proofs = [Proof() for _ in range(20)]
+    for proof in proofs:
         for _ in range(60):
-            guard.observe(0.8 + torch.randn(2, generator=g), "ab", torch.randn(2, generator=g))
-    assert sum(guard.shown for guard in guards) >= 18
-    guard = guards[0]
-    assert guard.trusted and guard.state == "on" and guard.omega > 0
+            proof.observe(0.8 + torch.randn(2, generator=g), "ab", torch.randn(2, generator=g))
+    assert sum(proof.shown for proof in proofs) >= 18
+    proof = proofs[0]
+    assert proof.trusted and proof.state == "on" and proof.omega > 0
     for _ in range(3000):
-        guard.observe(torch.ones(1), "a", NOTHING)
-    assert guard.shown and math.isfinite(guard.evidence)
+        proof.observe(torch.ones(1), "a", NOTHING)
+    assert proof.shown and math.isfinite(proof.evidence)
 
 
 def test_unproven_pairs_weigh_nothing_and_the_guard_says_what_is_missing() -> None:
-    asked, unasked = Guard(), Guard(asked=False)
-    for guard in (asked, unasked):
-        guard.observe(torch.tensor([1.0, 0.5]), ("a", "b"), torch.tensor([1.0, 0.5]))
+    asked, unasked = Proof(), Proof(asked=False)
+    for proof in (asked, unasked):
+        proof.observe(torch.tensor([1.0, 0.5]), ("a", "b"), torch.tensor([1.0, 0.5]))
     assert asked.omega == 0 and float(asked.pair_weights(("a", "b")).abs().max()) == 0
     assert "not shown to do more than unpainted (1.0 of 20)" in asked.state
     assert unasked.omega == 1 and unasked.state == "on"
 
 
 def test_harmful_pairs_count_nothing_and_helpful_ones_more() -> None:
-    guard = Guard(asked=False)
+    proof = Proof(asked=False)
     for _ in range(5):
-        guard.observe(torch.tensor([1.0, -0.2, 0.5]), ("good", "bad", "fair"), NOTHING)
-    weights = guard.pair_weights(("good", "bad", "fair"))
+        proof.observe(torch.tensor([1.0, -0.2, 0.5]), ("good", "bad", "fair"), NOTHING)
+    weights = proof.pair_weights(("good", "bad", "fair"))
     assert weights[1] == 0
     assert weights[0] > weights[2] > 0
-    own = guard.pair_weights(("good", "bad"), torch.tensor([-1.0, 1.0]))
+    own = proof.pair_weights(("good", "bad"), torch.tensor([-1.0, 1.0]))
     assert own[0] == 0 and own[1] > 0
 
 
 def test_a_collapsed_generator_is_turned_off() -> None:
-    guard = Guard()
+    proof = Proof()
     mask = torch.ones(3, 1, 8, 8)
     real, same = torch.randn(3, 1, 8, 8), torch.randn(1, 1, 8, 8).expand(3, 1, 8, 8)
-    guard.observe_diversity(diversity(real, mask), diversity(real, mask))
-    assert guard.on
-    guard.observe_diversity(diversity(same, mask), diversity(real, mask))
-    assert not guard.on and "differ" in guard.reason
+    proof.observe_diversity(diversity(real, mask), diversity(real, mask))
+    assert proof.on
+    proof.observe_diversity(diversity(same, mask), diversity(real, mask))
+    assert not proof.on and "differ" in proof.reason
 
 
 def test_the_guard_survives_a_round_trip() -> None:
-    guard, other = Guard(), Guard()
-    guard.observe(torch.tensor([0.3, 0.1]), ("a", "b"), NOTHING)
-    other.load_state_dict(guard.state_dict())
-    assert other == guard
+    proof, other = Proof(), Proof()
+    proof.observe(torch.tensor([0.3, 0.1]), ("a", "b"), NOTHING)
+    other.load_state_dict(proof.state_dict())
+    assert other == proof
 
 
 def test_what_a_guard_asks_for_is_not_taken_over_from_an_earlier_training() -> None:
-    earlier, guard = Guard(asked=False, patience=3), Guard()
+    earlier, proof = Proof(asked=False, patience=3), Proof()
     earlier.observe(torch.tensor([0.3]), ("a",), NOTHING)
-    guard.load_state_dict(earlier.state_dict())
-    assert guard.asked and guard.patience == Guard().patience and guard.observed == 1
+    proof.load_state_dict(earlier.state_dict())
+    assert proof.asked and proof.patience == Proof().patience and proof.observed == 1
 
 
 def test_steps_of_one_kind_that_always_overflow_turn_synthesis_off_whatever_the_others_do() -> None:
-    guard = Guard(asked=False)
-    for _ in range(guard.patience):
-        guard.observe(torch.ones(2), ("a", "b"), NOTHING)
-        guard.observe_step("the outer step", finite=True)
-        guard.observe_step("the generator", finite=False)
-    assert not guard.on and "not finite" in guard.reason and "(the generator)" in guard.reason
+    proof = Proof(asked=False)
+    for _ in range(proof.patience):
+        proof.observe(torch.ones(2), ("a", "b"), NOTHING)
+        proof.observe_step("the outer step", finite=True)
+        proof.observe_step("the generator", finite=False)
+    assert not proof.on and "not finite" in proof.reason and "(the generator)" in proof.reason
 
 
 @pytest.mark.parametrize("shape", [(40, 48), (30, 32, 24)])

@@ -8,9 +8,9 @@ import dataclasses
 import pytest
 import torch
 
-from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.generative import coupling as coupling_module
 from scaling_app.strategies.generative.hypergradient import FrozenSegmenter, Pairs, training_gradient
+from scaling_app.strategies.making import make_strategy
 
 from .trainings import (
     batch_of,
@@ -23,6 +23,7 @@ from .trainings import (
 )
 
 
+@pytest.mark.usefixtures("coarse_registrations")
 def test_no_label_that_the_left_out_patient_has_shaped_is_trained_on_in_its_step(cases) -> None:
     strategy = make_strategy("genda+genseg")
     pool = [dataclasses.replace(disc_case(10), label=None)]
@@ -37,6 +38,7 @@ def test_no_label_that_the_left_out_patient_has_shaped_is_trained_on_in_its_step
     assert set(fresh.case_ids) <= set(others) and len(fresh.case_ids) == 1
 
 
+@pytest.mark.usefixtures("coarse_registrations")
 def test_no_mask_of_an_outer_step_is_moved_by_what_was_learned_from_the_left_out_patient(cases) -> None:
     strategy, asked = make_strategy("genda+genseg"), []
     strategy.prepare(cases, context())

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from scaling_app.strategies.base import PreparedCase
-from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.generative import coupling as coupling_module
 from scaling_app.strategies.generative.schedule import Phase
+from scaling_app.strategies.making import make_strategy
 
 from .trainings import (
     PATCH,
@@ -50,6 +50,7 @@ def test_a_training_searches_moves_the_architecture_and_logs_it(patch, caplog) -
     assert all(isinstance(v, (str, bool)) or math.isfinite(v) for v in report.values())
 
 
+@pytest.mark.usefixtures("coarse_registrations")
 def test_the_pools_images_under_carried_labels_train_with_the_labelled_cases(cases) -> None:
     strategy = make_strategy("genda+genseg")
     pool = [dataclasses.replace(disc_case(i), label=None) for i in (10, 11)]
@@ -89,12 +90,17 @@ def test_cases_are_not_kept_open_between_steps() -> None:
 
 
 @pytest.mark.parametrize(("patients", "carried"), [(4, 2), (11, 0)])
-def test_few_labelled_patients_are_joined_by_the_pool_unless_it_is_not_wanted(patients, carried) -> None:
+@pytest.mark.usefixtures("coarse_registrations")
+def test_few_labelled_patients_are_joined_by_the_pool_unless_it_is_not_wanted(
+    tmp_path, patients, carried
+) -> None:
     cases = [disc_case(i) for i in range(patients)]
     pool = [dataclasses.replace(disc_case(i), label=None) for i in (20, 21)]
     for options, count in (({}, carried), ({"carry_labels": "never"}, 0)):
         strategy = make_strategy("genda+genseg")
-        strategy.prepare(cases, dataclasses.replace(context(), pool=pool, options=options))
+        strategy.prepare(
+            cases, dataclasses.replace(context(), pool=pool, options=options, cache_dir=tmp_path)
+        )
         assert len(strategy.added_cases()) == count
 
 
@@ -136,6 +142,7 @@ def test_without_a_network_the_pairs_are_warped_real_images_under_fields(cases) 
     assert torch.equal(made.pairs.image, made.patches.image)
 
 
+@pytest.mark.usefixtures("coarse_registrations")
 def test_the_generator_learns_from_carried_labels_although_a_step_shows_it_one_sample(
     cases, monkeypatch
 ) -> None:

@@ -8,8 +8,8 @@ from monai.networks.nets import UNet
 from torch import Tensor, nn
 
 from scaling_app.strategies.base import Batch, PreparedCase, StrategyContext
-from scaling_app.strategies.catalogue import make_strategy
 from scaling_app.strategies.generative import GenSeg
+from scaling_app.strategies.making import make_strategy
 
 PATCH = (32, 32)
 STEPS = 40

@@ -30,8 +30,8 @@ from scaling_app.studies.structures import renamed, still_held, with_conf, with_
 STRUCTURES = {"anterior": 1, "posterior": 2}
 
 
-def kinds(flags):
-    return [flag.kind for flag in flags]
+def kinds(doubts):
+    return [doubt.kind for doubt in doubts]
 
 
 @settings(max_examples=50, deadline=None)
@@ -101,13 +101,15 @@ def test_new_values_become_structures_only_where_that_is_plausible(values, other
 
 def test_doubts_that_no_confirmation_settles_are_those_that_stop_a_training():
     grid, other = Grid((4, 4, 4), np.eye(4)), Grid((4, 4, 3), np.eye(4))
-    flags = [*check_geometry(other, grid), *check_new_values({999: 1}, {}, 0, {})]
-    assert {*kinds(flags), label_book.UNREADABLE, UNREADABLE_IMAGE, ODD_IMAGE} == set(LASTING_DOUBTS)
+    doubts = [*check_geometry(other, grid), *check_new_values({999: 1}, {}, 0, {})]
+    assert {*kinds(doubts), label_book.UNREADABLE, UNREADABLE_IMAGE, ODD_IMAGE} == set(LASTING_DOUBTS)
 
 
 def test_the_sentence_says_what_to_do():
-    (flag,) = check_label_info([("posterior", 1)], {1: 9}, STRUCTURES)
-    assert "'anterior'" in flag.sentence and "'posterior'" in flag.sentence and "save again" in flag.sentence
+    (doubt,) = check_label_info([("posterior", 1)], {1: 9}, STRUCTURES)
+    assert (
+        "'anterior'" in doubt.sentence and "'posterior'" in doubt.sentence and "save again" in doubt.sentence
+    )
 
 
 def test_geometry_in_millimetres():

@@ -62,68 +62,68 @@ def desk(desk_of):
     return desk_of(2)
 
 
-def studies(desk) -> Path:
-    return Path(desk.session.datastore._datastore_path)
+def folder_of(desk) -> Path:
+    return Path(desk.studies.datastore._datastore_path)
 
 
 @pytest.mark.parametrize("kind", HEADERS)
 @pytest.mark.parametrize("way", ["submitted", "found"])
 def test_a_label_that_slicer_made_of_an_odd_image_is_usable(desk, tmp_path, kind, way) -> None:
-    path = studies(desk) / "odd.nii.gz"
+    path = folder_of(desk) / "odd.nii.gz"
     write_image(path, kind)
-    desk.session.datastore.refresh()
+    desk.studies.datastore.refresh()
     label = tmp_path / "odd.nii.gz"
     save_label_as_itk(path, BALL, label)
     if way == "submitted":
-        _, flags = desk.book.store("odd", label, {}, None)
-        assert flags == ()
+        _, doubts = desk.intake.store("odd", label, {}, None)
+        assert doubts == ()
     else:
         desk.drop_into_folder("odd", label)
-        desk.book.take_stock()
-    assert desk.session.ledger.case("odd").flags == ()
-    assert np.array_equal(read_label(desk.session.stored_label("odd"))[0].numpy(), BALL)
+        desk.intake.take_stock()
+    assert desk.studies.ledger.case("odd").doubts == ()
+    assert np.array_equal(read_label(desk.studies.stored_label("odd"))[0].numpy(), BALL)
 
 
 def test_a_label_that_lies_elsewhere_is_stored_and_doubted(desk, tmp_path) -> None:
-    path = studies(desk) / "odd.nii.gz"
+    path = folder_of(desk) / "odd.nii.gz"
     write_image(path, "a standard space")
-    desk.session.datastore.refresh()
+    desk.studies.datastore.refresh()
     seen = sitk.ReadImage(str(path))
     drawn = sitk.GetImageFromArray(BALL.transpose())
     drawn.CopyInformation(seen)
     drawn.SetOrigin((40.0, 0.0, 0.0))
     sitk.WriteImage(drawn, str(tmp_path / "odd.nii.gz"))
-    _, flags = desk.book.store("odd", tmp_path / "odd.nii.gz", {}, None)
-    assert [flag.kind for flag in flags] == ["geometry"]
+    _, doubts = desk.intake.store("odd", tmp_path / "odd.nii.gz", {}, None)
+    assert [doubt.kind for doubt in doubts] == ["geometry"]
 
 
 @pytest.mark.parametrize("name", ["flat.png", "flat.nii.gz"])
 @pytest.mark.parametrize("way", ["submitted", "found"])
 def test_a_label_of_one_slice_is_usable_for_a_flat_image(desk, tmp_path, name, way) -> None:
-    path = studies(desk) / name
+    path = folder_of(desk) / name
     if name.endswith("png"):
         Image.fromarray(np.zeros(SHAPE[1::-1], np.uint8)).save(path)
     else:
         nibabel.save(nibabel.Nifti1Image(BALL[..., 5].astype(np.int16), np.diag([-0.5, -0.5, 1, 1])), path)
-    desk.session.datastore.refresh()
+    desk.studies.datastore.refresh()
     seen = sitk.ReadImage(str(path))
     drawn = sitk.GetImageFromArray(BALL[..., 5:6].transpose())
     drawn.SetSpacing((*seen.GetSpacing(), 1.0))
     label = tmp_path / "flat.nii.gz"
     sitk.WriteImage(drawn, str(label))
     if way == "submitted":
-        _, flags = desk.book.store("flat", label, {}, None)
-        assert flags == ()
-        assert np.array_equal(read_label(desk.session.stored_label("flat"))[0].numpy(), BALL[..., 5])
+        _, doubts = desk.intake.store("flat", label, {}, None)
+        assert doubts == ()
+        assert np.array_equal(read_label(desk.studies.stored_label("flat"))[0].numpy(), BALL[..., 5])
     else:
         desk.drop_into_folder("flat", label)
-        desk.book.take_stock()
-    assert desk.session.ledger.case("flat").flags == ()
+        desk.intake.take_stock()
+    assert desk.studies.ledger.case("flat").doubts == ()
 
 
 def test_a_label_of_two_slices_is_refused_for_a_flat_image(desk, tmp_path) -> None:
-    Image.fromarray(np.zeros(SHAPE[1::-1], np.uint8)).save(studies(desk) / "flat.png")
-    desk.session.datastore.refresh()
+    Image.fromarray(np.zeros(SHAPE[1::-1], np.uint8)).save(folder_of(desk) / "flat.png")
+    desk.studies.datastore.refresh()
     sitk.WriteImage(sitk.GetImageFromArray(BALL[..., 5:7].transpose()), str(tmp_path / "flat.nii.gz"))
     with pytest.raises(LabelError, match="16 x 14 x 2 voxels, its image 16 x 14"):
-        desk.book.store("flat", tmp_path / "flat.nii.gz", {}, None)
+        desk.intake.store("flat", tmp_path / "flat.nii.gz", {}, None)

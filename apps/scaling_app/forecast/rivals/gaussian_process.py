@@ -19,9 +19,9 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.rivals.published_methods import mean_curves
+from scaling_app.forecast.scores import Score
 
 _DRAWS = 1000
 _MEAN = np.array([-2.0, np.log(0.5), np.log(0.5), np.log(0.03), np.log(1.0), np.log(0.02)])
@@ -62,7 +62,7 @@ class GaussianProcess(Forecaster):
 
     method: ClassVar[str] = "gp"
 
-    def _fit(self, groups: dict[str, list[Observation]]) -> None:
+    def _fit(self, groups: dict[str, list[Score]]) -> None:
         self._processes = {name: _fit_process(group) for name, group in groups.items()}
 
     def _draws(self, n: Array, structure: str) -> Array:
@@ -77,7 +77,7 @@ class GaussianProcess(Forecaster):
         return np.clip(1.0 - error, 0.0, 1.0)
 
 
-def _fit_process(group: list[Observation]) -> _Process:
+def _fit_process(group: list[Score]) -> _Process:
     curves = mean_curves(group, resamples=0)
     averaged = not any(o.case for o in group)
     prior_mean = _MEAN.copy()

@@ -22,10 +22,10 @@ from scipy.special import expit
 
 from scaling_app.forecast.evidence import logit_error
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.prior import DATA
 from scaling_app.forecast.rivals.published_methods import RESAMPLES, mean_curves
+from scaling_app.forecast.scores import Score
 from scaling_app.strategies.catalogue import families_of
 
 STEPS = 8
@@ -110,10 +110,10 @@ class LstmForecaster(Forecaster):
     def __init__(self, weights: Mapping[str, Array] | None = None) -> None:
         self.weights = shipped_weights() if weights is None else weights
 
-    def _fit(self, groups: dict[str, list[Observation]]) -> None:
+    def _fit(self, groups: dict[str, list[Score]]) -> None:
         self._states = {name: self._read(group) for name, group in groups.items()}
 
-    def _read(self, group: list[Observation]) -> tuple[float, Array, Array]:
+    def _read(self, group: list[Score]) -> tuple[float, Array, Array]:
         """Last size, its logit errors `(B,)` and hidden states `(B, H)`, row 0 for the scores as they are."""
         curves = mean_curves(group)
         error = np.where(curves.weight > 0, curves.error, curves.error[:1])

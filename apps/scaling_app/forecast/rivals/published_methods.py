@@ -28,8 +28,8 @@ from scaling_app.forecast.families import (
     Family,
     fit_family,
 )
-from scaling_app.forecast.observations import Observation
 from scaling_app.forecast.prediction import Forecaster
+from scaling_app.forecast.scores import Score
 
 RESAMPLES = 200
 _SE_OF_AVERAGE = 0.02
@@ -48,7 +48,7 @@ class MeanCurves:
     weight: Array
 
 
-def mean_curves(observations: Sequence[Observation], resamples: int = RESAMPLES, seed: int = 0) -> MeanCurves:
+def mean_curves(observations: Sequence[Score], resamples: int = RESAMPLES, seed: int = 0) -> MeanCurves:
     """Averages scores per size, on the whole set and on resampled sets of cases.
 
     Scores without a case are not resampled: their rows repeat, and the residual bootstrap comes after
@@ -74,10 +74,10 @@ class FamilyForecaster(Forecaster):
 
     family: ClassVar[Family]
 
-    def _fit(self, groups: dict[str, list[Observation]]) -> None:
+    def _fit(self, groups: dict[str, list[Score]]) -> None:
         self._fits = {name: self._fit_structure(group) for name, group in groups.items()}
 
-    def _fit_structure(self, group: list[Observation]) -> tuple[Array, Array]:
+    def _fit_structure(self, group: list[Score]) -> tuple[Array, Array]:
         curves = mean_curves(group)
         shape, coefficients = self._solve(curves.n, curves.error, curves.weight)
         if len({o.case for o in group}) > 1:
@@ -150,7 +150,7 @@ class LastValue(Forecaster):
 
     method: ClassVar[str] = "last_value"
 
-    def _fit(self, groups: dict[str, list[Observation]]) -> None:
+    def _fit(self, groups: dict[str, list[Score]]) -> None:
         self._levels = {name: self._level(group) for name, group in groups.items()}
 
     def centre(self, draws: Array) -> Array:
@@ -158,7 +158,7 @@ class LastValue(Forecaster):
         return draws[0]
 
     @staticmethod
-    def _level(group: list[Observation]) -> Array:
+    def _level(group: list[Score]) -> Array:
         curves = mean_curves(group)
         level = np.where(curves.weight[:, -1] > 0, curves.error[:, -1], curves.error[0, -1])
         if len({o.case for o in group}) > 1:

@@ -23,13 +23,13 @@ from torch import Tensor
 from scaling_app.storage import whole_file
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.deformation.alignment import Frame, Placement, sort_structures
-from scaling_app.strategies.deformation.registration import RegistrationSettings, Template
-from scaling_app.strategies.deformation.template import (
+from scaling_app.strategies.deformation.atlas import (
     Atlas,
     build_atlas,
     register_labelled,
     register_unlabelled,
 )
+from scaling_app.strategies.deformation.registration import RegistrationSettings, Template
 from scaling_app.strategies.deformation.velocity import Lattice
 
 logger = logging.getLogger(__name__)

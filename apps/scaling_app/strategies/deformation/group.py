@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from scaling_app.strategies.base import PreparedCase, StrategyContext
 from scaling_app.strategies.deformation.alignment import Frame, resample, with_structures
+from scaling_app.strategies.deformation.atlas import Atlas
 from scaling_app.strategies.deformation.atlas_store import AtlasStore, Registered
 from scaling_app.strategies.deformation.subspace import fit_subspace
-from scaling_app.strategies.deformation.template import Atlas
 from scaling_app.strategies.deformation.velocity import Deformation, Flow
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from scaling_app.strategies.base import Batch, Loss
-from scaling_app.strategies.generative.guard import Guard, diversity
 from scaling_app.strategies.generative.hypergradient import (
     FrozenSegmenter,
     ImageHypergradient,
@@ -27,6 +26,7 @@ from scaling_app.strategies.generative.hypergradient import (
 )
 from scaling_app.strategies.generative.masks import MaskAugmentation, Patches, PatchSource
 from scaling_app.strategies.generative.networks import neighbourhood
+from scaling_app.strategies.generative.proof import Proof, diversity
 from scaling_app.strategies.generative.stages import GeneratorTrainer, full_precision
 
 logger = logging.getLogger(__name__)
@@ -96,13 +96,13 @@ class Coupling:
     def __init__(
         self,
         trainer: GeneratorTrainer,
-        guard: Guard,
+        proof: Proof,
         source: PatchSource,
         masks: MaskAugmentation,
         rotation: Rotation,
         generator: torch.Generator,
     ) -> None:
-        self.trainer, self.guard, self.source = trainer, guard, source
+        self.trainer, self.proof, self.source = trainer, proof, source
         self.masks, self.rotation, self.generator = masks, rotation, generator
         self.outer_steps = 0
         self.gradient_norm: float | None = None
@@ -164,7 +164,7 @@ class Coupling:
             gradient = self._hypergradient(
                 network, loss, Pairs(real.image, real.label), synthetic, validation
             )
-        self.guard.observe_step("the outer step", gradient.finite)
+        self.proof.observe_step("the outer step", gradient.finite)
         if not gradient.finite:
             return None
         self.outer_steps += 1
@@ -172,9 +172,9 @@ class Coupling:
         self.validation_loss = gradient.validation_loss
         feedback = self.trainer.outer_step(synthetic.pairs.image, real.image, gradient)
         alignment = gradient.alignment.cpu()
-        self.guard.observe(alignment, synthetic.patches.case_ids, gradient.unpainted.cpu())
-        if self.trainer.settings.masks and self.guard.magnitude > 0:
-            reward = (alignment / self.guard.magnitude).clamp(-2, 2)
+        self.proof.observe(alignment, synthetic.patches.case_ids, gradient.unpainted.cpu())
+        if self.trainer.settings.masks and self.proof.magnitude > 0:
+            reward = (alignment / self.proof.magnitude).clamp(-2, 2)
             self.masks.learn(reward, synthetic.patches.draws, _MASK_RATE)
         if self.outer_steps % _DIVERSITY_EVERY == 1:
             self._check_diversity()
@@ -222,19 +222,19 @@ class Coupling:
         with torch.no_grad():
             image = self.trainer.paint(pairs, self.trainer.noise_like(patches.image, self.generator)).cpu()
         where = neighbourhood(self.trainer.one_hot(patches.label), self.trainer.task.radii).cpu()
-        self.guard.observe_diversity(diversity(image, where), diversity(patches.image, where))
+        self.proof.observe_diversity(diversity(image, where), diversity(patches.image, where))
 
     def start_anew(self) -> None:
         """Keeps what the generator has learned and searches again, trusting nothing yet: new labels."""
         self.trainer.restart_search()
-        self.guard = Guard(self.guard.asked)
+        self.proof = Proof(self.proof.asked)
         self.outer_steps = 0
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""
         return {
             "trainer": self.trainer.state_dict(),
-            "guard": self.guard.state_dict(),
+            "guard": self.proof.state_dict(),
             "masks": self.masks.state_dict(),
             "rotation": self.rotation.state_dict(),
             "random": self.generator.get_state(),
@@ -248,7 +248,7 @@ class Coupling:
             ValueError: it belongs to another task or version; then nothing has changed.
         """
         self.trainer.load_state_dict(state["trainer"])
-        self.guard.load_state_dict(state["guard"])
+        self.proof.load_state_dict(state["guard"])
         self.masks.load_state_dict(state["masks"])
         self.rotation.load_state_dict(state["rotation"])
         self.generator.set_state(state["random"].cpu())

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from scaling_app.strategies.base import Batch, Loss, PointMap, PreparedCase, Strategy, StrategyContext
 from scaling_app.strategies.baseline import Baseline
 from scaling_app.strategies.generative.coupling import Coupling, Rotation
-from scaling_app.strategies.generative.guard import Guard
 from scaling_app.strategies.generative.hypergradient import Pairs, pair_losses
 from scaling_app.strategies.generative.masks import MaskAugmentation, PatchSource
+from scaling_app.strategies.generative.proof import Proof
 from scaling_app.strategies.generative.schedule import Phase, Schedule
 from scaling_app.strategies.generative.settings import GenSegSettings
 from scaling_app.strategies.generative.stages import GeneratorTask, GeneratorTrainer, full_precision
@@ -81,7 +81,7 @@ class GenSeg(Strategy):
         task = GeneratorTask(classes, channels, tuple(context.patch), tuple(context.spacing))
         self.coupling = Coupling(
             GeneratorTrainer(task, self.settings, context.seed, context.device),
-            Guard(self.settings.proof and self.settings.couple),
+            Proof(self.settings.proof and self.settings.couple),
             PatchSource(cases, context.patch, classes),
             self._masks(context),
             Rotation(patients, context.seed),
@@ -115,7 +115,7 @@ class GenSeg(Strategy):
         self._last_step = step
         progress = self._schedule.progress(step)
         coupling = self.coupling
-        if coupling is None or not coupling.guard.on:
+        if coupling is None or not coupling.proof.on:
             return self._real_loss(network, loss, batch, step)
         phase = self._schedule.phase(progress)
         if phase in (Phase.SETTLE, Phase.FADE):  # a step may be longer than the time to settle
@@ -137,15 +137,15 @@ class GenSeg(Strategy):
         report["synthesis"] = self._off or "on"
         if self.coupling is None:
             return report
-        trainer, guard = self.coupling.trainer, self.coupling.guard
+        trainer, proof = self.coupling.trainer, self.coupling.proof
         report |= {
-            "synthesis": guard.state,
+            "synthesis": proof.state,
             "outer_steps": self.coupling.outer_steps,
             "skipped_steps": self._skipped,
-            "omega": round(guard.omega, 4),
-            "evidence": round(guard.evidence, 3),
-            "alignment_consistency": round(guard.consistency, 4),
-            "alignment_mean": guard.mean,
+            "omega": round(proof.omega, 4),
+            "evidence": round(proof.evidence, 3),
+            "alignment_consistency": round(proof.consistency, 4),
+            "alignment_mean": proof.mean,
         }
         if self.settings.network:
             report |= {
@@ -159,7 +159,7 @@ class GenSeg(Strategy):
         report |= {f"mask_{kind}": round(s, 3) for kind, s in self.coupling.masks.strengths().items()}
         for key, value in (
             ("discriminator_accuracy", trainer.discriminator_accuracy),
-            ("diversity", guard.diversity),
+            ("diversity", proof.diversity),
             ("outer_gradient_norm", self.coupling.gradient_norm),
             ("outer_validation_loss", self.coupling.validation_loss),
         ):
@@ -245,7 +245,7 @@ class GenSeg(Strategy):
         with full_precision(batch.image.device):
             noise = coupling.trainer.noise_like(pairs.image, coupling.generator)
             done = coupling.trainer.stage_one(pairs, noise, known=known, feedback=feedback)
-        coupling.guard.observe_step("the generator", done)
+        coupling.proof.observe_step("the generator", done)
         self._skipped += not done
 
     def _discretise(self) -> None:
@@ -256,20 +256,20 @@ class GenSeg(Strategy):
 
     def _synthetic_loss(self, network: nn.Module, loss: Loss, batch: Batch) -> Tensor:
         coupling = self._coupled
-        weight = coupling.guard.omega if self.settings.couple else 1.0
+        weight = coupling.proof.omega if self.settings.couple else 1.0
         if weight <= 0:
             return batch.image.new_zeros(())
         with full_precision(batch.image.device):
             synthetic = coupling.synthesise(self._count(batch), self._train_ids, self.real.appearance)
         weights = None
         if self.settings.couple:
-            weights = coupling.guard.pair_weights(synthetic.patches.case_ids)
+            weights = coupling.proof.pair_weights(synthetic.patches.case_ids)
         return self._weighted(network, loss, synthetic.pairs, weights)
 
     def _weighted(self, network: nn.Module, loss: Loss, pairs: Pairs, weights: Tensor | None) -> Tensor:
         losses = pair_losses(loss, network(pairs.image), pairs.label)
         finite = bool(torch.isfinite(losses).all())
-        self._coupled.guard.observe_step("generated pairs", finite)
+        self._coupled.proof.observe_step("generated pairs", finite)
         if not finite:
             self._skipped += 1
             return losses.new_zeros(())
@@ -278,7 +278,7 @@ class GenSeg(Strategy):
     def _outer(self, network: nn.Module, loss: Loss, batch: Batch, step: int) -> Tensor:
         coupling = self._coupled
         patient, others = coupling.rotation.next(batch.case_ids)
-        trusted = coupling.guard.trusted
+        trusted = coupling.proof.trusted
         with full_precision(batch.image.device):
             kept = coupling.restricted(batch, others)
             synthetic = coupling.synthesise(self._count(kept), others, self.real.appearance, graph=True)
@@ -295,11 +295,11 @@ class GenSeg(Strategy):
         self._stage_one(kept, feedback or None)
         if coupling.outer_steps % _LOG_EVERY == 0:
             self._log(step)
-        if not coupling.guard.on:
-            logger.warning("genseg: synthesis is off: %s", coupling.guard.reason)
-        if not (trusted and coupling.guard.trusted):
+        if not coupling.proof.on:
+            logger.warning("genseg: synthesis is off: %s", coupling.proof.reason)
+        if not (trusted and coupling.proof.trusted):
             return real
-        weights = coupling.guard.pair_weights(synthetic.patches.case_ids, gradient.alignment.cpu())
+        weights = coupling.proof.pair_weights(synthetic.patches.case_ids, gradient.alignment.cpu())
         pairs = Pairs(synthetic.pairs.image.detach(), synthetic.pairs.label)
         return real + self._weighted(network, loss, pairs, weights)
 
@@ -310,8 +310,8 @@ class GenSeg(Strategy):
             step,
             coupling.trainer.generator.entropy(),
             coupling.trainer.max_change(),
-            coupling.guard.consistency,
-            coupling.guard.omega,
+            coupling.proof.consistency,
+            coupling.proof.omega,
         )
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scaling_app.imaging.grids import Grid
 from scaling_app.imaging.label_fit import fit_label, with_axes_of
 from scaling_app.imaging.segmentation_nrrd import HIGHEST
-from scaling_app.ledger.records import Flag
+from scaling_app.ledger.records import Doubt
 from scaling_app.studies.structures import placeholder
 
 OUTLIER_Z = 4.0
@@ -111,15 +111,15 @@ def require_known(label_info: Sequence[tuple[str, int]], structures: Mapping[str
         )
 
 
-def check_geometry(label: Grid, image: Grid) -> list[Flag]:
+def check_geometry(label: Grid, image: Grid) -> list[Doubt]:
     """Whether the label fits the image (see `fit_label`): the same voxels, at the same place."""
     if fit_label(label, image) is not None:
         return []
     flat = with_axes_of(label, image)
     if flat.shape != image.shape:
-        return [Flag("geometry", _shape_sentence(label, image))]
+        return [Doubt("geometry", _shape_sentence(label, image))]
     return [
-        Flag(
+        Doubt(
             "geometry",
             f"The label lies up to {image.apart_mm(flat.affine):.1f} mm away from its image (origin, spacing or "
             "orientation differ); export it with the image as reference and save it again.",
@@ -127,16 +127,16 @@ def check_geometry(label: Grid, image: Grid) -> list[Flag]:
     ]
 
 
-def check_values(counts: Mapping[int, int], structures: Mapping[str, int]) -> list[Flag]:
+def check_values(counts: Mapping[int, int], structures: Mapping[str, int]) -> list[Doubt]:
     """Empty labels and values that no structure has."""
     if not counts:
-        return [Flag("empty", "The label is empty: no voxel belongs to a structure.")]
+        return [Doubt("empty", "The label is empty: no voxel belongs to a structure.")]
     strange = sorted(set(counts) - set(structures.values()))
     if not strange:
         return []
     known = ", ".join(f"{name}={value}" for name, value in structures.items())
     return [
-        Flag(
+        Doubt(
             "unknown_value",
             f"The label holds the value{'s' if len(strange) > 1 else ''} {', '.join(map(str, strange))}, "
             f"which no structure has ({known}).",
@@ -146,7 +146,7 @@ def check_values(counts: Mapping[int, int], structures: Mapping[str, int]) -> li
 
 def check_new_values(
     counts: Mapping[int, int], structures: Mapping[str, int], n_others: int, names: Mapping[int, str]
-) -> list[Flag]:
+) -> list[Doubt]:
     """Whether values that no structure has yet may become structures.
 
     Args:
@@ -157,7 +157,7 @@ def check_new_values(
     new = sorted(set(counts) - set(structures.values()))
     if len(new) > MOST_NEW_VALUES or (new and new[-1] > HIGHEST_NEW_VALUE):
         return [
-            Flag(
+            Doubt(
                 "not_a_label_map",
                 f"The label holds {len(new)} value{'s' if len(new) > 1 else ''} that no structure has, up to "
                 f"{new[-1]}: it looks like an image, not like a label map. Save the label map; if these are "
@@ -168,7 +168,7 @@ def check_new_values(
         return []
     listed = ", ".join(f"{value} ({names[value]!r})" if value in names else str(value) for value in new)
     return [
-        Flag(
+        Doubt(
             "new_structure",
             f"The label holds the value{'s' if len(new) > 1 else ''} {listed}: a structure that no other "
             "label has. Remove it and save again, or confirm the label if the structure is new.",
@@ -178,7 +178,7 @@ def check_new_values(
 
 def check_label_info(
     label_info: Sequence[tuple[str, int]], counts: Mapping[int, int], structures: Mapping[str, int]
-) -> list[Flag]:
+) -> list[Doubt]:
     """Whether names and voxels tell the same story as the task's lasting values.
 
     A client means by `idx` either the voxel value, or, as the stock Slicer module, the segment's place
@@ -197,7 +197,7 @@ def check_label_info(
         sent = ", ".join(f"{name}={idx}" for name, idx in label_info)
         found = ", ".join(map(str, sorted(counts)))
         return [
-            Flag("label_info", f"The segments sent ({sent}) do not name the values in the label ({found}).")
+            Doubt("label_info", f"The segments sent ({sent}) do not name the values in the label ({found}).")
         ]
     by_name = {name: value for name, value in structures.items() if name != placeholder(value)}
     by_value = {value: name for name, value in by_name.items()}
@@ -215,7 +215,7 @@ def check_label_info(
                 else f"{name!r} has the value {by_name[name]} in this task"
             )
             return [
-                Flag(
+                Doubt(
                     "permuted",
                     f"{means}, but the segment sent with value {value} is {name!r}: a segment was probably deleted or "
                     f"moved. Put the segments in the order {', '.join(sorted(structures, key=structures.__getitem__))} "
@@ -225,14 +225,14 @@ def check_label_info(
     return []
 
 
-def check_volumes(volumes_ml: Mapping[str, float], others_ml: Mapping[str, Sequence[float]]) -> list[Flag]:
+def check_volumes(volumes_ml: Mapping[str, float], others_ml: Mapping[str, Sequence[float]]) -> list[Doubt]:
     """Structures whose volume is far outside the other cases' (robust z of the log volume).
 
     Args:
         volumes_ml: volume of each structure in this label, ml; absent structures left out.
         others_ml: the same of the other cases.
     """
-    flags = []
+    doubts = []
     for name, volume in volumes_ml.items():
         others = [math.log(v) for v in others_ml.get(name, ()) if v > 0]
         if len(others) < OUTLIER_FROM or volume <= 0:
@@ -240,14 +240,14 @@ def check_volumes(volumes_ml: Mapping[str, float], others_ml: Mapping[str, Seque
         middle = statistics.median(others)
         spread = max(1.4826 * statistics.median(abs(v - middle) for v in others), _SMALLEST_SPREAD)
         if abs(math.log(volume) - middle) / spread > OUTLIER_Z:
-            flags.append(
-                Flag(
+            doubts.append(
+                Doubt(
                     "volume",
                     f"{name} has {volume:.3g} ml here; in the other {len(others)} cases it has about "
                     f"{math.exp(middle):.3g} ml. Please look at it again, or confirm it.",
                 )
             )
-    return flags
+    return doubts
 
 
 def _shape_sentence(label: Grid, image: Grid) -> str:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import scaling_app
 from scaling_app.imaging.geometry import ImageError
 from scaling_app.studies.labels import reading_process
-from scaling_app.studies.labels.reading import LabelFacts, facts_from_json
+from scaling_app.studies.labels.reading import LabelContent, facts_from_json
 
 logger = logging.getLogger(__name__)
 
@@ -53,18 +54,20 @@ class ForeignFiles:
         if self._reader is not None:
             self._reader.close()
 
-    def label_facts(self, path: Path, *, image: Path | None = None, sent: bool = False) -> LabelFacts:
+    def label_facts(
+        self, path: Path, *, shape: Sequence[int] | None = None, sent: bool = False
+    ) -> LabelContent:
         """What a label file says.
 
         Args:
-            image: its image's file, whose voxels it has to have.
+            shape: of its image, whose voxels it has to have.
             sent: whether a client sent it; such a file has to hold its own data.
 
         Raises:
             ValueError: it cannot be used.
             NoReaderError: nobody can read now.
         """
-        arguments = {"image": None if image is None else str(image), "alone": sent}
+        arguments = {"shape": None if shape is None else list(shape), "alone": sent}
         return facts_from_json(self._ask("label_facts", path, arguments))
 
     def require_image(self, path: Path, *, sent: bool = False) -> None:

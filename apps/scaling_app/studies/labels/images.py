@@ -16,9 +16,9 @@ from monai.data import MetaTensor
 
 from scaling_app.imaging.geometry import ImageError
 from scaling_app.imaging.image_channels import channels_of
-from scaling_app.ledger import Flag, Ledger
+from scaling_app.ledger import Doubt, Ledger
 from scaling_app.studies.labels.reading import image_grid
-from scaling_app.studies.session import Session
+from scaling_app.studies.studies import Studies
 from scaling_app.trials.fingerprint import file_stamp
 from scaling_app.trials.image_facts import ImageFacts, Usual, blank_words
 
@@ -39,8 +39,8 @@ class ImageBook:
             read can be.
     """
 
-    def __init__(self, session: Session, held_against: Callable[[str], list[Flag]]) -> None:
-        self.session = session
+    def __init__(self, studies: Studies, held_against: Callable[[str], list[Doubt]]) -> None:
+        self.studies = studies
         self._held_against = held_against
 
     def verify(self) -> None:
@@ -49,14 +49,14 @@ class ImageBook:
         What most images of labelled cases are like is right; where as many are like another, that of the case
         labelled first.
         """
-        ledger = self.session.ledger
+        ledger = self.studies.ledger
         known, found = _known(ledger), {}
-        faults: dict[str, Flag] = {}
+        faults: dict[str, Doubt] = {}
         cases = []
         for case in sorted(ledger.cases(), key=lambda case: (case.saved_at, case.image_id)):
-            others = tuple(flag for flag in case.flags if flag.kind not in IMAGE_DOUBTS)
-            path = self.session.image_path(case.image_id)
-            if path is None or (others and len(others) == len(case.flags)):
+            others = tuple(doubt for doubt in case.doubts if doubt.kind not in IMAGE_DOUBTS)
+            path = self.studies.image_path(case.image_id)
+            if path is None or (others and len(others) == len(case.doubts)):
                 continue
             cases.append((case, others))
             try:
@@ -66,11 +66,11 @@ class ImageBook:
                 faults[case.image_id] = unreadable_image(path, error)
         faults |= _odd_ones({image_id: facts for image_id, (_, facts) in found.items()})
         for case, others in cases:
-            if any(flag.kind == UNREADABLE_IMAGE for flag in case.flags) and case.image_id in found:
+            if any(doubt.kind == UNREADABLE_IMAGE for doubt in case.doubts) and case.image_id in found:
                 others = (*others, *self._held_against(case.image_id))
-            flags = (*others, faults[case.image_id]) if case.image_id in faults else others
-            if flags != case.flags:
-                ledger.set_flags(case.image_id, case.label_hash, flags)
+            doubts = (*others, faults[case.image_id]) if case.image_id in faults else others
+            if doubts != case.doubts:
+                ledger.set_doubts(case.image_id, case.label_hash, doubts)
         _keep(ledger, known | found)
 
 
@@ -98,10 +98,10 @@ def _of_header(path: Path, stamp: tuple[int, int]) -> ImageFacts:
     return ImageFacts.of_header(MetaTensor(voxels, affine=torch.from_numpy(grid.affine)))
 
 
-def unreadable_image(image: Path, error: ValueError) -> Flag:
+def unreadable_image(image: Path, error: ValueError) -> Doubt:
     """The doubt about an image that cannot be read."""
     reason = str(error).replace(str(image), image.name)
-    return Flag(UNREADABLE_IMAGE, f"The image cannot be read; put a good copy in its place: {reason}")
+    return Doubt(UNREADABLE_IMAGE, f"The image cannot be read; put a good copy in its place: {reason}")
 
 
 def _look_at(
@@ -115,10 +115,10 @@ def _look_at(
     return stamp, ImageFacts.of(read_image(path))
 
 
-def _odd_ones(images: Mapping[str, ImageFacts]) -> dict[str, Flag]:
+def _odd_ones(images: Mapping[str, ImageFacts]) -> dict[str, Doubt]:
     """The images of one value, those unlike most, and those alone in holding values that are no numbers."""
     odd = {
-        image_id: Flag(ODD_IMAGE, _sentence(f"{blank_words(facts.blank)}; put a good copy in its place"))
+        image_id: Doubt(ODD_IMAGE, _sentence(f"{blank_words(facts.blank)}; put a good copy in its place"))
         for image_id, facts in images.items()
         if facts.blank is not None
     }
@@ -127,9 +127,9 @@ def _odd_ones(images: Mapping[str, ImageFacts]) -> dict[str, Flag]:
     holed = [image_id for image_id, facts in seen.items() if facts.not_finite]
     for image_id, facts in seen.items():
         if usual is not None and (difference := usual.difference(facts)) is not None:
-            odd[image_id] = Flag(ODD_IMAGE, _sentence(f"{difference}; {_DO}"))
+            odd[image_id] = Doubt(ODD_IMAGE, _sentence(f"{difference}; {_DO}"))
         elif facts.not_finite and 2 * len(holed) <= len(seen):
-            odd[image_id] = Flag(
+            odd[image_id] = Doubt(
                 NOT_FINITE,
                 f"The image holds {facts.not_finite} values that are no numbers (NaN or infinite), which most others do "
                 "not; they are read as 0. Export it anew, or confirm the label if 0 is right there.",

@@ -1,4 +1,4 @@
-"""A label comes in: read it, refuse or flag it, write it into the ledger.
+"""A label comes in: read it, refuse or doubt it, write it into the ledger.
 
 Two ways lead here: a viewer's `PUT /datastore/label`, checked before MONAI Label stores anything, and
 `take_stock`, which finds labels that came, changed or went some other way (files put into the folder, labels
@@ -14,15 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scaling_app.ledger import MOST_MINUTES, Case, Flag, LabelNote, LabelVersion, LedgerError, Stamp, utc_now
+from scaling_app.ledger import MOST_MINUTES, Case, Doubt, LabelNote, LabelVersion, LedgerError, Stamp, utc_now
 from scaling_app.studies.labels import checks
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.labels.images import ImageBook, unreadable_image
 from scaling_app.studies.labels.notes import RECORDED_LATER, is_no_label_map, note_of, volumes_ml
-from scaling_app.studies.labels.reading import LabelFacts, image_grid, stamp_of
+from scaling_app.studies.labels.reading import LabelContent, image_grid, stamp_of
 from scaling_app.studies.labels.voxel_order import in_image_order
-from scaling_app.studies.session import FINAL, ORIGINAL, Session, file_hash
 from scaling_app.studies.structures import still_held, with_label
+from scaling_app.studies.studies import FINAL, ORIGINAL, Studies, file_hash
 
 logger = logging.getLogger(__name__)
 
@@ -31,21 +31,21 @@ UNREADABLE = "unreadable"
 Names = Sequence[tuple[str, int]]
 
 
-class LabelBook:
+class LabelIntake:
     """Checks labels and keeps the ledger's cases in step with the datastore.
 
     Args:
         files: what reads labels and images; by default this process does.
     """
 
-    def __init__(self, session: Session, files: ForeignFiles | None = None) -> None:
-        self.session = session
+    def __init__(self, studies: Studies, files: ForeignFiles | None = None) -> None:
+        self.studies = studies
         self.files = files or ForeignFiles()
         self._lock = threading.RLock()
 
     def store(
         self, image_id: str, path: Path, params: Mapping[str, object], annotator: str | None
-    ) -> tuple[str, tuple[Flag, ...]]:
+    ) -> tuple[str, tuple[Doubt, ...]]:
         """Takes a label that a viewer submits: checks it, has it stored, records it.
 
         A label counts as taken once its file is in place. When the ledger cannot be written then, the next look at
@@ -59,11 +59,11 @@ class LabelBook:
             OSError: it cannot be stored; the label before is in place.
         """
         parse_minutes(params.get("minutes"))
-        image = self.session.image_path(image_id)
-        facts = self.files.label_facts(path, image=image, sent=True)
-        grid = facts.grid if image is None else image_grid(image)
+        image = self.studies.image_path(image_id)
+        grid = None if image is None else image_grid(image)
+        facts = self.files.label_facts(path, shape=None if grid is None else grid.shape, sent=True)
         named = {value: name for name, value in facts.names}
-        with in_image_order(path, facts.grid, grid, named) as usable:
+        with in_image_order(path, facts.grid, grid or facts.grid, named) as usable:
             if usable != path:
                 path, facts = usable, self.files.label_facts(usable)
             return self._store(image_id, path, facts, params, annotator)
@@ -72,46 +72,49 @@ class LabelBook:
         self,
         image_id: str,
         path: Path,
-        facts: LabelFacts,
+        facts: LabelContent,
         params: Mapping[str, object],
         annotator: str | None,
-    ) -> tuple[str, tuple[Flag, ...]]:
+    ) -> tuple[str, tuple[Doubt, ...]]:
         self.require_usable(image_id, facts, params.get("label_info"))
         with self._lock:
             # the annotator goes along, for a look at the folder that may have to write the ledger instead
             sent = {**params, "annotator": annotator} if annotator else params
-            label_id = self.session.save_label(image_id, path, FINAL, sent)
+            label_id = self.studies.save_label(image_id, path, FINAL, sent)
             try:
-                stored = self.session.stored_label(image_id)
+                stored = self.studies.stored_label(image_id)
                 stamp = None if stored is None else stamp_of(stored)
-                flags = self.record(image_id, facts, params, annotator, stamp)
-                self._renew_structures()
+                before = self.studies.ledger.label_notes(image_id).get(image_id)
+                doubts = self.record(image_id, facts, params, annotator, stamp)
+                # any other label adds to the structures, which `record` has done
+                if doubts or (before is not None and _takes_away(before, facts, _names(params, facts))):
+                    self._renew_structures()
             except (LedgerError, OSError):
                 logger.exception("The label of %s is stored; the ledger could not be written", image_id)
                 return label_id, (RECORDED_LATER,)
-            return label_id, flags
+            return label_id, doubts
 
-    def require_usable(self, image_id: str, facts: LabelFacts, label_info: object) -> None:
+    def require_usable(self, image_id: str, facts: LabelContent, label_info: object) -> None:
         """Refuses what must not be stored.
 
         Raises:
             LabelError: another shape than the image's, or a structure that `--conf labels` does not name.
         """
-        image = self.session.image_path(image_id)
+        image = self.studies.image_path(image_id)
         if image is not None:
             checks.require_same_shape(facts.grid, image_grid(image))
-        if self.session.conf.labels is not None:
-            checks.require_known(checks.parse_label_info(label_info), self.session.structures())
+        if self.studies.conf.labels is not None:
+            checks.require_known(checks.parse_label_info(label_info), self.studies.structures())
 
     def record(
         self,
         image_id: str,
-        facts: LabelFacts,
+        facts: LabelContent,
         params: Mapping[str, object],
         annotator: str | None = None,
         stamp: Stamp | None = None,
         returned: LabelVersion | None = None,
-    ) -> tuple[Flag, ...]:
+    ) -> tuple[Doubt, ...]:
         """Writes the case into the ledger and returns the doubts about its label.
 
         Args:
@@ -123,9 +126,9 @@ class LabelBook:
         now = utc_now()
         client = str(params["client_id"]) if params.get("client_id") else None
         sent = _names(params, facts)
-        ledger = self.session.ledger
+        ledger = self.studies.ledger
         with self._lock:
-            flags = self._doubts(image_id, facts, sent)
+            doubts = self._doubts(image_id, facts, sent)
             assisted = returned.assisted if returned else self._was_assisted(image_id, client)
             drawn_blind = ledger.is_blind(image_id)
             told = params.get("blind")
@@ -135,21 +138,21 @@ class LabelBook:
                     image_id=image_id,
                     label_hash=facts.label_hash,
                     saved_at=returned.saved_at if returned else now,
-                    patient=self.session.patient(image_id),
+                    patient=self.studies.patient(image_id),
                     annotator=returned.annotator if returned else annotator or client,
                     blind=blind and not assisted,
                     assisted=assisted,
                     minutes=parse_minutes(params.get("minutes")),
-                    flags=flags,
+                    doubts=doubts,
                     sampling_weight=ledger.sampling_weight(image_id),
                 )
             )
             # the note comes last: without it the label is read again, with it a missing case would not be
-            self.session.ledger.keep_label_notes({image_id: note_of(facts, sent, flags, stamp)})
-            if not flags:
-                known = self.session.structures()
-                self.session.keep_structures(with_label(known, sorted(facts.counts), sent))
-        return flags
+            self.studies.ledger.keep_label_notes({image_id: note_of(facts, sent, doubts, stamp)})
+            if not doubts:
+                known = self.studies.structures()
+                self.studies.keep_structures(with_label(known, sorted(facts.counts), sent))
+        return doubts
 
     def take_stock(self) -> bool:
         """Brings the ledger's cases in step with the labels that are there; says whether it changed.
@@ -158,11 +161,11 @@ class LabelBook:
         they count as unassisted and not blind.
         """
         # the cases come first: a label saved meanwhile is then looked at, and not taken for one that went
-        known = {case.image_id: case for case in self.session.ledger.cases()}
-        labels = self.session.label_paths()
-        notes = self.session.ledger.label_notes()
+        known = {case.image_id: case for case in self.studies.ledger.cases()}
+        labels = self.studies.label_paths()
+        notes = self.studies.ledger.label_notes()
         changed = False
-        if known and not self.session.datastore.list_images():
+        if known and not self.studies.datastore.list_images():
             logger.warning(
                 "There is not one image: the studies seem not to be there, and all labels are kept"
             )
@@ -187,38 +190,38 @@ class LabelBook:
             else:
                 changed |= self._look_at(image_id, path, stamp, noted)
         with self._lock:
-            self.session.ledger.keep_label_notes(noted)
+            self.studies.ledger.keep_label_notes(noted)
             self._renew_structures()
         return changed
 
     def verify_images(self) -> None:
         """Opens the image of every case once; one that no training could use raises a doubt that leaves the case out."""
-        ImageBook(self.session, self._stored_grid_doubts).verify()
+        ImageBook(self.studies, self._stored_grid_doubts).verify()
 
     def _remove(self, image_id: str, note: LabelNote | None) -> bool:
         with self._lock:
-            if self.session.has_label(image_id) or self._is_newer_than_the_index(image_id, note):
+            if self.studies.has_label(image_id) or self._is_newer_than_the_index(image_id, note):
                 return False
             logger.info("The label of %s is gone", image_id)
-            removed = self.session.ledger.remove_case(image_id)
-            self.session.ledger.forget_label_notes([image_id])
+            removed = self.studies.ledger.remove_case(image_id)
+            self.studies.ledger.forget_label_notes([image_id])
             return removed
 
     def _is_newer_than_the_index(self, image_id: str, note: LabelNote | None) -> bool:
         """Whether the label's file is there all the same: another process saved it after this one's start."""
-        if note is None or note.stamp is None or self.session.is_remote:
+        if note is None or note.stamp is None or self.studies.is_remote:
             return False
-        return self.session.has_image(image_id) and Path(note.stamp[0]).is_file()
+        return self.studies.has_image(image_id) and Path(note.stamp[0]).is_file()
 
     def _look_at(self, image_id: str, path: Path, stamp: Stamp, noted: dict[str, LabelNote]) -> bool:
         """Reads a label that is new or may have changed; says whether the ledger changed.
 
         The note of one that had none, but is the ledger's, goes into `noted`.
         """
-        ledger = self.session.ledger
+        ledger = self.studies.ledger
         try:
             facts = self.files.label_facts(path)
-            info = self.session.datastore.get_label_info(image_id, FINAL)
+            info = self.studies.datastore.get_label_info(image_id, FINAL)
             with self._lock:
                 case = ledger.case(image_id)
                 if case is None or case.label_hash != facts.label_hash:
@@ -230,10 +233,12 @@ class LabelBook:
                     )
                     return True
                 # known, but without a note: what a training could not use is doubted, the rest was judged
-                doubts = tuple(flag for flag in self._grid_doubts(image_id, facts) if flag not in case.flags)
+                doubts = tuple(
+                    doubt for doubt in self._grid_doubts(image_id, facts) if doubt not in case.doubts
+                )
                 if doubts:
-                    ledger.set_flags(image_id, facts.label_hash, (*case.flags, *doubts))
-                noted[image_id] = note_of(facts, _names(info, facts), case.flags, stamp)
+                    ledger.set_doubts(image_id, facts.label_hash, (*case.doubts, *doubts))
+                noted[image_id] = note_of(facts, _names(info, facts), case.doubts, stamp)
                 return bool(doubts)
         except OSError:
             logger.warning("The label of %s went away while it was read", image_id)
@@ -246,19 +251,19 @@ class LabelBook:
         label_hash = _hash(path)
         if label_hash is None:
             return False
-        flag = Flag(UNREADABLE, f"The label cannot be used; save it again: {error}")
-        patient = self.session.patient(image_id)
+        doubt = Doubt(UNREADABLE, f"The label cannot be used; save it again: {error}")
+        patient = self.studies.patient(image_id)
         with self._lock:
-            self.session.ledger.save_case(Case(image_id, label_hash, utc_now(), patient, flags=(flag,)))
-            self.session.ledger.keep_label_notes({image_id: LabelNote({}, (), stamp, label_hash)})
+            self.studies.ledger.save_case(Case(image_id, label_hash, utc_now(), patient, doubts=(doubt,)))
+            self.studies.ledger.keep_label_notes({image_id: LabelNote({}, (), stamp, label_hash)})
         return True
 
     def _is_outdated(self, case: Case, note: LabelNote) -> bool:
         """Whether its values were doubted, and the structures have come to be known since."""
-        kinds = {flag.kind for flag in case.flags}
-        if self.session.conf.labels is not None:
+        kinds = {doubt.kind for doubt in case.doubts}
+        if self.studies.conf.labels is not None:
             return not kinds.isdisjoint(("new_structure", "not_a_label_map"))
-        return "new_structure" in kinds and set(note.volumes_ml) <= set(self.session.structures().values())
+        return "new_structure" in kinds and set(note.volumes_ml) <= set(self.studies.structures().values())
 
     def _judge_again(self, case: Case, path: Path) -> bool:
         try:
@@ -266,40 +271,40 @@ class LabelBook:
         except (OSError, ValueError) as error:
             logger.warning("The label of %s changed while it was read: %s", case.image_id, error)
             return False
-        sent = _names(self.session.datastore.get_label_info(case.image_id, FINAL), facts)
+        sent = _names(self.studies.datastore.get_label_info(case.image_id, FINAL), facts)
         with self._lock:
-            flags = self._doubts(case.image_id, facts, sent)
-            if not self.session.ledger.set_flags(case.image_id, facts.label_hash, flags):
+            doubts = self._doubts(case.image_id, facts, sent)
+            if not self.studies.ledger.set_doubts(case.image_id, facts.label_hash, doubts):
                 return False
-            self.session.ledger.keep_label_notes({case.image_id: note_of(facts, sent, flags, stamp_of(path))})
+            self.studies.ledger.keep_label_notes(
+                {case.image_id: note_of(facts, sent, doubts, stamp_of(path))}
+            )
         return True
 
-    def _doubts(self, image_id: str, facts: LabelFacts, sent: Names) -> tuple[Flag, ...]:
+    def _doubts(self, image_id: str, facts: LabelContent, sent: Names) -> tuple[Doubt, ...]:
         """What is doubtful about a label, beside the structures and the usable labels of other images."""
-        others = [case for case in self.session.ledger.usable_cases() if case.image_id != image_id]
-        known = self.session.structures()
-        flags = self._grid_doubts(image_id, facts)
+        known = self.studies.structures()
+        doubts = self._grid_doubts(image_id, facts)
         structures = known
-        if self.session.conf.labels is None:
+        if self.studies.conf.labels is None:
             structures = with_label(known, sorted(facts.counts), sent)
             called = {value: name for name, value in sent}
-            flags += checks.check_new_values(facts.counts, known, len(others), called)
-        if is_no_label_map(flags):
-            return tuple(flags)
-        flags += checks.check_values(facts.counts, structures)
-        flags += checks.check_label_info(sent, facts.counts, structures)
-        if not flags:
-            notes = self.session.ledger.label_notes()
-            drawn = [notes[case.image_id].volumes_ml for case in others if case.image_id in notes]
-            mine = volumes_ml(facts)
-            flags += checks.check_volumes(
+            others = self.studies.ledger.count_usable(but=image_id)
+            doubts += checks.check_new_values(facts.counts, known, others, called)
+        if is_no_label_map(doubts):
+            return tuple(doubts)
+        doubts += checks.check_values(facts.counts, structures)
+        doubts += checks.check_label_info(sent, facts.counts, structures)
+        if not doubts:
+            mine, others_ml = volumes_ml(facts), self.studies.ledger.usable_volumes(but=image_id)
+            doubts += checks.check_volumes(
                 {name: mine[value] for name, value in structures.items() if value in mine},
-                {name: [ml[value] for ml in drawn if value in ml] for name, value in structures.items()},
+                {name: others_ml.get(value, []) for name, value in structures.items()},
             )
-        return tuple(flags)
+        return tuple(doubts)
 
-    def _grid_doubts(self, image_id: str, facts: LabelFacts) -> list[Flag]:
-        image = self.session.image_path(image_id)
+    def _grid_doubts(self, image_id: str, facts: LabelContent) -> list[Doubt]:
+        image = self.studies.image_path(image_id)
         if image is None:
             return []
         try:
@@ -307,8 +312,8 @@ class LabelBook:
         except ValueError as error:
             return [unreadable_image(image, error)]
 
-    def _stored_grid_doubts(self, image_id: str) -> list[Flag]:
-        label = self.session.stored_label(image_id)
+    def _stored_grid_doubts(self, image_id: str) -> list[Doubt]:
+        label = self.studies.stored_label(image_id)
         try:
             return [] if label is None else self._grid_doubts(image_id, self.files.label_facts(label))
         except (OSError, ValueError) as error:  # no fault of the image; `take_stock` looks at the label
@@ -321,28 +326,28 @@ class LabelBook:
         Nothing is dropped while there is no label at all, or one whose note is missing: names are lost for
         good, and a folder that is not there for a moment is no reason.
         """
-        cases = self.session.ledger.cases()
-        kept = self.session.ledger.label_notes()
+        cases = self.studies.ledger.cases()
+        kept = self.studies.ledger.label_notes()
         notes = {
             c.image_id: kept[c.image_id]
             for c in cases
             if c.image_id in kept and kept[c.image_id].label_hash == c.label_hash
         }
-        structures = self.session.structures()
+        structures = self.studies.structures()
         if cases and all(case.image_id in notes for case in cases):
             present = [notes[case.image_id] for case in cases]
             values = (value for note in present for value in note.volumes_ml)
             structures = still_held(structures, values, (pair for note in present for pair in note.named))
         for case in cases:
-            if not case.flags and case.image_id in notes:
+            if not case.doubts and case.image_id in notes:
                 note = notes[case.image_id]
                 structures = with_label(structures, tuple(note.volumes_ml), note.named)
-        self.session.keep_structures(structures)
+        self.studies.keep_structures(structures)
 
     def _was_assisted(self, image_id: str, client: str | None) -> bool:
         # whenever that was: the clock may have been set back since
-        exposed = self.session.ledger.was_exposed(image_id, client)
-        return exposed or self.session.has_label(image_id, ORIGINAL)
+        exposed = self.studies.ledger.was_exposed(image_id, client)
+        return exposed or self.studies.has_label(image_id, ORIGINAL)
 
 
 def parse_minutes(raw: object) -> float | None:
@@ -362,9 +367,14 @@ def parse_minutes(raw: object) -> float | None:
     return minutes
 
 
-def _names(params: Mapping[str, object], facts: LabelFacts) -> Names:
+def _names(params: Mapping[str, object], facts: LabelContent) -> Names:
     """The names of values that the client sent, else those in the file."""
     return checks.parse_label_info(params.get("label_info")) or list(facts.names)
+
+
+def _takes_away(before: LabelNote, facts: LabelContent, sent: Names) -> bool:
+    """Whether a label lacks a value or a name that the image's label before it held."""
+    return not (set(before.volumes_ml) <= set(facts.counts) and set(before.named) <= set(sent))
 
 
 def _hash(path: Path) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ from numpy.typing import NDArray
 from scaling_app.imaging.grids import Grid
 from scaling_app.ledger import Stamp
 from scaling_app.studies.labels import checks
-from scaling_app.studies.session import file_hash
+from scaling_app.studies.studies import file_hash
 
 
 @dataclass(frozen=True)
-class LabelFacts:
+class LabelContent:
     """What a label file says: its grid, voxels per value, the names it carries, a hash of its content."""
 
     grid: Grid
@@ -26,7 +27,7 @@ class LabelFacts:
     label_hash: str
 
 
-def read_facts(path: Path) -> LabelFacts:
+def read_content(path: Path) -> LabelContent:
     """Reads a label file.
 
     Raises:
@@ -38,10 +39,10 @@ def read_facts(path: Path) -> LabelFacts:
     array = np.asarray(label[0])
     with reading(path):
         names = tuple((name, value) for value, name in sorted(label_names(path).items()))
-    return LabelFacts(grid_of(label), checks.count_values(array), names, file_hash(path))
+    return LabelContent(grid_of(label), checks.count_values(array), names, file_hash(path))
 
 
-def facts_to_json(facts: LabelFacts) -> dict[str, object]:
+def facts_to_json(facts: LabelContent) -> dict[str, object]:
     """The facts as JSON values."""
     grid = facts.grid
     return {
@@ -55,7 +56,7 @@ def facts_to_json(facts: LabelFacts) -> dict[str, object]:
     }
 
 
-def facts_from_json(said: Mapping[str, Any]) -> LabelFacts:
+def facts_from_json(said: Mapping[str, Any]) -> LabelContent:
     """What `facts_to_json` was given, without the file's own header."""
     grid = Grid(
         tuple(said["shape"]),
@@ -63,7 +64,7 @@ def facts_from_json(said: Mapping[str, Any]) -> LabelFacts:
         tuple(_affine(other) for other in said["others"]),
         shown=None if said["shown"] is None else _affine(said["shown"]),
     )
-    return LabelFacts(
+    return LabelContent(
         grid,
         {int(value): int(count) for value, count in said["counts"]},
         tuple((str(name), int(value)) for name, value in said["names"]),
@@ -76,11 +77,16 @@ def _affine(rows: object) -> NDArray[np.float64]:
 
 
 def image_grid(path: Path) -> Grid:
-    """The grid of an image file, from its header.
+    """The grid of an image file, from its header, which is opened once as long as the file stays what it is.
 
     Raises:
         ValueError: unreadable.
     """
+    return _grid_of(path, stamp_of(path))
+
+
+@lru_cache(maxsize=4096)
+def _grid_of(path: Path, stamp: Stamp | None) -> Grid:
     from scaling_app.imaging.geometry import read_grid
 
     return read_grid(path)

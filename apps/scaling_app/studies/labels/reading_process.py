@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from scaling_app.imaging.geometry import ImageError, read_grid, read_image, read
 from scaling_app.imaging.pictures import load_picture
 from scaling_app.imaging.untrusted import Header, judge, read_through
 from scaling_app.studies.labels.checks import require_alike
-from scaling_app.studies.labels.reading import facts_to_json, read_facts
+from scaling_app.studies.labels.reading import facts_to_json, read_content
 
 HEADER_SECONDS = 30
 BYTES_A_SECOND = 20 << 20
@@ -45,12 +45,17 @@ Allow = Callable[[Header], None]
 
 
 def label_facts(
-    path: str, *, image: str | None, alone: bool, most_bytes: float | None, allow: Allow = lambda header: None
+    path: str,
+    *,
+    shape: Sequence[int] | None,
+    alone: bool,
+    most_bytes: float | None,
+    allow: Allow = lambda header: None,
 ) -> dict[str, Any]:
     """What a label file says, as `facts_to_json` gives it.
 
     Args:
-        image: the file of its image, whose voxels it has to have.
+        shape: of its image, whose voxels it has to have.
         alone, most_bytes: as for `judge`.
         allow: told what the header promises before the file is read.
 
@@ -58,14 +63,14 @@ def label_facts(
         ValueError: it cannot be used.
     """
     header = judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes, unpacked=False)
-    if image is not None:
-        require_alike(header.sizes, judge(Path(image), suffix_of(image), unpacked=False).sizes)
+    if shape is not None:
+        require_alike(header.sizes, shape)
     if header.others > MOST_LAYERS:
         raise ImageError(
             f"{Path(path).name} has {header.others:,} layers or channels; at most {MOST_LAYERS} are read in a label map"
         )
     allow(header)
-    return facts_to_json(read_facts(Path(path)))
+    return facts_to_json(read_content(Path(path)))
 
 
 def image_is_readable(

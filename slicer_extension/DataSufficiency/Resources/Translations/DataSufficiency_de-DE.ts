@@ -156,8 +156,8 @@
             <translation>Löscht diese Markierung von diesem Rechner; fragt noch einmal nach</translation>
         </message>
         <message>
-            <source>What the next case is worth</source>
-            <translation>Was der nächste Fall wert ist</translation>
+            <source>Forecast: table and plot</source>
+            <translation>Prognose: Tabelle und Kurve</translation>
         </message>
         <message>
             <source>Structure:</source>
@@ -168,8 +168,8 @@
             <translation>Zeigt die Prognose einer Struktur oder aller zusammen</translation>
         </message>
         <message>
-            <source>Good enough at Dice:</source>
-            <translation>Gut genug ab Dice:</translation>
+            <source>Target, points:</source>
+            <translation>Ziel, Punkte:</translation>
         </message>
         <message>
             <source>The Dice, in points from 0 to 100, at which you would stop</source>
@@ -196,6 +196,10 @@
             <translation>Nimmt das Ziel zurück, für alle, die dort annotieren</translation>
         </message>
         <message>
+            <source>What the next case is worth</source>
+            <translation>Was der nächste Fall wert ist</translation>
+        </message>
+        <message>
             <source>Labels in doubt</source>
             <translation>Zweifelhafte Markierungen</translation>
         </message>
@@ -216,16 +220,16 @@
             <translation>Sie ist richtig</translation>
         </message>
         <message>
-            <source>Tell the server that this label is right as it is; it then counts in the curve</source>
-            <translation>Sagt dem Server, dass diese Markierung so richtig ist; sie zählt dann in der Kurve</translation>
+            <source>Tell the server that this label is right as it is; it then counts in the forecast</source>
+            <translation>Sagt dem Server, dass diese Markierung so richtig ist; sie zählt dann in der Prognose</translation>
         </message>
         <message>
-            <source>Compute the curve anew</source>
-            <translation>Kurve neu berechnen</translation>
+            <source>Measure the forecast anew</source>
+            <translation>Prognose neu messen</translation>
         </message>
         <message>
-            <source>Start the server's computation of new points on the curve; it goes on while you label</source>
-            <translation>Startet auf dem Server die Berechnung neuer Punkte der Kurve; sie läuft, während Sie annotieren</translation>
+            <source>The server trains test models and compares the strategies; it goes on while you label</source>
+            <translation>Der Server trainiert Probemodelle und vergleicht die Strategien; das läuft, während Sie annotieren</translation>
         </message>
         <message>
             <source>Strategies: what makes each case worth more</source>
@@ -238,30 +242,6 @@
         <message>
             <source>Training</source>
             <translation>Training</translation>
-        </message>
-        <message>
-            <source>What to train</source>
-            <translation>Was trainiert wird</translation>
-        </message>
-        <message>
-            <source>What to train on the server</source>
-            <translation>Was auf dem Server trainiert wird</translation>
-        </message>
-        <message>
-            <source>Strategy</source>
-            <translation>Strategie</translation>
-        </message>
-        <message>
-            <source>How the training data are augmented; the table above says what pays</source>
-            <translation>Wie die Trainingsdaten angereichert werden; die Tabelle oben sagt, was sich lohnt</translation>
-        </message>
-        <message>
-            <source>Training steps:</source>
-            <translation>Trainingsschritte:</translation>
-        </message>
-        <message>
-            <source>Training steps of the model and of the curve. With other steps the curve is measured anew.</source>
-            <translation>Trainingsschritte des Modells und der Kurve. Mit anderen Schritten wird die Kurve neu gemessen.</translation>
         </message>
         <message>
             <source>Train on the server with the labels that it has; go on labelling meanwhile</source>
@@ -282,6 +262,34 @@
         <message>
             <source>Progress of the training</source>
             <translation>Fortschritt des Trainings</translation>
+        </message>
+        <message>
+            <source>Options</source>
+            <translation>Optionen</translation>
+        </message>
+        <message>
+            <source>What to train:</source>
+            <translation>Was trainieren:</translation>
+        </message>
+        <message>
+            <source>The model that draws, or the forecast of what more cases bring</source>
+            <translation>Das Modell, das zeichnet, oder die Prognose, was weitere Fälle bringen</translation>
+        </message>
+        <message>
+            <source>Strategy:</source>
+            <translation>Strategie:</translation>
+        </message>
+        <message>
+            <source>How more is made of your cases; the list of strategies says what each does and what pays</source>
+            <translation>Wie mehr aus Ihren Fällen gemacht wird; die Liste der Strategien sagt, was jede tut und was sich lohnt</translation>
+        </message>
+        <message>
+            <source>Training steps:</source>
+            <translation>Trainingsschritte:</translation>
+        </message>
+        <message>
+            <source>More steps take longer and may help. They hold for the model and the forecast, which is then measured anew.</source>
+            <translation>Mehr Schritte dauern länger und können helfen. Sie gelten für Modell und Prognose, die dann neu gemessen wird.</translation>
         </message>
         <message>
             <source>Coverage: cases unlike those labelled so far</source>
@@ -350,8 +358,8 @@
             <translation>Strategie</translation>
         </message>
         <message>
-            <source>One case works like</source>
-            <translation>Ein Fall wirkt wie</translation>
+            <source>Worth, in cases</source>
+            <translation>Wert, in Fällen</translation>
         </message>
         <message>
             <source>Dice, in points</source>
@@ -366,12 +374,16 @@
             <translation>Fall</translation>
         </message>
         <message>
-            <source>Distance</source>
-            <translation>Abstand</translation>
+            <source>Unlikeness</source>
+            <translation>Unähnlichkeit</translation>
         </message>
         <message>
-            <source>1 is as far off as labelled cases are from each other</source>
-            <translation>1 ist so weit entfernt, wie annotierte Fälle voneinander entfernt sind</translation>
+            <source>How many times as far off as labelled cases are from each other</source>
+            <translation>Wie viele Male so weit entfernt, wie annotierte Fälle voneinander entfernt sind</translation>
+        </message>
+        <message>
+            <source>{times} times</source>
+            <translation>{times}-mal</translation>
         </message>
     </context>
     <context>
@@ -433,56 +445,24 @@
             <translation>mit {percent} Wahrscheinlichkeit mit keiner Fallzahl erreichbar</translation>
         </message>
         <message>
-            <source>Connect to a server to see what the next case is worth.</source>
-            <translation>Verbinden Sie sich mit einem Server, um zu sehen, was der nächste Fall wert ist.</translation>
-        </message>
-        <message>
-            <source>Too few cases are labelled for a forecast.</source>
-            <translation>Für eine Prognose sind zu wenige Fälle annotiert.</translation>
-        </message>
-        <message>
-            <source>The server could not compute a forecast.</source>
-            <translation>Der Server konnte keine Prognose berechnen.</translation>
-        </message>
-        <message>
-            <source>There is no advice yet.</source>
-            <translation>Es gibt noch keinen Rat.</translation>
-        </message>
-        <message>
-            <source>You can stop: more cases are hardly worth your time.</source>
-            <translation>Sie können aufhören: Weitere Fälle sind Ihre Zeit kaum wert.</translation>
-        </message>
-        <message>
-            <source>Please label one more case.</source>
-            <translation>Bitte annotieren Sie einen weiteren Fall.</translation>
-        </message>
-        <message>
-            <source>Please label {count} more cases.</source>
-            <translation>Bitte annotieren Sie {count} weitere Fälle.</translation>
-        </message>
-        <message>
-            <source>Please wait for the next forecast.</source>
-            <translation>Bitte warten Sie auf die nächste Prognose.</translation>
-        </message>
-        <message>
             <source>The server has not answered for {time}.</source>
             <translation>Der Server antwortet seit {time} nicht.</translation>
         </message>
         <message>
-            <source>{used} of {all} labels are in the curve.</source>
-            <translation>{used} von {all} Markierungen sind in der Kurve.</translation>
+            <source>It rests on {used} of {all} labels.</source>
+            <translation>Sie beruht auf {used} von {all} Markierungen.</translation>
         </message>
         <message>
-            <source>Your own cases have settled {percent} of what other tasks' curves leave open; of gains alone, less.</source>
-            <translation>Ihre eigenen Fälle haben {percent} dessen geklärt, was die Kurven anderer Aufgaben offen lassen; vom Gewinn allein weniger.</translation>
+            <source>{percent} of this forecast rest on your own cases, the rest on earlier tasks; the gains rest on those more.</source>
+            <translation>{percent} dieser Prognose beruhen auf Ihren eigenen Fällen, der Rest auf früheren Aufgaben; auf ihnen beruht der Gewinn stärker.</translation>
         </message>
         <message>
             <source>and {count} more</source>
             <translation>und {count} weitere</translation>
         </message>
         <message>
-            <source>Left out of the curve until you have looked at them again:</source>
-            <translation>Nicht in der Kurve, bis Sie sie noch einmal angesehen haben:</translation>
+            <source>Left out of the forecast until you have looked at them again:</source>
+            <translation>Nicht in der Prognose, bis Sie sie noch einmal angesehen haben:</translation>
         </message>
         <message>
             <source>Forecast made just now.</source>
@@ -497,12 +477,12 @@
             <translation>Eine neue Prognose wird berechnet.</translation>
         </message>
         <message>
-            <source>A new curve is being computed: {done} of {total} runs.</source>
-            <translation>Eine neue Kurve wird berechnet: {done} von {total} Läufen.</translation>
+            <source>The forecast is being measured anew: {done} of {total} trainings are done.</source>
+            <translation>Die Prognose wird neu gemessen: {done} von {total} Trainings sind fertig.</translation>
         </message>
         <message>
-            <source>A new curve is being computed.</source>
-            <translation>Eine neue Kurve wird berechnet.</translation>
+            <source>The forecast is being measured anew.</source>
+            <translation>Die Prognose wird neu gemessen.</translation>
         </message>
         <message>
             <source>About {time} left.</source>
@@ -553,8 +533,44 @@
             <translation>Oberflächen-Dice in Punkten: {difference}.</translation>
         </message>
         <message>
-            <source>Not measured yet: the strategies are compared when the curve is computed.</source>
-            <translation>Noch nicht gemessen: Die Strategien werden verglichen, wenn die Kurve berechnet wird.</translation>
+            <source>Measures the forecast anew, and compares the strategies; the model in use stays as it is.</source>
+            <translation>Misst die Prognose neu und vergleicht die Strategien; das benutzte Modell bleibt, wie es ist.</translation>
+        </message>
+        <message>
+            <source>Makes a new model from your {count} labels; it then does the automatic segmentation.</source>
+            <translation>Macht aus Ihren {count} Markierungen ein neues Modell; es übernimmt dann die automatische Segmentierung.</translation>
+        </message>
+        <message>
+            <source>Makes a new model from the labels; it then does the automatic segmentation.</source>
+            <translation>Macht aus den Markierungen ein neues Modell; es übernimmt dann die automatische Segmentierung.</translation>
+        </message>
+        <message>
+            <source>Until then you can go on drawing.</source>
+            <translation>Bis dahin können Sie weiterzeichnen.</translation>
+        </message>
+        <message>
+            <source>Takes about {time}, judging by the last time.</source>
+            <translation>Dauert etwa {time}, nach dem letzten Mal zu urteilen.</translation>
+        </message>
+        <message>
+            <source>Takes {time} at most.</source>
+            <translation>Dauert höchstens {time}.</translation>
+        </message>
+        <message>
+            <source>How long it takes is not known yet.</source>
+            <translation>Wie lange es dauert, ist noch nicht bekannt.</translation>
+        </message>
+        <message>
+            <source>the model</source>
+            <translation>das Modell</translation>
+        </message>
+        <message>
+            <source>the forecast</source>
+            <translation>die Prognose</translation>
+        </message>
+        <message>
+            <source>Not measured yet: the strategies are compared when the forecast is measured anew.</source>
+            <translation>Noch nicht gemessen: Die Strategien werden verglichen, wenn die Prognose neu gemessen wird.</translation>
         </message>
         <message>
             <source>No strategy is sure to help on your cases so far.</source>
@@ -571,6 +587,112 @@
         <message>
             <source>{outside} of {pool} unlabelled cases that were looked at lie outside what has been labelled so far.</source>
             <translation>{outside} von {pool} nicht annotierten Fällen, die verglichen wurden, liegen außerhalb des bisher Annotierten.</translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.glance_section</name>
+        <message>
+            <source>In brackets: the range that holds with 80 % probability. The time is yours.</source>
+            <translation>In Klammern: der Bereich, der mit 80 % Wahrscheinlichkeit gilt. Die Zeit ist Ihre.</translation>
+        </message>
+        <message>
+            <source>The Dice expected of a model trained on all labels so far. In brackets: its 80 % range.</source>
+            <translation>Der Dice, der von einem mit allen bisherigen Markierungen trainierten Modell erwartet wird. In Klammern: sein 80-%-Bereich.</translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.glance_words</name>
+        <message>
+            <source>Connect to a server to see what the next case is worth.</source>
+            <translation>Verbinden Sie sich mit einem Server, um zu sehen, was der nächste Fall wert ist.</translation>
+        </message>
+        <message>
+            <source>Too few cases are labelled for a forecast.</source>
+            <translation>Für eine Prognose sind zu wenige Fälle annotiert.</translation>
+        </message>
+        <message>
+            <source>The server could not compute a forecast.</source>
+            <translation>Der Server konnte keine Prognose berechnen.</translation>
+        </message>
+        <message>
+            <source>There is no advice yet.</source>
+            <translation>Es gibt noch keinen Rat.</translation>
+        </message>
+        <message>
+            <source>You can stop: for cases of this kind the target of {dice} points is reached.</source>
+            <translation>Sie können aufhören: Für Fälle dieser Art ist das Ziel von {dice} Punkten erreicht.</translation>
+        </message>
+        <message>
+            <source>You can stop: more cases of this kind are hardly worth your time.</source>
+            <translation>Sie können aufhören: Weitere Fälle dieser Art sind Ihre Zeit kaum wert.</translation>
+        </message>
+        <message>
+            <source>Please label one more case, then look again.</source>
+            <translation>Bitte annotieren Sie einen weiteren Fall und sehen Sie dann wieder hierher.</translation>
+        </message>
+        <message>
+            <source>Please label {count} more cases, then look again.</source>
+            <translation>Bitte annotieren Sie {count} weitere Fälle und sehen Sie dann wieder hierher.</translation>
+        </message>
+        <message>
+            <source>Next case: {worth}.</source>
+            <translation>Nächster Fall: {worth}.</translation>
+        </message>
+        <message>
+            <source>Next 5: {worth}.</source>
+            <translation>Nächste 5: {worth}.</translation>
+        </message>
+        <message>
+            <source>{gain} for {time}</source>
+            <translation>{gain} für {time}</translation>
+        </message>
+        <message>
+            <source>{mean} points</source>
+            <translation>{mean} Punkte</translation>
+        </message>
+        <message>
+            <source>{mean} points ({low} to {high})</source>
+            <translation>{mean} Punkte ({low} bis {high})</translation>
+        </message>
+        <message>
+            <source>Dice now: {mean} points</source>
+            <translation>Dice jetzt: {mean} Punkte</translation>
+        </message>
+        <message>
+            <source>Dice now: {mean} points ({low} to {high})</source>
+            <translation>Dice jetzt: {mean} Punkte ({low} bis {high})</translation>
+        </message>
+        <message>
+            <source>, {change} since the last label</source>
+            <translation>, {change} seit der letzten Markierung</translation>
+        </message>
+        <message>
+            <source>, {change} since the last {count} labels</source>
+            <translation>, {change} seit den letzten {count} Markierungen</translation>
+        </message>
+        <message>
+            <source>The server has not answered for {time}: these numbers are of before.</source>
+            <translation>Der Server antwortet seit {time} nicht: Diese Zahlen sind von vorher.</translation>
+        </message>
+        <message>
+            <source>A new model is being trained: about {time} left.</source>
+            <translation>Ein neues Modell wird trainiert: noch etwa {time}.</translation>
+        </message>
+        <message>
+            <source>A new model is being trained.</source>
+            <translation>Ein neues Modell wird trainiert.</translation>
+        </message>
+        <message>
+            <source>You can go on drawing.</source>
+            <translation>Sie können weiterzeichnen.</translation>
+        </message>
+        <message>
+            <source>One label is in doubt and left out: see the forecast below.</source>
+            <translation>Eine Markierung ist zweifelhaft und zählt nicht mit: siehe unten bei der Prognose.</translation>
+        </message>
+        <message>
+            <source>{count} labels are in doubt and left out: see the forecast below.</source>
+            <translation>{count} Markierungen sind zweifelhaft und zählen nicht mit: siehe unten bei der Prognose.</translation>
         </message>
     </context>
     <context>
@@ -981,12 +1103,12 @@
             <translation>Weitere Fälle</translation>
         </message>
         <message>
-            <source>Dice then</source>
-            <translation>Dice dann</translation>
+            <source>Dice, points</source>
+            <translation>Dice, Punkte</translation>
         </message>
         <message>
-            <source>Gain in points</source>
-            <translation>Gewinn in Punkten</translation>
+            <source>Gain, points</source>
+            <translation>Gewinn, Punkte</translation>
         </message>
         <message>
             <source>Your time</source>

@@ -156,7 +156,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>What the next case is worth</source>
+            <source>Forecast: table and plot</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -168,7 +168,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Good enough at Dice:</source>
+            <source>Target, points:</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -196,6 +196,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>What the next case is worth</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Labels in doubt</source>
             <translation type="unfinished"></translation>
         </message>
@@ -216,15 +220,15 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Tell the server that this label is right as it is; it then counts in the curve</source>
+            <source>Tell the server that this label is right as it is; it then counts in the forecast</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Compute the curve anew</source>
+            <source>Measure the forecast anew</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Start the server's computation of new points on the curve; it goes on while you label</source>
+            <source>The server trains test models and compares the strategies; it goes on while you label</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -237,30 +241,6 @@
         </message>
         <message>
             <source>Training</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>What to train</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>What to train on the server</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>Strategy</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>How the training data are augmented; the table above says what pays</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>Training steps:</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>Training steps of the model and of the curve. With other steps the curve is measured anew.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -281,6 +261,34 @@
         </message>
         <message>
             <source>Progress of the training</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Options</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>What to train:</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The model that draws, or the forecast of what more cases bring</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Strategy:</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>How more is made of your cases; the list of strategies says what each does and what pays</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Training steps:</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>More steps take longer and may help. They hold for the model and the forecast, which is then measured anew.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -350,7 +358,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>One case works like</source>
+            <source>Worth, in cases</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -366,11 +374,15 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Distance</source>
+            <source>Unlikeness</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>1 is as far off as labelled cases are from each other</source>
+            <source>How many times as far off as labelled cases are from each other</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{times} times</source>
             <translation type="unfinished"></translation>
         </message>
     </context>
@@ -433,47 +445,15 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Connect to a server to see what the next case is worth.</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>Too few cases are labelled for a forecast.</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>The server could not compute a forecast.</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>There is no advice yet.</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>You can stop: more cases are hardly worth your time.</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>Please label one more case.</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>Please label {count} more cases.</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>Please wait for the next forecast.</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
             <source>The server has not answered for {time}.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{used} of {all} labels are in the curve.</source>
+            <source>It rests on {used} of {all} labels.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Your own cases have settled {percent} of what other tasks' curves leave open; of gains alone, less.</source>
+            <source>{percent} of this forecast rest on your own cases, the rest on earlier tasks; the gains rest on those more.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -481,7 +461,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Left out of the curve until you have looked at them again:</source>
+            <source>Left out of the forecast until you have looked at them again:</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -497,11 +477,11 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>A new curve is being computed: {done} of {total} runs.</source>
+            <source>The forecast is being measured anew: {done} of {total} trainings are done.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>A new curve is being computed.</source>
+            <source>The forecast is being measured anew.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -553,7 +533,43 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Not measured yet: the strategies are compared when the curve is computed.</source>
+            <source>Measures the forecast anew, and compares the strategies; the model in use stays as it is.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Makes a new model from your {count} labels; it then does the automatic segmentation.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Makes a new model from the labels; it then does the automatic segmentation.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Until then you can go on drawing.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Takes about {time}, judging by the last time.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Takes {time} at most.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>How long it takes is not known yet.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>the model</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>the forecast</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Not measured yet: the strategies are compared when the forecast is measured anew.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -570,6 +586,112 @@
         </message>
         <message>
             <source>{outside} of {pool} unlabelled cases that were looked at lie outside what has been labelled so far.</source>
+            <translation type="unfinished"></translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.glance_section</name>
+        <message>
+            <source>In brackets: the range that holds with 80 % probability. The time is yours.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The Dice expected of a model trained on all labels so far. In brackets: its 80 % range.</source>
+            <translation type="unfinished"></translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.glance_words</name>
+        <message>
+            <source>Connect to a server to see what the next case is worth.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Too few cases are labelled for a forecast.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server could not compute a forecast.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>There is no advice yet.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>You can stop: for cases of this kind the target of {dice} points is reached.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>You can stop: more cases of this kind are hardly worth your time.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Please label one more case, then look again.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Please label {count} more cases, then look again.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Next case: {worth}.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Next 5: {worth}.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{gain} for {time}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{mean} points</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{mean} points ({low} to {high})</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Dice now: {mean} points</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Dice now: {mean} points ({low} to {high})</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>, {change} since the last label</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>, {change} since the last {count} labels</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server has not answered for {time}: these numbers are of before.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>A new model is being trained: about {time} left.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>A new model is being trained.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>You can go on drawing.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>One label is in doubt and left out: see the forecast below.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{count} labels are in doubt and left out: see the forecast below.</source>
             <translation type="unfinished"></translation>
         </message>
     </context>
@@ -978,11 +1100,11 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Dice then</source>
+            <source>Dice, points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Gain in points</source>
+            <source>Gain, points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from scaling_app.forecast import observations, score_table
-from scaling_app.forecast.observations import (
+from scaling_app.forecast import score_table, scores
+from scaling_app.forecast.scores import (
     CurveError,
-    Observation,
-    check_observations,
-    main_arm,
+    Score,
+    check_scores,
+    own_arm,
     read_curve,
 )
 
@@ -35,7 +35,7 @@ def test_every_column_is_read(tmp_path: Path) -> None:
         "4;0.6;b;liver;r1;3;prequential;true;red;unet;2;;\n"
     )
     with_nsd, without = read_curve(write(tmp_path, text))
-    assert with_nsd == Observation(
+    assert with_nsd == Score(
         4,
         0.6,
         "liver",
@@ -59,9 +59,9 @@ def test_blank_dice_means_absent_from_the_reference(tmp_path: Path) -> None:
 
 
 def test_zero_dice_is_a_miss() -> None:
-    assert Observation(4, 0.0).missed
-    assert not Observation(4, 0.01).missed
-    assert not Observation(4, None).missed
+    assert Score(4, 0.0).missed
+    assert not Score(4, 0.01).missed
+    assert not Score(4, None).missed
 
 
 @pytest.mark.parametrize(
@@ -135,8 +135,8 @@ def test_a_table_that_would_fill_the_memory_is_refused_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str
 ) -> None:
     monkeypatch.setattr(score_table, "MOST_ROWS", 40)
-    monkeypatch.setattr(observations, "MOST_MODELS", 10)
-    monkeypatch.setattr(observations, "MOST_SIZES", 5)
+    monkeypatch.setattr(scores, "MOST_MODELS", 10)
+    monkeypatch.setattr(scores, "MOST_SIZES", 5)
     with pytest.raises(CurveError, match=f"{says}.*picked at random"):
         read_curve(write(tmp_path, text))
 
@@ -149,35 +149,33 @@ def test_a_missing_or_binary_file_is_refused(tmp_path: Path) -> None:
         read_curve(tmp_path / "binary.csv")
 
 
-def scored_alike(*scores: float) -> list[Observation]:
-    return [Observation(8, dice, case=case, run=f"r{k}") for case in "ab" for k, dice in enumerate(scores)]
+def scored_alike(*scores: float) -> list[Score]:
+    return [Score(8, dice, case=case, run=f"r{k}") for case in "ab" for k, dice in enumerate(scores)]
 
 
 def test_one_patient_under_two_names_is_refused() -> None:
     twins = scored_alike(0.61234, 0.70123, 0.72345, 0.74321)
     with pytest.raises(CurveError, match="'a' and 'b' have exactly the same scores"):
-        check_observations(twins)
+        check_scores(twins)
     with pytest.raises(CurveError, match="one patient under two names"):
-        check_observations([replace(o, patient=o.case) for o in twins])
+        check_scores([replace(o, patient=o.case) for o in twins])
 
 
 def test_two_images_of_one_patient_may_score_alike() -> None:
     twins = scored_alike(0.61234, 0.70123, 0.72345, 0.74321)
-    check_observations([replace(o, patient="p") for o in twins])
+    check_scores([replace(o, patient="p") for o in twins])
 
 
 def test_tiny_structures_that_score_alike_are_no_twins() -> None:
-    check_observations(scored_alike(2 / 3, 6 / 7))
-    check_observations(scored_alike(2 / 3, 2 / 3, 6 / 7, 2 / 3, 6 / 7, 2 / 3))
+    check_scores(scored_alike(2 / 3, 6 / 7))
+    check_scores(scored_alike(2 / 3, 2 / 3, 6 / 7, 2 / 3, 6 / 7, 2 / 3))
 
 
 def test_equal_rounded_scores_are_no_twins() -> None:
-    check_observations(
-        [Observation(n, d, case=c, run=f"r{n}") for c in ("a", "b") for n, d in ((4, 0.6), (8, 0.7))]
-    )
+    check_scores([Score(n, d, case=c, run=f"r{n}") for c in ("a", "b") for n, d in ((4, 0.6), (8, 0.7))])
 
 
 def test_comparison_arms_are_not_the_sessions_own_curve() -> None:
-    own = [Observation(4, 0.5, case="a"), Observation(4, 0.6, case="b")]
-    arms = [Observation(4, 0.5, case=f"c{i}", kind="arm", strategy="red") for i in range(5)]
-    assert main_arm(arms + own) == ("baseline", "resunet")
+    own = [Score(4, 0.5, case="a"), Score(4, 0.6, case="b")]
+    arms = [Score(4, 0.5, case=f"c{i}", kind="arm", strategy="red") for i in range(5)]
+    assert own_arm(arms + own) == ("baseline", "resunet")

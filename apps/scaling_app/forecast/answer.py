@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from scaling_app.forecast.arms import ArmResult, longer_name, trained_longer
+from scaling_app.forecast.arms import StrategyEffect, longer_name, trained_longer
 from scaling_app.forecast.calibration import widened
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.observations import OVERALL, Observation, by_structure, main_arm
 from scaling_app.forecast.prediction import MIN_CASES, Forecaster, TooFewPoints
+from scaling_app.forecast.scores import OVERALL, Score, by_structure, own_arm
 from scaling_app.forecast.stopping import STEPS, Advice, StopEvidence, advise, check_size, low_gain
 from scaling_app.storage import finite
 from scaling_app.strategies.catalogue import title_of, what_of
@@ -33,7 +33,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class SessionQuestion:
+class Question:
     """What is asked of a session.
 
     Attributes:
@@ -62,7 +62,7 @@ class SessionQuestion:
 
 
 @dataclass(frozen=True)
-class SessionForecast:
+class Answer:
     """What is known of a session. `payload()` is the service's JSON.
 
     `status` is `too_few`, `prior_dominated` or `ready`; `low_gain` is S2 of the stop rule at this update, `evidence`
@@ -106,11 +106,11 @@ def default_horizons(n_now: int) -> tuple[int, ...]:
     return tuple(sorted({n_now + 1, n_now + 5, n_now + 10, 2 * n_now}))
 
 
-def too_few(missing: str, question: SessionQuestion, observations: Sequence[Observation]) -> SessionForecast:
+def too_few(missing: str, question: Question, observations: Sequence[Score]) -> Answer:
     """The answer when there is not enough to say."""
     sentence = f"Not enough to say yet: {missing}."
     target = None if question.target is None else _unknown_target(question.target)
-    return SessionForecast(
+    return Answer(
         status="too_few",
         message=sentence,
         advice=Advice("wait", None, None, sentence, missing),
@@ -120,9 +120,7 @@ def too_few(missing: str, question: SessionQuestion, observations: Sequence[Obse
     )
 
 
-def answer(
-    forecaster: Forecaster, question: SessionQuestion, observations: Sequence[Observation]
-) -> SessionForecast:
+def answer(forecaster: Forecaster, question: Question, observations: Sequence[Score]) -> Answer:
     """The forecast of a session by an unfitted method; never raises for want of points."""
     if question.n_now < MIN_CASES:
         missing = f"{question.n_now} case(s) labelled, at least {MIN_CASES} are needed"
@@ -142,7 +140,7 @@ def answer(
     )
     arms = forecaster.strategies(observations)
     evidence = _stop_evidence(table, observations, arms, prior_dominated)
-    return SessionForecast(
+    return Answer(
         status="prior_dominated" if prior_dominated else "ready",
         message=_message(question.n_now, largest, prior_dominated),
         advice=advise(evidence),
@@ -151,7 +149,7 @@ def answer(
         structures=tuple({"name": name, **_curve_json(table, name)} for name in forecaster.structures),
         target=_target_json(table),
         observed=observed_points(observations),
-        strategies=tuple(asdict_arm(arm) for arm in arms),
+        strategies=tuple(effect_payload(arm) for arm in arms),
         low_gain=low_gain(evidence),
         evidence=question.evidence,
         notes=forecaster.notes(),
@@ -180,7 +178,7 @@ class _DrawTable:
         question: what is asked; its sizes become columns.
     """
 
-    def __init__(self, forecaster: Forecaster, question: SessionQuestion) -> None:
+    def __init__(self, forecaster: Forecaster, question: Question) -> None:
         self.forecaster, self.question = forecaster, question
         now = question.n_now
         wanted = {now, now + check_size(now), *question.horizons, *(now + k for k in STEPS)}
@@ -208,7 +206,7 @@ class _DrawTable:
         return widened(gain, self.forecaster.factor("gain", n))
 
 
-def asdict_arm(arm: ArmResult) -> Json:
+def effect_payload(arm: StrategyEffect) -> Json:
     """One strategy as the service's JSON."""
     longer = trained_longer(arm.name)
     return {
@@ -221,7 +219,7 @@ def asdict_arm(arm: ArmResult) -> Json:
     }
 
 
-def observed_points(observations: Sequence[Observation]) -> tuple[Json, ...]:
+def observed_points(observations: Sequence[Score]) -> tuple[Json, ...]:
     """Mean Dice per structure, kind and size over `n_cases` cases, misses counting as 0, with an 80 % t interval.
 
     Cases count by their sampling weights. Patients are independent, their cases are not: the interval is over patients, and there is none for one
@@ -229,7 +227,7 @@ def observed_points(observations: Sequence[Observation]) -> tuple[Json, ...]:
     """
     points: list[Json] = []
     for structure, group in by_structure(o for o in observations if o.dice is not None).items():
-        cells: dict[tuple[str, str, int], dict[tuple[str, str], list[Observation]]] = {}
+        cells: dict[tuple[str, str, int], dict[tuple[str, str], list[Score]]] = {}
         for index, o in enumerate(group):
             cell = cells.setdefault((o.kind, o.strategy if o.kind == "arm" else "", o.n), {})
             row = f"row {index}"
@@ -332,7 +330,7 @@ def cases_needed(draws: Array, extra: Array, target: float) -> Array:
 
 
 def _stop_evidence(
-    table: _DrawTable, observations: Sequence[Observation], arms: Sequence[ArmResult], prior_dominated: bool
+    table: _DrawTable, observations: Sequence[Score], arms: Sequence[StrategyEffect], prior_dominated: bool
 ) -> StopEvidence:
     question, structures = table.question, table.forecaster.structures
     now, delta, minutes = question.n_now, question.delta, question.minutes_per_case
@@ -340,7 +338,7 @@ def _stop_evidence(
     centre = {k: table.centre(OVERALL, now + k) - table.centre(OVERALL, now) for k in (cases, *STEPS)}
     named = any(o.case for o in observations)
     unassisted = len({o.case for o in observations if o.case and not o.assisted})
-    own, _ = main_arm(observations)
+    own, _ = own_arm(observations)
     at_target: dict[str, NDArray[np.bool_]] = {}
     if question.target is not None:
         at_target = {name: table.level(name, now) >= question.target for name in structures}
@@ -367,7 +365,7 @@ def _stop_evidence(
     )
 
 
-def _net_value(question: SessionQuestion, gains: Mapping[int, float]) -> dict[int, float]:
+def _net_value(question: Question, gains: Mapping[int, float]) -> dict[int, float]:
     """Minutes won by k further cases: faster work on the rest of the pool, less their own minutes."""
     value, cost, pool = question.minutes_saved_per_point, question.minutes_per_case, question.n_pool
     if value is None or cost is None or pool is None:

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.deformation.alignment import look_at, resample, with_structures
+from scaling_app.strategies.deformation.atlas import Atlas
 from scaling_app.strategies.deformation.atlas_store import AtlasStore, Registered
 from scaling_app.strategies.deformation.registration import warp
 from scaling_app.strategies.deformation.subspace import Subspace, embed, fit_subspace
-from scaling_app.strategies.deformation.template import Atlas
 
 FEWEST = 3
 """Fewer labelled cases leave nothing to compare a distance with."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from scaling_app.forecast.score_table import CurveError, number_of, rows_of, score_of, table_text
 
-__all__ = ["CurveError", "Observation", "check_observations", "read_curve"]
+__all__ = ["CurveError", "Score", "check_scores", "read_curve"]
 
 OVERALL = "overall"
 """The mean over structures."""
@@ -45,7 +45,7 @@ _TRUE, _FALSE = {"1", "true", "yes", "y"}, {"0", "false", "no", "n", ""}
 
 
 @dataclass(frozen=True)
-class Observation:
+class Score:
     """One model's score on one case.
 
     Attributes:
@@ -110,7 +110,7 @@ class Observation:
         return (self.n, self.run, self.seed, self.kind, self.strategy, self.network, self.capacity)
 
 
-def read_curve(path: str | Path) -> list[Observation]:
+def read_curve(path: str | Path) -> list[Score]:
     """Reads a table of scores.
 
     Columns `n,dice` and optionally `case,structure,run,seed,kind,assisted,blind,strategy,network,weight,
@@ -145,12 +145,12 @@ def read_curve(path: str | Path) -> list[Observation]:
         raise CurveError(f"{path} has a header but no rows; add at least one row n,dice per curve point")
     if all(o.dice is None for o in observations):
         raise CurveError("no row has a dice value; the structures are absent from every reference")
-    check_observations(observations, lines)
+    check_scores(observations, lines)
     _check_amount(observations, path)
     return observations
 
 
-def check_observations(observations: Sequence[Observation], lines: Sequence[int] | None = None) -> None:
+def check_scores(observations: Sequence[Score], lines: Sequence[int] | None = None) -> None:
     """Refuses sets that count the same evidence twice.
 
     Args:
@@ -179,21 +179,21 @@ def check_observations(observations: Sequence[Observation], lines: Sequence[int]
         )
 
 
-def by_structure(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
+def by_structure(observations: Iterable[Score]) -> dict[str, list[Score]]:
     """Observations per structure, in the order of first appearance."""
-    groups: dict[str, list[Observation]] = {}
+    groups: dict[str, list[Score]] = {}
     for o in observations:
         groups.setdefault(o.structure, []).append(o)
     return groups
 
 
-def evidence_of(observations: Sequence[Observation]) -> str:
+def evidence_of(observations: Sequence[Score]) -> str:
     """Identifies the scores: another digest means that models were tested in the meantime."""
     scores = sorted((o.run, o.case, o.structure, o.n, o.strategy, repr(o.dice)) for o in observations)
     return hashlib.sha256(repr(scores).encode()).hexdigest()[:16]
 
 
-def main_arm(observations: Sequence[Observation]) -> tuple[str, str]:
+def own_arm(observations: Sequence[Score]) -> tuple[str, str]:
     """The (strategy, network) of the session's own curve: the one with most observations.
 
     Runs of kind `arm` are comparisons and count only when there is nothing else; ties go to the
@@ -219,7 +219,7 @@ def _check_one_curve(values: Mapping[str, set[str]], path: Path) -> None:
             )
 
 
-def _check_amount(observations: Sequence[Observation], path: Path) -> None:
+def _check_amount(observations: Sequence[Score], path: Path) -> None:
     """Refuses what a forecast would take hours and the whole memory for."""
     sizes, models = defaultdict(set), defaultdict(set)
     for o in observations:
@@ -235,9 +235,9 @@ def _check_amount(observations: Sequence[Observation], path: Path) -> None:
             )
 
 
-def _observation(row: Mapping[str, str], number: int) -> Observation:
+def _observation(row: Mapping[str, str], number: int) -> Score:
     try:
-        return Observation(
+        return Score(
             n=_whole(row["n"], "n"),
             dice=score_of(row["dice"], "dice"),
             structure=row.get("structure") or "structure",
@@ -272,7 +272,7 @@ def _flag(text: str, name: str) -> bool:
     raise CurveError(f"{name} must be 0/1 or true/false, got {text!r}")
 
 
-def _twin_cases(observations: Sequence[Observation]) -> tuple[str, str] | None:
+def _twin_cases(observations: Sequence[Score]) -> tuple[str, str] | None:
     """Two cases of different patients, scored alike throughout, with scores enough to tell."""
     scores: dict[str, dict[tuple[object, ...], float]] = {}
     units: dict[str, str] = {}

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from scaling_app.ledger import PoolCase, PoolCoverage
-from scaling_app.strategies.deformation.coverage import FEWEST, coverage
+from scaling_app.ledger import PoolCase, ShapeCoverage
+from scaling_app.strategies.deformation.shape_coverage import FEWEST, coverage
 from scaling_app.studies import splits
-from scaling_app.studies.session import Session
+from scaling_app.studies.studies import Studies
 from scaling_app.studies.train_options import TrainOptions
 from scaling_app.studies.train_runs import Material, plan_for, prepare
 from scaling_app.trials.curve_points import digest_of
@@ -35,7 +35,7 @@ Report = Callable[[str, float], None]
 
 
 def look_at_pool(
-    session: Session, options: TrainOptions, material: Material, *, seconds: float, report: Report
+    studies: Studies, options: TrainOptions, material: Material, *, seconds: float, report: Report
 ) -> bool:
     """Compares unlabelled images with the labelled cases, and keeps the answer in the ledger.
 
@@ -48,20 +48,20 @@ def look_at_pool(
     Returns:
         Whether there was something to compute.
     """
-    labelled = splits.random_order(material.cases, session.conf.seed)[:MOST_LABELLED]
+    labelled = splits.random_order(material.cases, studies.conf.seed)[:MOST_LABELLED]
     unlabelled = {files.case_id: files for files in material.pool}
-    pool = splits.random_order(unlabelled, session.conf.seed)[:MOST_POOL]
+    pool = splits.random_order(unlabelled, studies.conf.seed)[:MOST_POOL]
     if len(labelled) < FEWEST or not pool or seconds < SECONDS_PER_LABELLED * len(labelled):
         return False
-    model, run_id = _model_in_use(session)
-    known, made_from = session.ledger.pool_coverage(), _identity(material, labelled, pool, run_id)
+    model, run_id = _model_in_use(studies)
+    known, made_from = studies.ledger.shape_coverage(), _identity(material, labelled, pool, run_id)
     if known is not None and known.made_from == made_from and known.complete:
         return False
     files = material.of(labelled)
-    plan = model.plan if model is not None else plan_for(session, options, files)
+    plan = model.plan if model is not None else plan_for(studies, options, files)
     if plan.slice_axis is not None:
-        plan = plan_for(session, replace(options, network=ANY_VOLUMES), files, 3)
-    prepared = prepare(session, plan, [*files, *(unlabelled[i] for i in pool)])
+        plan = plan_for(studies, replace(options, network=ANY_VOLUMES), files, 3)
+    prepared = prepare(studies, plan, [*files, *(unlabelled[i] for i in pool)])
     deadline = time.monotonic() + seconds
     report(f"Registering {len(labelled)} labelled cases", 0.0)
     found = coverage(
@@ -75,24 +75,24 @@ def look_at_pool(
     )
     cases = tuple(PoolCase(case.case_id, case.distance, case.outside) for case in found)
     if cases:
-        session.ledger.set_pool_coverage(
-            PoolCoverage(made_from, len(cases) == len(pool), run_id, len(labelled), cases)
+        studies.ledger.set_shape_coverage(
+            ShapeCoverage(made_from, len(cases) == len(pool), run_id, len(labelled), cases)
         )
     return True
 
 
-def _model_in_use(session: Session) -> tuple[TrainedModel | None, str | None]:
+def _model_in_use(studies: Studies) -> tuple[TrainedModel | None, str | None]:
     """The published model, unless its structures are no longer the session's or it knows slices only.
 
     Shapes are compared as volumes, where a model of slices cannot help.
     """
-    published = session.published()
+    published = studies.published()
     if published is None:
         return None, None
     model = published.load()
     if model is None or model.plan.slice_axis is not None:
         return None, None
-    if dict(model.plan.structures) != session.structures():
+    if dict(model.plan.structures) != studies.structures():
         return None, None
     return model, published.run_id
 

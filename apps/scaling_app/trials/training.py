@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -20,10 +20,10 @@ import torch
 from monai.losses import DiceCELoss
 from torch import nn
 
-from scaling_app.imaging.networks import memory_format, parameter_count
+from scaling_app.imaging.networks import NETWORKS, memory_format, parameter_count
 from scaling_app.imaging.randomness import seeded
 from scaling_app.strategies.base import Batch, Strategy, StrategyContext
-from scaling_app.strategies.catalogue import make_strategy
+from scaling_app.strategies.making import make_strategy
 from scaling_app.trials.cases import CaseList, Pool, PreparedCases
 from scaling_app.trials.inference import reduced_precision, uses_bfloat16
 from scaling_app.trials.model import (
@@ -36,44 +36,24 @@ from scaling_app.trials.model import (
     take_weights,
     write_whole,
 )
-from scaling_app.trials.optimising import PEAK_RATES, averaged
+from scaling_app.trials.optimising import averaged
+from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.sampling import PatchSampler, Prefetcher, step_seed
 from scaling_app.trials.testing import CaseScore, test
 
-__all__ = ["CaseScore", "StepReport", "TrainedModel", "TrainingError", "TrialSettings", "test", "train"]
+__all__ = ["CaseScore", "RunSettings", "StepReport", "TrainedModel", "TrainingError", "test", "train"]
 
 logger = logging.getLogger(__name__)
 
 _CLIP_NORM = 5.0
+_WEIGHT_DECAY = 1e-2
+_WARM_UP_STEPS = 20
 _BAD_STEPS = 20
 _CHECKPOINT_SECONDS = 30.0
 
 
 class TrainingError(RuntimeError):
     """Training that cannot go on; the message says what was seen."""
-
-
-@dataclass(frozen=True)
-class TrialSettings:
-    """How to train; `network` and `capacity` default to the plan's.
-
-    `learning_rate` and `average` default to what suits the network: its peak, and the decay per step of the mean of the weights that
-    becomes the model (0: the last weights do). `max_minutes` bounds the training loop: the learning rate then falls with the time used, so that a run
-    cut short ends as well annealed as a whole one.
-    """
-
-    strategy: str = "baseline"
-    network: str | None = None
-    capacity: str | int | None = None
-    steps: int = 400
-    learning_rate: float | None = None
-    weight_decay: float = 1e-2
-    average: float | None = None
-    warmup_steps: int = 20
-    seed: int = 0
-    max_minutes: float | None = None
-    device: str | None = None
-    options: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -94,7 +74,7 @@ OnStep = Callable[[StepReport], None]
 def train(
     cases: PreparedCases,
     train_ids: Sequence[str],
-    settings: TrialSettings,
+    settings: RunSettings,
     *,
     pool_ids: Sequence[str] = (),
     checkpoint: Path | None = None,
@@ -122,7 +102,7 @@ def train(
         ValueError: no training cases, unlabelled ones, unknown strategy or network, bad settings.
         TrainingError: the loss stays undefined.
     """
-    _check(cases, train_ids, settings)
+    _require_labelled(cases, train_ids)
     run = _Run(
         cases, tuple(train_ids), tuple(pool_ids), settings, checkpoint, warm_start, fresh_weights, guide
     )
@@ -142,7 +122,7 @@ class _Run:
         cases: PreparedCases,
         train_ids: tuple[str, ...],
         pool_ids: tuple[str, ...],
-        settings: TrialSettings,
+        settings: RunSettings,
         checkpoint: Path | None,
         warm_start: Path | None,
         fresh_weights: bool,
@@ -152,17 +132,20 @@ class _Run:
         self.pool = Pool(cases, pool_ids)
         self.pool_seen_before: tuple[str, ...] = ()
         self.settings, self.plan = settings, cases.plan
+        self.steps = settings.steps_on(len(train_ids))
         self.checkpoint, self.warm_start, self.guide = checkpoint, warm_start, guide
-        self.device = torch.device(settings.device) if settings.device else default_device()
+        self.device = default_device()
         self.strategy: Strategy = make_strategy(settings.strategy)
         self.network = self._network(None if fresh_weights else warm_start)
-        self.peak_rate = settings.learning_rate or PEAK_RATES[self.plan.network]
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=self.peak_rate, weight_decay=settings.weight_decay
-        )
-        self.average = averaged(self.network, self.plan.network, settings.average)
+        suited = NETWORKS[self.plan.network]
+        self.peak_rate = settings.learning_rate or suited.peak_rate
+        weights = self.network.parameters()
+        self.optimiser = torch.optim.AdamW(weights, lr=self.peak_rate, weight_decay=_WEIGHT_DECAY)
+        decay = suited.average if settings.average is None else settings.average
+        self.average = averaged(self.network, decay)
         self.criterion = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
         self.step = self.skipped = self.bad_in_a_row = 0
+        self.held: int | None = None
         self.seconds_before = 0.0
         self.last_loss: float | None = None
         self.ended = "finished"
@@ -191,7 +174,7 @@ class _Run:
             patch=self.plan.patch,
             structures=self.plan.classes,
             seed=self.settings.seed,
-            steps=self.settings.steps,
+            steps=self.steps,
             device=self.device,
             pool=self.pool,
             predict=predictor_from(self.guide, self.plan, self.device) if self.guide is not None else None,
@@ -211,7 +194,7 @@ class _Run:
         began = saved = time.perf_counter()
         cpu_began = time.thread_time()
         self.network.train()
-        with Prefetcher(sampler, self.step, self.settings.steps) as batches:
+        with Prefetcher(sampler, self.step, self.steps) as batches:
             for batch in batches:
                 elapsed = self.seconds_before + time.perf_counter() - began
                 if self._is_over(elapsed, should_stop):
@@ -240,13 +223,11 @@ class _Run:
     def _one_step(self, batch: Batch, elapsed: float) -> None:
         for group in self.optimiser.param_groups:
             group["lr"] = self._learning_rate(elapsed)
-        image = batch.image.to(self.device, memory_format=memory_format(self.plan.spatial_dims))
-        batch = Batch(image, batch.label.to(self.device), batch.case_ids)
-        self.optimiser.zero_grad(set_to_none=True)
-        dropout = seeded(step_seed(self.settings.seed, self.step), self.device)
-        with dropout, reduced_precision(self.device, self.plan):
-            loss = self.strategy.loss(self.network, self._loss, batch, self.step)
-        loss.backward()
+        try:
+            loss = self._gradient(batch)
+        except torch.OutOfMemoryError as error:
+            self._take_less(batch, error)
+            return
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(float(norm))):
@@ -256,6 +237,33 @@ class _Run:
         if self.average is not None:
             self.average.update_parameters(self.network)
         self.bad_in_a_row, self.last_loss = 0, value
+
+    def _gradient(self, batch: Batch) -> torch.Tensor:
+        """The loss of as many of a batch's patches as the device holds, its gradient left in the weights."""
+        some = slice(self.held)
+        image = batch.image[some].to(self.device, memory_format=memory_format(self.plan.spatial_dims))
+        batch = Batch(image, batch.label[some].to(self.device), batch.case_ids[some])
+        self.optimiser.zero_grad(set_to_none=True)
+        dropout = seeded(step_seed(self.settings.seed, self.step), self.device)
+        with dropout, reduced_precision(self.device, self.plan):
+            loss = self.strategy.loss(self.network, self._loss, batch, self.step)
+        loss.backward()
+        return loss
+
+    def _take_less(self, batch: Batch, error: Exception) -> None:
+        """Half as many patches from now on; this step is left out."""
+        held = len(batch.image[: self.held])
+        if held == 1:
+            raise TrainingError(
+                f"one patch of {'x'.join(map(str, self.plan.patch))} does not fit the device's memory: serve with "
+                "--conf capacity small, or end what else uses it"
+            ) from error
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.held = held // 2
+        self.skipped += 1
+        logger.warning("out of memory with %d patches a step: %d from now on", held, self.held)
 
     def _loss(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.device.type, enabled=False):
@@ -272,10 +280,10 @@ class _Run:
 
     def _learning_rate(self, elapsed: float) -> float:
         """Linear warm-up, then half a cosine over the steps or the time, whichever runs out first."""
-        done = self.step / self.settings.steps
+        done = self.step / self.steps
         if self.settings.max_minutes is not None:
             done = max(done, min(1.0, elapsed / (60 * self.settings.max_minutes)))
-        warm = min(1.0, (self.step + 1) / max(1, self.settings.warmup_steps))
+        warm = min(1.0, (self.step + 1) / _WARM_UP_STEPS)
         return self.peak_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done))
 
     def tell(
@@ -291,10 +299,10 @@ class _Run:
             return
         eta = None
         if step and seconds:
-            eta = seconds / step * (self.settings.steps - step)
+            eta = seconds / step * (self.steps - step)
             if self.settings.max_minutes is not None:
                 eta = min(eta, max(0.0, 60 * self.settings.max_minutes - seconds))
-        on_step(StepReport(step, self.settings.steps, loss, seconds or self.seconds_before, eta, phase))
+        on_step(StepReport(step, self.steps, loss, seconds or self.seconds_before, eta, phase))
 
     def identity(self) -> str:
         """Identifies the run that a checkpoint belongs to."""
@@ -306,6 +314,7 @@ class _Run:
             "identity": self.identity(),
             "step": self.step,
             "skipped": self.skipped,
+            "held": self.held,
             "seconds": seconds,
             "loss": self.last_loss,
             "weights": self.network.state_dict(),
@@ -334,9 +343,9 @@ class _Run:
         self.optimiser.load_state_dict(content["optimiser"])
         self.strategy.load_state_dict(content["strategy"])
         self.pool_seen_before = tuple(content.get("pool_ids", ()))
-        self.step, self.skipped = content["step"], content["skipped"]
+        self.step, self.skipped, self.held = content["step"], content["skipped"], content["held"]
         self.seconds_before, self.last_loss = content["seconds"], content["loss"]
-        logger.info("resumed at step %d of %d", self.step, self.settings.steps)
+        logger.info("resumed at step %d of %d", self.step, self.steps)
 
     def _pool_seen(self) -> tuple[str, ...]:
         """Of the pool, before an interruption too: a time limit may let a strategy get further once than again."""
@@ -357,6 +366,7 @@ class _Run:
             "seed": self.settings.seed,
             "steps": self.step,
             "skipped_steps": self.skipped,
+            "batch": self.held or self.plan.batch,
             "ended": self.ended,
             "prepare_seconds": round(self.prepare_seconds, 3),
             "seconds": round(self.seconds_before, 3),
@@ -375,26 +385,9 @@ class _Run:
         )
 
 
-def _check(cases: PreparedCases, train_ids: Sequence[str], settings: TrialSettings) -> None:
+def _require_labelled(cases: PreparedCases, train_ids: Sequence[str]) -> None:
     if not train_ids:
         raise ValueError("training needs at least one labelled case")
     unlabelled = sorted(set(train_ids) - set(cases.labelled))
     if unlabelled:
         raise ValueError(f"these training cases have no label: {', '.join(unlabelled[:5])}")
-    rate = settings.learning_rate
-    if settings.steps < 1 or (rate is not None and rate <= 0):
-        raise ValueError(f"steps {settings.steps} and learning rate {rate} must be positive")
-    if settings.average is not None and not 0 <= settings.average < 1:
-        raise ValueError(f"the average's decay is at least 0 and below 1, got {settings.average}")
-    if settings.max_minutes is not None and settings.max_minutes <= 0:
-        raise ValueError(f"the time limit must be positive, got {settings.max_minutes} minutes")
-    wanted = replace(
-        cases.plan,
-        network=settings.network or cases.plan.network,
-        capacity=cases.plan.capacity if settings.capacity is None else settings.capacity,
-    )
-    if wanted != cases.plan:
-        raise ValueError(
-            f"the cases are planned for {cases.plan.network} ({cases.plan.capacity}), the settings ask for "
-            f"{wanted.network} ({wanted.capacity}); plan with `Plan.with_network`"
-        )

@@ -40,7 +40,7 @@ _PROOF = 20.0
 
 
 @dataclass
-class Guard:
+class Proof:
     """The state of trust in the generated pairs.
 
     Attributes:

@@ -1,7 +1,7 @@
 """One studies source and its ledger: what the server and its task processes both need to know.
 
 Everything lasting is read from the ledger and the files at each call: the server, the training process
-and a scoring process may look at the same session at once.
+and a scoring process may look at the same studies at once.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from scaling_app.imaging.untrusted import open_regular
 from scaling_app.ledger import Ledger
 from scaling_app.storage import write_whole_text
 from scaling_app.studies import splits
+from scaling_app.studies.conf import Conf
+from scaling_app.studies.datastore import Datastore
 from scaling_app.studies.structures import renamed, with_conf
+from scaling_app.trials.length import AUTO_STEPS
 
 if TYPE_CHECKING:
-    from monailabel.interfaces.datastore import Datastore
-
-    from scaling_app.studies.conf import Conf
     from scaling_app.trials.model import TrainedModel
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Published:
         return tuple(self.patients)
 
 
-class Session:
+class Studies:
     """Ledger, files and cases of one studies source.
 
     Args:
@@ -96,7 +96,9 @@ class Session:
     def training_conf(self) -> Conf:
         """The options with the training steps that were set in the meantime, if any."""
         steps = self.ledger.setting("steps")
-        return self.conf if steps is None else replace(self.conf, steps=steps)
+        return (
+            self.conf if steps is None else replace(self.conf, steps=None if steps == AUTO_STEPS else steps)
+        )
 
     def structures(self) -> dict[str, int]:
         """Structure -> label value, as far as known."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def distances_of(ledger: Ledger) -> dict[str, float]:
     """Image -> distance, for the images looked at."""
-    known = ledger.pool_coverage()
+    known = ledger.shape_coverage()
     return {case.image: case.distance for case in known.cases} if known else {}
 
 
@@ -25,7 +25,7 @@ def coverage_facts(ledger: Ledger, unlabelled: Collection[str]) -> dict[str, Any
         `pool`, how many of them were looked at, `outside`, how many of those lie outside, and these as
         `cases`; None when nothing is known of any.
     """
-    known = ledger.pool_coverage()
+    known = ledger.shape_coverage()
     looked_at = [case for case in known.cases if case.image in unlabelled] if known else []
     if known is None or not looked_at:
         return None

@@ -1,0 +1,93 @@
+"""Images lent for predictions: MONAI Label's sessions, written whole, where a damaged one stops nobody.
+
+MONAI Label writes the facts about a session in place. One that a kill or a full disk left without them answers 500, and
+ends the look for sessions that have expired: from then on no lent image is ever deleted.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from pathlib import Path
+
+from monailabel.utils.sessions import SessionInfo, Sessions
+
+from scaling_app.storage import copy_whole, write_whole_text
+
+logger = logging.getLogger(__name__)
+
+FACTS = "meta.info"
+
+
+class LentImages(Sessions):
+    """One folder for each lent image, with the image and the facts about it."""
+
+    def add_session(
+        self, data_file: str, expiry: int = 0, uncompress: bool = False, session_id: str | None = None
+    ) -> tuple[str, SessionInfo]:
+        """Copies an image into a session of its own.
+
+        Args:
+            data_file: the image; it stays where it is.
+            expiry: seconds until it may be deleted; at most, and without it, the server's.
+            uncompress: not done here; an archive's members may lead anywhere.
+
+        Raises:
+            ValueError: `uncompress` was asked for.
+            OSError: it could not be written; nothing of it is left.
+        """
+        if uncompress:
+            raise ValueError("Lend one image file at a time; archives are not unpacked.")
+        name = session_id or str(uuid.uuid4())
+        image = Path(self.store_path) / name / Path(data_file).name
+        now = int(time.time())
+        info = SessionInfo()
+        info.name, info.path, info.image, info.meta = name, str(image.parent), str(image), {}
+        info.create_ts = info.last_access_ts = now
+        info.expiry = min(expiry, self.expiry) if expiry > 0 else self.expiry
+        try:
+            copy_whole(data_file, image)
+            self._write_meta_info(name, info)
+        except BaseException:
+            self.remove_session(name)
+            raise
+        self[name] = info
+        return name, info
+
+    def get_session(
+        self, session_id: str, update_ts: bool = True, fetch_cache: bool = True
+    ) -> SessionInfo | None:
+        """The facts about a session; None where there is none, or what there is cannot be read.
+
+        Raises:
+            OSError: that it was asked for could not be noted.
+        """
+        try:
+            return super().get_session(session_id, update_ts, fetch_cache)
+        except (ValueError, TypeError, AttributeError) as error:
+            logger.warning("The session %s cannot be read: %s", session_id, error)
+            return None
+
+    def remove_expired(self) -> int:
+        """Deletes the sessions whose time is over; one that cannot be read has the time of any other."""
+        store, removed = Path(self.store_path), 0
+        for folder in list(store.iterdir()) if store.is_dir() else ():
+            if not folder.is_dir():
+                continue
+            info = self.get_session(folder.name, update_ts=False, fetch_cache=False)
+            since = info.last_access_ts if info else _changed_at(folder)
+            if since + (info.expiry if info and info.expiry > 0 else self.expiry) < time.time():
+                self.remove_session(folder.name)
+                removed += 1
+        return removed
+
+    def _write_meta_info(self, session_id: str, session_info: SessionInfo) -> None:
+        write_whole_text(Path(self.store_path) / session_id / FACTS, session_info.to_str())
+
+
+def _changed_at(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:  # it was a session whose image is gone
+        return time.time()

@@ -1,0 +1,68 @@
+"""What the routes ask of the app; they know nothing else of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any, Protocol
+
+from monailabel.interfaces.datastore import Datastore
+from monailabel.utils.sessions import Sessions
+
+from scaling_app.studies.labels.foreign_files import ForeignFiles
+from scaling_app.studies.studies import Studies
+
+
+class Served(Protocol):
+    """An app that a server serves.
+
+    Attributes:
+        open_studies: ledger, files and cases.
+        files: reads files from others.
+        serving: held while the next case is chosen and handed out.
+    """
+
+    open_studies: Studies
+    files: ForeignFiles
+    serving: Lock
+
+    def datastore(self) -> Datastore:
+        """MONAI Label's view of the studies."""
+
+    def sessions(self) -> Sessions | None:
+        """The images that were sent for a while; None where none may be."""
+
+    def model_names(self) -> list[str]:
+        """The infer tasks, published or not."""
+
+    def scoring_names(self) -> list[str]:
+        """The scoring methods."""
+
+    def strategy_names(self) -> list[str]:
+        """The next-case rules."""
+
+    def trainer_names(self) -> list[str]:
+        """The trainers."""
+
+    def take_label(
+        self, image: str, path: Path, params: dict[str, Any], annotator: str | None
+    ) -> dict[str, Any]:
+        """A label that a viewer submits; the answer to it."""
+
+    def on_save_label(self, image_id: str, label_id: str) -> Mapping[str, Any]:
+        """A label that was stored past `take_label`; what the answer adds."""
+
+    def follow_labels(self) -> None:
+        """Brings the ledger in step with labels that came or went."""
+
+    def nothing_to_serve(self) -> str | None:
+        """Why there is no image to label at all, as a sentence; None when there is one."""
+
+    def require_trainable(self, model: str, params: dict[str, Any]) -> None:
+        """Refuses a training that could only fail."""
+
+    def close_interrupted_runs(
+        self, message: str, *, elsewhere: bool = False, wait_seconds: float = 0.0
+    ) -> None:
+        """Marks the runs whose process has died as stopped."""

@@ -1,0 +1,123 @@
+"""What stands at the top of the panel, always in sight: what to do, what the next cases bring, what has changed."""
+
+from __future__ import annotations
+
+from slicer.i18n import tr as _
+
+from .forecast_words import job_text, minutes_text, points, signed_tenths
+from .model import Advice, ForecastRow, Interval, Payload, Target
+from .states import ForecastState, SessionState
+
+#: So sure the server is when it calls a target reached.
+_SURE = 0.9
+
+
+def advice_text(answer: Payload | None) -> str:
+    """What to do next, in a few words; the server's own sentence where there is no shorter one."""
+    if answer is None:
+        return _("Connect to a server to see what the next case is worth.")
+    advice = answer.advice
+    if advice is not None and advice.action == "stop":
+        return _stop(answer.target)
+    if advice is not None and advice.action == "continue" and advice.cases:
+        return _continue(advice)
+    if advice is not None and advice.sentence:
+        return advice.sentence
+    if answer.message:
+        return answer.message
+    if answer.status == "too_few":
+        return _("Too few cases are labelled for a forecast.")
+    if answer.status == "error":
+        return _("The server could not compute a forecast.")
+    return _("There is no advice yet.")
+
+
+def _stop(target: Target | None) -> str:
+    if target is not None and (target.p_reached or 0.0) >= _SURE:
+        words = _("You can stop: for cases of this kind the target of {dice} points is reached.")
+        return words.format(dice=points(target.dice))
+    return _("You can stop: more cases of this kind are hardly worth your time.")
+
+
+def _continue(advice: Advice) -> str:
+    if advice.cases == 1:
+        return _("Please label one more case, then look again.")
+    return _("Please label {count} more cases, then look again.").format(count=advice.cases)
+
+
+def next_text(answer: Payload | None) -> str:
+    """What the next case and the next five bring: `Next case: +0.5 points (0.2 to 0.8) for 18 min.`"""
+    rows = answer.overall.forecast if answer is not None and answer.overall is not None else ()
+    ahead = {row.extra: _worth(row) for row in rows if row.gain is not None}
+    parts = []
+    if 1 in ahead:
+        parts.append(_("Next case: {worth}.").format(worth=ahead[1]))
+    if 5 in ahead:
+        parts.append(_("Next 5: {worth}.").format(worth=ahead[5]))
+    return "\n".join(parts)
+
+
+def _worth(row: ForecastRow) -> str:
+    assert row.gain is not None
+    gain = _in_points(row.gain)
+    if row.minutes is None:
+        return gain
+    return _("{gain} for {time}").format(gain=gain, time=minutes_text(row.minutes))
+
+
+def _in_points(gain: Interval) -> str:
+    mean = signed_tenths(gain.mean)
+    if gain.lo80 is None or gain.hi80 is None:
+        return _("{mean} points").format(mean=mean)
+    low, high = (f"{100 * end + 0.0:.1f}" for end in (gain.lo80, gain.hi80))
+    return _("{mean} points ({low} to {high})").format(mean=mean, low=low, high=high)
+
+
+def now_text(forecast: ForecastState) -> str:
+    """How good it is now, and what has changed: `Dice now: 81.5 points (79 to 84), +0.4 since the last label.`"""
+    answer = forecast.latest
+    now = answer.overall.now if answer is not None and answer.overall is not None else None
+    if now is None:
+        return ""
+    level = _("Dice now: {mean} points").format(mean=points(now.mean, 1))
+    if now.lo80 is not None and now.hi80 is not None:
+        words = _("Dice now: {mean} points ({low} to {high})")
+        level = words.format(mean=points(now.mean, 1), low=points(now.lo80), high=points(now.hi80))
+    return level + _since(answer, forecast.before, now) + "."
+
+
+def _since(answer: Payload | None, before: Payload | None, now: Interval) -> str:
+    """The change of the estimate since there were fewer labels."""
+    then = before.overall.now if before is not None and before.overall is not None else None
+    if answer is None or before is None or then is None:
+        return ""
+    change = signed_tenths(now.mean - then.mean)
+    labels = (answer.n_labelled or 0) - (before.n_labelled or 0)
+    if labels == 1:
+        return _(", {change} since the last label").format(change=change)
+    return _(", {change} since the last {count} labels").format(change=change, count=labels)
+
+
+def note_text(state: SessionState, offline_minutes: float | None) -> str:
+    """What is under way, and what wants to be looked at, each in a sentence; empty when there is nothing."""
+    answer, training = state.sufficiency, state.training
+    parts = []
+    if offline_minutes is not None:
+        words = _("The server has not answered for {time}: these numbers are of before.")
+        parts.append(words.format(time=minutes_text(max(1, offline_minutes))))
+    if answer is not None and answer.busy:
+        parts.append(job_text(answer))
+    elif training.running and training.minutes_left is not None:
+        words = _("A new model is being trained: about {time} left.")
+        parts.append(words.format(time=minutes_text(max(1, training.minutes_left))))
+    elif training.running:
+        parts.append(_("A new model is being trained."))
+    if parts and offline_minutes is None:
+        parts.append(_("You can go on drawing."))
+    doubts = len({doubt.image for doubt in answer.doubts}) if answer is not None else 0
+    if doubts == 1:
+        parts.append(_("One label is in doubt and left out: see the forecast below."))
+    elif doubts:
+        words = _("{count} labels are in doubt and left out: see the forecast below.")
+        parts.append(words.format(count=doubts))
+    return " ".join(parts)

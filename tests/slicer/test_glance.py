@@ -1,0 +1,200 @@
+"""What a radiologist sees in ten seconds: the top of the panel, in sight whatever is folded or scrolled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import chart_picture
+import panel_bench
+import pytest
+import translations_of_the_extension
+from DataSufficiencyLib.forecast_watch import ForecastWatch
+from DataSufficiencyLib.glance_words import advice_text, next_text
+from DataSufficiencyLib.model import Payload
+from DataSufficiencyLib.training import TrainingWatch
+from session_bench import paint_all
+from stub_server import StubServer, dice_at, sufficiency
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ForecastWatch, "BUSY_S", 0.1)
+    monkeypatch.setattr(ForecastWatch, "CALM_S", 0.2)
+    monkeypatch.setattr(TrainingWatch, "EVERY_S", 0.05)
+    monkeypatch.setattr(chart_picture, "can_render", lambda: False)
+
+
+@pytest.fixture
+def module(scene: object) -> Iterator[object]:
+    """The panel as it opens."""
+    widget = panel_bench.open_module(unfolded=False)
+    yield widget
+    panel_bench.close_module(widget)
+
+
+@pytest.fixture
+def connect(module: object, server: StubServer, wait: Callable) -> Callable[[int], object]:
+    def go(n: int) -> object:
+        server.n = n
+        module.ui.serverAddress.setCurrentText(server.url)
+        module.ui.connectButton.click()
+        wait(lambda: module.session.state.phase == "ready")
+        return module.ui
+
+    return go
+
+
+def test_only_what_is_needed_now_is_unfolded(module: object, connect: Callable) -> None:
+    ui = module.ui
+    folded = [box for box in panel_bench.FOLDED if getattr(ui, box).collapsed]
+    assert folded == list(panel_bench.FOLDED)
+    assert not ui.serverBox.collapsed
+    connect(12)
+    assert ui.serverBox.collapsed
+    assert not ui.caseBox.collapsed
+    module.session.connection.disconnect()
+    assert not ui.serverBox.collapsed
+
+
+def test_a_server_that_wants_a_sign_in_is_unfolded_again(
+    module: object, connect: Callable, server: StubServer, wait: Callable
+) -> None:
+    ui = connect(12)
+    server.handlers["GET", "/sufficiency/"] = lambda handler: handler.answer({}, 401)
+    module.session.forecast.ask()
+    wait(lambda: ui.signInRow.isVisible())
+
+
+def test_the_line_stays_in_sight_while_the_rest_is_scrolled(module: object, connect: Callable) -> None:
+    ui = connect(12)
+    panel_bench.unfold(module, *panel_bench.FOLDED)
+    module.parent.resize(panel_bench.WIDTH, 600)
+    bar = ui.scrollArea.verticalScrollBar()
+    bar.setValue(bar.maximum)
+    assert bar.maximum > 200
+    assert ui.nextLabel.visibleRegion().boundingRect().height() == ui.nextLabel.height
+
+
+def test_next_case_and_next_five_come_with_points_range_and_minutes(connect: Callable) -> None:
+    ui = connect(12)
+    one, five = (100 * (dice_at(12 + extra) - dice_at(12)) for extra in (1, 5))
+    first, second = ui.nextLabel.text.splitlines()
+    assert first == f"Next case: +{one:.1f} points (0.2 to 0.8) for 18 min."
+    assert second == f"Next 5: +{five:.1f} points (1.0 to 3.0) for 1 h 30 min."
+    assert ui.adviceLabel.text == "Please label 5 more cases, then look again."
+    assert "chance of 89 %" in panel_bench.read(ui.adviceLabel.toolTip)
+
+
+def test_a_label_shows_what_it_has_changed(
+    module: object, connect: Callable, server: StubServer, wait: Callable
+) -> None:
+    ui = connect(12)
+    assert "since" not in ui.nowLabel.text
+    ui.nextButton.click()
+    wait(lambda: module.session.state.phase == "open")
+    paint_all(module.session)
+    ui.submitButton.click()
+    change = 100 * (dice_at(13) - dice_at(12))
+    wait(lambda: ui.nowLabel.text.endswith(f", +{change:.1f} since the last label."))
+    server.n = 15
+    wait(lambda: ui.nowLabel.text.endswith("since the last 2 labels."))
+    server.n = 14
+    wait(lambda: "since" not in ui.nowLabel.text)
+
+
+def test_the_change_stands_until_the_next_label(
+    module: object, connect: Callable, server: StubServer, wait: Callable
+) -> None:
+    ui = connect(12)
+    server.n = 13
+    wait(lambda: "since the last label" in ui.nowLabel.text)
+    newest = module.session.state.sufficiency
+    wait(lambda: module.session.state.sufficiency is not newest)
+    assert "since the last label" in ui.nowLabel.text
+
+
+def test_without_a_gain_nothing_is_promised() -> None:
+    assert next_text(None) == next_text(Payload.from_json(sufficiency(2))) == ""
+    data = sufficiency(12)
+    for row in data["overall"]["forecast"]:
+        row["gain"] = None
+    assert next_text(Payload.from_json(data)) == ""
+
+
+@pytest.mark.parametrize(
+    ("n", "target", "changes", "words"),
+    [
+        (2, 0.85, {}, "Please label 2 more."),
+        (12, 0.7, {}, "the target of 70 points is reached"),
+        (12, None, {"action": "stop", "sentence": "So."}, "hardly worth your time"),
+        (12, 0.85, {"action": "wait", "sentence": "Do not stop yet."}, "Do not stop yet."),
+        (12, 0.85, {"action": "wait", "sentence": ""}, "There is no advice yet."),
+    ],
+)
+def test_the_advice_fits_into_a_line(n: int, target: float | None, changes: dict, words: str) -> None:
+    data = sufficiency(n, target)
+    data["advice"] = {**data["advice"], **changes}
+    assert words in advice_text(Payload.from_json(data))
+
+
+def test_a_training_is_seen_with_its_time_though_its_part_is_folded(
+    module: object, connect: Callable, server: StubServer, wait: Callable
+) -> None:
+    ui = connect(12)
+    assert not ui.glanceNote.isVisible()
+    ui.trainButton.click()
+    wait(lambda: ui.glanceNote.text == "A new model is being trained. You can go on drawing.")
+    server.train_stats = {"segmentation": {"epoch": 100, "total_epochs": 400, "current_time": "0:02:00"}}
+    wait(lambda: "about 6 min left" in ui.glanceNote.text)
+    server.training = {**server.training, "status": "DONE"}
+    wait(lambda: not ui.glanceNote.isVisible())
+
+
+def test_a_training_is_said_in_time_and_effect(
+    module: object, connect: Callable, server: StubServer, wait: Callable
+) -> None:
+    ui = connect(12)
+    text = ui.trainingEffect.text
+    assert text.startswith("Makes a new model from your 12 labels")
+    assert "Takes 1 h at most. Until then you can go on drawing." in text
+    server.train_stats = {"segmentation": {"epoch": 400, "total_epochs": 400, "total_time": "0:06:00"}}
+    server.training = {"status": "DONE", "request": {"model": "segmentation"}}
+    module.session.training.start("segmentation")
+    wait(lambda: module.session.state.training.running)
+    server.training = {**server.training, "status": "DONE"}
+    wait(lambda: "about 6 min, judging by the last time" in ui.trainingEffect.text)
+    ui.stepsSpin.setValue(800)
+    assert "about 12 min" in ui.trainingEffect.text
+    ui.trainerBox.setCurrentIndex(1)
+    assert ui.trainingEffect.text.startswith("Measures the forecast anew")
+    assert "30 min at most" in ui.trainingEffect.text
+
+
+def test_a_server_that_has_gone_is_said_beside_the_old_numbers(
+    module: object, connect: Callable, server: StubServer, wait: Callable
+) -> None:
+    ui = connect(12)
+    server.stop()
+    module.session.forecast.ask()
+    wait(lambda: "has not answered for 1 min: these numbers are of before" in ui.glanceNote.text)
+
+
+def test_labels_in_doubt_are_said_though_their_part_is_folded(
+    module: object, connect: Callable, server: StubServer, wait: Callable
+) -> None:
+    server.checks = [{"image": "case_003", "sentence": s} for s in ("Far smaller.", "Far brighter.")]
+    ui = connect(12)
+    assert ui.glanceNote.text.startswith("One label is in doubt")
+
+
+def test_a_strategy_comes_with_a_sentence_of_what_it_does(connect: Callable) -> None:
+    ui = connect(12)
+    first, second = ui.strategyWhat.text.splitlines()
+    assert first == "GenDA: Bends your cases into new shapes of the same kind."
+    assert second.startswith("GenSeg: Paints new images")
+
+
+@pytest.mark.parametrize("word", ["fold", "arm", "settled", "nested", "prequential"])
+def test_the_panel_speaks_no_statisticians_words(word: str) -> None:
+    spoken = [text for texts in translations_of_the_extension.load().texts().values() for text in texts]
+    assert [text for text in spoken if word in text.lower().replace("folder", "")] == []

@@ -1,0 +1,28 @@
+"""A training is as long as its cases ask for, unless somebody says how long."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scaling_app.trials.length import AUTO_STEPS, MOST_STEPS, parse_steps, steps_for
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000))
+def test_more_cases_never_ask_for_fewer_steps_nor_for_more_passes_over_each(one, other):
+    few, many = sorted((one, other))
+    assert steps_for(few) <= steps_for(many)
+    assert steps_for(many) / many <= steps_for(few) / few
+
+
+def test_a_training_without_cases_has_no_length():
+    with pytest.raises(ValueError, match="at least one case"):
+        steps_for(0)
+
+
+def test_steps_are_a_number_or_auto_and_nothing_else():
+    assert parse_steps(AUTO_STEPS) is None and parse_steps("1600") == 1600
+    for text in ("", "0", "-1", "1.5", "many", "AUTO", "²", str(MOST_STEPS + 1), "1e3"):
+        with pytest.raises(ValueError, match="auto, or a whole number from 1 to"):
+            parse_steps(text)
