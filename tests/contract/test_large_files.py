@@ -109,10 +109,8 @@ def test_who_reads_a_header_alone_unpacks_nothing(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(unpacking, "read_through", unpack)
     assert read_grid(path).shape == (SIDE,) * 3 and channels_of(path) == 1
     # nor is a label of other voxels than its image's
-    image = tmp_path / "image.nii.gz"
-    nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)), image)
     with pytest.raises(checks.LabelError, match="400 x 400 x 400"):
-        reading_process.label_facts(str(path), image=str(image), alone=True, most_bytes=1 << 40)
+        reading_process.label_facts(str(path), shape=(4, 4, 4), alone=True, most_bytes=1 << 40)
 
 
 def test_channels_are_known_from_the_header_of_every_kind(tmp_path):
@@ -133,7 +131,7 @@ def test_a_label_of_too_many_layers_is_refused_before_it_is_read(tmp_path):
     path.write_bytes(nrrd_of("encoding: gzip\nkinds: list domain domain domain", data, "200000 2 2 2"))
     allowed: list[Header] = []
     with pytest.raises(ImageError, match="200,000 layers"):
-        reading_process.label_facts(str(path), image=None, alone=True, most_bytes=None, allow=allowed.append)
+        reading_process.label_facts(str(path), shape=None, alone=True, most_bytes=None, allow=allowed.append)
     assert not allowed
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.contract.damage import KINDS, TEXTS, edited, genuine
-from benchmarks.hostile.files import ZEROS, meta_of, nifti_of, nrrd_of, png_of
+from benchmarks.hostile.files import ZEROS, endless_keys, meta_of, nifti_of, nrrd_of, png_of
 from scaling_app.imaging.geometry import ImageError, label_names, read_image, read_label
 from scaling_app.imaging.untrusted import judge
 from scaling_app.studies.labels.reading_process import memory_for
@@ -125,6 +125,7 @@ HOSTILE = {
     "a field with and without a space": (
         ".nrrd", nrrd_of("encoding: raw\nline skip: 0\nlineskip: 1", ZEROS), "twice",
     ),
+    "a hundred thousand keys": (".nrrd", endless_keys(), "lines"),
     "too few data": (".nrrd", nrrd_of("encoding: raw", ZEROS[:-1]), "truncated"),
     "a body of 256 MB": (".nrrd", nrrd_of("encoding: gzip", gzip.compress(bytes(256 << 20), 1)), "more data"),
     "meta data of another file": (".mha", meta_of("/etc/hostname", b""), "another file"),

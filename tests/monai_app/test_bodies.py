@@ -75,6 +75,13 @@ def test_json_that_is_nested_deep_is_refused_and_brackets_in_texts_are_none(serv
     assert client.post("/json", json={"a": "[" * 990}).json() == {"a": "[" * 990}
 
 
+@pytest.mark.parametrize("text", ["NaN", "[1e999]", "-Infinity", "[[NaN]]"])
+def test_a_body_of_no_numbers_is_refused_and_not_the_end_of_the_answer(server, text):
+    client, kind = TestClient(server, raise_server_exceptions=False), {"Content-Type": "application/json"}
+    answer = client.post("/json", content=text, headers=kind)
+    assert answer.status_code == 422 and answer.json()["detail"]
+
+
 def test_a_body_that_is_too_large_is_refused_before_it_has_come(server):
     status, headers, said = answer_to(server, [bytes(1 << 20)] * 9)
     assert status == 413 and headers[b"connection"] == b"close" and b"bytes" in said

@@ -9,12 +9,16 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from fastapi import FastAPI, HTTPException
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scaling_app.monai_app.turnstile import busy
+from scaling_app.storage.finite_json import finite
 
 MOST_PLAIN_BYTES = 1 << 20
 """Of a body that is no upload: options, a target, a list of images."""
@@ -63,7 +67,14 @@ def bound_bodies(server: FastAPI, most_bytes: float) -> None:
         most_bytes: of a file that is uploaded.
     """
     server.user_middleware = [Middleware(_Bounded, most_bytes=int(most_bytes)), *server.user_middleware]
+    server.add_exception_handler(RequestValidationError, _say_what_is_amiss)
     server.middleware_stack = None  # built anew at the next request
+
+
+async def _say_what_is_amiss(_: Request, error: Exception) -> JSONResponse:
+    """FastAPI's own answer, which shows what came; that may hold NaN, which no answer can."""
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    return JSONResponse({"detail": finite(jsonable_encoder(found))}, 422)
 
 
 class _Bounded:

@@ -37,6 +37,8 @@ _EXACT = {"type", "sizes", "encoding", "dimension", "endian", *_PLACES}
 _EXACT |= {"line skip", "lineskip", "byte skip", "byteskip"}
 _DECISIVE = {field.replace(" ", "") for field in _EXACT}
 _MOST_LINES = 1000
+_MOST_HEADER_LINES = 20_000
+"""Slicer writes ten for a segment; pynrrd's time grows with their square."""
 
 
 def judge_nrrd(path: Path, alone: bool, unpacked: bool) -> Header:
@@ -96,6 +98,8 @@ def _fields(name: str, stream: BinaryIO) -> dict:
         if length > MOST_HEADER_BYTES:
             raise ImageError(f"{name} has a header of more than {MOST_HEADER_BYTES:,} bytes; export it anew")
         lines.append(line)
+        if len(lines) > _MOST_HEADER_LINES:
+            raise ImageError(f"{name} has a header of more than {_MOST_HEADER_LINES:,} lines; export it anew")
         if lines[1:] and not line.decode("ascii", "ignore").rstrip():
             break
     fields = nrrd.read_header(lines)  # refuses a field named twice
