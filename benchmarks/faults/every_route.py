@@ -60,8 +60,14 @@ def prepare(house: House) -> str:
     return lent.json()["session_id"]
 
 
-def requests_of(house: House, session: str) -> Sequence[Request]:
-    """One or more for each route; what deletes comes last."""
+def requests_of(house: House, session: str, *, model: bool = True) -> Sequence[Request]:
+    """One or more for each route; what deletes comes last.
+
+    Args:
+        house: where they go.
+        session: the lent image's.
+        model: whether there is one; without, a prediction is refused before it writes anything.
+    """
     image, doubted = house.images[LABELLED], house.images[DOUBTED]
     name, content = _image_file(house)
     new = {"files": {"file": (f"new_{name}", content)}}
@@ -92,7 +98,7 @@ def requests_of(house: House, session: str) -> Sequence[Request]:
         to("POST", "/sufficiency/update", "room"),
         to("PUT", "/session/", "room", files={"files": (name, content)}),
         to("GET", "/session/{session_id}", "room", f"/session/{session}", params={"update_ts": True}),
-        to("POST", "/infer/{model}", "room", "/infer/segmentation", **of_image),
+        to("POST", "/infer/{model}", "room" if model else "none", "/infer/segmentation", **of_image),
         to("POST", "/batch/infer/{model}", "either", "/batch/infer/segmentation", json={}),
         to("DELETE", "/batch/infer", "none"),
         to("POST", "/scoring/{method}", "either", "/scoring/sufficiency"),
