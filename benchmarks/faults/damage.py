@@ -79,7 +79,6 @@ def _owned(house: House) -> Sequence[tuple[str, str]]:
         ("the prepared cases", f"{model}/cache/*"),
         ("the facts about lent images", "sessions/*/meta.info"),
         ("replaced labels", "studies/labels/.history/**/*"),
-        ("predictions that were kept", "studies/labels/original/*"),
     ]
 
 

@@ -29,6 +29,7 @@ CASES = 12
 LABELLED = 8
 SIZE = 28
 START_SECONDS = 180
+END_SECONDS = 60
 AGREE_SECONDS = 300
 ENDINGS = (".nii.gz", ".nrrd", ".seg.nrrd", ".nii")
 """Kinds that a label is saved as by turns, so that one replaces another."""
@@ -136,13 +137,18 @@ class House:
         return lines[-1] if lines else ""
 
     def kill(self) -> None:
-        """SIGKILL to the server and all that it started."""
+        """SIGKILL to the server and its group; what it started beside that ends by itself, and is waited for."""
+        others: list[psutil.Process] = []
+        with contextlib.suppress(psutil.Error):
+            others = psutil.Process(self.process.pid).children(recursive=True)
         for kill in (os.killpg, os.kill):  # one that has only just begun leads no group yet
             with contextlib.suppress(ProcessLookupError):
                 kill(self.process.pid, signal.SIGKILL)
         self.process.wait(60)
         if self.process.poll() is None:
             raise RuntimeError(f"the server {self.process.pid} was killed and is there")
+        if left := psutil.wait_procs(others, timeout=END_SECONDS)[1]:
+            raise RuntimeError(f"{left} outlived the server that started them")
 
     def trainer(self) -> psutil.Process | None:
         """The process of the running training."""
