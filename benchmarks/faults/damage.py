@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import shutil
 import sqlite3
 import time
@@ -42,7 +43,7 @@ WAYS = {"cut in half": _halved, "emptied": _emptied, "garbage": _garbled}
 def damaged_files(house: House) -> Iterator[Outcome]:
     """Each kind of file is damaged in each way while the server is away; all labels stay, and the next server starts.
 
-    A damaged ledger ends the start with a sentence that names it, since what it alone knows cannot be made anew; the
+    A ledger that cannot be opened ends the start with a sentence that names it, since what it alone knows cannot be made anew; the
     labels are untouched, and with the ledger put back everything is as before.
     """
     _start(house)
@@ -51,18 +52,27 @@ def damaged_files(house: House) -> Iterator[Outcome]:
         house.start_training(trainer, steps=2)
         wait_for(house.task_ended, 300)
     house.disagreements()
-    house.kill()
+    kept = house.folder.with_name("kept")
+    with contextlib.closing(sqlite3.connect(house.model_dir / LEDGER, isolation_level=None)) as reader:
+        reader.execute("begin")  # whoever closes the ledger last empties its log: nobody shall
+        reader.execute("select * from cases").fetchall()
+        house.put_label(house.images[2]).raise_for_status()
+        house.disagreements()
+        house.kill()
+        shutil.copytree(house.folder, kept)
+    sent = copy.deepcopy(house.sent)
     for kind, pattern in _owned(house):
         for way, change in WAYS.items():
-            kept = house.folder.with_name(f"{house.folder.name}-kept")
-            shutil.copytree(house.folder, kept)
+            shutil.rmtree(house.folder)
+            shutil.copytree(kept, house.folder)
+            house.sent = copy.deepcopy(sent)
             files = sorted(file for file in house.folder.glob(pattern) if file.is_file())
+            if not files:
+                raise RuntimeError(f"there is no file of {kind} to damage")
             for file in files:
                 file.write_bytes(change(file.read_bytes()))
             yield _after_damage(house, f"{kind}, {way} ({len(files)} files)", kind)
             house.kill()
-            shutil.rmtree(house.folder)
-            kept.rename(house.folder)
 
 
 def _owned(house: House) -> Sequence[tuple[str, str]]:
