@@ -111,3 +111,15 @@ def test_the_bound_leaves_half_of_the_disk_to_others(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(case_cache, "MOST_BYTES", MOST_BYTES)
     assert bound(free=2**30) == bound(free=2**29, taken=2**29) == 2**29
     assert bound(free=2**40) == MOST_BYTES >= 2 * 5 * 48 * 100e6
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", b"garbage" * 99, "half"])
+def test_a_damaged_entry_is_none_and_the_next_one_takes_its_place(tmp_path: Path, damage, mapped):
+    cache = CaseCache(tmp_path)
+    put(cache, KEYS[0])
+    (file,) = tmp_path.glob("*.npy")
+    file.write_bytes(file.read_bytes()[: SIZE // 2] if damage == "half" else damage)
+    assert cache.get(KEYS[0], "image", mapped=mapped) is None
+    put(cache, KEYS[0])
+    assert cache.get(KEYS[0], "image", mapped=mapped).size == SIZE

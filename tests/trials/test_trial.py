@@ -136,16 +136,16 @@ def test_a_killed_process_resumes_from_its_checkpoint(
         from scaling_app.trials.case_files import CaseFiles
         from scaling_app.trials.plan import Plan
         torch.set_num_threads(1)
-        trial._CHECKPOINT_SECONDS = 0.0
+        training._CHECKPOINT_SECONDS = 0.0
         folder = Path({str(tmp_path)!r})
         cases = [CaseFiles(i, p, Path(a), Path(b)) for i, p, a, b in {files!r}]
         plan = Plan.from_json((folder / "plan.json").read_text())
         prepared = PreparedCases(plan, cases, Path({str(prepared.cache_dir)!r}), 2**28)
-        settings = trial.RunSettings(strategy="none", steps=6, seed=3)
+        settings = run_settings.RunSettings(strategy="none", steps=6, seed=3)
         def kill(report):
             if report.step == 4:
                 os.kill(os.getpid(), signal.SIGKILL)
-        trial.train(prepared, prepared.labelled[:2], settings, checkpoint=folder / "run.pt", on_step=kill)
+        training.train(prepared, prepared.labelled[:2], settings, checkpoint=folder / "run.pt", on_step=kill)
     """)
     done = subprocess.run(
         [sys.executable, "-c", script], env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False

@@ -179,7 +179,7 @@ def _taken_up(
 def _quality(
     coupling: Coupling, pairs: GeneratedPairs, prepared: Sequence[PreparedCase], judge: TrainedModel
 ) -> dict[str, object]:
-    trainer, guard = coupling.trainer, coupling.guard
+    trainer, guard = coupling.trainer, coupling.proof
     ids = [case.case_id for case in prepared]
     training = coupling.source.draw(_REAL_PATCHES, torch.Generator().manual_seed(1), among=ids).image
     nearest = [max(_similarity(image, real) for real in training) for image in pairs.image]

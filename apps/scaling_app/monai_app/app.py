@@ -40,6 +40,7 @@ from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
 from scaling_app.service.answers import LabelSummary
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
+from scaling_app.storage import require_writable
 from scaling_app.studies.conf import read_conf
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.labels.intake import LabelIntake
@@ -271,8 +272,10 @@ class ScalingApp(MONAILabelApp):
         Raises:
             ValueError: unusable options, or no usable label.
             HTTPException: 429 while a training lives on that an earlier server began.
+            OSError: there is no room for what it would write.
         """
         self._require_no_survivor()
+        require_writable(self.session.folder)
         parse_options(params, self.options)
         strategies_to_compare(params, self.options)
         number_option("curve_minutes", params, self.options.curve_minutes, low=0.05, high=10080)

@@ -302,7 +302,13 @@ def _add_session_routes(router: APIRouter, app: Served) -> None:
 
     @router.delete("/session/{session_id}", tags=["Session"], response_model=None)
     def end_session(session_id: SessionId, user: AnyUser) -> object:
-        return session.remove_session(session_id)
+        lent = app.sessions()
+        # MONAI Label's own would note first that it was asked for, which takes room on the disk
+        info = None if lent is None else lent.get_session(session_id, update_ts=False)
+        if info is None:
+            raise HTTPException(404, "There is no such session; it may have expired.")
+        lent.remove_session(session_id)
+        return info.to_json()
 
 
 def start_training(

@@ -19,6 +19,8 @@ from pathlib import Path
 PART_PREFIX = ".part-"
 """What a file that is being written is called at first. One that a killed writer left may be deleted."""
 
+_PROBE_BYTES = 1 << 16
+
 
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
@@ -73,14 +75,18 @@ def copy_whole(source: Path | str, path: Path | str) -> Path:
 
 
 def require_writable(folder: Path) -> None:
-    """Finds out by doing it whether files can be written into a folder.
+    """Finds out by doing it whether files can be written into a folder: an empty one finds room on a full disk, too.
 
     Raises:
         OSError: they cannot.
     """
     probe = folder / f"{PART_PREFIX}{secrets.token_hex(6)}"
     probe.touch(exist_ok=False)
-    probe.unlink()
+    try:
+        probe.write_bytes(bytes(_PROBE_BYTES))
+        flush(probe)
+    finally:
+        probe.unlink()
 
 
 def sweep_parts(folder: Path, older_than_seconds: float = 0.0) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -23,7 +24,9 @@ def require_writable_studies(studies: Path) -> None:
         studies.mkdir(parents=True, exist_ok=True)
         require_writable(studies)
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        cure = "free some room" if full else "mount it for writing, or name a copy of the images"
         raise ValueError(
             f"the studies folder {studies} cannot be written ({error.strerror}): labels and their index are kept in "
-            "it; mount it for writing, or name a copy of the images"
+            f"it; {cure}"
         ) from None

@@ -54,12 +54,15 @@ class CaseCache:
         self._written = _LOOK_EVERY
 
     def get(self, key: str, kind: str, *, mapped: bool) -> NDArray[Any] | None:
-        """An array of an entry, which counts as used now; None where there is no such entry any more."""
+        """An array of an entry, which counts as used now; None where there is no such entry any more, or a damaged one."""
         try:
             with suppress(PermissionError):  # another user's
                 os.utime(self._index(key))
             return np.load(self._array(key, kind), mmap_mode="c" if mapped else None)
         except FileNotFoundError:
+            return None
+        except (ValueError, EOFError) as error:  # the next `put` replaces it
+            logger.warning("the prepared case %s is made anew: its %s cannot be read (%s)", key, kind, error)
             return None
 
     def put(self, key: str, arrays: Mapping[str, NDArray[Any]], about: Mapping[str, object]) -> None:

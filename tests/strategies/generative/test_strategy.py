@@ -110,7 +110,7 @@ def test_fields_vary_every_image_that_the_segmenter_sees_and_their_strengths_are
     strategy, seen = prepared(cases, interval="2", width="8", fields="true"), []
     network = new_network()
     network.register_forward_pre_hook(lambda _, given: seen.append(given[0].detach()))
-    strategy.coupling.guard.patience = 1000
+    strategy.coupling.proof.patience = 1000
     run(strategy, network, cases, range(STEPS))
     shown = torch.cat([image[:4] for image in seen if len(image) == 4])
     plain = torch.cat([batch_of(cases, step).image for step in range(STEPS)])
@@ -193,7 +193,7 @@ def test_once_shown_pairs_train_the_segmenter_and_real_pairs_of_the_patient_left
     real_loss = strategy.real.loss
     strategy.real.loss = lambda n, f, batch, s: batches.append(batch.case_ids) or real_loss(n, f, batch, s)
     run(strategy, network, cases, range(12))
-    guard = strategy.coupling.guard
+    guard = strategy.coupling.proof
     guard.shown, guard.mean, guard.magnitude = True, 1.0, 1.0
     run(strategy, network, cases, range(12, 14))
     run(plain, expected, cases, range(14))
@@ -331,7 +331,7 @@ def test_half_precision_stays_with_the_segmenter(monkeypatch) -> None:
         return made
 
     monkeypatch.setattr(coupling_module.Coupling, "synthesise", watched)
-    strategy.coupling.guard.mean = strategy.coupling.guard.magnitude = 1.0
+    strategy.coupling.proof.mean = strategy.coupling.proof.magnitude = 1.0
     network = new_network(3)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses = run(strategy, network, cases, range(STEPS), (16, 16, 12))
