@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from fastapi import HTTPException
-from scaling_app.forecast.observations import read_curve
 
 from benchmarks.contract.pools import Try
+from scaling_app.forecast.scores import read_curve
 from scaling_app.monai_app.batch_options import parse_batch_options
 from scaling_app.monai_app.request_checks import read_params, require_plain_name
 from scaling_app.storage import inert, restored

@@ -10,7 +10,7 @@ from benchmarks.contract.damage import damaged, genuine
 from benchmarks.contract.pools import Try
 from scaling_app.imaging.geometry import ImageError, read_image
 from scaling_app.imaging.untrusted import judge
-from scaling_app.studies.labels.reading import read_facts
+from scaling_app.studies.labels.reading import read_content
 
 MOST_BYTES = 16 << 20
 
@@ -54,7 +54,7 @@ def read_both(path: Path, kind: str) -> str:
     except ImageError as error:
         return _refused(path, error)
     said = []
-    for read in (read_image, read_facts):
+    for read in (read_image, read_content):
         try:
             read(path)
             said.append("read")
