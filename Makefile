@@ -41,7 +41,7 @@ lint: $(VENV)/.installed
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(BIN)/python -m benchmarks.quoted
-	PYTHONPATH=slicer_extension/DataSufficiency $(BIN)/lint-imports slicer_extension/importlinter.toml
+	PYTHONPATH=slicer_extension/DataSufficiency:client $(BIN)/lint-imports slicer_extension/importlinter.toml
 	$(BIN)/mypy --config-file slicer_extension/mypy.ini
 
 docs: $(VENV)/.installed

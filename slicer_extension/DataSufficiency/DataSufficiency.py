@@ -5,7 +5,6 @@ import logging
 import slicer
 from DataSufficiencyLib.activity import ActiveClock
 from DataSufficiencyLib.case_nodes import CaseNodes
-from DataSufficiencyLib.drafts import DraftStore
 from DataSufficiencyLib.panel import Panel
 from DataSufficiencyLib.session import Session
 from DataSufficiencyLib.settings import Settings
@@ -23,6 +22,8 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+
+from scaling_app_client.drafts import DraftStore
 
 #: How often the active minutes are written into the scene.
 KEEP_MINUTES_S = 10.0

@@ -200,6 +200,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
+def small_server(tmp_path: Path) -> Iterator[Server]:
+    """A server of its own, with three images."""
+    with running_server(tmp_path, make_studies(tmp_path, 3, size=8)) as running:
+        yield running
+
+
+@pytest.fixture
 def restarted() -> Iterator[Callable[..., Server]]:
     """Kills the session's server, removes files from its studies, and starts another on the same folders."""
     with contextlib.ExitStack() as stack:

@@ -8,12 +8,13 @@ from typing import Any
 import jsonschema
 import pytest
 from contract_reader import SCHEMA, SchemaReader, node
-from DataSufficiencyLib import model
-from DataSufficiencyLib.client import Client
-from DataSufficiencyLib.http_messages import Request
-from DataSufficiencyLib.model import Payload
-from DataSufficiencyLib.server_model import SavedLabel
 from stub_server import sufficiency
+
+from scaling_app_client import payload as model
+from scaling_app_client.answers import SavedLabel
+from scaling_app_client.calls import Client
+from scaling_app_client.messages import Request
+from scaling_app_client.payload import Payload
 
 
 def test_every_field_that_the_panel_reads_is_in_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,11 @@ import pytest
 import translations_of_the_extension
 from DataSufficiencyLib.forecast_watch import ForecastWatch
 from DataSufficiencyLib.glance_words import advice_text, next_text
-from DataSufficiencyLib.model import Payload
 from DataSufficiencyLib.training import TrainingWatch
 from session_bench import paint_all
 from stub_server import StubServer, dice_at, sufficiency
+
+from scaling_app_client.payload import Payload
 
 
 @pytest.fixture(autouse=True)

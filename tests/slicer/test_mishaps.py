@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import slicer
 import slicer.util
-from DataSufficiencyLib.drafts import Draft, DraftStore
 from DataSufficiencyLib.label_questions import Answers
 from DataSufficiencyLib.session import Session
 from DataSufficiencyLib.states import CaseAtHand
 from session_bench import label_file, label_values, paint
 from session_fixtures import at_work, clock, connected, quick, session
 from stub_server import StubServer, break_off
+
+from scaling_app_client.drafts import Draft, DraftStore
 
 __all__ = ["at_work", "clock", "connected", "quick", "session"]
 

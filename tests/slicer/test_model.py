@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 
 import pytest
-from DataSufficiencyLib.json_reader import BadAnswer, parse_object
-from DataSufficiencyLib.model import Payload
-from DataSufficiencyLib.server_model import NoCase, SavedLabel, ServerInfo, TrainingTask, read_next_case
 from stub_server import sufficiency
+
+from scaling_app_client.answers import NoCase, SavedLabel, ServerInfo, TrainingTask, read_next_case
+from scaling_app_client.json_reader import BadAnswer, parse_object
+from scaling_app_client.payload import Payload
 
 INFO = {
     "name": "Scaling App",

@@ -16,8 +16,11 @@ import pytest
 ROOT = Path(__file__).parents[2]
 EXTENSION = ROOT / "slicer_extension"
 MODULE = EXTENSION / "DataSufficiency"
+CLIENT = ROOT / "client" / "scaling_app_client"
+BESIDE = sorted({*CLIENT.glob("*.py")} - {CLIENT / "blocking.py"})
+"""What the client has in Slicer: all but what is for scripts."""
 SOURCES = sorted(
-    [*MODULE.glob("*.py"), *MODULE.glob("DataSufficiencyLib/*.py"), *MODULE.glob("Testing/**/*.py")]
+    [*MODULE.glob("*.py"), *MODULE.glob("DataSufficiencyLib/*.py"), *MODULE.glob("Testing/**/*.py"), *BESIDE]
 )
 
 needs_cmake = pytest.mark.skipif(
@@ -31,6 +34,7 @@ def configure(tmp_path: Path) -> Callable[[Callable[[Path], None]], subprocess.C
     copy = tmp_path / "copy"
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(EXTENSION, copy / "slicer_extension", ignore=ignore)
+    shutil.copytree(ROOT / "client", copy / "client", ignore=ignore)
     for name in ("CMakeLists.txt", "LICENSE"):
         shutil.copy(ROOT / name, copy / name)
 
@@ -56,13 +60,29 @@ def test_the_package_is_complete(configure: Callable) -> None:
 
 @needs_cmake
 def test_a_missing_file_is_found(configure: Callable) -> None:
-    result = configure(lambda module: (module / "DataSufficiencyLib" / "model.py").unlink())
+    result = configure(lambda module: (module / "DataSufficiencyLib" / "states.py").unlink())
     assert result.returncode != 0
-    assert "model.py" in result.stderr
+    assert "states.py" in result.stderr
 
 
 @needs_cmake
-@pytest.mark.parametrize("name", ["DataSufficiencyLib/forgotten.py", "Resources/Icons/forgotten.png"])
+def test_the_client_is_packaged_beside_the_module(configure: Callable) -> None:
+    result = configure(
+        lambda module: (module.parents[1] / "client" / "scaling_app_client" / "calls.py").unlink()
+    )
+    assert result.returncode != 0
+    assert "calls.py" in result.stderr
+
+
+@needs_cmake
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DataSufficiencyLib/forgotten.py",
+        "Resources/Icons/forgotten.png",
+        "../../client/scaling_app_client/forgotten.py",
+    ],
+)
 def test_an_unlisted_file_is_found(configure: Callable, name: str) -> None:
     result = configure(lambda module: (module / name).write_text(""))
     assert result.returncode != 0
@@ -148,7 +168,7 @@ def imports_of(path: Path) -> set[str]:
 def test_nothing_is_needed_that_slicer_does_not_bring() -> None:
     import sys
 
-    ours = {"DataSufficiencyLib", "__future__"}
+    ours = {"DataSufficiencyLib", "scaling_app_client", "__future__"}
     brought = {"qt", "ctk", "slicer", "vtk", "numpy", "qSlicerSegmentationsEditorEffectsPythonQt"} | set(
         sys.stdlib_module_names
     )
@@ -158,7 +178,7 @@ def test_nothing_is_needed_that_slicer_does_not_bring() -> None:
 
 def test_each_layer_touches_only_what_it_may() -> None:
     lib = MODULE / "DataSufficiencyLib"
-    plain = "signal http_messages json_reader model server_model client activity drafts label_questions ports"
+    plain = "signal activity label_questions ports"
     windows = {"transport", "timers", "table_view", "question_rows"}
     for path in lib.glob("*.py"):
         imports = imports_of(path)

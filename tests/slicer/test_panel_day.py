@@ -11,14 +11,15 @@ import panel_bench
 import pytest
 import qt
 import slicer
-from DataSufficiencyLib.drafts import Draft
 from DataSufficiencyLib.forecast_watch import ForecastWatch
 from DataSufficiencyLib.forecast_words import coverage_text, gain_text, prior_text, table_rows
 from DataSufficiencyLib.label_questions import Question
-from DataSufficiencyLib.model import Coverage, Curve, ForecastRow, Interval, Target
 from session_bench import label_file, paint_all, pass_time
 from stock_widget import StockWidget
 from stub_server import StubServer, sufficiency
+
+from scaling_app_client.drafts import Draft
+from scaling_app_client.payload import Coverage, Curve, ForecastRow, Interval, Target
 
 
 @pytest.fixture(autouse=True)

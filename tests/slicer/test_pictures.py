@@ -19,11 +19,12 @@ import pytest
 import qt
 from DataSufficiencyLib.curve_nodes import CurveNodes
 from DataSufficiencyLib.forecast_watch import ForecastWatch
-from DataSufficiencyLib.model import Payload
 from DataSufficiencyLib.plot_section import curve_titles
 from DataSufficiencyLib.training import TrainingWatch
 from session_bench import paint_all
 from stub_server import StubServer, sufficiency
+
+from scaling_app_client.payload import Payload
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [

@@ -11,9 +11,10 @@ import pytest
 import slicer
 import vtk
 from DataSufficiencyLib.curve_nodes import CurveNodes
-from DataSufficiencyLib.model import MeasuredPoint, Payload
 from DataSufficiencyLib.plot_section import curve_titles
 from stub_server import StubServer, sufficiency
+
+from scaling_app_client.payload import MeasuredPoint, Payload
 
 needs_pictures = pytest.mark.skipif(not chart_picture.can_render(), reason=chart_picture.WHY_NOT)
 

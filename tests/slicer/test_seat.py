@@ -12,11 +12,12 @@ import pytest
 import qt
 from DataSufficiencyLib.forecast_words import effect_tip
 from DataSufficiencyLib.glance_words import advice_text
-from DataSufficiencyLib.model import Payload, StrategyEffect
 from DataSufficiencyLib.wording import label_question
 from german import in_german
 from session_bench import label_file, paint_all
 from stub_server import StubServer, break_off, sufficiency
+
+from scaling_app_client.payload import Payload, StrategyEffect
 
 
 @pytest.fixture(autouse=True)

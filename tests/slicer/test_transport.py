@@ -14,11 +14,12 @@ from types import SimpleNamespace
 
 import pytest
 import qt
-from DataSufficiencyLib.client import Client, normal_address
-from DataSufficiencyLib.http_messages import Failure, Request, encode_multipart
 from DataSufficiencyLib.timers import QtTimers
 from DataSufficiencyLib.transport import Call, QtTransport, content_of, error_code
 from stub_server import StubServer
+
+from scaling_app_client.calls import Client, normal_address
+from scaling_app_client.messages import Failure, Request, encode_multipart
 
 
 class Caught:

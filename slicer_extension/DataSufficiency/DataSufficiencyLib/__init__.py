@@ -1,9 +1,7 @@
 """The parts of the Data Sufficiency module, one job per file, the lower never knowing the higher.
 
-    http_messages, json_reader, model,    plain Python: what is sent, what comes back, what it means
-    server_model
-    client                                the server's REST interface; no qt, no MRML
-    activity, drafts, signal              active minutes, labels not yet sent, callbacks
+    scaling_app_client                    beside this library: the server's REST interface, labels not yet sent
+    activity, signal                      active minutes, callbacks
     label_questions                       what is asked before a label is sent, and the answers
     wording, forecast_words               every sentence that a person reads
     ports                                 what a session needs from outside: transport, timers, editor
@@ -21,3 +19,14 @@
 
 Python 3.9 syntax (Slicer 5.8); nothing outside Slicer's own packages.
 """
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+if (
+    find_spec("scaling_app_client") is None
+):  # the module runs from the repository: nothing was packaged beside it
+    sys.path.append(str(Path(__file__).resolve().parents[3] / "client"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .http_messages import Failure
+from scaling_app_client.messages import Failure
+
 from .ports import Editor, LoadError
 from .signal import Signal
 from .states import SessionState, same_case

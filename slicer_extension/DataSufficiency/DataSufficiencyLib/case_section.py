@@ -7,7 +7,8 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from .drafts import Draft
+from scaling_app_client.drafts import Draft
+
 from .forecast_words import minutes_text
 from .notice_label import as_markup, show_notice, show_text
 from .question_rows import QuestionRows

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 
+from scaling_app_client.answers import ServerInfo
+from scaling_app_client.calls import Client, normal_address
+from scaling_app_client.messages import Failure, Transport
+from scaling_app_client.payload import Payload
+
 from .case_at_hand import take_up
-from .client import Client, normal_address
 from .forecast_watch import ForecastWatch
-from .http_messages import Failure
-from .model import Payload
-from .ports import Editor, Transport
-from .server_model import ServerInfo
+from .ports import Editor
 from .server_offer import ServerOffer
 from .signal import Signal
 from .states import SessionState, move, same_server

@@ -14,8 +14,9 @@ import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk
 
+from scaling_app_client.payload import Curve, Interval, MeasuredPoint, Target
+
 from .forecast_words import measured_text
-from .model import Curve, Interval, MeasuredPoint, Target
 
 _ROLE = "DataSufficiency.Role"
 _BLUE, _LIGHT, _ORANGE, _GREEN = (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 
+from scaling_app_client.messages import Failure
+
 from .activity import ActiveClock
 from .forecast_watch import ForecastWatch
-from .http_messages import Failure
 from .signal import Signal
 from .states import SessionState, move, same_case
 

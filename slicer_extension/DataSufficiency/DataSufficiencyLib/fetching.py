@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 
+from scaling_app_client.answers import NextCase, NoCase
+from scaling_app_client.messages import Failure
+
 from .activity import ActiveClock
-from .http_messages import Failure
 from .ports import Editor, LoadError
-from .server_model import NextCase, NoCase
 from .signal import Signal
 from .states import CaseAtHand, SessionState, move, same_case
 from .wording import Notice, explain, say

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 
-from .http_messages import Failure
-from .model import Payload
+from scaling_app_client.messages import Failure
+from scaling_app_client.payload import Payload
+
 from .ports import Timer, Timers
 from .server_offer import ServerOffer
 from .signal import Signal

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
-from .model import (
+from scaling_app_client.answers import TrainingPlan
+from scaling_app_client.payload import (
     Coverage,
     Curve,
     Doubt,
@@ -19,7 +20,6 @@ from .model import (
     StrategyEffect,
     Target,
 )
-from .server_model import TrainingPlan
 
 #: How strategies are written by those who published them.
 _NAMES = {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from slicer.i18n import tr as _
 
+from scaling_app_client.payload import Advice, ForecastRow, Interval, Payload, Target
+
 from .forecast_words import job_text, minutes_text, points, signed_tenths
-from .model import Advice, ForecastRow, Interval, Payload, Target
 from .states import ForecastState, SessionState
 
 #: So sure the server is when it calls a target reached.

@@ -9,8 +9,9 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from scaling_app_client.payload import Curve, MeasuredPoint, Target
+
 from .curve_nodes import LINES, CurveNodes
-from .model import Curve, MeasuredPoint, Target
 from .notice_label import font_pixels
 
 _HEIGHT = 260

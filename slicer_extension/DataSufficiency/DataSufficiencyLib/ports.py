@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Callable, Protocol
 
-from .http_messages import Failure, Reply, Request
 from .label_questions import Answers, Review
 from .signal import Signal
 
@@ -20,18 +19,6 @@ class LoadError(RuntimeError):
 
 class ExportError(RuntimeError):
     """The label could not be made, or did not come out as planned."""
-
-
-class Transport(Protocol):
-    """Carries requests to a server."""
-
-    def send(
-        self, request: Request, on_done: Callable[[Reply], None], on_failed: Callable[[Failure], None]
-    ) -> object:
-        """Send; exactly one of the callbacks is called later, never from inside this call."""
-
-    def close(self) -> None:
-        """Drop everything on its way, silently."""
 
 
 class Timer(Protocol):

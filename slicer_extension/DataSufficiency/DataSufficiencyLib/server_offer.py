@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from scaling_app_client.answers import ServerInfo
+
 from .ports import Editor
-from .server_model import ServerInfo
 from .signal import Signal
 from .states import SessionState, same_server
 

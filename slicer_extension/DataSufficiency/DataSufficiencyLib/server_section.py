@@ -6,8 +6,9 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .client import is_encrypted, is_local, normal_address
-from .http_messages import Failure
+from scaling_app_client.calls import is_encrypted, is_local, normal_address
+from scaling_app_client.messages import Failure
+
 from .notice_label import show_notice, show_text
 from .session import Session
 from .settings import Settings

@@ -7,15 +7,17 @@ is dropped by its turn; a label on its way is not: it goes on, even when the sce
 
 from __future__ import annotations
 
+from scaling_app_client.drafts import DraftStore
+from scaling_app_client.messages import Transport
+
 from .activity import ActiveClock
 from .automatic import AutomaticSegmentation
 from .cases import Cases
 from .connection import Connection
-from .drafts import DraftStore
 from .elsewhere import SubmittedElsewhere
 from .fetching import Fetching
 from .forecast_watch import ForecastWatch
-from .ports import Editor, Timers, Transport
+from .ports import Editor, Timers
 from .server_offer import ServerOffer
 from .signal import Signal
 from .states import SessionState

@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable
 
-from .client import Client
+from scaling_app_client.answers import ServerInfo, TrainingTask
+from scaling_app_client.calls import Client
+from scaling_app_client.payload import Payload
+
 from .label_questions import Question
-from .model import Payload
-from .server_model import ServerInfo, TrainingTask
 from .wording import Notice
 
 #: From each phase, the phases that may follow.

@@ -11,8 +11,9 @@ from typing import Any
 
 import slicer
 
-from .client import normal_address
-from .http_messages import Failure
+from scaling_app_client.calls import normal_address
+from scaling_app_client.messages import Failure
+
 from .session import Session
 from .states import CaseAtHand
 

@@ -6,16 +6,17 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+from scaling_app_client.answers import SavedLabel
+from scaling_app_client.calls import Client
+from scaling_app_client.drafts import Draft, DraftStore
+from scaling_app_client.messages import Failure
+
 from .activity import ActiveClock
 from .case_at_hand import take_up
-from .client import Client
-from .drafts import Draft, DraftStore
 from .elsewhere import SubmittedElsewhere
 from .forecast_watch import ForecastWatch
-from .http_messages import Failure
 from .label_questions import Answers
 from .ports import Editor, ExportError
-from .server_model import SavedLabel
 from .server_offer import ServerOffer
 from .signal import Signal
 from .states import CaseAtHand, SessionState, move

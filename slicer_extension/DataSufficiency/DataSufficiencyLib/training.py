@@ -6,10 +6,11 @@ import logging
 import re
 from typing import Any, Callable
 
+from scaling_app_client.answers import ServerInfo, TrainingTask
+from scaling_app_client.messages import Failure
+
 from .forecast_watch import ForecastWatch
-from .http_messages import Failure
 from .ports import Timer, Timers
-from .server_model import ServerInfo, TrainingTask
 from .server_offer import ServerOffer
 from .signal import Signal
 from .states import SessionState, TrainingState, same_server

@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 import qt
 
-from .http_messages import Failure, Reply, Request, failure_of_status
+from scaling_app_client.messages import Failure, Reply, Request, failure_of_status
 
 logger = logging.getLogger(__name__)
 

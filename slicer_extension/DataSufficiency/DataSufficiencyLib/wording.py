@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 from slicer.i18n import tr as _
 
-from .http_messages import Failure
+from scaling_app_client.messages import Failure
 
 INFO, GOOD, WARNING, BAD = "info", "good", "warning", "bad"
 
@@ -65,7 +65,7 @@ def explain(failure: Failure) -> Notice:
     text = _failures()[failure.kind]
     if failure.kind in ("rejected", "not_found") and failure.sentence:
         text = _("The server says: {sentence}").format(sentence=failure.sentence)
-    return Notice(text, level, str(failure), failure.offline)
+    return Notice(text, level, failure.technical, failure.offline)
 
 
 def _connection_words() -> dict[str, tuple[str, str]]:

@@ -7,9 +7,10 @@ from typing import Any, Callable
 
 from slicer.i18n import tr as _
 
+from scaling_app_client.payload import Doubt, Payload
+
 from .forecast_words import doubts_text, prior_text, state_text, table_rows
 from .glance_words import advice_text
-from .model import Doubt, Payload
 from .notice_label import show_text
 from .plot_section import PlotSection
 from .reasons import why_no_reopen

@@ -22,6 +22,23 @@ function(slicerMacroBuildScriptedModule)
   message(STATUS "${MODULE_NAME}: ${count} files, all listed, all there")
 endfunction()
 
+# CTK's macro, for files beside a module's own.
+function(ctkMacroCompilePythonScript)
+  cmake_parse_arguments(COPIED "NO_INSTALL_SUBDIR" "TARGET_NAME;SOURCE_DIR;DESTINATION_DIR;INSTALL_DIR" "SCRIPTS" ${ARGN})
+  foreach(file IN LISTS COPIED_SCRIPTS)
+    if(NOT EXISTS "${COPIED_SOURCE_DIR}/${file}")
+      message(SEND_ERROR "${COPIED_TARGET_NAME} lists ${file}, which does not exist")
+    endif()
+  endforeach()
+  file(GLOB_RECURSE present RELATIVE "${COPIED_SOURCE_DIR}" "${COPIED_SOURCE_DIR}/scaling_app_client/*.py")
+  list(REMOVE_ITEM present "scaling_app_client/blocking.py")  # for scripts
+  foreach(file IN LISTS present)
+    if(NOT file IN_LIST COPIED_SCRIPTS)
+      message(SEND_ERROR "${COPIED_TARGET_NAME} does not list ${file}, so the package would lack it")
+    endif()
+  endforeach()
+endfunction()
+
 function(slicer_add_python_unittest)
   cmake_parse_arguments(TEST "" "SCRIPT" "" ${ARGN})
   if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${TEST_SCRIPT}")

@@ -12,10 +12,11 @@ import slicer
 import slicer.util
 from DataSufficiencyLib.activity import ActiveClock
 from DataSufficiencyLib.case_nodes import CaseNodes
-from DataSufficiencyLib.drafts import DraftStore
 from DataSufficiencyLib.session import Session
 from DataSufficiencyLib.timers import QtTimers
 from DataSufficiencyLib.transport import QtTransport
+
+from scaling_app_client.drafts import DraftStore
 
 
 class HandClock:

@@ -307,7 +307,7 @@ class _Handler(BaseHTTPRequestHandler):
                     "completed": server.n,
                     "label_tags": {"final": server.n},
                 },
-                "sufficiency": {"status": "ready"},
+                "sufficiency": {"schema": 1, "status": "ready"},
             }
         )
 

@@ -53,9 +53,10 @@ class DataSufficiencyInSlicerTest(unittest.TestCase):
         self.assertEqual(content_of(qt.QByteArray.fromBase64(base64.b64encode(everything))), everything)
 
     def test_calls_that_have_ended_are_let_go(self):
-        from DataSufficiencyLib.http_messages import Request
         from DataSufficiencyLib.timers import QtTimers
         from DataSufficiencyLib.transport import Call, QtTransport
+
+        from scaling_app_client.messages import Request
 
         transport, ended = QtTransport(), []
         for number in range(20):

@@ -13,11 +13,10 @@ from collections.abc import Mapping
 from typing import Any, Callable, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
-from .http_messages import Failure, Reply, Request, encode_multipart
+from .answers import NextCase, NoCase, SavedLabel, ServerInfo, TrainingTask, read_next_case
 from .json_reader import BadAnswer, parse_object
-from .model import SCHEMA, Payload, schema_of
-from .ports import Transport
-from .server_model import NextCase, NoCase, SavedLabel, ServerInfo, TrainingTask, read_next_case
+from .messages import Failure, Reply, Request, Transport, encode_multipart
+from .payload import SCHEMA, Payload, schema_of
 
 logger = logging.getLogger(__name__)
 

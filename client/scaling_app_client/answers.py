@@ -50,6 +50,8 @@ class ServerInfo:
         strategies: Name to description, for the next case.
         plans: Trainer name to how long it takes, and how far it is.
         steps: Training steps of a run, None where the server does not say.
+        version: Of the app; empty where the server does not say.
+        schema: Version of the contract that it speaks, None for another app.
     """
 
     name: str
@@ -62,6 +64,8 @@ class ServerInfo:
     has_sufficiency: bool
     plans: Mapping[str, TrainingPlan] = field(default_factory=dict)
     steps: int | None = None
+    version: str = ""
+    schema: int | None = None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ServerInfo:
@@ -88,7 +92,14 @@ class ServerInfo:
             has_sufficiency=reader.raw("sufficiency") is not None,
             plans=_plans(data.get("trainers"), data.get("train_stats")),
             steps=_steps(data.get("trainers")),
+            version=reader.text("version"),
+            schema=_schema(reader.raw("sufficiency")),
         )
+
+
+def _schema(summary: Any) -> int | None:
+    value = summary.get("schema") if isinstance(summary, dict) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _description(entry: Any) -> str:

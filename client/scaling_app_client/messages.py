@@ -6,27 +6,28 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Callable, Protocol
 
-#: Every way in which a call can fail; `wording.explain` has a sentence for each.
-FAILURES = (
-    "unreachable",  # nothing answers at that address
-    "timeout",  # something is there, but said nothing for too long
-    "lost",  # the connection broke in the middle
-    "tls",  # the certificate could not be verified
-    "moved",  # the server points elsewhere; we never follow
-    "sign_in",  # 401
-    "forbidden",  # 403
-    "not_found",  # 404
-    "busy",  # 429
-    "rejected",  # any other 4xx
-    "server_error",  # 5xx
-    "bad_answer",  # an answer that breaks the contract
-    "bad_address",  # what was typed is no http(s) address
-    "not_monai_label",
-    "not_this_app",
-    "server_too_old",
-    "extension_too_old",
-)
+#: Every way in which a call can fail, each with a sentence that says what to do. The panel has longer ones, translated.
+FAILURES: Mapping[str, str] = {
+    "unreachable": "Nothing answers at this address. Is the server running?",
+    "timeout": "The server did not answer in time. It may be busy; try again.",
+    "lost": "The connection broke before the answer was complete. Try again.",
+    "tls": "The server's certificate could not be verified, so nothing was sent. Is this computer's clock right?",
+    "moved": "The server points to another address, perhaps of a login page. Nothing was sent there.",
+    "sign_in": "The server wants to know who you are: sign in.",
+    "forbidden": "This account may not do this.",
+    "not_found": "The server does not know this.",
+    "busy": "The server is busy with the same work already.",
+    "rejected": "The server did not accept this.",
+    "server_error": "The server failed inside; its log says why.",
+    "bad_answer": "The server's answer breaks the contract, or is half an answer.",
+    "bad_address": "This is no server's address; it looks like http://server:8000.",
+    "not_monai_label": "What answers at this address is no MONAI Label server.",
+    "not_this_app": "This MONAI Label server's app has no forecast: start it with the Scaling App.",
+    "server_too_old": "The server's app is older than this client: update the app.",
+    "extension_too_old": "The server's app is newer than this client: update the client.",
+}
 
 
 @dataclass(frozen=True)
@@ -60,10 +61,19 @@ class Failure(Exception):
     def __init__(self, kind: str, detail: str = "", status: int | None = None) -> None:
         if kind not in FAILURES:
             raise ValueError(f"unknown kind of failure: {kind}")
-        super().__init__(f"{kind}: {detail}" if detail else kind)
+        super().__init__(kind, detail, status)
         self.kind = kind
         self.detail = detail
         self.status = status
+
+    def __str__(self) -> str:
+        """A sentence, the server's own where it gave one, and the technical reason."""
+        return f"{self.sentence or FAILURES[self.kind]} ({self.technical})"
+
+    @property
+    def technical(self) -> str:
+        """Kind and detail."""
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
 
     @property
     def offline(self) -> bool:
@@ -83,6 +93,18 @@ class Failure(Exception):
         except (ValueError, KeyError, TypeError):
             return ""
         return said if isinstance(said, str) else ""
+
+
+class Transport(Protocol):
+    """Carries requests to a server."""
+
+    def send(
+        self, request: Request, on_done: Callable[[Reply], None], on_failed: Callable[[Failure], None]
+    ) -> object:
+        """Send; exactly one of the callbacks is called later, never from inside this call."""
+
+    def close(self) -> None:
+        """Drop everything on its way, silently."""
 
 
 def failure_of_status(status: int, detail: str) -> Failure:

@@ -1,0 +1,237 @@
+"""The same calls one after the other, over `requests`: for scripts, notebooks and tests.
+
+Ten lines that label a folder are in this package's README.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Callable
+
+import requests
+
+from .answers import NextCase, NoCase, SavedLabel, ServerInfo, TrainingTask
+from .calls import Client, is_local, normal_address
+from .drafts import Draft, DraftStore
+from .messages import Failure, Reply, Request, failure_of_status
+from .payload import SCHEMA, Payload
+
+
+class RequestsTransport:
+    """Sends at once and waits. Redirections are not followed: what is sent goes to the server that was named."""
+
+    def __init__(self) -> None:
+        self._http = requests.Session()
+
+    def send(
+        self, request: Request, on_done: Callable[[Reply], None], on_failed: Callable[[Failure], None]
+    ) -> None:
+        """Send; exactly one of the callbacks is called before this returns."""
+        self._http.trust_env = not is_local(request.url)  # no proxy leads to this computer
+        try:
+            answer = self._http.request(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                data=request.body,
+                timeout=request.timeout_s,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            on_failed(Failure(_kind_of(error), str(error)))
+            return
+        if 200 <= answer.status_code < 300:
+            on_done(Reply(answer.status_code, answer.content))
+        else:
+            on_failed(failure_of_status(answer.status_code, answer.text[:2000]))
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._http.close()
+
+
+def _kind_of(error: requests.RequestException) -> str:
+    if isinstance(error, requests.exceptions.SSLError):
+        return "tls"
+    if isinstance(error, requests.exceptions.Timeout):
+        return "timeout"
+    broken = isinstance(error, requests.exceptions.ChunkedEncodingError) or "aborted" in str(error)
+    return "lost" if broken else "unreachable"
+
+
+class Server:
+    """One server, asked and waited for.
+
+    Args:
+        address: such as `http://127.0.0.1:8000`.
+        user, password: where the server asks for a login.
+        client_id: who labels; MONAI Label stores it beside a label.
+        retries: how often a call that may be repeated is sent again when the server cannot be reached or fails inside.
+        pause_s: before the first of them; twice as long before each further one.
+
+    Raises:
+        Failure: as every method does. Its text is a sentence, its `kind` one of `messages.FAILURES`. Here: nothing
+            answers, it is no MONAI Label server, or its app is another one, older or newer.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        user: str = "",
+        password: str = "",
+        client_id: str = "script",
+        retries: int = 2,
+        pause_s: float = 1.0,
+    ) -> None:
+        self._retries, self._pause_s = retries, pause_s
+        self._transport = RequestsTransport()
+        self._calls = Client(self._transport, normal_address(address), client_id)
+        if user:
+            self._calls.token = self._ask(self._calls.sign_in, user, password)
+        self.info = self._greeted()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._transport.close()
+
+    def refresh(self) -> ServerInfo:
+        """What the server offers now: a model appears with its first training, structures with labels."""
+        info: ServerInfo = self._ask(self._calls.info)
+        self.info = info
+        return info
+
+    def next_case(self, rule: str = "random") -> NextCase | None:
+        """The case to label next, as that next-case rule of the server picks it; None when none is left."""
+        found: NextCase | NoCase = self._ask(self._calls.next_case, rule)
+        return found if isinstance(found, NextCase) else None
+
+    def image(self, image_id: str) -> bytes:
+        """The content of an image's file."""
+        content: bytes = self._ask(self._calls.image, image_id)
+        return content
+
+    def label(self, image_id: str) -> bytes:
+        """The content of the final label's file."""
+        content: bytes = self._ask(self._calls.label, image_id)
+        return content
+
+    def predict(self, image_id: str, model: str = "segmentation") -> bytes:
+        """The model's segmentation of a case, as the content of a `.nii.gz`. The case counts as assisted then."""
+        content: bytes = self._ask(self._calls.infer, model, image_id)
+        return content
+
+    def save_label(
+        self,
+        image_id: str,
+        file: Path,
+        structures: Mapping[str, int],
+        *,
+        minutes: float | None = None,
+        kept: DraftStore | None = None,
+    ) -> SavedLabel:
+        """Submits a label file; sending the same one twice leaves one label.
+
+        Args:
+            image_id: the case.
+            file: any format that the server reads; its name's ending says which.
+            structures: what the voxel values mean, name to value.
+            minutes: active annotation time, where it was measured.
+            kept: where the label is kept when the server cannot be reached, for `send_kept`; the failure is raised
+                all the same.
+        """
+        info = [{"name": name, "idx": value} for name, value in structures.items()]
+        file = Path(file)
+        draft = Draft(self._calls.key, image_id, file.name, info, minutes, None)
+        try:
+            return self._submit(draft, file.read_bytes())
+        except Failure as failure:
+            if kept is not None and not failure.lasting:
+                kept.prepare(draft).write_bytes(file.read_bytes())
+                kept.keep(draft)
+            raise
+
+    def send_kept(self, kept: DraftStore) -> int:
+        """Sends the labels that were kept for this server, oldest first; returns how many arrived."""
+        drafts = kept.all(self._calls.key)
+        for draft in drafts:
+            self._submit(draft, kept.content(draft))
+            kept.forget(draft)
+        return len(drafts)
+
+    def confirm_label(self, image_id: str) -> None:
+        """Tells that a label in doubt is right."""
+        self._ask(self._calls.confirm_label, image_id)
+
+    def forecast(self, wait_s: float = 0.0) -> Payload:
+        """What the next labelled case is worth; waits at most `wait_s` seconds for one that is being computed."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            found: Payload = self._ask(self._calls.sufficiency)
+            if found.status != "computing" or time.monotonic() >= deadline:
+                return found
+            time.sleep(0.2)
+
+    def set_target(self, dice: float | None) -> None:
+        """Sets the Dice that would be good enough, for everybody; None takes it back."""
+        self._ask(self._calls.set_target, dice)
+
+    def train(
+        self,
+        trainer: str = "segmentation",
+        options: Mapping[str, Any] | None = None,
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> TrainingTask:
+        """Starts a training and waits for its end, calling `on_wait` a few times a second."""
+        self._ask(self._calls.start_training, trainer, options or {}, repeat=False)
+        while True:
+            task: TrainingTask | None = self._ask(self._calls.training)
+            if task is not None and not task.running:
+                return task
+            on_wait()
+            time.sleep(0.4)
+
+    # How ------------------------------------------------------------------------------------------
+
+    def _greeted(self) -> ServerInfo:
+        """The server's description, if it speaks this client's version of the contract."""
+        info: ServerInfo = self._ask(self._calls.info)
+        if not info.has_sufficiency:
+            raise Failure("not_this_app", info.name)
+        if info.schema != SCHEMA:
+            older = info.schema is None or info.schema < SCHEMA
+            detail = f"the app ({info.version or 'of unknown version'}) speaks schema {info.schema}, this client {SCHEMA}"
+            raise Failure("server_too_old" if older else "extension_too_old", detail)
+        return info
+
+    def _submit(self, draft: Draft, content: bytes) -> SavedLabel:
+        params: dict[str, Any] = {"label_info": draft.label_info}
+        if draft.minutes is not None:
+            params["minutes"] = draft.minutes
+        saved: SavedLabel = self._ask(
+            self._calls.save_label, draft.image_id, draft.file_name, content, params
+        )
+        return saved
+
+    def _ask(self, call: Callable[..., object], *what: object, repeat: bool = True) -> Any:
+        """What a call of `Client` hands to its `on_done`."""
+        answers: list[Any] = []
+        failures: list[Failure] = []
+        for attempt in range(self._retries + 1):
+            failures.clear()
+            call(*what, answers.append, failures.append)
+            if answers:
+                return answers[0]
+            again = repeat and (failures[0].offline or failures[0].kind == "server_error")
+            if not again or attempt == self._retries:
+                break
+            time.sleep(self._pause_s * 2**attempt)
+        raise failures[0]

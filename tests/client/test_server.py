@@ -1,0 +1,159 @@
+"""The client's blocking server: each mishap is one failure with a sentence, and nothing is sent elsewhere or lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from stub_server import StubServer, break_off
+
+from scaling_app_client.blocking import Server
+from scaling_app_client.drafts import DraftStore
+from scaling_app_client.messages import FAILURES, Failure
+
+Handler = Callable[[Any], None]
+
+
+def connected(stub: StubServer) -> Server:
+    return Server(stub.url, pause_s=0.01)
+
+
+def info_with(**changes: object) -> Handler:
+    plain = {"name": "App", "models": {}, "strategies": {}, "version": "9.0"}
+    return lambda handler: handler.answer({**plain, **changes})
+
+
+def redirect(handler: Any) -> None:
+    handler.send_response(302)
+    handler.send_header("Location", "/login")
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
+
+
+def half(handler: Any) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b'{"schema": 1, "stat')
+    handler.wfile.flush()
+    break_off(handler.connection)
+
+
+@pytest.mark.parametrize(
+    ("greeting", "kind"),
+    [
+        (info_with(), "not_this_app"),
+        (info_with(sufficiency={"status": "ready"}), "server_too_old"),
+        (info_with(sufficiency={"schema": 0}), "server_too_old"),
+        (info_with(sufficiency={"schema": 2}), "extension_too_old"),
+        (lambda handler: handler.answer({"hello": "world"}), "not_monai_label"),
+        (lambda handler: handler.send(b"<html>Log in</html>", "text/html"), "not_monai_label"),
+        (redirect, "not_monai_label"),
+        (half, "lost"),
+    ],
+)
+def test_a_greeting_that_is_wrong_is_one_failure_with_a_sentence(
+    stub: StubServer, greeting: Handler, kind: str
+) -> None:
+    stub.handlers["GET", "/info/"] = greeting
+    with pytest.raises(Failure) as caught:
+        connected(stub)
+    assert caught.value.kind == kind
+    assert str(caught.value).startswith(FAILURES[kind])
+    assert not any("login" in request for request in stub.requests)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (redirect, "moved"),
+        (half, "lost"),
+        (lambda handler: handler.send(b"<html>Log in</html>", "text/html"), "bad_answer"),
+        (lambda handler: handler.answer({"schema": 1, "status": "splendid"}), "bad_answer"),
+        (lambda handler: handler.send(b'{"schema": 1, "n_labelled": NaN}'), "bad_answer"),
+        (lambda handler: handler.answer({"schema": 2}), "extension_too_old"),
+        (lambda handler: handler.answer({"detail": "who?"}, 401), "sign_in"),
+    ],
+)
+def test_a_forecast_that_is_wrong_is_one_failure_with_a_sentence(
+    stub: StubServer, answer: Handler, kind: str
+) -> None:
+    server = connected(stub)
+    stub.handlers["GET", "/sufficiency/"] = answer
+    with pytest.raises(Failure) as caught:
+        server.forecast()
+    assert caught.value.kind == kind
+
+
+def test_a_field_that_is_not_known_is_left_aside(stub: StubServer) -> None:
+    server = connected(stub)
+    body = {"schema": 1, "status": "ready", "surprise": [1], "advice": {"action": "wait", "more": 1}}
+    stub.handlers["GET", "/sufficiency/"] = lambda handler: handler.answer(body)
+    assert server.forecast().status == "ready"
+
+
+def test_nobody_at_the_address_is_said(stub: StubServer) -> None:
+    url = stub.url
+    stub.stop()
+    with pytest.raises(Failure, match="Nothing answers at this address"):
+        Server(url, retries=0)
+    with pytest.raises(Failure, match="no server's address"):
+        Server("http://somebody:secret@host")
+
+
+def test_what_may_be_repeated_is_sent_again_and_a_training_only_once(stub: StubServer) -> None:
+    server = connected(stub)
+    failing = {"left": 2}
+
+    def at_first(handler: Any) -> None:
+        if failing["left"]:
+            failing["left"] -= 1
+            handler.answer({"detail": "oops"}, 500)
+        else:
+            handler._get_sufficiency()
+
+    stub.handlers["GET", "/sufficiency/"] = at_first
+    assert server.forecast().status == "ready"
+    stub.handlers["POST", "/train/segmentation"] = lambda handler: handler.answer({"detail": "oops"}, 500)
+    with pytest.raises(Failure, match="server_error"):
+        server.train()
+    assert stub.requests.count("POST /train/segmentation") == 1
+
+
+def test_a_label_that_cannot_be_sent_is_kept_and_sent_later(stub: StubServer, tmp_path: Path) -> None:
+    label, kept = tmp_path / "case.nii.gz", DraftStore(str(tmp_path / "kept"))
+    label.write_bytes(b"drawn")
+    server = connected(stub)
+    case = server.next_case()
+    assert case is not None
+    stub.handlers["PUT", "/datastore/label"] = half
+    with pytest.raises(Failure):
+        server.save_label(case.image_id, label, {"organ": 1}, minutes=3, kept=kept)
+    label.unlink()
+    del stub.handlers["PUT", "/datastore/label"]
+    assert connected(stub).send_kept(kept) == 1 and server.send_kept(kept) == 0
+    (saved,) = stub.saved
+    assert saved["content"] == b"drawn" and saved["params"]["minutes"] == 3
+    assert saved["params"]["label_info"] == [{"name": "organ", "idx": 1}]
+
+
+def test_a_label_that_the_server_refuses_is_not_kept(stub: StubServer, tmp_path: Path) -> None:
+    label, kept = tmp_path / "case.nii.gz", DraftStore(str(tmp_path / "kept"))
+    label.write_bytes(b"drawn")
+    with pytest.raises(Failure, match="There is no image 'ghost'"):
+        connected(stub).save_label("ghost", label, {"organ": 1}, kept=kept)
+    assert kept.all() == []
+
+
+def test_the_client_loads_without_the_server_and_without_torch() -> None:
+    code = "import sys; sys.path.insert(0, 'client'); import scaling_app_client.blocking, json; print(json.dumps(sorted(sys.modules)))"
+    root = Path(__file__).parents[2]
+    loaded = json.loads(
+        subprocess.run([sys.executable, "-I", "-c", code], cwd=root, capture_output=True, check=True).stdout
+    )
+    assert not {"scaling_app", "torch", "numpy", "qt", "PySide6"} & set(loaded)
