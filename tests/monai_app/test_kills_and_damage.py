@@ -16,7 +16,7 @@ from scaling_app.ledger import LedgerError
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.monai_app.studies_index import NAME
 from scaling_app.storage import whole_files
-from scaling_app.studies.session import FINAL, file_hash
+from scaling_app.studies.studies import FINAL, file_hash
 
 STEPS = ("open", "os.rename", "os.remove", "os.link", "os.chmod", "os.mkdir", "shutil.copyfile")
 """What Python tells an audit hook of when it touches a file."""
@@ -113,20 +113,20 @@ def test_a_kill_at_any_step_of_a_save_leaves_the_old_label_or_the_new_one_whole(
 def test_a_kill_in_the_middle_of_copying_a_label_leaves_the_old_one(desk_of, versions, tmp_path, share):
     desk = desk_of(1)
     desk.submit(IMAGE)
-    before = desk.session.stored_label(IMAGE)
+    before = desk.studies.stored_label(IMAGE)
     content = before.read_bytes()
     new = versions(".nrrd")[0]
     killed_while_copying(share, tmp_path, lambda store: store.save_label(IMAGE, str(new), FINAL, {}))
     assert before.read_bytes() == content
-    assert desk_of(1).session.stored_label(IMAGE).read_bytes() == content
+    assert desk_of(1).studies.stored_label(IMAGE).read_bytes() == content
 
 
 @pytest.mark.parametrize("work", ["add_image", "remove_label", "update_image_info"])
 def test_kills_at_every_fourth_step_leave_an_index_that_is_read_and_every_label(desk_of, tmp_path, work):
     desk = desk_of(2)
     desk.submit("synthetic_000", "synthetic_001")
-    label = desk.session.stored_label("synthetic_000").read_bytes()
-    image = desk.session.image_path("synthetic_001")
+    label = desk.studies.stored_label("synthetic_000").read_bytes()
+    image = desk.studies.image_path("synthetic_001")
     for step in range(0, MOST_STEPS, 4):
         calls = {
             "add_image": (f"new_{step}", str(image), {}),
@@ -147,7 +147,7 @@ def test_kills_at_every_fourth_step_leave_an_index_that_is_read_and_every_label(
 @pytest.mark.parametrize("damage", [b"", b'{"name": "x", "obj', b"\x00" * 500, b"[]", b"\xff\xfe\x00"])
 def test_an_index_that_cannot_be_read_is_set_aside_rebuilt_and_said(desk_of, tmp_path, damage):
     desk_of(2).submit("synthetic_000", client_id="ann", minutes=7)
-    before = desk_of(2).session.ledger.cases()
+    before = desk_of(2).studies.ledger.cases()
     file = tmp_path / "studies" / NAME
     file.write_bytes(damage)
     again = desk_of(2)
@@ -168,25 +168,25 @@ def test_a_ledger_that_fails_after_the_file_was_placed_never_asks_for_the_label_
 ):
     desk = desk_of(2)
     desk.submit("synthetic_000")
-    place = desk.session.save_label
+    place = desk.studies.save_label
 
     def then_fail(*said: object) -> str:
         label_id = place(*said)
-        monkeypatch.setattr(type(desk.session.ledger), "_transaction", lambda *_, **__: _raise(error))
+        monkeypatch.setattr(type(desk.studies.ledger), "_transaction", lambda *_, **__: _raise(error))
         return label_id
 
     with monkeypatch.context() as failing:
-        failing.setattr(desk.session, "save_label", then_fail)
-        label_id, flags = desk.book.store(
+        failing.setattr(desk.studies, "save_label", then_fail)
+        label_id, doubts = desk.intake.store(
             "synthetic_001", desk.labels["synthetic_001"], {"minutes": 4, "client_id": "ann"}, None
         )
     monkeypatch.undo()
-    assert label_id == "synthetic_001" and [flag.kind for flag in flags] == ["recorded_later"]
-    assert "need not be sent again" in flags[0].sentence
-    stored = desk.session.stored_label("synthetic_001")
+    assert label_id == "synthetic_001" and [doubt.kind for doubt in doubts] == ["recorded_later"]
+    assert "need not be sent again" in doubts[0].sentence
+    stored = desk.studies.stored_label("synthetic_001")
     assert stored.read_bytes() == desk.labels["synthetic_001"].read_bytes()
-    desk.book.take_stock()
-    case = desk.session.ledger.case("synthetic_001")
+    desk.intake.take_stock()
+    case = desk.studies.ledger.case("synthetic_001")
     assert (case.label_hash, case.minutes, case.annotator) == (file_hash(stored), 4.0, "ann")
 
 

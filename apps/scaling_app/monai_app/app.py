@@ -275,7 +275,7 @@ class ScalingApp(MONAILabelApp):
             OSError: there is no room for what it would write.
         """
         self._require_no_survivor()
-        require_writable(self.session.folder)
+        require_writable(self.open_studies.folder)
         parse_options(params, self.options)
         strategies_to_compare(params, self.options)
         number_option("curve_minutes", params, self.options.curve_minutes, low=0.05, high=10080)
