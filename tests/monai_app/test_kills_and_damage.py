@@ -151,14 +151,14 @@ def test_an_index_that_cannot_be_read_is_set_aside_rebuilt_and_said(desk_of, tmp
     file = tmp_path / "studies" / NAME
     file.write_bytes(damage)
     again = desk_of(2)
-    store = again.session.datastore
+    store = again.studies.datastore
     assert store.was_rebuilt and store.list_images() == ["synthetic_000", "synthetic_001"]
     (aside,) = tmp_path.glob(f"studies/{NAME}.damaged-*")
     assert aside.read_bytes() == damage
     (problem,) = store.problems
     assert aside.name in problem.sentence and "made anew from the files" in problem.sentence
-    again.book.take_stock()
-    assert again.session.has_label("synthetic_000") and again.session.ledger.cases() == before
+    again.intake.take_stock()
+    assert again.studies.has_label("synthetic_000") and again.studies.ledger.cases() == before
     assert StudiesFolder(tmp_path / "studies").list_images() == store.list_images()
 
 
