@@ -61,7 +61,7 @@ def contents(house: House) -> dict[str, str]:
 
 def told(house: House) -> list[list[tuple]]:
     """What the ledger holds of labels and settings."""
-    tables = ("cases", "minutes", "flags", "settings", "blind_assignments", "sampling_weights")
+    tables = ("cases", "minutes", "doubts", "settings", "blind_assignments", "sampling_weights")
     return [house.ledger(f"select * from {table} order by 1") for table in tables]
 
 
