@@ -4,29 +4,25 @@
 
 At each length the run branches: the rate falls to zero over another third of the steps, and the mean of the weights
 is tested on development cases. The trunk goes on from where it branched, so all lengths share its steps. What a run
-could know of itself at the branch (losses, how its averages agree) stands in the same row: `rule.py` asks which of
-them tells that four times the length would bring nothing.
+could know of itself at the branch (losses, how its averages agree) stands in the same row, so that one may ask which
+of them tells that four times the length would bring nothing.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import time
 from copy import deepcopy
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
-from benchmarks.engine.recipes import planned, recipe
-from benchmarks.engine.run import HERE, STEP_BYTES, TASKS, Trainer, _add, cohort_of, dice_of
-from scaling_app.strategies.base import Batch
+from benchmarks.engine.recipes import recipe
+from benchmarks.engine.run import TASKS, Trainer, add_rows, arguments, prepared, tested
 from scaling_app.strategies.making import make_strategy
 from scaling_app.trials import sampling
-from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.plan import make_plan
 
 WARMUP = 20
 PROBES = 8
@@ -58,25 +54,9 @@ class Trunk(Trainer):
                 share = 1 - (self.step - start) / (stop - start) if ends else 1.0
                 began = time.process_time()
                 self.at_rate(batch, self.chosen.rate * share * min(1.0, (self.step + 1) / WARMUP))
+                self.follow(self.slow, 1 - 3 / (self.step + 10))
                 self.step += 1
                 self.used += time.process_time() - began
-
-    def at_rate(self, batch: Batch, rate: float) -> None:
-        """One step."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = self._loss(batch)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.chosen.clip)
-        self.optimiser.step()
-        self.losses.append(float(loss.detach()))
-        usual = min(self.chosen.ema, (1 + self.step) / (10 + self.step))
-        for kept, decay in ((self.average, usual), (self.slow, 1 - 3 / (self.step + 10))):
-            with torch.no_grad():
-                torch._foreach_lerp_(
-                    list(kept.parameters()), [p.detach() for p in self.network.parameters()], 1 - decay
-                )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Tensor], dict, int, int]:
         """All that a branch changes."""
@@ -121,17 +101,9 @@ def ladder(
     data: Path, work: Path, task: str, n: int, draw: int, candidate: str, most: int, out: Path
 ) -> None:
     """One trunk with its branches; a row each."""
-    cohort = cohort_of(data, TASKS[task], [n], draw + 1)
-    training = cohort.training(n, draw)
     chosen = recipe(candidate)
-    network = "resunet" if chosen.network == "resenc" and not chosen.product else chosen.network
-    plan = planned(
-        make_plan(training, network="resenc" if chosen.product else network, memory_bytes=STEP_BYTES), chosen
-    )
-    cases = PreparedCases(plan, training, work / "prepared", 2**32)
-    ids = [case.case_id for case in training]
-    for case_id in ids:
-        cases.foreground(case_id)
+    cohort, cases = prepared(data, work, TASKS[task], n, draw, chosen)
+    ids = list(cases.labelled)
     voxels = sum(cases[unit].image[0].numel() for unit in cases.units(ids))
     trunk = Trunk(cases, ids, chosen, draw, 1.0)
     for length in [step for step in LENGTHS if step <= most]:
@@ -140,25 +112,19 @@ def ladder(
         signals = trunk.signals()
         window = trunk.losses[-max(20, length // 4) :]
         trunk.steps_to(length + length // 3, ends=True)
-        scores = dice_of(trunk.average, plan, cohort.test)
-        means = {name: sum(v) / len(v) for name, v in scores.items() if v}
         row = {
             **dict(zip(KEY, (task, n, draw, candidate), strict=True)),
             "trunk": length,
             "steps": trunk.step,
-            "dice": f"{sum(means.values()) / len(means):.4f}",
-            "structures": " ".join(f"{name}={value:.4f}" for name, value in means.items()),
-            "cases": len(cohort.test),
+            **tested(trunk.average, cases.plan, cohort),
             "cpu_seconds": f"{trunk.used:.0f}",
             "step_seconds": f"{trunk.used / trunk.step:.4f}",
             "train_loss": f"{sum(window) / len(window):.4f}",
             **{name: f"{value:.4f}" for name, value in signals.items()},
             "end_loss": f"{sum(trunk.losses[-20:]) / 20:.4f}",
-            "patch": "x".join(map(str, plan.patch)),
-            "batch": plan.batch,
             "voxels": voxels,
         }
-        _add(out, COLUMNS, [row])
+        add_rows(out, COLUMNS, [row])
         print(row, flush=True)
         trunk.back_to(state)
         trunk.used = used
@@ -174,16 +140,7 @@ def _finished(out: Path, most: int) -> set[tuple[str, ...]]:
 
 def main() -> None:
     """Runs what the table lacks."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, required=True, help="folder for prepared cases")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "lengths.csv")
-    parser.add_argument("--tasks", default="acdc")
-    parser.add_argument("--sizes", default="8")
-    parser.add_argument("--draws", default="0", help="numbers of the draws")
-    parser.add_argument("--candidates", default="product")
+    parser = arguments(__doc__, "lengths.csv", "product")
     parser.add_argument("--most", type=int, default=LENGTHS[-1], help="longest trunk, steps")
     args = parser.parse_args()
     torch.set_num_threads(1)

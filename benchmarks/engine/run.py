@@ -122,7 +122,6 @@ class Trainer:
     def sampler_of(self, chosen: Recipe) -> sampling.PatchSampler:
         """Draws batches as the recipe wants them."""
         strategy = _Twice() if chosen.twice else make_strategy(chosen.strategy)
-        began = time.process_time()
         strategy.prepare(
             CaseList(self.cases, self.ids),
             StrategyContext(
@@ -135,7 +134,6 @@ class Trainer:
                 cache_dir=self.cases.cache_dir / "strategies",
             ),
         )
-        self.prepared = time.process_time() - began
         sampling._FOREGROUND_SHARE = chosen.foreground
         sampler = sampling.PatchSampler(self.cases, self.ids, strategy, self.seed)
         if sampler._affine is not None and chosen.affine != 1:
@@ -152,6 +150,10 @@ class Trainer:
             * min(1.0, (done + 1e-3) / self.chosen.warmup)
             * _fall(self.chosen.schedule, done)
         )
+        self.at_rate(batch, rate)
+
+    def at_rate(self, batch: Batch, rate: float) -> None:
+        """One step."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad(set_to_none=True)
@@ -160,11 +162,13 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.network.parameters(), self.chosen.clip)
         self.optimiser.step()
         self.losses.append(float(loss.detach()))
-        with torch.no_grad():
-            decay = min(self.chosen.ema, (1 + self.step) / (10 + self.step))
-            torch._foreach_lerp_(
-                list(self.average.parameters()), [p.detach() for p in self.network.parameters()], 1 - decay
-            )
+        self.follow(self.average, min(self.chosen.ema, (1 + self.step) / (10 + self.step)))
+
+    @torch.no_grad()
+    def follow(self, mean: nn.Module, decay: float) -> None:
+        """Moves a mean of the weights towards the present ones."""
+        now = [weight.detach() for weight in self.network.parameters()]
+        torch._foreach_lerp_(list(mean.parameters()), now, 1 - decay)
 
     def _loss(self, batch: Batch) -> Tensor:
         logits = self.network(batch.image)
@@ -243,6 +247,33 @@ def dice_of(network: nn.Module, plan: Plan, cases: tuple[CaseFiles, ...]) -> dic
     return found
 
 
+def tested(network: nn.Module, plan: Plan, cohort: Cohort) -> dict[str, object]:
+    """The columns of a table that say how well a network does on the development cases, and how it was planned."""
+    scores = dice_of(network, plan, cohort.test)
+    means = {name: sum(v) / len(v) for name, v in scores.items() if v}
+    return {
+        "dice": f"{sum(means.values()) / len(means):.4f}",
+        "structures": " ".join(f"{name}={value:.4f}" for name, value in means.items()),
+        "cases": len(cohort.test),
+        "patch": "x".join(map(str, plan.patch)),
+        "batch": plan.batch,
+    }
+
+
+def prepared(
+    data: Path, work: Path, task: Task, n: int, draw: int, chosen: Recipe
+) -> tuple[Cohort, PreparedCases]:
+    """The cohort of a run and its training cases, on the grid that the recipe plans."""
+    cohort = cohort_of(data, task, [n], draw + 1)
+    training = cohort.training(n, draw)
+    network = "resunet" if chosen.network == "resenc" and not chosen.product else chosen.network
+    plan = planned(make_plan(training, network=network, memory_bytes=STEP_BYTES), chosen)
+    cases = PreparedCases(plan, training, work / "prepared", 2**32)
+    for case_id in cases.labelled:
+        cases.foreground(case_id)
+    return cohort, cases
+
+
 def one_run(
     data: Path,
     work: Path,
@@ -256,40 +287,27 @@ def one_run(
     last: bool = False,
 ) -> None:
     """Trains one candidate, and adds a row for each snapshot."""
-    cohort = cohort_of(data, TASKS[task], [n], draw + 1)
-    training = cohort.training(n, draw)
     chosen = recipe(candidate)
-    network = "resunet" if chosen.network == "resenc" and not chosen.product else chosen.network
-    plan = planned(make_plan(training, network=network, memory_bytes=STEP_BYTES), chosen)
-    cases = PreparedCases(plan, training, work / "prepared", 2**32)
-    ids = [case.case_id for case in training]
-    for case_id in ids:
-        cases.foreground(case_id)
-    run = Trainer(cases, ids, chosen, seed, seconds)
+    cohort, cases = prepared(data, work, TASKS[task], n, draw, chosen)
+    run = Trainer(cases, list(cases.labelled), chosen, seed, seconds)
     for share in run.until([0.5, 1.0]):
         for weights, model in {
             "average": run.average,
             **({"last": run.network} if last and share == 1 else {}),
         }.items():
-            scores = dice_of(model, plan, cohort.test)
-            means = {name: sum(v) / len(v) for name, v in scores.items() if v}
             row = {
                 **dict(zip(KEY, (task, n, draw, seed, candidate, seconds), strict=True)),
                 "share": share,
                 "weights": weights,
-                "dice": f"{sum(means.values()) / len(means):.4f}",
-                "structures": " ".join(f"{name}={value:.4f}" for name, value in means.items()),
-                "cases": len(cohort.test),
+                **tested(model, cases.plan, cohort),
                 "steps": run.step,
                 "cpu_seconds": f"{run.used:.0f}",
                 "loader_share": f"{run.loader / max(run.used, 1e-9):.3f}",
                 "loss": f"{sum(run.losses[-20:]) / len(run.losses[-20:]):.4f}",
                 "agreement": f"{run.agreement():.4f}",
                 "parameters": parameter_count(run.network),
-                "patch": "x".join(map(str, plan.patch)),
-                "batch": plan.batch,
             }
-            _add(out, COLUMNS, [row])
+            add_rows(out, COLUMNS, [row])
             print(
                 *(
                     row[name]
@@ -313,10 +331,11 @@ def one_run(
         }
         for i in range(0, len(run.losses), every)
     ]
-    _add(out.with_name("losses.csv"), ("run", "step", "loss"), curve)
+    add_rows(out.with_name("losses.csv"), ("run", "step", "loss"), curve)
 
 
-def _add(path: Path, columns: tuple[str, ...], rows: list[dict[str, object]]) -> None:
+def add_rows(path: Path, columns: tuple[str, ...], rows: list[dict[str, object]]) -> None:
+    """Adds rows to a table, which is begun where there is none."""
     fresh = not path.is_file()
     with path.open("a", newline="") as stream:
         writer = csv.DictWriter(stream, columns)
@@ -332,20 +351,26 @@ def _finished(path: Path) -> set[tuple[str, ...]]:
         return {tuple(row[k] for k in KEY) for row in csv.DictReader(stream) if float(row["share"]) == 1}
 
 
-def main() -> None:
-    """Runs what the table lacks."""
+def arguments(described: str | None, table: str, candidates: str) -> argparse.ArgumentParser:
+    """What is asked of every run of this folder."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=described, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="folder for prepared cases")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "runs.csv")
-    parser.add_argument("--tasks", default="acdc")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / table)
+    parser.add_argument("--tasks", default="acdc", help=f"of {', '.join(TASKS)}")
     parser.add_argument("--sizes", default="8")
     parser.add_argument("--draws", default="0", help="numbers of the draws")
     parser.add_argument(
-        "--candidates", default="base", help=f"of {', '.join(CANDIDATES)}; a+b adds b's changes"
+        "--candidates", default=candidates, help=f"of {', '.join(CANDIDATES)}; a+b adds b's changes"
     )
+    return parser
+
+
+def main() -> None:
+    """Runs what the table lacks."""
+    parser = arguments(__doc__, "runs.csv", "base")
     parser.add_argument("--seconds", type=float, default=150.0, help="processor seconds of a training")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--last", action="store_true", help="test the last weights beside their average")
