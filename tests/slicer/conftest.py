@@ -65,6 +65,32 @@ def wait() -> Callable[..., None]:
 
 
 @pytest.fixture
+def connected(module: object, server: object, wait: Callable[..., None]) -> object:
+    """The panel, connected to the stub server."""
+    import panel_bench
+
+    panel_bench.connect(module, server.url, wait)
+    return module
+
+
+@pytest.fixture
+def open_case(connected: object, wait: Callable[..., None]) -> object:
+    """The panel with a case open."""
+    connected.ui.nextButton.click()
+    wait(lambda: connected.session.state.phase == "open")
+    return connected
+
+
+@pytest.fixture
+def at_work(open_case: object) -> object:
+    """The panel with a case open whose structures are painted."""
+    from session_bench import paint_all
+
+    paint_all(open_case.session)
+    return open_case
+
+
+@pytest.fixture
 def image_file(tmp_path: Path) -> Path:
     """A small image on an oblique, anisotropic grid."""
     import nibabel

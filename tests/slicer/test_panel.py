@@ -15,7 +15,7 @@ import slicer
 import slicer.util
 from DataSufficiencyLib.forecast_watch import ForecastWatch
 from DataSufficiencyLib.training import TrainingWatch
-from session_bench import label_file, label_values, paint, paint_all
+from session_bench import label_file, label_values, paint
 from stub_server import StubServer
 
 
@@ -25,22 +25,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ForecastWatch, "CALM_S", 0.3)
     monkeypatch.setattr(TrainingWatch, "EVERY_S", 0.05)
     monkeypatch.setattr(chart_picture, "can_render", lambda: False)
-
-
-@pytest.fixture
-def connected(module: object, server: StubServer, wait: Callable) -> object:
-    module.ui.serverAddress.setCurrentText(server.url)
-    module.ui.connectButton.click()
-    wait(lambda: module.session.state.phase == "ready")
-    return module
-
-
-@pytest.fixture
-def at_work(connected: object, wait: Callable) -> object:
-    connected.ui.nextButton.click()
-    wait(lambda: connected.session.state.phase == "open")
-    paint_all(connected.session)
-    return connected
 
 
 def table_texts(table: object) -> list[list[str]]:

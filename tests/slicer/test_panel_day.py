@@ -30,26 +30,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chart_picture, "can_render", lambda: False)
 
 
-@pytest.fixture
-def connected(module: object, server: StubServer, wait: Callable) -> object:
-    connect(module, server, wait)
-    return module
-
-
-@pytest.fixture
-def at_work(connected: object, wait: Callable) -> object:
-    connected.ui.nextButton.click()
-    wait(lambda: connected.session.state.phase == "open")
-    paint_all(connected.session)
-    return connected
-
-
-def connect(module: object, server: StubServer, wait: Callable) -> None:
-    module.ui.serverAddress.setCurrentText(server.url)
-    module.ui.connectButton.click()
-    wait(lambda: module.session.state.connected and module.session.state.client.address == server.url)
-
-
 def save_scene(folder: Path) -> Path:
     """Save the scene with everything in it."""
     scene = slicer.mrmlScene
@@ -156,9 +136,9 @@ def test_another_servers_curve_leaves_the_chart(
     assert chart.GetNumberOfPlotSeriesNodes() > 0
     other = StubServer(image=server.image).start()
     other.n = 2
-    connect(connected, other, wait)
+    panel_bench.connect(connected, other.url, wait)
     assert chart.GetNumberOfPlotSeriesNodes() == 0
-    connect(connected, server, wait)
+    panel_bench.connect(connected, server.url, wait)
     assert chart.GetNumberOfPlotSeriesNodes() > 0
     other.stop()
 
@@ -170,7 +150,7 @@ def test_questions_of_one_server_do_not_block_the_next(
     at_work.ui.submitButton.click()
     assert at_work.ui.questionFrame.isVisible()
     other = StubServer(image=server.image).start()
-    connect(at_work, other, wait)
+    panel_bench.connect(at_work, other.url, wait)
     assert not at_work.ui.questionFrame.isVisible()
     assert at_work.ui.submitButton.enabled
     other.stop()
@@ -202,7 +182,7 @@ def test_a_module_that_was_closed_follows_no_other_module(
     stock = slicer.modules.MONAILabelWidget = StockWidget(server.url)
     try:
         module = panel_bench.open_module()
-        connect(module, server, wait)
+        panel_bench.connect(module, server.url, wait)
         panel_bench.close_module(module)
         asked = len(server.requests)
         stock.ui.nextSampleButton.click()
@@ -220,7 +200,7 @@ def test_slicers_settings_are_written_once_not_at_every_answer(
     settings, written = slicer.app.userSettings(), []
     write = settings.setValue
     monkeypatch.setattr(settings, "setValue", lambda key, value: (written.append(key), write(key, value)))
-    connect(module, server, wait)
+    panel_bench.connect(module, server.url, wait)
     asked = server.requests.count("GET /sufficiency/")
     wait(lambda: server.requests.count("GET /sufficiency/") > asked + 3)
     assert sorted(written) == ["DataSufficiency/serverAddress", "DataSufficiency/serverHistory"]
@@ -326,7 +306,7 @@ def hostile(module: object, server: StubServer, wait: Callable) -> object:
         {**json.loads(answer), "doubts": doubts}
     )
     server.choices = {"random": MARKUP}
-    connect(module, server, wait)
+    panel_bench.connect(module, server.url, wait)
     return module
 
 

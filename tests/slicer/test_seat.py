@@ -25,21 +25,6 @@ def no_plot(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chart_picture, "can_render", lambda: False)
 
 
-@pytest.fixture
-def connected(module: object, server: StubServer, wait: Callable) -> object:
-    module.ui.serverAddress.setCurrentText(server.url)
-    module.ui.connectButton.click()
-    wait(lambda: module.session.state.phase == "ready")
-    return module
-
-
-@pytest.fixture
-def open_case(connected: object, wait: Callable) -> object:
-    connected.ui.nextButton.click()
-    wait(lambda: connected.session.state.phase == "open")
-    return connected
-
-
 # The server ---------------------------------------------------------------------------------------
 
 

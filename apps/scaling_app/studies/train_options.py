@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from scaling_app.forecast.arms import LONGER, LONGER_TIMES, longer_name, trained_longer
 from scaling_app.strategies.catalogue import AUTO, OWN_OF_AUTO, compared_by_auto
 from scaling_app.studies.conf import ConfError, parse_compare, strategy_choices
-from scaling_app.trials.length import AUTO_STEPS, MOST_STEPS
+from scaling_app.trials.length import AUTO_STEPS, parse_steps
 
 if TYPE_CHECKING:
     from scaling_app.studies.conf import Conf
@@ -99,9 +99,13 @@ def parse_options(request: Mapping[str, object], conf: Conf) -> TrainOptions:
 
 
 def _steps(request: Mapping[str, object], default: int | None) -> int | None:
-    if _given("steps", request) == AUTO_STEPS or (default is None and _given("steps", request) is None):
-        return None
-    return int(number_option("steps", request, default or 1, low=1, high=MOST_STEPS, whole=True))
+    value = _given("steps", request)
+    if value is None:
+        return default
+    try:
+        return parse_steps(str(value).strip())
+    except ValueError as error:
+        raise OptionError(f"steps {value!r}: {error}.") from None
 
 
 def strategies_to_compare(request: Mapping[str, object], conf: Conf) -> tuple[str, ...]:

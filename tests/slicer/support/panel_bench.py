@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import qt
@@ -31,6 +31,13 @@ def open_module(*, unfolded: bool = True) -> DataSufficiencyWidget:
 def unfold(widget: DataSufficiencyWidget, *boxes: str) -> None:
     for name in boxes:
         getattr(widget.ui, name).setCollapsed(False)
+
+
+def connect(widget: DataSufficiencyWidget, address: str, wait: Callable[..., None]) -> None:
+    """Type an address, and wait until its server has answered."""
+    widget.ui.serverAddress.setCurrentText(address)
+    widget.ui.connectButton.click()
+    wait(lambda: widget.session.state.connected and widget.session.state.client.address == address)
 
 
 def close_module(widget: DataSufficiencyWidget) -> None:
