@@ -12,7 +12,7 @@ import pytest
 import slicer
 import slicer.util
 from DataSufficiencyLib.case_nodes import CaseNodes
-from DataSufficiencyLib.case_section import editor_node
+from DataSufficiencyLib.editor_section import editor_node
 from DataSufficiencyLib.label_questions import Answers
 from DataSufficiencyLib.label_set import colour_table
 
