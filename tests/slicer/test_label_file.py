@@ -12,7 +12,7 @@ import pytest
 import slicer
 import slicer.util
 from DataSufficiencyLib.case_nodes import CaseNodes
-from DataSufficiencyLib.editor_section import editor_node
+from DataSufficiencyLib.editor_section import shared_node
 from DataSufficiencyLib.label_questions import Answers
 from DataSufficiencyLib.label_set import colour_table
 
@@ -93,7 +93,7 @@ def test_overlaps_of_many_classes_are_counted_once_and_in_time(many: CaseNodes) 
 
 def test_a_result_that_was_not_applied_is_asked_about(many: CaseNodes) -> None:
     scene = slicer.mrmlScene
-    editor, preview = editor_node(), scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "preview")
+    editor, preview = shared_node(), scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "preview")
     editor.SetNodeReferenceID("SegmentationResultPreview", preview.GetID())
     agreed = Answers(accepted_overlap=True)
     assert many.review(agreed).questions == (), "the preview is of another case"

@@ -46,7 +46,7 @@ class EditorSection:
     def hold(self) -> None:
         """Put the editor on the case: the node that it shares with Slicer's own may have been moved."""
         if self._nodes.alive:
-            self._editor.setMRMLSegmentEditorNode(_shared_node())
+            self._editor.setMRMLSegmentEditorNode(shared_node())
             self._editor.setSegmentationNode(self._nodes.segmentation)
             self._editor.setSourceVolumeNode(self._nodes.image)
 
@@ -83,7 +83,7 @@ def _effect_factory() -> Any:
     return qSlicerSegmentEditorEffectFactory().instance()
 
 
-def _shared_node() -> Any:
+def shared_node() -> Any:
     """The node that Slicer's Segment Editor module uses, made as it makes it."""
     scene, tag = slicer.mrmlScene, "SegmentEditor"
     node = scene.GetSingletonNode(tag, "vtkMRMLSegmentEditorNode")
