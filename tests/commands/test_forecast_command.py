@@ -172,3 +172,33 @@ def test_tables_as_spreadsheets_save_them_are_read_alike(capsys, monkeypatch, cu
     saved = curve.with_name("saved.csv")
     saved.write_text(change(curve.read_text()), encoding="utf-8", newline="")
     assert answer(capsys, monkeypatch, str(saved), "--at", "32") == plain
+
+
+def with_steps(curve: Path) -> Path:
+    """The curve with columns of steps, as a replay writes them."""
+    header, *rows = curve.read_text().splitlines()
+    table = [f"{header},steps,trained_steps"]
+    table += [f"{row},auto,{200 * int(row.split(',')[0])}" for row in rows]
+    path = curve.with_name("steps.csv")
+    path.write_text("\n".join(table) + "\n")
+    return path
+
+
+def test_the_steps_of_the_trainings_are_named(capsys, monkeypatch, curve) -> None:
+    result = answer(capsys, monkeypatch, str(with_steps(curve)), "--at", "32")
+    assert result["trainings"] == "Trainings of 800 to 3,200 steps."
+    assert answer(capsys, monkeypatch, str(curve), "--at", "32")["trainings"] == ""
+
+
+def test_a_flat_end_may_be_that_of_short_trainings(capsys, monkeypatch, curve) -> None:
+    header, *rows = with_steps(curve).read_text().splitlines()
+    flat = curve.with_name("flat.csv")
+    levels = {row.split(",")[2]: row.split(",")[1] for row in rows}
+    table = [
+        ",".join([n, f"{float(levels[case]) + 1e-4 * int(n):.5f}", case, *rest])
+        for n, _, case, *rest in (row.split(",") for row in rows)
+    ]
+    flat.write_text("\n".join([header, *table]) + "\n")
+    said = answer(capsys, monkeypatch, str(flat), "--at", "32")["trainings"]
+    assert "800 to 3,200 steps" in said
+    assert "4 times the steps" in said

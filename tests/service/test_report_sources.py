@@ -29,6 +29,7 @@ COLUMNS = [
     "bce",
     "seconds",
     "steps",
+    "trained_steps",
 ]
 
 
@@ -216,3 +217,16 @@ def test_a_report_goes_through_a_pipe_and_along_a_link(tmp_path: Path) -> None:
         read = other.submit((tmp_path / "pipe").read_text, encoding="utf-8")
         report_from(table, tmp_path / "pipe")
         assert read.result(timeout=60) == expected
+
+
+@pytest.mark.parametrize(("last", "flat"), [(0.7, False), (0.605, True)])
+def test_the_page_names_the_steps_and_what_a_flat_end_may_come_from(
+    tmp_path: Path, last: float, flat: bool
+) -> None:
+    lengths = {2: "800", 4: "1120"}
+    rows = [
+        {**row(n, dice), "steps": "auto", "trained_steps": lengths[n]} for n, dice in ((2, 0.6), (4, last))
+    ]
+    page = replay_html(read_replay(write_table(tmp_path / "runs.csv", rows)))
+    assert "800 to 1,120 steps" in page
+    assert ("4 times the steps" in page) == flat

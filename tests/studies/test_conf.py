@@ -19,7 +19,8 @@ def read(tmp_path: Path, **raw: str):
 
 def test_everything_has_a_default(tmp_path):
     conf = read(tmp_path)
-    assert (conf.labels, conf.dimension, conf.network, conf.strategy) == (None, None, "resunet", "baseline")
+    assert (conf.labels, conf.dimension, conf.network, conf.strategy) == (None, None, "resenc", "baseline")
+    assert conf.steps is None
     assert 0.2 <= conf.blind_fraction <= 0.25
     assert conf.ledger.is_relative_to(tmp_path / "model")
 

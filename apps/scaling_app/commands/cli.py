@@ -14,7 +14,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from scaling_app.imaging.defaults import DEFAULT_NETWORK
 from scaling_app.strategies.catalogue import names
+from scaling_app.trials.length import AUTO_STEPS
 
 app = typer.Typer(
     name="scaling-app",
@@ -186,6 +188,7 @@ def forecast(
 ) -> None:
     """Forecasts anyone's learning curve; no server needed."""
     from scaling_app.forecast.forecaster import answer_question
+    from scaling_app.forecast.lengths import steps_in_words
     from scaling_app.forecast.scores import read_curve
     from scaling_app.service.forecast_text import answer_of, print_answer
 
@@ -195,7 +198,8 @@ def forecast(
     observations = read_curve(curve)
     n_now = max(o.n for o in observations)
     answer = answer_question(observations, n_now=n_now, horizons=sizes, target=target, method=method)
-    result = answer_of(answer.payload(), method=method, n_now=n_now)
+    steps = steps_in_words(o.steps for o in observations)
+    result = answer_of(answer.payload(), method=method, n_now=n_now, steps=steps)
     if as_json:
         typer.echo(json.dumps(result, indent=1, allow_nan=False))
     else:
@@ -223,15 +227,15 @@ def replay(
     networks: Annotated[
         str,
         typer.Option(
-            help="of resunet, unet, swinunetr, segresnet, dynunet, resenc, deeplab (pictures and slices)"
+            help="of resenc, resunet (for trainings of a minute), unet, swinunetr, segresnet, dynunet, deeplab (pictures and slices)"
         ),
-    ] = "resunet",
+    ] = DEFAULT_NETWORK,
     seeds: Annotated[int, typer.Option(min=1, help="trainings per training set")] = 1,
     draws: Annotated[int, typer.Option(min=1, help="independent draws of the training cases")] = 1,
     test: Annotated[int, typer.Option(min=1, help="test cases, never trained on")] = 50,
     steps: Annotated[
         str, typer.Option(help="training steps of a run, or auto: as many as its cases ask for")
-    ] = "400",
+    ] = AUTO_STEPS,
     capacity: Annotated[
         str,
         typer.Option(

@@ -23,6 +23,7 @@ from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import Cohort, CohortError, find_cases, make_cohort
 from scaling_app.experiments.replay_run import Arm, ReplayRun
 from scaling_app.experiments.runs_table import COLUMNS, RunsTable
+from scaling_app.imaging.defaults import DEFAULT_NETWORK
 from scaling_app.imaging.networks import NETWORKS, width_of
 from scaling_app.strategies.catalogue import names as strategy_names
 from scaling_app.trials.cases import PreparedCases
@@ -56,11 +57,11 @@ def replay(
     labels: Path | str,
     sizes: Sequence[int],
     strategies: Sequence[str | Arm] = ("baseline",),
-    networks: Sequence[str] = ("resunet",),
+    networks: Sequence[str] = (DEFAULT_NETWORK,),
     seeds: int = 1,
     draws: int = 1,
     n_test: int = 50,
-    steps: int | None = 400,
+    steps: int | None = None,
     out: Path | str = "runs.csv",
     scheduler: str | None = None,
     progress: Callable[[ReplayProgress], None] | None = None,

@@ -97,6 +97,12 @@ def score_of(text: str, name: str) -> float | None:
     return number_of(text, name)
 
 
+def steps_of(row: Row) -> int | None:
+    """The steps of the row's training; None where the table does not tell, or only that they were `auto`."""
+    told = (row.get(name, "") for name in ("trained_steps", "steps"))
+    return next((int(text) for text in told if text.isascii() and text.isdecimal()), None)
+
+
 def _cells(reader: Iterator[list[str]], path: Path, skipped: int) -> Iterator[tuple[int, list[str]]]:
     """The lines that are not blank, in cells."""
     while True:

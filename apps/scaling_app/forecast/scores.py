@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaling_app.forecast.score_table import CurveError, number_of, rows_of, score_of, table_text
+from scaling_app.forecast.score_table import CurveError, number_of, rows_of, score_of, steps_of, table_text
 
 __all__ = ["CurveError", "Score", "check_scores", "read_curve"]
 
@@ -64,6 +64,7 @@ class Score:
         nsd: surface Dice in [0, 1]; None where it is undefined or not known.
         capacity: size of the network (`small`, `medium`, ...); empty when unknown.
         patient: whose case it is; empty when every case is another patient's.
+        steps: that the training took; None when unknown.
     """
 
     n: int
@@ -81,6 +82,7 @@ class Score:
     nsd: float | None = None
     capacity: str = ""
     patient: str = ""
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         if self.n < 1:
@@ -114,8 +116,8 @@ def read_curve(path: str | Path) -> list[Score]:
     """Reads a table of scores.
 
     Columns `n,dice` and optionally `case,structure,run,seed,kind,assisted,blind,strategy,network,weight,
-    nsd,capacity,patient`; of the others, `draw` stands for a run where there is none, and a table of several
-    `dataset` or `steps` is refused. A blank Dice (or `nan`) means "absent from the reference".
+    nsd,capacity,patient`; of the others, `draw` stands for a run where there is none, a table of several
+    `dataset` or `steps` is refused, and `trained_steps`, else `steps`, tell how long the trainings were. A blank Dice (or `nan`) means "absent from the reference".
 
     Args:
         path: CSV file with a header line, separated by commas, semicolons or tabs, UTF-8; the decimal sign may be a
@@ -253,6 +255,7 @@ def _observation(row: Mapping[str, str], number: int) -> Score:
             nsd=score_of(row.get("nsd", ""), "nsd"),
             capacity=row.get("capacity", ""),
             patient=row.get("patient", ""),
+            steps=steps_of(row),
         )
     except CurveError as error:
         raise CurveError(f"line {number}: {error}") from None

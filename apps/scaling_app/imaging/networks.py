@@ -269,4 +269,4 @@ NETWORKS: dict[str, Network] = {
     "deeplab": Network(_deeplab, 0.25, 160, 1e-3, multiple=8, planar=True),
     "resenc": Network(_resenc, 0.22, 120, 5e-3, average=0.99, keeps_slices=True, deepens=True),
 }
-"""The networks there are; the first is the default. A new one is an entry here."""
+"""The networks there are. A new one is an entry here."""

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from scaling_app import __version__
+from scaling_app.forecast.lengths import flat_end_note, steps_in_words
 from scaling_app.service import figures
 from scaling_app.service.page import Page, legend, numbers, points, section, spread, table
 from scaling_app.service.replay_table import Level, ReplayCurve
@@ -58,8 +59,16 @@ def _lead(curves: Sequence[ReplayCurve]) -> str:
         if drawn
         else "one draw of the training cases, so without ranges"
     )
+    steps = steps_in_words(made for curve in curves for made in curve.trained)
+    flat = [curve for curve in curves if curve.flat]
+    length = f" Trainings of {steps}." if steps else ""
+    if flat:
+        names = ", ".join(curve.name for curve in flat)
+        length = (
+            f" {names}: {flat_end_note(steps_in_words(made for curve in flat for made in curve.trained))}"
+        )
     return (
-        f"Mean Dice over {cases} and {structures}, in points; {ranges}. On logarithmic axes a power law is a straight "
+        f"Mean Dice over {cases} and {structures}, in points; {ranges}.{length} On logarithmic axes a power law is a straight "
         "line, and a floor bends it."
     )
 

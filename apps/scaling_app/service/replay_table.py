@@ -15,13 +15,14 @@ from statistics import fmean, linear_regression, stdev
 
 from scipy.stats import t as student
 
-from scaling_app.forecast.score_table import CurveError, rows_of, score_of, table_text
+from scaling_app.forecast.score_table import CurveError, rows_of, score_of, steps_of, table_text
 from scaling_app.forecast.scores import MOST_CASES
 
 COLUMNS = ("dataset", "network", "strategy", "n", "draw", "case", "structure", "dice")
 """What this reader needs of the table."""
 SCORE = (*COLUMNS[:-1], "seed", "steps")
 """The columns that tell scores apart."""
+FLAT = 0.01
 
 
 class ReplayTableError(CurveError):
@@ -52,12 +53,19 @@ class ReplayCurve:
     structures: int
     """Structures of them."""
     steps: str = ""
-    """Training steps of the runs, where the table holds runs of several lengths."""
+    """Training steps asked for, where the table holds runs of several."""
+    trained: tuple[int, ...] = ()
+    """Steps that the trainings took, each once; none where the table does not tell."""
 
     @property
     def name(self) -> str:
         """Network, strategy and steps, in words."""
         return f"{self.network}, {self.strategy}" + (f", {self.steps} steps" if self.steps else "")
+
+    @property
+    def flat(self) -> bool:
+        """Whether the last of its sizes brought less than a point of Dice."""
+        return len(self.levels) > 1 and self.levels[-1].dice - self.levels[-2].dice < FLAT
 
     @property
     def exponent(self) -> float | None:
@@ -79,6 +87,7 @@ def read_replay(path: Path) -> list[ReplayCurve]:
     draws: dict[tuple[str, ...], dict[int, dict[str, list[float]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
     )
+    trained: dict[tuple[str, ...], set[int]] = defaultdict(set)
     tested: dict[tuple[str, ...], set[tuple[str, str]]] = defaultdict(set)
     seen: dict[tuple[str | None, ...], int] = {}
     for number, row in _rows(path):
@@ -91,6 +100,8 @@ def read_replay(path: Path) -> list[ReplayCurve]:
         seen[score] = number
         key = (row["dataset"], row["network"], row["strategy"], row.get("steps") or "")
         tested[key].add((row["case"], row["structure"]))
+        if (made := steps_of(row)) is not None:
+            trained[key].add(made)
         draws[key][_size(row, path, number)][row["draw"]].append(dice)
     if not draws:
         raise ReplayTableError(f"{path} has no row with a Dice; run the replay first")
@@ -104,6 +115,7 @@ def read_replay(path: Path) -> list[ReplayCurve]:
             cases=len({case for case, _ in tested[dataset, network, strategy, steps]}),
             structures=len({structure for _, structure in tested[dataset, network, strategy, steps]}),
             steps=steps if several else "",
+            trained=tuple(sorted(trained[dataset, network, strategy, steps])),
         )
         for (dataset, network, strategy, steps), sizes in sorted(draws.items(), key=_by_name_and_length)
     ]

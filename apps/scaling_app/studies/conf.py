@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scaling_app.forecast.arms import LONGER
+from scaling_app.imaging.defaults import DEFAULT_NETWORK
 from scaling_app.strategies.catalogue import AUTO, names
-from scaling_app.trials.length import parse_steps
+from scaling_app.trials.length import AUTO_STEPS, parse_steps
 
 DEFAULT_PATIENT_PATTERN = r"^sub-[A-Za-z0-9]+"
 """BIDS names (`sub-07_ses-2_T1w`); an image id that does not match is its own patient."""
@@ -214,7 +215,7 @@ class Key:
 KEYS: tuple[Key, ...] = (
     Key("labels", "", lambda t: parse_labels(t) if t else None, "the structures, in the order of values"),
     Key("dimension", "auto", _dimension, "spatial dimensions of the images"),
-    Key("network", "resunet", _network, "network of the published model and of the curve runs"),
+    Key("network", DEFAULT_NETWORK, _network, "network of the published model and of the curve runs"),
     Key("capacity", AUTO, _capacity, "size of the network; auto: large on a GPU, else small"),
     Key("strategy", "baseline", _strategy, "how training data are augmented"),
     Key("compare", AUTO, parse_compare, "strategies that the curve job compares with it"),
@@ -231,7 +232,7 @@ KEYS: tuple[Key, ...] = (
         lambda t: _number(0, 1000)(t) if t else None,
         "minutes that one point of Dice saves on each case still to be labelled",
     ),
-    Key("steps", "400", _steps, "training steps of a run, or auto: as many as its cases ask for"),
+    Key("steps", AUTO_STEPS, _steps, "training steps of a run, or auto: as many as its cases ask for"),
     Key("max_minutes", "60", _number(0.05, 10080), "wall-clock bound of one training, minutes"),
     Key(
         "memory_gb",

@@ -17,6 +17,7 @@ from typing import Literal
 
 import torch
 
+from scaling_app.imaging.defaults import DEFAULT_NETWORK
 from scaling_app.imaging.networks import NETWORKS, Strides, patch_multiples, strides_for, width_of
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import Fingerprint, Intensity, found_structures, take_fingerprints
@@ -59,7 +60,7 @@ class Plan:
     structures: dict[str, int]
     intensity: Intensity
     median_shape: tuple[int, ...]
-    network: str = "resunet"
+    network: str = DEFAULT_NETWORK
     capacity: str | int = "small"
     memory_mb: int = 2048
     slice_axis: int | None = None
@@ -122,7 +123,7 @@ def make_plan(
     structures: Mapping[str, int] | None = None,
     *,
     spatial_dims: Literal[2, 3] | None = None,
-    network: str = "resunet",
+    network: str = DEFAULT_NETWORK,
     capacity: str | int | None = None,
     memory_bytes: int | None = None,
 ) -> Plan:

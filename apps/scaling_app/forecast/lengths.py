@@ -1,0 +1,30 @@
+"""How long a curve's trainings were, and what that leaves open where the curve is flat, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scaling_app.forecast.arms import LONGER_TIMES
+
+
+def steps_in_words(steps: Iterable[int | None]) -> str:
+    """`400 steps`, or `800 to 3,170 steps`; empty where no training's steps are known."""
+    known = [number for number in steps if number is not None]
+    if not known:
+        return ""
+    low, high = min(known), max(known)
+    most = f"{high:,} step" + ("" if high == 1 else "s")
+    return most if low == high else f"{low:,} to {most}"
+
+
+def flat_end_note(steps: str) -> str:
+    """Of a curve that is flat at its end: what it may come from, besides the cases.
+
+    Args:
+        steps: as `steps_in_words` says it.
+    """
+    made = f"The trainings of this curve took {steps}. " if steps else ""
+    return (
+        f"{made}It is flat at its end, and that may be their length: "
+        f"{LONGER_TIMES} times the steps at one of its sizes would tell."
+    )
