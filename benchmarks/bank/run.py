@@ -1,13 +1,16 @@
-"""Builds the bank of segmentation learning curves: short trainings on growing numbers of cases.
+"""Builds the bank of segmentation learning curves: trainings on growing numbers of cases.
 
-    python -m benchmarks.bank.run --data DIR --runs RUNS_DIR [--minutes M] [--only acdc,wbc]
+    python -m benchmarks.bank.run --data DIR --runs RUNS_DIR [--minutes M] [--only acdc,wbc] [--recipe product]
     python -m benchmarks.bank.run --runs RUNS_DIR --split
     python -m benchmarks.bank.run --runs RUNS_DIR --merge
 
 The first form trains, cell of the design by cell, one CSV for each data set and capacity, and goes on where
 it was stopped. `--split` lays out the runs of the bank as it is, to go on from on another machine; `--merge`
-joins the tables into `benchmarks/bank/results/bank.csv.gz`. `DIR` holds a folder for each data set with `images/`
+joins the tables into `benchmarks/bank/results/bank.csv.gz`, those of the product's recipe into `product.csv.gz`. `DIR` holds a folder for each data set with `images/`
 and `labels/` (README.md beside this file: which, and their licences).
+
+Two recipes, of which a table tells the steps: `short`, trainings of 400 steps that hundreds of fit on two processor cores,
+and `product`, what the app does unless told otherwise.
 
 All arms of a task train on the same cases with the same seed, steps, affine map and intensity changes (but
 `none`, which has neither). The pool are images of the same draw that are neither trained on nor tested; their
@@ -28,8 +31,10 @@ from rich.console import Console
 from scaling_app.experiments.cohort import patient_of
 from scaling_app.experiments.replay import Arm, replay
 from scaling_app.experiments.runs_table import FORMER_COLUMNS
+from scaling_app.imaging.defaults import DEFAULT_NETWORK
 
 BANK = Path(__file__).parent / "results" / "bank.csv.gz"
+PRODUCT_BANK = BANK.with_name("product.csv.gz")
 STEPS = 400
 LONG = 1600
 """Steps of the few trainings that show what the short ones miss."""
@@ -95,7 +100,10 @@ ARMS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell of the fractional design, a call of `replay` for each of its data sets (default: all)."""
+    """One cell of the fractional design, a call of `replay` for each of its data sets (default: all).
+
+    `steps`: None where the app's own recipe decides: length, learning rate, memory of a step.
+    """
 
     sizes: tuple[int, ...]
     arms: tuple[str, ...]
@@ -103,7 +111,7 @@ class Cell:
     network: str = "resunet"
     capacity: str = "small"
     draws: int = 3
-    steps: int = STEPS
+    steps: int | None = STEPS
 
 
 SIZES = (2, 4, 8, 16, 32, 64, 128)
@@ -131,6 +139,15 @@ DESIGN = (
     Cell((8, 32), ("baseline",), capacity="medium", draws=2),
     Cell((4, 16, 64), ("baseline",), FLAT, network="swinunetr", draws=2),
 )
+CURVE = (2, 4, 8, 16, 32, 64)
+ALL = ("none", "red", "genda-carried-first", "regda-carried", "genda-adversarial")
+PRODUCT = (
+    *(Cell(CURVE, ("baseline",), network=DEFAULT_NETWORK, draws=draws, steps=None) for draws in (1, 2, 3)),
+    Cell((2, 4, 8, 16), ALL, FIRST_FIVE, network=DEFAULT_NETWORK, draws=1, steps=None),
+    Cell((2, 8, 32), ("none",), network=DEFAULT_NETWORK, draws=3, steps=None),
+    Cell((2, 4, 8, 16), ALL, FIRST_FIVE, network=DEFAULT_NETWORK, draws=3, steps=None),
+)
+RECIPES = {"short": DESIGN, "product": PRODUCT}
 
 
 def main() -> None:
@@ -141,13 +158,15 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True, help="folder for the tables of the runs")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after about this long")
     parser.add_argument("--only", help="names of data sets, separated by commas")
+    parser.add_argument("--recipe", choices=RECIPES, default="product", help="how long the trainings are")
     parser.add_argument("--split", action="store_true", help="lay out the bank's runs, train nothing")
     parser.add_argument("--merge", action="store_true", help="join the tables, train nothing")
     arguments = parser.parse_args()
     if arguments.split:
         split(arguments.runs)
     elif arguments.merge:
-        print(merge(arguments.runs))
+        for made in merge(arguments.runs):
+            print(made)
     elif arguments.data is None:
         parser.error("--data is needed to train")
     else:
@@ -158,7 +177,8 @@ def _train(arguments: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     console, deadline = Console(), time.monotonic() + 60 * arguments.minutes
     only = arguments.only.split(",") if arguments.only else [d.name for d in DATA_SETS]
-    for number, cell in enumerate(DESIGN, start=1):
+    design = RECIPES[arguments.recipe]
+    for number, cell in enumerate(design, start=1):
         for data_set in (d for d in DATA_SETS if d.name in only and d.name in cell.data_sets):
             folder = arguments.data / data_set.name
             if not folder.is_dir():
@@ -167,7 +187,7 @@ def _train(arguments: argparse.Namespace) -> None:
             if time.monotonic() > deadline:
                 console.print("time is up; the same command goes on from here")
                 return
-            console.print(f"cell {number} of {len(DESIGN)}, {data_set.name}")
+            console.print(f"cell {number} of {len(design)}, {data_set.name}")
             replay(
                 folder / "images",
                 folder / "labels",
@@ -177,14 +197,19 @@ def _train(arguments: argparse.Namespace) -> None:
                 draws=cell.draws,
                 n_test=data_set.test,
                 steps=cell.steps,
-                out=arguments.runs / f"{data_set.name}.{cell.capacity}.csv",
+                out=arguments.runs / _table(data_set.name, cell),
                 capacity=cell.capacity,
                 patient_pattern=data_set.patient,
-                step_bytes=STEP_MB * 2**20,
-                learning_rate=LEARNING_RATE,
+                step_bytes=None if cell.steps is None else STEP_MB * 2**20,
+                learning_rate=None if cell.steps is None else LEARNING_RATE,
                 pool=POOL,
                 should_stop=lambda: time.monotonic() > deadline,
             )
+
+
+def _table(data_set: str, cell: Cell) -> str:
+    """One table holds runs of one learning rate and memory, which it does not tell."""
+    return f"{data_set}.{cell.capacity}" + (".product.csv" if cell.steps is None else ".csv")
 
 
 def split(runs: Path) -> None:
@@ -195,28 +220,31 @@ def split(runs: Path) -> None:
         rows.to_csv(runs / f"{name}.{capacity}.csv", columns=FORMER_COLUMNS, index=False)
 
 
-def merge(runs: Path) -> Path:
-    """Joins the tables of all runs, with capacity and patient as columns, into one compressed CSV.
+def merge(runs: Path) -> list[Path]:
+    """Joins the tables of all runs, with capacity and patient as columns, into one compressed CSV for each recipe.
 
     Raises:
         FileNotFoundError: no tables there.
     """
-    tables = []
+    tables: dict[Path, list[pd.DataFrame]] = {}
     for path in sorted(runs.glob("*.csv")):
-        table = pd.read_csv(path)[list(FORMER_COLUMNS)]
-        name, capacity = path.stem.split(".")
+        rows = pd.read_csv(path)
+        table = rows[list(FORMER_COLUMNS)]
+        name, capacity, *product = path.stem.split(".")
+        if product:
+            table = table.assign(steps=rows["trained_steps"])
         table.insert(2, "capacity", capacity)
         pattern = next(data_set.patient for data_set in DATA_SETS if data_set.name == name)
         table.insert(8, "patient", [patient_of(case, pattern) for case in table["case"]])
-        tables.append(table)
+        tables.setdefault(PRODUCT_BANK if product else BANK, []).append(table)
     if not tables:
         raise FileNotFoundError(f"no tables in {runs}")
-    bank = pd.concat(tables, ignore_index=True).round(
-        {"dice": 4, "nsd": 4, "hd95_mm": 2, "bce": 4, "seconds": 1}
-    )
+    digits = {"dice": 4, "nsd": 4, "hd95_mm": 2, "bce": 4, "seconds": 1}
     keys = ["dataset", "network", "capacity", "strategy", "n", "draw", "seed", "case", "structure"]
-    bank.sort_values(keys).to_csv(BANK, index=False, compression={"method": "gzip", "mtime": 0})
-    return BANK
+    for bank, parts in tables.items():
+        joined = pd.concat(parts, ignore_index=True).round(digits).sort_values(keys)
+        joined.to_csv(bank, index=False, compression={"method": "gzip", "mtime": 0})
+    return list(tables)
 
 
 if __name__ == "__main__":
