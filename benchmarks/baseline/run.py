@@ -1,7 +1,7 @@
 """How good is the plain baseline on 2 to 32 cases of a known task? The check that a training is worth anything.
 
     scaling-app replay --images DIR/images --labels DIR/labels --sizes 2,4,8,16,32 --seeds 2 --test 60 --steps 400 \\
-        --out benchmarks/baseline/results/runs.csv     # trains; resumable
+        --networks resunet --out benchmarks/baseline/results/runs.csv     # trains; resumable
     python -m benchmarks.baseline.run                  # the table
 
 `DIR` holds the hippocampus of the Medical Segmentation Decathlon (Task04). Intervals are 95 % bootstrap intervals

@@ -67,6 +67,7 @@ class OneSession:
         raw = {
             "labels": labels,
             "dimension": "2",
+            "network": "resunet",
             "steps": str(STEPS),
             "seed": str(seed),
             "ledger": str(work / "app" / "ledger.sqlite"),

@@ -158,9 +158,13 @@ def make_studies(folder: Path, n_cases: int = N_CASES, *, size: int = SIZE) -> d
 def running_server(
     folder: Path, labels: Mapping[str, Path], conf: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
-    """Starts `monailabel start_server` on `folder/studies` and ends it, with all its children, on leaving."""
+    """Starts `monailabel start_server` on `folder/studies` and ends it, with all its children, on leaving.
+
+    Its trainings, of a few steps, take the fastest network.
+    """
     app_dir = init_app(folder / "app")
     port = free_port()
+    conf = {"network": "resunet", **(conf or {})}
     command = server_command(str(folder / "studies"), host="127.0.0.1", port=port, app_dir=app_dir, conf=conf)
     log = folder / f"server-{port}.log"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MONAI_LABEL_SESSION_PATH": str(folder / "sessions")}
@@ -193,7 +197,7 @@ def _is_up(server: Server) -> bool:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server without any option, empty of labels at the beginning."""
+    """A server, empty of labels at the beginning."""
     folder = tmp_path_factory.mktemp("session")
     with running_server(folder, make_studies(folder)) as running:
         yield running

@@ -43,7 +43,7 @@ def server_fixtures() -> ModuleType:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     fixtures = server_fixtures()
     folder = tmp_path_factory.mktemp("round")
-    conf = {"steps": "12", "labels": "organ=1"}
+    conf = {"network": "resunet", "steps": "12", "labels": "organ=1"}
     with fixtures.running_server(folder, fixtures.make_studies(folder, 12), conf) as one:
         yield one
 
