@@ -162,7 +162,9 @@ def test_an_index_that_cannot_be_read_is_set_aside_rebuilt_and_said(desk_of, tmp
     assert StudiesFolder(tmp_path / "studies").list_images() == store.list_images()
 
 
-@pytest.mark.parametrize("error", [LedgerError("the ledger refused: disk full"), OSError(5, "I/O error")])
+@pytest.mark.parametrize(
+    "error", [LedgerError("the ledger refused: disk full"), OSError(5, "I/O error"), TypeError("x")]
+)
 def test_a_ledger_that_fails_after_the_file_was_placed_never_asks_for_the_label_again(
     desk_of, monkeypatch, error
 ):

@@ -287,9 +287,7 @@ class StudiesFolder(LocalDatastore):
             problems = [*not_images, *self._damaged()]
             if missing is not None:
                 problems.insert(0, listing.FileProblem(self._root.name, missing))
-            labels = self._labels(None)
-            tags = (entry.name for entry in labels.iterdir() if entry.is_dir()) if labels.is_dir() else ()
-            for tag in sorted(tag for tag in tags if not tag.startswith(".")):
+            for tag in listing.list_tags(self._labels(None)):
                 problems += self._take_labels(index, tag, {problem.image for problem in not_images})
             if text_of(index) != before or not self._index.file.exists():
                 self._index.write(index)
