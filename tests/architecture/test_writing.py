@@ -29,7 +29,6 @@ EXCEPTIONS = {
     ("monai_app/studies_folder.py", "StudiesFolder.get_dataset_archive"): "an archive on its way out; deleted once it was sent",
     ("monai_app/studies_index.py", "StudiesIndex.read"): RENAMES,
     ("monai_app/label_history.py", "LabelHistory.keeping"): RENAMES,
-    ("monai_app/label_history.py", "LabelHistory.keep"): "a second name for a file that is whole",
     ("studies/labels/reading_process.py", "_answer"): "a pipe to the server",
     ("experiments/runs_table.py", "RunsTable.add"): "appends the rows of a run in one write; repeats and a torn end are mended when it is read",
     ("commands/demo.py", "_server"): "the server's log, which grows",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import multiprocessing
 import os
 import time
 import tracemalloc
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from benchmarks.contract.damage import KINDS, TEXTS, edited, genuine
 from benchmarks.hostile.files import ZEROS, endless_keys, meta_of, nifti_of, nrrd_of, png_of
-from scaling_app.imaging.geometry import ImageError, label_names, read_image, read_label
+from scaling_app.imaging.geometry import ImageError, label_names, read_grid, read_image, read_label
 from scaling_app.imaging.untrusted import judge
 from scaling_app.studies.labels.reading_process import memory_for
 
@@ -177,3 +178,20 @@ def test_a_pipe_in_the_folder_is_refused_and_nobody_waits_for_it(kind, tmp_path)
     os.mkfifo(tmp_path / f"pipe{kind}")
     with pytest.raises(ImageError, match="pipe"):
         judge(tmp_path / f"pipe{kind}", kind)
+
+
+@pytest.mark.parametrize("kind", (".nii.gz", ".nrrd", ".mha"))
+def test_a_name_that_is_no_text_is_refused_and_ends_no_process(kind, tmp_path):
+    genuine(kind, tmp_path)
+    place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/l\xff\xfe" + kind.encode()))
+    (tmp_path / f"genuine{kind}").rename(place)
+
+    def read() -> None:  # SimpleITK ends the process that it is in
+        with pytest.raises(ImageError, match="no text in UTF-8; rename it"):
+            read_grid(place)
+        os._exit(0)
+
+    process = multiprocessing.get_context("fork").Process(target=read)
+    process.start()
+    process.join()
+    assert process.exitcode == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -157,6 +158,23 @@ def test_one_replay_at_a_time_writes_a_table_and_a_killed_one_holds_nothing(
         other.kill()
     assert len(rows(replay(*folders(volumes), [1], **arguments))) == 2 * 2
     assert not list(arguments["out"].parent.glob("*.lock"))
+
+
+def test_a_disk_that_fills_up_within_a_run_leaves_the_table_without_it(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replay_module, "run_once", stand_in)
+    out = replay(*folders(volumes), [1], n_test=2, out=tmp_path / "r.csv")
+    whole, size = out.read_bytes(), out.stat().st_size
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 30, hard))  # as much as fits on the disk
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            replay(*folders(volumes), [1, 2], n_test=2, out=out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert out.read_bytes() == whole
+    assert len(rows(replay(*folders(volumes), [1, 2], n_test=2, out=out))) == 2 * 2 * 2
 
 
 def test_a_table_that_two_replays_wrote_is_read_and_mended(

@@ -162,7 +162,9 @@ def test_an_index_that_cannot_be_read_is_set_aside_rebuilt_and_said(desk_of, tmp
     assert StudiesFolder(tmp_path / "studies").list_images() == store.list_images()
 
 
-@pytest.mark.parametrize("error", [LedgerError("the ledger refused: disk full"), OSError(5, "I/O error")])
+@pytest.mark.parametrize(
+    "error", [LedgerError("the ledger refused: disk full"), OSError(5, "I/O error"), TypeError("x")]
+)
 def test_a_ledger_that_fails_after_the_file_was_placed_never_asks_for_the_label_again(
     desk_of, monkeypatch, error
 ):
@@ -188,6 +190,74 @@ def test_a_ledger_that_fails_after_the_file_was_placed_never_asks_for_the_label_
     desk.intake.take_stock()
     case = desk.studies.ledger.case("synthetic_001")
     assert (case.label_hash, case.minutes, case.annotator) == (file_hash(stored), 4.0, "ann")
+
+
+def refuse_to_rename(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    """A file that nobody may remove: it is immutable, or another's."""
+    real = Path.rename
+
+    def rename(self: Path, goal: Path) -> Path:
+        if self == file:
+            raise PermissionError(1, "Operation not permitted")
+        return real(self, goal)
+
+    monkeypatch.setattr(Path, "rename", rename)
+
+
+@pytest.mark.parametrize("stuck", ["image", "label", "index"])
+def test_an_image_that_cannot_be_removed_keeps_its_labels_and_what_was_said_of_them(
+    desk_of, monkeypatch, stuck
+):
+    desk = desk_of(2)
+    desk.submit(IMAGE, minutes=7)
+    store, label = desk.studies.datastore, desk.studies.stored_label(IMAGE)
+    before = label.read_bytes(), store.get_label_info(IMAGE, FINAL)
+    with monkeypatch.context() as failing:
+        refuse_to_rename(
+            failing, {"image": desk.studies.image_path(IMAGE), "label": label}.get(stuck, Path())
+        )
+        if stuck == "index":
+            failing.setattr(
+                type(store._index), "prepared", lambda *_: _raise(OSError(30, "Read-only file system"))
+            )
+        with pytest.raises(OSError, match=r"permitted|Read-only"):
+            store.remove_image(IMAGE)
+    assert store.list_images() == ["synthetic_000", "synthetic_001"]
+    assert (label.read_bytes(), store.get_label_info(IMAGE, FINAL)) == before
+    assert desk_of(2).studies.datastore.get_label_info(IMAGE, FINAL)["minutes"] == 7
+
+
+def test_a_label_that_cannot_be_removed_keeps_what_was_said_of_it(desk_of, monkeypatch):
+    desk = desk_of(1)
+    desk.submit(IMAGE, minutes=7)
+    store, label = desk.studies.datastore, desk.studies.stored_label(IMAGE)
+    with monkeypatch.context() as failing:
+        refuse_to_rename(failing, label)
+        with pytest.raises(OSError, match="permitted"):
+            store.remove_label(IMAGE, FINAL)
+    assert store.get_label_info(IMAGE, FINAL)["minutes"] == 7
+    assert desk_of(1).studies.datastore.get_label_info(IMAGE, FINAL)["minutes"] == 7
+    assert not list((label.parents[1] / ".history").rglob("0*"))
+
+
+@pytest.mark.parametrize("work", ["remove_label", "remove_image"])
+def test_what_was_removed_is_not_denied_when_the_look_after_it_fails(desk_of, monkeypatch, work):
+    desk = desk_of(2)
+    desk.submit(IMAGE)
+    store = desk.studies.datastore
+    with monkeypatch.context() as failing:
+        failing.setattr(store, "refresh", lambda: _raise(OSError(30, "Read-only file system")))
+        getattr(store, work)(IMAGE, *([FINAL] if work == "remove_label" else []))
+    assert not desk_of(2).studies.has_label(IMAGE)
+
+
+def test_removing_a_linked_image_leaves_what_the_link_leads_to(desk_of, tmp_path):
+    desk = desk_of(2)
+    far = tmp_path / "far.nrrd"
+    desk.studies.image_path(IMAGE).rename(far)
+    desk.studies.image_path(IMAGE).symlink_to(far)
+    desk.studies.datastore.remove_image(IMAGE)
+    assert far.is_file() and desk.studies.datastore.list_images() == ["synthetic_001"]
 
 
 def _raise(error: Exception) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from pathlib import Path
 
@@ -245,3 +247,38 @@ def test_pairs_of_files_that_a_server_would_tear_apart_are_no_cases(folder, imag
     (folder / "c.nrrd").write_bytes(image)
     found, said = listed(folder)
     assert found == ["c"] and "a.nhdr" in said and "b.nhdr" in said
+
+
+# names and links that are no images
+
+
+def test_a_name_that_is_no_text_is_said_and_stops_nothing(desk_of) -> None:
+    desk = desk_of(2)
+    desk.submit(NAME, minutes=7)
+    image, label = desk.studies.image_path(NAME), desk.studies.stored_label(NAME)
+    strange = [os.fsencode(f.parent) + b"/l\xff\xfe.nrrd" for f in (image, label)]
+    for source, goal in zip((image, label), strange, strict=True):
+        shutil.copy(source, goal)
+    (place(desk) / "labels" / os.fsdecode(b"\xff")).mkdir()
+    for _ in range(2):
+        again = desk_of(2).studies.datastore
+        assert not again.was_rebuilt and again.list_images() == ["synthetic_000", "synthetic_001"]
+        assert again.get_label_info(NAME, "final")["minutes"] == 7
+    said = [problem.sentence for problem in again.problems]
+    assert len(said) == 2 and all("l\ufffd\ufffd.nrrd has a name that is no text" in words for words in said)
+    assert again.json() and json.dumps(said, ensure_ascii=False).encode()
+
+
+def test_a_folder_whose_name_is_no_text_can_be_told_of(tmp_path) -> None:
+    folder = tmp_path / os.fsdecode(b"\xff")
+    folder.mkdir()
+    (folder / "a.nii.gz").touch()
+    assert "\ufffd" in (StudiesFolder(tmp_path).nothing_to_serve() or "")
+
+
+def test_a_link_in_a_circle_stops_nothing(desk_of) -> None:
+    desk = desk_of(1)
+    desk.submit(NAME)
+    for folder in (place(desk), labels(desk)):
+        (folder / "circle.nii.gz").symlink_to("circle.nii.gz")
+    assert listed(place(desk))[0] == [NAME]

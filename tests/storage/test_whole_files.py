@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from scaling_app.storage import copy_whole, whole_file, write_whole_text
+from scaling_app.storage import copy_whole, taken_away, whole_file, whole_files, write_whole_text
 
 
 def test_an_error_while_writing_leaves_the_old_content_and_nothing_beside_it(tmp_path: Path):
@@ -46,6 +47,82 @@ def test_file_and_folder_are_flushed_before_and_after_the_change_of_names(tmp_pa
     monkeypatch.setattr(Path, "replace", replace)
     write_whole_text(tmp_path / "a.txt", "a")
     assert steps == ["file", "replace", "folder"]
+
+
+def failing_folders(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """From now on no folder can be flushed."""
+    real_fsync = os.fsync
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(number, os.strerror(number))
+        real_fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_an_error_after_the_change_of_names_takes_it_back(tmp_path: Path, monkeypatch, links: bool):
+    file = write_whole_text(tmp_path / "label", "old")
+    if not links:
+        monkeypatch.setattr(Path, "hardlink_to", lambda *_: (_ for _ in ()).throw(OSError(errno.EPERM, "")))
+    failing_folders(monkeypatch, errno.EIO)
+    with pytest.raises(OSError, match="Input/output"):
+        write_whole_text(file, "new")
+    with pytest.raises(OSError, match="Input/output"):
+        write_whole_text(tmp_path / "other", "new")
+    assert file.read_text() == "old" and list(tmp_path.iterdir()) == [file]
+
+
+def test_a_file_system_that_flushes_no_folders_can_be_written(tmp_path: Path, monkeypatch):
+    file = write_whole_text(tmp_path / "label", "old")
+    failing_folders(monkeypatch, errno.EINVAL)
+    write_whole_text(file, "new")
+    assert file.read_text() == "new" and list(tmp_path.iterdir()) == [file]
+
+
+def test_the_name_of_a_new_folder_is_flushed_too(tmp_path: Path, monkeypatch):
+    flushed: list[Path] = []
+    real = whole_files.flush
+    monkeypatch.setattr(whole_files, "flush", lambda path: (flushed.append(path), real(path)))
+    write_whole_text(tmp_path / "labels" / "final" / "a", "a")
+    assert {tmp_path, tmp_path / "labels", tmp_path / "labels" / "final"} <= set(flushed)
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "文", "𝔸"])
+def test_a_name_as_long_as_a_file_system_takes_is_written(tmp_path: Path, letter: str):
+    name = letter * (248 // len(letter.encode())) + ".nii.gz"
+    assert write_whole_text(tmp_path / name, "x").read_text() == "x"
+
+
+def test_files_are_taken_away_all_or_none(tmp_path: Path):
+    files = [write_whole_text(tmp_path / name, name) for name in "abc"]
+    real = tmp_path / "real"
+    real.write_text("beyond")
+    link = tmp_path / "link"
+    link.symlink_to(real)
+    with pytest.raises(OSError, match="later"), taken_away([*files, link, tmp_path / "missing"]):
+        assert not any(file.exists() for file in files)
+        raise OSError("later")
+    assert [file.read_text() for file in files] == list("abc") and link.read_text() == "beyond"
+    with taken_away([*files, link]):
+        pass
+    assert list(tmp_path.iterdir()) == [real]
+
+
+def test_one_file_that_cannot_be_taken_away_leaves_all(tmp_path: Path, monkeypatch):
+    files = [write_whole_text(tmp_path / name, name) for name in "ab"]
+    real = Path.rename
+
+    def rename(self: Path, goal: Path) -> Path:
+        if self == files[1]:
+            raise PermissionError(errno.EPERM, "not permitted")
+        return real(self, goal)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(PermissionError), taken_away(files):
+        pass
+    assert sorted(tmp_path.iterdir()) == files
 
 
 def test_the_part_ends_as_the_file_does_since_writers_choose_the_format_by_it(tmp_path: Path):

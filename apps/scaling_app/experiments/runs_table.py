@@ -7,6 +7,7 @@ there twice all the same, written before there was a lock, counts once and is wr
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import logging
@@ -133,9 +134,17 @@ class RunsTable:
                 )
 
     def add(self, run: ReplayRun, rows: list[dict[str, object]]) -> None:
-        """Appends the rows of one run and waits until they are on disk."""
+        """Appends the rows of one run and waits until they are on disk.
+
+        Raises:
+            OSError: there is no room for all of them; none is there.
+        """
+        text = _csv_text(rows, header=False).encode()
         with self.path.open("ab", buffering=0) as out:
-            out.write(_csv_text(rows, header=False).encode())
+            begins = out.seek(0, os.SEEK_END)
+            if out.write(text) < len(text):  # what a disk takes that fills up just then
+                out.truncate(begins)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             os.fsync(out.fileno())
         self.finished.add(run.key)
 

@@ -28,7 +28,7 @@ from monailabel.utils.async_tasks.utils import processes
 
 from scaling_app.imaging.geometry import suffix_of
 from scaling_app.imaging.untrusted import judge
-from scaling_app.ledger import LedgerError, utc_now
+from scaling_app.ledger import utc_now
 from scaling_app.monai_app.batch_task import BatchInfer
 from scaling_app.monai_app.infer_task import Segmentation
 from scaling_app.monai_app.label_infos import restore_label_infos
@@ -291,7 +291,7 @@ class ScalingApp(MONAILabelApp):
         """`take_stock` after a change that has been made, and that no error may deny any more."""
         try:
             self.take_stock()
-        except (LedgerError, OSError):
+        except Exception:
             logger.exception("The labels could not be looked through; the next look follows")
 
     def nothing_to_serve(self) -> str | None:
@@ -347,7 +347,7 @@ class ScalingApp(MONAILabelApp):
         """The summary, or the one before where the ledger cannot be read."""
         try:
             self._shown = self.summary()
-        except (LedgerError, OSError):
+        except Exception:  # a label has been stored by then
             logger.exception("The summary could not be renewed")
         return self._shown
 

@@ -6,7 +6,6 @@ They lie in `labels/.history/<tag>/<image>/<number>-<when>.<kind>`, hidden from 
 
 from __future__ import annotations
 
-import errno
 import filecmp
 import logging
 import os
@@ -17,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from scaling_app.imaging.geometry import stem_of
-from scaling_app.storage import copy_whole, flush
+from scaling_app.storage import flush, make_folder, second_name
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +24,6 @@ FOLDER = ".history"
 
 UNKEPT_TAG = "original"
 """The tag of predictions: another one can be made at any time."""
-
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK, errno.EACCES)
 
 
 class LabelHistory:
@@ -83,18 +80,16 @@ class LabelHistory:
             OSError: it could not be kept; nothing has changed.
         """
         place = self._folder / tag / image
-        place.mkdir(parents=True, exist_ok=True)
+        make_folder(place)
         newest = self.of(tag, image)[:1]
         number = 1 + max((_number(file) for file in newest), default=0)  # a clock may be set back
         goal = place / f"{number:06d}-{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}{ending}"
-        source = Path(os.path.realpath(file))
+        second_name(Path(os.path.realpath(file)), goal)
         try:
-            goal.hardlink_to(source)
             flush(place)
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            copy_whole(source, goal)
+        except OSError:
+            goal.unlink(missing_ok=True)
+            raise
         return goal
 
     def of(self, tag: str, image: str) -> list[Path]:

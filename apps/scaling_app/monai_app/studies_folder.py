@@ -32,7 +32,7 @@ from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoun
 from scaling_app.monai_app import studies_listing as listing
 from scaling_app.monai_app.label_history import UNKEPT_TAG, LabelHistory, same_content
 from scaling_app.monai_app.studies_index import StudiesIndex, text_of
-from scaling_app.storage import copy_whole, sweep_parts
+from scaling_app.storage import copy_whole, sweep_parts, taken_away
 
 logger = logging.getLogger(__name__)
 
@@ -128,20 +128,24 @@ class StudiesFolder(LocalDatastore):
         return image
 
     def remove_image(self, image_id: str) -> None:
-        """Deletes an image with its labels and their history.
+        """Deletes an image with its labels and their history; of a linked one the link.
 
         Raises:
             ImageNotFoundException: there is none of that name.
-            OSError: it cannot be deleted, or not all of it.
+            OSError: not all of it can be deleted; nothing has changed.
         """
-        with self._changing() as index:
+        with self._index.lock:
+            index = self._index.read(self._datastore)
             gone = _image(index, image_id)
             del index.objects[image_id]
-        files = [self._labels(tag) / f"{image_id}{label.ext}" for tag, label in gone.labels.items()]
-        for file in (*files, self._images() / f"{image_id}{gone.image.ext}"):
-            Path(os.path.realpath(file)).unlink(missing_ok=True)
-        self._history.forget(image_id)
-        self.refresh()
+            # the image first: killed in between, there is no image any more, and not one without its labels
+            files = [self._images() / f"{image_id}{gone.image.ext}"]
+            files += [self._labels(tag) / f"{image_id}{label.ext}" for tag, label in gone.labels.items()]
+            with taken_away(files), self._index.prepared(index):
+                pass
+            self._datastore = index
+            self._history.forget(image_id)
+        self._look_again()
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict) -> str:
         """Puts a label in place, in one step; the one before goes into the history.
@@ -178,7 +182,7 @@ class StudiesFolder(LocalDatastore):
         """Takes a label away; it goes into the history.
 
         Raises:
-            OSError: it could not be taken away.
+            OSError: it could not be taken away; it is in place.
         """
         with self._index.lock:
             index = self._index.read(self._datastore)
@@ -187,10 +191,11 @@ class StudiesFolder(LocalDatastore):
             if label is None:
                 return
             file = self._labels(label_tag) / f"{label_id}{label.ext}"
-            with self._history.keeping(label_tag, label_id, [file]), self._index.prepared(index):
+            kept = self._history.keeping(label_tag, label_id, [file])
+            with kept, taken_away([file]), self._index.prepared(index):
                 pass
-            file.unlink(missing_ok=True)
-            self.refresh()
+            self._datastore = index
+        self._look_again()
 
     def update_image_info(self, image_id: str, info: Mapping[str, object]) -> None:
         """Adds facts about an image.
@@ -222,8 +227,19 @@ class StudiesFolder(LocalDatastore):
                 label.info.update(info)
 
     def refresh(self) -> None:
-        """Brings the index in step with the files that are there."""
+        """Brings the index in step with the files that are there.
+
+        Raises:
+            OSError: they cannot be looked through, or the index cannot be written.
+        """
         self._reconcile_datastore()
+
+    def _look_again(self) -> None:
+        """`refresh` after what no error may deny any more."""
+        try:
+            self.refresh()
+        except OSError:
+            logger.exception("The studies folder could not be looked through")
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         """The labelled images with their labels and the index as a ZIP file, which is the caller's to delete.
@@ -271,9 +287,7 @@ class StudiesFolder(LocalDatastore):
             problems = [*not_images, *self._damaged()]
             if missing is not None:
                 problems.insert(0, listing.FileProblem(self._root.name, missing))
-            labels = self._labels(None)
-            tags = (entry.name for entry in labels.iterdir() if entry.is_dir()) if labels.is_dir() else ()
-            for tag in sorted(tag for tag in tags if not tag.startswith(".")):
+            for tag in listing.list_tags(self._labels(None)):
                 problems += self._take_labels(index, tag, {problem.image for problem in not_images})
             if text_of(index) != before or not self._index.file.exists():
                 self._index.write(index)
@@ -371,10 +385,7 @@ class StudiesFolder(LocalDatastore):
         ]
         if all(name.startswith(".") for name in names):
             return
-        try:
-            self.refresh()
-        except OSError:
-            logger.exception("The studies folder could not be looked through")
+        self._look_again()
 
     def _on_modify_event(self, event: object) -> None:
         if Path(os.fsdecode(event.src_path)).name == self._index.file.name:

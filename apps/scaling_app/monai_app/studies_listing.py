@@ -74,7 +74,7 @@ def list_images(folder: Path, known: Mapping[str, str], patterns: Sequence[str] 
     present = set(names)
     files = {image: ending for image, ending in known.items() if _is_listed(image + ending, present)}
     taken = {image + ending for image, ending in files.items()}
-    problems, new = [], defaultdict(list)
+    problems, new = _unnamed(folder), defaultdict(list)
     for name in names:
         (stem, _), kind = split_name(name), suffix_of(name)
         if name in taken or (
@@ -126,7 +126,7 @@ def list_labels(
     present = set(names)
     files = {i: ending for i, ending in known.items() if i in images and _is_listed(i + ending, present)}
     taken = {image + ending for image, ending in files.items()}
-    problems, strays, new, beside = [], [], defaultdict(list), {}
+    problems, strays, new, beside = _unnamed(folder), [], defaultdict(list), {}
     for name in names:
         if name in taken:
             continue
@@ -164,6 +164,14 @@ def list_labels(
     return Listing(files, tuple(problems), beside)
 
 
+def list_tags(folder: Path) -> list[str]:
+    """The tags that there are labels of: the visible folders in the folder of labels, in order."""
+    if not folder.is_dir():
+        return []
+    names = (entry.name for entry in folder.iterdir() if entry.is_dir())
+    return sorted(name for name in names if not name.startswith(".") and _is_text(name))
+
+
 def label_owner(name: str, images: Mapping[str, str]) -> tuple[str, str]:
     """The image that a label's file is named after, and the ending.
 
@@ -198,7 +206,7 @@ def where_images_may_be(folder: Path, hidden_from: str) -> str:
             places.add(place.relative_to(folder).parts[0])
     parts = []
     if found["image"]:
-        some = _and(sorted(places)[:3]) + (", ..." if len(places) > 3 else "")
+        some = _and([_shown(place) for place in sorted(places)[:3]]) + (", ..." if len(places) > 3 else "")
         parts.append(f"{found['image']} in sub-folders ({some})")
     if found["dicom"]:
         parts.append(f"{found['dicom']} DICOM files")
@@ -242,10 +250,45 @@ def _is_dicom(path: Path) -> bool:
 
 def _files(folder: Path) -> list[str]:
     """The names of the visible files there, in order."""
+    return sorted(name for name in _entries(folder) if _is_text(name))
+
+
+def _unnamed(folder: Path) -> list[FileProblem]:
+    """Files of a listed kind whose name no index and no answer can hold."""
+    return [
+        FileProblem(
+            _shown(name), f"{_shown(name)} has a name that is no text in UTF-8, and is not read; rename it."
+        )
+        for name in _entries(folder)
+        if not _is_text(name) and suffix_of(name) in listed_kinds()
+    ]
+
+
+def _entries(folder: Path) -> list[str]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+        return [entry.name for entry in entries if not entry.name.startswith(".") and _is_file(entry)]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link in a circle, or into a folder that is shut
+        return False
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(name: str) -> str:
+    """A name of the file system as text; what is none becomes a question mark."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _is_listed(name: str, present: set[str]) -> bool:

@@ -2,17 +2,19 @@
 
 The new content is written beside the file and flushed, takes the file's name in one step, and the folder is
 flushed: after a power failure the name leads to the old content or to the new one (POSIX `rename`; Pillai et
-al., *All file systems are not created equal*, OSDI 2014, on why both need `fsync`).
+al., *All file systems are not created equal*, OSDI 2014, on why both need `fsync`). An error says that nothing has
+changed, so the last of these steps is taken back when it fails.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,6 +22,12 @@ PART_PREFIX = ".part-"
 """What a file that is being written is called at first. One that a killed writer left may be deleted."""
 
 _PROBE_BYTES = 1 << 16
+_LONGEST_TAIL = 200
+"""Bytes of a part's name that are the file's own: file systems end at 255."""
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK, errno.EACCES)
+_NO_FOLDERS = (errno.EINVAL, errno.EOPNOTSUPP)
+"""What file systems answer that flush no folders."""
 
 
 @contextmanager
@@ -33,19 +41,98 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         OSError: the place cannot be written; nothing has changed.
     """
     goal = Path(os.path.realpath(path))
-    goal.parent.mkdir(parents=True, exist_ok=True)
-    part = goal.with_name(f"{PART_PREFIX}{secrets.token_hex(6)}-{goal.name[-100:]}")
+    make_folder(goal.parent)
+    part = _beside(goal)
     part.touch(exist_ok=False)
     try:
         yield part
         if goal.exists():
             part.chmod(stat.S_IMODE(goal.stat().st_mode))
         flush(part)
-        part.replace(goal)
-        flush(goal.parent)
+        _put_in_place(part, goal)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _put_in_place(part: Path, goal: Path) -> None:
+    """Gives the part the name of the file; what had it before is put back where the folder cannot be flushed."""
+    before = _beside(goal) if goal.exists() else None
+    try:
+        if before is not None:
+            second_name(goal, before)
+        part.replace(goal)
+        try:
+            flush(goal.parent)
+        except OSError:
+            if before is None:
+                goal.unlink()
+            else:
+                before.replace(goal)
+            raise
+    finally:
+        if before is not None:
+            with suppress(OSError):  # it is swept later
+                before.unlink(missing_ok=True)
+
+
+def _beside(file: Path) -> Path:
+    """A name for a file that is being written, or on its way out: in the same folder, of the same ending."""
+    tail = os.fsencode(file.name)[-_LONGEST_TAIL:].decode("utf-8", "ignore")
+    return file.with_name(f"{PART_PREFIX}{secrets.token_hex(6)}-{tail}")
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder with those above it; their names are on the disk when this returns.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        flush(place.parent)
+
+
+def second_name(source: Path, goal: Path) -> None:
+    """Gives a file's content another name, too: by a link, or a copy where there are none.
+
+    Raises:
+        OSError: as `whole_file`.
+    """
+    try:
+        goal.hardlink_to(source)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        copy_whole(source, goal)
+
+
+@contextmanager
+def taken_away(files: Iterable[Path]) -> Iterator[None]:
+    """Files that are gone once the context ends well; with an error all of them are back under their names.
+
+    A link goes itself, and not what it leads to. A file that is missing is passed over.
+
+    Raises:
+        OSError: one of them cannot be taken away; nothing has changed.
+    """
+    away: list[tuple[Path, Path]] = []
+    try:
+        for file in files:
+            if os.path.lexists(file):
+                aside = _beside(file)
+                file.rename(aside)
+                away.append((file, aside))
+        yield
+    except BaseException:
+        for file, aside in reversed(away):
+            with suppress(OSError):
+                aside.rename(file)
+        raise
+    for _, aside in away:
+        with suppress(OSError):  # it is swept later
+            aside.unlink()
 
 
 def write_whole_text(path: Path | str, text: str) -> Path:
@@ -109,5 +196,8 @@ def flush(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_FOLDERS or not path.is_dir():
+            raise
     finally:
         os.close(handle)

@@ -198,7 +198,7 @@ class Studies:
             published = Published(**facts)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             logger.warning("%s is damaged; train again", self.published_file)
             return None
         return published if published.model_file.is_file() else None

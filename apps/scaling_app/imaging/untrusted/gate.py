@@ -7,6 +7,7 @@ passes can be read with memory in proportion to `Header.read_bytes` and in a tim
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from scaling_app.imaging.untrusted.header import READ_ERRORS, Header, ImageError
@@ -33,6 +34,7 @@ def judge(
     Raises:
         ImageError: it must not be opened; the message names the file and says what to do.
     """
+    require_text_name(path)
     try:
         header = _judge(path, kind, alone, unpacked)
     except ImageError:
@@ -46,6 +48,19 @@ def judge(
             f"{most_bytes / GIB:g} GiB are read (--conf upload_gb)"
         )
     return header
+
+
+def require_text_name(path: Path) -> None:
+    """Refuses a place whose name is no text: SimpleITK would end the process over it.
+
+    Raises:
+        ImageError: it is none.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path.name).decode("utf-8", "replace")
+        raise ImageError(f"{shown} has a name or a folder that is no text in UTF-8; rename it") from None
 
 
 def _judge(path: Path, kind: str, alone: bool, unpacked: bool) -> Header:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -147,7 +146,7 @@ class AtlasStore:
             return None
         try:
             return torch.load(path, weights_only=True)
-        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        except Exception as error:  # what a damaged pickle raises is not bounded
             logger.warning("registering anew: %s cannot be read (%s)", path.name, error)
             return None
 

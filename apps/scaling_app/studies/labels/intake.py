@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scaling_app.ledger import MOST_MINUTES, Case, Doubt, LabelNote, LabelVersion, LedgerError, Stamp, utc_now
+from scaling_app.ledger import MOST_MINUTES, Case, Doubt, LabelNote, LabelVersion, Stamp, utc_now
 from scaling_app.studies.labels import checks
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.labels.images import ImageBook, unreadable_image
@@ -89,7 +89,7 @@ class LabelIntake:
                 # any other label adds to the structures, which `record` has done
                 if doubts or (before is not None and _takes_away(before, facts, _names(params, facts))):
                     self._renew_structures()
-            except (LedgerError, OSError):
+            except Exception:  # whatever it was: who sent it must not hear that nothing was stored
                 logger.exception("The label of %s is stored; the ledger could not be written", image_id)
                 return label_id, (RECORDED_LATER,)
             return label_id, doubts
