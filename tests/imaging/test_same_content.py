@@ -8,6 +8,7 @@ import nibabel as nib
 import nrrd
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
 
 from scaling_app.imaging import same_content
 from scaling_app.imaging.same_content import same_images
@@ -24,6 +25,11 @@ def files(tmp_path: Path) -> dict[str, Path]:
     for name, array in (("a.nii.gz", voxels), ("b.nii", voxels), ("c.nii.gz", voxels.astype(np.float32))):
         nib.save(nib.Nifti1Image(array, np.diag([1, 1, 3, 1])), tmp_path / name)
     nrrd.write(str(tmp_path / "d.nrrd"), voxels)
+    sitk.WriteImage(sitk.ReadImage(str(tmp_path / "a.nii.gz")), str(tmp_path / "e.mha"))
+    (tmp_path / "f.nii.gz").write_bytes((tmp_path / "b.nii").read_bytes())  # as ITK opens it all the same
+    within = bytearray((tmp_path / "b.nii").read_bytes())
+    within[108:112] = np.float32(0).tobytes()  # its voxels are said to begin within the header
+    (tmp_path / "g.nii").write_bytes(within[:348] + within[352:])
     nib.save(nib.Nifti1Image(later, np.eye(4)), tmp_path / "other.nii.gz")
     nib.save(nib.Nifti1Image(voxels.reshape(12, 8, 10), np.eye(4)), tmp_path / "shape.nii")
     for name in ("empty1.nii", "empty2.nii"):
@@ -40,7 +46,7 @@ def test_the_same_voxels_are_found_in_any_packing(
     files: dict[str, Path], monkeypatch: pytest.MonkeyPatch, first: int
 ) -> None:
     monkeypatch.setattr(same_content, "FIRST_VOXELS", first)
-    assert same_images(files, {}) == [("a", "b", "c", "d")]
+    assert same_images(files, {}) == [("a", "b", "c", "d", "e", "f", "g")]
 
 
 def test_images_are_read_once_as_long_as_their_files_stay(

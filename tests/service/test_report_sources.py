@@ -81,7 +81,13 @@ def test_the_exponent_of_a_power_law_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "said"), [({"dice": "1.2"}, "line 3"), ({"n": "few"}, "line 3"), ({"dice": "x"}, "dice must be")]
+    ("bad", "said"),
+    [
+        ({"dice": "1.2"}, "line 3"),
+        ({"n": "few"}, "line 3"),
+        ({"n": "1_6"}, "line 3"),
+        ({"dice": "x"}, "dice must be"),
+    ],
 )
 def test_a_bad_value_is_named_with_its_line(tmp_path: Path, bad: dict[str, str], said: str) -> None:
     path = write_table(tmp_path / "runs.csv", [row(2, 0.5), {**row(4, 0.5), **bad}])

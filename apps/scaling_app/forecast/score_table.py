@@ -79,9 +79,11 @@ def number_of(text: str, name: str) -> float:
     """
     decimal = text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
     try:
-        return float(decimal)
+        if "_" not in text:  # which Python takes for a thousands sign
+            return float(decimal)
     except ValueError:
-        raise CurveError(f"{name} must be a number, got {text!r}") from None
+        pass
+    raise CurveError(f"{name} must be a number, got {text!r}")
 
 
 def score_of(text: str, name: str) -> float | None:
@@ -104,17 +106,17 @@ def steps_of(row: Row) -> int | None:
 
 
 def _cells(reader: Iterator[list[str]], path: Path, skipped: int) -> Iterator[tuple[int, list[str]]]:
-    """The lines that are not blank, in cells."""
+    """The lines that are not blank, in cells; a row of several lines, as a quote without its end makes, by its first."""
     while True:
+        line = reader.line_num + skipped + 1  # type: ignore[attr-defined]
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            line = reader.line_num + skipped  # type: ignore[attr-defined]
             raise CurveError(f"{path}, line {line} is no row of a table ({error}); correct it") from None
         if cells is None:
             return
         if any(cell.strip() for cell in cells):
-            yield reader.line_num + skipped, [cell.strip() for cell in cells]  # type: ignore[attr-defined]
+            yield line, [cell.strip() for cell in cells]
 
 
 def _rows(

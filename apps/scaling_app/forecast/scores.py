@@ -11,6 +11,7 @@ treats misses apart from the scores of what was found).
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -137,7 +138,10 @@ def read_curve(path: str | Path) -> list[Score]:
     observations, lines, curves = [], [], defaultdict(set)
     for line, row in rows_of(text, path):
         if missing := [name for name in ("n", "dice") if name not in row]:
-            raise CurveError(f"{path} lacks the column(s) {', '.join(missing)}; found: {', '.join(row)}")
+            raise CurveError(
+                f"{path} lacks the column(s) {', '.join(missing)}; found: {', '.join(row)}. Its first line names the "
+                "columns, separated by commas, semicolons or tabs"
+            )
         for name in ("dataset", "steps"):
             curves[name].add(row.get(name, ""))
         observations.append(_observation(row, line))
@@ -208,6 +212,10 @@ def own_arm(observations: Sequence[Score]) -> tuple[str, str]:
     return max(counts, key=lambda arm: counts[arm])
 
 
+_GROUPED = re.compile(r"\d{1,3}(\.\d{3})+")
+"""A thousand, where the decimal sign is a comma."""
+
+
 def _percent_hint(dice: float) -> str:
     return f"; percentages? give {dice / 100:.3g}" if 1 < dice <= 100 else ""
 
@@ -239,6 +247,8 @@ def _check_amount(observations: Sequence[Score], path: Path) -> None:
 
 def _observation(row: Mapping[str, str], number: int) -> Score:
     try:
+        if "," in row["dice"] and _GROUPED.fullmatch(row["n"]):
+            raise CurveError(f"n must be a whole number without a thousands sign, got {row['n']!r}")
         return Score(
             n=_whole(row["n"], "n"),
             dice=score_of(row["dice"], "dice"),

@@ -1,8 +1,9 @@
 """Labels made on an image's voxels, whatever their header says, put on the image's grid.
 
-Slicer turns the slices of a left-handed file round, and gives a picture a third axis of one slice. Other programs
-read another place out of the same NIfTI header than Slicer does, and write that one. In each case the label's
-voxels are the image's: put into its order, nothing is lost. A label that lies elsewhere fits in none of these ways.
+Slicer turns the slices of a left-handed file round, and gives a picture an axis of one slice, the third one or, where
+the picture was turned, another. Other programs read another place out of the same NIfTI header than Slicer does, and
+write that one. In each case the label's voxels are the image's: put into its order, nothing is lost. A label that lies
+elsewhere fits in none of these ways.
 """
 
 from __future__ import annotations
@@ -24,16 +25,21 @@ class LabelFit:
         shape: of the label's array with as many axes as the image has.
         turn: of its axes, nibabel's orientation array; None for none.
         moved: whether the label's header says another place than the image's.
+        flat: whether the image lacks the last axis that the turned label has.
     """
 
     shape: tuple[int, ...]
     turn: NDArray | None = None
     moved: bool = False
+    flat: bool = False
 
     def apply(self, label: NDArray) -> NDArray:
         """The array `(*S)` in the image's order."""
         label = label.reshape(self.shape)
-        return label if self.turn is None else apply_orientation(label, self.turn)
+        if self.turn is None:
+            return label
+        turned = apply_orientation(label, self.turn)
+        return turned[..., 0] if self.flat else turned
 
 
 def fit_label(label: Grid, image: Grid) -> LabelFit | None:
@@ -43,8 +49,9 @@ def fit_label(label: Grid, image: Grid) -> LabelFit | None:
         for reading in image.readings:
             if replace(image, affine=reading).apart_mm(flat.affine) <= image.tolerance_mm:
                 return LabelFit(flat.shape, moved=reading is not image.affine)
-    turn = _turn(flat, image)
-    return None if turn is None else LabelFit(flat.shape, turn, moved=True)
+    solid, room = _with_slice(label), _with_slice(image)
+    turn = _turn(solid, room)
+    return None if turn is None else LabelFit(solid.shape, turn, moved=True, flat=room is not image)
 
 
 def with_axes_of(label: Grid, image: Grid) -> Grid:
@@ -56,9 +63,12 @@ def with_axes_of(label: Grid, image: Grid) -> Grid:
     return label
 
 
+def _with_slice(grid: Grid) -> Grid:
+    """The grid with three axes: a plane is one slice."""
+    return replace(grid, shape=(*grid.shape, 1)) if len(grid.shape) == 2 else grid
+
+
 def _turn(label: Grid, image: Grid) -> NDArray | None:
-    if len(label.shape) != 3 or len(image.shape) != 3:
-        return None
     turn = io_orientation(np.linalg.inv(image.affine) @ label.affine)
     if np.isnan(turn).any():
         return None

@@ -1,13 +1,16 @@
 """NIfTI: voxels through nibabel, place through ITK, and both as ITK takes an odd header.
 
 ITK opens files that nibabel refuses or shifts, since Slicer's users have them: plain ones named `.nii.gz`, and such
-whose voxels are said to begin within the header. It also takes a scale of 0 for one of 1 where there is an offset.
+whose voxels are said to begin within the header. It also takes a scale of 0 for one of 1 where there is an offset, and
+numbers of the scale that are not finite for 0. What is written on the grid of an image carries the image's header as it
+is, with what nibabel would mend in it: ITK makes something else of a mended one.
 """
 
 from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,14 +41,14 @@ _FORM += ("srow_x", "srow_y", "srow_z")
 
 def nifti_grid(path: Path) -> Grid:
     """The grid that the header gives."""
-    header, _ = _header(path)
-    return _grid(path, header)
+    header, own, _ = _header(path)
+    return _grid(path, header, own)
 
 
 def read_nifti(path: Path, as_label: bool) -> tuple[NDArray, Grid]:
     """Voxels `(C, *S)`, images as float32 and labels in the file's type, and their grid."""
-    header, offset = _header(path)
-    grid = _grid(path, header)
+    header, own, offset = _header(path)
+    grid = _grid(path, header, own)
     slope, inter = header.get_slope_inter()
     spec = (header.get_data_shape(), header.get_data_dtype(), offset, slope or 1.0, inter or 0.0)
     with _opened(path) as stream:
@@ -61,15 +64,34 @@ def read_nifti(path: Path, as_label: bool) -> tuple[NDArray, Grid]:
     return (np.moveaxis(array, -1, 0) if array.ndim == 4 else array[None]), grid
 
 
+def read_first_slices(
+    path: Path, count: Callable[[Sequence[int]], int]
+) -> tuple[tuple[int, ...], NDArray] | None:
+    """Shape and the first slices along the last axis of a volume, float32; no more than these is unpacked.
+
+    None for what is no plain volume: also for a scaled one, whose slices would be scaled in another precision.
+
+    Args:
+        path: the file.
+        count: of the shape, how many slices.
+    """
+    header, _, offset = _header(path)
+    shape, dtype = tuple(int(size) for size in header.get_data_shape()), header.get_data_dtype()
+    if len(shape) != 3 or dtype.names or header.get_slope_inter() not in ((None, None), (1.0, 0.0)):
+        return None
+    with _opened(path) as stream:
+        voxels = ArrayProxy(stream if _is_misnamed(path) else path, (shape, dtype, offset))
+        return shape, np.asarray(voxels[..., : count(shape)], dtype=np.float32)
+
+
 def write_nifti(label: NDArray, grid: Grid, out: Path) -> None:
     """Writes a label map with the grid's own header where there is one: whoever reads both sees them in one place.
 
     Raises:
         ImageError: a grid of another format whose axes are no right angles.
     """
-    header = Nifti1Header()
-    header.set_data_dtype(label.dtype)
-    header.set_data_shape(label.shape)
+    image = nib.Nifti1Image(label, None)
+    header = image.header
     if grid.nifti is not None:
         for field in _FORM:
             header[field] = grid.nifti[field]
@@ -81,7 +103,7 @@ def write_nifti(label: NDArray, grid: Grid, out: Path) -> None:
         header.set_xyzt_units("mm")
         header.set_qform(grid.affine, 1)
         header.set_sform(grid.affine, 1)
-    nib.save(nib.Nifti1Image(label, None, header), out)
+    nib.save(image, out)
 
 
 def write_volume(array: NDArray, spacing: Sequence[float], out: Path, note: str = "") -> None:
@@ -95,7 +117,7 @@ def write_volume(array: NDArray, spacing: Sequence[float], out: Path, note: str 
     nib.save(image, out)
 
 
-def _grid(path: Path, header: Nifti1Header) -> Grid:
+def _grid(path: Path, header: Nifti1Header, own: Nifti1Header) -> Grid:
     shape = header.get_data_shape()
     record = header.get_data_dtype().names
     if len(shape) not in (2, 3) and not (
@@ -110,7 +132,21 @@ def _grid(path: Path, header: Nifti1Header) -> Grid:
         flat = LPS_TO_RAS @ np.diag([*header.get_zooms()[:3], 1.0])
         forms += [np.hstack([flat[:, :3], form[:, 3:]]) for form in forms]
     others = [*forms[1:], *(scale @ form for form in forms[1:]), forms[0]]
-    return placed(path, _ITK, spatial, scale @ forms[0], others, header)
+    grid = placed(path, _ITK, spatial, scale @ forms[0], others, own)
+    if (
+        len(spatial) == 2 and not grid.is_square
+    ):  # ITK sees the shadow of a tilted plane, and writes a square one
+        grid = replace(grid, others=(*grid.others, _squared(grid)))
+    return grid
+
+
+def _squared(grid: Grid) -> NDArray[np.float64]:
+    """The affine whose axes are the grid's, brought to right angles as ITK does when it writes a NIfTI."""
+    sizes = np.linalg.norm(grid.affine[:3, :3], axis=0)
+    left, _, right = np.linalg.svd(grid.affine[:3, :3] / sizes)
+    affine = grid.affine.copy()
+    affine[:3, :3] = left @ right * sizes
+    return affine
 
 
 def _form(form: Callable[..., tuple[NDArray | None, int]]) -> NDArray | None:
@@ -122,12 +158,13 @@ def _form(form: Callable[..., tuple[NDArray | None, int]]) -> NDArray | None:
     return affine
 
 
-def _header(path: Path) -> tuple[Nifti1Header, int]:
-    """The header, and the byte at which ITK says that the voxels begin."""
+def _header(path: Path) -> tuple[Nifti1Header, Nifti1Header, int]:
+    """The header, mended and as it is, and the byte at which ITK says that the voxels begin."""
     with _opened(path) as stream:
         start = stream.read(Nifti2Header.sizeof_hdr)
     kind = Nifti2Header if Nifti2Header.may_contain_header(start) else Nifti1Header
     header = kind(start[: kind.sizeof_hdr], check=False)
+    own = header.copy()
     if bytes(header["magic"].tobytes())[:2] == b"ni":
         raise ImageError(
             f"{path.name} holds a header alone, its voxels lie in another file; save it as .nii.gz"
@@ -135,10 +172,12 @@ def _header(path: Path) -> tuple[Nifti1Header, int]:
     offset = max(int(header["vox_offset"]), kind.sizeof_hdr)
     header["vox_offset"] = max(offset, kind.single_vox_offset)
     header.check_fix()
-    inter = header["scl_inter"]
-    if abs(header["scl_slope"]) < np.finfo(np.float64).eps and inter and np.isfinite(inter):
+    for field in ("scl_slope", "scl_inter"):
+        if not np.isfinite(header[field]):
+            header[field] = 0
+    if abs(header["scl_slope"]) < np.finfo(np.float64).eps and header["scl_inter"]:
         header["scl_slope"] = 1
-    return header, offset
+    return header, own, offset
 
 
 def _opened(path: Path) -> BinaryIO:

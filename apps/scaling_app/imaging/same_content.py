@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from scaling_app.imaging.geometry import ImageError, read_image, reading, suffix_of
+from scaling_app.imaging.nifti_files import read_first_slices
 
 FIRST_VOXELS = 2**20
 """Of an image, about so many are compared first."""
@@ -85,12 +85,10 @@ def _beginning(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
     """Shape `(C, *S)` and the first slices along the last axis; of NIfTI no more than these is unpacked."""
     if suffix_of(path) in (".nii", ".nii.gz"):
         with reading(path):
-            image = nib.load(path)
-            volume, packed = image.dataobj, image.get_data_dtype()
-            # a scaled image is read whole: its slices would be scaled in another precision
-            if len(image.shape) == 3 and packed.names is None and (volume.slope, volume.inter) == (1, 0):
-                array = np.asarray(volume[..., : _slices(image.shape)], dtype=np.float32)[None]
-                return (1, *map(int, image.shape)), np.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0)
+            read = read_first_slices(path, _slices)
+        if read is not None:
+            shape, array = read
+            return (1, *shape), np.nan_to_num(array[None], nan=0.0, posinf=0.0, neginf=0.0)
     shape, array = _whole(path)
     return shape, array[..., : _slices(shape)]
 

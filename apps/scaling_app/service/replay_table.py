@@ -155,10 +155,7 @@ def _dice(row: Mapping[str, str], path: Path, number: int) -> float | None:
 
 
 def _size(row: Mapping[str, str], path: Path, number: int) -> int:
-    try:
-        n = int(row["n"])
-    except ValueError:
-        n = 0
+    n = int(row["n"]) if row["n"].isdecimal() and len(row["n"]) <= len(str(MOST_CASES)) else 0
     if not 1 <= n <= MOST_CASES:
         raise ReplayTableError(
             f"{path}, line {number}: n must be a whole number from 1 to {MOST_CASES}, got {row['n']!r}"

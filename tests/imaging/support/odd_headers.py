@@ -14,6 +14,9 @@ from scipy.spatial.transform import Rotation
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SHAPE = (6, 5, 4)
+NAN, INF = float("nan"), float("inf")
+SCALES = [(0.0, 0.0), (1.0, 0.0), (2.0, 1.0), (-0.5, 3.0), (0.0, 5.0)]
+SCALES += [(NAN, 0.0), (NAN, 5.0), (1.0, NAN), (2.0, INF), (INF, NAN)]
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class NiftiHeader:
     units: int
     qfac: int | None
     scale: tuple[float, float]
+    signs: tuple[int, int, int] = (1, 1, 1)
 
     def write(self, path: Path) -> np.ndarray:
         """Writes the file; returns its voxels as they are stored."""
@@ -52,6 +56,8 @@ class NiftiHeader:
         nibabel.save(image, path)
         content = bytearray(path.read_bytes())
         content[112:120] = np.asarray(self.scale, dtype="<f4").tobytes()
+        sizes = np.frombuffer(content, dtype="<f4", count=3, offset=80) * self.signs
+        content[80:92] = sizes.astype("<f4").tobytes()
         path.write_bytes(content)
         return voxels
 
@@ -71,7 +77,7 @@ class NiftiHeader:
 
 
 def nifti_headers(dims: tuple[int, ...] = (2, 3, 4)) -> st.SearchStrategy[NiftiHeader]:
-    """Random NIfTI headers: codes 0 to 4, differing forms, shear, both hands, units, qfac and scales."""
+    """Random NIfTI headers: codes 0 to 4, differing forms, shear, both hands, units, qfac, scales and sizes below 0 or 0."""
     angles = st.sampled_from([0.0, np.pi / 2, np.pi, 0.3, -1.1])
     numbers = st.floats(-200, 200, width=32)
     return st.builds(
@@ -85,7 +91,8 @@ def nifti_headers(dims: tuple[int, ...] = (2, 3, 4)) -> st.SearchStrategy[NiftiH
         sform=st.sampled_from(["same", "turned", "sheared", "moved", "resized", "mirrored"]),
         units=st.sampled_from([0, 1, 2, 3, 2 + 8]),
         qfac=st.sampled_from([None, None, 0, 1, -1]),
-        scale=st.sampled_from([(0.0, 0.0), (1.0, 0.0), (2.0, 1.0), (-0.5, 3.0), (0.0, 5.0)]),
+        scale=st.sampled_from(SCALES),
+        signs=st.tuples(*[st.sampled_from([1, 1, 1, 1, -1, 0])] * 3),
     )
 
 

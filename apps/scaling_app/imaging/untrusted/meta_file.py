@@ -23,7 +23,9 @@ _ITEM_BYTES = {
     "MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4,
     "MET_LONG": 4, "MET_ULONG": 4, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8, "MET_FLOAT": 4, "MET_DOUBLE": 8,
 }  # fmt: skip
-_LINE = re.compile(r"([A-Za-z][\w .-]*?) *= *(.*)")
+_LINE = re.compile(r"([A-Za-z0-9][\w .|\[\]-]*?) *= *(.*)", re.ASCII)
+"""ITK notes what another format's header said, as in `dim[0] = 3` and, of DICOM, `0008|0060 = CT`."""
+_TAG = re.compile(rb"[0-9a-fA-F]{4}\|[0-9a-fA-F]{4} *= *")
 _MOST_LINES = 1000
 _MOST_LINE_BYTES = 1 << 12
 
@@ -60,7 +62,9 @@ def _fields(name: str, stream: BinaryIO) -> dict[str, str]:
     """The fields by their names in lower case, up to the one that comes last."""
     fields: dict[str, str] = {}
     for _ in range(_MOST_LINES):
-        line = stream.readline(_MOST_LINE_BYTES).decode("ascii").strip()
+        said = stream.readline(_MOST_LINE_BYTES)
+        # of a DICOM tag alone the value may be in any alphabet: ITK does nothing with it
+        line = said.decode("ascii", "replace" if _TAG.match(said) else "strict").strip()
         match = _LINE.fullmatch(line)
         if match is None or not line.isprintable():
             raise ImageError(f"{name} cannot be read: its header is none of a MetaImage ({line[:40]!r})")
