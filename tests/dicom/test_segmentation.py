@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
+from other_program import by_dcmqi
 from pydicom import dcmread
 from series import OBLIQUE, STRAIGHT, as_bytes, make_series, voxels_of
 
@@ -21,6 +22,8 @@ from scaling_app.imaging.dicom_segmentation import (
 )
 from scaling_app.imaging.dicom_series import SeriesError, series_of, write_volume
 from scaling_app.imaging.geometry import read_image, write_label
+
+pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")
 
 KINDS = {
     "CT": {},
@@ -181,38 +184,3 @@ def test_a_segmentation_of_another_series_is_refused() -> None:
         read_segmentation(written, other)
     with pytest.raises(SegmentationError, match="pixels"):
         read_segmentation(written, series_of(make_series(shape=(9, 9, 9))))
-
-
-def by_dcmqi(label: Path, source: Path, names: dict[int, str]) -> object:
-    """The Segmentation that dcmqi writes."""
-    import json
-
-    tissue = {"CodeValue": "85756007", "CodingSchemeDesignator": "SCT", "CodeMeaning": "Tissue"}
-    attributes = [
-        {
-            "labelID": value,
-            "SegmentLabel": name,
-            "SegmentDescription": name,
-            "SegmentAlgorithmType": "MANUAL",
-            "SegmentedPropertyCategoryCodeSequence": tissue,
-            "SegmentedPropertyTypeCodeSequence": tissue,
-            "recommendedDisplayRGBValue": [255, 0, 0],
-        }
-        for value, name in names.items()
-    ]
-    about = {
-        "ContentCreatorName": "Another",
-        "SeriesDescription": "corrected",
-        "SeriesNumber": "301",
-        "InstanceNumber": "1",
-        "segmentAttributes": [attributes],
-        "ContentLabel": "SEGMENTATION",
-        "ContentDescription": "corrected",
-        "BodyPartExamined": "",
-    }
-    meta, out = source.parent / "meta.json", source.parent / "dcmqi.dcm"
-    meta.write_text(json.dumps(about))
-    command = ["itkimage2segimage", "--inputImageList", str(label), "--inputDICOMDirectory", str(source)]
-    command += ["--outputDICOM", str(out), "--inputMetadata", str(meta), "--skip"]
-    subprocess.run(command, check=True, capture_output=True)
-    return dcmread(out)

@@ -149,6 +149,15 @@ def read_segmentation(dataset: Dataset, series: Series, known: Mapping[str, int]
     Raises:
         SegmentationError: fractions, overlapping segments, or another grid than the series'.
     """
+    try:
+        return _read(dataset, series, known or {})
+    except SegmentationError:
+        raise
+    except (AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+        raise SegmentationError(f"it cannot be read; it may be damaged ({error})") from error
+
+
+def _read(dataset: Dataset, series: Series, known: Mapping[str, int]) -> Segmented:
     if dataset.get("SegmentationType") != "BINARY":
         raise SegmentationError(f"it is of the type {dataset.get('SegmentationType')}; BINARY is read")
     if (int(dataset.Columns), int(dataset.Rows)) != series.shape[:2]:
@@ -160,7 +169,7 @@ def read_segmentation(dataset: Dataset, series: Series, known: Mapping[str, int]
         raise SegmentationError("it lies in another frame of reference than the series that it names")
     note, own = _note(dataset)
     names = {int(s.SegmentNumber): str(s.get("SegmentLabel") or "") for s in dataset.SegmentSequence}
-    values = _values(names, known or {}, own)
+    values = _values(names, known, own)
     shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
     most = len(series.planes) * len(names)
     if not 0 < int(dataset.get("NumberOfFrames") or 0) <= most:
@@ -197,7 +206,9 @@ def person_name(who: str) -> str:
 
 
 def _values(names: Mapping[int, str], known: Mapping[str, int], own: Sequence[int]) -> dict[int, int]:
-    """Segment number -> label value: by name where the structure is known, else as it was written, else any that is free."""
+    """Segment number -> label value: as it was written here, else by name where the structure is known, else any that is free."""
+    if len(own) == len(names) and set(names) == set(range(1, len(names) + 1)):
+        return {number: own[number - 1] for number in names}
     by_name = {name.casefold(): value for name, value in known.items()}
     values: dict[int, int] = {}
     for number, name in sorted(names.items()):
@@ -205,11 +216,8 @@ def _values(names: Mapping[int, str], known: Mapping[str, int], own: Sequence[in
         if value is not None and value not in values.values():
             values[number] = value
     for number in sorted(set(names) - set(values)):
-        wanted = own[number - 1] if number <= len(own) else number
-        taken = {*values.values(), *known.values()} if not own else set(values.values())
-        while wanted in taken:
-            wanted = max(taken) + 1
-        values[number] = wanted
+        taken = {*values.values(), *known.values()}
+        values[number] = number if number not in taken else max(taken) + 1
     return values
 
 

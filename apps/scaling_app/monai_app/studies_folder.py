@@ -82,6 +82,14 @@ class StudiesFolder(LocalDatastore):
         """Whether the index had to be made anew, without what it said of the labels."""
         return self._index.was_rebuilt
 
+    def image_at_hand(self, image_id: str) -> str:
+        """The file of an image, which is here; an empty text where there is none."""
+        return self.get_image_uri(image_id)
+
+    def unfit(self, image_id: str) -> str | None:
+        """Why an image cannot be served, beside what its file says; None in a folder."""
+        return None
+
     def nothing_to_serve(self) -> str | None:
         """Why there is no image, as a sentence; None when there is one."""
         return self._missing
@@ -141,7 +149,7 @@ class StudiesFolder(LocalDatastore):
         for file in (*files, self._images() / f"{image_id}{gone.image.ext}"):
             Path(os.path.realpath(file)).unlink(missing_ok=True)
         self._history.forget(image_id)
-        self.refresh()
+        self._reconcile_datastore()
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict) -> str:
         """Puts a label in place, in one step; the one before goes into the history.
@@ -190,7 +198,7 @@ class StudiesFolder(LocalDatastore):
             with self._history.keeping(label_tag, label_id, [file]), self._index.prepared(index):
                 pass
             file.unlink(missing_ok=True)
-            self.refresh()
+            self._reconcile_datastore()
 
     def update_image_info(self, image_id: str, info: Mapping[str, object]) -> None:
         """Adds facts about an image.
