@@ -7,7 +7,6 @@ the same object again. They meet in the ledger.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import math
 import os
@@ -30,10 +29,12 @@ from scaling_app.imaging.geometry import suffix_of
 from scaling_app.imaging.untrusted import judge
 from scaling_app.ledger import utc_now
 from scaling_app.monai_app.batch_task import BatchInfer
+from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.infer_task import Segmentation
 from scaling_app.monai_app.label_infos import restore_label_infos
 from scaling_app.monai_app.lent_images import LentImages
 from scaling_app.monai_app.next_case import BLIND_SENTENCE, CoverageCase, FirstCase, RandomCase
+from scaling_app.monai_app.pacs import Pacs
 from scaling_app.monai_app.scoring import SufficiencyScoring
 from scaling_app.monai_app.storage_answers import answer_storage_errors
 from scaling_app.monai_app.studies_folder import StudiesFolder
@@ -95,15 +96,27 @@ class ScalingApp(MONAILabelApp):
 
     def init_datastore(self) -> Datastore:
         """The datastore, and with it the studies and their ledger."""
-        store = super().init_datastore() if is_url(self.studies) else self._studies_folder()
+        store = self._dicom_studies() if is_url(self.studies) else self._studies_folder()
         self.open_studies = Studies(self.options, store)
         self.open_studies.adopt_conf_labels()
+        if not store.list_images():  # on a DICOM server that was never asked
+            store.refresh()
         self.files = ForeignFiles(self.options.upload_bytes)
         self.intake = LabelIntake(self.open_studies, self.files)
         restore_label_infos(self.open_studies)
         self._shown: dict = {}
         self.keeper = ForecastKeeper(self.open_studies.ledger, self._live_facts)
         return store
+
+    def _dicom_studies(self) -> DicomStudies:
+        self.studies = self.studies.strip().rstrip("/")
+        home, cache = self.options.ledger.parent, settings.MONAI_LABEL_DICOMWEB_CACHE_PATH.strip()
+        return DicomStudies(
+            Pacs(self.studies),
+            Path(cache) / home.name if cache else home / "dicom",
+            structures=lambda: self.open_studies.structures(),
+            kept_labels=self.options.label_history,
+        )
 
     def _studies_folder(self) -> StudiesFolder:
         require_writable_studies(Path(self.studies))
@@ -329,11 +342,11 @@ class ScalingApp(MONAILabelApp):
 
     def _watch(self) -> None:
         """Looks for labels that came or went past the server, and for trainings that died."""
-        remote = is_url(self.studies)
-        for look in itertools.count():
+        while True:
             try:
-                if not remote or look == 0:  # asking a DICOM server costs a download
-                    self.take_stock()
+                if is_url(self.studies):
+                    self.datastore().refresh()
+                self.take_stock()
                 self.close_interrupted_runs("interrupted: the process ended")
             except Exception:
                 logger.exception("The labels could not be looked through")

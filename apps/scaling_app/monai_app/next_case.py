@@ -30,8 +30,7 @@ from scaling_app.studies.shape_coverage import distances_of
 from scaling_app.studies.splits import random_order, uniform
 
 if TYPE_CHECKING:
-    from monailabel.interfaces.datastore import Datastore
-
+    from scaling_app.monai_app.studies_folder import StudiesFolder
     from scaling_app.studies.studies import Studies
 
 RECENT_SECONDS = 3600.0
@@ -73,7 +72,7 @@ class RandomCase(Strategy):
         super().__init__("Random order; about one case in five is to be labelled without a prediction")
         self.studies = studies
 
-    def __call__(self, request: dict, datastore: Datastore) -> dict:
+    def __call__(self, request: dict, datastore: StudiesFolder) -> dict:
         """The next image, `blind`, and a sentence for people; `{}` when nothing is left."""
         ordered = random_order(datastore.list_images(), self.studies.conf.seed)
         picked = _pick_usable(self.studies, ordered, datastore, lambda images: Pick(images[0], 1.0))
@@ -87,7 +86,7 @@ class CoverageCase(Strategy):
         super().__init__("The case that the labelled ones explain worst; one in four at random")
         self.studies = studies
 
-    def __call__(self, request: dict, datastore: Datastore) -> dict:
+    def __call__(self, request: dict, datastore: StudiesFolder) -> dict:
         """The next image, `blind`, and why this one; `{}` when nothing is left.
 
         Among the same images at hand the answer is always the same.
@@ -122,10 +121,10 @@ class FirstCase(Strategy):
         super().__init__("The first unlabelled case by name")
         self.studies = studies
 
-    def __call__(self, request: dict, datastore: Datastore) -> dict:
+    def __call__(self, request: dict, datastore: StudiesFolder) -> dict:
         """The next image; `blind` only where it had been decided before."""
         unlabelled = sorted(datastore.get_unlabeled_images())
-        picked = _first_usable(self.studies, [(unlabelled, lambda images: Pick(images[0], 1.0))])
+        picked = _first_usable(self.studies, datastore, [(unlabelled, lambda images: Pick(images[0], 1.0))])
         if picked is None:
             return {}
         blind = bool(self.studies.ledger.is_blind(picked.image))
@@ -156,7 +155,9 @@ def _message(blind: bool, why: str) -> str:
     return f"{BLIND_SENTENCE if blind else OPEN_SENTENCE} {why}".strip()
 
 
-def _pick_usable(studies: Studies, ordered: Sequence[str], datastore: Datastore, pick: Picker) -> Pick | None:
+def _pick_usable(
+    studies: Studies, ordered: Sequence[str], datastore: StudiesFolder, pick: Picker
+) -> Pick | None:
     """A pick from the unlabelled images not served lately, else of those served longest ago."""
     unlabelled = set(datastore.get_unlabeled_images())
     left = [image_id for image_id in ordered if image_id in unlabelled]
@@ -164,10 +165,12 @@ def _pick_usable(studies: Studies, ordered: Sequence[str], datastore: Datastore,
     now = time.time()
     fresh = [i for i in left if now - served_at[i] > RECENT_SECONDS]
     late = sorted(set(left) - set(fresh), key=lambda i: (served_at[i], left.index(i)))
-    return _first_usable(studies, [(fresh, pick), *(([image], pick) for image in late)])
+    return _first_usable(studies, datastore, [(fresh, pick), *(([image], pick) for image in late)])
 
 
-def _first_usable(studies: Studies, groups: Sequence[tuple[Sequence[str], Picker]]) -> Pick | None:
+def _first_usable(
+    studies: Studies, datastore: StudiesFolder, groups: Sequence[tuple[Sequence[str], Picker]]
+) -> Pick | None:
     """The first pick whose image a model could use; images that none could are named, and served when all are such."""
     usual = usual_image(studies.ledger)
     faults: dict[str, str] = {}
@@ -176,8 +179,8 @@ def _first_usable(studies: Studies, groups: Sequence[tuple[Sequence[str], Picker
         left = list(images)
         while left:
             picked = pick(left)
-            path = None if studies.is_remote else studies.image_path(picked.image)
-            fault = None if path is None else fault_of_file(path, usual)
+            path = studies.image_at_hand(picked.image)
+            fault = datastore.unfit(picked.image) if path is None else fault_of_file(path, usual)
             if fault is None:
                 return replace(picked, why=f"{picked.why} {_passed_over(faults)}".strip())
             faults[picked.image] = fault.rstrip(".")
@@ -196,7 +199,7 @@ def _passed_over(faults: Mapping[str, str]) -> str:
     return f"Passed over, as no model of this task can use it: {image} ({fault}){others}."
 
 
-def _served_at(datastore: Datastore, image_id: str) -> float:
+def _served_at(datastore: StudiesFolder, image_id: str) -> float:
     """When MONAI Label last served the image, seconds since the epoch."""
     strategies = (datastore.get_image_info(image_id) or {}).get("strategy")
     served = strategies.values() if isinstance(strategies, Mapping) else ()  # any client may write there

@@ -157,7 +157,8 @@ def _add_datastore_routes(router: APIRouter, app: Served) -> None:
     @router.delete("/datastore/", tags=["Datastore"], include_in_schema=False)
     def remove_image(id: str, user: Admin) -> dict:
         _require_image(app, id)
-        answer = datastore.remove_image(id, user.username)
+        with refusing():
+            answer = datastore.remove_image(id, user.username)
         app.follow_labels()
         return answer
 
@@ -167,7 +168,8 @@ def _add_datastore_routes(router: APIRouter, app: Served) -> None:
         require_plain_name("tag", tag)
         if not app.open_studies.has_label(id, tag):
             raise HTTPException(404, f"The image {id!r} has no label {tag!r}.")
-        answer = datastore.remove_label(id, tag, user.username)
+        with refusing():
+            answer = datastore.remove_label(id, tag, user.username)
         app.follow_labels()
         return answer
 

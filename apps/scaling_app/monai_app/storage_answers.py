@@ -1,4 +1,5 @@
-"""What a request is answered when the server cannot write: its disk is full, read-only or failing, its ledger locked.
+"""What a request is answered when the server cannot write: its disk is full, read-only or failing, its ledger locked,
+or the DICOM server that keeps the labels silent.
 
 One place for every route, MONAI Label's included. Files and the ledger change in one step or not at all, so the answer
 may promise that nothing has changed.
@@ -19,7 +20,9 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from scaling_app.imaging.dicom_series import SeriesError
 from scaling_app.ledger import LedgerError
+from scaling_app.monai_app.pacs import PacsError
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +43,12 @@ _UNABLE = (
 
 
 def storage_refusal(error: BaseException) -> HTTPException | None:
-    """The answer to an error that comes of the server's disk or ledger; None to any other."""
+    """The answer to an error that comes of where the studies are kept; None to any other."""
     for cause in _causes(error):
+        if isinstance(cause, PacsError):
+            return HTTPException(UNABLE, f"{cause} Nothing was changed.")
+        if isinstance(cause, SeriesError):
+            return HTTPException(422, str(cause))
         if isinstance(cause, filelock.Timeout):
             return _unable("another process holds the index of the studies")
         if isinstance(cause, OSError) and cause.errno in _FULL:
@@ -58,7 +65,7 @@ def storage_refusal(error: BaseException) -> HTTPException | None:
 
 def answer_storage_errors(server: FastAPI) -> None:
     """Has every route of a server answer such errors with 507 or 503 and a sentence; others stay what they are."""
-    for kind in (OSError, LedgerError, sqlite3.Error):
+    for kind in (OSError, LedgerError, sqlite3.Error, SeriesError):
         server.add_exception_handler(kind, _answer)
     # what was turned into another refusal on its way, as FastAPI does with an upload that finds no room
     server.add_exception_handler(AnyHTTPException, _look_behind(http_exception_handler))

@@ -82,6 +82,14 @@ class StudiesFolder(LocalDatastore):
         """Whether the index had to be made anew, without what it said of the labels."""
         return self._index.was_rebuilt
 
+    def image_at_hand(self, image_id: str) -> str:
+        """The file of an image, which is here; an empty text where there is none."""
+        return self.get_image_uri(image_id)
+
+    def unfit(self, image_id: str) -> str | None:
+        """Why an image cannot be served, beside what its file says; None in a folder."""
+        return None
+
     def nothing_to_serve(self) -> str | None:
         """Why there is no image, as a sentence; None when there is one."""
         return self._missing
@@ -235,9 +243,9 @@ class StudiesFolder(LocalDatastore):
         self._reconcile_datastore()
 
     def _look_again(self) -> None:
-        """`refresh` after what no error may deny any more."""
+        """The index in step with the files, after what no error may deny any more."""
         try:
-            self.refresh()
+            self._reconcile_datastore()
         except OSError:
             logger.exception("The studies folder could not be looked through")
 

@@ -23,6 +23,9 @@ class Datastore(Protocol):
     def get_image_uri(self, image_id: str) -> str:
         """The image's file, or an empty text."""
 
+    def image_at_hand(self, image_id: str) -> str:
+        """The image's file where nothing has to be fetched for it, or an empty text."""
+
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         """What was noted about an image."""
 

@@ -27,7 +27,7 @@ CONTENTS = "contents"
 def keep_together(studies: Studies) -> None:
     """Finds images that are the same, makes their patients one, and raises or withdraws doubts."""
     ids = sorted(studies.datastore.list_images())
-    files = {i: path for i in ids if (path := studies.image_path(i)) is not None}
+    files = {i: path for i in ids if (path := studies.image_at_hand(i)) is not None}
     known = {i: parts for i, parts in studies.ledger.setting(CONTENTS, {}).items() if i in files}
     groups = same_images(files, known)
     studies.ledger.set_setting(CONTENTS, known)

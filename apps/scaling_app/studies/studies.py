@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling_app.imaging.geometry import stem_of
 from scaling_app.imaging.untrusted import open_regular
 from scaling_app.ledger import Ledger
 from scaling_app.storage import write_whole_text
@@ -150,6 +149,11 @@ class Studies:
         uri = self.datastore.get_image_uri(image_id) if self.has_image(image_id) else ""
         return Path(uri) if uri else None
 
+    def image_at_hand(self, image_id: str) -> Path | None:
+        """The image's file where it is on this machine, or None."""
+        uri = self.datastore.image_at_hand(image_id)
+        return Path(uri) if uri else None
+
     def has_image(self, image_id: str) -> bool:
         """Whether the datastore knows the image."""
         return image_id in self.datastore.list_images()
@@ -161,9 +165,6 @@ class Studies:
 
     def label_paths(self) -> dict[str, Path]:
         """Image id -> file of its final label, for every labelled image."""
-        if self.is_remote:  # a remote label has its own id; its copy has not
-            files = [Path(pair["label"]) for pair in self.datastore.datalist()]
-            return {stem_of(label): label for label in files}
         ids = self.datastore.get_labeled_images()
         return {i: Path(self.datastore.get_label_uri(i, FINAL)) for i in ids}
 
@@ -183,8 +184,8 @@ class Studies:
         return self.datastore.save_label(image_id, str(path), tag, dict(params))
 
     def stored_label(self, image_id: str, tag: str = FINAL) -> Path | None:
-        """The file of a label in the studies folder, links followed; None if there is none, or no folder."""
-        uri = "" if self.is_remote else self.datastore.get_label_uri(image_id, tag)
+        """The file of a label, links followed; None if there is none."""
+        uri = self.datastore.get_label_uri(image_id, tag)
         return Path(uri) if uri else None
 
     def published(self) -> Published | None:

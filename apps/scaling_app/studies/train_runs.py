@@ -73,7 +73,7 @@ def gather(studies: Studies) -> Material:
     pool = tuple(
         CaseFiles(i, studies.patient(i), path)
         for i in sorted(set(studies.datastore.list_images()) - set(labels))
-        if (path := studies.image_path(i)) is not None
+        if (path := studies.image_at_hand(i)) is not None
     )
     return Material(cases, files, pool)
 

@@ -84,6 +84,10 @@ class LabelIntake:
             try:
                 stored = self.studies.stored_label(image_id)
                 stamp = None if stored is None else stamp_of(stored)
+                if (
+                    stored is not None and self.studies.is_remote
+                ):  # what is kept is a copy of what was sent on
+                    facts = replace(facts, label_hash=file_hash(stored))
                 before = self.studies.ledger.label_notes(image_id).get(image_id)
                 doubts = self.record(image_id, facts, params, annotator, stamp)
                 # any other label adds to the structures, which `record` has done
@@ -209,7 +213,7 @@ class LabelIntake:
 
     def _is_newer_than_the_index(self, image_id: str, note: LabelNote | None) -> bool:
         """Whether the label's file is there all the same: another process saved it after this one's start."""
-        if note is None or note.stamp is None or self.studies.is_remote:
+        if note is None or note.stamp is None:
             return False
         return self.studies.has_image(image_id) and Path(note.stamp[0]).is_file()
 

@@ -1,0 +1,281 @@
+"""A DICOM server asked over DICOMweb: which series it has, which labels, and what they hold.
+
+Every request is bounded in time and none is repeated: a server that is slow or gone becomes a `PacsError`, which the
+routes answer with 503 and its sentence.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import requests
+from dicomweb_client.ext.gcp.session_utils import create_session_from_gcp_credentials
+from dicomweb_client.session_utils import create_session_from_user_pass
+from monailabel.config import settings
+from monailabel.datastore.dicom import DICOMwebClientX
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from requests.adapters import HTTPAdapter
+from retrying import RetryError
+
+from scaling_app.imaging.dicom_segmentation import STORAGE
+
+logger = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 5.0
+MODALITIES = ("CT", "MR")
+"""What is served unless the operator's search filter says otherwise."""
+
+_NO_DICOM = (AttributeError, KeyError, IndexError, TypeError, ValueError, InvalidDicomError)
+"""What the libraries' parsers raise."""
+
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+_OLDEST = datetime.min.replace(tzinfo=timezone.utc) + timedelta(days=2)
+
+
+class PacsError(OSError):
+    """The DICOM server gave no usable answer; the sentence is for people.
+
+    Attributes:
+        answered: whether it answered at all, so that it may answer another question.
+    """
+
+    def __init__(self, sentence: str, *, answered: bool = False) -> None:
+        super().__init__(sentence)
+        self.answered = answered
+
+
+@dataclass(frozen=True)
+class SeriesFacts:
+    """What a search says of a series."""
+
+    uid: str
+    study: str
+    patient: str
+    modality: str
+    instances: int
+
+
+@dataclass(frozen=True)
+class SegmentationFacts:
+    """One Segmentation: of which series it is, who made it, and when."""
+
+    sop: str
+    series: str
+    study: str
+    of_series: str
+    who: str
+    when: datetime
+
+
+class Pacs:
+    """The DICOM server at an address.
+
+    Args:
+        url: of its DICOMweb services.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = DICOMwebClientX(
+            url=url,
+            session=_session(url),
+            qido_url_prefix=settings.MONAI_LABEL_QIDO_PREFIX,
+            wado_url_prefix=settings.MONAI_LABEL_WADO_PREFIX,
+            stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,
+        )
+        self._client.set_http_retry_params(retry=False)
+
+    def images(self) -> dict[str, SeriesFacts]:
+        """The series that are served, by their UID: of each modality, or as the operator's filter says.
+
+        Raises:
+            PacsError: no usable answer.
+        """
+        told = "MONAI_LABEL_DICOMWEB_SEARCH_FILTER" in settings.model_fields_set
+        filters = (
+            [settings.MONAI_LABEL_DICOMWEB_SEARCH_FILTER] if told else [{"Modality": m} for m in MODALITIES]
+        )
+        found = {one.uid: one for wanted in filters for one in self._search(wanted)}
+        return {uid: one for uid, one in found.items() if one.modality != "SEG"}
+
+    def segmentation_series(self) -> list[SeriesFacts]:
+        """The series of Segmentations.
+
+        Raises:
+            PacsError: no usable answer.
+        """
+        return self._search({"Modality": "SEG"})
+
+    def segmentations(self, series: SeriesFacts) -> list[SegmentationFacts]:
+        """The Segmentations of a series that say whose they are.
+
+        Raises:
+            PacsError: no usable answer.
+        """
+        return [
+            SegmentationFacts(
+                sop=str(header.get("SOPInstanceUID", "")),
+                series=series.uid,
+                study=series.study,
+                of_series=str(header.ReferencedSeriesSequence[0].get("SeriesInstanceUID", "")),
+                who=_person(header),
+                when=_made_at(header),
+            )
+            for header in self.headers(series.study, series.uid)
+            if header.get("SOPClassUID") == STORAGE and header.get("ReferencedSeriesSequence")
+        ]
+
+    def headers(self, study: str, series: str) -> list[Dataset]:
+        """The headers of a series' instances, without voxels.
+
+        Raises:
+            PacsError: no usable answer.
+        """
+        with self._asking():
+            answer = self._client.retrieve_series_metadata(study, series)
+            return [_dataset(one) for one in answer]
+
+    def instances(self, study: str, series: str) -> Iterator[Dataset]:
+        """The instances of a series, whole, one after the other.
+
+        Raises:
+            PacsError: no usable answer.
+        """
+        with self._asking():
+            yield from self._client.iter_series(study, series)
+
+    def instance(self, study: str, series: str, sop: str) -> Dataset:
+        """One instance, whole.
+
+        Raises:
+            PacsError: no usable answer.
+        """
+        with self._asking():
+            return self._client.retrieve_instance(study, series, sop)
+
+    def store(self, instance: Dataset) -> None:
+        """Has the server store an instance.
+
+        Raises:
+            PacsError: it was not stored, as far as the server said.
+        """
+        with self._asking():
+            answer = self._client.store_instances([instance])
+            refused = answer.get("FailedSOPSequence")
+            if refused:
+                reason = refused[0].get("FailureReason", "none given")
+                raise PacsError(
+                    f"The DICOM server at {self.url} refused the label (reason {reason}).", answered=True
+                )
+
+    def _search(self, wanted: Mapping[str, Any]) -> list[SeriesFacts]:
+        with self._asking():
+            rows = self._client.search_for_series(search_filters=dict(wanted), get_remaining=True)
+            found = [_series_facts(_dataset(row)) for row in rows or ()]
+        return [one for one in found if one is not None]
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        try:
+            yield
+        except PacsError:
+            raise
+        except requests.HTTPError as error:
+            code = error.response.status_code if error.response is not None else "an error"
+            cure = "check its user and password" if code in (401, 403) else "try again later"
+            raise PacsError(
+                f"The DICOM server at {self.url} answered {code}; {cure}.", answered=True
+            ) from error
+        except (requests.Timeout, RetryError) as error:
+            raise PacsError(
+                f"The DICOM server at {self.url} did not answer in time; try again later."
+            ) from error
+        except _NO_DICOM as error:
+            sentence = f"The DICOM server at {self.url} gave no DICOMweb answer ({type(error).__name__})."
+            raise PacsError(sentence, answered=True) from error
+        except requests.RequestException as error:
+            raise PacsError(f"The DICOM server at {self.url} cannot be reached; try again later.") from error
+
+
+class _BoundedAdapter(HTTPAdapter):
+    """Gives every request a bound in time; the library gives none."""
+
+    def send(self, *said: Any, **options: Any) -> requests.Response:
+        options["timeout"] = options.get("timeout") or (
+            CONNECT_SECONDS,
+            settings.MONAI_LABEL_DICOMWEB_PROXY_TIMEOUT,
+        )
+        return super().send(*said, **options)
+
+
+def _session(url: str) -> requests.Session:
+    user = settings.MONAI_LABEL_DICOMWEB_USERNAME or settings.MONAI_LABEL_DATASTORE_USERNAME
+    password = settings.MONAI_LABEL_DICOMWEB_PASSWORD or settings.MONAI_LABEL_DATASTORE_PASSWORD
+    if "googleapis.com" in url:
+        session = create_session_from_gcp_credentials()
+    elif user and password:
+        session = create_session_from_user_pass(user, password)
+    else:
+        session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _BoundedAdapter())
+    return session
+
+
+def _dataset(row: Mapping[str, Any]) -> Dataset:
+    # large values stay on the server; no header that is needed here is one
+    return Dataset.from_json(row, bulk_data_uri_handler=lambda *_: None)
+
+
+def _series_facts(row: Dataset) -> SeriesFacts | None:
+    uid, study = str(row.get("SeriesInstanceUID", "")), str(row.get("StudyInstanceUID", ""))
+    if not (_UID.fullmatch(uid) and _UID.fullmatch(study)) or len(uid) > 64:
+        logger.warning("A series of the DICOM server has no usable UID: %.80s", uid)
+        return None
+    count = row.get("NumberOfSeriesRelatedInstances")
+    patient, modality = str(row.get("PatientID") or "").strip(), str(row.get("Modality") or "")
+    return SeriesFacts(uid, study, patient, modality, int(count) if count else 0)
+
+
+def _person(header: Dataset) -> str:
+    name = str(header.get("ContentCreatorName") or "").strip("^ ")
+    return " ".join(part for part in name.split("^") if part)
+
+
+def _made_at(header: Dataset) -> datetime:
+    """When a Segmentation was made; in the server's own zone where the file names none."""
+    for date, time in (
+        ("ContentDate", "ContentTime"),
+        ("InstanceCreationDate", "InstanceCreationTime"),
+        ("SeriesDate", "SeriesTime"),
+    ):
+        digits = str(header.get(date) or "").replace(".", "")
+        clock, _, part = str(header.get(time) or "").replace(":", "").partition(".")
+        try:
+            made = datetime.strptime(digits + clock.ljust(6, "0")[:6], "%Y%m%d%H%M%S")
+        except ValueError:
+            continue
+        made = made.replace(microsecond=int(part.ljust(6, "0")[:6]) if part.isdigit() else 0)
+        return _in_zone(made, str(header.get("TimezoneOffsetFromUTC") or ""))
+    return _OLDEST
+
+
+def _in_zone(made: datetime, offset: str) -> datetime:
+    try:
+        return datetime.strptime(
+            f"{made.isoformat(timespec='microseconds')}{offset.strip()}", "%Y-%m-%dT%H:%M:%S.%f%z"
+        )
+    except ValueError:
+        return made.astimezone()
+
+
+def newest_first(found: Sequence[SegmentationFacts]) -> list[SegmentationFacts]:
+    """The order in which Segmentations count, the same for every server that asks."""
+    return sorted(found, key=lambda one: (one.when, one.sop), reverse=True)

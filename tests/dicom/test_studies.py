@@ -1,0 +1,152 @@
+"""Studies on a real DICOM server: no label is lost or moved, and what others do there is seen at the next look."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from orthanc import running_orthanc
+from other_program import by_dcmqi
+from series import OBLIQUE, as_bytes, make_series, voxels_of
+
+from scaling_app.imaging.geometry import read_image, read_label
+from scaling_app.monai_app.pacs import PacsError
+
+pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")
+
+pytestmark = pytest.mark.slow_processes
+
+
+def test_labels_survive_the_server_and_a_lost_cache(orthanc, ward_of) -> None:
+    sent = {
+        orthanc.send(series): series
+        for series in (
+            make_series(patient="A"),
+            make_series(patient="A", modality="MR", axes=OBLIQUE, seed=1),
+            make_series(patient="B", spacing=(0.4, 1.7, 6.0), seed=2),
+            make_series(patient="C", modality="MR", multi_frame=True, seed=3),
+        )
+    }
+    ward = ward_of()
+    assert set(ward.store.list_images()) == set(sent) and ward.store.problems == ()
+    drawn = {}
+    for number, (image, series) in enumerate(sent.items()):
+        if len(series) > 1:
+            assert np.array_equal(read_image(ward.store.get_image_uri(image))[0].numpy(), voxels_of(series))
+        file = ward.draw(image, kind=(".nii.gz", ".nrrd", ".seg.nrrd")[number % 3])
+        ward.submit(image, file, minutes=4, blind=number == 0)
+        drawn[image] = read_label(file)[0].numpy()
+    assert ward.store.get_unlabeled_images() == [] and ward.store.status()["completed"] == 4
+    cases = {case.image_id: case for case in ward.studies.ledger.cases()}
+    assert [cases[image].patient for image in sent] == ["A", "A", "B", "C"]
+    assert not any(case.doubts for case in cases.values())
+    ward.look()
+
+    shutil.rmtree(ward.folder / "cache")
+    again = ward_of()
+    again.look()
+    assert cases == {c.image_id: c for c in again.studies.ledger.cases()}
+    for image, voxels in drawn.items():
+        assert np.array_equal(again.label(image), voxels)
+
+    second = ward_of("two")
+    second.look()
+    assert second.studies.structures() == {"liver": 1, "tumour": 5}
+    for case in second.studies.ledger.cases():
+        assert (case.annotator, case.minutes, case.doubts) == ("anna", 4, ())
+        assert np.array_equal(second.label(case.image_id), drawn[case.image_id])
+    held = orthanc.segmentations()
+    assert {str(one.ContentCreatorName) for one in held} == {"anna^"}
+    assert {str(s.SegmentLabel) for s in held[0].SegmentSequence} == {"liver", "tumour"}
+
+
+def test_the_newest_label_counts_and_what_is_deleted_there_is_gone_here(orthanc, ward_of) -> None:
+    image, other = orthanc.send(make_series(patient="A")), orthanc.send(make_series(patient="B"))
+    one, two = ward_of("one"), ward_of("two")
+    one.submit(image, one.draw(image))
+    one.submit(other, one.draw(other))
+    two.look()
+    assert set(two.studies.label_paths()) == {image, other}
+    two.submit(image, two.draw(image, value=2), client_id="berta", label_info=[{"name": "liver", "idx": 2}])
+    one.look()
+    (case,) = [case for case in one.studies.ledger.cases() if case.image_id == image]
+    assert case.annotator == "berta" and set(np.unique(one.label(image))) == {0, 2, 5}
+    assert len(one.studies.ledger.cases()) == 2  # a second label of a case is no second case
+    assert len(orthanc.segmentations()) == 3  # the older stays on the server
+    assert len(list((one.folder / "cache").glob("labels/.history/final/*/*"))) == 1  # and its copy here
+
+    newest = max(orthanc.segmentations(), key=lambda seg: seg.ContentDate + seg.ContentTime)
+    orthanc.delete(str(newest.SeriesInstanceUID))
+    one.look()
+    assert set(np.unique(one.label(image))) == {0, 1, 5}
+
+    orthanc.delete(other)
+    for seg in orthanc.segmentations():
+        if seg.ReferencedSeriesSequence[0].SeriesInstanceUID == other:
+            orthanc.delete(str(seg.SeriesInstanceUID))
+    one.look()
+    assert one.store.list_images() == [image]
+    assert [case.image_id for case in one.studies.ledger.cases()] == [image]
+    assert not list((one.folder / "cache").glob(f"{other}*"))
+
+
+@pytest.mark.skipif(shutil.which("itkimage2segimage") is None, reason="dcmqi is not installed")
+def test_a_correction_by_another_program_is_taken_up_by_its_names(orthanc, ward_of, tmp_path: Path) -> None:
+    instances = make_series(axes=OBLIQUE)
+    image, source = orthanc.send(instances), tmp_path / "source"
+    ward = ward_of()
+    ward.submit(image, ward.draw(image))
+    source.mkdir()
+    for number, instance in enumerate(instances):
+        (source / f"{number}.dcm").write_bytes(as_bytes(instance))
+    corrected = by_dcmqi(ward.draw(image, value=2), source, {2: "liver", 5: "tumour"})
+    orthanc.send([corrected])
+    ward.look()
+    (case,) = ward.studies.ledger.cases()
+    assert case.annotator == "Another" and case.doubts == ()
+    assert np.array_equal(ward.label(image), read_label(ward.draw(image))[0].numpy())
+
+
+def test_what_is_no_volume_or_no_label_of_its_series_is_named_and_left_out(orthanc, ward_of) -> None:
+    good = orthanc.send(make_series())
+    gap = orthanc.send(make_series(change=lambda one: one.pop(2)))
+    turned = orthanc.send(
+        make_series(change=lambda one: setattr(one[0], "ImageOrientationPatient", list(OBLIQUE)))
+    )
+    ward = ward_of()
+    assert ward.store.list_images() == [good]
+    said = {problem.image: problem.sentence for problem in ward.store.problems}
+    assert "a slice is missing" in said[gap] and "more than one orientation" in said[turned]
+
+    ward.submit(good, ward.draw(good))
+    strange = orthanc.segmentations()[0]
+    for frame in strange.PerFrameFunctionalGroupsSequence:
+        frame.PlanePositionSequence[0].ImagePositionPatient[2] += 1
+    strange.SOPInstanceUID = strange.file_meta.MediaStorageSOPInstanceUID = f"{strange.SOPInstanceUID[:-2]}1"
+    strange.SeriesInstanceUID, strange.ContentDate = f"{strange.SeriesInstanceUID[:-2]}1", "20990101"
+    orthanc.send([strange])
+    before = ward.label(good)
+    ward.look()
+    assert "lies at no slice" in " ".join(problem.sentence for problem in ward.store.problems)
+    assert np.array_equal(ward.label(good), before)
+
+
+def test_a_silent_server_changes_nothing_and_a_label_can_be_sent_again(
+    orthanc, ward_of, tmp_path: Path
+) -> None:
+    image = orthanc.send(make_series())
+    ward = ward_of()
+    file = ward.draw(image)
+    orthanc.process.terminate()
+    orthanc.process.wait(timeout=20)
+    with pytest.raises(PacsError, match="cannot be reached"):
+        ward.submit(image, file)
+    ward.look()
+    assert ward.store.list_images() == [image] and not ward.studies.label_paths()
+    assert "cannot be reached" in ward.store.problems[0].sentence
+    with running_orthanc(tmp_path / "orthanc", int(orthanc.base.rsplit(":", 1)[1])):
+        ward.submit(image, file)
+        ward.look()
+    assert list(ward.studies.label_paths()) == [image] and not ward.store.problems
