@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_app.experiments.cohort import CohortError, find_cases, make_cohort, patient_of
+from scaling_app.imaging.geometry import write_label
+from scaling_app.imaging.grids import Grid
 from scaling_app.trials.case_files import CaseFiles
 
 
@@ -134,6 +137,11 @@ def test_channels_in_files_of_their_own_are_refused_with_what_to_do(tmp_path: Pa
             r"2 label\(s\) are named \*_mask",
         ),
         (["a.png"], ["mask_a.png"], r"named mask_\* where the image is \*, as mask_a and a"),
+        (
+            ["p1_image.png"],
+            ["p1_label.png"],
+            "have the same name, and here they are called as p1_image and p1_label",
+        ),
         (["a_t1.nii.gz"], ["a.nii.gz"], r"1 image\(s\) are named \*_t1 where the label is \*"),
     ],
 )
@@ -142,6 +150,31 @@ def test_labels_named_otherwise_get_a_hint(
 ) -> None:
     with pytest.raises(CohortError, match=says):
         find_cases(touched(tmp_path / "images", *images), touched(tmp_path / "labels", *labels))
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["p1/a.nii.gz", "p2/b.nii.gz"], r"images holds 2 in sub-folders \(p1 and p2\), which are not read"),
+        (["1.dcm", "scan/IM0001"], "images holds 2 DICOM files, which are not read"),
+    ],
+)
+def test_images_that_lie_elsewhere_or_are_dicom_are_said(tmp_path: Path, names: list[str], says: str) -> None:
+    for name in names:
+        (tmp_path / "images" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "images" / name).write_bytes(b"\0" * 128 + b"DICM")
+    with pytest.raises(CohortError, match=says):
+        find_cases(tmp_path / "images", touched(tmp_path / "labels", "a.nii.gz"))
+
+
+@pytest.mark.parametrize("unnamed", ["Segment_1", "segment 2"])
+def test_a_segment_that_nobody_named_is_no_structure_beside_named_ones(tmp_path: Path, unnamed: str) -> None:
+    images = touched(tmp_path / "images", "a.nrrd", "b.nrrd")
+    grid = Grid((4, 4, 4), np.eye(4))
+    for name, first in (("a", "organ"), ("b", unnamed)):
+        write_label(np.eye(4)[None].repeat(4, 0), grid, tmp_path / "labels" / f"{name}.seg.nrrd", {1: first})
+    with pytest.raises(CohortError, match=rf"b: '{unnamed}' is what a segment is called that nobody named"):
+        find_cases(images, tmp_path / "labels")
 
 
 def test_labels_named_otherwise_get_a_hint_where_others_fit(tmp_path: Path, caplog) -> None:

@@ -190,6 +190,18 @@ def test_voxels_said_to_begin_within_the_header_begin_where_itk_says(
     assert np.array_equal(read_image(path)[0].numpy(), itk_reads(path)[0])
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_voxels_that_follow_their_header_at_once_are_read(tmp_path: Path, packed: bool) -> None:
+    plain = nifti(tmp_path / "plain.nii", np.arange(120, dtype=np.int16).reshape(6, 5, 4))
+    content = bytearray(plain.read_bytes())
+    content[108:112] = np.float32(0).tobytes()
+    content = content[:348] + content[352:]
+    path = tmp_path / ("a.nii.gz" if packed else "a.nii")
+    path.write_bytes(gzip.compress(content) if packed else content)
+    assert np.array_equal(read_image(path)[0].numpy(), np.arange(120).reshape(6, 5, 4))
+    assert np.array_equal(itk_reads(path)[0], np.arange(120).reshape(6, 5, 4))
+
+
 def test_a_header_whose_voxels_lie_in_another_file_is_refused(tmp_path: Path) -> None:
     path = nifti(tmp_path / "a.nii", BALL)
     content = bytearray(path.read_bytes())

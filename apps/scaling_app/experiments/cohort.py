@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from scaling_app.experiments.file_names import naming_hint, under_label_names
-from scaling_app.imaging.geometry import is_image_file, stem_of
+from scaling_app.imaging.elsewhere import images_elsewhere
+from scaling_app.imaging.geometry import is_image_file, readable_kinds, stem_of
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.label_names import by_names
 
@@ -87,6 +88,7 @@ def find_cases(images: Path | str, labels: Path | str, patient_pattern: str | No
     shared = sorted(by_name[0].keys() & by_name[1].keys())
     hint = naming_hint(by_name[0].keys() - by_name[1].keys(), by_name[1].keys() - by_name[0].keys())
     if not shared:
+        hint = _why_none(Path(images), Path(labels), *by_name) or hint
         raise CohortError(
             f"no file in {images} ({len(by_name[0])} images) has the name of one in {labels} "
             f"({len(by_name[1])} labels)" + (hint and f"; {hint}")
@@ -135,6 +137,18 @@ def make_cohort(cases: Sequence[CaseFiles], n_test: int, sizes: Sequence[int], d
     return Cohort(tuple(test[:n_test]), tuple(_order(rest, draw) for draw in range(draws)))
 
 
+def _why_none(images: Path, labels: Path, found: Collection[str], drawn: Collection[str]) -> str:
+    """What an empty folder holds instead; empty where both hold files."""
+    kinds = ", ".join(readable_kinds()[:3])
+    for folder, names in ((images, found), (labels, drawn)):
+        if not names and (there := images_elsewhere(folder, but=labels)):
+            return (
+                f"{folder} holds {there}, which are not read: put them into the folder itself, as {kinds} or another "
+                "kind that is read, one file each"
+            )
+    return ""
+
+
 def _files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise CohortError(f"{folder} is not a folder")
@@ -143,7 +157,9 @@ def _files(folder: Path) -> dict[str, Path]:
         if is_image_file(path):
             name = stem_of(path)
             if name in found:
-                raise CohortError(f"{found[name].name} and {path.name} in {folder} have the same name")
+                raise CohortError(
+                    f"{found[name].name} and {path.name} in {folder} have the same name; rename or remove one of them"
+                )
             found[name] = path
     return found
 

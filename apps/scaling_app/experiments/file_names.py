@@ -33,7 +33,7 @@ def under_label_names(images: Mapping[str, Path], labels: Collection[str]) -> di
 
 
 def naming_hint(images: Collection[str], labels: Collection[str]) -> str:
-    """What labels without an image have before or after its name, in a sentence; empty where nothing is found.
+    """What labels without an image have before or after its name, else what both are called, in a sentence.
 
     Args:
         images, labels: names without a counterpart.
@@ -51,7 +51,12 @@ def naming_hint(images: Collection[str], labels: Collection[str]) -> str:
                 additions[side, found[0]] += 1
                 example.setdefault((side, found[0]), (name, found[1]))
     if not additions:
-        return ""
+        if not images or not labels:
+            return ""
+        return (
+            f"an image and its label have the same name, and here they are called as {min(images)} and {min(labels)}: "
+            "rename one of the two"
+        )
     (key, count), *_ = additions.most_common(1)
     name, match = example[key]
     other = "image" if key[0] == "label" else "label"

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scaling_app.imaging.elsewhere import images_elsewhere, shown_name
 from scaling_app.imaging.geometry import readable_kinds, stem_of, suffix_of
 
 SEGMENTATION = ".seg.nrrd"
 DETACHED = (".nhdr", ".mhd", ".hdr", ".img")
 """Kinds that keep header and voxels in two files, which a server that moves single files would tear apart."""
 
-DICOM = (".dcm", ".dicom", ".ima")
 MOST_NAMED = 20
 """Files without an image that are named one by one; a folder of strays would fill the page."""
-_MOST_WALKED = 20_000
 
 
 @dataclass(frozen=True)
@@ -198,54 +197,13 @@ def where_images_may_be(folder: Path, hidden_from: str) -> str:
         folder: the studies folder.
         hidden_from: the folder of labels in it, where nobody's images are.
     """
-    found: Counter[str] = Counter()
-    places = set()
-    for kind, place in _walk(folder, folder / hidden_from):
-        found[kind] += 1
-        if place != folder:
-            places.add(place.relative_to(folder).parts[0])
-    parts = []
-    if found["image"]:
-        some = _and([_shown(place) for place in sorted(places)[:3]]) + (", ..." if len(places) > 3 else "")
-        parts.append(f"{found['image']} in sub-folders ({some})")
-    if found["dicom"]:
-        parts.append(f"{found['dicom']} DICOM files")
-    there = (
-        f"Found were {' and '.join(parts)}, which are not read" if parts else "None was found below it either"
-    )
+    parts = images_elsewhere(folder, folder / hidden_from)
+    there = f"Found were {parts}, which are not read" if parts else "None was found below it either"
     return (
         f"There is no image in the studies folder. {there}: images lie directly in the folder, as "
         f"{', '.join(listed_kinds()[:3])} or another kind that is read, one file each. Move or link them there "
         "(of DICOM series, convert each to one file), or name the folder that holds them."
     )
-
-
-def _walk(folder: Path, labels: Path) -> Iterator[tuple[str, Path]]:
-    """`image` or `dicom`, and its folder, for the files in and below a folder; a bounded number of them."""
-    seen = 0
-    for place, folders, names in os.walk(folder):
-        here = Path(place)
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and here / f != labels)
-        for name in names:
-            if (seen := seen + 1) > _MOST_WALKED:
-                return
-            kind = suffix_of(name)
-            if name.startswith("."):
-                continue
-            if kind in DICOM or (not kind and _is_dicom(here / name)):
-                yield "dicom", here
-            elif kind in listed_kinds() and here != folder:
-                yield "image", here
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as content:
-            return content.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 def _files(folder: Path) -> list[str]:
@@ -257,7 +215,8 @@ def _unnamed(folder: Path) -> list[FileProblem]:
     """Files of a listed kind whose name no index and no answer can hold."""
     return [
         FileProblem(
-            _shown(name), f"{_shown(name)} has a name that is no text in UTF-8, and is not read; rename it."
+            shown_name(name),
+            f"{shown_name(name)} has a name that is no text in UTF-8, and is not read; rename it.",
         )
         for name in _entries(folder)
         if not _is_text(name) and suffix_of(name) in listed_kinds()
@@ -284,11 +243,6 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _shown(name: str) -> str:
-    """A name of the file system as text; what is none becomes a question mark."""
-    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _is_listed(name: str, present: set[str]) -> bool:

@@ -8,6 +8,7 @@ into the task's, and a file that does not name all its values is refused.
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _NAMED = 5
+_AUTOMATIC = re.compile(r"segment[ _]?\d+", re.IGNORECASE)
+"""As Slicer calls a segment by its place."""
 
 Names = Mapping[int, str]
 
@@ -145,9 +148,15 @@ def _faults(names: Mapping[str, Names]) -> dict[str, str]:
     """Case id -> why names do not tell its structures."""
     spellings: dict[str, str] = {}
     faults = {}
+    somebody_named = any(
+        not _AUTOMATIC.fullmatch(name) for table in names.values() for name in table.values()
+    )
     for case_id, table in names.items():
+        unnamed = [name for name in table.values() if _AUTOMATIC.fullmatch(name)]
         if not table:
             faults[case_id] = "its file carries no names"
+        elif unnamed and somebody_named:
+            faults[case_id] = f"{unnamed[0]!r} is what a segment is called that nobody named"
         for name, count in Counter(table.values()).items():
             usual = spellings.setdefault(_plain(name), name)
             if count > 1:

@@ -22,7 +22,6 @@ from scaling_app.imaging.untrusted.header import (
 
 _GZIP = b"\x1f\x8b"
 _LONGEST = 540
-_DATA_FROM = 352
 
 
 def judge_nifti(path: Path, packed: bool) -> Header:
@@ -45,7 +44,7 @@ def judge_nifti(path: Path, packed: bool) -> Header:
     said = float(fields["vox_offset"])
     if not said <= MOST_HEADER_BYTES:  # nor is it a number
         raise ImageError(f"{path.name} has its voxels {said:,.0f} bytes behind its start; export it anew")
-    offset = max(int(said), _DATA_FROM)  # what begins within the header, ITK reads from its end
+    offset = max(int(said), fields.sizeof_hdr)  # what begins within the header, ITK reads from its end
     code = int(fields["datatype"])
     if code not in nib.nifti1.data_type_codes:
         raise ImageError(f"{path.name} holds voxels of the type {code}, which is not read; export it anew")
