@@ -11,7 +11,7 @@ from orthanc import running_orthanc
 from other_program import by_dcmqi
 from series import OBLIQUE, as_bytes, make_series, voxels_of
 
-from scaling_app.imaging.geometry import read_image, read_label
+from scaling_app.imaging.geometry import read_image, read_label, write_label
 from scaling_app.monai_app.pacs import PacsError
 
 pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")
@@ -101,12 +101,14 @@ def test_a_correction_by_another_program_is_taken_up_by_its_names(orthanc, ward_
     source.mkdir()
     for number, instance in enumerate(instances):
         (source / f"{number}.dcm").write_bytes(as_bytes(instance))
-    corrected = by_dcmqi(ward.draw(image, value=2), source, {2: "liver", 5: "tumour"})
-    orthanc.send([corrected])
+    correction = read_label(ward.draw(image))
+    correction[0, 6, 8, 6] = 1
+    file = write_label(correction * 2, correction, tmp_path / "label.nii.gz")
+    orthanc.send([by_dcmqi(file, source, {2: "liver", 10: "tumour"})])
     ward.look()
     (case,) = ward.studies.ledger.cases()
     assert case.annotator == "Another" and case.doubts == ()
-    assert np.array_equal(ward.label(image), read_label(ward.draw(image))[0].numpy())
+    assert np.array_equal(ward.label(image), correction[0].numpy())
 
 
 def test_what_is_no_volume_or_no_label_of_its_series_is_named_and_left_out(orthanc, ward_of) -> None:

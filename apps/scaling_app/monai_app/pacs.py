@@ -176,10 +176,18 @@ class Pacs:
                 )
 
     def _search(self, wanted: Mapping[str, Any]) -> list[SeriesFacts]:
-        with self._asking():
-            rows = self._client.search_for_series(search_filters=dict(wanted), get_remaining=True)
-            found = [_series_facts(_dataset(row)) for row in rows or ()]
-        return [one for one in found if one is not None]
+        """All that match: servers may answer in parts, and some give the first part to every question."""
+        found: dict[str, SeriesFacts] = {}
+        asked = 0
+        while True:
+            with self._asking():
+                rows = self._client.search_for_series(search_filters=dict(wanted), offset=asked) or ()
+                part = [_series_facts(_dataset(row)) for row in rows]
+            new = {one.uid: one for one in part if one is not None and one.uid not in found}
+            if not new:
+                return list(found.values())
+            found |= new
+            asked += len(part)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -262,7 +270,8 @@ def _made_at(header: Dataset) -> datetime:
             made = datetime.strptime(digits + clock.ljust(6, "0")[:6], "%Y%m%d%H%M%S")
         except ValueError:
             continue
-        made = made.replace(microsecond=int(part.ljust(6, "0")[:6]) if part.isdigit() else 0)
+        # without a fraction it is any moment of that second: the last, since what it corrects came before
+        made = made.replace(microsecond=int(part.ljust(6, "0")[:6]) if part.isdigit() else 999_999)
         return _in_zone(made, str(header.get("TimezoneOffsetFromUTC") or ""))
     return _OLDEST
 

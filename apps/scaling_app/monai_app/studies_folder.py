@@ -348,7 +348,7 @@ class StudiesFolder(LocalDatastore):
                 file.unlink()
         return bool(kept)
 
-    def _why_none(self, not_images: Sequence[listing.FileProblem]) -> str:
+    def _why_none(self, not_images: Sequence[listing.FileProblem]) -> str | None:
         if not_images:
             return f"There is no image to label. {not_images[0].sentence}"
         return listing.where_images_may_be(self._images(), self._datastore.labels_dir)
