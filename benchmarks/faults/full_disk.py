@@ -38,6 +38,25 @@ def small_disk(folder: Path, megabytes: int = MEGABYTES) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@contextlib.contextmanager
+def read_only(disk: Path) -> Iterator[None]:
+    """A small disk that takes nothing any more, as one does whose system found a fault in it.
+
+    Raises:
+        OSError: somebody is writing to it all the time.
+    """
+    if not wait_for(lambda: _remounted(disk, "ro"), 30):
+        raise OSError(f"{disk} is being written to")
+    try:
+        yield
+    finally:
+        _remounted(disk, "rw")
+
+
+def _remounted(disk: Path, mode: str) -> bool:
+    return subprocess.run(["mount", "-o", f"remount,{mode}", str(disk)], capture_output=True).returncode == 0
+
+
 def fill(disk: Path, *, leave_pages: int = 0) -> Path:
     """Writes a file that takes all room but some pages."""
     ballast = disk / "ballast"

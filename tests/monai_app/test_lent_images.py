@@ -66,3 +66,24 @@ def test_a_damaged_session_goes_when_its_time_is_over(tmp_path: Path):
     os.utime(tmp_path / "lent" / "half", (time.time() - 4000,) * 2)
     assert LentImages(str(tmp_path / "lent")).remove_expired() == 1
     assert list((tmp_path / "lent").iterdir()) == []
+
+
+def test_one_that_cannot_be_deleted_is_said_and_the_others_still_expire(
+    tmp_path: Path, image: Path, monkeypatch
+):
+    lent = LentImages(str(tmp_path / "lent"))
+    stuck, over = (lent.add_session(str(image))[0] for _ in range(2))
+    for name in (stuck, over):
+        lent[name].last_access_ts = 0
+        lent._write_meta_info(name, lent[name])
+    real = os.rmdir
+
+    def rmdir(path: str, *said: object, **options: object) -> None:
+        if Path(path).name == stuck:
+            raise OSError(errno.EROFS, "Read-only file system")
+        real(path, *said, **options)
+
+    monkeypatch.setattr(os, "rmdir", rmdir)
+    with pytest.raises(OSError, match="Read-only"):
+        lent.remove_session(stuck)
+    assert lent.remove_expired() == 1 and not (tmp_path / "lent" / over).exists()

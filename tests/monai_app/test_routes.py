@@ -25,6 +25,7 @@ from monailabel.utils.sessions import Sessions
 from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.ledger import LedgerError
 from scaling_app.monai_app import roles, routes
+from scaling_app.monai_app import studies_listing as listing
 from scaling_app.monai_app.app import as_label_map
 from scaling_app.monai_app.request_checks import read_params, refusing
 
@@ -271,6 +272,73 @@ def test_nothing_gets_into_the_index_that_could_not_be_read_again(desk_of, clien
     ]
     assert [answer.status_code for answer in answers] == [422] * 4
     assert desk_of(1).studies.has_label("synthetic_000")
+
+
+@pytest.mark.parametrize("said", ["strategy", "id", "blind", "message", "path", "ts", "name"])
+def test_no_client_says_of_an_image_what_the_server_says_with_the_next_case(desk_of, client_of, said):
+    desk = desk_of(1)
+    client, before = client_of(desk), desk.studies.datastore.get_image_info("synthetic_000")
+    image = desk.studies.image_path("synthetic_000")
+    raw = json.dumps({said: [1], "scanner": "A"})
+    answers = [
+        client.put("/datastore/image/info", params={"image": "synthetic_000"}, data={"info": raw}),
+        client.put(
+            "/datastore/image?image=b", data={"params": raw}, files={"file": (image.name, image.read_bytes())}
+        ),
+    ]
+    for answer in answers:
+        assert answer.status_code == 422 and f"{said}: the server says this itself" in answer.json()["detail"]
+    assert desk.studies.datastore.get_image_info("synthetic_000") == before
+
+
+def test_the_index_does_not_grow_without_bound(desk_of, client_of):
+    desk = desk_of(1)
+    desk.submit("synthetic_000")
+    client, label = client_of(desk), {"label": "synthetic_000", "tag": "final"}
+    for _ in range(2):
+        statuses = []
+        for place, known in (("image", {"image": "synthetic_000"}), ("label", label)):
+            for key in range(4):
+                raw = json.dumps({f"key{key}": "x" * 30_000})
+                answer = client.put(f"/datastore/{place}/info", params=known, data={"info": raw})
+                statuses.append(answer.status_code)
+        assert statuses == [200, 200, 422, 422] * 2 and "at most 65,536 are kept" in answer.json()["detail"]
+    index = Path(desk.studies.datastore._datastore_path) / "datastore_v2.json"
+    assert index.stat().st_size < 150_000
+    new = {"params": json.dumps({"key": "x" * 70_000})}
+    image, drawn = desk.studies.image_path("synthetic_000"), desk.labels["synthetic_000"]
+    file = {"file": (image.name, image.read_bytes())}
+    assert client.put("/datastore/image?image=b", data=new, files=file).status_code == 422
+    before = desk.studies.stored_label("synthetic_000").read_bytes()
+    with pytest.raises(ValueError, match="are kept"):
+        desk.intake.store("synthetic_000", drawn, {"key": "x" * 70_000}, None)
+    assert desk.studies.stored_label("synthetic_000").read_bytes() == before
+    assert not desk.studies.has_image("b")
+
+
+@pytest.mark.parametrize("twin", ["Synthetic_000", "SYNTHETIC_000"])
+def test_an_image_whose_name_some_systems_take_for_another_is_refused(desk_of, client_of, twin):
+    desk = desk_of(1)
+    image = desk.studies.image_path("synthetic_000")
+    answer = client_of(desk).put(
+        "/datastore/image", params={"image": twin}, files={"file": (image.name, image.read_bytes())}
+    )
+    assert answer.status_code == 422 and "differs in capitals" in answer.json()["detail"]
+    assert listing.are_twins("Mu\u0308ller", "m\u00fcller")
+
+
+def test_an_image_that_would_be_read_as_a_segmentation_is_refused(desk_of, client_of):
+    desk = desk_of(1)
+    image = desk.studies.image_path("synthetic_000")
+    answer = client_of(desk).put(
+        "/datastore/image", params={"image": "b.seg"}, files={"file": ("x.nrrd", image.read_bytes())}
+    )
+    assert answer.status_code == 422 and "b.seg.nrrd is a segmentation" in answer.json()["detail"]
+
+
+def test_an_address_of_the_viewer_that_is_too_long_is_answered_with_its_page(desk_of, client_of):
+    client = client_of(desk_of(1))
+    assert [client.get(f"/ohif/{path}").status_code for path in ("x" * 300, "x/" * 3000)] == [200, 200]
 
 
 def test_facts_about_images_and_labels_are_stored_and_those_of_others_are_refused(desk_of, client_of):

@@ -49,10 +49,10 @@ def with_names(path: Path, source: Path, names: dict[int, str]) -> Path:
 
 @pytest.mark.parametrize("other", [f"{NAME}.nii", f"{NAME}.seg", f"{NAME}.v2"])
 def test_the_label_of_an_image_whose_name_begins_alike_is_left_alone(desk_of, other) -> None:
-    desk = desk_of(1)
+    desk = desk_of(2)
     desk.submit(NAME)
     first = desk.studies.label_paths()[NAME].read_bytes()
-    desk.studies.datastore.add_image(other, str(desk.studies.image_path(NAME)), {})
+    desk.studies.datastore.add_image(other, str(desk.studies.image_path("synthetic_001")), {})
     desk.intake.store(other, desk.labels[NAME], {}, None)
     desk.studies.datastore.refresh()
     assert desk.studies.label_paths().keys() == {NAME, other}

@@ -155,8 +155,12 @@ def _add_pages(router: APIRouter, app: Served) -> None:
 
     @router.get("/ohif/{path:path}", include_in_schema=False)
     def ohif_page(path: str, user: AnyUser) -> FileResponse:
-        file = (_OHIF / path).resolve()
-        if not (file.is_file() and file.is_relative_to(_OHIF.resolve())):
+        try:
+            file = (_OHIF / path).resolve()
+            known = file.is_file() and file.is_relative_to(_OHIF.resolve())
+        except OSError:  # a name too long for any file
+            known = False
+        if not known:
             file = _OHIF / "index.html"
         if not file.is_file():
             raise HTTPException(404, "The OHIF viewer is not installed.")

@@ -7,8 +7,10 @@ ends the look for sessions that have expired: from then on no lent image is ever
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from monailabel.utils.sessions import SessionInfo, Sessions
@@ -50,7 +52,8 @@ class LentImages(Sessions):
             copy_whole(data_file, image)
             self._write_meta_info(name, info)
         except BaseException:
-            self.remove_session(name)
+            with suppress(OSError):
+                self.remove_session(name)
             raise
         self[name] = info
         return name, info
@@ -78,9 +81,23 @@ class LentImages(Sessions):
             info = self.get_session(folder.name, update_ts=False, fetch_cache=False)
             since = info.last_access_ts if info else _changed_at(folder)
             if since + (info.expiry if info and info.expiry > 0 else self.expiry) < time.time():
-                self.remove_session(folder.name)
+                try:
+                    self.remove_session(folder.name)
+                except OSError:  # the others go all the same
+                    logger.exception("The session %s could not be deleted", folder.name)
+                    continue
                 removed += 1
         return removed
+
+    def remove_session(self, session_id: str) -> None:
+        """Deletes a lent image and the facts about it.
+
+        Raises:
+            OSError: not all of it could be deleted; MONAI Label's own says nothing then.
+        """
+        with suppress(FileNotFoundError):
+            shutil.rmtree(Path(self.store_path) / session_id)
+        self.pop(session_id, None)
 
     def _write_meta_info(self, session_id: str, session_info: SessionInfo) -> None:
         write_whole_text(Path(self.store_path) / session_id / FACTS, session_info.to_str())

@@ -30,6 +30,9 @@ PREDICTIONS = Turnstile(2, waiting=10)
 ARCHIVES = Turnstile(1, waiting=2)
 """Archives of the whole data set that are packed at once."""
 
+_SAID_BY_SERVER = {"blind", "id", "message", "name", "path", "strategy", "ts"}
+"""In the answer with the next case, where a client's words would stand in their place."""
+
 _PLAIN_NAME = re.compile(r"\w[\w .+,()=@#-]*(?<! )")
 _LONGEST_NAME = 200
 """Bytes: file systems end at 255, and the kind of the file comes after it."""
@@ -50,6 +53,20 @@ def read_params(raw: str) -> dict:
         raise HTTPException(422, "params must be a JSON object")
     require_storable(params)
     return params
+
+
+def read_image_facts(raw: str) -> dict:
+    """What a client says about an image, as `read_params`; what the server itself says of one is not the client's.
+
+    Raises:
+        HTTPException: 422.
+    """
+    facts = read_params(raw)
+    if taken := sorted(_SAID_BY_SERVER & facts.keys()):
+        raise HTTPException(
+            422, f"{', '.join(taken)}: the server says this itself of an image; leave it out."
+        )
+    return facts
 
 
 def require_storable(params: object) -> None:

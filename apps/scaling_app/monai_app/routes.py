@@ -29,6 +29,7 @@ from scaling_app.monai_app.guards import add_guards, shown, stop_task
 from scaling_app.monai_app.request_checks import (
     ARCHIVES,
     PREDICTIONS,
+    read_image_facts,
     read_params,
     refusing,
     require_plain_name,
@@ -104,7 +105,7 @@ def _add_datastore_routes(router: APIRouter, app: Served) -> None:
         image: str | None = None,
         params: Annotated[str, Form()] = "{}",
     ) -> dict:
-        known = {**read_params(params), "user": user.username}
+        known = {**read_image_facts(params), "user": user.username}
         name = image or stem_of(file.filename or "")
         if not name:
             raise HTTPException(422, "The image needs a name: give one as ?image= or in the file's name.")
@@ -120,9 +121,10 @@ def _add_datastore_routes(router: APIRouter, app: Served) -> None:
 
     @router.put("/datastore/image/info", tags=["Datastore"])
     def set_image_info(image: str, user: Annotator, info: Annotated[str, Form()] = "{}") -> None:
-        known = read_params(info)
+        known = read_image_facts(info)
         _require_image(app, image)
-        app.datastore().update_image_info(image, {**known, "user": user.username})
+        with refusing():
+            app.datastore().update_image_info(image, {**known, "user": user.username})
 
     @router.put("/datastore/updatelabelinfo", tags=["Datastore"], include_in_schema=False)
     def set_label_params(
@@ -134,7 +136,8 @@ def _add_datastore_routes(router: APIRouter, app: Served) -> None:
     def set_label_info(label: str, tag: str, user: Annotator, info: Annotated[str, Form()] = "{}") -> None:
         known = read_params(info)
         try:
-            app.datastore().update_label_info(label, tag, {**known, "user": user.username})
+            with refusing():
+                app.datastore().update_label_info(label, tag, {**known, "user": user.username})
         except LabelNotFoundException as error:
             raise HTTPException(404, f"There is no label {label!r} with the tag {tag!r}.") from error
 

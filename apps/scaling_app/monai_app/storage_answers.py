@@ -29,17 +29,7 @@ logger = logging.getLogger(__name__)
 FULL = 507
 UNABLE = 503
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_UNABLE = (
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EIO,
-    errno.ESTALE,
-    errno.ENODEV,
-    errno.EMFILE,
-    errno.ENFILE,
-)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def storage_refusal(error: BaseException) -> HTTPException | None:
@@ -54,9 +44,10 @@ def storage_refusal(error: BaseException) -> HTTPException | None:
         if isinstance(cause, OSError) and cause.errno in _FULL:
             where = f" ({Path(cause.filename).name})" if isinstance(cause.filename, str) else ""
             return _full(f"{cause.strerror}{where}")
-        if isinstance(cause, OSError) and cause.errno in _UNABLE:
-            where = f": {Path(cause.filename).name}" if isinstance(cause.filename, str) else ""
-            return _unable(f"{cause.strerror}{where}")
+        if isinstance(cause, OSError) and cause.errno is not None and isinstance(cause.filename, str):
+            return _unable(f"{cause.strerror}: {Path(cause.filename).name}")
+        if isinstance(cause, OSError) and cause.errno is not None and not isinstance(cause, ConnectionError):
+            return _unable(str(cause.strerror))
         if isinstance(cause, sqlite3.Error):
             full = "full" in str(cause)
             return _full(f"the ledger: {cause}") if full else _unable(f"the ledger: {cause}")

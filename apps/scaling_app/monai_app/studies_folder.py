@@ -31,7 +31,7 @@ from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoun
 
 from scaling_app.monai_app import studies_listing as listing
 from scaling_app.monai_app.label_history import UNKEPT_TAG, LabelHistory, same_content
-from scaling_app.monai_app.studies_index import StudiesIndex, text_of
+from scaling_app.monai_app.studies_index import StudiesIndex, joined, text_of
 from scaling_app.storage import copy_whole, sweep_parts, taken_away
 
 logger = logging.getLogger(__name__)
@@ -115,16 +115,17 @@ class StudiesFolder(LocalDatastore):
         """
         stem, ending = listing.split_name(Path(image_filename).name)
         image, name = image_id or stem, f"{image_id or stem}{ending}"
-        if listing.suffix_of(image_filename) == listing.SEGMENTATION:
+        if listing.suffix_of(name) == listing.SEGMENTATION:
             raise ValueError(f"{name} is a segmentation and no image; send it as the label of one")
         with self._index.lock:
             index = self._index.read(self._datastore)
-            beside = [
-                f for f in self._root_files() if listing.stem_of(f) == image and image not in index.objects
-            ]
-            if beside:
-                raise ValueError(f"there is a file {beside[0]} already; choose another name")
-            info = {**(image_info or {}), "ts": int(time.time()), "name": name}
+            names = {listing.stem_of(file): file for file in self._root_files()}
+            if twin := next((file for stem, file in names.items() if listing.are_twins(stem, image)), None):
+                raise ValueError(
+                    f"there is a file {twin} already, whose name is the same or differs in capitals or accents only; "
+                    "choose another name"
+                )
+            info = joined(image_info or {}, {"ts": int(time.time()), "name": name})
             index.objects[image] = ImageLabelModel(image=DataModel(info=info, ext=ending))
             file = copy_whole(image_filename, self._images() / name)
             try:
@@ -163,6 +164,7 @@ class StudiesFolder(LocalDatastore):
 
         Raises:
             ImageNotFoundException: there is no such image.
+            ValueError: too much is said of it.
             OSError: it could not be stored; the label before is in place.
         """
         source = Path(label_filename)
@@ -172,7 +174,7 @@ class StudiesFolder(LocalDatastore):
             ending = listing.label_ending(image_id, source.name, index.objects)
             goal = self._labels(label_tag) / f"{image_id}{ending}"
             before = image.labels.get(label_tag)
-            info = {**(label_info or {}), "ts": int(time.time()), "name": goal.name}
+            info = joined(label_info or {}, {"ts": int(time.time()), "name": goal.name})
             image.labels[label_tag] = DataModel(info=info, ext=ending)
             former = [goal] if before is None else [goal, goal.with_name(f"{image_id}{before.ext}")]
             with self._history.keeping(label_tag, image_id, former, source), self._index.prepared(index):
@@ -212,7 +214,8 @@ class StudiesFolder(LocalDatastore):
             ImageNotFoundException: there is none of that name.
         """
         with self._changing() as index:
-            _image(index, image_id).image.info.update(info)
+            image = _image(index, image_id).image
+            image.info = joined(image.info, info)
 
     def update_label_info(self, label_id: str, label_tag: str, info: Mapping[str, object]) -> None:
         """Adds facts about a label.
@@ -232,7 +235,7 @@ class StudiesFolder(LocalDatastore):
             for label_id, info in infos.items():
                 if (label := index.label(label_id, tag)) is None:
                     raise LabelNotFoundException(f"Label: {label_id} Tag: {tag} not found")
-                label.info.update(info)
+                label.info = joined(label.info, info)
 
     def refresh(self) -> None:
         """Brings the index in step with the files that are there.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,6 +25,10 @@ _DAMAGED = f"{NAME}.damaged-"
 
 LOCK_SECONDS = 30.0
 """How long another process may hold the index."""
+
+
+MOST_FACTS_BYTES = 64 << 10
+"""Of what is kept about one image, or one label of it, as JSON: the whole index is read at every change."""
 
 
 class StudiesIndex:
@@ -90,6 +94,21 @@ class StudiesIndex:
     def set_aside(self) -> list[str]:
         """The names of indices that could not be read."""
         return sorted(file.name for file in self.file.parent.glob(f"{_DAMAGED}*"))
+
+
+def joined(facts: Mapping[str, object], more: Mapping[str, object]) -> dict[str, object]:
+    """What is kept about an image or a label, with more of it.
+
+    Raises:
+        ValueError: together it is too much.
+    """
+    together = {**facts, **more}
+    if (length := len(json.dumps(together, default=str))) > MOST_FACTS_BYTES:
+        raise ValueError(
+            f"What is kept about an image or a label would have {length:,} bytes; at most {MOST_FACTS_BYTES:,} are kept: "
+            "send less"
+        )
+    return together
 
 
 def text_of(index: LocalDatastoreModel) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,6 +57,15 @@ def split_name(name: str) -> tuple[str, str]:
     """The id and the ending that a file's name stands for."""
     stem = stem_of(name)
     return stem, name[len(stem) :]
+
+
+def are_twins(one: str, other: str) -> bool:
+    """Whether two names are the same file's on systems that tell no capitals apart, or spell accents in their own way."""
+    return _folded(one) == _folded(other)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def list_images(folder: Path, known: Mapping[str, str], patterns: Sequence[str] = ()) -> Listing:

@@ -292,8 +292,8 @@ def test_a_label_saved_as_another_kind_of_file_replaces_the_old_one(desk_of, tmp
 
 
 def test_the_labels_of_an_image_with_a_longer_name_stay(desk_of, tmp_path):
-    desk = desk_of(1)
-    image = desk.studies.image_path("synthetic_000")
+    desk = desk_of(2)
+    image = desk.studies.image_path("synthetic_001")
     for name in ("a", "a.seg", "a.b"):
         desk.studies.datastore.add_image(name, str(image), {})
         desk.studies.save_label(name, desk.labels["synthetic_000"], "final", {})
@@ -460,3 +460,16 @@ def test_a_label_of_another_kind_is_the_only_one_also_when_a_kill_came_before_th
     again = desk_of(1).studies
     assert not old.exists() and again.datastore.problems == ()
     assert again.stored_label("synthetic_000").read_bytes() == new.read_bytes()
+
+
+def test_a_name_without_end_is_refused_and_nothing_stored(desk_of, tmp_path) -> None:
+    desk = desk_of(1)
+    image, label = "synthetic_000", desk.labels["synthetic_000"]
+    long = "N" * 201
+    with pytest.raises(ValueError, match="a name of 201 characters"):
+        desk.intake.store(image, label, {"label_info": [{"name": long, "idx": 1}]}, None)
+    array = read_label(label)
+    named = write_label(array, array, tmp_path / "a.seg.nrrd", {1: long, 2: "b"})
+    with pytest.raises(ValueError, match="a name of 201 characters"):
+        desk.intake.store(image, named, {}, None)
+    assert not desk.studies.has_label(image) and desk.studies.structures() == {}

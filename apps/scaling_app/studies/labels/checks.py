@@ -39,6 +39,9 @@ MOST_NEW_VALUES = 64
 HIGHEST_NEW_VALUE = 255
 """Values above it are taken for intensities unless a structure has them."""
 
+LONGEST_NAME = 200
+"""Characters of a structure's name: every answer of the server holds it."""
+
 SETTLED_FROM = 3
 """Other usable labels from which on a structure that none of them has is a doubt."""
 
@@ -87,6 +90,16 @@ def parse_label_info(raw: object) -> list[tuple[str, int]]:
         if name and name.lower() != "background" and isinstance(idx, int) and 0 < idx <= HIGHEST:
             pairs.append((name, idx))
     return pairs
+
+
+def require_short(names: Sequence[tuple[str, int]]) -> None:
+    """Raises `LabelError` when a structure's name is longer than any list could show."""
+    for name, value in names:
+        if len(name) > LONGEST_NAME:
+            raise LabelError(
+                f"The structure with the value {value} has a name of {len(name):,} characters ({name[:40]!r}...); give it "
+                f"one of at most {LONGEST_NAME} and save again."
+            )
 
 
 def require_same_shape(label: Grid, image: Grid) -> None:

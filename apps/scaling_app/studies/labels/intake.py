@@ -102,8 +102,10 @@ class LabelIntake:
         """Refuses what must not be stored.
 
         Raises:
-            LabelError: another shape than the image's, or a structure that `--conf labels` does not name.
+            LabelError: another shape than the image's, a name without end, or a structure that `--conf labels` does not
+                name.
         """
+        checks.require_short(checks.parse_label_info(label_info))
         image = self.studies.image_path(image_id)
         if image is not None:
             checks.require_same_shape(facts.grid, image_grid(image))

@@ -39,6 +39,7 @@ def read_content(path: Path) -> LabelContent:
     array = np.asarray(label[0])
     with reading(path):
         names = tuple((name, value) for value, name in sorted(label_names(path).items()))
+    checks.require_short(names)
     return LabelContent(grid_of(label), checks.count_values(array), names, file_hash(path))
 
 
