@@ -178,6 +178,22 @@ def test_what_no_person_put_there_is_no_case(folder, image, name) -> None:
     assert StudiesFolder(folder).get_labeled_images() == []
 
 
+@pytest.mark.parametrize("ending", ["_mask.png", "-label.nrrd", "_SEG.nii.gz", " labels.nii.gz"])
+def test_an_image_that_is_called_like_the_label_of_another_is_named(folder, image, ending) -> None:
+    for case in ("case1", "case2"):
+        (folder / f"{case}.png").write_bytes(image)
+        (folder / f"{case}{ending}").write_bytes(image)
+    (folder / "unmask.png").write_bytes(image)
+    store = StudiesFolder(folder)
+    assert len(store.list_images()) == 5
+    (problem,) = store.problems
+    kind = ending[ending.index(".") :]
+    assert problem.sentence.startswith(
+        f"case1{ending}, as 1 more do, looks by its name like the label of case1.png"
+    )
+    assert f"move it there as case1{kind}" in problem.sentence
+
+
 @pytest.mark.parametrize("name", ["UPPER.NII.GZ", "a.mha", "A.NRRD", "Scan.Png", "b.TIFF", "c.JPEG"])
 def test_every_kind_that_is_read_is_listed_however_it_is_spelled(folder, image, name) -> None:
     (folder / name).write_bytes(image)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -21,6 +22,7 @@ SEGMENTATION = ".seg.nrrd"
 DETACHED = (".nhdr", ".mhd", ".hdr", ".img")
 """Kinds that keep header and voxels in two files, which a server that moves single files would tear apart."""
 
+_LABEL_NAME = re.compile(r"(.+)[ _.-](?:mask|label|seg|segmentation|annotation|gt)s?", re.IGNORECASE)
 MOST_NAMED = 20
 """Files without an image that are named one by one; a folder of strays would fill the page."""
 
@@ -114,7 +116,27 @@ def list_images(folder: Path, known: Mapping[str, str], patterns: Sequence[str] 
             problems.append(FileProblem(stem, sentence))
         else:
             files[stem] = split_name(group[0])[1]
-    return Listing(files, tuple(problems))
+    return Listing(files, (*problems, *_named_as_labels(files)))
+
+
+def _named_as_labels(files: Mapping[str, str]) -> list[FileProblem]:
+    """Images called as another one with `_mask` or the like, in one sentence for all."""
+    found = [
+        (image, match[1])
+        for image in sorted(files)
+        if (match := _LABEL_NAME.fullmatch(image)) and match[1] in files
+    ]
+    if not found:
+        return []
+    image, of = found[0]
+    more = f", as {len(found) - 1} more do," if len(found) > 1 else ""
+    return [
+        FileProblem(
+            image,
+            f"{image}{files[image]}{more} looks by its name like the label of {of}{files[of]}, and is served as an image. "
+            f"Labels lie in labels/final and are called as their image is: move it there as {of}{files[image]}.",
+        )
+    ]
 
 
 def list_labels(
