@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scaling_app.commands.launch import default_app_dir
+from scaling_app.imaging.dicom_segmentation import require_writer
 from scaling_app.trials.case_cache import bound
 
 
@@ -109,6 +110,17 @@ def _torchvision() -> Iterator[Finding]:
         yield Finding("torchvision", True, metadata.version("torchvision"))
 
 
+def _dicom() -> Iterator[Finding]:
+    try:
+        require_writer()
+    except ValueError as error:
+        yield Finding(
+            "DICOM server", False, f"{error}; a folder of images needs no such package", optional=True
+        )
+    else:
+        yield Finding("DICOM server", True, f"highdicom {metadata.version('highdicom')} writes the labels")
+
+
 def _disk() -> Iterator[Finding]:
     app = default_app_dir()  # where the server keeps models and prepared cases
     there = next(folder for folder in (app, *app.parents) if folder.exists())
@@ -129,5 +141,6 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     _monai_label,
     _device,
     _torchvision,
+    _dicom,
     _disk,
 )

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from scaling_app.imaging.dicom_segmentation import require_writer
 from scaling_app.storage import copy_whole
 from scaling_app.studies.place import is_url, require_writable_studies
 
@@ -70,7 +71,7 @@ def serve(studies: str, *, host: str, port: int, app_dir: Path | None, conf: Map
 
     Raises:
         FileNotFoundError, NotADirectoryError: no such study folder.
-        ValueError: the folder cannot be written, the port is taken, or a conf key or value is not known.
+        ValueError: the folder cannot be written, the package for a DICOM server is missing, the port is taken, or a conf key or value is not known.
     """
     from scaling_app.studies.conf import read_conf
 
@@ -78,7 +79,9 @@ def serve(studies: str, *, host: str, port: int, app_dir: Path | None, conf: Map
         if Path(studies).exists():
             raise NotADirectoryError(f"--studies is not a folder: {studies}")
         raise FileNotFoundError(f"the studies folder does not exist: {studies}")
-    if not is_url(studies):
+    if is_url(studies):
+        require_writer()
+    else:
         require_writable_studies(Path(studies))
     folder = app_dir or default_app_dir()
     read_conf(conf, app_dir=folder, studies=studies)

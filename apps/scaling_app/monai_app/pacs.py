@@ -6,8 +6,10 @@ routes answer with 503 and its sentence.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +31,10 @@ from scaling_app.imaging.dicom_segmentation import STORAGE
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
+
+LISTED_SECONDS, LISTED_TIMES = 60.0, 20.0
+"""How long a list holds while the number of its rows stays: seconds, or so many times what it took to get, if that is more."""
+
 MODALITIES = ("CT", "MR")
 """What is served unless the operator's search filter says otherwise."""
 
@@ -74,6 +80,15 @@ class SegmentationFacts:
     when: datetime
 
 
+@dataclass(frozen=True)
+class _Listing:
+    """What a search found, in how many rows, and until when the number of rows is enough to know it by."""
+
+    series: list[SeriesFacts]
+    rows: int
+    good_until: float
+
+
 class Pacs:
     """The DICOM server at an address.
 
@@ -83,6 +98,7 @@ class Pacs:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._listed: dict[str, _Listing] = {}
         self._client = DICOMwebClientX(
             url=url,
             session=_session(url),
@@ -176,18 +192,44 @@ class Pacs:
                 )
 
     def _search(self, wanted: Mapping[str, Any]) -> list[SeriesFacts]:
-        """All that match: servers may answer in parts, and some give the first part to every question."""
+        """All that match; listed anew when their number has changed, and now and then."""
+        key = json.dumps(wanted, sort_keys=True)
+        known = self._listed.get(key)
+        if (
+            known is not None
+            and time.monotonic() < known.good_until
+            and self._are_as_many(wanted, known.rows)
+        ):
+            return known.series
+        began = time.monotonic()
+        series, rows = self._list(wanted)
+        took = time.monotonic() - began
+        self._listed[key] = _Listing(
+            series, rows, time.monotonic() + max(LISTED_SECONDS, LISTED_TIMES * took)
+        )
+        return series
+
+    def _are_as_many(self, wanted: Mapping[str, Any], rows: int) -> bool:
+        """Whether the server still finds that many: asked for two from the last one on, it gives one."""
+        with self._asking():
+            last = self._client.search_for_series(
+                search_filters=dict(wanted), offset=max(rows - 1, 0), limit=2
+            )
+            return len(last or ()) == min(rows, 1)
+
+    def _list(self, wanted: Mapping[str, Any]) -> tuple[list[SeriesFacts], int]:
+        """Servers may answer in parts, and some give the first part to every question."""
         found: dict[str, SeriesFacts] = {}
-        asked = 0
+        rows = 0
         while True:
             with self._asking():
-                rows = self._client.search_for_series(search_filters=dict(wanted), offset=asked) or ()
-                part = [_series_facts(_dataset(row)) for row in rows]
-            new = {one.uid: one for one in part if one is not None and one.uid not in found}
+                part = self._client.search_for_series(search_filters=dict(wanted), offset=rows) or ()
+                facts = [_series_facts(_dataset(row)) for row in part]
+            new = {one.uid: one for one in facts if one is not None and one.uid not in found}
             if not new:
-                return list(found.values())
+                return list(found.values()), rows
             found |= new
-            asked += len(part)
+            rows += len(facts)
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -259,13 +301,13 @@ def _person(header: Dataset) -> str:
 
 def _made_at(header: Dataset) -> datetime:
     """When a Segmentation was made; in the server's own zone where the file names none."""
-    for date, time in (
+    for day, hour in (
         ("ContentDate", "ContentTime"),
         ("InstanceCreationDate", "InstanceCreationTime"),
         ("SeriesDate", "SeriesTime"),
     ):
-        digits = str(header.get(date) or "").replace(".", "")
-        clock, _, part = str(header.get(time) or "").replace(":", "").partition(".")
+        digits = str(header.get(day) or "").replace(".", "")
+        clock, _, part = str(header.get(hour) or "").replace(":", "").partition(".")
         try:
             made = datetime.strptime(digits + clock.ljust(6, "0")[:6], "%Y%m%d%H%M%S")
         except ValueError:

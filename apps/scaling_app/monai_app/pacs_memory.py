@@ -96,8 +96,9 @@ class PacsMemory:
         Raises:
             OSError: they cannot be written.
         """
-        with whole_file(self._header_file(image)) as part, gzip.open(part, "wt") as text:
-            json.dump([header.to_json_dict() for header in headers], text)
+        text = json.dumps([header.to_json_dict() for header in headers])
+        with whole_file(self._header_file(image)) as part:
+            part.write_bytes(gzip.compress(text.encode()))
 
     def forget(self, image: str) -> None:
         """Drops what is known of an image's headers."""

@@ -215,9 +215,11 @@ def _add_task_routes(router: APIRouter, app: Served) -> None:
             raise HTTPException(
                 422, "This model takes an image alone, no label and no scribbles; send it without."
             )
-        if output == infer.ResultType.dicom_seg and not app.open_studies.is_remote:
+        if output == infer.ResultType.dicom_seg:
             raise HTTPException(
-                422, "output=dicom_seg needs studies on a DICOM server; ask for output=image."
+                422,
+                "output=dicom_seg is not offered; ask for output=image. A label that is saved becomes a DICOM "
+                "Segmentation by itself.",
             )
         options = json.dumps({key: value for key, value in known.items() if key not in _OF_THE_ADDRESS})
         with PREDICTIONS.passed():

@@ -1,0 +1,153 @@
+"""A real label server on a real DICOM server: label, train, predict, restart with a lost cache."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from orthanc import PASSWORD, USER, running_orthanc
+from series import OBLIQUE, make_series
+
+from scaling_app.commands.launch import free_port, init_app, server_command
+from scaling_app.imaging.geometry import read_image, read_label, write_label
+
+pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")
+
+pytestmark = pytest.mark.slow_server
+
+
+@dataclass
+class LabelServer:
+    """A running label server."""
+
+    base: str
+    log: Path
+
+    def get(self, path: str, **params: str) -> requests.Response:
+        """GET that has to succeed."""
+        answer = requests.get(f"{self.base}{path}", params=params, timeout=60)
+        assert answer.ok, answer.text
+        return answer
+
+    def post(self, path: str, **options: object) -> requests.Response:
+        """POST that has to succeed."""
+        answer = requests.post(f"{self.base}{path}", timeout=120, **options)
+        assert answer.ok, answer.text
+        return answer
+
+    def until(self, condition: Callable[[], object], seconds: float = 60) -> object:
+        """The first true answer."""
+        until = time.monotonic() + seconds
+        while not (answer := condition()):
+            assert time.monotonic() < until, self.log.read_text(errors="replace")[-3000:]
+            time.sleep(0.2)
+        return answer
+
+
+@contextlib.contextmanager
+def serving(url: str, folder: Path) -> Iterator[LabelServer]:
+    app, port = init_app(folder / "app"), free_port()
+    command = server_command(url, host="127.0.0.1", port=port, app_dir=app, conf={"blind_fraction": "0"})
+    login = {"MONAI_LABEL_DICOMWEB_USERNAME": USER, "MONAI_LABEL_DICOMWEB_PASSWORD": PASSWORD}
+    # nothing that could be fetched from outside is: no program of dcmqi is found, and no proxy leads out
+    closed = {"PATH": "/usr/bin:/bin", "https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
+    log = folder / f"server-{port}.log"
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            command,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **login, **closed, "OMP_NUM_THREADS": "1"},
+            cwd=folder,
+            start_new_session=True,
+        )
+    server = LabelServer(f"http://127.0.0.1:{port}", log)
+
+    def is_up() -> bool:
+        assert process.poll() is None, log.read_text(errors="replace")[-3000:]
+        with contextlib.suppress(requests.ConnectionError):
+            return requests.get(f"{server.base}/info/", timeout=60).ok
+        return False
+
+    try:
+        server.until(is_up, 120)
+        yield server
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(timeout=30)
+
+
+def test_the_whole_way_over_http(tmp_path: Path) -> None:
+    with running_orthanc(tmp_path / "orthanc") as orthanc:
+        kinds = ({}, {"modality": "MR", "axes": OBLIQUE}, {"spacing": (0.5, 0.5, 3.0)})
+        images = [orthanc.send(make_series(patient=f"P{n}", seed=n, **kind)) for n, kind in enumerate(kinds)]
+        drawn = {}
+        with serving(orthanc.url, tmp_path) as server:
+            assert server.get("/datastore/").json() == {"total": 3, "completed": 0, "label_tags": {}}
+            for left in (3, 2):
+                sample = server.post("/activelearning/random", json={"client_id": "anna"}).json()
+                image = sample["id"]
+                assert image in set(images) - set(drawn) and sample["PatientID"] == f"P{images.index(image)}"
+                file = tmp_path / f"{image}.nii.gz"
+                file.write_bytes(server.get("/datastore/image", image=image).content)
+                read = read_image(file)
+                voxels = np.zeros(read.shape[1:], np.uint8)
+                voxels[2:9, 2:9, 3:6] = 1
+                label = write_label(voxels, read, tmp_path / f"label-{left}.nrrd")
+                params = {"label_info": [{"name": "liver", "idx": 1}], "client_id": "anna", "minutes": 3}
+                answer = requests.put(
+                    f"{server.base}/datastore/label",
+                    params={"image": image, "tag": "final"},
+                    data={"params": json.dumps(params)},
+                    files={"label": (label.name, label.read_bytes())},
+                    timeout=60,
+                )
+                assert answer.ok and answer.json()["sufficiency"]["doubts"] == [], answer.text
+                drawn[image] = voxels
+                # at once, and not after two hours
+                assert server.get("/datastore/").json()["completed"] == len(drawn)
+            last = server.post("/activelearning/random", json={}).json()["id"]
+            assert last not in drawn
+            server.post("/train/segmentation", json={"steps": 4})
+            task = server.until(lambda: (t := server.get("/train/").json())["status"] != "RUNNING" and t, 200)
+            assert task["status"] == "DONE", task
+            prediction = server.post("/infer/segmentation", params={"image": last, "output": "image"})
+            (tmp_path / "prediction.nii.gz").write_bytes(prediction.content)
+            assert read_label(tmp_path / "prediction.nii.gz").shape[1:] == (14, 12, 9)
+            refused = requests.delete(f"{server.base}/datastore/image", params={"id": last}, timeout=60)
+            assert refused.status_code == 422 and "delete the series there" in refused.json()["detail"]
+            orthanc.process.terminate()
+            orthanc.process.wait(timeout=20)
+            silent = requests.put(
+                f"{server.base}/datastore/label",
+                params={"image": image, "tag": "final"},
+                files={"label": (label.name, label.read_bytes())},
+                timeout=60,
+            )
+            assert silent.status_code == 503 and "cannot be reached" in silent.json()["detail"]
+            server.until(lambda: "cannot be reached" in server.get("/sufficiency/").text, 30)
+    (cache,) = (tmp_path / "app" / "model").glob("*/dicom")
+    shutil.rmtree(cache)
+    with (
+        running_orthanc(tmp_path / "orthanc", int(orthanc.base.rsplit(":", 1)[1])) as orthanc,
+        serving(orthanc.url, tmp_path) as server,
+    ):
+        assert server.get("/datastore/").json()["completed"] == 2
+        facts = server.get("/sufficiency/").json()
+        assert facts["n_labelled"] == 2 and not facts["problems"], facts
+        for image, voxels in drawn.items():
+            back = tmp_path / "back.nii.gz"
+            back.write_bytes(server.get("/datastore/label", label=image, tag="final").content)
+            assert np.array_equal(read_label(back)[0].numpy(), voxels)
