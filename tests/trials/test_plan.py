@@ -102,7 +102,8 @@ def test_few_slices_of_unstated_thickness_are_never_merged_at_full_resolution(tm
 def test_a_large_scan_gets_a_coarser_grid_but_a_small_structure_stops_it(tmp_path: Path) -> None:
     image = np.random.default_rng(0).normal(size=(160, 160, 120)).astype(np.int16)
     large = make_plan([write(tmp_path, "a", image, block(image.shape), (1, 1, 1))], memory_bytes=2**28)
-    small = make_plan([write(tmp_path, "b", image, block(image.shape, 0.05), (1, 1, 1))], memory_bytes=2**28)
+    few = [write(tmp_path, "b", image, block(image.shape, 0.05), (1, 1, 1))]
+    small = make_plan(few, memory_bytes=2**28, coarse_to_fine=False)
     assert math.prod(large.patch) >= math.prod(large.median_shape) / 4
     assert large.spacing[0] > 1.2 > small.spacing[0]
 

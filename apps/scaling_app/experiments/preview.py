@@ -76,7 +76,7 @@ def preview(
     training, rest = files[:MOST_TRAINING], files[MOST_TRAINING : MOST_TRAINING + MOST_POOL]
     tell("preparing cases", 0, len(training) + len(rest))
     check_cases([*training, *rest])
-    plan = make_plan(training)
+    plan = make_plan(training, coarse_to_fine=False)
     prepared = PreparedCases(plan, [*training, *rest], out / "cache", 2**30)
     cases = [prepared[unit] for unit in _spread(prepared.units([f.case_id for f in training]), MOST_TRAINING)]
     pool = [

@@ -95,7 +95,8 @@ def preview_genseg(
     files = [files[i] for i in sorted(chosen)]
     check_cases(files)
     out.mkdir(parents=True, exist_ok=True)
-    cases = PreparedCases(make_plan(files), files, out / "cache", _MEMORY_BYTES)
+    plan = make_plan(files, coarse_to_fine=False)
+    cases = PreparedCases(plan, files, out / "cache", _MEMORY_BYTES)
     settings = RunSettings(strategy=strategy, steps=steps, seed=seed, options=dict(options or {}))
     model = train(cases, cases.labelled, settings, on_step=_steps_of("training the generator", on_phase))
     coupling, prepared = _taken_up(strategy, cases, settings, model)

@@ -39,6 +39,7 @@ class Conf:
         dimension: 2 or 3, or None to see it in the images.
         network: network of published models and curve runs.
         capacity: size of the network: a word, or the number of channels of its first level; None: what suits the device.
+        coarse_to_fine: whether two networks are trained where the structures fill little of the cases.
         strategy: how training data are augmented, unless a request says otherwise; may be `AUTO`.
         compare: the strategies that the curve job compares with the session's own; None means what
             the strategy needs (see `train_options.strategies_to_compare`).
@@ -63,6 +64,7 @@ class Conf:
     dimension: Literal[2, 3] | None
     network: str
     capacity: str | int | None
+    coarse_to_fine: bool
     strategy: str
     compare: tuple[str, ...] | None
     patient_pattern: str
@@ -160,6 +162,10 @@ def _capacity(text: str) -> str | int | None:
     raise ConfError("auto, small, medium, large, or a number of channels from 2 to 256 is wanted")
 
 
+def _automatic(text: str) -> bool:
+    return _one_of(text, (AUTO, "off")) == AUTO
+
+
 def _pattern(text: str) -> str:
     try:
         re.compile(text)
@@ -217,6 +223,7 @@ KEYS: tuple[Key, ...] = (
     Key("dimension", "auto", _dimension, "spatial dimensions of the images"),
     Key("network", DEFAULT_NETWORK, _network, "network of the published model and of the curve runs"),
     Key("capacity", AUTO, _capacity, "size of the network; auto: large on a GPU, else small"),
+    Key("coarse_to_fine", AUTO, _automatic, "two networks where the structures fill little of the cases"),
     Key("strategy", "baseline", _strategy, "how training data are augmented"),
     Key("compare", AUTO, parse_compare, "strategies that the curve job compares with it"),
     Key("patient_pattern", DEFAULT_PATIENT_PATTERN, _pattern, "finds the patient in an image id"),

@@ -27,7 +27,7 @@ class OptionError(ValueError):
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train: everything a request may choose, and the capacity from the conf.
+    """How to train: everything a request may choose, and `capacity` and `coarse_to_fine` from the conf.
 
     `strategy` may be `auto`, which is never trained with: see `own_curve` and `with_strategy`. `steps` None are as many
     as the cases of a training ask for; `times` as many are made.
@@ -40,6 +40,7 @@ class TrainOptions:
     max_minutes: float
     seed: int
     times: int = 1
+    coarse_to_fine: bool = True
 
     def with_strategy(self, strategy: str) -> TrainOptions:
         """The same with another strategy."""
@@ -64,6 +65,8 @@ class TrainOptions:
         """
         facts = {**asdict(self), "structures": sorted(structures.values()), "dimension": dimension}
         del facts["seed"], facts["max_minutes"], facts["strategy"]
+        if self.coarse_to_fine:  # as ever, where it changes nothing
+            del facts["coarse_to_fine"]
         recipe = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         return f"{recipe}:{self.strategy}"
 
@@ -95,6 +98,7 @@ def parse_options(request: Mapping[str, object], conf: Conf) -> TrainOptions:
         steps=_steps(request, conf.steps),
         max_minutes=number_option("max_minutes", request, conf.max_minutes, low=0.05, high=10080),
         seed=int(number_option("seed", request, conf.seed, low=0, high=2**31 - 1, whole=True)),
+        coarse_to_fine=conf.coarse_to_fine,
     )
 
 

@@ -102,6 +102,7 @@ def plan_for(
         network=options.network,
         capacity=options.capacity,
         memory_bytes=step_bytes(int(studies.conf.memory_gb * GIB)),
+        coarse_to_fine=options.coarse_to_fine,
     )
 
 

@@ -50,7 +50,7 @@ class CaseCache:
     """
 
     def __init__(self, folder: Path, *, shared: bool = False) -> None:
-        self.folder, self._shared = folder, shared
+        self.folder, self.shared = folder, shared
         self._written = _LOOK_EVERY
 
     def get(self, key: str, kind: str, *, mapped: bool) -> NDArray[Any] | None:
@@ -97,7 +97,7 @@ class CaseCache:
         taken = sum(sizes.values())
         excess = taken - bound(shutil.disk_usage(self.folder).free, taken)
         for key in sorted(entries, key=used.__getitem__):
-            if excess <= 0 or (self._shared and time.time() - used[key] < IDLE_SECONDS):
+            if excess <= 0 or (self.shared and time.time() - used[key] < IDLE_SECONDS):
                 return
             # Windows deletes nothing that is mapped: the image, which comes first
             with suppress(PermissionError):

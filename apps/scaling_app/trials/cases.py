@@ -27,6 +27,7 @@ from torch import Tensor
 from scaling_app.imaging.geometry import Canonical, ImageError, read_image, read_label, same_grid, spacing_of
 from scaling_app.imaging.resampling import resize_image, resize_label, shape_at
 from scaling_app.strategies.base import PreparedCase
+from scaling_app.trials.boxes import Box, box_about, widened
 from scaling_app.trials.case_cache import CaseCache
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import file_stamp
@@ -74,6 +75,11 @@ class PreparedCases:
         self._ram_bytes = 0
         self._points: dict[str, list[Points]] = {}
         self._lock = threading.RLock()
+
+    def at(self, plan: Plan) -> PreparedCases:
+        """The same cases by another plan, in what these leave of the RAM."""
+        left = self.memory_bytes - self._ram_bytes
+        return PreparedCases(plan, [*self._files.values()], self.cache_dir, left, shared=self._cache.shared)
 
     @property
     def labelled(self) -> list[str]:
@@ -258,21 +264,46 @@ def prepare(plan: Plan, files: CaseFiles) -> tuple[Tensor, Tensor | None]:
         ImageError: unreadable files, other channels or dimensions than planned, or grids that differ.
     """
     image = read_image(files.image)
+    if plan.margin_mm is not None:
+        return _prepare_box(plan, files, image)
     prepared = prepare_image(plan, image)
     if files.label is None:
         return prepared, None
+    classes = _classes_of(plan, files, image)
+    del image
+    return prepared, _resized(classes, plan, prepared)
+
+
+def _prepare_box(plan: Plan, files: CaseFiles, image: MetaTensor) -> tuple[Tensor, Tensor]:
+    """The box about a case's structures; all of a case that holds none.
+
+    So wide that a patch about any voxel that a coarse look may box lies inside.
+    """
+    classes = _classes_of(plan, files, image)
+    box = box_about(classes[0] > 0) or tuple(slice(0, n) for n in classes.shape[1:])
+    margin, patch = plan.reach(Canonical.of(image).turn(spacing_of(image)))
+    more = [a + -(-b // 2) for a, b in zip(margin, patch, strict=True)]
+    box = widened(box, more, patch, classes.shape[1:])
+    prepared = prepare_image(plan, image, box)
+    return prepared, _resized(classes[(slice(None), *box)], plan, prepared)
+
+
+def _classes_of(plan: Plan, files: CaseFiles, image: MetaTensor) -> Tensor:
     label = renumbered(read_label(files.label, image), files)
     if (difference := same_grid(image, label)) is not None:
         raise ImageError(f"case {files.case_id}: {difference}")
-    turned = Canonical.of(image).apply(label.as_tensor())
-    classes = class_indices(turned, plan)
-    del image, label, turned
-    resized = resize_label(classes, prepared.shape[1:], range(len(plan.class_values)))
-    return prepared, resized.contiguous()
+    return class_indices(Canonical.of(image).apply(label.as_tensor()), plan)
 
 
-def prepare_image(plan: Plan, image: MetaTensor) -> Tensor:
+def _resized(classes: Tensor, plan: Plan, prepared: Tensor) -> Tensor:
+    return resize_label(classes, prepared.shape[1:], range(len(plan.class_values))).contiguous()
+
+
+def prepare_image(plan: Plan, image: MetaTensor, box: Box | None = None) -> Tensor:
     """Turns, resamples and normalises an image; in a 2D plan of volumes, within the slices.
+
+    Args:
+        box: what of the image in canonical order to prepare, normalised as part of the whole; default all.
 
     Raises:
         ImageError: other channels or dimensions than planned, another scale by far, one value in all voxels, or values
@@ -289,9 +320,14 @@ def prepare_image(plan: Plan, image: MetaTensor) -> Tensor:
         raise ImageError(blank_words(value))
     turn = Canonical.of(image)
     turned = turn.apply(image.as_tensor())
-    shape = prepared_shape(plan, tuple(turned.shape[1:]), turn.turn(spacing_of(image)))
-    _require_scale(plan, shape)
-    prepared = plan.intensity.apply(resize_image(turned, shape)).contiguous()
+    spacing = turn.turn(spacing_of(image))
+    if box is None:
+        shape = prepared_shape(plan, tuple(turned.shape[1:]), spacing)
+        _require_scale(plan, shape)
+        prepared = plan.intensity.apply(resize_image(turned, shape)).contiguous()
+    else:
+        part = plan.intensity.apply(turned)[(slice(None), *box)]
+        prepared = resize_image(part, prepared_shape(plan, tuple(part.shape[1:]), spacing)).contiguous()
     if not bool(torch.isfinite(prepared.amin()) & torch.isfinite(prepared.amax())):
         raise ImageError(
             f"the image's values, from {float(image.amin()):.3g} to {float(image.amax()):.3g}, cannot be normalised"
@@ -330,6 +366,8 @@ def class_indices(label: Tensor, plan: Plan) -> Tensor:
 def preparation_hash(plan: Plan) -> str:
     """Identifies everything in a plan that changes a prepared case."""
     parts = [_VERSION, plan.spatial_dims, plan.spacing, plan.channels, plan.class_values, plan.slice_axis]
+    if plan.margin_mm is not None:
+        parts += [plan.margin_mm, plan.patch]
     text = json.dumps([*parts, asdict(plan.intensity)])
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -27,6 +27,7 @@ from scaling_app.imaging.geometry import (
     same_grid,
     spacing_of,
 )
+from scaling_app.trials.boxes import box_about
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.image_facts import kind_words
 from scaling_app.trials.label_names import names_in, renumbered, require_agreement
@@ -103,6 +104,8 @@ class Fingerprint:
     intensity: Intensity
     thinnest_mm: float
     """Of the thinnest structure, the mean over its surface of how thick it is; see `_thickness`."""
+    median_box_mm: tuple[float, ...]
+    """Extent of the box about all structures of a case."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ class _CasePrint:
     zeros: float
     foreground: NDArray[np.float32]
     thickness_mm: dict[str, float]
+    box_mm: tuple[float, ...] | None
 
 
 def found_structures(cases: Sequence[CaseFiles]) -> dict[str, int]:
@@ -158,6 +162,7 @@ def take_fingerprints(cases: Sequence[CaseFiles], structures: Mapping[str, int])
         told = "; ".join(f"{kind_words(*kind)}: {', '.join(names[:5])}" for kind, names in kinds.items())
         raise ValueError(f"the images are of different kinds ({told}); one task needs one kind")
     axes = range(len(prints[0].shape))
+    boxes = [p.box_mm for p in prints if p.box_mm is not None] or [(0.0,) * len(axes)]
     spacing = tuple(float(median(p.spacing[axis] for p in prints)) for axis in axes)
     return Fingerprint(
         median_spacing=spacing,
@@ -169,6 +174,7 @@ def take_fingerprints(cases: Sequence[CaseFiles], structures: Mapping[str, int])
         channels=prints[0].channels,
         intensity=_intensity(prints),
         thinnest_mm=_thinnest(prints, structures),
+        median_box_mm=tuple(float(median(box[axis] for box in boxes)) for axis in axes),
     )
 
 
@@ -223,12 +229,22 @@ def _read(
         zeros=float((values == 0).float().mean()),
         foreground=thinned(inside, _SAMPLED_VOXELS).numpy(),
         thickness_mm={name: _thickness(turned == value, spacing) for name, value in structures.items()},
+        box_mm=_box_mm(torch.isin(turned, _values(label, structures)), spacing),
     )
 
 
 def _mask(label: MetaTensor, structures: Mapping[str, int]) -> Tensor:
-    values = torch.tensor(list(structures.values()), dtype=label.dtype)
-    return torch.isin(label.as_tensor()[0], values)
+    return torch.isin(label.as_tensor()[0], _values(label, structures))
+
+
+def _values(label: MetaTensor, structures: Mapping[str, int]) -> Tensor:
+    return torch.tensor(list(structures.values()), dtype=label.dtype)
+
+
+def _box_mm(mask: Tensor, spacing: tuple[float, ...]) -> tuple[float, ...] | None:
+    if (box := box_about(mask)) is None:
+        return None
+    return tuple((side.stop - side.start) * size for side, size in zip(box, spacing, strict=True))
 
 
 def _target(prints: Sequence[_CasePrint], spacing: tuple[float, ...]) -> tuple[float, ...]:

@@ -73,8 +73,12 @@ def predict(network: nn.Module, plan: Plan, prepared: Tensor, device: torch.devi
 
 def segment(network: nn.Module, plan: Plan, image: MetaTensor, device: torch.device) -> MetaTensor:
     """The label map `(1, *S)` of an image, with the structures' values in the plan, on the image's grid."""
+    return labelled(probability_maps(network, plan, image, device), plan, image)
+
+
+def labelled(maps: Iterator[tuple[int, Tensor]], plan: Plan, image: MetaTensor) -> MetaTensor:
+    """The label map `(1, *S)` of an image from its `probability_maps`."""
     turn = Canonical.of(image)
-    maps = probability_maps(network, plan, image, device)
     indices = largest(maps, turn.apply(image).shape[1:])
     return to_label(turn.undo(indices), plan, image)
 

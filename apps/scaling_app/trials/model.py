@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from scaling_app.imaging.geometry import Canonical, read_image
 from scaling_app.imaging.networks import build_network
 from scaling_app.imaging.resampling import resize_image, resize_map, shape_at
 from scaling_app.storage import whole_file
-from scaling_app.trials import inference
+from scaling_app.trials import coarse_to_fine, inference
 from scaling_app.trials.plan import Plan
 
 logger = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ class TrainedModel:
         report: what happened in training, finite numbers and words.
         strategy_state: what the strategy wants to take up in a later training.
         pool_ids: the unlabelled cases whose images the strategy looked at.
+        fine: by the plan's `fine`: it segments in the boxes about what this one finds.
     """
 
     plan: Plan
@@ -45,10 +46,15 @@ class TrainedModel:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     strategy_state: Mapping[str, Any] = field(default_factory=dict)
     pool_ids: tuple[str, ...] = ()
+    fine: TrainedModel | None = None
 
     def save(self, path: Path | str) -> Path:
         """Writes weights, plan and report, whole or not at all."""
-        content = {
+        return write_whole(self.content(), Path(path))
+
+    def content(self) -> dict[str, Any]:
+        """Tensors and plain values, which `of_content` takes."""
+        return {
             "format": _FORMAT,
             "plan": self.plan.to_json(),
             "weights": {
@@ -58,8 +64,8 @@ class TrainedModel:
             "pool_ids": list(self.pool_ids),
             "report": json.dumps(self.report),
             "strategy": dict(self.strategy_state),
+            "fine": self.fine and self.fine.content(),
         }
-        return write_whole(content, Path(path))
 
     @classmethod
     def load(cls, path: Path | str, device: torch.device | str | None = None) -> TrainedModel:
@@ -71,34 +77,51 @@ class TrainedModel:
         content = read_safely(Path(path))
         if content.get("format") != _FORMAT:
             raise ValueError(f"{Path(path).name} is not a model of this version; train again")
+        return cls.of_content(content, device)
+
+    @classmethod
+    def of_content(cls, content: Mapping[str, Any], device: torch.device | str | None = None) -> TrainedModel:
+        """The model that gave this `content`.
+
+        Raises:
+            ValueError: its plan is of another version.
+        """
         plan = Plan.from_json(content["plan"])
         device = torch.device(device) if device is not None else default_device()
         network = new_network(plan)
         network.load_state_dict(content["weights"])
         ids, report = tuple(content["train_ids"]), json.loads(content["report"])
         pool_ids = tuple(content.get("pool_ids", ()))
-        return cls(plan, network.to(device).eval(), ids, report, device, content["strategy"], pool_ids)
+        fine = cls.of_content(content["fine"], device) if content.get("fine") else None
+        return cls(plan, network.to(device).eval(), ids, report, device, content["strategy"], pool_ids, fine)
 
     def segment(self, image: MetaTensor | Path | str) -> MetaTensor:
         """Label values `(1, *S)` uint8 on the image's own grid, of any spacing and orientation."""
-        return inference.segment(self.network, self.plan, _opened(image), self.device)
+        image = _opened(image)
+        return inference.labelled(self.maps(image), self.plan, image)
 
     def probabilities(self, image: MetaTensor | Path | str) -> MetaTensor:
         """Class probabilities `(K, *S)` float16 on the image's own grid, classes as `plan.class_values`."""
         image = _opened(image)
         turn = Canonical.of(image)
-        maps = inference.probability_maps(self.network, self.plan, image, self.device)
-        found = torch.stack([probability.half() for _, probability in maps])
+        found = torch.stack([probability.half() for _, probability in self.maps(image)])
         return MetaTensor(turn.undo(found).contiguous(), affine=image.affine)
 
+    def maps(self, image: MetaTensor) -> Iterator[tuple[int, Tensor]]:
+        """Class index and probability `(*S)` in turn, on the image's voxels in canonical order."""
+        if self.fine is None:
+            return inference.probability_maps(self.network, self.plan, image, self.device)
+        fine = self.fine.network, self.fine.plan
+        return coarse_to_fine.probability_maps((self.network, self.plan), fine, image, self.device)
+
     def predict(self, prepared: Tensor) -> Tensor:
-        """Class probabilities `(K, *S)` of an image on the plan's grid."""
+        """Class probabilities `(K, *S)` of an image on the plan's grid, by the coarse look alone if there are two."""
         return inference.predict(self.network, self.plan, prepared, self.device).float()
 
     def predictor_for(self, plan: Plan) -> Callable[[Tensor], Tensor] | None:
         """Class probabilities `(K, *S)` of an image, or of a slice in a 2D plan of volumes, on another plan's grid.
 
-        None where this model knows other structures, or images prepared in another way.
+        Those of the coarse look if there are two. None where this model knows other structures, or images prepared in another way.
         """
         own = self.plan
         if any(getattr(own, what) != getattr(plan, what) for what in _ALIKE) or (
@@ -126,18 +149,14 @@ def new_network(plan: Plan) -> nn.Module:
     )
 
 
-def take_weights(network: nn.Module, path: Path) -> None:
-    """Gives a network the weights of a model's file, unless that is another network.
-
-    Raises:
-        ValueError: the file is no model of this version.
-    """
-    weights = TrainedModel.load(path, "cpu").network.state_dict()
+def take_weights(network: nn.Module, other: nn.Module) -> None:
+    """Gives a network the weights of another, unless that one is built otherwise."""
+    weights = other.state_dict()
     own = network.state_dict()
     if {name: weight.shape for name, weight in weights.items()} != {
         name: weight.shape for name, weight in own.items()
     }:
-        logger.warning("not starting from %s: its network is another one", path.name)
+        logger.warning("not starting from the former model: its network is another one")
         return
     network.load_state_dict(weights)
 

@@ -4,6 +4,9 @@ As in nnU-Net (Isensee et al., Nat Methods 18:203, 2021) everything follows from
 training cases and the memory at hand. Two things differ: a patch on a CPU is bounded by the work of a
 step and not by memory alone, and where a patch would cover little of a case the grid is made coarser, as
 long as the thinnest structure stays a few voxels thick. A plan is made from training cases only.
+
+Where the structures fill little of a case, the plan is of a coarse look that finds them, and holds a `fine` one of
+the boxes about them; see `coarse_to_fine`.
 """
 
 from __future__ import annotations
@@ -37,6 +40,10 @@ _COVERED = 1 / 4
 _THINNEST_VOXELS = 2.0
 _THICK = 32
 _DEEPEST, _COARSEST = 6, 8
+_LITTLE = 1 / 8
+_FOUND_VOXELS = 0.5
+_FINER = 1.5
+_MARGIN_VOXELS = 5
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,8 @@ class Plan:
             order of the values: `class_values`.
         slice_axis: the canonical axis across the slices when a 2D plan works on volumes, else None.
         memory_mb: bound on the memory of a training step, images in RAM not counted.
+        fine: the plan of a second network, for the boxes about the structures that this plan's network finds.
+        margin_mm: on each side of such a box, in the plan of the second network; None: whole cases.
     """
 
     spatial_dims: Literal[2, 3]
@@ -64,6 +73,8 @@ class Plan:
     capacity: str | int = "small"
     memory_mb: int = 2048
     slice_axis: int | None = None
+    fine: Plan | None = None
+    margin_mm: float | None = None
     version: int = 1
 
     @property
@@ -92,6 +103,15 @@ class Plan:
         shortest = min(range(3), key=lambda axis: self.patch[axis])
         return shortest if max(self.patch) >= ANISOTROPIC * self.patch[shortest] else None
 
+    def reach(self, spacing: Sequence[float]) -> tuple[list[int], list[int]]:
+        """The margin of a box, and a patch, in voxels of a grid of this spacing."""
+        sides = [n * size for n, size in zip(self.patch, self.spacing, strict=True)]
+        margin, patch = (
+            [math.ceil(mm / size) for mm, size in zip(wanted, spacing, strict=True)]
+            for wanted in ([self.margin_mm or 0.0] * self.spatial_dims, sides)
+        )
+        return margin, patch
+
     def to_json(self) -> str:
         """The plan as JSON."""
         return json.dumps(asdict(self))
@@ -105,6 +125,8 @@ class Plan:
         """
         try:
             values = json.loads(text)
+            if values.get("fine") is not None:
+                values["fine"] = cls.from_json(json.dumps(values["fine"]))
             values["intensity"] = Intensity.from_json(values["intensity"])
             for key in ("spacing", "patch", "median_shape"):
                 values[key] = tuple(values[key])
@@ -126,6 +148,7 @@ def make_plan(
     network: str = DEFAULT_NETWORK,
     capacity: str | int | None = None,
     memory_bytes: int | None = None,
+    coarse_to_fine: bool = True,
 ) -> Plan:
     """Plans a task from its training cases.
 
@@ -136,6 +159,7 @@ def make_plan(
             within the slices across their coarsest axis.
         capacity: default `large` on a GPU, else `small`.
         memory_bytes: bound for a training step; default `step_bytes()`.
+        coarse_to_fine: plan two networks where the structures fill little of the cases.
 
     Raises:
         ValueError: no cases, no structures, cases of different dimensions or channels, unknown network.
@@ -173,12 +197,38 @@ def make_plan(
     )
     extent_mm = [prints.median_extent_mm[axis] for axis in axes]
     draft = _at_spacing(draft, extent_mm, draft.spacing)
-    plan = draft if on_gpu else _coarsened(draft, prints, extent_mm)
+    plan = draft if on_gpu else _coarsened(draft, prints.thinnest_mm, extent_mm)
+    plan = _with_patch(plan, on_gpu)
+    if coarse_to_fine and not on_gpu and dims == 3:
+        plan = _in_two_looks(draft, prints) or plan
+    return plan
+
+
+def _with_patch(plan: Plan, on_gpu: bool) -> Plan:
     patch, batch = _patch_and_batch(plan, on_gpu)
     plan = replace(plan, patch=patch, batch=batch)
     _require_room(plan)
     logger.info("plan: spacing %s, patch %s, batch %d", plan.spacing, plan.patch, plan.batch)
     return plan
+
+
+def _in_two_looks(draft: Plan, prints: Fingerprint) -> Plan | None:
+    """A coarse look at whole cases, and a finer one into the boxes; None where that brings no finer voxels.
+
+    The coarse voxels may be so large that the thinnest structure is just seen: it has to be found there, no more.
+    """
+    whole = prints.median_extent_mm
+    seen = prints.thinnest_mm * _THINNEST_VOXELS / _FOUND_VOXELS
+    coarse = _coarsened(draft, seen, whole)
+    margin = _MARGIN_VOXELS * min(coarse.spacing)
+    box = [min(mm, inside + 2 * margin) for mm, inside in zip(whole, prints.median_box_mm, strict=True)]
+    if math.prod(box) > _LITTLE * math.prod(whole):
+        return None
+    fine = _coarsened(_at_spacing(draft, box, draft.spacing), prints.thinnest_mm, box)
+    if min(coarse.spacing) < _FINER * min(fine.spacing):
+        return None
+    fine = replace(_with_patch(fine, on_gpu=False), margin_mm=_rounded(margin))
+    return replace(_with_patch(coarse, on_gpu=False), fine=fine)
 
 
 def _dimensions(prints: Fingerprint, wanted: int | None) -> tuple[Literal[2, 3], int | None]:
@@ -218,7 +268,7 @@ def _rounded(mm: float) -> float:
     return round(mm, 4) if mm >= 1e-3 else float(f"{mm:.4g}")
 
 
-def _coarsened(plan: Plan, prints: Fingerprint, extent_mm: Sequence[float]) -> Plan:
+def _coarsened(plan: Plan, thinnest_mm: float, extent_mm: Sequence[float]) -> Plan:
     """Enlarges the finest voxels until a patch covers a quarter of the median case, within reason.
 
     Measured by the patch of the small network: whoever asks for a larger one does not ask for a coarser grid.
@@ -230,7 +280,7 @@ def _coarsened(plan: Plan, prints: Fingerprint, extent_mm: Sequence[float]) -> P
             return plan
         finest = min(plan.spacing)
         coarser = [size * 1.1 if size < 1.5 * finest else size for size in plan.spacing]
-        if prints.thinnest_mm < _THINNEST_VOXELS * min(coarser):
+        if thinnest_mm < _THINNEST_VOXELS * min(coarser):
             return plan
         plan = _at_spacing(plan, extent_mm, coarser)
     return plan

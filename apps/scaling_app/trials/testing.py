@@ -12,7 +12,7 @@ from scaling_app.imaging.geometry import Canonical, ImageError, read_image, read
 from scaling_app.imaging.resampling import largest
 from scaling_app.imaging.scores import StructureScore, binary_cross_entropy, score_case
 from scaling_app.trials.case_files import CaseFiles
-from scaling_app.trials.inference import probability_maps, to_label
+from scaling_app.trials.inference import to_label
 from scaling_app.trials.label_names import renumbered
 from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.plan import Plan
@@ -61,8 +61,7 @@ def _test_case(model: TrainedModel, case: CaseFiles, tolerance_mm: float) -> Cas
     canonical = turn.apply(reference.as_tensor())
     began = time.perf_counter()
     losses: dict[str, float] = {}
-    maps = probability_maps(model.network, model.plan, image, model.device)
-    indices = largest(_noting_losses(maps, canonical, model.plan, losses), canonical.shape[1:])
+    indices = largest(_noting_losses(model.maps(image), canonical, model.plan, losses), canonical.shape[1:])
     prediction = to_label(turn.undo(indices), model.plan, image).as_tensor()
     seconds = time.perf_counter() - began
     scores = score_case(

@@ -12,9 +12,9 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import torch
 from monai.losses import DiceCELoss
@@ -39,7 +39,9 @@ from scaling_app.trials.model import (
 from scaling_app.trials.optimising import averaged
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.sampling import PatchSampler, Prefetcher, step_seed
+from scaling_app.trials.step_report import OnStep, Phase, StepReport
 from scaling_app.trials.testing import CaseScore, test
+from scaling_app.trials.two_trainings import TWO, as_one, in_two, telling
 
 __all__ = ["CaseScore", "RunSettings", "StepReport", "TrainedModel", "TrainingError", "test", "train"]
 
@@ -54,21 +56,6 @@ _CHECKPOINT_SECONDS = 30.0
 
 class TrainingError(RuntimeError):
     """Training that cannot go on; the message says what was seen."""
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """Where a training stands; `loss` and `eta_s` are None while there is nothing to say."""
-
-    step: int
-    steps: int
-    loss: float | None
-    seconds: float
-    eta_s: float | None
-    phase: Literal["preparing", "training", "done"]
-
-
-OnStep = Callable[[StepReport], None]
 
 
 def train(
@@ -103,15 +90,32 @@ def train(
         TrainingError: the loss stays undefined.
     """
     _require_labelled(cases, train_ids)
-    run = _Run(
-        cases, tuple(train_ids), tuple(pool_ids), settings, checkpoint, warm_start, fresh_weights, guide
+    previous = TrainedModel.load(warm_start, default_device()) if warm_start is not None else None
+    ids, stop = tuple(train_ids), should_stop or (lambda: False)
+    all_steps = settings.steps_on(len(ids))
+    if cases.plan.fine is None or all_steps < TWO:
+        run = _Run(cases, ids, tuple(pool_ids), settings, checkpoint, previous, fresh_weights, guide)
+        return run.through(on_step, stop)
+    first, second = in_two(settings, len(ids))
+    one = _Run(cases, ids, tuple(pool_ids), first, checkpoint, previous, fresh_weights, guide)
+    coarse = one.kept_coarse()
+    if coarse is None:
+        coarse = one.through(telling(on_step, 0, all_steps), stop)
+    if coarse.report["ended"] == "asked":
+        return coarse
+    two = _Run(
+        cases.at(cases.plan.fine),
+        ids,
+        (),
+        second,
+        checkpoint,
+        previous and previous.fine,
+        fresh_weights,
+        None,
+        (one.identity(), coarse),
     )
-    run.tell(on_step, 0, None, "preparing")
-    run.prepare()
-    run.resume()
-    run.loop(on_step, should_stop or (lambda: False))
-    run.tell(on_step, run.step, run.last_loss, "done")
-    return run.model()
+    fine = two.through(telling(on_step, one.steps, all_steps), stop)
+    return as_one(coarse, fine)
 
 
 class _Run:
@@ -124,19 +128,20 @@ class _Run:
         pool_ids: tuple[str, ...],
         settings: RunSettings,
         checkpoint: Path | None,
-        warm_start: Path | None,
+        previous: TrainedModel | None,
         fresh_weights: bool,
         guide: Path | None,
+        after: tuple[str, TrainedModel] | None = None,
     ) -> None:
         self.cases, self.train_ids, self.pool_ids = cases, train_ids, pool_ids
         self.pool = Pool(cases, pool_ids)
         self.pool_seen_before: tuple[str, ...] = ()
         self.settings, self.plan = settings, cases.plan
         self.steps = settings.steps_on(len(train_ids))
-        self.checkpoint, self.warm_start, self.guide = checkpoint, warm_start, guide
+        self.checkpoint, self.previous, self.guide, self.after = checkpoint, previous, guide, after
         self.device = default_device()
         self.strategy: Strategy = make_strategy(settings.strategy)
-        self.network = self._network(None if fresh_weights else warm_start)
+        self.network = self._network(None if fresh_weights else previous)
         suited = NETWORKS[self.plan.network]
         self.peak_rate = settings.learning_rate or suited.peak_rate
         weights = self.network.parameters()
@@ -153,11 +158,20 @@ class _Run:
         self.prepare_seconds = 0.0
         self.began = time.perf_counter()
 
-    def _network(self, weights: Path | None) -> nn.Module:
+    def through(self, on_step: OnStep | None, should_stop: Callable[[], bool]) -> TrainedModel:
+        """From the preparation to the model."""
+        self.tell(on_step, 0, None, "preparing")
+        self.prepare()
+        self.resume()
+        self.loop(on_step, should_stop)
+        self.tell(on_step, self.step, self.last_loss, "done")
+        return self.model()
+
+    def _network(self, previous: TrainedModel | None) -> nn.Module:
         with seeded(self.settings.seed, self.device):
             network = new_network(self.plan)
-        if weights is not None:
-            take_weights(network, weights)
+        if previous is not None:
+            take_weights(network, previous.network)
         layout = memory_format(self.plan.spatial_dims)
         return network.to(self.device, memory_format=layout)  # type: ignore[call-overload]  # torch's stub forgets it
 
@@ -167,7 +181,6 @@ class _Run:
         for unit in self.cases.units(self.train_ids):
             self.cases.foreground(unit)
             self.cases[unit]
-        previous = TrainedModel.load(self.warm_start, self.device) if self.warm_start is not None else None
         context = StrategyContext(
             spatial_dims=self.plan.spatial_dims,
             spacing=self.plan.spacing,
@@ -184,8 +197,8 @@ class _Run:
             of_slices=self.plan.slice_axis is not None,
         )
         self.strategy.prepare(CaseList(self.cases, self.train_ids), context)
-        if previous is not None and previous.report.get("strategy") == self.settings.strategy:
-            self.strategy.load_state_dict(previous.strategy_state)
+        if self.previous is not None and self.previous.report.get("strategy") == self.settings.strategy:
+            self.strategy.load_state_dict(self.previous.strategy_state)
         self.prepare_seconds = time.perf_counter() - began
 
     def loop(self, on_step: OnStep | None, should_stop: Callable[[], bool]) -> None:
@@ -291,7 +304,7 @@ class _Run:
         on_step: OnStep | None,
         step: int,
         loss: float | None,
-        phase: Literal["preparing", "training", "done"],
+        phase: Phase,
         seconds: float = 0.0,
     ) -> None:
         """Reports progress to whoever listens."""
@@ -307,6 +320,7 @@ class _Run:
     def identity(self) -> str:
         """Identifies the run that a checkpoint belongs to."""
         parts = [asdict(self.settings), self.plan.to_json(), self.train_ids, self.pool_ids]
+        parts += [self.after[0]] if self.after is not None else []
         return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
     def _save(self, checkpoint: Path, seconds: float) -> None:
@@ -323,19 +337,33 @@ class _Run:
             "strategy": self.strategy.state_dict(),
             "pool_ids": list(self._pool_seen()),
         }
+        if self.after is not None:
+            content["after"], content["coarse"] = self.after[0], self.after[1].content()
         write_whole(content, checkpoint)
+
+    def kept_coarse(self) -> TrainedModel | None:
+        """What this run gave, where the checkpoint is of the one after it."""
+        content = self._kept() or {}
+        if content.get("after") != self.identity():
+            return None
+        return TrainedModel.of_content(content["coarse"], self.device)
+
+    def _kept(self) -> dict[str, Any] | None:
+        if self.checkpoint is None or not self.checkpoint.is_file():
+            return None
+        try:
+            return read_safely(self.checkpoint)
+        except ValueError as error:
+            logger.warning("starting afresh: %s", error)
+            return None
 
     def resume(self) -> None:
         """Takes up the checkpoint if there is one of this run; any other is left for a fresh start."""
-        if self.checkpoint is None or not self.checkpoint.is_file():
+        if (content := self._kept()) is None:
             return
-        try:
-            content = read_safely(self.checkpoint)
-        except ValueError as error:
-            logger.warning("starting afresh: %s", error)
-            return
-        if content.get("identity") != self.identity():
-            logger.warning("starting afresh: %s belongs to another run", self.checkpoint.name)
+        if (kept := content.get("identity")) != self.identity():
+            if self.after is None or kept != self.after[0]:
+                logger.warning("starting afresh: the checkpoint belongs to another run")
             return
         self.network.load_state_dict(content["weights"])
         if self.average is not None:

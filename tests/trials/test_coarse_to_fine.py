@@ -1,0 +1,210 @@
+"""Small structures in large cases: a coarse look finds them, a fine network segments there, and one file holds both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from scaling_app.imaging.geometry import read_image
+from scaling_app.trials import two_trainings
+from scaling_app.trials.boxes import box_about, on_grid, parts_of, widened
+from scaling_app.trials.case_files import CaseFiles
+from scaling_app.trials.cases import PreparedCases, prepare_image
+from scaling_app.trials.model import TrainedModel
+from scaling_app.trials.plan import Plan, make_plan
+from scaling_app.trials.training import RunSettings, StepReport, train
+
+CPU = torch.device("cpu")
+SMALL_STEP = 12 * 2**20
+QUICK = RunSettings(strategy="none", steps=5, seed=3)
+SHAPE = (96, 96, 64)
+ALL = tuple(slice(0, n) for n in SHAPE)
+SMALL, FAR = ((20, 36), (30, 46), (12, 28)), ((70, 86), (72, 88), (44, 60))
+
+
+Ranges = tuple[tuple[int, int], ...]
+
+
+def written(folder: Path, index: int, *boxes: Ranges, dimmer: Ranges | None = None) -> CaseFiles:
+    """A case with bright boxes, and one that is none; those of odd cases lie further along the first axis."""
+    rng = np.random.default_rng(index)
+    label = np.zeros(SHAPE, np.uint8)
+    for box in boxes:
+        label[tuple(slice(a + 3 * (index % 2) * (axis == 0), b) for axis, (a, b) in enumerate(box))] = 1
+    image = (100 * label + rng.normal(0, 5, SHAPE)).astype(np.float32)
+    if dimmer is not None:
+        image[tuple(slice(*side) for side in dimmer)] = 60
+    paths = [folder / f"{index}_{kind}.nii.gz" for kind in ("image", "label")]
+    for path, array in zip(paths, (image, label), strict=True):
+        nib.save(nib.Nifti1Image(array, np.eye(4)), path)
+    return CaseFiles(f"case{index}", f"case{index}", *paths)
+
+
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory: pytest.TempPathFactory) -> list[CaseFiles]:
+    folder = tmp_path_factory.mktemp("sparse")
+    return [written(folder, index, SMALL) for index in range(2)]
+
+
+@pytest.fixture(scope="module")
+def plan(sparse: list[CaseFiles]) -> Plan:
+    return make_plan(sparse, {"thing": 1}, capacity=4, memory_bytes=SMALL_STEP)
+
+
+@pytest.fixture(scope="module")
+def cases(plan: Plan, sparse: list[CaseFiles], tmp_path_factory: pytest.TempPathFactory) -> PreparedCases:
+    return PreparedCases(plan, sparse, tmp_path_factory.mktemp("cache"), 2**28)
+
+
+def weights(model: TrainedModel) -> Tensor:
+    assert model.fine is not None
+    both = [*model.network.parameters(), *model.fine.network.parameters()]
+    return torch.cat([weight.detach().flatten() for weight in both])
+
+
+def after(steps: int) -> Callable[[], bool]:
+    asked = iter(range(steps))
+    return lambda: next(asked, None) is None
+
+
+def test_where_structures_fill_little_the_fine_voxels_follow_them_and_the_coarse_ones_the_case(
+    sparse: list[CaseFiles], plan: Plan
+) -> None:
+    one = make_plan(sparse, {"thing": 1}, capacity=4, memory_bytes=SMALL_STEP, coarse_to_fine=False)
+    assert one.fine is None
+    assert plan.fine is not None and plan.fine.fine is None
+    assert min(plan.fine.spacing) <= min(one.spacing) <= min(plan.spacing)
+    assert min(plan.spacing) >= 1.5 * min(plan.fine.spacing)
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_where_structures_fill_the_case_the_plan_is_that_of_one_network(tmp_path: Path) -> None:
+    filled = [written(tmp_path, 0, ((10, 80), (10, 80), (8, 50)))]
+    plans = [
+        make_plan(filled, {"thing": 1}, memory_bytes=SMALL_STEP, coarse_to_fine=wanted)
+        for wanted in (True, False)
+    ]
+    assert plans[0] == plans[1]
+
+
+def test_the_fine_cases_are_boxes_about_the_structures_normalised_as_parts_of_the_whole(
+    cases: PreparedCases, sparse: list[CaseFiles], plan: Plan
+) -> None:
+    assert plan.fine is not None
+    case = cases.at(plan.fine)["case0"]
+    image, label = (nib.load(path).get_fdata() for path in (sparse[0].image, sparse[0].known_label))
+    assert case.image[0].numel() < image.size / 2
+    assert int(case.known_label.sum()) == int(label.sum())
+    assert all(n >= side for n, side in zip(case.image.shape[1:], plan.fine.patch, strict=True))
+    inside = case.image[0][case.known_label[0] > 0].mean()
+    assert float(inside) == pytest.approx((image[label > 0].mean() - image.mean()) / image.std(), rel=0.3)
+
+
+class Bright(nn.Module):
+    """The structure where the normalised image is above a threshold; counts the voxels that it is shown."""
+
+    def __init__(self, threshold: float) -> None:
+        super().__init__()
+        self.threshold, self.seen = threshold, 0
+
+    def forward(self, image: Tensor) -> Tensor:
+        self.seen += image.numel()
+        return 20 * torch.cat([torch.zeros_like(image), image - self.threshold], dim=1)
+
+
+def model_of(plan: Plan, coarse: float, fine: float) -> TrainedModel:
+    assert plan.fine is not None
+    inner = TrainedModel(plan.fine, Bright(fine), (), {}, CPU)
+    return TrainedModel(plan, Bright(coarse), (), {}, CPU, fine=inner)
+
+
+def test_every_part_that_the_coarse_look_found_is_segmented_finely(plan: Plan, tmp_path: Path) -> None:
+    two = written(tmp_path, 0, SMALL, FAR)
+    model = model_of(plan, coarse=4.0, fine=4.0)
+    truth = nib.load(two.known_label).get_fdata()
+    assert np.array_equal(model.segment(two.image)[0].numpy(), truth)
+    alone = replace(model, fine=None).segment(two.image)[0].numpy()
+    assert not np.array_equal(alone, truth)
+    total = sum(probability.float() for _, probability in model.maps(read_image(two.image)))
+    assert torch.allclose(total, torch.ones(SHAPE), atol=0.01)
+
+
+def test_parts_that_only_the_fine_look_saw_are_not_believed(plan: Plan, tmp_path: Path) -> None:
+    case = written(tmp_path, 0, SMALL, dimmer=((39, 42), (36, 40), (18, 22)))
+    model = model_of(plan, coarse=8.0, fine=4.0)
+    assert np.array_equal(model.segment(case.image)[0].numpy(), nib.load(case.known_label).get_fdata())
+    found = model.fine.predict(prepare_image(plan.fine, read_image(case.image), ALL))
+    assert bool((found[1][39:42, 36:40, 18:22] > 0.5).all())
+
+
+def test_where_nothing_was_found_the_coarse_answer_stands_and_nothing_is_looked_at_again(
+    plan: Plan, sparse: list[CaseFiles]
+) -> None:
+    model = model_of(plan, coarse=1e6, fine=-1e6)
+    assert not bool(model.segment(sparse[0].image).any())
+    assert model.fine is not None and model.fine.network.seen == 0
+
+
+def test_both_networks_share_the_steps_and_lie_in_one_file(cases: PreparedCases, tmp_path: Path) -> None:
+    told: list[StepReport] = []
+    model = train(cases, cases.labelled, QUICK, on_step=told.append)
+    assert [report.step for report in told if report.phase == "training"] == [1, 2, 3, 4, 5]
+    assert {report.steps for report in told} == {5}
+    assert [report.phase for report in told].count("done") == 1
+    assert (model.report["steps"], model.report["coarse_steps"]) == (5, round(5 * two_trainings.COARSE_SHARE))
+    again = TrainedModel.load(model.save(tmp_path / "m.pt"), "cpu")
+    assert torch.equal(weights(again), weights(model))
+    assert again.fine is not None and again.fine.plan == again.plan.fine == cases.plan.fine
+
+
+@pytest.mark.parametrize("steps", [1, 3], ids=["in the coarse look", "in the fine one"])
+def test_a_training_stopped_in_either_look_goes_on_to_the_same_weights(
+    cases: PreparedCases, tmp_path: Path, steps: int
+) -> None:
+    whole = train(cases, cases.labelled, QUICK)
+    checkpoint = tmp_path / "run.pt"
+    stopped = train(cases, cases.labelled, QUICK, checkpoint=checkpoint, should_stop=after(steps))
+    assert (stopped.report["ended"], stopped.report["steps"]) == ("asked", steps)
+    told: list[StepReport] = []
+    resumed = train(cases, cases.labelled, QUICK, checkpoint=checkpoint, on_step=told.append)
+    assert min(report.step for report in told if report.phase == "training") == steps + 1
+    assert torch.allclose(weights(resumed), weights(whole), atol=1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["baseline", "red", "genda"])
+def test_strategies_work_in_the_boxes_too(cases: PreparedCases, strategy: str) -> None:
+    model = train(cases, cases.labelled, replace(QUICK, strategy=strategy, steps=4))
+    assert model.fine is not None
+    assert model.fine.report["strategy"] == strategy
+    assert bool(torch.isfinite(weights(model)).all())
+
+
+def test_a_later_training_starts_each_network_from_its_own(cases: PreparedCases, tmp_path: Path) -> None:
+    before = train(cases, cases.labelled, QUICK)
+    file = before.save(tmp_path / "m.pt")
+    slow = replace(QUICK, steps=2, learning_rate=1e-9)
+    later = train(cases, cases.labelled, slow, warm_start=file)
+    assert torch.allclose(weights(later), weights(before), atol=1e-4)
+
+
+def test_one_step_is_one_network_s(cases: PreparedCases) -> None:
+    model = train(cases, cases.labelled, replace(QUICK, steps=1))
+    assert model.fine is None and model.report["steps"] == 1
+
+
+def test_boxes_hold_what_they_are_about_stay_inside_and_become_one_where_that_costs_nothing() -> None:
+    mask = torch.zeros((40, 30), dtype=torch.bool)
+    mask[2:4, 3:9] = mask[30:33, 20:22] = True
+    assert box_about(mask) == (slice(2, 33), slice(3, 22))
+    assert box_about(torch.zeros_like(mask)) is None
+    assert widened((slice(2, 4), slice(3, 9)), (3, 3), (12, 4), mask.shape) == (slice(0, 12), slice(0, 12))
+    assert parts_of(mask, (1, 1), (1, 1)) == [(slice(1, 5), slice(2, 10)), (slice(29, 34), slice(19, 23))]
+    assert parts_of(mask, (20, 20), (1, 1)) == [(slice(0, 40), slice(0, 30))]
+    assert on_grid((slice(1, 3), slice(0, 4)), (4, 4), (10, 8)) == (slice(2, 8), slice(0, 8))
