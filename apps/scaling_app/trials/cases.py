@@ -289,7 +289,7 @@ def _prepare_box(plan: Plan, files: CaseFiles, image: MetaTensor) -> tuple[Tenso
 
 
 def _classes_of(plan: Plan, files: CaseFiles, image: MetaTensor) -> Tensor:
-    label = renumbered(read_label(files.label, image), files)
+    label = renumbered(read_label(files.known_label, image), files)
     if (difference := same_grid(image, label)) is not None:
         raise ImageError(f"case {files.case_id}: {difference}")
     return class_indices(Canonical.of(image).apply(label.as_tensor()), plan)
