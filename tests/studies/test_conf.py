@@ -9,6 +9,7 @@ import pytest
 
 import scaling_app
 from scaling_app.studies.conf import KEYS, ConfError, default_ledger, parse_labels, read_conf
+from scaling_app.studies.train_options import parse_options
 
 APP_DIR = Path(scaling_app.__file__).parent
 
@@ -66,3 +67,13 @@ def test_each_studies_folder_has_its_own_ledger(tmp_path):
     first, second = (default_ledger(tmp_path, str(tmp_path / name)) for name in ("a", "b"))
     assert first != second
     assert first == default_ledger(tmp_path, f"{tmp_path}/a/")
+
+
+def test_one_network_always_is_another_recipe_than_two_where_they_help(tmp_path):
+    recipes = []
+    for asked in ({}, {"coarse_to_fine": "auto"}, {"coarse_to_fine": "off"}):
+        conf = read_conf(asked, app_dir=tmp_path, studies=str(tmp_path))
+        recipes.append(parse_options({}, conf).settings_hash({"a": 1}, 3))
+    assert recipes[0] == recipes[1] != recipes[2]
+    with pytest.raises(ConfError, match="one of auto, off"):
+        read_conf({"coarse_to_fine": "on"}, app_dir=tmp_path, studies=str(tmp_path))
