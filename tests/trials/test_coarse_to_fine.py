@@ -55,7 +55,7 @@ def sparse(tmp_path_factory: pytest.TempPathFactory) -> list[CaseFiles]:
 
 @pytest.fixture(scope="module")
 def plan(sparse: list[CaseFiles]) -> Plan:
-    return make_plan(sparse, {"thing": 1}, capacity=4, memory_bytes=SMALL_STEP)
+    return make_plan(sparse, {"thing": 1}, network="resunet", capacity=4, memory_bytes=SMALL_STEP)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,9 @@ def after(steps: int) -> Callable[[], bool]:
 def test_where_structures_fill_little_the_fine_voxels_follow_them_and_the_coarse_ones_the_case(
     sparse: list[CaseFiles], plan: Plan
 ) -> None:
-    one = make_plan(sparse, {"thing": 1}, capacity=4, memory_bytes=SMALL_STEP, coarse_to_fine=False)
+    one = make_plan(
+        sparse, {"thing": 1}, network="resunet", capacity=4, memory_bytes=SMALL_STEP, coarse_to_fine=False
+    )
     assert one.fine is None
     assert plan.fine is not None and plan.fine.fine is None
     assert min(plan.fine.spacing) <= min(one.spacing) <= min(plan.spacing)
