@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from other_program import by_dcmqi
 from pydicom import dcmread
 from series import OBLIQUE, STRAIGHT, as_bytes, make_series, voxels_of
 
+from scaling_app.commands import doctor
+from scaling_app.commands.launch import serve
 from scaling_app.imaging.dicom_segmentation import (
     SegmentationError,
     Segmented,
@@ -132,6 +135,14 @@ def test_dcmqi_reads_what_is_written(tmp_path: Path) -> None:
             for v in np.argwhere(label == value)
         }
         assert {tuple(x + 0.0 for x in v) for v in found} == {tuple(x + 0.0 for x in v) for v in mine}
+
+
+def test_without_the_package_a_sentence_says_what_to_install(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "highdicom.seg", None)
+    with pytest.raises(ValueError, match=r"pip install 'scaling-app\[dicom\]'"):
+        serve("http://127.0.0.1:9/dicom-web", host="127.0.0.1", port=1, app_dir=None, conf={})
+    (finding,) = doctor._dicom()
+    assert not finding.good and finding.optional and "pip install" in finding.detail
 
 
 def _shift(instances: list, by: tuple[float, float, float]) -> None:

@@ -12,6 +12,7 @@ from other_program import by_dcmqi
 from series import OBLIQUE, as_bytes, make_series, voxels_of
 
 from scaling_app.imaging.geometry import read_image, read_label, write_label
+from scaling_app.monai_app import pacs
 from scaling_app.monai_app.pacs import PacsError
 
 pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")
@@ -90,6 +91,22 @@ def test_the_newest_label_counts_and_what_is_deleted_there_is_gone_here(orthanc,
     assert one.store.list_images() == [image]
     assert [case.image_id for case in one.studies.ledger.cases()] == [image]
     assert not list((one.folder / "cache").glob(f"{other}*"))
+
+
+def test_a_label_of_a_series_that_grows_stays_where_it_was_drawn(orthanc, ward_of, monkeypatch) -> None:
+    monkeypatch.setattr(pacs, "LISTED_SECONDS", 0.0)
+    monkeypatch.setattr(pacs, "LISTED_TIMES", 0.0)
+    instances = sorted(make_series(), key=lambda one: int(one.InstanceNumber))
+    image = orthanc.send(instances[1:8])
+    ward = ward_of()
+    ward.submit(image, ward.draw(image))
+    before = ward.label(image)
+    orthanc.send([instances[0], instances[8]])
+    ward.look()
+    assert np.array_equal(read_image(ward.store.get_image_uri(image))[0].numpy(), voxels_of(instances))
+    assert np.array_equal(ward.label(image), np.pad(before, ((0, 0), (0, 0), (1, 1))))
+    (case,) = ward.studies.ledger.cases()
+    assert case.annotator == "anna" and not case.doubts
 
 
 @pytest.mark.skipif(shutil.which("itkimage2segimage") is None, reason="dcmqi is not installed")

@@ -22,6 +22,7 @@ from scaling_app.monai_app.pacs import Pacs, PacsError, SeriesFacts
 from scaling_app.monai_app.pacs_memory import PacsMemory
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.monai_app.studies_listing import MOST_NAMED, FileProblem
+from scaling_app.studies.studies import FINAL
 
 logger = logging.getLogger(__name__)
 
@@ -153,6 +154,9 @@ class DicomImages(StudiesFolder):
         for uid, facts in before.items():
             if uid not in images or facts.instances != images[uid].instances:
                 self._memory.forget(uid)
+                if uid in images and self._datastore.label(uid, FINAL) is not None:
+                    # read anew, on the grid that the series has by now
+                    self.update_label_info(uid, FINAL, {"SOPInstanceUID": ""})
                 Path(super().get_image_uri(uid) or self._images() / f"{uid}{KIND}").unlink(missing_ok=True)
         self._memory.images = dict(images)
         self._list_images()
