@@ -61,6 +61,8 @@ CANDIDATES: dict[str, tuple[str | None, dict[str, Any]]] = {
     "today": (None, _TODAY.__dict__),
     "dynunet8": (None, {"network": "dynunet", "widths": (8,), "patch": None, "rate": 5e-3, "batch": 0}),
     "product": ("base", {"product": True, "widths": (8,), "rate": 5e-3}),
+    "width12": ("base", {"widths": (12,)}),
+    "width16": ("base", {"widths": (16,)}),
     "narrow": ("base", {"widths": (8, 16, 32, 64)}),
     "wide": ("base", {"widths": (24, 48, 64, 96)}),
     "patch96": ("base", {"patch": (96, 96, 16)}),
@@ -86,6 +88,10 @@ CANDIDATES: dict[str, tuple[str | None, dict[str, Any]]] = {
     "twice": ("base", {"twice": True}),
     "strong": ("base", {"affine": 1.5, "twice": True}),
     "decay5": ("base", {"weight_decay": 5e-2}),
+    "whole": (
+        "base",
+        {"widths": (8, 16, 32, 64, 80), "rate": 5e-3, "flat": True, "adds": True, "patch": None, "batch": 1},
+    ),
     "batchfull": ("base", {"patch": None, "batch": 1}),
 }
 
