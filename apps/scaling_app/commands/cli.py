@@ -356,7 +356,7 @@ def serve(
 ) -> None:
     """Starts MONAI Label with this app, on this machine only unless told otherwise.
 
-    The keys of --conf: labels, dimension, network, capacity, strategy, compare, patient_pattern, curve_minutes, ledger,
+    The keys of --conf: labels, dimension, network, capacity, coarse_to_fine, strategy, compare, patient_pattern, curve_minutes, ledger,
     blind_fraction, tolerance_mm, target, minutes_per_point, hosts, steps, max_minutes, memory_gb, label_history, upload_gb, seed.
     README.md in the app folder explains them.
     """
