@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from scaling_app.imaging.geometry import readable_kinds, suffix_of
@@ -29,11 +29,17 @@ def images_elsewhere(folder: Path, but: Path | None = None) -> str:
     parts = []
     if found["image"]:
         some = [shown_name(place) for place in sorted(places)[:3]]
-        named = some[0] if len(some) == 1 else f"{', '.join(some[:-1])} and {some[-1]}"
-        parts.append(f"{found['image']} in sub-folders ({named}{', ...' if len(places) > 3 else ''})")
+        parts.append(
+            f"{found['image']} in sub-folders ({in_words(some)}{', ...' if len(places) > 3 else ''})"
+        )
     if found["dicom"]:
         parts.append(f"{found['dicom']} DICOM files")
     return " and ".join(parts)
+
+
+def in_words(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def shown_name(name: str) -> str:

@@ -221,12 +221,12 @@ class DicomImages(StudiesFolder):
 
     def _series(self, image: str) -> Series:
         headers = self._memory.headers(image)
-        if headers is None:
-            facts = self._facts(image)
-            headers = self._pacs.headers(facts.study, image)
-            self._judged(image, headers)
-            self._memory.keep_headers(image, headers)
-        return series_of(headers)
+        if headers is not None:
+            return series_of(headers)
+        headers = self._pacs.headers(self._facts(image).study, image)
+        series = self._judged(image, headers)
+        self._memory.keep_headers(image, headers)
+        return series
 
     def _judged(self, image: str, headers: Sequence) -> Series:
         try:

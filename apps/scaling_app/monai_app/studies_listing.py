@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scaling_app.imaging.elsewhere import images_elsewhere, shown_name
+from scaling_app.imaging.elsewhere import images_elsewhere, in_words, shown_name
 from scaling_app.imaging.geometry import readable_kinds, stem_of, suffix_of
 
 SEGMENTATION = ".seg.nrrd"
@@ -104,13 +104,11 @@ def list_images(folder: Path, known: Mapping[str, str], patterns: Sequence[str] 
     for stem, group in new.items():
         if stem in files:
             held = stem + files[stem]
-            sentence = (
-                f"{_and(group)} and {held} have the same name; {held} is served. Rename or remove the other."
-            )
+            sentence = f"{in_words(group)} and {held} have the same name; {held} is served. Rename or remove the other."
             problems.append(FileProblem(stem, sentence))
         elif len(group) > 1:
             sentence = (
-                f"{_and(group)} have the same name, so that nobody can tell whose a label would be; none is served. "
+                f"{in_words(group)} have the same name, so that nobody can tell whose a label would be; none is served. "
                 "Rename one of them."
             )
             problems.append(FileProblem(stem, sentence))
@@ -180,7 +178,7 @@ def list_labels(
         if group:
             beside[image] = tuple(group)
             held = image + files[image]
-            sentence = f"{held} is the label in use; {_and(group)} beside it is not. Remove or rename what is not wanted."
+            sentence = f"{held} is the label in use; {in_words(group)} beside it is not. Remove or rename what is not wanted."
             problems.append(FileProblem(image, sentence))
     for name in strays[:MOST_NAMED]:
         stem = split_name(name)[0]
@@ -296,7 +294,3 @@ def _detached(image: str, name: str) -> FileProblem:
         image,
         f"{name} keeps its voxels in a file of their own and is not read; save it as one .nii.gz or .nrrd.",
     )
-
-
-def _and(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -84,9 +84,8 @@ class LabelIntake:
             try:
                 stored = self.studies.stored_label(image_id)
                 stamp = None if stored is None else stamp_of(stored)
-                if (
-                    stored is not None and self.studies.is_remote
-                ):  # what is kept is a copy of what was sent on
+                if stored is not None and self.studies.is_remote:
+                    # what is kept here is a copy of what was sent on
                     facts = replace(facts, label_hash=file_hash(stored))
                 before = self.studies.ledger.label_notes(image_id).get(image_id)
                 doubts = self.record(image_id, facts, params, annotator, stamp)
