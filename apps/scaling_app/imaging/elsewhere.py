@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from scaling_app.imaging.geometry import readable_kinds, suffix_of
+from scaling_app.imaging.image_files import readable_kinds, suffix_of
 
 _DICOM = (".dcm", ".dicom", ".ima")
 _MOST_WALKED = 20_000
