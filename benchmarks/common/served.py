@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,9 +61,15 @@ def launched(
     log: Path,
     conf: Mapping[str, str] = NOTHING,
     environment: Mapping[str, str] = NOTHING,
+    more: Sequence[str] = (),
 ) -> subprocess.Popen[bytes]:
-    """The process of a server with its app in `folder`, which leads a group of its own; nobody waits for its answer."""
+    """The process of a server with its app in `folder`, which leads a group of its own; nobody waits for its answer.
+
+    Args:
+        more: words for MONAI Label's command line.
+    """
     command = server_command(studies, host="127.0.0.1", port=port, app_dir=folder / "app", conf=conf)
+    command += more
     own = {"MONAI_LABEL_SESSION_PATH": str(folder / "sessions")}
     with log.open("wb") as sink:
         return subprocess.Popen(
@@ -74,7 +80,11 @@ def launched(
 
 @contextlib.contextmanager
 def serving(
-    studies: str, folder: Path, conf: Mapping[str, str] = NOTHING, environment: Mapping[str, str] = NOTHING
+    studies: str,
+    folder: Path,
+    conf: Mapping[str, str] = NOTHING,
+    environment: Mapping[str, str] = NOTHING,
+    more: Sequence[str] = (),
 ) -> Iterator[Served]:
     """A server over these studies, a folder or the address of a DICOM server; its own files lie in `folder`.
 
@@ -85,7 +95,7 @@ def serving(
     port = free_port()
     log = folder / f"server-{port}.log"
     init_app(folder / "app")
-    process = launched(studies, folder, port, log, conf, environment)
+    process = launched(studies, folder, port, log, conf, environment, more)
     server = Served(f"http://127.0.0.1:{port}", process, folder, log)
     try:
         _wait_until_up(server)
@@ -96,14 +106,20 @@ def serving(
 
 @contextlib.contextmanager
 def served(
-    folder: Path, conf: Mapping[str, str], environment: Mapping[str, str], *, images: int = 2, size: int = 16
+    folder: Path,
+    conf: Mapping[str, str],
+    environment: Mapping[str, str],
+    *,
+    images: int = 2,
+    size: int = 16,
+    more: Sequence[str] = (),
 ) -> Iterator[Served]:
     """A server over synthetic images, whose labels lie in the folder `truth`; raises as `serving` does."""
     for index in range(images):
         case = synthetic.make_case(index, size=size)
         synthetic.write_case(case, folder / "studies", folder / "truth", suffix=".nrrd")
     one_thread = {"OMP_NUM_THREADS": "1"}
-    with serving(str(folder / "studies"), folder, conf, one_thread | dict(environment)) as server:
+    with serving(str(folder / "studies"), folder, conf, one_thread | dict(environment), more) as server:
         yield server
 
 
