@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +15,7 @@ import requests
 from orthanc import PASSWORD, USER, running_orthanc
 from series import OBLIQUE, make_series
 
-from scaling_app.commands.launch import free_port, init_app, server_command
+from benchmarks.common.served import Served, serving
 from scaling_app.imaging.geometry import read_image, read_label, write_label
 
 pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")
@@ -28,19 +25,23 @@ pytestmark = pytest.mark.slow_server
 
 @dataclass
 class LabelServer:
-    """A running label server."""
+    """Calls of a running label server that have to succeed."""
 
-    base: str
-    log: Path
+    served: Served
+
+    @property
+    def base(self) -> str:
+        """Where it answers."""
+        return self.served.base
 
     def get(self, path: str, **params: str) -> requests.Response:
-        """GET that has to succeed."""
+        """GET."""
         answer = requests.get(f"{self.base}{path}", params=params, timeout=60)
         assert answer.ok, answer.text
         return answer
 
     def post(self, path: str, **options: object) -> requests.Response:
-        """POST that has to succeed."""
+        """POST."""
         answer = requests.post(f"{self.base}{path}", timeout=120, **options)
         assert answer.ok, answer.text
         return answer
@@ -49,43 +50,19 @@ class LabelServer:
         """The first true answer."""
         until = time.monotonic() + seconds
         while not (answer := condition()):
-            assert time.monotonic() < until, self.log.read_text(errors="replace")[-3000:]
+            assert time.monotonic() < until, self.served.tail()
             time.sleep(0.2)
         return answer
 
 
 @contextlib.contextmanager
-def serving(url: str, folder: Path) -> Iterator[LabelServer]:
-    app, port = init_app(folder / "app"), free_port()
-    command = server_command(url, host="127.0.0.1", port=port, app_dir=app, conf={"blind_fraction": "0"})
+def labelling(url: str, folder: Path) -> Iterator[LabelServer]:
+    """A label server on that DICOM server."""
     login = {"MONAI_LABEL_DICOMWEB_USERNAME": USER, "MONAI_LABEL_DICOMWEB_PASSWORD": PASSWORD}
     # nothing that could be fetched from outside is: no program of dcmqi is found, and no proxy leads out
     closed = {"PATH": "/usr/bin:/bin", "https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
-    log = folder / f"server-{port}.log"
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            command,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **login, **closed, "OMP_NUM_THREADS": "1"},
-            cwd=folder,
-            start_new_session=True,
-        )
-    server = LabelServer(f"http://127.0.0.1:{port}", log)
-
-    def is_up() -> bool:
-        assert process.poll() is None, log.read_text(errors="replace")[-3000:]
-        with contextlib.suppress(requests.ConnectionError):
-            return requests.get(f"{server.base}/info/", timeout=60).ok
-        return False
-
-    try:
-        server.until(is_up, 120)
-        yield server
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
+    with serving(url, folder, {"blind_fraction": "0"}, login | closed) as served:
+        yield LabelServer(served)
 
 
 def test_the_whole_way_over_http(tmp_path: Path) -> None:
@@ -93,7 +70,7 @@ def test_the_whole_way_over_http(tmp_path: Path) -> None:
         kinds = ({}, {"modality": "MR", "axes": OBLIQUE}, {"spacing": (0.5, 0.5, 3.0)})
         images = [orthanc.send(make_series(patient=f"P{n}", seed=n, **kind)) for n, kind in enumerate(kinds)]
         drawn = {}
-        with serving(orthanc.url, tmp_path) as server:
+        with labelling(orthanc.url, tmp_path) as server:
             assert server.get("/datastore/").json() == {"total": 3, "completed": 0, "label_tags": {}}
             for left in (3, 2):
                 sample = server.post("/activelearning/random", json={"client_id": "anna"}).json()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import requests
 
-from scaling_app.imaging.geometry import suffix_of
+from scaling_app.imaging.image_files import suffix_of
 from scaling_app.storage import whole_file
 
 

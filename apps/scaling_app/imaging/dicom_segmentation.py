@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
@@ -253,6 +252,8 @@ def _with_what_is_needed(header: Dataset) -> Dataset:
 
 def _code_of(name: str) -> Code:
     """SNOMED's code of a structure with that English name; tissue for any other."""
+    from pydicom.sr.codedict import codes  # a second of reading tables, where most servers write none
+
     keyword = "".join(word.capitalize() for word in name.replace("_", " ").split())
     try:
         return getattr(codes.SCT, keyword)

@@ -23,7 +23,7 @@ from monailabel.interfaces.exception import LabelNotFoundException
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 from monailabel.utils.async_tasks.utils import tasks
 
-from scaling_app.imaging.geometry import stem_of
+from scaling_app.imaging.image_files import stem_of
 from scaling_app.monai_app.batch_options import parse_batch_options
 from scaling_app.monai_app.guards import add_guards, shown, stop_task
 from scaling_app.monai_app.request_checks import (
