@@ -158,6 +158,9 @@ def write_label(
     reference: Path | str | MetaTensor | Grid,
     out: Path | str,
     names: Mapping[int, str] | None = None,
+    *,
+    at_least: type[np.integer] = np.uint8,
+    compressed: bool = True,
 ) -> Path:
     """Writes a label map `(1, *S)` or `(*S)` on the grid of `reference`, in the kind that `out` names.
 
@@ -168,6 +171,8 @@ def write_label(
         reference: the image, or where its voxels lie.
         out: the file.
         names: what the values are called; a `.seg.nrrd` says it.
+        at_least: the type that voxels are stored in, unless they need a wider one.
+        compressed: false leaves the voxels of an NRRD as they are.
 
     Raises:
         ImageError: the shape differs from the reference's, or the kind cannot be written.
@@ -181,7 +186,9 @@ def write_label(
     label = label[0] if label.ndim == len(grid.shape) + 1 else label
     if label.shape != grid.shape:
         raise ImageError(f"the label's shape {label.shape} is not the image's {grid.shape}; nothing written")
-    label = label.astype(_smallest_type(int(label.max(initial=0))))
+    highest = int(label.max(initial=0))
+    fits = highest <= np.iinfo(at_least).max and at_least is not np.uint8
+    label = label.astype(at_least if fits else _smallest_type(highest))
     kind = suffix_of(out)
     writer = _KINDS[kind].write if kind in _KINDS else None
     if writer is None:
@@ -190,8 +197,8 @@ def write_label(
     if grid.shown is not None:
         grid = replace(grid, affine=grid.shown)
     with whole_file(out) as part:
-        if kind == ".seg.nrrd":
-            write_nrrd(label, grid, part, names)
+        if writer is write_nrrd:
+            write_nrrd(label, grid, part, names if kind == ".seg.nrrd" else None, compressed=compressed)
         else:
             writer(label, grid, part)
     return out
