@@ -145,7 +145,7 @@ def _answer(said: Mapping[str, Any]) -> Answer:
 
 _NEWS = """<p id="trouble" class="note bad" role="status" aria-live="polite" hidden></p>
 <p id="spoken" class="unseen" role="status" aria-live="polite"></p>
-<form id="sign-in" class="note" aria-labelledby="sign-in-why" hidden><p id="sign-in-why"></p>
+<form id="sign-in" class="note" aria-labelledby="sign-in-why" hidden><p id="sign-in-why" role="status"></p>
 <label>Name <input name="username" autocomplete="username" required></label>
 <label>Password <input name="password" type="password" autocomplete="current-password" required></label>
 <button>Sign in</button></form>"""

@@ -15,7 +15,7 @@ _ACTIONS = {"continue": "Go on labelling", "stop": "You may stop here", "wait": 
 
 
 def advice(payload: Payload, more: str = "") -> str:
-    """The one sentence, its reason, and the figures of the day; `more` is HTML that stands between."""
+    """The one sentence, its reason, and the figures of the day; `more` is HTML that follows the sentence."""
     said = payload.advice
     tiles = "".join(
         f'<div class="tile"><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>'
@@ -27,7 +27,7 @@ def advice(payload: Payload, more: str = "") -> str:
     return (
         f'<section class="advice {escape(said.action)}" aria-label="Advice">'
         f'<span class="badge">{_ACTIONS[said.action]}</span>'
-        f'<p class="sentence">{escape(said.sentence)}</p>{because}{more}<dl class="tiles">{tiles}</dl></section>'
+        f'<p class="sentence">{escape(said.sentence)}</p>{more}{because}<dl class="tiles">{tiles}</dl></section>'
     )
 
 

@@ -121,12 +121,11 @@
   function sayTrouble(trouble) {
     const line = place("trouble");
     let text = "";
-    if (trouble) {
+    if (trouble && !trouble.signIn) {
       const minutes = Math.floor((performance.now() - silentSince) / 60000);
       const since = minutes >= 1 ? " For " + minutes + " min now." : "";
-      const below = shownAnything() ? " What stands below is of before." : "";
-      text = trouble.message + since + below;
-    } else if (outdated) {
+      text = trouble.message + since + ofBefore();
+    } else if (!trouble && outdated) {
       text = "The server has been updated: reload this page.";
     }
     if (line.textContent !== text) line.textContent = text;
@@ -134,15 +133,16 @@
     document.documentElement.dataset.following = trouble ? "no" : "yes";
   }
 
-  function shownAnything() {
-    return Boolean(document.querySelector('[data-part="advice"]').firstChild);
+  function ofBefore() {
+    return document.querySelector('[data-part="advice"]').firstChild ? " What stands below is of before." : "";
   }
 
   function sayWho(trouble) {
     const form = place("sign-in");
     const wanted = Boolean(trouble && trouble.signIn);
-    if (wanted) place("sign-in-why").textContent = trouble.message + " Sign in to follow it.";
-    if (wanted === form.hidden) form.hidden = !wanted;
+    if (wanted === !form.hidden) return;
+    form.hidden = !wanted;
+    place("sign-in-why").textContent = wanted ? trouble.message + ofBefore() : "";
   }
 
   async function look() {
@@ -247,6 +247,7 @@
       look();
     } catch (error) {
       place("sign-in-why").textContent = error.signIn ? "The name or the password is wrong." : error.message;
+      form.elements.password.select();
     }
   });
 
