@@ -22,7 +22,7 @@ from scaling_app.service.forecasting import ForecastKeeper
 from scaling_app.service.glance import Training, glance, spoken, work_sentences
 from scaling_app.service.page import Page, unbroken
 from scaling_app.service.payloads import Payload
-from scaling_app.service.report import TITLE, add_sections, head
+from scaling_app.service.report import TITLE, add_sections, head, report_html
 
 BUSY_SECONDS, CALM_SECONDS = 3, 15
 """How often the page asks while something is under way, and else."""
@@ -68,7 +68,12 @@ class LiveReport:
             page.add(_part(name, said["parts"][name]))
         page.add(f'<div id="sections">{drawn["html"]}</div>')
         page.figures = drawn["figures"]
+        page.add(_FOOT)
         return page.html()
+
+    def file(self) -> str:
+        """The report as it stands now, which follows nothing."""
+        return report_html(self._keeper.payload(), history=self._ledger.forecast_levels())
 
     def often(self) -> Answer:
         """The parts that change often: advice, what is under way, doubts; and which sections belong to them."""
@@ -120,6 +125,7 @@ def sign_in_page() -> str:
             _part(name, f'<header class="top"><h1>{escape(TITLE)}</h1></header>' if name == "head" else "")
         )
     page.add('<div id="sections"></div>')
+    page.add(_FOOT)
     return page.html()
 
 
@@ -142,6 +148,11 @@ def _answer(said: Mapping[str, Any]) -> Answer:
     body = json.dumps(said, allow_nan=False).encode()
     return Answer(body, f'"{hashlib.sha256(body).hexdigest()[:24]}"')
 
+
+_FOOT = (
+    f"<footer>Scaling App {escape(__version__)}. This page follows the server while it is open, and loads nothing else. "
+    '<button data-act="save">Save it as a file</button> <span id="saved" role="status" aria-live="polite"></span></footer>'
+)
 
 _NEWS = """<p id="trouble" class="note bad" role="status" aria-live="polite" hidden></p>
 <p id="spoken" class="unseen" role="status" aria-live="polite"></p>

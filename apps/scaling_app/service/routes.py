@@ -121,6 +121,12 @@ def _add_live_report(router: APIRouter, live: LiveReport, user: Dependency) -> N
         """The same for people: a page that follows the server while it is open."""
         return HTMLResponse(live.page(), headers=_UNKEPT)
 
+    @router.get("/report.html", response_class=HTMLResponse, dependencies=readers)
+    def report_file() -> HTMLResponse:
+        """The report as a file to keep: it needs no server, and stays as it is."""
+        headers = {"Content-Disposition": 'attachment; filename="report.html"', **_UNKEPT}
+        return HTMLResponse(live.file(), headers=headers)
+
     @router.get("/report/often", dependencies=readers, include_in_schema=False)
     def often(request: Request) -> Response:
         return _unless_known(request, live.often())

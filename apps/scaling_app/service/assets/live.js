@@ -209,10 +209,29 @@
 
   const doubtOf = (row) => row.childNodes[1].textContent;
 
+  async function save() {
+    const line = place("saved");
+    line.textContent = "Asking the server …";
+    try {
+      const answer = await ask("report.html");
+      if (!answer.ok) throw new Trouble("The server reports an error (" + answer.status + ").");
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(await answer.blob());
+      link.download = "report.html";
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+      line.textContent = "Saved as report.html.";
+    } catch (error) {
+      line.textContent = error instanceof Trouble ? error.message : "The server does not answer.";
+      sayWho(error);
+    }
+  }
+
   function act(button) {
     const row = button.closest("[data-image]");
     if (button.getAttribute("aria-disabled")) return;
     if (button.dataset.act === "confirm") confirm(row, button);
+    if (button.dataset.act === "save") save();
     if (button.dataset.act === "aside") {
       aside.set(row.dataset.image, doubtOf(row));
       hideAside();
@@ -255,6 +274,12 @@
   window.addEventListener("online", look);
   window.addEventListener("pageshow", (event) => { if (event.persisted) look(); });
 
-  if (known.often) plan();
-  else look();
+  if (!location.protocol.startsWith("http")) {
+    place("trouble").textContent = "This is a copy of a page: it follows no server, and its buttons do nothing.";
+    place("trouble").hidden = false;
+  } else if (known.often) {
+    plan();
+  } else {
+    look();
+  }
 })();

@@ -26,20 +26,47 @@
     Plotly.react(place, themed.data, { ...themed.layout, ...size }, config);
   }
 
-  let round = 0;
-  function draw(onPaper) {
+  // Pictures are drawn when they come near: a page may hold hundreds.
+  const near = new Set();
+  const stale = new Set();
+  let slice = 0;
+  const watch = new IntersectionObserver(function (entries) {
+    for (const entry of entries) near[entry.isIntersecting ? "add" : "delete"](entry.target.id);
+    clearTimeout(slice);
+    drawNear();
+  }, { rootMargin: "800px" });
+
+  function drawNear() {
     const style = getComputedStyle(document.documentElement);
-    const ids = Object.keys(figures);
-    const mine = ++round;
-    let next = 0;
-    function slice() {
-      if (mine !== round) return;
-      const until = performance.now() + SLICE_MS;
-      while (next < ids.length && (onPaper || performance.now() < until)) drawOne(ids[next++], style, onPaper);
-      if (next < ids.length) setTimeout(slice);
-      else document.documentElement.dataset.drawn = ids.length;
+    const until = performance.now() + SLICE_MS;
+    for (const id of near) {
+      if (!stale.delete(id)) continue;
+      drawOne(id, style, false);
+      if (performance.now() > until) { slice = setTimeout(drawNear); return; }
     }
-    slice();
+    document.documentElement.dataset.drawn = Object.keys(figures).length - stale.size;
+  }
+
+  function draw(onPaper) {
+    Object.keys(figures).forEach((id) => stale.add(id));
+    clearTimeout(slice);
+    if (!onPaper) { drawNear(); return; }
+    const style = getComputedStyle(document.documentElement);
+    stale.forEach((id) => drawOne(id, style, true));
+    stale.clear();
+  }
+
+  function watchFigures() {
+    watch.disconnect();
+    near.clear();
+    stale.clear();
+    Object.keys(figures).forEach(function (id) {
+      const place = document.getElementById(id);
+      if (!place) return;
+      stale.add(id);
+      watch.observe(place);
+    });
+    if (!stale.size) drawNear();
   }
 
   let waiting = 0;
@@ -54,7 +81,7 @@
     });
   }
 
-  draw();
+  watchFigures();
   drawnWidth = document.documentElement.clientWidth;
   window.addEventListener("resize", later);
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());
@@ -89,6 +116,6 @@
     figures = newFigures;
     delete document.documentElement.dataset.drawn;
     offerCopies();
-    draw();
+    watchFigures();
   };
 })();
