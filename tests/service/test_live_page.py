@@ -309,6 +309,15 @@ def test_a_slow_server_is_asked_one_thing_at_a_time(open_page, shown: Shown) -> 
         """What was asked meanwhile."""
     assert most == [1]
 
+    async def slower() -> None:
+        await asyncio.sleep(20)
+
+    shown.fault = lambda _: slower()
+    with page.expect_request("**/report/often"):
+        wind_on(page)
+    wind_on(page, 31)
+    page.get_by_text("The server does not answer. What stands below is of before.").wait_for()
+
 
 def test_a_saved_report_follows_nothing(answered) -> None:
     html = report_html(answered[0], history=answered[1])
