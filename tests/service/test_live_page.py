@@ -136,6 +136,12 @@ def test_it_follows_the_server_and_an_answer_without_news_has_no_body(open_page,
     assert shown.asked == [("report/often", 200)]  # no figure is drawn anew for a job that goes on
 
 
+def of_another_version(route: Any) -> None:
+    """What a server answers that has been updated while the page was open."""
+    answer = route.fetch()
+    route.fulfill(response=answer, json={**answer.json(), "version": "9.9"})
+
+
 def test_a_server_that_goes_away_is_named_and_taken_up_again(open_page, server: LiveServer) -> None:
     page = open_page()
     trouble = page.locator("#trouble")
@@ -181,6 +187,11 @@ def test_an_answer_that_is_none_is_named_and_changes_nothing(open_page, shown: S
         wind_on(page)
         page.locator("#trouble").wait_for(state="hidden")
         assert "10 of 100 steps" in text(page, "work")
+    page.route("**/report/often", of_another_version)
+    shown.training = None
+    wind_on(page)
+    page.get_by_text("The server has been updated: reload this page.").wait_for()
+    assert "steps" not in text(page, "work")
 
 
 def test_doubts_are_settled_with_the_keyboard_alone(open_page, shown: Shown) -> None:
@@ -284,7 +295,7 @@ def test_a_page_that_stays_open_does_not_grow(open_page, shown: Shown) -> None:
 
     live(2)
     before = size()
-    live(8)
+    live(5)
     after = size()
     assert all(after[name] <= 1.1 * before[name] for name in before), (before, after)
 

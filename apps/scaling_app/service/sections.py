@@ -15,11 +15,11 @@ _ACTIONS = {"continue": "Go on labelling", "stop": "You may stop here", "wait": 
 
 
 def advice(payload: Payload, more: str = "") -> str:
-    """The one sentence, its reason, and the figures of the day; `more` is HTML that follows the sentence."""
+    """The one sentence, its reason, and the figures of the day; `more` is HTML that follows the sentence and tells the levels."""
     said = payload.advice
     tiles = "".join(
-        f'<div class="tile"><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>'
-        for name, value, more in _tiles(payload)
+        f'<div class="tile"><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>'
+        for name, value, note in _tiles(payload, levels=not more)
     )
     reason = said.reason
     same = reason.rstrip(".").lower() in said.sentence.lower()
@@ -31,14 +31,14 @@ def advice(payload: Payload, more: str = "") -> str:
     )
 
 
-def _tiles(payload: Payload) -> list[tuple[str, str, str]]:
+def _tiles(payload: Payload, *, levels: bool) -> list[tuple[str, str, str]]:
     in_curve, labelled, pool = payload.n_in_curve, payload.n_labelled, payload.n_pool
     left_out = f"{labelled - in_curve} left out of the curve; " if labelled > in_curve else ""
     tiles = [
         ("Labelled cases", str(labelled), left_out + ("" if pool is None else f"{pool} unlabelled left"))
     ]
     overall = payload.overall
-    if overall and overall.now:
+    if levels and overall and overall.now:
         now = overall.now
         tiles.append(("Dice now", points(now.mean), f"80 %: {spread(now.lo80, now.hi80)}"))
         ahead = next((row for row in overall.forecast if row.extra >= 5), None)
