@@ -96,6 +96,9 @@ def write_label(
     reference: Path | str | MetaTensor | Grid,
     out: Path | str,
     names: Mapping[int, str] | None = None,
+    *,
+    at_least: type[np.integer] = np.uint8,
+    compressed: bool = True,
 ) -> Path:
     """Writes a label map `(1, *S)` or `(*S)` on the grid of `reference`, in the kind that `out` names.
 
@@ -106,6 +109,8 @@ def write_label(
         reference: the image, or where its voxels lie.
         out: the file.
         names: what the values are called; a `.seg.nrrd` says it.
+        at_least: the type that voxels are stored in, unless they need a wider one.
+        compressed: false leaves the voxels of an NRRD as they are.
 
     Raises:
         ImageError: the shape differs from the reference's, or the kind cannot be written.
@@ -119,7 +124,7 @@ def write_label(
     label = label[0] if label.ndim == len(grid.shape) + 1 else label
     if label.shape != grid.shape:
         raise ImageError(f"the label's shape {label.shape} is not the image's {grid.shape}; nothing written")
-    write_label_array(label, grid, out, names)
+    write_label_array(label, grid, out, names, at_least=at_least, compressed=compressed)
     return out
 
 

@@ -91,14 +91,26 @@ def read_label_array(path: Path) -> tuple[NDArray[np.integer[Any]], Grid]:
 
 
 def write_label_array(
-    label: NDArray[np.integer[Any]], grid: Grid, out: Path, names: Mapping[int, str] | None = None
+    label: NDArray[np.integer[Any]],
+    grid: Grid,
+    out: Path,
+    names: Mapping[int, str] | None = None,
+    *,
+    at_least: type[np.integer] = np.uint8,
+    compressed: bool = True,
 ) -> None:
     """Writes a label map `(*S)` in the kind that `out` names, as the smallest type that holds its values.
+
+    Args:
+        at_least: the type that voxels are stored in, unless they need a wider one.
+        compressed: false leaves the voxels of an NRRD as they are.
 
     Raises:
         ImageError: the kind cannot be written.
     """
-    label = label.astype(_smallest_type(int(label.max(initial=0))))
+    highest = int(label.max(initial=0))
+    fits = highest <= np.iinfo(at_least).max and at_least is not np.uint8
+    label = label.astype(at_least if fits else _smallest_type(highest))
     kind = suffix_of(out)
     writer = _KINDS[kind].write if kind in _KINDS else None
     if writer is None:
@@ -107,8 +119,8 @@ def write_label_array(
     if grid.shown is not None:
         grid = replace(grid, affine=grid.shown)
     with whole_file(out) as part:
-        if kind == ".seg.nrrd":
-            write_nrrd(label, grid, part, names)
+        if writer is write_nrrd:
+            write_nrrd(label, grid, part, names if kind == ".seg.nrrd" else None, compressed=compressed)
         else:
             writer(label, grid, part)
 

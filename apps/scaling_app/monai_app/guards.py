@@ -22,8 +22,11 @@ from monailabel.endpoints import datastore, login, logs, ohif
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import processes, tasks
 
+from scaling_app.monai_app.dicom_proxy import add_dicom_proxy
+from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
 from scaling_app.monai_app.served import Served
+from scaling_app.studies.place import is_url
 
 MOST_LINES = 100_000
 """Of the log."""
@@ -97,10 +100,6 @@ def _add_task_states(router: APIRouter) -> None:
     def stop_batch(user: Admin) -> object:
         return stop_task("batch_infer")
 
-    @router.post("/train/", include_in_schema=False)
-    def refuse_all_trainers(user: Admin) -> None:
-        raise HTTPException(404, "Name the trainer, as in POST /train/segmentation.")
-
 
 def _add_scoring(router: APIRouter, app: Served) -> None:
     @router.post("/scoring/", include_in_schema=False)
@@ -166,11 +165,13 @@ def _add_pages(router: APIRouter, app: Served) -> None:
             raise HTTPException(404, "The OHIF viewer is not installed.")
         return FileResponse(file)
 
-    if not app.studies.startswith(("http://", "https://")):
+    store = app.datastore() if is_url(app.studies) else None
+    if isinstance(store, DicomStudies):
+        add_dicom_proxy(router, store.pacs)
 
-        @router.api_route("/proxy/dicom/{path:path}", methods=["GET", "POST"], include_in_schema=False)
-        def refuse_proxy(path: str, user: AnyUser) -> None:
-            raise HTTPException(404, "The studies lie in a folder here; there is no DICOM server to ask.")
+    @router.api_route("/proxy/dicom/{path:path}", methods=["GET", "POST"], include_in_schema=False)
+    def refuse_proxy(path: str, user: AnyUser) -> None:
+        raise HTTPException(404, "There is no DICOM server to ask here, or not for this.")
 
     @router.post("/reload", include_in_schema=False)
     def refuse_reload(user: Admin) -> None:
