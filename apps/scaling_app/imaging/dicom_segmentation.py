@@ -29,6 +29,7 @@ MAKER = "Scaling App"
 _PREDICTION = "Prediction"
 _GROUP, _ELEMENT = 0x0071, 0x01
 _ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
+_LEARNED = Code("123110", "DCM", "Artificial Intelligence")
 _TISSUE = Code("85756007", "SCT", "Tissue")
 _MOST_SEGMENTS = 255
 _NEEDED = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime")
@@ -94,7 +95,7 @@ def write_segmentation(
         raise SegmentationError(f"the label holds {len(values)} structures; {_MOST_SEGMENTS} are possible")
     numbers = np.zeros(max(int(label.voxels.max(initial=0)), *values) + 1, dtype=np.uint8)
     numbers[values] = np.arange(1, len(values) + 1)
-    model = AlgorithmIdentificationSequence(name=MAKER, family=codes.DCM.ArtificialIntelligence, version="1")
+    model = AlgorithmIdentificationSequence(name=MAKER, family=_LEARNED, version="1")
     kind = _PREDICTION if predicted else "Label"
     sources = [_with_what_is_needed(header) for header in series.headers]
     stored = np.zeros((len(series.planes), series.shape[1], series.shape[0]), dtype=np.uint8)
