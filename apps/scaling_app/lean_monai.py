@@ -13,8 +13,8 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
-NOT_NEEDED = ("ignite", "matplotlib", "mlflow", "pandas", "tensorboard")
-"""Trackers, tables and plots; `ignite` brings half of torch's distributed and symbolic parts."""
+NOT_NEEDED = ("ignite", "matplotlib", "mlflow", "pandas", "skimage", "sklearn", "tensorboard")
+"""Trackers, tables, plots and what few of its transforms and metrics call; `ignite` brings half of torch's distributed and symbolic parts."""
 
 
 class _LeanMonai(MetaPathFinder):

@@ -43,7 +43,7 @@ def test_arms_are_trained_on_the_sessions_folds_and_tested_on_the_same_cases(des
     assert result["done"] == result["total"] == len(folds) + len(finished(desk, "nested")) + len(arms)
     assert {run.strategy for run in arms} == {"none"} and {run.strategy for run in folds} == {"baseline"}
     assert {run.train_ids for run in arms} == {run.train_ids for run in folds} and len(arms) == 5
-    assert {run.network for run in arms} == {"resenc"}
+    assert {run.network for run in arms} == {"resunet"}
     assert {(run.fold, run.seed) for run in arms} == {(run.fold, run.seed) for run in folds}
     assert len({run.seed for run in folds}) == 5
     tested = {
@@ -147,7 +147,7 @@ def compared(desk, *, dice: dict[str, float], noise: float = 0.002) -> None:
             rest = [other.image_id for other in cases if other is not case]
             name = f"{strategy}-{index}"
             desk.studies.ledger.start_run(
-                Run(name, kind, strategy, "resenc", rest, len(rest), 0, index, "s", utc_now())
+                Run(name, kind, strategy, "resunet", rest, len(rest), 0, index, "s", utc_now())
             )
             score = mean + noise * ((index * len(strategy)) % 3 - 1)
             desk.studies.ledger.finish_run(
