@@ -65,6 +65,17 @@ def test_a_label_comes_back_voxel_for_voxel(kind: str, tmp_path: Path) -> None:
     assert int(sent.NumberOfFrames) == 6  # empty slices are left out of the file, and not of the label
 
 
+def test_a_prediction_is_written_as_one_and_never_read_as_a_label(tmp_path: Path) -> None:
+    series = series_of(make_series())
+    label = Segmented(a_label(series.shape), {1: "liver", 5: "tumour"})
+    sent = through_a_file(write_segmentation(label, series, predicted=True), tmp_path)
+    assert [one.SegmentAlgorithmType for one in sent.SegmentSequence] == ["AUTOMATIC", "AUTOMATIC"]
+    with pytest.raises(SegmentationError, match="prediction of a model"):
+        read_segmentation(sent, series)
+    sent.ContentLabel = "LABEL"
+    assert np.array_equal(read_segmentation(sent, series).voxels, label.voxels)
+
+
 def test_an_empty_label_and_large_values_come_back_too(tmp_path: Path) -> None:
     series = series_of(make_series())
     for voxels in (np.zeros(series.shape, np.uint8), np.full(series.shape, 700, np.int32)):

@@ -54,6 +54,16 @@ def test_the_values_of_a_label_are_those_it_was_written_with(tmp_path: Path, hig
         assert label_values(read_label(tmp_path / name)) == {0, 7, 117, highest}
 
 
+def test_a_viewer_gets_the_voxels_in_the_type_and_the_packing_that_it_reads(tmp_path: Path) -> None:
+    label = volume()
+    for kind, highest, stored in ((np.uint8, 3, "u1"), (np.uint16, 3, "<u2"), (np.uint8, 300, "<i2")):
+        drawn = label.numpy().astype(np.int32)
+        drawn[0, 0, 0, 0] = highest
+        path = write_label(drawn, label, tmp_path / "a.nrrd", at_least=kind, compressed=False)
+        raw = path.read_bytes().split(b"\n\n", 1)[1]
+        assert np.array_equal(np.frombuffer(raw, stored).reshape(drawn.shape[1:], order="F"), drawn[0])
+
+
 def test_nrrd_and_nifti_of_one_volume_lie_in_one_place_as_itk_says(tmp_path: Path) -> None:
     sitk = pytest.importorskip("SimpleITK")
     image = sitk.GetImageFromArray(np.arange(60, dtype=np.float32).reshape(3, 4, 5))

@@ -30,7 +30,7 @@ BUSY_SECONDS, CALM_SECONDS = 3, 15
 PARTS = ("head", "state", "advice", "work", "missing", "doubts")
 """The parts that change often, from above."""
 
-_OFTEN = ("job", "doubts", "problems", "message", "updated")
+_OFTEN = ("job", "doubts", "problems", "updated")
 """What changes without the sections."""
 
 

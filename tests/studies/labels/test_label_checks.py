@@ -155,8 +155,9 @@ def test_label_info_from_any_client():
         {"name": "", "idx": 2},
         "junk",
         {"idx": 3},
+        {"name": "b", "segmentIndex": 4, "labelmapIndex": 0},  # the OHIF viewer
     ]
-    assert parse_label_info(raw) == [("a", 1)]
+    assert parse_label_info(raw) == [("a", 1), ("b", 4)]
     assert parse_label_info(None) == []
 
 
