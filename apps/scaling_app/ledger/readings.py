@@ -19,7 +19,7 @@ class ReadingBook(Store):
     def save_reading(self, reading: Reading) -> None:
         """Writes a reader's label of a case that is not the case's own; what was asked stays asked."""
         with self._write(moves_forecast=True) as connection:
-            keep_reading(connection, reading)
+            keep_reading(connection, reading, whatever=True)
 
     def ask_reading(self, image_id: str, reader: str) -> None:
         """Notes that a reader was asked for a second reading; the first time counts."""
@@ -48,15 +48,20 @@ class ReadingBook(Store):
         with self._write() as connection:
             connection.execute(table.update().where(mine).values(minutes=minutes))
 
-    def saw_label_of_others(self, image_id: str, reader: str) -> bool:
-        """Whether somebody else's label of that image was sent to that reader; whoever is unknown may be anybody."""
+    def saw_label_of_others(self, image_id: str, reader: str, *, surely: bool = False) -> bool:
+        """Whether somebody else's label of that image was sent to that reader.
+
+        Args:
+            surely: else whoever is unknown may have been that reader.
+        """
         table = tables.exposures
         shown = select(table.c.client, table.c.label_by).where(
             (table.c.image_id == image_id) & table.c.label_by.is_not(None)
         )
+        to = (reader,) if surely else ("", reader)
         with self._read() as connection:
             found = [(reader_of(row.client), reader_of(row.label_by)) for row in connection.execute(shown)]
-        return any((not reader or to in ("", reader)) and drawn_by != reader for to, drawn_by in found)
+        return any((client in to or not reader) and drawn_by != reader for client, drawn_by in found)
 
     def keep_agreements(self, image_id: str, found: Sequence[Agreement]) -> None:
         """Writes how far the readers of an image agree, in the place of what was known of it."""
@@ -86,11 +91,19 @@ class ReadingBook(Store):
             return [Lease(**row) for row in connection.execute(select(tables.leases)).mappings()]
 
 
-def keep_reading(connection: Connection, reading: Reading) -> None:
-    """Writes what a reader saved; when it was asked, and minutes that came before, stay."""
-    values = asdict(reading)
+def keep_reading(connection: Connection, reading: Reading, *, whatever: bool = False) -> None:
+    """Writes what a reader saved; when it was asked, and minutes that came before, stay.
+
+    Args:
+        whatever: else an independent reading stays in the place of one that is not: who has looked at another's label
+            and corrects their own has still read the case alone before.
+    """
+    table, values = tables.readings, asdict(reading)
     new = {key: values[key] for key in ("label_hash", "saved_at", "independent")}
     if reading.minutes is not None:
         new["minutes"] = reading.minutes
-    row = insert(tables.readings).values(**values)
-    connection.execute(row.on_conflict_do_update(index_elements=["image_id", "reader"], set_=new))
+    row = insert(table).values(**values)
+    better = None if whatever or reading.independent else table.c.independent.is_(False)
+    connection.execute(
+        row.on_conflict_do_update(index_elements=["image_id", "reader"], set_=new, where=better)
+    )

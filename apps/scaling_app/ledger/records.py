@@ -225,13 +225,13 @@ class ShapeCoverage:
 
 @dataclass(frozen=True)
 class Reading:
-    """One reader and one case: the newest label that this reader drew of it.
+    """One reader and one case: the newest label that this reader drew of it, of independent ones the newest.
 
     Attributes:
         reader: as `reader_of` says.
         label_hash: None while the reader was asked for it and has not saved one.
         asked_at: when it was asked for as a second reading; None where nobody asked.
-        independent: neither a prediction nor somebody else's label was on screen, and nothing is doubted.
+        independent: neither a prediction nor somebody else's label was on screen.
         minutes: of an asked reading, active annotation time.
     """
 

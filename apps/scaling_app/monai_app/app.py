@@ -27,7 +27,7 @@ from monailabel.utils.async_tasks.utils import processes
 
 from scaling_app.imaging.geometry import suffix_of
 from scaling_app.imaging.untrusted import judge
-from scaling_app.ledger import utc_now
+from scaling_app.ledger import reader_of, utc_now
 from scaling_app.monai_app.batch_task import BatchInfer
 from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.infer_task import Segmentation
@@ -43,6 +43,7 @@ from scaling_app.service.answers import LabelSummary
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 from scaling_app.storage import require_writable
 from scaling_app.studies.conf import read_conf
+from scaling_app.studies.labels.agreement import AgreementBook
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.labels.intake import LabelIntake
 from scaling_app.studies.place import is_url, require_writable_studies
@@ -103,6 +104,7 @@ class ScalingApp(MONAILabelApp):
             store.refresh()
         self.files = ForeignFiles(self.options.upload_bytes)
         self.intake = LabelIntake(self.open_studies, self.files)
+        self.agreements = AgreementBook(self.open_studies, self.files)
         restore_label_infos(self.open_studies)
         self._shown: dict = {}
         self.keeper = ForecastKeeper(self.open_studies.ledger, self._live_facts)
@@ -185,7 +187,15 @@ class ScalingApp(MONAILabelApp):
         """Starts what only the server does: routes, forecasts, a look at the labels now and then."""
         from monailabel.app import app as server
 
-        from scaling_app.monai_app import bodies, connections, roles, routes, scratch, server_access
+        from scaling_app.monai_app import (
+            bodies,
+            connections,
+            reader_routes,
+            roles,
+            routes,
+            scratch,
+            server_access,
+        )
         from scaling_app.service.routes import make_router
 
         scratch.claim(self.open_studies.folder)
@@ -208,6 +218,7 @@ class ScalingApp(MONAILabelApp):
             user=roles.USER,
             annotator=roles.ANNOTATOR,
             admin=roles.ADMIN,
+            name_of=reader_routes.reader_name,
         )
         routes.include_first(server, sufficiency)
         threading.Thread(target=self._watch, name="labels", daemon=True).start()
@@ -273,12 +284,21 @@ class ScalingApp(MONAILabelApp):
         """
         with as_label_map(path, self.datastore().get_image_uri(image)) as usable:
             label_id, found = self.intake.store(image, usable, params, annotator)
+        self._end_lease(image, annotator or params.get("client_id"))
         doubts = [{"kind": doubt.kind, "sentence": doubt.sentence} for doubt in found]
         return {
             "image": image,
             "label": label_id,
             "sufficiency": LabelSummary.model_validate({**self._summary_at_hand(), "doubts": doubts}).sent(),
         }
+
+    def _end_lease(self, image: str, name: object) -> None:
+        """The label has come; a lease that cannot be ended ends by itself."""
+        try:
+            with self.serving:
+                self.open_studies.leases.end(image, reader_of(str(name) if name else None))
+        except Exception:
+            logger.exception("The lease of %s could not be ended", image)
 
     def require_trainable(self, model: str, params: dict) -> None:
         """Refuses a training that could only fail.
@@ -308,9 +328,17 @@ class ScalingApp(MONAILabelApp):
         except Exception:
             logger.exception("The labels could not be looked through; the next look follows")
 
-    def nothing_to_serve(self) -> str | None:
-        """Why there is no image to label at all, as a sentence; None when there is one."""
+    def nothing_to_serve(self, reader: str) -> str | None:
+        """Why there is no image for that reader to label, as a sentence; None where every image has a label."""
         store = self.datastore()
+        taken = self.open_studies.leases.others(reader) & set(store.get_unlabeled_images())
+        if taken:
+            of = (
+                f"{len(taken)} cases without a label are"
+                if len(taken) > 1
+                else "The last case without a label is"
+            )
+            return f"{of} in other annotators' hands; ask again later."
         return store.nothing_to_serve() if isinstance(store, StudiesFolder) else None
 
     def close_interrupted_runs(
@@ -348,6 +376,7 @@ class ScalingApp(MONAILabelApp):
                 if is_url(self.studies):
                     self.datastore().refresh()
                 self.take_stock()
+                self.agreements.measure()
                 self.close_interrupted_runs("interrupted: the process ended")
             except Exception:
                 logger.exception("The labels could not be looked through")

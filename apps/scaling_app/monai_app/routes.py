@@ -26,6 +26,13 @@ from monailabel.utils.async_tasks.utils import tasks
 from scaling_app.imaging.geometry import stem_of
 from scaling_app.monai_app.batch_options import parse_batch_options
 from scaling_app.monai_app.guards import add_guards, shown, stop_task
+from scaling_app.monai_app.next_case import READER
+from scaling_app.monai_app.reader_routes import (
+    add_reader_routes,
+    reader_name,
+    require_not_read_blind,
+    require_own_tag,
+)
 from scaling_app.monai_app.request_checks import (
     ARCHIVES,
     PREDICTIONS,
@@ -36,7 +43,7 @@ from scaling_app.monai_app.request_checks import (
     require_storable,
     spooled,
 )
-from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
+from scaling_app.monai_app.roles import Admin, Annotator, AnyUser, annotator_of
 from scaling_app.monai_app.served import Served
 from scaling_app.studies.labels.reading import image_grid
 from scaling_app.studies.studies import FINAL, ORIGINAL
@@ -69,6 +76,7 @@ def make_router(app: Served) -> APIRouter:
     _add_datastore_routes(router, app)
     _add_task_routes(router, app)
     _add_session_routes(router, app)
+    add_reader_routes(router, app)
     add_guards(router, app)
     return router
 
@@ -85,7 +93,8 @@ def _add_datastore_routes(router: APIRouter, app: Served) -> None:
         known = read_params(params)
         _require_image(app, image)
         require_plain_name("tag", tag or FINAL)
-        annotator = user.username if settings.MONAI_LABEL_AUTH_ENABLE else None
+        require_own_tag(tag)
+        annotator = annotator_of(user)
         final = not tag or tag == FINAL
         with spooled(label, raw_voxels=final) as path, refusing():
             if final:
@@ -183,9 +192,10 @@ def _add_task_routes(router: APIRouter, app: Served) -> None:
         _require_name("strategy", strategy, app.strategy_names())
         require_storable(params)
         others = {key: value for key, value in (params or {}).items() if key != "strategy"}  # it would win
+        reader = others[READER] = reader_name(user, others.get("client_id"))
         with app.serving:
             sample = activelearning.sample(strategy, others, user.username)
-        missing = None if sample else app.nothing_to_serve()
+        missing = None if sample else app.nothing_to_serve(reader)
         return sample if missing is None else {"message": missing}
 
     @router.post("/infer/{model}", tags=["Infer"], response_model=None)
@@ -221,6 +231,8 @@ def _add_task_routes(router: APIRouter, app: Served) -> None:
                 "output=dicom_seg is not offered; ask for output=image. A label that is saved becomes a DICOM "
                 "Segmentation by itself.",
             )
+        if image and not session_id and not known.get("reveal"):
+            require_not_read_blind(app.open_studies, image, reader_name(user, known.get("client_id")))
         options = json.dumps({key: value for key, value in known.items() if key not in _OF_THE_ADDRESS})
         with PREDICTIONS.passed():
             if not file:
