@@ -41,6 +41,7 @@ def report_html(
     page.add(sections.missing(answer))
     page.add(sections.doubts_section(answer))
     page.add(sections.forecast_table(answer))
+    page.add(sections.readers_section(answer))
     page.add(picture_sections.curve_section(page, answer))
     page.add(_pair(picture_sections.gain_section(page, answer), sections.information_section(answer)))
     page.add(picture_sections.structures_section(page, answer))
