@@ -78,8 +78,9 @@ class AgreementBook:
     ) -> list[Agreement] | None:
         """The agreements of a case, by reader and structure; None when nobody can read files now."""
         case, tolerance = self.studies.ledger.case(image), self.studies.conf.tolerance_mm
-        files = {one.reader: self._file_of(one, None if case is None else case.label_hash) for one in read}
-        there = [one for one in read if files[one.reader] is not None]
+        found_files = {one.reader: self._file_of(one, case and case.label_hash) for one in read}
+        files = {reader: file for reader, file in found_files.items() if file is not None}
+        there = [one for one in read if one.reader in files]
         own = [one for one in there if case is not None and one.label_hash == case.label_hash]
         reference = next(iter([*own, *there]), None)
         found = []
