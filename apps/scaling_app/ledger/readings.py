@@ -41,6 +41,14 @@ class ReadingBook(Store):
         """What that reader was asked, or saved, of that image."""
         return next((found for found in self.readings(image_id) if found.reader == reader), None)
 
+    def forget_reading(self, image_id: str, reader: str) -> None:
+        """Forgets what that reader read, or was asked."""
+        table = tables.readings
+        with self._write(moves_forecast=True) as connection:
+            connection.execute(
+                delete(table).where((table.c.image_id == image_id) & (table.c.reader == reader))
+            )
+
     def note_reading_minutes(self, image_id: str, reader: str, minutes: float) -> None:
         """Active annotation time of a reading that was asked for."""
         table = tables.readings

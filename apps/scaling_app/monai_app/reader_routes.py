@@ -12,7 +12,7 @@ from monailabel.interfaces.exception import LabelNotFoundException
 from scaling_app.ledger import reader_of, utc_now
 from scaling_app.monai_app.roles import Annotator, AnyUser, annotator_of
 from scaling_app.monai_app.served import Served
-from scaling_app.studies.labels.readers import SECOND_SENTENCE, TAG, is_being_read, tag_of
+from scaling_app.studies.labels.readers import SECOND_SENTENCE, TAG, is_being_read, reader_with
 from scaling_app.studies.studies import FINAL, Studies
 
 
@@ -83,6 +83,12 @@ def add_reader_routes(router: APIRouter, app: Served) -> None:
             return {"image": image, "held": leases.renew(image, reader)}
 
 
+def forget_reading(studies: Studies, image: str, tag: str) -> None:
+    """After a label went: a reading that it was is none any more."""
+    if (reader := reader_with(studies, image, tag)) is not None:
+        studies.ledger.forget_reading(image, reader)
+
+
 def _drawn_by(studies: Studies, image: str, tag: str) -> str | None:
     """Whose label it is, empty for somebody unknown; None for a prediction."""
     if tag == FINAL:
@@ -90,4 +96,4 @@ def _drawn_by(studies: Studies, image: str, tag: str) -> str | None:
         return "" if case is None else reader_of(case.annotator)
     if not tag.startswith(TAG):
         return None
-    return next((one.reader for one in studies.ledger.readings(image) if tag_of(one.reader) == tag), "")
+    return reader_with(studies, image, tag) or ""

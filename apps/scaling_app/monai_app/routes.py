@@ -29,6 +29,7 @@ from scaling_app.monai_app.guards import add_guards, shown, stop_task
 from scaling_app.monai_app.next_case import READER
 from scaling_app.monai_app.reader_routes import (
     add_reader_routes,
+    forget_reading,
     reader_name,
     require_not_read_blind,
     require_own_tag,
@@ -182,6 +183,7 @@ def _add_datastore_routes(router: APIRouter, app: Served) -> None:
             raise HTTPException(404, f"The image {id!r} has no label {tag!r}.")
         with refusing():
             answer = datastore.remove_label(id, tag, user.username)
+            forget_reading(app.open_studies, id, tag)
         app.follow_labels()
         return answer
 

@@ -62,7 +62,12 @@ class AgreementBook:
         """Whether what is kept was measured on these very readings, structures and tolerance."""
         if len(read) < 2:
             return not kept
-        hashes = {reading.reader: reading.label_hash for reading in read}
+        image, hashes = read[0].image_id, {reading.reader: reading.label_hash for reading in read}
+        tags = [tag_of(reading.reader) for reading in read]
+        if (
+            sum(self.studies.has_label(image, tag) for tag in tags) < len(read) - 1
+        ):  # one may be the case's own
+            return False
         measured = {one.reader: one.label_hash for one in kept}
         measured |= {one.against_reader: one.against_hash for one in kept}
         names = {one.structure for one in kept}
@@ -78,7 +83,7 @@ class AgreementBook:
     ) -> list[Agreement] | None:
         """The agreements of a case, by reader and structure; None when nobody can read files now."""
         case, tolerance = self.studies.ledger.case(image), self.studies.conf.tolerance_mm
-        found_files = {one.reader: self._file_of(one, case and case.label_hash) for one in read}
+        found_files = {one.reader: self._file_of(one, case.label_hash if case else None) for one in read}
         files = {reader: file for reader, file in found_files.items() if file is not None}
         there = [one for one in read if one.reader in files]
         own = [one for one in there if case is not None and one.label_hash == case.label_hash]

@@ -115,6 +115,11 @@ def store_beside(
     return label_id
 
 
+def reader_with(studies: Studies, image_id: str, tag: str) -> str | None:
+    """Whose label of that image lies under a tag; None for nobody's known."""
+    return next((one.reader for one in studies.ledger.readings(image_id) if tag_of(one.reader) == tag), None)
+
+
 def second_reading_for(studies: Studies, reader: str, client: str | None) -> str | None:
     """The labelled case that this reader is to read now; None when no second reading is due, or none by this reader.
 
