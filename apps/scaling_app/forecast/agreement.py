@@ -39,7 +39,7 @@ class TwoReadings:
     patient: str
     structure: str
     dice: float | None
-    nsd: float | None
+    nsd: float | None = None
     one_only: bool = False
     weight: float = 1.0
 
