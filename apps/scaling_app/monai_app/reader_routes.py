@@ -53,7 +53,7 @@ def add_reader_routes(router: APIRouter, app: Served) -> None:
         studies, reader = app.open_studies, reader_name(user, client_id)
         if not studies.has_image(label) or not studies.has_label(label, tag):
             raise HTTPException(404, f"The image {label!r} has no label {tag!r}.")
-        if (drawn_by := _drawn_by(studies, label, tag)) is not None and drawn_by != reader:
+        if (drawn_by := _drawn_by(studies, label, tag)) != reader:
             require_not_read_blind(studies, label, reader)
         try:
             answer = datastore.download_label(label, tag)
