@@ -78,10 +78,9 @@ def work(served: Served, *, clients: int, labels: int, steps: int, curve_minutes
 
 
 def _annotate(served: Served, day: Day, client: str, labels: int) -> None:
-    http = requests.Session()
     for _ in range(labels):
         began = time.perf_counter()
-        sample = _asked(http, day, "POST", f"{served.base}/activelearning/random", json={"client_id": client})
+        sample = _asked(day, "POST", f"{served.base}/activelearning/random", json={"client_id": client})
         day.next_seconds.append(time.perf_counter() - began)
         if "id" not in sample:
             day.faults.append(f"{client} was handed no case: {sample}")
@@ -91,7 +90,6 @@ def _annotate(served: Served, day: Day, client: str, labels: int) -> None:
         params = json.dumps({"client_id": client, "label_info": LABEL_INFO, "minutes": minutes})
         began = time.perf_counter()
         _asked(
-            http,
             day,
             "PUT",
             f"{served.base}/datastore/label",
@@ -104,14 +102,14 @@ def _annotate(served: Served, day: Day, client: str, labels: int) -> None:
         day.sent.append(Sent(client, image, digest, second, minutes, seconds))
 
 
-def _asked(http: requests.Session, day: Day, method: str, url: str, **what: Any) -> dict[str, Any]:
-    """The answer, asked for again while the server says later.
+def _asked(day: Day, method: str, url: str, **what: Any) -> dict[str, Any]:
+    """The answer, over a connection of its own as viewers ask, and again while the server says later.
 
     Raises:
         RuntimeError: any other error; its text says which.
     """
     while True:
-        answer = http.request(method, url, timeout=300, **what)
+        answer = requests.request(method, url, timeout=300, **what)
         if answer.status_code not in BUSY:
             break
         day.later[f"{method} {answer.status_code}"] += 1
@@ -134,17 +132,17 @@ def _drawn(served: Served, image: str, client: str) -> bytes:
 
 def _train(served: Served, day: Day, over: threading.Event, steps: int, curve_minutes: float) -> None:
     """One training after another: the model's, the curve's, until the day is over and the last one has ended."""
-    http, turn = requests.Session(), 0
+    turn = 0
     options = {"steps": steps, "curve_minutes": curve_minutes}
     while not over.is_set():
         trainer = ("segmentation", "learning_curve")[turn % 2]
-        answer = http.post(f"{served.base}/train/{trainer}", json=options, timeout=300)
+        answer = requests.post(f"{served.base}/train/{trainer}", json=options, timeout=300)
         if answer.ok:
             turn += 1
         elif answer.status_code not in (422, *BUSY):  # nothing is labelled yet, or one is running
             day.faults.append(f"training {trainer}: {answer.status_code} {answer.text[:300]}")
         time.sleep(0.5)
-        while (task := _task(http, served)) and task["status"] in ("SUBMITTED", "RUNNING"):
+        while (task := _task(served)) and task["status"] in ("SUBMITTED", "RUNNING"):
             time.sleep(0.5)
         if answer.ok and task:
             day.trainings.append({"trainer": trainer, "status": task["status"]})
@@ -152,8 +150,8 @@ def _train(served: Served, day: Day, over: threading.Event, steps: int, curve_mi
                 day.faults.append(f"training {trainer} ended as {task['status']}: {task.get('details')}")
 
 
-def _task(http: requests.Session, served: Served) -> dict[str, Any] | None:
-    answer = http.get(f"{served.base}/train/", timeout=60)
+def _task(served: Served) -> dict[str, Any] | None:
+    answer = requests.get(f"{served.base}/train/", timeout=300)
     return answer.json() if answer.ok else None
 
 

@@ -27,7 +27,7 @@ from monailabel.utils.async_tasks.utils import processes
 
 from scaling_app.imaging.geometry import suffix_of
 from scaling_app.imaging.untrusted import judge
-from scaling_app.ledger import reader_of, utc_now
+from scaling_app.ledger import utc_now
 from scaling_app.monai_app.batch_task import BatchInfer
 from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.infer_task import Segmentation
@@ -187,15 +187,8 @@ class ScalingApp(MONAILabelApp):
         """Starts what only the server does: routes, forecasts, a look at the labels now and then."""
         from monailabel.app import app as server
 
-        from scaling_app.monai_app import (
-            bodies,
-            connections,
-            reader_routes,
-            roles,
-            routes,
-            scratch,
-            server_access,
-        )
+        from scaling_app.monai_app import bodies, connections, roles, routes, scratch, server_access
+        from scaling_app.monai_app.reader_routes import reader_name
         from scaling_app.service.routes import make_router
 
         scratch.claim(self.open_studies.folder)
@@ -218,7 +211,7 @@ class ScalingApp(MONAILabelApp):
             user=roles.USER,
             annotator=roles.ANNOTATOR,
             admin=roles.ADMIN,
-            name_of=reader_routes.reader_name,
+            name_of=reader_name,
         )
         routes.include_first(server, sufficiency)
         threading.Thread(target=self._watch, name="labels", daemon=True).start()
@@ -284,21 +277,12 @@ class ScalingApp(MONAILabelApp):
         """
         with as_label_map(path, self.datastore().get_image_uri(image)) as usable:
             label_id, found = self.intake.store(image, usable, params, annotator)
-        self._end_lease(image, annotator or params.get("client_id"))
         doubts = [{"kind": doubt.kind, "sentence": doubt.sentence} for doubt in found]
         return {
             "image": image,
             "label": label_id,
             "sufficiency": LabelSummary.model_validate({**self._summary_at_hand(), "doubts": doubts}).sent(),
         }
-
-    def _end_lease(self, image: str, name: object) -> None:
-        """The label has come; a lease that cannot be ended ends by itself."""
-        try:
-            with self.serving:
-                self.open_studies.leases.end(image, reader_of(str(name) if name else None))
-        except Exception:
-            logger.exception("The lease of %s could not be ended", image)
 
     def require_trainable(self, model: str, params: dict) -> None:
         """Refuses a training that could only fail.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from threading import Lock
+from threading import RLock
 
 from scaling_app.ledger import Lease, Ledger, utc_now
 
@@ -36,7 +36,7 @@ class Leases:
 
     def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger, self._clock = ledger, clock
-        self._lock = Lock()
+        self._lock = RLock()
         now, day = clock(), utc_now()
         self._held = {}
         for lease in ledger.leases():
@@ -72,11 +72,12 @@ class Leases:
         return self._change(image_id, reader, ended=True)
 
     def _change(self, image_id: str, reader: str, *, ended: bool) -> bool:
-        held = self._held.get(image_id)
-        if held is None or held.reader != reader or held.ended:
-            return False
-        self._write(image_id, replace(held, since=self._clock(), ended=ended))
-        return True
+        with self._lock:
+            held = self._held.get(image_id)
+            if held is None or held.reader != reader or held.ended:
+                return False
+            self._write(image_id, replace(held, since=self._clock(), ended=ended))
+            return True
 
     def _write(self, image_id: str, held: Held) -> None:
         with self._lock:

@@ -18,6 +18,7 @@ from scaling_app.ledger import (
     Doubt,
     LabelNote,
     LabelVersion,
+    LedgerError,
     Stamp,
     reader_of,
     utc_now,
@@ -74,7 +75,12 @@ class LabelIntake:
         with in_image_order(path, facts.grid, grid or facts.grid, named) as usable:
             if usable != path:
                 path, facts = usable, self.files.label_facts(usable)
-            return self._store(image_id, path, facts, params, annotator)
+            stored = self._store(image_id, path, facts, params, annotator)
+        try:
+            self.studies.leases.end(image_id, reader_of(annotator or client_of(params)))
+        except LedgerError:  # it ends by itself
+            logger.exception("The lease of %s could not be ended", image_id)
+        return stored
 
     def _store(
         self,
