@@ -25,6 +25,12 @@ def reader_name(user: User, client: object) -> str:
     return reader_of(annotator_of(user) or (str(client) if client else None))
 
 
+def logged_in(user: User) -> dict[str, str]:
+    """Whoever is logged in, in the place of what the viewer calls itself: people use several."""
+    name = annotator_of(user)
+    return {} if name is None else {"client_id": name}
+
+
 def require_not_read_blind(studies: Studies, image: str, reader: str) -> None:
     """Refuses to show anything of a case to the reader who is to read it alone.
 

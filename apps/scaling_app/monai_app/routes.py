@@ -30,6 +30,7 @@ from scaling_app.monai_app.next_case import READER
 from scaling_app.monai_app.reader_routes import (
     add_reader_routes,
     forget_reading,
+    logged_in,
     reader_name,
     require_not_read_blind,
     require_own_tag,
@@ -194,6 +195,7 @@ def _add_task_routes(router: APIRouter, app: Served) -> None:
         _require_name("strategy", strategy, app.strategy_names())
         require_storable(params)
         others = {key: value for key, value in (params or {}).items() if key != "strategy"}  # it would win
+        others |= logged_in(user)
         reader = others[READER] = reader_name(user, others.get("client_id"))
         with app.serving:
             sample = activelearning.sample(strategy, others, user.username)
@@ -233,6 +235,7 @@ def _add_task_routes(router: APIRouter, app: Served) -> None:
                 "output=dicom_seg is not offered; ask for output=image. A label that is saved becomes a DICOM "
                 "Segmentation by itself.",
             )
+        known |= logged_in(user)
         if image and not session_id and not known.get("reveal"):
             require_not_read_blind(app.open_studies, image, reader_name(user, known.get("client_id")))
         options = json.dumps({key: value for key, value in known.items() if key not in _OF_THE_ADDRESS})

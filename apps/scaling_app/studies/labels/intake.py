@@ -95,7 +95,7 @@ class LabelIntake:
         with self._lock:
             if readers.lies_beside(self.studies, image_id, reader):
                 doubts = self._doubts(image_id, facts, names_of(params, facts))
-                assisted = self._was_assisted(image_id, client_of(params))
+                assisted = self._was_assisted(image_id, client_of(params), annotator)
                 label_id = readers.store_beside(
                     self.studies, image_id, path, facts.label_hash, params, reader, doubts, assisted=assisted
                 )
@@ -159,7 +159,7 @@ class LabelIntake:
         ledger = self.studies.ledger
         with self._lock:
             doubts = self._doubts(image_id, facts, sent)
-            assisted = returned.assisted if returned else self._was_assisted(image_id, client)
+            assisted = returned.assisted if returned else self._was_assisted(image_id, client, annotator)
             drawn_blind = ledger.is_blind(image_id)
             told = params.get("blind")
             blind = told if isinstance(told, bool) else bool(drawn_blind)
@@ -379,9 +379,10 @@ class LabelIntake:
                 structures = with_label(structures, tuple(note.volumes_ml), note.named)
         self.studies.keep_structures(structures)
 
-    def _was_assisted(self, image_id: str, client: str | None) -> bool:
+    def _was_assisted(self, image_id: str, client: str | None, annotator: str | None) -> bool:
         # whenever that was: the clock may have been set back since
-        exposed = self.studies.ledger.was_exposed(image_id, client)
+        names = {client, annotator or client}
+        exposed = any(self.studies.ledger.was_exposed(image_id, name) for name in names)
         return exposed or self.studies.has_label(image_id, ORIGINAL)
 
 
