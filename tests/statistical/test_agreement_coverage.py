@@ -7,7 +7,7 @@ import pytest
 
 from scaling_app.forecast.agreement import TwoReadings, p_at_agreement, readers_of
 
-SESSIONS = 1500
+SESSIONS = 500
 
 
 def beta(random: np.random.Generator, n: int) -> np.ndarray:
@@ -18,11 +18,11 @@ def logit_normal(random: np.random.Generator, n: int) -> np.ndarray:
     return 1 / (1 + np.exp(-random.normal(2.0, 0.6, n)))
 
 
-def held(draw, n: int, images: int, share: float) -> float:
-    """How often the interval holds the mean over all patients; images of a patient are alike."""
+def held(draw, n: int, images: int) -> list[float]:
+    """How often the 80 % and the 95 % interval hold the mean over all patients; images of a patient are alike."""
     random = np.random.default_rng(7)
     truth = float(draw(random, 400_000).mean())
-    inside = 0
+    inside = np.zeros(2)
     for _ in range(SESSIONS):
         of_patient = draw(random, n)
         readings = [
@@ -30,27 +30,28 @@ def held(draw, n: int, images: int, share: float) -> float:
             for p in range(n)
             for k in range(images)
         ]
-        low, high = readers_of(readings, 2, 2.0).known["a"].dice.edges(share)
-        inside += low <= truth <= high
-    return inside / SESSIONS
+        dice = readers_of(readings, 2, 2.0).known["a"].dice
+        inside += [low <= truth <= high for low, high in (dice.edges(0.8), dice.edges(0.95))]
+    return list(inside / SESSIONS)
 
 
 @pytest.mark.slow_statistics
 @pytest.mark.parametrize("draw", [beta, logit_normal], ids=["beta", "logit-normal"])
-@pytest.mark.parametrize(("n", "images"), [(6, 1), (15, 1), (8, 3)])
+@pytest.mark.parametrize(("n", "images"), [(6, 1), (9, 3)])
 def test_eighty_and_ninety_five_per_cent_hold_about_as_often(draw, n: int, images: int) -> None:
-    assert 0.76 <= held(draw, n, images, 0.8) <= 0.84
-    assert 0.91 <= held(draw, n, images, 0.95) <= 0.97
+    eighty, ninety_five = held(draw, n, images)
+    assert 0.75 <= eighty <= 0.85
+    assert 0.90 <= ninety_five <= 0.97
 
 
 @pytest.mark.slow_statistics
 def test_a_model_below_what_readers_agree_to_is_seldom_told_to_stop() -> None:
     """Two points below, with a narrow forecast: the probability reaches 0.9 in few sessions, at any number of cases."""
     random = np.random.default_rng(3)
-    for n in (6, 12, 40):
+    for n in (6, 20):
         told = 0
-        for _ in range(400):
+        for _ in range(250):
             readings = [TwoReadings(f"{p}", f"p{p}", "a", float(v)) for p, v in enumerate(beta(random, n))]
             levels = {"a": np.full(500, 18 / 21 - 0.03)}
             told += (p_at_agreement(levels, readers_of(readings, 2, 2.0), 0.01) or 0) >= 0.9
-        assert told / 400 <= 0.1
+        assert told / 250 <= 0.1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -243,3 +245,25 @@ def test_a_label_sent_long_after_it_was_asked_for_still_lies_beside(desk_of, des
     send(again, CASE, redrawn(again, CASE, tmp_path), "ben")
     assert again.studies.ledger.case(CASE).annotator == "anna"
     assert len(measured(again)) == 2
+
+
+def test_two_readers_who_save_at_the_same_moment_lose_nothing(desk, tmp_path) -> None:
+    ask(desk, "ben")
+    people = ("anna", "ben", "carl", "dora")
+    files = {who: redrawn(desk, CASE, tmp_path, shift=1 + k) for k, who in enumerate(people)}
+    start = Barrier(len(people))
+
+    def save(who: str) -> None:
+        start.wait()
+        send(desk, CASE, files[who], who)
+
+    with ThreadPoolExecutor(len(people)) as pool:
+        list(pool.map(save, people))
+    case = desk.studies.ledger.case(CASE)
+    last, kept = case.annotator, {who: file_hash(files[who]) for who in people}
+    assert last != "ben" and case.label_hash == kept[last] == file_hash(desk.studies.stored_label(CASE))
+    readings = {one.reader: one.label_hash for one in desk.studies.ledger.readings(CASE)}
+    assert readings == kept
+    for who in set(people) - {last}:
+        assert file_hash(desk.studies.stored_label(CASE, tag_of(who))) == kept[who]
+    assert {one.reader for one in measured(desk)} == set(people) - {last}
