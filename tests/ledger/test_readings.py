@@ -20,10 +20,21 @@ def test_an_empty_name_is_nobody(name: str | None) -> None:
 
 
 def test_a_case_is_its_annotators_newest_reading(ledger: Ledger, new_case) -> None:
-    ledger.save_case(new_case(annotator="Anna"), independent=True)
-    ledger.save_case(new_case(label_hash="h2", annotator="anna "))
+    ledger.save_case(new_case(annotator="Anna"))
+    ledger.save_case(new_case(label_hash="h2", annotator="anna "), independent=True)
     (reading,) = ledger.readings("a")
-    assert (reading.reader, reading.label_hash, reading.independent) == ("anna", "h2", False)
+    assert (reading.reader, reading.label_hash, reading.independent) == ("anna", "h2", True)
+
+
+def test_what_was_read_alone_stays_the_reading_of_whoever_looks_and_corrects(
+    ledger: Ledger, new_case
+) -> None:
+    ledger.save_case(new_case(annotator="anna"), independent=True)
+    ledger.save_case(new_case(label_hash="h2", annotator="anna"))
+    assert [(one.label_hash, one.independent) for one in ledger.readings("a")] == [("h1", True)]
+    assert ledger.case("a").label_hash == "h2"
+    ledger.save_reading(Reading("a", "anna", "h3", utc_now()))
+    assert [(one.label_hash, one.independent) for one in ledger.readings("a")] == [("h3", False)]
 
 
 def test_nobody_knows_who_read_a_case_without_annotator(ledger: Ledger, new_case) -> None:
