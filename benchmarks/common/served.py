@@ -17,7 +17,7 @@ import requests
 from scaling_app.commands.launch import free_port, init_app, server_command
 from scaling_app.imaging import synthetic
 
-START_SECONDS = 180
+START_SECONDS = 300
 NOTHING: Mapping[str, str] = {}
 
 

@@ -17,7 +17,7 @@ from scaling_app.monai_app.request_checks import read_params, require_plain_name
 from scaling_app.storage import inert, restored
 from scaling_app.studies.conf import KEYS, read_conf
 from scaling_app.studies.labels.checks import parse_label_info
-from scaling_app.studies.labels.intake import parse_minutes
+from scaling_app.studies.labels.sent import parse_minutes
 from scaling_app.studies.train_options import OPTIONS, parse_options, strategies_to_compare
 
 _STRANGE = (

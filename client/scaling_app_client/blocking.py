@@ -114,6 +114,14 @@ class Server:
         found: NextCase | NoCase = self._ask(self._calls.next_case, rule)
         return found if isinstance(found, NextCase) else None
 
+    def give_back(self, image_id: str) -> None:
+        """Gives back a case that was handed out and will not be labelled, so that others are handed it at once."""
+        self._ask(self._calls.keep_lease, image_id, True)
+
+    def hold(self, image_id: str) -> None:
+        """Tells that a case is still being labelled: nobody else is handed it within the next hour."""
+        self._ask(self._calls.keep_lease, image_id, False)
+
     def image(self, image_id: str) -> bytes:
         """The content of an image's file."""
         content: bytes = self._ask(self._calls.image, image_id)

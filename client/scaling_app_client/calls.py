@@ -137,8 +137,10 @@ class Client:
         self._json("GET", path, None, on_done, on_failed, lambda info: str(info.get("name") or ""))
 
     def label(self, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
-        path = "/datastore/label?" + urlencode({"label": image_id, "tag": "final"})
-        self._send("GET", path, on_done, on_failed, bytes, timeout_s=_IMAGE_S)
+        what = {"label": image_id, "tag": "final", "client_id": self._client_id}
+        self._send(
+            "GET", "/datastore/label?" + urlencode(what), on_done, on_failed, bytes, timeout_s=_IMAGE_S
+        )
 
     def infer(self, model: str, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
         """An automatic segmentation, as the content of a `.nii.gz` file."""
@@ -215,7 +217,15 @@ class Client:
         """Tell how many active minutes a label took, whether it was drawn blind, or both; never neither."""
         facts = {"minutes": minutes, "blind": blind}
         body = {name: value for name, value in facts.items() if value is not None}
-        path = "/sufficiency/case/" + quote(image_id, safe="")
+        path = "/sufficiency/case/{}?{}".format(quote(image_id, safe=""), self._who())
+        self._json("POST", path, body, on_done, on_failed, dict)
+
+    def keep_lease(
+        self, image_id: str, ended: bool, on_done: Callable[[object], None], on_failed: OnFailed
+    ) -> None:
+        """Tell that we are still at a case, so that nobody else is handed it; or that we give it back."""
+        path = "/sufficiency/lease/" + quote(image_id, safe="")
+        body = {"client_id": self._client_id, "ended": ended}
         self._json("POST", path, body, on_done, on_failed, dict)
 
     def confirm_label(self, image_id: str, on_done: Callable[[object], None], on_failed: OnFailed) -> None:
@@ -257,6 +267,9 @@ class Client:
         self._send("DELETE", "/train/", on_done, on_failed, bytes)
 
     # How ------------------------------------------------------------------------------------------
+
+    def _who(self) -> str:
+        return urlencode({"client_id": self._client_id})
 
     def _json(
         self,

@@ -233,6 +233,33 @@ class MeasuredPoint:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """How far two readers agree, mean over structures: a Dice that a model need not pass.
+
+    Attributes:
+        n_cases: Cases read twice; `dice` rests on them.
+        dice: None while too few were read twice.
+        p_reached: Probability that the model is within a point of it in every structure now, or above.
+    """
+
+    n_cases: int
+    dice: Interval | None = None
+    p_reached: float | None = None
+
+    @classmethod
+    def read(cls, reader: JsonReader | None) -> Agreement | None:
+        n = reader.integer("n_cases", 0) if reader else None
+        if reader is None or n is None:
+            return None
+        overall = reader.child("overall")
+        if overall is None:
+            return cls(n)
+        rests_on = overall.integer("n_cases", 0)
+        dice = Interval.read(overall.child("dice"), 0, 1)
+        return cls(n if rests_on is None else rests_on, dice, reader.number("p_reached", 0, 1))
+
+
+@dataclass(frozen=True)
 class Job:
     """The computation of new points on the curve, in the server."""
 
@@ -279,6 +306,7 @@ class Payload:
     observed: tuple[MeasuredPoint, ...]
     job: Job
     doubts: tuple[Doubt, ...]
+    agreement: Agreement | None = None
 
     @classmethod
     def from_json(cls, data: Any) -> Payload:
@@ -308,6 +336,7 @@ class Payload:
                 Doubt(p.text("image"), p.text("sentence"))
                 for p in reader.children("doubts" if reader.has("doubts") else "problems")
             ),
+            agreement=Agreement.read(reader.child("agreement")),
         )
 
     def curve(self, structure: str) -> Curve | None:

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from scaling_app.ledger import Doubt, Ledger, LedgerError, tables
+from scaling_app.ledger import Doubt, Ledger, LedgerError, tables, utc_now
+
+TO_SCHEMA_2 = (
+    "ALTER TABLE exposures DROP COLUMN label_by",
+    "DROP TABLE readings",
+    "DROP TABLE agreements",
+    "DROP TABLE leases",
+)
 
 
 def test_folders_are_made(tmp_path: Path) -> None:
@@ -102,6 +109,7 @@ def test_a_ledger_of_schema_1_keeps_its_doubts(tmp_path: Path, new_case) -> None
             "ALTER TABLE doubts RENAME TO flags",
             "CREATE INDEX ix_flags_image_id ON flags (image_id)",
             "ALTER TABLE curve_blocks RENAME COLUMN curve_size TO checkpoint",
+            *TO_SCHEMA_2,
             "PRAGMA user_version=1",
         ):
             raw.execute(statement)
@@ -162,3 +170,16 @@ def test_sqlite_alone_can_read_it(ledger: Ledger, new_case) -> None:
     ledger.save_case(new_case())
     with sqlite3.connect(f"file:{ledger.path}?mode=ro", uri=True) as raw:
         assert raw.execute("SELECT image_id, patient FROM cases").fetchall() == [("a", "a")]
+
+
+def test_a_ledger_of_schema_2_keeps_its_exposures_as_predictions(tmp_path: Path, new_case) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with Ledger(path) as ledger:
+        ledger.save_case(new_case())
+        ledger.note_exposure("a", "slicer-1", utc_now())
+    with sqlite3.connect(path) as raw:
+        for statement in (*TO_SCHEMA_2, "PRAGMA user_version=2"):
+            raw.execute(statement)
+    with Ledger(path) as again:
+        assert again.was_exposed("a", "slicer-1") and not again.saw_label_of_others("a", "slicer-1")
+        assert again.readings() == [] and again.leases() == [] and again.case("a") is not None

@@ -6,16 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_app.monai_app.next_case import FirstCase, RandomCase, is_blind_at
+from scaling_app.monai_app.next_case import CoverageCase, FirstCase, RandomCase, is_blind_at
 
 
-def serve(desk, strategy, image=None):
-    """What MONAI Label does around a strategy."""
-    sample = strategy({}, desk.studies.datastore)
-    if sample:
-        served = {"strategy": {"random": {"ts": 2_000_000_000, "client_id": "x"}}}
-        desk.studies.datastore.update_image_info(sample["id"], served)
-    return sample
+def serve(desk, strategy, reader="anna"):
+    """What the server asks of a strategy."""
+    return strategy({"reader": reader, "client_id": reader}, desk.studies.datastore)
 
 
 @given(st.integers(0, 50), st.floats(0.2, 0.25))
@@ -39,12 +35,14 @@ def test_random_serves_every_image_once_before_it_repeats(desk_of):
 
 
 def test_random_is_the_same_again_and_another_with_another_seed(desk_of):
-    def first(seed: str) -> str:
+    def first(seed: str, reader: str) -> str:
         desk = desk_of(8, size=8, seed=seed)
-        return RandomCase(desk.studies)({}, desk.studies.datastore)["id"]
+        image = serve(desk, RandomCase(desk.studies), reader)["id"]
+        desk.studies.leases.end(image, reader)
+        return image
 
-    assert first("0") == first("0")
-    assert len({first(str(seed)) for seed in range(6)}) > 1
+    assert first("0", "anna") == first("0", "ben")
+    assert len({first(str(seed), f"reader {seed}") for seed in range(6)}) > 1
 
 
 def test_the_answer_says_whether_the_case_is_blind_and_keeps_to_it(desk_of):
@@ -77,8 +75,29 @@ def test_first_goes_by_name_and_makes_nothing_blind(desk_of):
     assert desk.studies.ledger.is_blind("synthetic_001") is None
 
 
-@pytest.mark.parametrize("strategy", ["x", 3, {"random": "x"}, {"random": {"ts": "soon"}}])
-def test_what_a_client_wrote_about_an_image_stops_nobody_from_getting_the_next(desk_of, strategy):
+@pytest.mark.parametrize("strategy", [RandomCase, FirstCase, CoverageCase])
+def test_two_annotators_are_never_handed_the_same_case_within_its_hour(desk_of, strategy):
+    desk = desk_of(4, size=8)
+    rule = strategy(desk.studies)
+    handed = [serve(desk, rule, reader)["id"] for reader in ("anna", "ben", "carl", "dora")]
+    assert sorted(handed) == sorted(desk.labels)
+    assert serve(desk, rule, "emil") == {}, "all are in somebody's hands"
+    assert serve(desk, rule, "ben")["id"] == handed[1]
+    desk.studies.leases.end(handed[2], "carl")
+    assert serve(desk, rule, "emil")["id"] == handed[2]
+
+
+def test_a_case_given_back_goes_to_others_first(desk_of):
+    desk = desk_of(3, size=8)
+    rule = RandomCase(desk.studies)
+    first = serve(desk, rule)["id"]
+    desk.studies.leases.end(first, "anna")
+    assert serve(desk, rule)["id"] != first
+    assert serve(desk, rule, "ben")["id"] == first
+
+
+def test_leases_outlive_the_server(desk_of):
     desk = desk_of(2, size=8)
-    desk.studies.datastore.update_image_info("synthetic_000", {"strategy": strategy})
-    assert RandomCase(desk.studies)({}, desk.studies.datastore)["id"] in desk.labels
+    taken = serve(desk, RandomCase(desk.studies))["id"]
+    again = desk_of(2, size=8)
+    assert serve(again, RandomCase(again.studies), "ben")["id"] != taken

@@ -9,7 +9,7 @@ import panel_bench
 import pytest
 import translations_of_the_extension
 from DataSufficiencyLib.forecast_watch import ForecastWatch
-from DataSufficiencyLib.glance_words import advice_text, next_text
+from DataSufficiencyLib.glance_words import advice_text, next_text, readers_text
 from DataSufficiencyLib.training import TrainingWatch
 from session_bench import paint_all
 from stub_server import StubServer, dice_at, sufficiency
@@ -199,3 +199,41 @@ def test_a_strategy_comes_with_a_sentence_of_what_it_does(connect: Callable) -> 
 def test_the_panel_speaks_no_statisticians_words(word: str) -> None:
     spoken = [text for texts in translations_of_the_extension.load().texts().values() for text in texts]
     assert [text for text in spoken if word in text.lower().replace("folder", "")] == []
+
+
+AGREEMENT = {
+    "n_cases": 8,
+    "n_readers": 2,
+    "overall": {"n_cases": 7, "dice": {"mean": 0.878, "lo80": 0.842, "hi80": 0.909}},
+    "p_reached": 0.4,
+}
+
+
+def test_what_two_readers_agree_to_stands_in_one_line_with_range_and_n() -> None:
+    told = readers_text(Payload.from_json({**sufficiency(12), "agreement": AGREEMENT}))
+    assert told == "Two readers agree to 88 points (84 to 91), n = 7 cases."
+
+
+@pytest.mark.parametrize(
+    "agreement",
+    [None, {"n_cases": 3, "overall": None}, {"n_cases": 8, "overall": {"n_cases": 8, "dice": {"mean": 0.9}}}],
+)
+def test_without_a_range_nothing_is_said_of_readers(agreement: dict | None) -> None:
+    assert readers_text(Payload.from_json({**sufficiency(12), "agreement": agreement})) == ""
+    assert readers_text(None) == ""
+
+
+def test_a_stop_for_want_of_disagreement_says_why() -> None:
+    stop = {"action": "stop", "cases": 0, "sentence": "As far as two readers agree."}
+    reached = {**AGREEMENT, "p_reached": 0.94}
+    data = {**sufficiency(12, target=None), "advice": stop, "agreement": reached}
+    assert advice_text(Payload.from_json(data)).endswith("about as right as two readers agree.")
+    assert "hardly worth" in advice_text(Payload.from_json({**data, "agreement": AGREEMENT}))
+
+
+def test_the_line_stands_below_the_dice_of_now(module: object, connect: Callable, server: StubServer) -> None:
+    server.handlers["GET", "/sufficiency/"] = lambda handler: handler.answer(
+        {**sufficiency(12), "agreement": AGREEMENT}
+    )
+    ui = connect(12)
+    assert ui.nowLabel.text.splitlines()[1].startswith("Two readers agree to 88 points")

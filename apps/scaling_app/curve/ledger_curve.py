@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from statistics import fmean, median
 from typing import Any
 
 from scaling_app import __version__
+from scaling_app.forecast.agreement import Readers, TwoReadings, readers_of
 from scaling_app.forecast.answer import default_horizons, observed_points
 from scaling_app.forecast.forecaster import answer_question
 from scaling_app.forecast.scores import OVERALL, Score, evidence_of
@@ -119,6 +120,7 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None, method: str = "b
         minutes_saved_per_point=ledger.setting("minutes_per_point"),
         method=method,
         history=[earlier] if earlier is not None else [],
+        readers=readers_in(ledger, cases),
     )
     payload = answer.payload()
     for curve in filter(None, [payload["overall"], *payload["structures"]]):
@@ -135,6 +137,44 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None, method: str = "b
         "version": __version__,
         "recipe": recipe,
     }
+
+
+def readers_in(ledger: Ledger, cases: Sequence[Case]) -> Readers | None:
+    """How far two readers agree on these cases; None where none was read twice.
+
+    What was measured on labels that are no reading any more says nothing. While a changed tolerance is being measured, the
+    NSD of most cases counts.
+    """
+    usable = {case.image_id: case for case in cases}
+    present = {
+        (reading.image_id, reading.reader, reading.label_hash)
+        for reading in ledger.readings()
+        if reading.independent
+    }
+    found = [
+        one
+        for one in ledger.agreements()
+        if one.image_id in usable
+        and (one.image_id, one.reader, one.label_hash) in present
+        and (one.image_id, one.against_reader, one.against_hash) in present
+    ]
+    if not found:
+        return None
+    tolerance = Counter(one.nsd_tolerance_mm for one in found).most_common(1)[0][0]
+    readings = [
+        TwoReadings(
+            case=one.image_id,
+            patient=usable[one.image_id].patient,
+            structure=one.structure,
+            dice=one.dice,
+            nsd=one.nsd if one.nsd_tolerance_mm == tolerance else None,
+            one_only=one.one_only,
+            weight=usable[one.image_id].sampling_weight or 1.0,
+        )
+        for one in found
+    ]
+    names = {name for one in found for name in (one.reader, one.against_reader)}
+    return readers_of(readings, len(names), tolerance)
 
 
 _CURVE_KEYS = ("n", "mean", "lo80", "hi80", "lo95", "hi95")

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
+from scaling_app.forecast.agreement import Readers, p_at_agreement
 from scaling_app.forecast.arms import StrategyEffect, longer_name, trained_longer
 from scaling_app.forecast.calibration import widened
 from scaling_app.forecast.families import Array
+from scaling_app.forecast.means import mean_over_patients
 from scaling_app.forecast.prediction import MIN_CASES, Forecaster, TooFewPoints
 from scaling_app.forecast.scores import OVERALL, Score, by_structure, own_arm
 from scaling_app.forecast.stopping import STEPS, Advice, StopEvidence, advise, check_size, low_gain
@@ -47,6 +48,7 @@ class Question:
         minutes_saved_per_point: by one Dice point, per case still to be labelled.
         low_gain_before: whether the update that may confirm this one found little to gain.
         evidence: identifies the scores that the answer rests on (`evidence_of`).
+        readers: how far two readers agree, where cases were read twice.
     """
 
     n_now: int
@@ -59,6 +61,7 @@ class Question:
     minutes_saved_per_point: float | None = None
     low_gain_before: bool = False
     evidence: str = ""
+    readers: Readers | None = None
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,11 @@ class Answer:
     observed: tuple[Json, ...] = ()
     low_gain: bool = False
     evidence: str = ""
+    agreement: Json | None = None
     notes: tuple[str, ...] = field(default=())
 
     def payload(self) -> Json:
-        """Keys status, message, metric, overall, structures, target, strategies, advice, observed, low_gain, evidence."""
+        """The keys of `service.payloads` that a forecast fills."""
         body: Json = {
             "status": self.status,
             "message": " ".join([self.message, *self.notes]),
@@ -96,6 +100,7 @@ class Answer:
             "observed": list(self.observed),
             "low_gain": self.low_gain,
             "evidence": self.evidence,
+            "agreement": self.agreement,
         }
         rounded: dict[str, Any] = finite(body, decimals=_DECIMALS)
         return rounded
@@ -117,6 +122,7 @@ def too_few(missing: str, question: Question, observations: Sequence[Score]) -> 
         n_now=question.n_now,
         target=target,
         observed=observed_points(observations),
+        agreement=None if question.readers is None else question.readers.payload(None),
     )
 
 
@@ -152,6 +158,7 @@ def answer(forecaster: Forecaster, question: Question, observations: Sequence[Sc
         strategies=tuple(effect_payload(arm) for arm in arms),
         low_gain=low_gain(evidence),
         evidence=question.evidence,
+        agreement=None if question.readers is None else question.readers.payload(evidence.p_agreement),
         notes=forecaster.notes(),
     )
 
@@ -235,30 +242,12 @@ def observed_points(observations: Sequence[Score]) -> tuple[Json, ...]:
         for (kind, strategy, n), cases in sorted(cells.items()):
             values = np.array([sum(o.dice or 0.0 for o in tests) / len(tests) for tests in cases.values()])
             weights = np.array([tests[0].weight for tests in cases.values()])
-            mean = float(np.average(values, weights=weights))
-            patient = np.unique([unit for _, unit in cases], return_inverse=True)[1]
-            point: Json = {
-                "n": n,
-                "dice": mean,
-                "lo80": None,
-                "hi80": None,
-                "n_cases": len(values),
-            }
-            if patient.max() > 0:
-                half = float(student.ppf(0.9, patient.max()) * clustered_error(values, weights, patient))
-                point["lo80"], point["hi80"] = max(0.0, mean - half), min(1.0, mean + half)
+            over = mean_over_patients(values, weights, np.array([unit for _, unit in cases]))
+            lo80, hi80 = over.edges(0.8) or (None, None)
+            point: Json = {"n": n, "dice": over.mean, "lo80": lo80, "hi80": hi80, "n_cases": len(values)}
             named = {"strategy": strategy} if strategy else {}
             points.append({**point, "kind": kind, "structure": structure, **named})
     return tuple(points)
-
-
-def clustered_error(values: Array, weights: Array, cluster: NDArray[Any]) -> float:
-    """Standard error of the weighted mean of values `(M,)` in two or more clusters (their indices from 0).
-
-    Values are alike within a cluster. With one value in each and equal weights it is the usual one. Reference: K.-Y. Liang, S. Zeger, Biometrika 73(1), 1986.
-    """
-    sums = np.bincount(cluster, weights * (values - np.average(values, weights=weights)))
-    return math.sqrt(len(sums) / (len(sums) - 1) * float((sums**2).sum())) / float(weights.sum())
 
 
 def _curve_json(table: _DrawTable, name: str) -> Json:
@@ -355,6 +344,9 @@ def _stop_evidence(
         target=question.target,
         p_target=float(np.all(list(at_target.values()), axis=0).mean()) if at_target else None,
         p_target_by_structure={name: float(reached.mean()) for name, reached in at_target.items()},
+        p_agreement=p_at_agreement({s: table.level(s, now) for s in structures}, question.readers, delta),
+        readers=question.readers,
+        level=table.centre(OVERALL, now),
         minutes=None if minutes is None else cases * minutes,
         net_value=_net_value(question, centre),
         n_pool=question.n_pool,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from scaling_app.forecast.agreement import Readers
 from scaling_app.forecast.answer import Answer, Question, answer, default_horizons
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.history import was_low_gain
@@ -65,6 +66,7 @@ def answer_question(
     delta: float = 0.01,
     history: Sequence[Answer | Mapping[str, object]] = (),
     minutes_saved_per_point: float | None = None,
+    readers: Readers | None = None,
 ) -> Answer:
     """Forecasts a session; status `too_few` rather than an error when there is not enough to say.
 
@@ -80,6 +82,7 @@ def answer_question(
         delta: smallest gain worth having, Dice.
         history: forecasts (or payloads) of earlier updates, oldest first; the stop rule asks for two opinions.
         minutes_saved_per_point: minutes that one Dice point saves on each case still to be labelled.
+        readers: how far two readers agree, where cases were read twice.
 
     Raises:
         CurveError: the same evidence counted twice.
@@ -104,5 +107,6 @@ def answer_question(
         minutes_saved_per_point=minutes_saved_per_point,
         low_gain_before=was_low_gain(history, n_now, evidence),
         evidence=evidence,
+        readers=readers,
     )
     return answer(make_forecaster(method), question, observations)

@@ -2,6 +2,7 @@
 
 Stop when, of cases of this kind,
   S1  the target is reached with probability >= 0.9 for every structure, or
+  S4  every structure is as far as two readers agree, or within delta of it, with probability >= 0.9, or
   S2  the next max(5, N/4) cases gain less than delta with probability >= 0.8, at two updates max(3, N/8) cases apart, or
   S3  no number of further cases is worth its minutes;
 otherwise continue. The guards turn a stop into a wait: fewer than 8 cases, fewer than 6 cases labelled
@@ -17,6 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from scaling_app.forecast.agreement import Readers
 from scaling_app.forecast.arms import LONGER_TIMES
 
 P_TARGET = 0.9
@@ -52,6 +54,10 @@ class StopEvidence:
         n_blind: cases labelled without a prediction on screen; None where scores name no cases.
         prior_dominated: the forecast rests on other tasks.
         alarms: sentences, each a reason to look before believing the curve.
+        p_agreement: probability that every structure is within delta of what two readers agree to, or above; None where
+            that is not known.
+        readers: how far they agree.
+        level: expected Dice now, mean over structures.
         longer: what trainings of `LONGER_TIMES` times the steps gained on the same cases, where it was tried:
             `mean`, `lo80`, `hi80`, Dice.
     """
@@ -72,6 +78,9 @@ class StopEvidence:
     n_blind: int | None = None
     prior_dominated: bool = False
     alarms: Sequence[str] = ()
+    p_agreement: float | None = None
+    readers: Readers | None = None
+    level: float = 0.0
     longer: Mapping[str, float] | None = None
 
 
@@ -140,6 +149,14 @@ def _stop(e: StopEvidence) -> Advice | None:
         )
         reason = f"P(every structure at the target) = {e.p_target:.2f} >= {P_TARGET}"
         return Advice("stop", 0, e.p_target, sentence, reason)
+    if _at_agreement(e):
+        sentence = (
+            f"The model's Dice of {e.level:.2f} is about as far as two readers agree: {agreed_in_words(e.readers)}. Within "
+            f"{_points(e.delta)} of it, or above, with probability {percent(e.p_agreement)}; more cases of this kind "
+            f"cannot make it more right than the readers are; {_BEYOND}."
+        )
+        reason = f"P(every structure as far as two readers agree, less {_points(e.delta)}) = {e.p_agreement:.2f} >= {P_TARGET}"
+        return Advice("stop", 0, e.p_agreement, sentence, reason)
     if low_gain(e) and e.low_gain_before:
         sentence = (
             f"{e.cases} more cases of this kind are unlikely to raise the Dice by {_points(e.delta)} (probability "
@@ -173,7 +190,7 @@ def _guards(e: StopEvidence) -> list[str]:
         guards.append(
             f"only {e.n_blind} of at least {MIN_BLIND} cases were labelled without a prediction on screen"
         )
-    if e.longer is not None and _longer_helps(e) and not _at_target(e):
+    if e.longer is not None and _longer_helps(e) and not (_at_target(e) or _at_agreement(e)):
         guards.append(f"{_longer_in_words(e.longer)}: train longer first")
     return guards
 
@@ -181,6 +198,21 @@ def _guards(e: StopEvidence) -> list[str]:
 def _at_target(e: StopEvidence) -> bool:
     """S1."""
     return e.target is not None and e.p_target is not None and e.p_target >= P_TARGET
+
+
+def _at_agreement(e: StopEvidence) -> bool:
+    """S4."""
+    return e.p_agreement is not None and e.p_agreement >= P_TARGET
+
+
+def agreed_in_words(readers: Readers | None) -> str:
+    """`0.88 (n = 6 cases, 80 % range 0.84 to 0.91)`; empty where it is not known."""
+    overall = None if readers is None else readers.overall
+    edges = None if overall is None else overall.dice.edges(0.8)
+    if overall is None or edges is None:
+        return ""
+    low, high = edges
+    return f"{overall.dice.mean:.2f} (n = {overall.n_cases} cases, 80 % range {low:.2f} to {high:.2f})"
 
 
 def _longer_helps(e: StopEvidence) -> bool:
@@ -230,6 +262,8 @@ def _continue(e: StopEvidence) -> Advice:
     behind = [f"{name} ({percent(p)})" for name, p in e.p_target_by_structure.items() if p < P_TARGET]
     if e.target is not None and behind:
         reason += f"; not surely at {e.target:.2f} yet: {', '.join(behind)}"
+    if e.target is not None and e.readers is not None and _is_beyond(e.target, e.readers):
+        reason += f"; the target of {e.target:.2f} lies beyond what two readers agree to, {agreed_in_words(e.readers)}"
     if low_gain(e):
         reason += "; little gain expected, to be confirmed at an update some cases later"
     if e.net_value:
@@ -249,6 +283,12 @@ def percent(share: float | None) -> str:
     if share < 0.01:
         return "under 1 %"
     return "over 99 %" if share > 0.99 else f"{100 * share:.0f} %"
+
+
+def _is_beyond(target: float, readers: Readers) -> bool:
+    overall = readers.overall
+    edges = None if overall is None else overall.dice.edges(0.8)
+    return edges is not None and target > edges[1]
 
 
 def _points(delta: float) -> str:

@@ -10,19 +10,33 @@ from sqlalchemy import Connection, Table, delete, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from scaling_app.ledger import tables
-from scaling_app.ledger.records import LASTING_DOUBTS, MOST_MINUTES, Case, Doubt, LabelVersion, utc_now
+from scaling_app.ledger.readings import keep_reading
+from scaling_app.ledger.records import (
+    LASTING_DOUBTS,
+    MOST_MINUTES,
+    Case,
+    Doubt,
+    LabelVersion,
+    Reading,
+    reader_of,
+    utc_now,
+)
 from scaling_app.ledger.store import LedgerError, Store
 
 
 class CaseBook(Store):
     """The part of the ledger that knows images and their labels."""
 
-    def save_case(self, case: Case) -> None:
+    def save_case(self, case: Case, *, independent: bool = False) -> None:
         """Writes a case, new or again.
 
         Another label hash starts a new version: the old one stays in the history, and observations made
         on it are no longer current. A doubt that was confirmed for this very label stays confirmed.
-        `minutes=None` says nothing new: minutes sent earlier are kept.
+        `minutes=None` says nothing new: minutes sent earlier are kept. Where the annotator is known, it is that
+        reader's newest reading.
+
+        Args:
+            independent: as in `Reading`.
 
         Raises:
             LedgerError: minutes or sampling weight negative or not finite, or minutes above `MOST_MINUTES`.
@@ -46,6 +60,9 @@ class CaseBook(Store):
             if case.minutes is not None:
                 _upsert(connection, tables.minutes, image_id=case.image_id, minutes=float(case.minutes))
             _replace_doubts(connection, case.image_id, case.label_hash, case.doubts, case.saved_at)
+            if reader := reader_of(case.annotator):
+                read = Reading(case.image_id, reader, case.label_hash, case.saved_at, independent=independent)
+                keep_reading(connection, read)
 
     def case(self, image_id: str) -> Case | None:
         """The case of that image, or None when it has no label."""
@@ -125,11 +142,17 @@ class CaseBook(Store):
                 update(table).where(open_doubts).values(confirmed_at=utc_now())
             ).rowcount
 
-    def note_exposure(self, image_id: str, client: str | None, at: datetime) -> None:
-        """A prediction for that image went to that viewer (None: an unknown one)."""
+    def note_exposure(
+        self, image_id: str, client: str | None, at: datetime, *, label_by: str | None = None
+    ) -> None:
+        """A prediction for that image went to that viewer (None: an unknown one).
+
+        Args:
+            label_by: it was no prediction but the label of that reader (empty: of an unknown one).
+        """
         with self._write() as connection:
             connection.execute(
-                tables.exposures.insert().values(image_id=image_id, client=client, at=at),
+                tables.exposures.insert().values(image_id=image_id, client=client, at=at, label_by=label_by),
             )
 
     def was_exposed(self, image_id: str, client: str | None, before: datetime | None = None) -> bool:
@@ -138,7 +161,7 @@ class CaseBook(Store):
         An unknown viewer, on either side, counts as the same one: doubt makes a label assisted.
         """
         table = tables.exposures
-        condition = table.c.image_id == image_id
+        condition = (table.c.image_id == image_id) & table.c.label_by.is_(None)
         if before is not None:
             condition &= table.c.at < before
         if client is not None:

@@ -8,6 +8,7 @@ is None, never NaN and never a sentinel.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -35,6 +36,11 @@ Stamp = tuple[str, int, int]
 def utc_now() -> datetime:
     """The present time with its zone, as the ledger wants it."""
     return datetime.now(timezone.utc)
+
+
+def reader_of(name: str | None) -> str:
+    """Who an annotator's name stands for: spaces and capitals make nobody another person; empty for nobody known."""
+    return " ".join(unicodedata.normalize("NFKC", name or "").casefold().split())
 
 
 @dataclass(frozen=True)
@@ -215,3 +221,57 @@ class ShapeCoverage:
     model: str | None
     n_labelled: int
     cases: tuple[PoolCase, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One reader and one case: the newest label that this reader drew of it, of independent ones the newest.
+
+    Attributes:
+        reader: as `reader_of` says.
+        label_hash: None while the reader was asked for it and has not saved one.
+        asked_at: when it was asked for as a second reading; None where nobody asked.
+        independent: neither a prediction nor somebody else's label was on screen.
+        minutes: of an asked reading, active annotation time.
+    """
+
+    image_id: str
+    reader: str
+    label_hash: str | None = None
+    saved_at: datetime | None = None
+    asked_at: datetime | None = None
+    independent: bool = False
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One structure as a reader drew it, scored against another reader's label of the case, as a model would be.
+
+    Attributes:
+        reader, label_hash: who is scored.
+        against_reader, against_hash: the reference.
+        dice, nsd: None where the reference has none of the structure.
+        one_only: just one of the two drew it.
+    """
+
+    image_id: str
+    reader: str
+    structure: str
+    label_hash: str
+    against_reader: str
+    against_hash: str
+    dice: float | None
+    nsd: float | None
+    nsd_tolerance_mm: float
+    one_only: bool = False
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Into whose hands a case was given last, and when; `ended` when it was given back or a label came."""
+
+    image_id: str
+    reader: str
+    at: datetime
+    ended: bool = False

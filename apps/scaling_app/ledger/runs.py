@@ -93,6 +93,8 @@ class RunBook(Store):
         """
         table = tables.observations
         with self._write(moves_forecast=True) as connection:
+            between = tables.agreements
+            connection.execute(update(between).where(between.c.structure == old).values(structure=new))
             renamed = update(table).where(table.c.structure == old).values(structure=new)
             return connection.execute(renamed).rowcount
 

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 APPLICATION_ID = 0x5CA11A6E
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -170,7 +170,44 @@ exposures = Table(
     Column("image_id", String, nullable=False),
     Column("client", String),
     Column("at", UtcTime, nullable=False),
+    Column("label_by", String),
     Index("ix_exposures_image_at", "image_id", "at"),
+)
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("image_id", String, primary_key=True),
+    Column("reader", String, primary_key=True),
+    Column("asked_at", UtcTime),
+    Column("label_hash", String),
+    Column("saved_at", UtcTime),
+    Column("independent", Boolean, nullable=False),
+    Column("minutes", Float, CheckConstraint("minutes >= 0")),
+)
+
+agreements = Table(
+    "agreements",
+    metadata,
+    Column("image_id", String, primary_key=True),
+    Column("reader", String, primary_key=True),
+    Column("structure", String, primary_key=True),
+    Column("label_hash", String, nullable=False),
+    Column("against_reader", String, nullable=False),
+    Column("against_hash", String, nullable=False),
+    Column("dice", Float),
+    Column("nsd", Float),
+    Column("nsd_tolerance_mm", Float, nullable=False),
+    Column("one_only", Boolean, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("image_id", String, primary_key=True),
+    Column("reader", String, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("ended", Boolean, nullable=False),
 )
 
 blind_assignments = Table(
@@ -294,5 +331,12 @@ def _one_word_for_each(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _one_word_for_each}
+def _readers(connection: Connection) -> None:
+    """To schema 3: who read which case, how far readers agree, and in whose hands a case is."""
+    connection.execute(text("ALTER TABLE exposures ADD COLUMN label_by VARCHAR"))
+    for table in (readings, agreements, leases):
+        table.create(connection)
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _one_word_for_each, 2: _readers}
 """`MIGRATIONS[v]` takes a file from schema `v` to `v + 1`; each runs inside the opening transaction."""

@@ -39,6 +39,7 @@ from scaling_app.service.answers import LabelSummary
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 from scaling_app.storage import require_writable
 from scaling_app.studies.conf import read_conf
+from scaling_app.studies.labels.agreement import AgreementBook
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.labels.intake import LabelIntake
 from scaling_app.studies.place import is_url, require_writable_studies
@@ -99,6 +100,7 @@ class ScalingApp(MONAILabelApp):
             store.refresh()
         self.files = ForeignFiles(self.options.upload_bytes)
         self.intake = LabelIntake(self.open_studies, self.files)
+        self.agreements = AgreementBook(self.open_studies, self.files)
         restore_label_infos(self.open_studies)
         self._shown: dict = {}
         self.keeper = ForecastKeeper(self.open_studies.ledger, self._live_facts)
@@ -182,6 +184,7 @@ class ScalingApp(MONAILabelApp):
         from monailabel.app import app as server
 
         from scaling_app.monai_app import bodies, connections, roles, routes, scratch, server_access
+        from scaling_app.monai_app.reader_routes import reader_name
         from scaling_app.service.routes import make_router
 
         scratch.claim(self.open_studies.folder)
@@ -205,6 +208,7 @@ class ScalingApp(MONAILabelApp):
             annotator=roles.ANNOTATOR,
             admin=roles.ADMIN,
             training=lambda: training_of("segmentation", self._trainers["segmentation"].stats()),
+            name_of=reader_name,
         )
         routes.include_first(server, sufficiency)
         threading.Thread(target=self._watch, name="labels", daemon=True).start()
@@ -305,9 +309,17 @@ class ScalingApp(MONAILabelApp):
         except Exception:
             logger.exception("The labels could not be looked through; the next look follows")
 
-    def nothing_to_serve(self) -> str | None:
-        """Why there is no image to label at all, as a sentence; None when there is one."""
+    def nothing_to_serve(self, reader: str) -> str | None:
+        """Why there is no image for that reader to label, as a sentence; None where every image has a label."""
         store = self.datastore()
+        taken = self.open_studies.leases.others(reader) & set(store.get_unlabeled_images())
+        if taken:
+            of = (
+                f"{len(taken)} cases without a label are"
+                if len(taken) > 1
+                else "The last case without a label is"
+            )
+            return f"{of} in other annotators' hands; ask again later."
         return store.nothing_to_serve() if isinstance(store, StudiesFolder) else None
 
     def close_interrupted_runs(
@@ -345,6 +357,7 @@ class ScalingApp(MONAILabelApp):
                 if is_url(self.studies):
                     self.datastore().refresh()
                 self.take_stock()
+                self.agreements.measure()
                 self.close_interrupted_runs("interrupted: the process ended")
             except Exception:
                 logger.exception("The labels could not be looked through")

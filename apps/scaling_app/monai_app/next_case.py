@@ -13,12 +13,15 @@ Rainforth, "On Statistical Bias in Active Learning", ICLR 2021, https://arxiv.or
 
 An image that no model of the task could use (damaged, or of another kind than the labelled ones) is passed over and
 named; when no others are left it is served, with that sentence.
+
+What is in somebody else's hands is not served (`studies.leases`); what one was handed within the hour comes again when
+nothing else is left. With `second_readers`, some labelled cases are handed to another annotator first, whatever the
+rule (`studies.labels.readers`).
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -26,6 +29,7 @@ from typing import TYPE_CHECKING
 from monailabel.interfaces.tasks.strategy import Strategy
 
 from scaling_app.studies.labels.images import fault_of_file, usual_image
+from scaling_app.studies.labels.readers import SECOND_SENTENCE, second_reading_for
 from scaling_app.studies.shape_coverage import distances_of
 from scaling_app.studies.splits import random_order, uniform
 
@@ -33,8 +37,8 @@ if TYPE_CHECKING:
     from scaling_app.monai_app.studies_folder import StudiesFolder
     from scaling_app.studies.studies import Studies
 
-RECENT_SECONDS = 3600.0
-"""An image served this recently is offered again only when nothing else is left."""
+READER = "reader"
+"""The key of a request under which the server says who asks."""
 
 BLIND_SENTENCE = "Blind case: please draw this label without looking at a prediction first."
 OPEN_SENTENCE = "A prediction may be shown for this case."
@@ -74,9 +78,12 @@ class RandomCase(Strategy):
 
     def __call__(self, request: dict, datastore: StudiesFolder) -> dict:
         """The next image, `blind`, and a sentence for people; `{}` when nothing is left."""
+        if second := _second_reading(self.studies, request):
+            return second
         ordered = random_order(datastore.list_images(), self.studies.conf.seed)
-        picked = _pick_usable(self.studies, ordered, datastore, lambda images: Pick(images[0], 1.0))
-        return _serve(self.studies, ordered, picked) if picked else {}
+        reader = _reader(request)
+        picked = _pick_usable(self.studies, ordered, datastore, reader, lambda images: Pick(images[0], 1.0))
+        return _serve(self.studies, ordered, picked, reader) if picked else {}
 
 
 class CoverageCase(Strategy):
@@ -91,7 +98,9 @@ class CoverageCase(Strategy):
 
         Among the same images at hand the answer is always the same.
         """
-        seed = self.studies.conf.seed
+        if second := _second_reading(self.studies, request):
+            return second
+        seed, reader = self.studies.conf.seed, _reader(request)
         ordered = random_order(datastore.list_images(), seed)
         distances = distances_of(self.studies.ledger)
 
@@ -105,8 +114,8 @@ class CoverageCase(Strategy):
             weight = picked_weight(len(images), worst=served == worst)
             return Pick(served, weight, WORST_EXPLAINED if served == worst else PICKED_AT_RANDOM)
 
-        picked = _pick_usable(self.studies, ordered, datastore, pick)
-        return _serve(self.studies, ordered, picked) if picked else {}
+        picked = _pick_usable(self.studies, ordered, datastore, reader, pick)
+        return _serve(self.studies, ordered, picked, reader) if picked else {}
 
 
 def picked_weight(n: int, *, worst: bool) -> float:
@@ -123,10 +132,14 @@ class FirstCase(Strategy):
 
     def __call__(self, request: dict, datastore: StudiesFolder) -> dict:
         """The next image; `blind` only where it had been decided before."""
-        unlabelled = sorted(datastore.get_unlabeled_images())
+        if second := _second_reading(self.studies, request):
+            return second
+        reader = _reader(request)
+        unlabelled = sorted(set(datastore.get_unlabeled_images()) - self.studies.leases.others(reader))
         picked = _first_usable(self.studies, datastore, [(unlabelled, lambda images: Pick(images[0], 1.0))])
         if picked is None:
             return {}
+        self.studies.leases.take(picked.image, reader)
         blind = bool(self.studies.ledger.is_blind(picked.image))
         return {"id": picked.image, "blind": blind, "message": _message(blind, picked.why)}
 
@@ -143,8 +156,24 @@ class Pick:
 Picker = Callable[[Sequence[str]], Pick]
 
 
-def _serve(studies: Studies, ordered: Sequence[str], picked: Pick) -> dict:
+def _reader(request: Mapping[str, object]) -> str:
+    return str(request.get(READER, ""))
+
+
+def _second_reading(studies: Studies, request: Mapping[str, object]) -> dict | None:
+    """The answer with a labelled case that this annotator is to read, too; None when none is due."""
+    reader, client = _reader(request), request.get("client_id")
+    image = second_reading_for(studies, reader, str(client) if client else None)
+    if image is None:
+        return None
+    studies.leases.take(image, reader)
+    studies.ledger.ask_reading(image, reader)
+    return {"id": image, "blind": True, "message": SECOND_SENTENCE}
+
+
+def _serve(studies: Studies, ordered: Sequence[str], picked: Pick, reader: str) -> dict:
     """The answer for a picked image; which images are blind is in the order."""
+    studies.leases.take(picked.image, reader)
     studies.ledger.note_sampling_weight(picked.image, picked.weight)
     drawn = is_blind_at(ordered.index(picked.image), studies.conf.blind_fraction, studies.conf.seed)
     blind = studies.ledger.assign_blind(picked.image, drawn)
@@ -156,15 +185,14 @@ def _message(blind: bool, why: str) -> str:
 
 
 def _pick_usable(
-    studies: Studies, ordered: Sequence[str], datastore: StudiesFolder, pick: Picker
+    studies: Studies, ordered: Sequence[str], datastore: StudiesFolder, reader: str, pick: Picker
 ) -> Pick | None:
-    """A pick from the unlabelled images not served lately, else of those served longest ago."""
-    unlabelled = set(datastore.get_unlabeled_images())
-    left = [image_id for image_id in ordered if image_id in unlabelled]
-    served_at = {image_id: _served_at(datastore, image_id) for image_id in left}
-    now = time.time()
-    fresh = [i for i in left if now - served_at[i] > RECENT_SECONDS]
-    late = sorted(set(left) - set(fresh), key=lambda i: (served_at[i], left.index(i)))
+    """A pick from the unlabelled images in nobody's hands, else of the reader's own those handed out longest ago."""
+    unlabelled, held = set(datastore.get_unlabeled_images()), studies.leases.held()
+    left = [image for image in ordered if image in unlabelled]
+    own = {image: held[image].since for image in left if image in held and held[image].reader == reader}
+    fresh = [i for i in left if i not in own and (i not in held or held[i].ended)]
+    late = sorted(own, key=own.__getitem__)
     return _first_usable(studies, datastore, [(fresh, pick), *(([image], pick) for image in late)])
 
 
@@ -197,11 +225,3 @@ def _passed_over(faults: Mapping[str, str]) -> str:
     image, fault = next(iter(faults.items()))
     others = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
     return f"Passed over, as no model of this task can use it: {image} ({fault}){others}."
-
-
-def _served_at(datastore: StudiesFolder, image_id: str) -> float:
-    """When MONAI Label last served the image, seconds since the epoch."""
-    strategies = (datastore.get_image_info(image_id) or {}).get("strategy")
-    served = strategies.values() if isinstance(strategies, Mapping) else ()  # any client may write there
-    times = (facts.get("ts") for facts in served if isinstance(facts, Mapping))
-    return max((float(t) for t in times if isinstance(t, (int, float))), default=0.0)

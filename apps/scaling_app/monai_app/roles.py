@@ -13,3 +13,8 @@ ADMIN = RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN)
 AnyUser = Annotated[User, Depends(USER)]
 Annotator = Annotated[User, Depends(ANNOTATOR)]
 Admin = Annotated[User, Depends(ADMIN)]
+
+
+def annotator_of(user: User) -> str | None:
+    """The name of who is logged in; None where nobody has to, and only viewers have names."""
+    return user.username if settings.MONAI_LABEL_AUTH_ENABLE else None

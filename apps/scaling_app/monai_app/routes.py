@@ -30,6 +30,15 @@ from scaling_app.imaging.image_files import stem_of
 from scaling_app.monai_app.batch_options import parse_batch_options
 from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.guards import add_guards, shown, stop_task
+from scaling_app.monai_app.next_case import READER
+from scaling_app.monai_app.reader_routes import (
+    add_reader_routes,
+    forget_reading,
+    logged_in,
+    reader_name,
+    require_not_read_blind,
+    require_own_tag,
+)
 from scaling_app.monai_app.request_checks import (
     ARCHIVES,
     PREDICTIONS,
@@ -40,7 +49,7 @@ from scaling_app.monai_app.request_checks import (
     require_storable,
     spooled,
 )
-from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
+from scaling_app.monai_app.roles import Admin, Annotator, AnyUser, annotator_of
 from scaling_app.monai_app.served import Served
 from scaling_app.studies.labels.reading import image_grid
 from scaling_app.studies.studies import FINAL, ORIGINAL
@@ -76,6 +85,7 @@ def make_router(app: Served) -> APIRouter:
     _add_datastore_routes(router, app)
     _add_task_routes(router, app)
     _add_session_routes(router, app)
+    add_reader_routes(router, app)
     add_guards(router, app)
     return router
 
@@ -92,7 +102,8 @@ def _add_datastore_routes(router: APIRouter, app: Served) -> None:
         known = read_params(params)
         _require_image(app, image)
         require_plain_name("tag", tag or FINAL)
-        annotator = user.username if settings.MONAI_LABEL_AUTH_ENABLE else None
+        require_own_tag(tag)
+        annotator = annotator_of(user)
         final = not tag or tag == FINAL
         with spooled(label, raw_voxels=final) as path, refusing():
             if final:
@@ -180,6 +191,7 @@ def _add_datastore_routes(router: APIRouter, app: Served) -> None:
             raise HTTPException(404, f"The image {id!r} has no label {tag!r}.")
         with refusing():
             answer = datastore.remove_label(id, tag, user.username)
+            forget_reading(app.open_studies, id, tag)
         app.follow_labels()
         return answer
 
@@ -190,9 +202,11 @@ def _add_task_routes(router: APIRouter, app: Served) -> None:
         _require_name("strategy", strategy, app.strategy_names())
         require_storable(params)
         others = {key: value for key, value in (params or {}).items() if key != "strategy"}  # it would win
+        others |= logged_in(user)
+        reader = others[READER] = reader_name(user, others.get("client_id"))
         with app.serving:
             sample = activelearning.sample(strategy, others, user.username)
-        missing = None if sample else app.nothing_to_serve()
+        missing = None if sample else app.nothing_to_serve(reader)
         return sample if missing is None else {"message": missing}
 
     @router.post("/infer/{model}", tags=["Infer"], response_model=None)
@@ -229,6 +243,9 @@ def _add_task_routes(router: APIRouter, app: Served) -> None:
                 422,
                 "output=dicom_seg is for series of a DICOM server; ask for output=image of this one.",
             )
+        known |= logged_in(user)
+        if image and not session_id and not known.get("reveal"):
+            require_not_read_blind(app.open_studies, image, reader_name(user, known.get("client_id")))
         options = json.dumps({key: value for key, value in known.items() if key not in _OF_THE_ADDRESS})
         with PREDICTIONS.passed():
             if not file:

@@ -56,8 +56,8 @@ class Served(Protocol):
     def follow_labels(self) -> None:
         """Brings the ledger in step with labels that came or went."""
 
-    def nothing_to_serve(self) -> str | None:
-        """Why there is no image to label at all, as a sentence; None when there is one."""
+    def nothing_to_serve(self, reader: str) -> str | None:
+        """Why there is no image for that reader to label, as a sentence; None where every image has a label."""
 
     def require_trainable(self, model: str, params: dict[str, Any]) -> None:
         """Refuses a training that could only fail."""

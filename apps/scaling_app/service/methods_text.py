@@ -35,7 +35,12 @@ def methods_text(payload: Payload) -> str:
     sentences = [_how(payload), prior_sentence(shipped_prior())]
     overall = payload.overall
     if overall and overall.now:
-        sentences += [_level(payload, overall, overall.now), *_gain(payload), *_target(payload)]
+        sentences += [
+            _level(payload, overall, overall.now),
+            *_gain(payload),
+            *_target(payload),
+            *_readers(payload),
+        ]
     else:
         sentences.append("There were too few measurements for an estimate when this was written.")
     sentences += [
@@ -119,4 +124,21 @@ def _target(payload: Payload) -> list[str]:
     return [
         f"The target was a Dice of {points(target.dice)} points [state the reason for it]; the probability that "
         f"it was reached was {percent(target.p_reached)}{more}."
+    ]
+
+
+def _readers(payload: Payload) -> list[str]:
+    agreement = payload.agreement
+    agreed = agreement.overall if agreement else None
+    if agreement is None or agreed is None or agreed.dice is None:
+        return []
+    dice, nsd = agreed.dice, agreed.nsd
+    surface = (
+        f"; surface Dice at {agreement.nsd_tolerance_mm:g} mm {points(nsd.mean)} (95 % interval {spread(nsd.lo95, nsd.hi95)})"
+        if nsd
+        else ""
+    )
+    return [
+        f"Two readers who drew {count(agreed.n_cases, 'case')} independently ({agreement.n_readers} readers in all) agreed to "
+        f"a Dice of {points(dice.mean)} points (95 % interval over cases {spread(dice.lo95, dice.hi95)}{surface})."
     ]

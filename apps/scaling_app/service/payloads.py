@@ -255,6 +255,47 @@ class Annotation(Part):
     """Cases with a time."""
 
 
+class ReaderAgreement(Part):
+    """How far two readers agree: one's label scored against the other's, as a model would be."""
+
+    dice: Interval | None = None
+    """Mean Dice over cases; the ranges are for further cases of these readers."""
+    nsd: Interval | None = None
+    """Mean surface Dice."""
+    n_cases: int = 0
+    """Cases that the Dice rests on."""
+    n_patients: int = 0
+    """Whose they are."""
+    one_only: int = 0
+    """Cases in which just one of the two drew it; where that is the reference, the Dice is 0, else there is none."""
+
+
+class StructureAgreement(ReaderAgreement):
+    """How far two readers agree on a named structure."""
+
+    name: str
+    """The structure."""
+
+
+class Agreement(Part):
+    """What two readers of the same cases agree to: a Dice that a model need not pass."""
+
+    n_cases: int = 0
+    """Cases read twice, each reader alone."""
+    n_readers: int = 0
+    """People who read them."""
+    n_needed: int | None = None
+    """Patients from which on there is a number."""
+    nsd_tolerance_mm: float | None = None
+    """Distance within which two surfaces agree, mm."""
+    overall: ReaderAgreement | None = None
+    """Mean over structures; null while too few were read twice."""
+    structures: list[StructureAgreement] = []
+    """Those of which enough were read twice."""
+    p_reached: float | None = None
+    """Probability that the model is within a point of it in every structure now, or above."""
+
+
 class Payload(Part):
     """The answer of `GET /sufficiency/`."""
 
@@ -284,6 +325,8 @@ class Payload(Part):
     """Null where none is set."""
     strategies: list[StrategyEffect] = []
     """What was compared."""
+    agreement: Agreement | None = None
+    """Null where no case was read twice."""
     advice: Advice
     """What to do next."""
     coverage: Coverage | None = None

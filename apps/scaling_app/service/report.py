@@ -52,6 +52,7 @@ def add_sections(page: Page, answer: Payload, history: Sequence[Mapping[str, Any
     return "\n".join(
         [
             sections.forecast_table(answer),
+            sections.readers_section(answer),
             picture_sections.curve_section(page, answer),
             _pair(picture_sections.gain_section(page, answer), sections.information_section(answer)),
             picture_sections.structures_section(page, answer),

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 
 from scaling_app.curve.ledger_curve import curve_csv, curve_observations
-from scaling_app.ledger import LASTING_DOUBTS, MOST_MINUTES, Ledger
+from scaling_app.ledger import LASTING_DOUBTS, MOST_MINUTES, Ledger, reader_of
 from scaling_app.service.answers import CaseNote, NotedCase
 from scaling_app.service.forecasting import ForecastKeeper
 from scaling_app.service.glance import Training
@@ -61,6 +61,7 @@ def make_router(
     annotator: Dependency,
     admin: Dependency,
     training: Callable[[], Training | None] = lambda: None,
+    name_of: Callable[[Any, str], str] = lambda user, client: reader_of(client),
 ) -> APIRouter:
     """The routes under `/sufficiency`.
 
@@ -72,11 +73,12 @@ def make_router(
         user, annotator, admin: dependencies that let a role in; readers are users, facts about cases come
             from annotators, the target too; steps are set and jobs started by admins.
         training: what is being trained; asked often.
+        name_of: who an annotator is, from what `annotator` returns and what the viewer calls itself.
     """
     router = APIRouter(prefix="/sufficiency", tags=["Sufficiency"], route_class=_SentenceRoute)
     _add_views(router, keeper, ledger, user)
     _add_live_report(router, LiveReport(keeper, ledger, training), user)
-    _add_notes(router, ledger, has_image, annotator)
+    _add_notes(router, ledger, has_image, annotator, name_of)
 
     @router.post("/steps", dependencies=[Depends(admin)])
     def steps(body: dict[str, Any] = Body()) -> dict[str, Any]:
@@ -148,7 +150,11 @@ def _unless_known(request: Request, answer: Answer) -> Response:
 
 
 def _add_notes(
-    router: APIRouter, ledger: Ledger, has_image: Callable[[str], bool], annotator: Dependency
+    router: APIRouter,
+    ledger: Ledger,
+    has_image: Callable[[str], bool],
+    annotator: Dependency,
+    name_of: Callable[[Any, str], str],
 ) -> None:
     writers = [Depends(annotator)]
 
@@ -159,15 +165,24 @@ def _add_notes(
         ledger.set_setting("target", dice)
         return {"target": dice}
 
-    @router.post("/case/{image:path}", dependencies=writers)
-    def case(image: str, body: dict[str, Any] = Body()) -> dict[str, Any]:
+    @router.post("/case/{image:path}")
+    def case(
+        image: str, body: dict[str, Any] = Body(), client_id: str = "", user: Any = Depends(annotator)
+    ) -> dict[str, Any]:
         """Notes annotation minutes, blindness, or that a label in doubt is right.
+
+        What a second reader notes is of their own reading, and leaves the case as it is.
 
         409 when a doubt is one that only another label or image settles.
         """
         if not has_image(image):
             raise HTTPException(404, f"There is no image {image!r} in the datastore.")
         minutes, blind, confirmed = _case_note(with_new_names("CaseNote", body))
+        reading = ledger.reading(image, name_of(user, client_id))
+        if reading is not None and reading.asked_at is not None and not confirmed:
+            if minutes is not None:
+                ledger.note_reading_minutes(image, reading.reader, minutes)
+            return NotedCase(image=image, minutes=minutes, blind=True).sent()
         if confirmed:
             _require_confirmable(ledger, image)
         if minutes is not None:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from itertools import zip_longest
 
 from scaling_app.forecast.stopping import percent
 from scaling_app.service.methods_text import methods_text
 from scaling_app.service.page import count, duration, gain_points, numbers, points, section, spread, table
-from scaling_app.service.payloads import Annotation, CasesNeeded, Gain, Payload, Range, Target
+from scaling_app.service.payloads import (
+    Annotation,
+    CasesNeeded,
+    Gain,
+    Payload,
+    Range,
+    ReaderAgreement,
+    Target,
+)
 
 MIN_CASES = 4
 _ACTIONS = {"continue": "Go on labelling", "stop": "You may stop here", "wait": "Not yet clear"}
@@ -143,15 +152,56 @@ def forecast_table(payload: Payload) -> str:
         )
     if overall.ceiling:
         rows.append(["Ceiling, by the forecast", "any", *level(overall.ceiling), "–", "–", "–"])
+    if (agreed := _agreed(payload)) and agreed.dice:
+        rows.append([f"Two readers (n = {agreed.n_cases})", "–", *level(agreed.dice), "–", "–", "–"])
     if timed:
         headings.append("Annotation")
-        costs = ["–", *(duration(row.minutes) for row in overall.forecast), "–"]
-        rows = [[*row, cost] for row, cost in zip(rows, costs, strict=False)]
+        costs = ["–", *(duration(row.minutes) for row in overall.forecast)]
+        rows = [[*row, cost] for row, cost in zip_longest(rows, costs, fillvalue="–")]
     lead = (
         "Mean Dice over structures, in points (0 to 100), on further cases of the same kind. A range of 80 % means: "
         "in four of five such forecasts the level lies inside it."
     )
     return section("Now, and with more cases", table(headings, rows, marked=0, fold=True), lead=lead)
+
+
+def _agreed(payload: Payload) -> ReaderAgreement | None:
+    return payload.agreement.overall if payload.agreement else None
+
+
+def readers_section(payload: Payload) -> str:
+    """How far two readers agree, and whether the model is there."""
+    agreement = payload.agreement
+    if agreement is None:
+        return ""
+    lead = (
+        "Cases that two people drew, each alone. One is scored against the other as a model would be: a model need not do "
+        "better. The ranges are for further cases of these readers, not for other readers."
+    )
+    read = f"{count(agreement.n_cases, 'case')} read twice, by {agreement.n_readers} people."
+    if agreement.overall is None:
+        said = f"{read} From {agreement.n_needed} patients on there is a number."
+        return section("Two readers", f"<p>{escape(said)}</p>", lead=lead)
+    named = [("All structures", agreement.overall), *((one.name, one) for one in agreement.structures)]
+    named = named[1:] if len(named) == 2 else named
+    rows = []
+    for name, found in named:
+        surface = [*level(found.nsd)] if found.nsd else ["–", "–"]
+        dice = level(found.dice) if found.dice else ["–", "–"]
+        rows.append([name, str(found.n_cases), *dice, *surface, str(found.one_only)])
+    headings = [
+        "",
+        "Cases",
+        "Dice",
+        "80 % range",
+        f"NSD at {agreement.nsd_tolerance_mm:g} mm",
+        "80 % range",
+        "Drawn by one alone",
+    ]
+    if agreement.p_reached is not None:
+        chance = percent(agreement.p_reached)
+        read += f" The model is within a point of that in every structure now, or above, with probability {chance}."
+    return section("Two readers", f"<p>{escape(read)}</p>{table(headings, rows, fold=True)}", lead=lead)
 
 
 def level(interval: Range) -> list[str]:
@@ -246,7 +296,7 @@ def limits_section() -> str:
         "Nothing about whether a Dice is good enough for patients: that takes a clinical test on other data.",
         "Nothing about single cases: a mean of 85 points can hide a case with 40.",
         "Labels drawn with a prediction on screen agree with models more than they should; blind cases keep the estimate honest.",
-        "The Dice is measured against these labels. Where readers differ, no number of cases takes a model beyond them.",
+        "The Dice is measured against these labels. Where readers differ, no number of cases makes a model more right than they are.",
     ]
     items = "".join(f"<li>{escape(text)}</li>" for text in said)
     return section("What this does not say", f'<ul class="plain">{items}</ul>')

@@ -48,6 +48,7 @@ class Conf:
         curve_minutes: wall-clock budget of one `learning_curve` job, minutes.
         ledger: the SQLite file; published models lie beside it.
         blind_fraction: share of the cases served at random that are blind.
+        second_readers: share of the labelled cases that another annotator is asked to read, too.
         tolerance_mm: tolerance of the surface Dice (NSD), mm.
         target: Dice aimed at, in (0, 1), or None.
         hosts: names by which browsers reach a web server in front of this one.
@@ -71,6 +72,7 @@ class Conf:
     curve_minutes: float
     ledger: Path
     blind_fraction: float
+    second_readers: float
     tolerance_mm: float
     target: float | None
     hosts: tuple[str, ...]
@@ -101,6 +103,15 @@ def _number(low: float, high: float, *, open_ends: bool = False) -> Callable[[st
         return value
 
     return parse
+
+
+def _share(text: str) -> float:
+    """`0.1` or `10%`."""
+    number = text[:-1].strip() if text.endswith("%") else text
+    try:
+        return _number(0, 1)(str(float(number) / 100) if text.endswith("%") else number)
+    except ValueError:
+        raise ConfError("a share between 0 and 1 is wanted, as in 0.1 or 10%") from None
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -230,6 +241,7 @@ KEYS: tuple[Key, ...] = (
     Key("curve_minutes", "30", _number(0.1, 10080), "budget of one learning_curve job, minutes"),
     Key("ledger", "", str, "path of the SQLite ledger"),
     Key("blind_fraction", "0.225", _number(0, 0.5), "share of cases to be labelled without a prediction"),
+    Key("second_readers", "0", _share, "share of labelled cases that another annotator reads, too"),
     Key("tolerance_mm", "2", _number(0, 50, open_ends=True), "tolerance of the surface Dice, mm"),
     Key("target", "", lambda t: _number(0, 1, open_ends=True)(t) if t else None, "Dice aimed at"),
     Key("hosts", "", _hosts, "names by which browsers reach a web server in front of this one"),

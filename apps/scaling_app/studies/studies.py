@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from scaling_app.storage import write_whole_text
 from scaling_app.studies import splits
 from scaling_app.studies.conf import Conf
 from scaling_app.studies.datastore import Datastore
+from scaling_app.studies.leases import Leases
 from scaling_app.studies.structures import renamed, with_conf
 from scaling_app.trials.length import AUTO_STEPS
 
@@ -98,6 +100,11 @@ class Studies:
         return (
             self.conf if steps is None else replace(self.conf, steps=None if steps == AUTO_STEPS else steps)
         )
+
+    @cached_property
+    def leases(self) -> Leases:
+        """In whose hands cases are; for the one process that hands them out."""
+        return Leases(self.ledger)
 
     def structures(self) -> dict[str, int]:
         """Structure -> label value, as far as known."""

@@ -9,6 +9,7 @@ from .activity import ActiveClock
 from .case_at_hand import leave_case, take_up
 from .fetching import Fetching
 from .label_questions import Answers
+from .lease import CaseLease
 from .ports import Editor
 from .server_offer import ServerOffer
 from .signal import Signal
@@ -22,6 +23,7 @@ class Cases:
 
     Args:
         clock: Counts the active minutes.
+        lease: Told when a case is left.
         changed: Told when something a panel shows may have changed.
     """
 
@@ -33,9 +35,11 @@ class Cases:
         fetching: Fetching,
         submission: Submission,
         offer: ServerOffer,
+        lease: CaseLease,
         changed: Signal,
     ) -> None:
         self._state, self._editor, self._clock, self._changed = state, editor, clock, changed
+        self._lease = lease
         self._fetching, self._submission, self._offer = fetching, submission, offer
         editor.edited.connect(lambda: self._on_edited(drawn=True))
         editor.renamed.connect(lambda: self._on_edited(drawn=False))
@@ -107,6 +111,9 @@ class Cases:
         self._changed.emit()
 
     def _make_room(self) -> None:
+        case = self._state.case
+        if case is not None and case.image_id not in {one.image_id for one in self._submission.waiting()}:
+            self._lease.give_back()
         self._editor.close()
         leave_case(self._state, self._clock)
         move(self._state, "fetching")

@@ -7,7 +7,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .glance_words import advice_text, next_text, note_text, now_text
+from .glance_words import advice_text, next_text, note_text, now_text, readers_text
 from .notice_label import as_markup, make_headline, show_text
 from .states import SessionState
 
@@ -31,7 +31,8 @@ class GlanceSection:
         sentence = answer.advice.sentence if answer is not None and answer.advice is not None else ""
         ui.adviceLabel.setToolTip(as_markup(sentence))
         show_text(ui.nextLabel, next_text(answer))
-        show_text(ui.nowLabel, now_text(state.forecast))
+        now = (now_text(state.forecast), readers_text(answer))
+        show_text(ui.nowLabel, "\n".join(line for line in now if line))
         self.show_time()
 
     def show_time(self) -> None:

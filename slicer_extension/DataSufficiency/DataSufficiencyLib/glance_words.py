@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slicer.i18n import tr as _
 
-from scaling_app_client.payload import Advice, ForecastRow, Interval, Payload, Target
+from scaling_app_client.payload import Advice, Agreement, ForecastRow, Interval, Payload, Target
 
 from .forecast_words import job_text, minutes_text, points, signed_tenths
 from .states import ForecastState, SessionState
@@ -19,7 +19,7 @@ def advice_text(answer: Payload | None) -> str:
         return _("Connect to a server to see what the next case is worth.")
     advice = answer.advice
     if advice is not None and advice.action == "stop":
-        return _stop(answer.target)
+        return _stop(answer.target, answer.agreement)
     if advice is not None and advice.action == "continue" and advice.cases:
         return _continue(advice)
     if advice is not None and advice.sentence:
@@ -33,10 +33,12 @@ def advice_text(answer: Payload | None) -> str:
     return _("There is no advice yet.")
 
 
-def _stop(target: Target | None) -> str:
+def _stop(target: Target | None, agreement: Agreement | None) -> str:
     if target is not None and (target.p_reached or 0.0) >= _SURE:
         words = _("You can stop: for cases of this kind the target of {dice} points is reached.")
         return words.format(dice=points(target.dice))
+    if agreement is not None and (agreement.p_reached or 0.0) >= _SURE:
+        return _("You can stop: the model is about as right as two readers agree.")
     return _("You can stop: more cases of this kind are hardly worth your time.")
 
 
@@ -85,6 +87,18 @@ def now_text(forecast: ForecastState) -> str:
         words = _("Dice now: {mean} points ({low} to {high})")
         level = words.format(mean=points(now.mean, 1), low=points(now.lo80), high=points(now.hi80))
     return level + _since(answer, forecast.before, now) + "."
+
+
+def readers_text(answer: Payload | None) -> str:
+    """What a model need not pass: `Two readers agree to 88 points (84 to 91), n = 6 cases.`"""
+    agreement = answer.agreement if answer is not None else None
+    dice = agreement.dice if agreement is not None else None
+    if agreement is None or dice is None or dice.lo80 is None or dice.hi80 is None:
+        return ""
+    words = _("Two readers agree to {mean} points ({low} to {high}), n = {count} cases.")
+    return words.format(
+        mean=points(dice.mean), low=points(dice.lo80), high=points(dice.hi80), count=agreement.n_cases
+    )
 
 
 def _since(answer: Payload | None, before: Payload | None, now: Interval) -> str:

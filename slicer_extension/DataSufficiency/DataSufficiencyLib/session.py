@@ -17,6 +17,7 @@ from .connection import Connection
 from .elsewhere import SubmittedElsewhere
 from .fetching import Fetching
 from .forecast_watch import ForecastWatch
+from .lease import CaseLease
 from .ports import Editor, Timers
 from .server_offer import ServerOffer
 from .signal import Signal
@@ -62,7 +63,9 @@ class Session:
             state, nodes, clock, drafts, self.forecast, offer, self.elsewhere, changed
         )
         fetching = Fetching(state, nodes, clock, changed)
-        self.cases = Cases(state, nodes, clock, fetching, self.submission, offer, changed)
+        lease = CaseLease(state, clock)
+        self.cases = Cases(state, nodes, clock, fetching, self.submission, offer, lease, changed)
+        changed.connect(lease.look)
         self.connection = Connection(
             state, transport, client_id, nodes, self.forecast, self.training, offer, changed
         )

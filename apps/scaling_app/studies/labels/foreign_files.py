@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -69,6 +69,23 @@ class ForeignFiles:
         """
         arguments = {"shape": None if shape is None else list(shape), "alone": sent}
         return facts_from_json(self._ask("label_facts", path, arguments))
+
+    def agreement(
+        self, path: Path, against: Path, structures: Mapping[str, int], tolerance_mm: float
+    ) -> list[tuple[str, float | None, float | None, bool]]:
+        """Structure, Dice, NSD and whether one of the two alone drew it; nothing where one is a copy of the other.
+
+        Raises:
+            ValueError: one cannot be used, or they do not lie on one grid.
+            NoReaderError: nobody can read now.
+        """
+        arguments = {
+            "against": str(against),
+            "structures": dict(structures),
+            "tolerance_mm": tolerance_mm,
+            "alone": False,
+        }
+        return [tuple(score) for score in self._ask("agreement", path, arguments)["scores"]]
 
     def require_image(self, path: Path, *, sent: bool = False) -> None:
         """Reads an image file and forgets it.

@@ -8,18 +8,27 @@ deleted, an index file lost).
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from scaling_app.ledger import MOST_MINUTES, Case, Doubt, LabelNote, LabelVersion, Stamp, utc_now
-from scaling_app.studies.labels import checks
+from scaling_app.ledger import (
+    Case,
+    Doubt,
+    LabelNote,
+    LabelVersion,
+    LedgerError,
+    Stamp,
+    reader_of,
+    utc_now,
+)
+from scaling_app.studies.labels import checks, readers
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.labels.images import ImageBook, unreadable_image
 from scaling_app.studies.labels.notes import RECORDED_LATER, is_no_label_map, note_of, volumes_ml
 from scaling_app.studies.labels.reading import LabelContent, image_grid, stamp_of
+from scaling_app.studies.labels.sent import client_of, names_of, parse_minutes
 from scaling_app.studies.labels.voxel_order import in_image_order
 from scaling_app.studies.structures import still_held, with_label
 from scaling_app.studies.studies import FINAL, ORIGINAL, Studies, file_hash
@@ -66,7 +75,12 @@ class LabelIntake:
         with in_image_order(path, facts.grid, grid or facts.grid, named) as usable:
             if usable != path:
                 path, facts = usable, self.files.label_facts(usable)
-            return self._store(image_id, path, facts, params, annotator)
+            stored = self._store(image_id, path, facts, params, annotator)
+        try:
+            self.studies.leases.end(image_id, reader_of(annotator or client_of(params)))
+        except LedgerError:  # it ends by itself
+            logger.exception("The lease of %s could not be ended", image_id)
+        return stored
 
     def _store(
         self,
@@ -77,7 +91,16 @@ class LabelIntake:
         annotator: str | None,
     ) -> tuple[str, tuple[Doubt, ...]]:
         self.require_usable(image_id, facts, params.get("label_info"))
+        reader = reader_of(annotator or client_of(params))
         with self._lock:
+            if readers.lies_beside(self.studies, image_id, reader):
+                doubts = self._doubts(image_id, facts, names_of(params, facts))
+                assisted = self._was_assisted(image_id, client_of(params), annotator)
+                label_id = readers.store_beside(
+                    self.studies, image_id, path, facts.label_hash, params, reader, doubts, assisted=assisted
+                )
+                return label_id, doubts
+            readers.keep_replaced(self.studies, image_id, reader)
             # the annotator goes along, for a look at the folder that may have to write the ledger instead
             sent = {**params, "annotator": annotator} if annotator else params
             label_id = self.studies.save_label(image_id, path, FINAL, sent)
@@ -88,9 +111,9 @@ class LabelIntake:
                     # what is kept here is a copy of what was sent on
                     facts = replace(facts, label_hash=file_hash(stored))
                 before = self.studies.ledger.label_notes(image_id).get(image_id)
-                doubts = self.record(image_id, facts, params, annotator, stamp)
+                doubts = self.record(image_id, facts, params, annotator, stamp, drawn_here=True)
                 # any other label adds to the structures, which `record` has done
-                if doubts or (before is not None and _takes_away(before, facts, _names(params, facts))):
+                if doubts or (before is not None and _takes_away(before, facts, names_of(params, facts))):
                     self._renew_structures()
             except Exception:  # whatever it was: who sent it must not hear that nothing was stored
                 logger.exception("The label of %s is stored; the ledger could not be written", image_id)
@@ -119,6 +142,7 @@ class LabelIntake:
         annotator: str | None = None,
         stamp: Stamp | None = None,
         returned: LabelVersion | None = None,
+        drawn_here: bool = False,
     ) -> tuple[Doubt, ...]:
         """Writes the case into the ledger and returns the doubts about its label.
 
@@ -127,30 +151,36 @@ class LabelIntake:
             annotator: the user's name where users log in; else the client's id is taken.
             stamp: the file's when it was read; without it the next look reads it again.
             returned: what is known of this very label from before it went away.
+            drawn_here: whether a viewer sent it, so that it is known what was on its screen.
         """
         now = utc_now()
-        client = str(params["client_id"]) if params.get("client_id") else None
-        sent = _names(params, facts)
+        client = client_of(params)
+        sent = names_of(params, facts)
         ledger = self.studies.ledger
         with self._lock:
             doubts = self._doubts(image_id, facts, sent)
-            assisted = returned.assisted if returned else self._was_assisted(image_id, client)
+            assisted = returned.assisted if returned else self._was_assisted(image_id, client, annotator)
             drawn_blind = ledger.is_blind(image_id)
             told = params.get("blind")
             blind = told if isinstance(told, bool) else bool(drawn_blind)
+            by = returned.annotator if returned else annotator or client
+            alone = drawn_here and readers.is_independent(
+                self.studies, image_id, reader_of(by), assisted=assisted
+            )
             ledger.save_case(
                 Case(
                     image_id=image_id,
                     label_hash=facts.label_hash,
                     saved_at=returned.saved_at if returned else now,
                     patient=self.studies.patient(image_id),
-                    annotator=returned.annotator if returned else annotator or client,
+                    annotator=by,
                     blind=blind and not assisted,
                     assisted=assisted,
                     minutes=parse_minutes(params.get("minutes")),
                     doubts=doubts,
                     sampling_weight=ledger.sampling_weight(image_id),
-                )
+                ),
+                independent=alone,
             )
             # the note comes last: without it the label is read again, with it a missing case would not be
             self.studies.ledger.keep_label_notes({image_id: note_of(facts, sent, doubts, stamp)})
@@ -243,7 +273,7 @@ class LabelIntake:
                 )
                 if doubts:
                     ledger.set_doubts(image_id, facts.label_hash, (*case.doubts, *doubts))
-                noted[image_id] = note_of(facts, _names(info, facts), case.doubts, stamp)
+                noted[image_id] = note_of(facts, names_of(info, facts), case.doubts, stamp)
                 return bool(doubts)
         except OSError:
             logger.warning("The label of %s went away while it was read", image_id)
@@ -276,7 +306,7 @@ class LabelIntake:
         except (OSError, ValueError) as error:
             logger.warning("The label of %s changed while it was read: %s", case.image_id, error)
             return False
-        sent = _names(self.studies.datastore.get_label_info(case.image_id, FINAL), facts)
+        sent = names_of(self.studies.datastore.get_label_info(case.image_id, FINAL), facts)
         with self._lock:
             doubts = self._doubts(case.image_id, facts, sent)
             if not self.studies.ledger.set_doubts(case.image_id, facts.label_hash, doubts):
@@ -349,32 +379,11 @@ class LabelIntake:
                 structures = with_label(structures, tuple(note.volumes_ml), note.named)
         self.studies.keep_structures(structures)
 
-    def _was_assisted(self, image_id: str, client: str | None) -> bool:
+    def _was_assisted(self, image_id: str, client: str | None, annotator: str | None) -> bool:
         # whenever that was: the clock may have been set back since
-        exposed = self.studies.ledger.was_exposed(image_id, client)
+        names = {client, annotator or client}
+        exposed = any(self.studies.ledger.was_exposed(image_id, name) for name in names)
         return exposed or self.studies.has_label(image_id, ORIGINAL)
-
-
-def parse_minutes(raw: object) -> float | None:
-    """Active annotation minutes as a client sent them.
-
-    Raises:
-        ValueError: no number from 0 to `MOST_MINUTES`.
-    """
-    if raw is None or raw == "":
-        return None
-    try:
-        minutes = float(str(raw))
-    except ValueError:
-        minutes = math.nan
-    if not 0 <= minutes <= MOST_MINUTES:
-        raise ValueError(f"minutes must be a number from 0 to {MOST_MINUTES:g}, got {raw!r}")
-    return minutes
-
-
-def _names(params: Mapping[str, object], facts: LabelContent) -> Names:
-    """The names of values that the client sent, else those in the file."""
-    return checks.parse_label_info(params.get("label_info")) or list(facts.names)
 
 
 def _takes_away(before: LabelNote, facts: LabelContent, sent: Names) -> bool:

@@ -16,6 +16,8 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,9 @@ MOST_SECONDS = 600
 
 MOST_LAYERS = 256
 """Of a segmentation; segments that overlap lie in different ones."""
+
+SCORING = 32
+"""Times the memory of a label are allowed to compare two: masks, and distances to their surfaces."""
 
 HEADER_MEMORY = 256 << 20
 _SPARE_MEMORY = 512 << 20
@@ -95,10 +100,52 @@ def image_is_readable(
     return {}
 
 
+def agreement(
+    path: str,
+    *,
+    against: str,
+    structures: dict[str, int],
+    tolerance_mm: float,
+    alone: bool,
+    most_bytes: float | None,
+    allow: Allow = lambda header: None,
+) -> dict[str, Any]:
+    """How far a label agrees with another one of the same image, scored as a model's prediction is.
+
+    Returns:
+        Under `scores` Dice, NSD and `one_only` of each structure; none where both hold the same voxels: then one is a
+        copy, as no two people draw alike to the voxel.
+
+    Raises:
+        ValueError: one cannot be read, or they do not lie on one grid.
+    """
+    from scaling_app.imaging.geometry import read_label, same_grid, spacing_of
+    from scaling_app.imaging.scores import score_case
+
+    header = judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes, unpacked=False)
+    allow(replace(header, item_bytes=header.item_bytes * SCORING))
+    reference = read_label(against)
+    label = read_label(path, reference)
+    if (difference := same_grid(reference, label)) is not None:
+        raise ImageError(f"{Path(path).name} and {Path(against).name}: {difference}")
+    if bool((label.as_tensor() == reference.as_tensor()).all()):
+        return {"scores": []}
+    scores = score_case(
+        label.as_tensor(), reference.as_tensor(), structures, spacing_of(reference), tolerance_mm
+    )
+    found = [(s.structure, s.dice, s.nsd, s.missed or s.hallucinated) for s in scores]
+    return {"scores": found}
+
+
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "label_facts": label_facts,
     "image_is_readable": image_is_readable,
+    "agreement": agreement,
 }
+
+
+LOADED_FIRST = {"agreement": "scaling_app.imaging.scores"}
+"""What a task needs of libraries that take more memory than a file's header is allowed."""
 
 
 def memory_for(header: Header) -> int:
@@ -140,8 +187,10 @@ def _answer(order: bytes, answers: int, turns: int) -> None:
         _limit(memory_for(header), seconds_for(header))
 
     try:
-        _limit(HEADER_MEMORY, HEADER_SECONDS)
         task, arguments = json.loads(order)
+        if (module := LOADED_FIRST.get(task)) is not None:
+            import_module(module)
+        _limit(HEADER_MEMORY, HEADER_SECONDS)
         try:
             said: dict[str, Any] = {"answer": TASKS[task](**arguments, allow=allow)}
         except ValueError as error:

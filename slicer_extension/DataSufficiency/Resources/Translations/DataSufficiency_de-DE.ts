@@ -623,6 +623,10 @@
             <translation>Sie können aufhören: Für Fälle dieser Art ist das Ziel von {dice} Punkten erreicht.</translation>
         </message>
         <message>
+            <source>You can stop: the model is about as right as two readers agree.</source>
+            <translation>Sie können aufhören: Das Modell trifft etwa so gut, wie zwei Befunder übereinstimmen.</translation>
+        </message>
+        <message>
             <source>You can stop: more cases of this kind are hardly worth your time.</source>
             <translation>Sie können aufhören: Weitere Fälle dieser Art sind Ihre Zeit kaum wert.</translation>
         </message>
@@ -661,6 +665,10 @@
         <message>
             <source>Dice now: {mean} points ({low} to {high})</source>
             <translation>Dice jetzt: {mean} Punkte ({low} bis {high})</translation>
+        </message>
+        <message>
+            <source>Two readers agree to {mean} points ({low} to {high}), n = {count} cases.</source>
+            <translation>Zwei Befunder stimmen zu {mean} Punkten überein ({low} bis {high}), n = {count} Fälle.</translation>
         </message>
         <message>
             <source>, {change} since the last label</source>

@@ -623,6 +623,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>You can stop: the model is about as right as two readers agree.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>You can stop: more cases of this kind are hardly worth your time.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -660,6 +664,10 @@
         </message>
         <message>
             <source>Dice now: {mean} points ({low} to {high})</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Two readers agree to {mean} points ({low} to {high}), n = {count} cases.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>

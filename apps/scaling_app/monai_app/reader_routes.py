@@ -1,0 +1,105 @@
+"""Routes about readers: whose label is shown to whom, and how long a case is in whose hands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Response
+from monailabel.endpoints import datastore
+from monailabel.endpoints.user.auth import User
+from monailabel.interfaces.exception import LabelNotFoundException
+
+from scaling_app.ledger import reader_of, utc_now
+from scaling_app.monai_app.roles import Annotator, AnyUser, annotator_of
+from scaling_app.monai_app.served import Served
+from scaling_app.studies.labels.readers import SECOND_SENTENCE, TAG, is_being_read, reader_with
+from scaling_app.studies.studies import FINAL, Studies
+
+
+def reader_name(user: User, client: object) -> str:
+    """Who asks, as the ledger calls readers; empty for nobody known.
+
+    Args:
+        client: what the viewer calls itself, which counts where nobody logs in.
+    """
+    return reader_of(annotator_of(user) or (str(client) if client else None))
+
+
+def logged_in(user: User) -> dict[str, str]:
+    """Whoever is logged in, in the place of what the viewer calls itself: people use several."""
+    name = annotator_of(user)
+    return {} if name is None else {"client_id": name}
+
+
+def require_not_read_blind(studies: Studies, image: str, reader: str) -> None:
+    """Refuses to show anything of a case to the reader who is to read it alone.
+
+    Raises:
+        HTTPException: 409.
+    """
+    if is_being_read(studies, image, reader):
+        raise HTTPException(409, SECOND_SENTENCE)
+
+
+def require_own_tag(tag: str) -> None:
+    """Refuses tags that the server gives itself.
+
+    Raises:
+        HTTPException: 422.
+    """
+    if tag.startswith(TAG):
+        raise HTTPException(422, f"Tags that begin with {TAG!r} are the server's own; choose another tag.")
+
+
+def add_reader_routes(router: APIRouter, app: Served) -> None:
+    """Adds these routes."""
+
+    @router.get("/datastore/label", tags=["Datastore"], response_model=None)
+    def download_label(label: str, tag: str, user: AnyUser, client_id: str = "") -> Response:
+        studies, reader = app.open_studies, reader_name(user, client_id)
+        if not studies.has_image(label) or not studies.has_label(label, tag):
+            raise HTTPException(404, f"The image {label!r} has no label {tag!r}.")
+        if (drawn_by := _drawn_by(studies, label, tag)) != reader:
+            require_not_read_blind(studies, label, reader)
+        try:
+            answer = datastore.download_label(label, tag)
+        except LabelNotFoundException as error:  # it went meanwhile
+            raise HTTPException(404, f"The image {label!r} has no label {tag!r}.") from error
+        if drawn_by is not None and drawn_by != reader:
+            studies.ledger.note_exposure(label, reader or None, utc_now(), label_by=drawn_by)
+        return answer
+
+    @router.post("/sufficiency/lease/{image:path}", tags=["Sufficiency"])
+    def keep_lease(image: str, user: Annotator, body: dict[str, Any] | None = None) -> dict:
+        """Says that an annotator is still at a case, or gives it back: `{"client_id": ..., "ended": true}`."""
+        known = body or {}
+        if unknown := sorted(set(known) - {"client_id", "ended"}):
+            raise HTTPException(
+                422, f"A lease takes client_id and ended, not {', '.join(map(repr, unknown))}."
+            )
+        if not isinstance(known.get("ended", False), bool):
+            raise HTTPException(422, f"ended must be true or false, not {known['ended']!r}.")
+        if not app.open_studies.has_image(image):
+            raise HTTPException(404, f"There is no image {image!r} in the datastore.")
+        leases, reader = app.open_studies.leases, reader_name(user, known.get("client_id"))
+        with app.serving:
+            if known.get("ended"):
+                leases.end(image, reader)
+                return {"image": image, "held": False}
+            return {"image": image, "held": leases.renew(image, reader)}
+
+
+def forget_reading(studies: Studies, image: str, tag: str) -> None:
+    """After a label went: a reading that it was is none any more."""
+    if (reader := reader_with(studies, image, tag)) is not None:
+        studies.ledger.forget_reading(image, reader)
+
+
+def _drawn_by(studies: Studies, image: str, tag: str) -> str | None:
+    """Whose label it is, empty for somebody unknown; None for a prediction."""
+    if tag == FINAL:
+        case = studies.ledger.case(image)
+        return "" if case is None else reader_of(case.annotator)
+    if not tag.startswith(TAG):
+        return None
+    return reader_with(studies, image, tag) or ""
