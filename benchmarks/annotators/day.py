@@ -24,6 +24,7 @@ from benchmarks.common.served import Served
 from scaling_app.imaging import synthetic
 from scaling_app.imaging.geometry import grid_of, read_label, write_label
 from scaling_app.studies.labels.readers import tag_of
+from scaling_app.trials import curve_points
 
 BUSY = (429, 503)
 """Answers that say: later."""
@@ -131,11 +132,13 @@ def _drawn(served: Served, image: str, client: str) -> bytes:
 
 
 def _train(served: Served, day: Day, over: threading.Event, steps: int, curve_minutes: float) -> None:
-    """One training after another: the model's, the curve's, until the day is over and the last one has ended."""
+    """One training after another: the curve's, the model's, until the day is over and the last one has ended."""
     turn = 0
     options = {"steps": steps, "curve_minutes": curve_minutes}
+    while len(day.sent) < curve_points.CURVE_SIZES[0] and not over.is_set():  # no curve of fewer
+        time.sleep(0.1)
     while not over.is_set():
-        trainer = ("segmentation", "learning_curve")[turn % 2]
+        trainer = ("learning_curve", "segmentation")[turn % 2]
         answer = requests.post(f"{served.base}/train/{trainer}", json=options, timeout=300)
         if answer.ok:
             turn += 1

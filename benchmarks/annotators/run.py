@@ -26,8 +26,8 @@ def main() -> int:
     parser.add_argument("--labels", type=int, default=25, help="of each client")
     parser.add_argument("--second-readers", default="10%")
     parser.add_argument("--size", type=int, default=24, help="voxels along an axis")
-    parser.add_argument("--steps", type=int, default=20, help="of a training")
-    parser.add_argument("--curve-minutes", type=float, default=1.0)
+    parser.add_argument("--steps", type=int, default=10, help="of a training")
+    parser.add_argument("--curve-minutes", type=float, default=0.5)
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
     conf = {"network": "resunet", "second_readers": options.second_readers, "compare": ""}
