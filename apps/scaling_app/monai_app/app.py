@@ -185,7 +185,7 @@ class ScalingApp(MONAILabelApp):
         """Starts what only the server does: routes, forecasts, a look at the labels now and then."""
         from monailabel.app import app as server
 
-        from scaling_app.monai_app import bodies, connections, roles, routes, scratch, server_access
+        from scaling_app.monai_app import bodies, connections, door, roles, routes, scratch, server_access
         from scaling_app.service.routes import make_router
 
         scratch.claim(self.open_studies.folder)
@@ -194,7 +194,6 @@ class ScalingApp(MONAILabelApp):
         self.close_interrupted_runs("interrupted: the server was stopped", elsewhere=True)
         self._adopt_target()
         self.open_studies.ledger.set_setting("minutes_per_point", self.options.minutes_per_point)
-        server_access.accept_tokens()
         server_access.keep_other_sites_out(server, self.options.hosts)
         connections.bound_connections()
         bodies.bound_bodies(server, self.options.upload_bytes)
@@ -210,6 +209,7 @@ class ScalingApp(MONAILabelApp):
             admin=roles.ADMIN,
         )
         routes.include_first(server, sufficiency)
+        door.stand_before(server)
         threading.Thread(target=self._watch, name="labels", daemon=True).start()
 
     def _adopt_target(self) -> None:

@@ -5,7 +5,6 @@ Each is answered here instead: the same answer where there is one, else a 4xx wi
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -13,17 +12,17 @@ from pathlib import Path
 from typing import Annotated
 
 import psutil
-import requests
-from fastapi import APIRouter, Depends, HTTPException, Query, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.security import OAuth2PasswordRequestForm
 from monailabel.config import settings
-from monailabel.endpoints import datastore, login, logs, ohif
+from monailabel.endpoints import datastore, logs, ohif
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import processes, tasks
 
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
 from scaling_app.monai_app.served import Served
+from scaling_app.monai_app.tokens import LoginUnavailableError
 
 MOST_LINES = 100_000
 """Of the log."""
@@ -180,13 +179,10 @@ def _add_pages(router: APIRouter, app: Served) -> None:
 
 def _add_login(router: APIRouter) -> None:
     @router.post("/auth/token", tags=["Auth"])
-    def token(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict:
+    def token(request: Request, form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, str]:
         try:
-            return asyncio.run(login.access_token(form))
-        except requests.HTTPError as error:
-            status = error.response.status_code if error.response is not None else 500
-            if 400 <= status < 500:
-                raise HTTPException(401, "The name or the password is wrong.") from error
-            raise HTTPException(503, "The login server gave no answer; try again later.") from error
-        except requests.RequestException as error:
-            raise HTTPException(503, "The login server gave no answer; try again later.") from error
+            return request.app.state.realm.sign_in(form.username, form.password)
+        except PermissionError as error:
+            raise HTTPException(401, str(error)) from None
+        except LoginUnavailableError as error:
+            raise HTTPException(503, str(error)) from None
