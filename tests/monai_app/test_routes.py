@@ -112,6 +112,7 @@ def client_of(tmp_path, monkeypatch) -> Callable[..., TestClient]:
             open_studies=desk.studies,
             datastore=lambda: desk.studies.datastore,
             take_stock=desk.intake.take_stock,
+            learn_names=lambda: None,
             follow_labels=desk.intake.take_stock,
             nothing_to_serve=desk.studies.datastore.nothing_to_serve,
             take_label=lambda image, path, *_: {"image": image, "kind": path.suffix},

@@ -28,6 +28,7 @@ from monailabel.utils.async_tasks.utils import processes
 from scaling_app.imaging.geometry import suffix_of
 from scaling_app.imaging.untrusted import judge
 from scaling_app.ledger import utc_now
+from scaling_app.monai_app import discretion, scratch
 from scaling_app.monai_app.batch_task import BatchInfer
 from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.infer_task import Segmentation
@@ -81,6 +82,7 @@ class ScalingApp(MONAILabelApp):
         raw = conf or {}
         try:
             self.options = read_conf(raw, app_dir=Path(app_dir), studies=studies)
+            self.veil = discretion.begin(self.options, Path(app_dir), studies, server=_is_starting())
             super().__init__(
                 app_dir=app_dir,
                 studies=studies,
@@ -98,6 +100,7 @@ class ScalingApp(MONAILabelApp):
         """The datastore, and with it the studies and their ledger."""
         store = self._dicom_studies() if is_url(self.studies) else self._studies_folder()
         self.open_studies = Studies(self.options, store)
+        self.scratch = scratch.claim(self.open_studies.folder)
         self.open_studies.adopt_conf_labels()
         if not store.list_images():  # on a DICOM server that was never asked
             store.refresh()
@@ -131,8 +134,8 @@ class ScalingApp(MONAILabelApp):
         )
 
     def _load_sessions(self, load: bool = False) -> LentImages | None:
-        wanted = settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY
-        return LentImages(*wanted) if load else None
+        path = settings.MONAI_LABEL_SESSION_PATH.strip() or str(self.options.ledger.parent / "lent")
+        return LentImages(path, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None
 
     def init_infers(self) -> dict:
         """One infer task, listed once a model has been published."""
@@ -161,6 +164,10 @@ class ScalingApp(MONAILabelApp):
         """Batch inference, which leaves blind cases out, and images that no model can use."""
         return BatchInfer(self.open_studies)
 
+    def learn_names(self) -> None:
+        """Has the log know whose images are there, so that it does not name them."""
+        discretion.learn_names(self.veil, self.open_studies)
+
     def in_server(self) -> bool:
         """Whether this process is the server (and not one of its tasks)."""
         return self._server_mode
@@ -185,10 +192,10 @@ class ScalingApp(MONAILabelApp):
         """Starts what only the server does: routes, forecasts, a look at the labels now and then."""
         from monailabel.app import app as server
 
-        from scaling_app.monai_app import bodies, connections, door, roles, routes, scratch, server_access
+        from scaling_app.monai_app import bodies, connections, door, roles, routes, server_access
         from scaling_app.service.routes import make_router
 
-        scratch.claim(self.open_studies.folder)
+        self.learn_names()
         self.files.apart()
         super().on_init_complete()
         self.close_interrupted_runs("interrupted: the server was stopped", elsewhere=True)
@@ -347,6 +354,8 @@ class ScalingApp(MONAILabelApp):
             try:
                 if is_url(self.studies):
                     self.datastore().refresh()
+                self.learn_names()
+                scratch.sweep(self.scratch)
                 self.take_stock()
                 self.close_interrupted_runs("interrupted: the process ended")
             except Exception:
@@ -415,10 +424,17 @@ def _end_a_starting_server(error: ValueError) -> None:
     The server's start-up would wrap the sentence into a page of traceback and end with status 3. Nothing
     has been begun at this point that an exit could damage.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _is_starting():
         return
     sys.stderr.write(f"scaling-app: {' '.join(str(error).split())}\n")
     sys.stderr.flush()
     os._exit(EXIT_BAD_INPUT)
+
+
+def _is_starting() -> bool:
+    """Whether a server starts in this process, and not one of its tasks."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -20,6 +20,7 @@ from monailabel.endpoints import datastore, logs, ohif
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import processes, tasks
 
+from scaling_app.monai_app.dicom_proxy import add_proxy
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
 from scaling_app.monai_app.served import Served
 from scaling_app.monai_app.tokens import LoginUnavailableError
@@ -35,8 +36,9 @@ def add_guards(router: APIRouter, app: Served) -> None:
     """Adds these routes."""
     _add_task_states(router)
     _add_scoring(router, app)
-    _add_logs(router)
-    _add_pages(router, app)
+    _add_logs(router, app)
+    _add_pages(router)
+    add_proxy(router, app)
     if settings.MONAI_LABEL_AUTH_ENABLE:
         _add_login(router)
 
@@ -121,7 +123,11 @@ def _add_scoring(router: APIRouter, app: Served) -> None:
         return shown(result)
 
 
-def _add_logs(router: APIRouter) -> None:
+def _add_logs(router: APIRouter, app: Served) -> None:
+    @router.get("/logs/names", tags=["Others"])
+    def names(user: Admin) -> dict[str, str]:
+        return dict(app.veil.names())
+
     @router.get("/logs/gpu", tags=["Others"], response_class=PlainTextResponse)
     def gpus(user: Admin) -> PlainTextResponse:
         if shutil.which("nvidia-smi") is None:
@@ -144,7 +150,7 @@ def _add_logs(router: APIRouter) -> None:
         return logs.get_logs(str(file), lines, html, text, refresh)
 
 
-def _add_pages(router: APIRouter, app: Served) -> None:
+def _add_pages(router: APIRouter) -> None:
     @router.head("/datastore/image", tags=["Datastore"])
     def image_is_there(image: str, user: AnyUser, check_sum: str | None = None) -> dict:
         try:
@@ -164,12 +170,6 @@ def _add_pages(router: APIRouter, app: Served) -> None:
         if not file.is_file():
             raise HTTPException(404, "The OHIF viewer is not installed.")
         return FileResponse(file)
-
-    if not app.studies.startswith(("http://", "https://")):
-
-        @router.api_route("/proxy/dicom/{path:path}", methods=["GET", "POST"], include_in_schema=False)
-        def refuse_proxy(path: str, user: AnyUser) -> None:
-            raise HTTPException(404, "The studies lie in a folder here; there is no DICOM server to ask.")
 
     @router.post("/reload", include_in_schema=False)
     def refuse_reload(user: Admin) -> None:

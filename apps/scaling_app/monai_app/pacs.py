@@ -101,7 +101,7 @@ class Pacs:
         self._listed: dict[str, _Listing] = {}
         self._client = DICOMwebClientX(
             url=url,
-            session=_session(url),
+            session=open_session(url),
             qido_url_prefix=settings.MONAI_LABEL_QIDO_PREFIX,
             wado_url_prefix=settings.MONAI_LABEL_WADO_PREFIX,
             stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,
@@ -265,7 +265,8 @@ class _BoundedAdapter(HTTPAdapter):
         return super().send(*said, **options)
 
 
-def _session(url: str) -> requests.Session:
+def open_session(url: str) -> requests.Session:
+    """Asks a DICOM server as this one may, with its password, and waits no longer than it should."""
     user = settings.MONAI_LABEL_DICOMWEB_USERNAME or settings.MONAI_LABEL_DATASTORE_USERNAME
     password = settings.MONAI_LABEL_DICOMWEB_PASSWORD or settings.MONAI_LABEL_DATASTORE_PASSWORD
     if "googleapis.com" in url:

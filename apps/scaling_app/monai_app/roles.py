@@ -51,13 +51,13 @@ class Rule:
 
 
 class RouteTable:
-    """Every route of a server, in the order in which it looks for one."""
+    """Every route of a server, in the order in which it looks for one; without those that another stands before."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        first: dict[tuple[str, str], Rule] = {}
+        self.rules: tuple[Rule, ...] = ()
         for rule in rules:
-            first.setdefault((rule.method, rule.path), rule)
-        self.rules = tuple(first.values())
+            if self.rule(rule.method, rule.path) is None:
+                self.rules += (rule,)
 
     def rule(self, method: str, path: str) -> Rule | None:
         """The route that answers a request; None where none does."""

@@ -117,7 +117,9 @@ def _add_datastore_routes(router: APIRouter, app: Served) -> None:
             )
         with spooled(file) as path, refusing():
             app.files.require_image(path, sent=True)
-            return {"image": app.datastore().add_image(name, str(path), known)}
+            stored = app.datastore().add_image(name, str(path), known)
+            app.learn_names()
+            return {"image": stored}
 
     @router.put("/datastore/image/info", tags=["Datastore"])
     def set_image_info(image: str, user: Annotator, info: Annotated[str, Form()] = "{}") -> None:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from monailabel.interfaces.datastore import Datastore
 from monailabel.utils.sessions import Sessions
 
+from scaling_app.monai_app.log_veil import Veil
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.studies import Studies
 
@@ -21,17 +22,22 @@ class Served(Protocol):
         open_studies: ledger, files and cases.
         files: reads files from others.
         serving: held while the next case is chosen and handed out.
+        veil: what stands in the log instead of names.
     """
 
     open_studies: Studies
     files: ForeignFiles
     serving: Lock
+    veil: Veil
 
     def datastore(self) -> Datastore:
         """MONAI Label's view of the studies."""
 
     def sessions(self) -> Sessions | None:
         """The images that were sent for a while; None where none may be."""
+
+    def learn_names(self) -> None:
+        """Has the log know an image that came, so that it does not name it."""
 
     def model_names(self) -> list[str]:
         """The infer tasks, published or not."""
