@@ -47,6 +47,7 @@ lint: $(VENV)/.installed
 docs: $(VENV)/.installed
 	$(BIN)/python docs/pictures/rooms.py
 	$(BIN)/python docs/contract/contract.py
+	$(BIN)/python docs/contract/access.py
 	$(BIN)/python -m benchmarks.quoted
 	$(BIN)/python -m pytest -q tests/docs
 

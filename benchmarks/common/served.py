@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +44,18 @@ class Served:
 
 @contextlib.contextmanager
 def served(
-    folder: Path, conf: Mapping[str, str], environment: Mapping[str, str], *, images: int = 2, size: int = 16
+    folder: Path,
+    conf: Mapping[str, str],
+    environment: Mapping[str, str],
+    *,
+    images: int = 2,
+    size: int = 16,
+    more: Sequence[str] = (),
 ) -> Iterator[Served]:
     """A server over synthetic images, whose labels lie in the folder `truth`.
+
+    Args:
+        more: options of `monailabel start_server`.
 
     Raises:
         RuntimeError: it ended; the message is the end of its log.
@@ -60,6 +69,7 @@ def served(
     command = server_command(
         str(folder / "studies"), host="127.0.0.1", port=port, app_dir=app_dir, conf=dict(conf)
     )
+    command += more
     log = folder / "server.log"
     own = {"OMP_NUM_THREADS": "1", "MONAI_LABEL_SESSION_PATH": str(folder / "sessions")}
     with log.open("wb") as sink:

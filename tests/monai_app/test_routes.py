@@ -69,8 +69,9 @@ STRICTER = {
     ("PUT", "/model/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("DELETE", "/model/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("POST", "/reload"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
+    ("GET", "/logs/names"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
 }
-"""MONAI Label describes the first two as an admin's and asks for an annotator; the third it grants everybody."""
+"""MONAI Label describes the first two as an admin's and asks for an annotator; the third it grants everybody; the last is ours."""
 
 
 def test_every_route_asks_for_the_role_that_monai_label_asks_for():

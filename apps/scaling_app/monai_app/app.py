@@ -192,8 +192,7 @@ class ScalingApp(MONAILabelApp):
         """Starts what only the server does: routes, forecasts, a look at the labels now and then."""
         from monailabel.app import app as server
 
-        from scaling_app.monai_app import bodies, connections, door, roles, routes, server_access
-        from scaling_app.service.routes import make_router
+        from scaling_app.monai_app import bodies, connections, door, routes, server_access
 
         self.learn_names()
         self.files.apart()
@@ -205,18 +204,9 @@ class ScalingApp(MONAILabelApp):
         connections.bound_connections()
         bodies.bound_bodies(server, self.options.upload_bytes)
         answer_storage_errors(server)
-        routes.include_first(server, routes.make_router(self))
-        sufficiency = make_router(
-            self.keeper,
-            self.open_studies.ledger,
-            start_update=self.start_update,
-            has_image=self.open_studies.has_image,
-            user=roles.USER,
-            annotator=roles.ANNOTATOR,
-            admin=roles.ADMIN,
-        )
-        routes.include_first(server, sufficiency)
+        routes.add_all(server, self)
         door.stand_before(server)
+        scratch.leave_at_the_end(self.scratch)
         threading.Thread(target=self._watch, name="labels", daemon=True).start()
 
     def _adopt_target(self) -> None:

@@ -11,6 +11,7 @@ from monailabel.interfaces.datastore import Datastore
 from monailabel.utils.sessions import Sessions
 
 from scaling_app.monai_app.log_veil import Veil
+from scaling_app.service.forecasting import ForecastKeeper
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.studies import Studies
 
@@ -21,12 +22,14 @@ class Served(Protocol):
     Attributes:
         open_studies: ledger, files and cases.
         files: reads files from others.
+        keeper: the newest forecast.
         serving: held while the next case is chosen and handed out.
         veil: what stands in the log instead of names.
     """
 
     open_studies: Studies
     files: ForeignFiles
+    keeper: ForecastKeeper
     serving: Lock
     veil: Veil
 
@@ -64,6 +67,9 @@ class Served(Protocol):
 
     def nothing_to_serve(self) -> str | None:
         """Why there is no image to label at all, as a sentence; None when there is one."""
+
+    def start_update(self) -> object:
+        """Starts the curve job."""
 
     def require_trainable(self, model: str, params: dict[str, Any]) -> None:
         """Refuses a training that could only fail."""
