@@ -116,6 +116,12 @@ def test_addresses_that_were_asked_for_keep_their_path_alone(written) -> None:
     assert '"GET /datastore/image?... HTTP/1.1" 200' in text() and '"POST /sufficiency/case/case-' in text()
 
 
+def test_nobody_writes_lines_of_his_own(written) -> None:
+    logger, text = written
+    logger.warning("no image %s", "x\r\n[12:00:00,042] ERROR - all is lost")
+    assert len([line for line in text().splitlines() if line.startswith("[12:")]) == 1
+
+
 def test_a_name_has_one_pseudonym_that_nobody_can_compute_without_the_key(tmp_path) -> None:
     veil, again, other = veil_at(tmp_path), veil_at(tmp_path), Veil(bytes(16))
     assert veil.pseudonym("MRN0042") == again.pseudonym("MRN0042") != other.pseudonym("MRN0042")

@@ -60,6 +60,9 @@ logger = logging.getLogger(__name__)
 LOOK_EVERY_SECONDS = 5.0
 """How often the server looks for labels that came or went without it."""
 
+LENT_UPLOADS = 4
+"""Uploads of the largest size that may be lent at once."""
+
 EXIT_BAD_INPUT = 2
 
 _NEVER_SET = object()
@@ -135,7 +138,8 @@ class ScalingApp(MONAILabelApp):
 
     def _load_sessions(self, load: bool = False) -> LentImages | None:
         path = settings.MONAI_LABEL_SESSION_PATH.strip() or str(self.options.ledger.parent / "lent")
-        return LentImages(path, settings.MONAI_LABEL_SESSION_EXPIRY) if load else None
+        most = LENT_UPLOADS * self.options.upload_bytes
+        return LentImages(path, settings.MONAI_LABEL_SESSION_EXPIRY, most) if load else None
 
     def init_infers(self) -> dict:
         """One infer task, listed once a model has been published."""

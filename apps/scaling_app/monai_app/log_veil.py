@@ -131,7 +131,9 @@ class _Veiled(logging.Formatter):
         ):  # its formatter takes them apart
             shown.args = tuple(self._address(one) if isinstance(one, str) else one for one in record.args)
         else:
-            shown.msg, shown.args = self._veil.over(record.getMessage()), None
+            # no line that somebody sent begins like one of the log
+            said = record.getMessage().replace("\r", " ").replace("\n", "\n    ")
+            shown.msg, shown.args = self._veil.over(said), None
         if record.exc_info:
             shown.exc_text = self._veil.over(self.formatException(record.exc_info))
         if record.stack_info:
