@@ -56,7 +56,7 @@ class LoginServer:
         usual = {
             "iss": self.uri,
             "aud": AUDIENCE,
-            "exp": int(time.time()) + 60,
+            "exp": int(time.time()) + 3600,
             "iat": int(time.time()),
             "sub": "7",
             "preferred_username": "reader",

@@ -27,6 +27,7 @@ from scaling_app.ledger import LedgerError
 from scaling_app.monai_app import roles, routes
 from scaling_app.monai_app import studies_listing as listing
 from scaling_app.monai_app.app import as_label_map
+from scaling_app.monai_app.log_veil import Veil
 from scaling_app.monai_app.request_checks import read_params, refusing
 
 ROLES = {
@@ -113,7 +114,7 @@ def client_of(tmp_path, monkeypatch) -> Callable[..., TestClient]:
             open_studies=desk.studies,
             datastore=lambda: desk.studies.datastore,
             take_stock=desk.intake.take_stock,
-            learn_names=lambda: None,
+            veil=Veil(bytes(16)),
             follow_labels=desk.intake.take_stock,
             nothing_to_serve=desk.studies.datastore.nothing_to_serve,
             take_label=lambda image, path, *_: {"image": image, "kind": path.suffix},

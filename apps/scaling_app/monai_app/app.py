@@ -168,10 +168,6 @@ class ScalingApp(MONAILabelApp):
         """Batch inference, which leaves blind cases out, and images that no model can use."""
         return BatchInfer(self.open_studies)
 
-    def learn_names(self) -> None:
-        """Has the log know whose images are there, so that it does not name them."""
-        discretion.learn_names(self.veil, self.open_studies)
-
     def in_server(self) -> bool:
         """Whether this process is the server (and not one of its tasks)."""
         return self._server_mode
@@ -198,7 +194,7 @@ class ScalingApp(MONAILabelApp):
 
         from scaling_app.monai_app import bodies, connections, door, routes, server_access
 
-        self.learn_names()
+        discretion.learn_names(self.veil, self.open_studies)
         self.files.apart()
         super().on_init_complete()
         self.close_interrupted_runs("interrupted: the server was stopped", elsewhere=True)
@@ -348,7 +344,7 @@ class ScalingApp(MONAILabelApp):
             try:
                 if is_url(self.studies):
                     self.datastore().refresh()
-                self.learn_names()
+                discretion.learn_names(self.veil, self.open_studies)
                 scratch.sweep(self.scratch)
                 self.take_stock()
                 self.close_interrupted_runs("interrupted: the process ended")

@@ -134,9 +134,8 @@ def _add_datastore_routes(router: APIRouter, app: Served) -> None:
             )
         with spooled(file) as path, refusing():
             app.files.require_image(path, sent=True)
-            stored = app.datastore().add_image(name, str(path), known)
-            app.learn_names()
-            return {"image": stored}
+            app.veil.learn([name])
+            return {"image": app.datastore().add_image(name, str(path), known)}
 
     @router.put("/datastore/image/info", tags=["Datastore"])
     def set_image_info(image: str, user: Annotator, info: Annotated[str, Form()] = "{}") -> None:

@@ -39,9 +39,6 @@ class Served(Protocol):
     def sessions(self) -> Sessions | None:
         """The images that were sent for a while; None where none may be."""
 
-    def learn_names(self) -> None:
-        """Has the log know an image that came, so that it does not name it."""
-
     def model_names(self) -> list[str]:
         """The infer tasks, published or not."""
 
