@@ -23,13 +23,15 @@ TOKEN = jwt.encode({"sub": "reader"}, "a secret of at least thirty-two bytes", a
 def written(tmp_path, monkeypatch) -> Iterator[tuple[logging.Logger, Callable[[], str]]]:
     """A logger behind the veil, and what it wrote."""
     monkeypatch.setattr(settings, "MONAI_LABEL_DATASTORE_PASSWORD", "Tr0ub4dor")
+    for name in ("uvicorn", "uvicorn.access"):  # as another test may have left them
+        monkeypatch.setattr(logging.getLogger(name), "propagate", True)
+        monkeypatch.setattr(logging.getLogger(name), "disabled", False)
     sink, logger, root = io.StringIO(), logging.getLogger("uvicorn.access"), logging.getLogger()
     handler = logging.StreamHandler(sink)
     handler.setFormatter(logging.Formatter("[12:00:00,042] %(levelname)s - %(message)s"))
     root.addHandler(handler)
-    shown, level, propagate = {h: h.formatter for h in root.handlers}, logger.level, logger.propagate
+    shown, level = {h: h.formatter for h in root.handlers}, logger.level
     logger.setLevel("INFO")
-    logger.propagate = True
     monkeypatch.setattr(log_veil.threading, "excepthook", None)
     veil = veil_at(tmp_path)
     hang(veil)
@@ -40,7 +42,6 @@ def written(tmp_path, monkeypatch) -> Iterator[tuple[logging.Logger, Callable[[]
     for other, formatter in shown.items():
         other.setFormatter(formatter)
     logger.setLevel(level)
-    logger.propagate = propagate
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -152,13 +152,6 @@ class _Door:
             raise _RefusedError(
                 401, "The server wants to know who you are: log in.", {"WWW-Authenticate": "Bearer"}
             )
-        assert self.realm is not None
-        if not self.realm.is_at_hand(token) and self._wrong.is_spent(
-            address
-        ):  # the login server is left in peace
-            _require(
-                self._wrong.wait(address), "Too many wrong tokens came from your address; wait a little."
-            )
         try:
             return await self._looked_at(token)
         except LoginUnavailableError as error:
