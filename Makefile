@@ -6,7 +6,10 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.11 python3.12 python3.10,$(she
 OUT ?= demo
 DATA ?=
 
-.PHONY: demo test quick lint docs format serve clean help
+# Side by side: most seconds are those of types and contracts, each on one core.
+CHECKS := $(addprefix lint-,types panel rooms style figures)
+
+.PHONY: demo test quick lint docs format serve clean help $(CHECKS)
 
 help:
 	@echo "make demo [DATA=DIR]  an annotation session on a real server, with its forecast (under 6 minutes)"
@@ -36,11 +39,22 @@ quick: lint
 	$(BIN)/python -m pytest -q $(SPREAD) -m "not slow" $(addprefix tests/,architecture storage ledger forecast service studies)
 
 lint: $(VENV)/.installed
+	@$(MAKE) --no-print-directory --keep-going --output-sync --jobs 2 $(CHECKS)
+
+lint-style:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+lint-rooms:
 	$(BIN)/lint-imports
+
+lint-types:
 	$(BIN)/mypy
+
+lint-figures:
 	$(BIN)/python -m benchmarks.quoted
+
+lint-panel:
 	PYTHONPATH=slicer_extension/DataSufficiency:client $(BIN)/lint-imports slicer_extension/importlinter.toml
 	$(BIN)/mypy --config-file slicer_extension/mypy.ini
 

@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 import requests
 
+from benchmarks.common.served import launched
 from benchmarks.faults.warm import WarmServer
 from scaling_app.commands.launch import free_port, init_app, server_command
 from scaling_app.imaging import synthetic
@@ -97,24 +98,13 @@ class House:
     def launch(self, *, warm: bool = False) -> None:
         """Starts the server and does not wait for it; a warm one has its libraries loaded already."""
         self.port = free_port()
-        command = server_command(str(self.studies), host="127.0.0.1", port=self.port, app_dir=self.app_dir)
-        own = {
-            "OMP_NUM_THREADS": "1",
-            "MONAI_LABEL_SESSION_PATH": str(self.folder / "sessions"),
-            **self.environment,
-        }
-        if warm:
-            self.process = WarmServer(command, own, self.folder, self.log)
+        own = {"OMP_NUM_THREADS": "1", **self.environment}
+        if not warm:
+            self.process = launched(str(self.studies), self.folder, self.port, self.log, environment=own)
             return
-        with self.log.open("wb") as sink:
-            self.process = subprocess.Popen(
-                command,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                cwd=self.folder,
-                env=os.environ | own,
-                start_new_session=True,
-            )
+        command = server_command(str(self.studies), host="127.0.0.1", port=self.port, app_dir=self.app_dir)
+        own["MONAI_LABEL_SESSION_PATH"] = str(self.folder / "sessions")
+        self.process = WarmServer(command, own, self.folder, self.log)
 
     def start(self, *, warm: bool = False) -> str:
         """Starts the server and waits until it answers; else why it does not, as its last line says."""

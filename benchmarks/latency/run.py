@@ -13,9 +13,7 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import statistics
-import subprocess
 import tempfile
 import time
 from collections import defaultdict
@@ -24,7 +22,7 @@ from pathlib import Path
 
 import requests
 
-from scaling_app.commands.launch import free_port, init_app, server_command
+from benchmarks.common.served import serving
 from scaling_app.imaging import synthetic
 
 ADDRESSES = ("/info/", "/datastore/")
@@ -114,38 +112,17 @@ def running(folder: Path, options: argparse.Namespace) -> Iterator[str]:
         case = synthetic.make_case(index, size=options.size)
         image = synthetic.write_case(case, folder / "studies", folder / "truth")
         labels[case.case_id] = folder / "truth" / image.name
-    port = free_port()
-    command = server_command(
-        str(folder / "studies"), host="127.0.0.1", port=port, app_dir=init_app(folder / "app")
-    )
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
-    base = f"http://127.0.0.1:{port}"
-    try:
-        wait_until_up(base)
+    with serving(str(folder / "studies"), folder) as server:
         info = [{"name": name, "idx": value} for name, value in synthetic.STRUCTURES.items()]
         for image in list(labels)[: options.labelled]:
             requests.put(
-                f"{base}/datastore/label",
+                f"{server.base}/datastore/label",
                 params={"image": image},
                 data={"params": json.dumps({"label_info": info})},
                 files={"label": (labels[image].name, labels[image].read_bytes())},
                 timeout=60,
             ).raise_for_status()
-        yield base
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def wait_until_up(base: str) -> None:
-    """Waits for the first answer."""
-    while True:
-        try:
-            if requests.get(f"{base}/info/", timeout=60).ok:
-                return
-        except requests.ConnectionError:
-            time.sleep(0.3)
+        yield server.base
 
 
 if __name__ == "__main__":

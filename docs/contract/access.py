@@ -33,19 +33,24 @@ def main() -> None:
 
 
 def served() -> FastAPI:
-    """A server with all routes of one whose users log in."""
+    """A server with all routes of one before a DICOM server whose users log in."""
     from monailabel.app import app as stock
     from monailabel.endpoints import login
 
     from scaling_app.monai_app import routes
+    from scaling_app.monai_app.dicom_studies import DicomStudies
 
     server = FastAPI(openapi_url=None)
     server.router.routes[:] = stock.router.routes
     server.include_router(login.router)
+    store = object.__new__(DicomStudies)
+    store.pacs = None  # type: ignore[assignment]
     stand_in = SimpleNamespace(
-        studies="",
+        studies="http://pacs",
+        datastore=lambda: store,
         keeper=None,
         start_update=None,
+        training=None,
         open_studies=SimpleNamespace(ledger=None, has_image=None),
     )
     before, settings.MONAI_LABEL_AUTH_ENABLE = settings.MONAI_LABEL_AUTH_ENABLE, True

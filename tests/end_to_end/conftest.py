@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from scaling_app.commands.launch import free_port, init_app, server_command
+from benchmarks.common.served import Served, serving
 from scaling_app.imaging import synthetic
 
 N_CASES = 16
@@ -25,19 +22,26 @@ STRUCTURES = dict(synthetic.STRUCTURES)
 
 @dataclass
 class Server:
-    """A running server, the folders it works on, and a viewer's calls.
+    """A running server, the studies it works on, and a viewer's calls.
 
     `labels` holds the true label file of every image; only submitted ones are known to the server.
     """
 
-    base: str
-    app_dir: Path
+    served: Served
     studies: Path
     labels: dict[str, Path]
-    log: Path
-    process: subprocess.Popen[bytes]
     client: str = "test"
     http: requests.Session = field(default_factory=requests.Session)
+
+    @property
+    def base(self) -> str:
+        """Where it answers."""
+        return self.served.base
+
+    @property
+    def app_dir(self) -> Path:
+        """Where model and ledger are."""
+        return self.served.app_dir
 
     def get(self, path: str, **options: object) -> requests.Response:
         """GET, answered or not."""
@@ -126,11 +130,7 @@ class Server:
         try:
             return wait_for(condition, seconds)
         except TimeoutError as error:
-            raise TimeoutError(f"{error}\n{self.log_tail()}") from error
-
-    def log_tail(self, characters: int = 3000) -> str:
-        """The end of the server's log, for a failing test."""
-        return self.log.read_text(errors="replace")[-characters:]
+            raise TimeoutError(f"{error}\n{self.served.tail()}") from error
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 30) -> object:
@@ -158,41 +158,12 @@ def make_studies(folder: Path, n_cases: int = N_CASES, *, size: int = SIZE) -> d
 def running_server(
     folder: Path, labels: Mapping[str, Path], conf: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
-    """Starts `monailabel start_server` on `folder/studies` and ends it, with all its children, on leaving.
+    """A server on `folder/studies`, ended with all its children on leaving.
 
     Its trainings, of a few steps, take the fastest network.
     """
-    app_dir = init_app(folder / "app")
-    port = free_port()
-    conf = {"network": "resunet", **(conf or {})}
-    command = server_command(str(folder / "studies"), host="127.0.0.1", port=port, app_dir=app_dir, conf=conf)
-    log = folder / f"server-{port}.log"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "MONAI_LABEL_SESSION_PATH": str(folder / "sessions")}
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            command,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            cwd=folder,
-            start_new_session=True,
-        )
-    server = Server(f"http://127.0.0.1:{port}", app_dir, folder / "studies", dict(labels), log, process)
-    try:
-        wait_for(lambda: _is_up(server), 120)
-        yield server
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(timeout=30)
-
-
-def _is_up(server: Server) -> bool:
-    assert server.process.poll() is None, server.log_tail()
-    try:
-        return server.get("/info/").ok
-    except requests.ConnectionError:
-        return False
+    with serving(str(folder / "studies"), folder, {"network": "resunet", **(conf or {})}) as served:
+        yield Server(served, folder / "studies", dict(labels))
 
 
 @pytest.fixture(scope="session")
@@ -216,8 +187,7 @@ def restarted() -> Iterator[Callable[..., Server]]:
     with contextlib.ExitStack() as stack:
 
         def restart(server: Server, without: list[str]) -> Server:
-            os.killpg(server.process.pid, signal.SIGKILL)
-            server.process.wait(timeout=30)
+            server.served.kill()
             for name in without:
                 (server.studies / name).unlink()
             return stack.enter_context(running_server(server.studies.parent, server.labels))

@@ -37,7 +37,7 @@ def test_a_route_that_comes_without_a_role_is_seen() -> None:
         ("POST", "/train/", settings.MONAI_LABEL_AUTH_ROLE_ADMIN),
         ("POST", "/scoring/nosuch", settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR),
         ("PUT", "/model/segmentation", settings.MONAI_LABEL_AUTH_ROLE_ADMIN),
-        ("POST", "/proxy/dicom/stow/studies", settings.MONAI_LABEL_AUTH_ROLE_USER),
+        ("POST", "/proxy/dicom/stow/studies", settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR),
         ("GET", "/sufficiency/report", settings.MONAI_LABEL_AUTH_ROLE_USER),
         ("GET", "/static/ohif/index.html", ""),
     ],

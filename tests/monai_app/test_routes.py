@@ -26,8 +26,8 @@ from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.ledger import LedgerError
 from scaling_app.monai_app import roles, routes
 from scaling_app.monai_app import studies_listing as listing
-from scaling_app.monai_app.app import as_label_map
 from scaling_app.monai_app.log_veil import Veil
+from scaling_app.monai_app.raw_voxels import as_label_map
 from scaling_app.monai_app.request_checks import read_params, refusing
 
 ROLES = {
@@ -384,13 +384,36 @@ def test_raw_voxels_that_do_not_fit_are_refused_with_a_sentence(desk_of, tmp_pat
         pass
 
 
-def test_raw_voxels_leave_no_file_behind(desk_of, tmp_path):
-    desk = desk_of(1)
-    image = desk.studies.image_path("synthetic_000")
-    (tmp_path / "label.bin").write_bytes(bytes(int(np.prod(read_image(image).shape[1:]))))
+@pytest.mark.parametrize("kind", ["u1", "<u2"])  # of the viewer's versions 3 and 2
+def test_raw_voxels_lie_as_they_were_drawn_and_leave_no_file_behind(desk_of, tmp_path, kind):
+    image = desk_of(2).studies.image_path("synthetic_001")
+    seen = read_image(image)
+    drawn = np.zeros(seen.shape[1:], kind)
+    drawn[2:5, 1:9, 3] = 2
+    (tmp_path / "label.bin").write_bytes(drawn.tobytes(order="F"))
     with as_label_map(tmp_path / "label.bin", str(image)) as label:
-        assert read_label(label).shape == read_image(image).shape
+        read = read_label(label)
+        assert np.array_equal(read[0], drawn) and np.allclose(read.affine, seen.affine)
     assert not label.exists()
+
+
+def test_the_button_update_model_of_the_viewer_trains_the_model_with_its_options(
+    desk_of, client_of, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(routes, "start_training", lambda app, *said: asked.append(said) or {"id": "t"})
+    client = client_of(desk_of(1))
+    bodies = (
+        {},
+        None,
+        {"learning_curve": {"steps": 2}},
+        {"segmentation": {"steps": "80"}},
+        {"segmentation": 1},
+    )
+    for body in bodies:
+        answer = client.post("/train/", json=body)
+        assert answer.json() == {"segmentation": {"result": {"id": "t"}, "detail": None}}
+    assert asked == [("segmentation", body) for body in (None, None, None, {"steps": "80"}, None)]
 
 
 def test_an_image_is_lent_for_predictions_and_given_back(desk_of, client_of, monkeypatch):

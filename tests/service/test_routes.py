@@ -80,6 +80,9 @@ def test_the_answer_is_the_contract(client: TestClient, ledger: Ledger) -> None:
         ("GET", "/sufficiency/", None, "user"),
         ("GET", "/sufficiency/curve.csv", None, "user"),
         ("GET", "/sufficiency/report", None, "user"),
+        ("GET", "/sufficiency/report.html", None, "user"),
+        ("GET", "/sufficiency/report/often", None, "user"),
+        ("GET", "/sufficiency/report/sections", None, "user"),
         ("POST", "/sufficiency/target", {"dice": 0.8}, "annotator"),
         ("POST", "/sufficiency/case/a", {"minutes": 3}, "annotator"),
         ("POST", "/sufficiency/steps", {"steps": 1600}, "admin"),
@@ -245,3 +248,40 @@ def test_the_report_is_a_page(client: TestClient) -> None:
     answer = client.get("/sufficiency/report")
     assert answer.headers["content-type"].startswith("text/html")
     assert answer.text.startswith("<!doctype html>")
+
+
+def test_the_report_as_a_file_needs_no_server(client: TestClient) -> None:
+    answer = client.get("/sufficiency/report.html")
+    assert "attachment" in answer.headers["content-disposition"]
+    assert "connect-src" not in answer.text and "connect-src 'self'" in client.get("/sufficiency/report").text
+
+
+@pytest.mark.parametrize("path", ["often", "sections"])
+def test_what_the_page_asks_for_has_a_tag_and_an_answer_without_news_no_body(
+    client: TestClient, ledger: Ledger, path: str
+) -> None:
+    first = client.get(f"/sufficiency/report/{path}")
+    assert first.headers["cache-control"] == "no-store"  # it names patients
+    known = {"If-None-Match": f'"x", {first.headers["etag"]}'}
+    again = client.get(f"/sufficiency/report/{path}", headers=known)
+    assert (again.status_code, again.content) == (304, b"") and again.headers["etag"] == first.headers["etag"]
+    ledger.save_case(Case("a", "h", utc_now(), "p", doubts=(Doubt("empty", "The label is empty."),)))
+    assert client.get(f"/sufficiency/report/{path}", headers=known).status_code == 200
+
+
+def test_a_browser_that_is_not_known_gets_a_page_to_sign_in_and_nothing_of_the_studies(
+    ledger: Ledger,
+) -> None:
+    def nobody() -> None:
+        raise HTTPException(401, "Not authenticated", headers={"WWW-Authenticate": "Bearer"})
+
+    ledger.save_case(Case("patient_7", "h", utc_now(), "p", doubts=(Doubt("empty", "Empty."),)))
+    keeper, app = ForecastKeeper(ledger), FastAPI()
+    roles = {"user": nobody, "annotator": nobody, "admin": nobody}
+    app.include_router(make_router(keeper, ledger, start_update=list, has_image=bool, **roles))
+    with TestClient(app) as client:
+        page = client.get("/sufficiency/report", headers={"accept": "text/html,*/*"})
+        assert page.status_code == 401 and page.headers["www-authenticate"] == "Bearer"
+        assert "Password" in page.text and "patient_7" not in page.text
+        assert client.get("/sufficiency/report").json() == {"detail": "Not authenticated"}
+    keeper.close()

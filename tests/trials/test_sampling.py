@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from dataclasses import replace
 from typing import ClassVar
@@ -13,9 +14,9 @@ import torch
 from scipy.ndimage import map_coordinates
 from torch import Tensor
 
-from scaling_app.strategies.base import Batch, PreparedCase, Strategy
+from scaling_app.strategies.base import Batch, PreparedCase, Strategy, StrategyContext
 from scaling_app.strategies.making import make_strategy
-from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.cases import CaseList, PreparedCases
 from scaling_app.trials.plan import Plan
 from scaling_app.trials.sampling import (
     AffineRange,
@@ -23,6 +24,7 @@ from scaling_app.trials.sampling import (
     Prefetcher,
     box_of,
     crop,
+    drawing_threads,
     grid_points,
     read_at,
 )
@@ -196,7 +198,39 @@ def test_a_failure_while_drawing_reaches_the_training_loop() -> None:
         list(batches)
 
 
-def test_leaving_early_ends_the_thread() -> None:
-    with Prefetcher(Slow(0.001), 0, 10_000) as batches:
+def test_leaving_early_ends_the_threads() -> None:
+    with Prefetcher(Slow(0.001), 0, 10_000, threads=2) as batches:
         next(iter(batches))
-    assert not batches._thread.is_alive()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("sampler")]
+
+
+def test_several_threads_draw_at_a_time_and_keep_the_order() -> None:
+    began = time.perf_counter()
+    with Prefetcher(Slow(0.1), 0, 12, threads=4) as batches:
+        assert [int(batch.image) for batch in batches] == list(range(12))
+    assert time.perf_counter() - began < 0.8  # one after the other: 1.2 s
+
+
+@pytest.mark.parametrize("name", ["baseline", "red"])
+def test_batches_are_the_same_however_many_threads_draw(prepared: PreparedCases, name: str) -> None:
+    plan, drawn = prepared.plan, []
+    for threads in (1, 4):
+        strategy = make_strategy(name)
+        context = StrategyContext(plan.spatial_dims, plan.spacing, plan.patch, plan.classes, seed=0, steps=6)
+        strategy.prepare(CaseList(prepared, prepared.labelled), context)
+        sampler = PatchSampler(prepared, prepared.labelled, strategy, 0)
+        with Prefetcher(sampler, 0, 6, threads=threads) as batches:
+            drawn.append(torch.stack([batch.image for batch in batches]))
+    assert torch.equal(*drawn)
+
+
+def test_beside_a_gpu_batches_wait_in_pinned_memory_and_several_threads_draw(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: -tensor)
+    with Prefetcher(Slow(0), 1, 3, pinned=True) as batches:
+        assert [int(batch.image) for batch in batches] == [-1, -2]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    assert (drawing_threads(torch.device("cpu")), drawing_threads(torch.device("cuda"))) == (1, 8)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    assert drawing_threads(torch.device("cuda")) == 1

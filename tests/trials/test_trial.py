@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -122,35 +120,23 @@ def test_a_checkpoint_of_another_run_or_a_damaged_one_is_not_taken_up(
 
 
 def test_a_killed_process_resumes_from_its_checkpoint(
-    prepared: PreparedCases, volumes: list[CaseFiles], tmp_path: Path
+    prepared: PreparedCases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "plan.json").write_text(prepared.plan.to_json())
-    files = [tuple(map(str, (c.case_id, c.patient, c.image, c.label))) for c in volumes]
-    script = textwrap.dedent(f"""
-        import os, signal, sys
-        sys.modules["torchvision"] = None  # MONAI imports it where it can; beside a CPU's torch it breaks
-        from pathlib import Path
-        import torch
-        from scaling_app.trials import run_settings, training
-        from scaling_app.trials.cases import PreparedCases
-        from scaling_app.trials.case_files import CaseFiles
-        from scaling_app.trials.plan import Plan
-        torch.set_num_threads(1)
-        training._CHECKPOINT_SECONDS = 0.0
-        folder = Path({str(tmp_path)!r})
-        cases = [CaseFiles(i, p, Path(a), Path(b)) for i, p, a, b in {files!r}]
-        plan = Plan.from_json((folder / "plan.json").read_text())
-        prepared = PreparedCases(plan, cases, Path({str(prepared.cache_dir)!r}), 2**28)
-        settings = run_settings.RunSettings(strategy="none", steps=6, seed=3)
-        def kill(report):
-            if report.step == 4:
-                os.kill(os.getpid(), signal.SIGKILL)
-        training.train(prepared, prepared.labelled[:2], settings, checkpoint=folder / "run.pt", on_step=kill)
-    """)
-    done = subprocess.run(
-        [sys.executable, "-c", script], env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False
+    def kill(report: StepReport) -> None:
+        if report.step == 4:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
+    killed = multiprocessing.get_context(
+        "fork"
+    ).Process(  # loads no library anew
+        target=train,
+        args=(prepared, prepared.labelled[:2], QUICK),
+        kwargs={"checkpoint": tmp_path / "run.pt", "on_step": kill},
     )
-    assert done.returncode == -signal.SIGKILL
+    killed.start()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     steps: list[int] = []
     resumed = train(
         prepared,

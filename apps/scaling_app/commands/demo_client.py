@@ -10,7 +10,7 @@ from pathlib import Path
 
 import requests
 
-from scaling_app.imaging.geometry import suffix_of
+from scaling_app.imaging.image_files import suffix_of
 from scaling_app.storage import whole_file
 
 
@@ -83,8 +83,8 @@ class Viewer:
             time.sleep(0.1)
 
     def report(self) -> str:
-        """The report page."""
-        answer = self.http.get(f"{self.base}/sufficiency/report", timeout=60)
+        """The report, as a file."""
+        answer = self.http.get(f"{self.base}/sufficiency/report.html", timeout=60)
         answer.raise_for_status()
         return answer.text
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from scaling_app.experiments.cohort import find_cases
-from scaling_app.imaging.geometry import stem_of
+from scaling_app.imaging.image_files import stem_of
 from scaling_app.imaging.synthetic import make_case, write_case
 from scaling_app.storage import copy_whole
 from scaling_app.trials.case_files import CaseFiles

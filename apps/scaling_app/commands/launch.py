@@ -56,8 +56,8 @@ def server_command(
     studies: str, *, host: str, port: int, app_dir: Path, conf: Mapping[str, str] | None = None
 ) -> list[str]:
     """The command line that starts MONAI Label on these studies."""
-    command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app_dir)]
-    command += ["--studies", studies, "--host", host, "--port", str(port)]
+    command = [sys.executable, "-m", "scaling_app.commands.label_server", "start_server"]
+    command += ["--app", str(app_dir), "--studies", studies, "--host", host, "--port", str(port)]
     for key, value in (conf or {}).items():
         command += ["--conf", key, value]
     return command

@@ -16,7 +16,7 @@ import numpy as np
 
 from scaling_app.experiments.file_names import naming_hint, under_label_names
 from scaling_app.imaging.elsewhere import images_elsewhere
-from scaling_app.imaging.geometry import is_image_file, readable_kinds, stem_of
+from scaling_app.imaging.image_files import is_image_file, readable_kinds, stem_of
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.label_names import by_names
 

@@ -31,7 +31,6 @@ from scaling_app.forecast.families import Array
 from scaling_app.forecast.prior import DATA
 from scaling_app.storage import write_whole_text
 
-QUANTITIES = ("level", "gain")
 REGIMES = ("cases", "averages")
 _LIMITS = (0.6, 3.0)
 """Factors stay within these: a few tasks may not make intervals vanish."""

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scaling_app.forecast.arms import LONGER_TIMES
+from scaling_app.words import counted
 
 
 def steps_in_words(steps: Iterable[int | None]) -> str:
     """`400 steps`, or `800 to 3,170 steps`; empty where no training's steps are known."""
-    known = [number for number in steps if number is not None]
-    if not known:
-        return ""
-    low, high = min(known), max(known)
-    most = f"{high:,} step" + ("" if high == 1 else "s")
-    return most if low == high else f"{low:,} to {most}"
+    return counted((number for number in steps if number is not None), "step")
 
 
 def flat_end_note(steps: str) -> str:

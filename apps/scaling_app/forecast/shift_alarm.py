@@ -45,11 +45,10 @@ MOST_SCORES = 1000
 
 @dataclass(frozen=True)
 class Shift:
-    """An alarm: the case at which the drift began, its direction, and how many scores were looked at."""
+    """An alarm: the case at which the drift began, and its direction."""
 
     case: str
     lower: bool
-    n_scores: int
 
 
 def find_shift(
@@ -72,7 +71,7 @@ def find_shift(
     for sign in (1.0, -1.0):
         start = standing_alarm(sign * np.clip(deviates, -_CAP, _CAP), threshold)
         if start is not None:
-            return Shift(case=scores[start].case, lower=sign > 0, n_scores=len(scores))
+            return Shift(case=scores[start].case, lower=sign > 0)
     return None
 
 

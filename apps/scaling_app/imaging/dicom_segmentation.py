@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
@@ -27,8 +26,10 @@ STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
 """The SOP class of Segmentations."""
 
 MAKER = "Scaling App"
+_PREDICTION = "Prediction"
 _GROUP, _ELEMENT = 0x0071, 0x01
 _ANATOMY = Code("123037004", "SCT", "Anatomical Structure")
+_LEARNED = Code("123110", "DCM", "Artificial Intelligence")
 _TISSUE = Code("85756007", "SCT", "Tissue")
 _MOST_SEGMENTS = 255
 _NEEDED = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime")
@@ -70,19 +71,21 @@ def require_writer() -> None:
 
 
 def write_segmentation(
-    label: Segmented, series: Series, *, who: str = "", when: datetime | None = None
+    label: Segmented, series: Series, *, who: str = "", when: datetime | None = None, predicted: bool = False
 ) -> Dataset:
-    """The Segmentation of a label.
+    """The Segmentation of a label, or of a model's prediction.
 
     Args:
         label: at least one voxel or one name.
         series: what it was drawn on.
         who: the annotator.
         when: now, if not told.
+        predicted: by a model; `read_segmentation` refuses it as a label.
 
     Raises:
         SegmentationError: more structures than one file holds, or headers that a Segmentation cannot refer to.
     """
+    from highdicom import AlgorithmIdentificationSequence
     from highdicom.seg import Segmentation, SegmentDescription
 
     when = when or datetime.now().astimezone()
@@ -92,6 +95,8 @@ def write_segmentation(
         raise SegmentationError(f"the label holds {len(values)} structures; {_MOST_SEGMENTS} are possible")
     numbers = np.zeros(max(int(label.voxels.max(initial=0)), *values) + 1, dtype=np.uint8)
     numbers[values] = np.arange(1, len(values) + 1)
+    model = AlgorithmIdentificationSequence(name=MAKER, family=_LEARNED, version="1")
+    kind = _PREDICTION if predicted else "Label"
     sources = [_with_what_is_needed(header) for header in series.headers]
     stored = np.zeros((len(series.planes), series.shape[1], series.shape[0]), dtype=np.uint8)
     starts = np.cumsum([0, *(int(header.get("NumberOfFrames") or 1) for header in sources)])
@@ -108,7 +113,8 @@ def write_segmentation(
                     segment_label=(label.names.get(value) or f"structure {value}")[:64],
                     segmented_property_category=_ANATOMY,
                     segmented_property_type=_code_of(label.names.get(value, "")),
-                    algorithm_type="MANUAL",
+                    algorithm_type="AUTOMATIC" if predicted else "MANUAL",
+                    algorithm_identification=model if predicted else None,
                 )
                 for number, value in enumerate(values, start=1)
             ],
@@ -120,10 +126,10 @@ def write_segmentation(
             manufacturer_model_name=MAKER,
             software_versions="1",
             device_serial_number="1",
-            content_description="Label",
+            content_description=kind,
             content_creator_name=person_name(who),
-            content_label="LABEL",
-            series_description=f"Label by {who}"[:64] if who else "Label",
+            content_label=kind.upper(),
+            series_description=f"{kind} by {who}"[:64] if who else kind,
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise SegmentationError(
@@ -147,7 +153,7 @@ def read_segmentation(dataset: Dataset, series: Series, known: Mapping[str, int]
         known: structure -> label value. Names come before numbers: other programs count segments anew.
 
     Raises:
-        SegmentationError: fractions, overlapping segments, or another grid than the series'.
+        SegmentationError: a prediction, fractions, overlapping segments, or another grid than the series'.
     """
     try:
         return _read(dataset, series, known or {})
@@ -158,6 +164,8 @@ def read_segmentation(dataset: Dataset, series: Series, known: Mapping[str, int]
 
 
 def _read(dataset: Dataset, series: Series, known: Mapping[str, int]) -> Segmented:
+    if (dataset.get("Manufacturer"), dataset.get("ContentLabel")) == (MAKER, _PREDICTION.upper()):
+        raise SegmentationError("it is the prediction of a model and no label; correct it and save it as one")
     if dataset.get("SegmentationType") != "BINARY":
         raise SegmentationError(f"it is of the type {dataset.get('SegmentationType')}; BINARY is read")
     if (int(dataset.Columns), int(dataset.Rows)) != series.shape[:2]:
@@ -253,6 +261,8 @@ def _with_what_is_needed(header: Dataset) -> Dataset:
 
 def _code_of(name: str) -> Code:
     """SNOMED's code of a structure with that English name; tissue for any other."""
+    from pydicom.sr.codedict import codes  # a second of reading tables, where most servers write none
+
     keyword = "".join(word.capitalize() for word in name.replace("_", " ").split())
     try:
         return getattr(codes.SCT, keyword)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from scaling_app.imaging.geometry import readable_kinds, suffix_of
+from scaling_app.imaging.image_files import readable_kinds, suffix_of
+from scaling_app.words import in_words
 
 _DICOM = (".dcm", ".dicom", ".ima")
 _MOST_WALKED = 20_000
@@ -35,11 +36,6 @@ def images_elsewhere(folder: Path, but: Path | None = None) -> str:
     if found["dicom"]:
         parts.append(f"{found['dicom']} DICOM files")
     return " and ".join(parts)
-
-
-def in_words(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def shown_name(name: str) -> str:

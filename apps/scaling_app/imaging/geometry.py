@@ -1,66 +1,40 @@
-"""Reading and writing images and labels with their place in space.
+"""Images and labels as tensors that know their place in space.
 
 An image is a `MetaTensor (C, *S)`: array order (i, j[, k]), the affine maps voxels to RAS+ millimetres
-as in NIfTI and MONAI, at the place where Slicer shows them (see `grids`). Two-dimensional pictures (PNG,
-JPG, TIF) come in MONAI's order (column, row), one pixel apart.
+as in NIfTI and MONAI, at the place where Slicer shows them (see `grids`). `image_files` knows the files.
 """
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from scaling_app.imaging.grids import Grid, is_singular
+from scaling_app.imaging.grids import Grid
+from scaling_app.imaging.image_files import ImageError as ImageError  # whoever reads images needs these
+from scaling_app.imaging.image_files import is_image_file as is_image_file
+from scaling_app.imaging.image_files import label_names as label_names
+from scaling_app.imaging.image_files import (
+    read_grid,
+    read_image_array,
+    read_label_array,
+    write_label_array,
+)
+from scaling_app.imaging.image_files import readable_kinds as readable_kinds
+from scaling_app.imaging.image_files import reading as reading
+from scaling_app.imaging.image_files import stem_of as stem_of
+from scaling_app.imaging.image_files import suffix_of as suffix_of
 from scaling_app.imaging.label_fit import fit_label
-from scaling_app.imaging.meta_image import meta_image_grid, read_meta_image, write_meta_image
-from scaling_app.imaging.nifti_files import nifti_grid, read_nifti, write_nifti
-from scaling_app.imaging.pictures import PICTURES, picture_grid, read_picture, write_picture
-from scaling_app.imaging.segmentation_nrrd import nrrd_grid, nrrd_header, read_nrrd, write_nrrd
-from scaling_app.imaging.untrusted import READ_ERRORS, judge
-from scaling_app.imaging.untrusted.header import ImageError as ImageError  # whoever reads images needs it
-from scaling_app.storage import whole_file
-
-logger = logging.getLogger(__name__)
 
 _GRID = "grid"
 """Under this name an image that was read keeps its `Grid`."""
 _NOT_FINITE = "not_finite"
 """Under this name how many of its values were not finite."""
-
-
-def suffix_of(path: Path | str) -> str:
-    """The file's kind in lower case: `.nii.gz`, `.seg.nrrd`, `.nrrd`, `.png`, ..."""
-    name = Path(path).name.lower()
-    for double in (".nii.gz", ".seg.nrrd"):
-        if name.endswith(double):
-            return double
-    return Path(name).suffix
-
-
-def stem_of(path: Path | str) -> str:
-    """The file's name without its kind: `a.b` for `a.b.nii.gz`."""
-    name = Path(path).name
-    return name[: len(name) - len(suffix_of(path))]
-
-
-def readable_kinds() -> tuple[str, ...]:
-    """The kinds of file that `read_image` and `read_label` open, as `suffix_of` names them."""
-    return tuple(_KINDS)
-
-
-def is_image_file(path: Path) -> bool:
-    """Whether the file's kind is one that `read_image` opens."""
-    return path.is_file() and not path.name.startswith(".") and suffix_of(path) in _KINDS
 
 
 def read_image(path: Path | str) -> MetaTensor:
@@ -70,17 +44,8 @@ def read_image(path: Path | str) -> MetaTensor:
         ImageError: missing, unreadable, truncated or empty file, no finite voxel, several pages, or a kind that
             is not known.
     """
-    array, grid = _read(Path(path), as_label=False)
-    image = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
-    strange = 0
-    # min and max are NaN as soon as one voxel is: cheaper than a mask of a large volume
-    if not bool(torch.isfinite(image.amin()) & torch.isfinite(image.amax())):
-        strange = image.numel() - int(torch.isfinite(image).sum())
-        if strange == image.numel():
-            raise ImageError(f"{Path(path).name} holds no voxel with a finite value; export it anew")
-        logger.warning("%s holds voxels that are not finite; they are read as 0", Path(path).name)
-        image = torch.nan_to_num_(image, nan=0.0, posinf=0.0, neginf=0.0)
-    read = _on(grid, image)
+    array, grid, strange = read_image_array(Path(path))
+    read = _on(grid, torch.from_numpy(array))
     read.meta[_NOT_FINITE] = strange
     return read
 
@@ -103,30 +68,10 @@ def read_label(path: Path | str, image: MetaTensor | None = None) -> MetaTensor:
     Raises:
         ImageError: as `read_image`; also several channels, fractions or negative values.
     """
-    path = Path(path)
-    array, grid = _read(path, as_label=True)
-    if array.shape[0] != 1:
-        raise ImageError(f"{path.name} has {array.shape[0]} channels; a label map has one number per voxel")
-    if array.dtype.kind not in "ui":
-        array = _as_integers(array, path)
-    low, high = int(array.min()), int(array.max())
-    if low < 0:
-        raise ImageError(f"{path.name} holds the label value {low}; label values start at 0 (background)")
+    array, grid = read_label_array(Path(path))
     if image is not None and (fit := fit_label(grid, grid_of(image))) is not None:
-        array, grid = fit.apply(array[0])[None], grid_of(image)
-    return _on(grid, torch.from_numpy(np.ascontiguousarray(array, dtype=_smallest_type(high))))
-
-
-def read_grid(path: Path | str) -> Grid:
-    """The grid of an image or label, from its header alone.
-
-    Raises:
-        ImageError: as `read_image`, as far as the header shows it.
-    """
-    path = Path(path)
-    with _opening(path, unpacked=False) as kind:
-        grid = kind.grid(path)
-    return _valid(grid, path)
+        array, grid = np.ascontiguousarray(fit.apply(array[0])[None]), grid_of(image)
+    return _on(grid, torch.from_numpy(array))
 
 
 def grid_of(image: MetaTensor) -> Grid:
@@ -146,18 +91,14 @@ def label_values(label: torch.Tensor) -> set[int]:
     return set(torch.unique(flat).tolist())
 
 
-def label_names(path: Path | str) -> dict[int, str]:
-    """Names of label values that the file itself carries (`.seg.nrrd`); empty for other kinds."""
-    if suffix_of(path) not in (".seg.nrrd", ".nrrd", ".nhdr"):
-        return {}
-    return nrrd_header(Path(path)).names
-
-
 def write_label(
     array: np.ndarray | torch.Tensor,
     reference: Path | str | MetaTensor | Grid,
     out: Path | str,
     names: Mapping[int, str] | None = None,
+    *,
+    at_least: type[np.integer] = np.uint8,
+    compressed: bool = True,
 ) -> Path:
     """Writes a label map `(1, *S)` or `(*S)` on the grid of `reference`, in the kind that `out` names.
 
@@ -168,6 +109,8 @@ def write_label(
         reference: the image, or where its voxels lie.
         out: the file.
         names: what the values are called; a `.seg.nrrd` says it.
+        at_least: the type that voxels are stored in, unless they need a wider one.
+        compressed: false leaves the voxels of an NRRD as they are.
 
     Raises:
         ImageError: the shape differs from the reference's, or the kind cannot be written.
@@ -181,19 +124,7 @@ def write_label(
     label = label[0] if label.ndim == len(grid.shape) + 1 else label
     if label.shape != grid.shape:
         raise ImageError(f"the label's shape {label.shape} is not the image's {grid.shape}; nothing written")
-    label = label.astype(_smallest_type(int(label.max(initial=0))))
-    kind = suffix_of(out)
-    writer = _KINDS[kind].write if kind in _KINDS else None
-    if writer is None:
-        known = ", ".join(suffix for suffix, kind in _KINDS.items() if kind.write)
-        raise ImageError(f"cannot write labels as {out.name}; use one of {known}")
-    if grid.shown is not None:
-        grid = replace(grid, affine=grid.shown)
-    with whole_file(out) as part:
-        if kind == ".seg.nrrd":
-            write_nrrd(label, grid, part, names)
-        else:
-            writer(label, grid, part)
+    write_label_array(label, grid, out, names, at_least=at_least, compressed=compressed)
     return out
 
 
@@ -248,83 +179,9 @@ class Canonical:
         return tuple(values[axis] for axis in self.order)
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turns what the readers raise on a damaged file into an `ImageError`, which names the file but not its folder."""
-    try:
-        yield
-    except ImageError:
-        raise
-    except READ_ERRORS as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0].replace(str(path), path.name)
-        raise ImageError(f"{path.name} cannot be read; it may be truncated or damaged ({reason})") from error
-
-
-def _read(path: Path, as_label: bool) -> tuple[np.ndarray, Grid]:
-    with _opening(path, unpacked=True) as kind:
-        array, grid = kind.read(path, as_label)
-    return array, _valid(grid, path)
-
-
-@contextmanager
-def _opening(path: Path, *, unpacked: bool) -> Iterator[_Kind]:
-    if not path.is_file():
-        raise ImageError(f"{path} is not there")
-    kind = _KINDS.get(suffix_of(path))
-    if kind is None:
-        raise ImageError(f"{path.name} is of a kind that is not read; known are {', '.join(_KINDS)}")
-    judge(path, suffix_of(path), unpacked=unpacked)
-    with reading(path), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield kind
-
-
-def _valid(grid: Grid, path: Path) -> Grid:
-    if 0 in grid.shape:
-        raise ImageError(f"{path.name} holds no voxels (shape {grid.shape})")
-    if is_singular(grid.affine):
-        raise ImageError(f"{path.name} does not say where its voxels lie (its affine is singular)")
-    return grid
-
-
 def _on(grid: Grid, voxels: torch.Tensor) -> MetaTensor:
     return MetaTensor(voxels, affine=torch.from_numpy(grid.affine.copy()), meta={_GRID: grid})
 
 
-def _smallest_type(highest: int) -> type[np.integer]:
-    """The smallest type that holds label values up to this one."""
-    return np.uint8 if highest <= 255 else np.int16 if highest <= 32767 else np.int32
-
-
-def _as_integers(array: np.ndarray, path: Path) -> np.ndarray:
-    rounded = np.rint(array)
-    if not np.isfinite(array).all() or np.abs(array - rounded).max() > 1e-3:
-        raise ImageError(f"{path.name} holds fractions or undefined values; a label map holds whole numbers")
-    return rounded.astype(np.int32)
-
-
 def _times(shape: tuple[int, ...]) -> str:
     return " x ".join(str(size) for size in shape)
-
-
-class _Kind(NamedTuple):
-    """What is done with files of one kind."""
-
-    grid: Callable[[Path], Grid]
-    read: Callable[[Path, bool], tuple[np.ndarray, Grid]]
-    write: Callable[[np.ndarray, Grid, Path], None] | None
-
-
-_NIFTI = _Kind(nifti_grid, read_nifti, write_nifti)
-_NRRD = _Kind(nrrd_grid, read_nrrd, write_nrrd)
-_PICTURE = _Kind(picture_grid, read_picture, write_picture)
-_KINDS: dict[str, _Kind] = {
-    ".nii.gz": _NIFTI,
-    ".nii": _NIFTI,
-    ".nrrd": _NRRD,
-    ".seg.nrrd": _NRRD,
-    ".mha": _Kind(meta_image_grid, read_meta_image, write_meta_image),
-} | {
-    suffix: _PICTURE._replace(write=None if suffix in (".jpg", ".jpeg") else write_picture)
-    for suffix in PICTURES
-}

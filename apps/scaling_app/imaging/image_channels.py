@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from scaling_app.imaging.geometry import reading, suffix_of
+from scaling_app.imaging.image_files import reading, suffix_of
 from scaling_app.imaging.pictures import GREY_MODES, PICTURES
 from scaling_app.imaging.untrusted import judge
 

@@ -98,11 +98,18 @@ def read_nrrd(path: Path, as_label: bool) -> tuple[np.ndarray, Grid]:
     return array, _grid(path, header)
 
 
-def write_nrrd(label: np.ndarray, grid: Grid, out: Path, names: Mapping[int, str] | None = None) -> None:
+def write_nrrd(
+    label: np.ndarray,
+    grid: Grid,
+    out: Path,
+    names: Mapping[int, str] | None = None,
+    *,
+    compressed: bool = True,
+) -> None:
     """Writes a label map; `names` says what its values are called, as Slicer's segmentations do."""
     dims = label.ndim
     affine = LPS_TO_RAS @ grid.affine
-    header: dict[str, object] = {"kinds": ["domain"] * dims, "encoding": "gzip"}
+    header: dict[str, object] = {"kinds": ["domain"] * dims, "encoding": "gzip" if compressed else "raw"}
     header |= {"space": "left-posterior-superior"} if dims == 3 else {"space dimension": dims}
     header |= {"space origin": affine[:dims, 3], "space directions": affine[:dims, :dims].T}
     for index, (value, name) in enumerate(sorted((names or {}).items())):

@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import HTTPException
 from monailabel.config import settings
-from monailabel.datastore.utils.convert import binary_to_image
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.utils.async_tasks.utils import processes
 
-from scaling_app.imaging.geometry import suffix_of
-from scaling_app.imaging.untrusted import judge
 from scaling_app.ledger import utc_now
 from scaling_app.monai_app import discretion, scratch
 from scaling_app.monai_app.batch_task import BatchInfer
@@ -36,10 +30,12 @@ from scaling_app.monai_app.label_infos import restore_label_infos
 from scaling_app.monai_app.lent_images import LentImages
 from scaling_app.monai_app.next_case import BLIND_SENTENCE, CoverageCase, FirstCase, RandomCase
 from scaling_app.monai_app.pacs import Pacs
+from scaling_app.monai_app.raw_voxels import as_label_map
 from scaling_app.monai_app.scoring import SufficiencyScoring
 from scaling_app.monai_app.storage_answers import answer_storage_errors
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
+from scaling_app.monai_app.training_state import training_of
 from scaling_app.service.answers import LabelSummary
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 from scaling_app.storage import require_writable
@@ -54,6 +50,8 @@ from scaling_app.trials.length import AUTO_STEPS
 
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
+
+    from scaling_app.service.glance import Training
 
 logger = logging.getLogger(__name__)
 
@@ -167,6 +165,10 @@ class ScalingApp(MONAILabelApp):
     def init_batch_infer(self) -> BatchInferTask:
         """Batch inference, which leaves blind cases out, and images that no model can use."""
         return BatchInfer(self.open_studies)
+
+    def training(self) -> Training | None:
+        """What is being trained."""
+        return training_of("segmentation", self._trainers["segmentation"].stats())
 
     def in_server(self) -> bool:
         """Whether this process is the server (and not one of its tasks)."""
@@ -380,32 +382,6 @@ class ScalingApp(MONAILabelApp):
         problems = store.problems if isinstance(store, StudiesFolder) else ()
         found = [{"image": problem.image, "sentence": problem.sentence} for problem in problems]
         return LiveFacts(len(unlabelled), coverage_facts(self.open_studies.ledger, unlabelled), found)
-
-
-@contextmanager
-def as_label_map(path: Path, image_uri: str) -> Iterator[Path]:
-    """The label's file; of raw voxels, as the OHIF viewer sends them, a copy that is gone afterwards.
-
-    Raises:
-        ValueError: the voxels are not as many as the image's, or the image cannot be read.
-    """
-    if path.suffix != ".bin":
-        yield path
-        return
-    try:
-        voxels = math.prod(judge(Path(image_uri), suffix_of(image_uri), unpacked=False).sizes)
-        if path.stat().st_size != voxels:
-            raise ValueError(f"{path.stat().st_size} bytes for {voxels} voxels")
-        converted = Path(binary_to_image(image_uri, str(path)))
-    except Exception as error:  # of whatever reader MONAI tries on a damaged image
-        logger.warning("Raw voxels of %s could not be used: %s", image_uri, error)
-        raise ValueError(
-            "The raw voxels of the label cannot be put on the grid of the image; open the image again and redraw."
-        ) from error
-    try:
-        yield converted
-    finally:
-        converted.unlink(missing_ok=True)
 
 
 def _end_a_starting_server(error: ValueError) -> None:

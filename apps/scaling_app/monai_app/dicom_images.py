@@ -40,12 +40,15 @@ class DicomImages(StudiesFolder):
         folder: for the copies.
         kept_labels: replaced labels that stay here, of each image.
 
+    Attributes:
+        pacs: the server.
+
     Raises:
         OSError: the folder cannot be read or written.
     """
 
     def __init__(self, pacs: Pacs, folder: Path, *, kept_labels: int) -> None:
-        self._pacs = pacs
+        self.pacs = pacs
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._memory = PacsMemory.read(folder)
         self._silent: str | None = None
@@ -56,7 +59,7 @@ class DicomImages(StudiesFolder):
 
     def name(self) -> str:
         """The server's address."""
-        return self._pacs.url
+        return self.pacs.url
 
     @property
     def problems(self) -> tuple[FileProblem, ...]:
@@ -199,7 +202,7 @@ class DicomImages(StudiesFolder):
             with self._one_refused():
                 sentence = ""
                 try:
-                    series_of(self._pacs.headers(facts.study, uid))
+                    series_of(self.pacs.headers(facts.study, uid))
                 except SeriesError as error:
                     sentence = str(error)
                     logger.warning("The series %s is left out: %s", uid, error)
@@ -223,7 +226,7 @@ class DicomImages(StudiesFolder):
         headers = self._memory.headers(image)
         if headers is not None:
             return series_of(headers)
-        headers = self._pacs.headers(self._facts(image).study, image)
+        headers = self.pacs.headers(self._facts(image).study, image)
         series = self._judged(image, headers)
         self._memory.keep_headers(image, headers)
         return series
@@ -242,7 +245,7 @@ class DicomImages(StudiesFolder):
         sops = [str(header.SOPInstanceUID) for header in series.headers]
         with tempfile.TemporaryDirectory() as folder:
             files = {sop: Path(folder) / f"{number}.dcm" for number, sop in enumerate(sops)}
-            for instance in self._pacs.instances(facts.study, image):
+            for instance in self.pacs.instances(facts.study, image):
                 if (file := files.get(str(instance.SOPInstanceUID))) is not None:
                     instance.save_as(file, write_like_original=False)
             if not all(file.is_file() for file in files.values()):

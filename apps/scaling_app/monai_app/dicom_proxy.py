@@ -1,72 +1,75 @@
-"""The DICOM server behind this one, for viewers in a browser: what DICOMweb reads, and nothing else.
+"""The DICOM server, for the OHIF viewer that this server hands out: the viewer knows no other address.
 
-MONAI Label's own passes on any address and any body, with the server's password: a mere user could change what lies on the
-DICOM server, or ask its other services. It also waits for the answer in the loop in which all requests are answered.
+MONAI Label's own way asks in its one event loop with no bound in time, forgets what a search was for, and takes any
+path of the DICOM server's machine, along with its password. Here DICOMweb's resources alone are passed on, in a worker
+thread, and who may only read stores nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from typing import IO, Annotated
 
-import requests
-from fastapi import APIRouter, HTTPException, Request
-from fastapi.responses import StreamingResponse
-from monailabel.config import settings
+from fastapi import APIRouter, Depends, HTTPException, Request
+from fastapi.responses import Response, StreamingResponse
+from requests import Response as Answer
 
-from scaling_app.monai_app.pacs import open_session
-from scaling_app.monai_app.roles import AnyUser
-from scaling_app.monai_app.served import Served
-from scaling_app.studies.place import is_url
+from scaling_app.monai_app.pacs import Pacs
+from scaling_app.monai_app.roles import Annotator, AnyUser
+from scaling_app.monai_app.turnstile import Turnstile
 
-_READ = re.compile(
-    r"(?:(?P<kind>wado|qido|stow)/)?(?P<what>(?:studies|series|instances)(?:/[\w,-][\w.,-]*)*)", re.ASCII
-)
-_PIECE = 1 << 16
-_TOLD = ("content-type", "content-length", "content-encoding")
+ASKED = Turnstile(12, waiting=12)
+"""A browser asks six things at once."""
 
-
-def add_proxy(router: APIRouter, app: Served) -> None:
-    """Adds the routes under `/proxy/dicom/`."""
-
-    @router.post("/proxy/dicom/{path:path}", include_in_schema=False)
-    def refuse_to_write(path: str, user: AnyUser) -> None:
-        raise HTTPException(
-            405, "Nothing is written to the DICOM server this way; send labels to /datastore/label."
-        )
-
-    @router.get("/proxy/dicom/{path:path}", include_in_schema=False)
-    def read(path: str, request: Request, user: AnyUser) -> StreamingResponse:
-        if not is_url(app.studies):
-            raise HTTPException(404, "The studies lie in a folder here; there is no DICOM server to ask.")
-        if (asked := _READ.fullmatch(path)) is None:
-            raise HTTPException(404, "Only studies, series and instances are passed on.")
-        address = "/".join(filter(None, (app.studies.rstrip("/"), _prefix(asked), asked["what"])))
-        try:
-            answer = open_session(app.studies).get(
-                address,
-                params=request.url.query,
-                headers={"Accept": request.headers.get("accept", "*/*")},
-                stream=True,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise HTTPException(503, "The DICOM server gave no answer; try again later.") from error
-        told = {name: answer.headers[name] for name in _TOLD if name in answer.headers}
-        status = (
-            answer.status_code if answer.status_code not in (401, 403) else 503
-        )  # its password, not the user's
-        return StreamingResponse(_pieces(answer), status, told)
+_RESOURCE = re.compile(r"(studies|series|instances)(/(?!\.+(/|$))[A-Za-z0-9._,~-]+)*")
+_STORED = re.compile(r"studies(/[0-9.]+)?")
+_IN_MEMORY = 8 << 20
+_PIECE = 1 << 18
 
 
-def _prefix(asked: re.Match[str]) -> str:
-    """Where the DICOM server has that service; metadata is WADO's, whatever the viewer asks."""
-    metadata = asked["what"].endswith("metadata")
-    prefixes = {"wado": settings.MONAI_LABEL_WADO_PREFIX, "qido": settings.MONAI_LABEL_QIDO_PREFIX}
-    kind = "wado" if metadata and asked["kind"] == "qido" else asked["kind"]
-    return (prefixes.get(kind or "") or "").strip("/")
+async def _body(request: Request) -> AsyncIterator[IO[bytes]]:
+    """What came, on the disk where it is large."""
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+        async for piece in request.stream():
+            file.write(piece)
+        file.seek(0)
+        yield file
 
 
-def _pieces(answer: requests.Response) -> Iterator[bytes]:
+def add_dicom_proxy(router: APIRouter, pacs: Pacs) -> None:
+    """Adds the routes under the address that the viewer's configuration names."""
+
+    @router.get("/proxy/dicom/{service}/{path:path}", include_in_schema=False)
+    def read(service: str, path: str, request: Request, user: AnyUser) -> Response:
+        _require(_RESOURCE, service, path)
+        with ASKED.passed():
+            found = pacs.read(service, path, request.url.query, request.headers.get("accept", "*/*"))
+        return _passed_on(found)
+
+    @router.post("/proxy/dicom/{service}/{path:path}", include_in_schema=False)
+    def store(
+        service: str, path: str, request: Request, body: Annotated[IO[bytes], Depends(_body)], user: Annotator
+    ) -> Response:
+        _require(_STORED, service, path)
+        with ASKED.passed():
+            return _passed_on(pacs.store_body(path, body, request.headers.get("content-type", "")))
+
+
+def _require(known: re.Pattern[str], service: str, path: str) -> None:
+    if service not in ("qido", "wado", "stow") or not known.fullmatch(path):
+        raise HTTPException(404, "The DICOM server is asked here for studies, series and instances alone.")
+
+
+def _passed_on(answer: Answer) -> Response:
+    kind = answer.headers.get("content-type")
+    if answer.status_code == 204:
+        answer.close()
+        return Response(status_code=204)
+    return StreamingResponse(_pieces(answer), answer.status_code, media_type=kind)
+
+
+def _pieces(answer: Answer) -> Iterator[bytes]:
     with answer:
-        yield from answer.raw.stream(_PIECE, decode_content=False)
+        yield from answer.iter_content(_PIECE)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from monailabel.interfaces.exception import ImageNotFoundException
+from pydicom.dataset import Dataset
 
 from scaling_app.imaging.dicom_segmentation import (
     Segmented,
@@ -34,6 +35,7 @@ from scaling_app.imaging.label_fit import fit_label
 from scaling_app.monai_app.dicom_images import KIND, DicomImages
 from scaling_app.monai_app.pacs import Pacs, PacsError, SegmentationFacts, newest_first
 from scaling_app.monai_app.studies_listing import FileProblem
+from scaling_app.studies.labels.checks import parse_label_info
 from scaling_app.studies.studies import FINAL
 
 logger = logging.getLogger(__name__)
@@ -108,7 +110,7 @@ class DicomStudies(DicomImages):
                 raise ValueError(
                     "The label cannot be kept as a DICOM Segmentation without a change; report this."
                 )
-            self._pacs.store(instance)
+            self.pacs.store(instance)
             facts = SegmentationFacts(
                 str(instance.SOPInstanceUID),
                 str(instance.SeriesInstanceUID),
@@ -122,6 +124,17 @@ class DicomStudies(DicomImages):
             self._keep(facts, back.voxels, series, info)
             self._memory.keep()
         return image_id
+
+    def as_prediction(self, image_id: str, file: Path) -> Dataset:
+        """The Segmentation of a prediction, which is never taken for a label; it is not sent to the server.
+
+        Raises:
+            ValueError: it does not lie on the image, or a Segmentation cannot hold it.
+            PacsError: the server gave no usable answer.
+        """
+        series = self._series(image_id)
+        voxels = _on_grid(file, series)
+        return write_segmentation(Segmented(voxels, self._names(voxels, {})), series, predicted=True)
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Takes a prediction away; a label is deleted on the server.
@@ -153,7 +166,7 @@ class DicomStudies(DicomImages):
         super().refresh()
 
     def _look(self, began: float) -> None:
-        images = self._pacs.images()
+        images = self.pacs.images()
         if self._memory.images and not images:
             raise PacsError(f"The DICOM server at {self.name()} lists no series any more.")
         changed = self._take_series(images)
@@ -165,12 +178,12 @@ class DicomStudies(DicomImages):
 
     def _ask_segmentations(self) -> bool:
         """Asks for the Segmentations that are new, and forgets those that are gone."""
-        listed = {one.uid: one for one in self._pacs.segmentation_series()}
+        listed = {one.uid: one for one in self.pacs.segmentation_series()}
         known, changed = self._memory.segmentations, False
         for uid, series in listed.items():
             if uid not in known or (series.instances and known[uid][0] != series.instances):
                 with self._one_refused():
-                    known[uid] = (series.instances or 1, self._pacs.segmentations(series))
+                    known[uid] = (series.instances or 1, self.pacs.segmentations(series))
                     changed = True
         settled = time.monotonic() - SETTLE_SECONDS
         with self._labelling:
@@ -213,7 +226,7 @@ class DicomStudies(DicomImages):
             except SeriesError:
                 return  # it is left out from now on
             try:
-                instance = self._pacs.instance(facts.study, facts.series, facts.sop)
+                instance = self.pacs.instance(facts.study, facts.series, facts.sop)
                 found = read_segmentation(instance, series, self._known())
             except ImageError as error:
                 sentence = f"A label by {facts.who or 'somebody'} of the series {self._called(image)} is left out: {error}."
@@ -246,21 +259,16 @@ class DicomStudies(DicomImages):
         """What the values are called: as it was sent with the label, else as the session calls them."""
         known = {value: name for name, value in self._structures().items()}
         names = {int(value): known[int(value)] for value in np.unique(voxels) if int(value) in known}
-        sent = info.get("label_info")
-        for one in sent if isinstance(sent, list) else ():
-            name, value = (one.get("name"), one.get("idx")) if isinstance(one, dict) else (None, None)
-            if isinstance(name, str) and name and isinstance(value, int) and value > 0:
-                names[value] = name
-        return names
+        return names | {value: name for name, value in parse_label_info(info.get("label_info"))}
 
     def _known(self) -> dict[str, int]:
         """Structure -> value: as the session knows them, and as the labels here name more."""
         known = dict(self._structures())
         for image in self._datastore.objects.values():
             label = image.labels.get(FINAL)
-            for one in label.info.get("label_info") or () if label else ():
-                if one["name"] not in known and one["idx"] not in known.values():
-                    known[one["name"]] = one["idx"]
+            for name, value in parse_label_info(label.info.get("label_info")) if label else ():
+                if name not in known and value not in known.values():
+                    known[name] = value
         return known
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from scaling_app.imaging.geometry import stem_of
+from scaling_app.imaging.image_files import stem_of
 from scaling_app.monai_app.log_veil import Veil, hang, veil_at
 from scaling_app.storage import keep_private, tighten
 from scaling_app.studies.conf import Conf

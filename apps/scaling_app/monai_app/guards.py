@@ -20,10 +20,12 @@ from monailabel.endpoints import datastore, logs, ohif
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import processes, tasks
 
-from scaling_app.monai_app.dicom_proxy import add_proxy
+from scaling_app.monai_app.dicom_proxy import add_dicom_proxy
+from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
 from scaling_app.monai_app.served import Served
 from scaling_app.monai_app.tokens import LoginUnavailableError
+from scaling_app.studies.place import is_url
 
 MOST_LINES = 100_000
 """Of the log."""
@@ -37,8 +39,7 @@ def add_guards(router: APIRouter, app: Served) -> None:
     _add_task_states(router)
     _add_scoring(router, app)
     _add_logs(router, app)
-    _add_pages(router)
-    add_proxy(router, app)
+    _add_pages(router, app)
     if settings.MONAI_LABEL_AUTH_ENABLE:
         _add_login(router)
 
@@ -98,10 +99,6 @@ def _add_task_states(router: APIRouter) -> None:
     def stop_batch(user: Admin) -> object:
         return stop_task("batch_infer")
 
-    @router.post("/train/", include_in_schema=False)
-    def refuse_all_trainers(user: Admin) -> None:
-        raise HTTPException(404, "Name the trainer, as in POST /train/segmentation.")
-
 
 def _add_scoring(router: APIRouter, app: Served) -> None:
     @router.post("/scoring/", include_in_schema=False)
@@ -150,7 +147,7 @@ def _add_logs(router: APIRouter, app: Served) -> None:
         return logs.get_logs(str(file), lines, html, text, refresh)
 
 
-def _add_pages(router: APIRouter) -> None:
+def _add_pages(router: APIRouter, app: Served) -> None:
     @router.head("/datastore/image", tags=["Datastore"])
     def image_is_there(image: str, user: AnyUser, check_sum: str | None = None) -> dict:
         try:
@@ -170,6 +167,14 @@ def _add_pages(router: APIRouter) -> None:
         if not file.is_file():
             raise HTTPException(404, "The OHIF viewer is not installed.")
         return FileResponse(file)
+
+    store = app.datastore() if is_url(app.studies) else None
+    if isinstance(store, DicomStudies):
+        add_dicom_proxy(router, store.pacs)
+
+    @router.api_route("/proxy/dicom/{path:path}", methods=["GET", "POST"], include_in_schema=False)
+    def refuse_proxy(path: str, user: AnyUser) -> None:
+        raise HTTPException(404, "There is no DICOM server to ask here, or not for this.")
 
     @router.post("/reload", include_in_schema=False)
     def refuse_reload(user: Admin) -> None:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_STORED = {"uint8": np.uint8, "uint16": np.uint16}
+"""What a client may ask the voxels to be stored in: the OHIF viewer reads the type that it asked for, whatever came."""
+
 RESULT_EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha", ".png", ".tif")
 
 
@@ -67,7 +70,8 @@ class Segmentation(InferTask):
 
         Returns:
             The result file (kind by `result_extension`, else the image's own, else NIfTI; NRRD where that kind
-            could not say where the voxels lie), and `label_names`, `latencies`, `model`.
+            could not say where the voxels lie; voxels as `result_dtype` and `result_compress` ask, where that is
+            possible), and `label_names`, `latencies`, `model`.
 
         Raises:
             HTTPException: 409 before the first training; 422 when the image cannot be read, or is of another kind than
@@ -97,7 +101,14 @@ class Segmentation(InferTask):
         present = count_values(np.asarray(prediction[0].cpu()))
         names = self._names(present)
         try:
-            write_label(prediction, image, result, {value: name for name, value in names.items()})
+            write_label(
+                prediction,
+                image,
+                result,
+                {value: name for name, value in names.items()},
+                at_least=_STORED.get(str(request.get("result_dtype")), np.uint8),
+                compressed=request.get("result_compress") is not False,
+            )
         except BaseException:
             Path(result).unlink(missing_ok=True)
             raise

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
-from scaling_app.imaging.geometry import stem_of
+from scaling_app.imaging.image_files import stem_of
 from scaling_app.storage import flush, make_folder, second_name
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from urllib.parse import quote, quote_plus
 
 from monailabel.config import settings
 
-from scaling_app.imaging.geometry import readable_kinds
+from scaling_app.imaging.image_files import readable_kinds
 from scaling_app.storage import write_whole_text
 
 KEY_FILE = "log.key"

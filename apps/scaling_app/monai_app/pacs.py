@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import IO, Any
 
 import requests
 from dicomweb_client.ext.gcp.session_utils import create_session_from_gcp_credentials
@@ -99,9 +99,10 @@ class Pacs:
     def __init__(self, url: str) -> None:
         self.url = url
         self._listed: dict[str, _Listing] = {}
+        self._session = _session(url)
         self._client = DICOMwebClientX(
             url=url,
-            session=open_session(url),
+            session=self._session,
             qido_url_prefix=settings.MONAI_LABEL_QIDO_PREFIX,
             wado_url_prefix=settings.MONAI_LABEL_WADO_PREFIX,
             stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,
@@ -191,6 +192,40 @@ class Pacs:
                     f"The DICOM server at {self.url} refused the label (reason {reason}).", answered=True
                 )
 
+    def read(self, service: str, path: str, query: str, accept: str) -> requests.Response:
+        """What the server answers to a question of a viewer; its body is still to be read.
+
+        Args:
+            service: `qido` for a search, anything else for what is stored.
+            path: of a DICOMweb resource, below the server's address.
+            query: as it stands behind the question mark.
+
+        Raises:
+            PacsError: no answer, an error of its own, or it knows us not.
+        """
+        search = service == "qido" and not path.endswith("/metadata")  # viewers ask a search for these, too
+        prefix = settings.MONAI_LABEL_QIDO_PREFIX if search else settings.MONAI_LABEL_WADO_PREFIX
+        return self._passed("GET", prefix, path, params=query, headers={"Accept": accept})
+
+    def store_body(self, path: str, body: IO[bytes], kind: str) -> requests.Response:
+        """Has the server store what a viewer sent, in the form that the viewer gave it.
+
+        Raises:
+            PacsError: as `read`.
+        """
+        return self._passed(
+            "POST", settings.MONAI_LABEL_STOW_PREFIX, path, data=body, headers={"Content-Type": kind}
+        )
+
+    def _passed(self, method: str, prefix: str | None, path: str, **said: Any) -> requests.Response:
+        place = "/".join(part for part in (self.url, prefix, path) if part)
+        with self._asking():
+            answer = self._session.request(method, place, stream=True, allow_redirects=False, **said)
+            if answer.status_code in (401, 403) or answer.status_code >= 500:
+                answer.close()
+                answer.raise_for_status()
+            return answer
+
     def _search(self, wanted: Mapping[str, Any]) -> list[SeriesFacts]:
         """All that match; listed anew when their number has changed, and now and then."""
         key = json.dumps(wanted, sort_keys=True)
@@ -265,8 +300,7 @@ class _BoundedAdapter(HTTPAdapter):
         return super().send(*said, **options)
 
 
-def open_session(url: str) -> requests.Session:
-    """Asks a DICOM server as this one may, with its password, and waits no longer than it should."""
+def _session(url: str) -> requests.Session:
     user = settings.MONAI_LABEL_DICOMWEB_USERNAME or settings.MONAI_LABEL_DATASTORE_USERNAME
     password = settings.MONAI_LABEL_DICOMWEB_PASSWORD or settings.MONAI_LABEL_DATASTORE_PASSWORD
     if "googleapis.com" in url:

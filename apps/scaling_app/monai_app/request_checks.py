@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fastapi import HTTPException, UploadFile
 
-from scaling_app.imaging.geometry import readable_kinds, suffix_of
+from scaling_app.imaging.image_files import readable_kinds, suffix_of
 from scaling_app.ledger import LedgerError
 from scaling_app.monai_app.bodies import require_shallow
 from scaling_app.monai_app.storage_answers import storage_refusal

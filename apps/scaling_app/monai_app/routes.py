@@ -7,6 +7,7 @@ a worker thread so that a large label or a prediction keeps nobody waiting. Role
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Mapping
@@ -16,16 +17,19 @@ from typing import Annotated
 from fastapi import APIRouter, FastAPI, File, Form, HTTPException, UploadFile
 from fastapi import Path as InPath
 from fastapi.background import BackgroundTasks
+from fastapi.responses import Response
 from monailabel.config import settings
 from monailabel.endpoints import activelearning, batch_infer, datastore, infer, session, train
 from monailabel.endpoints import model as model_files
 from monailabel.interfaces.exception import LabelNotFoundException
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 from monailabel.utils.async_tasks.utils import tasks
+from pydicom.dataset import Dataset
 
-from scaling_app.imaging.geometry import stem_of
+from scaling_app.imaging.image_files import stem_of
 from scaling_app.monai_app import roles
 from scaling_app.monai_app.batch_options import parse_batch_options
+from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.guards import add_guards, shown, stop_task
 from scaling_app.monai_app.request_checks import (
     ARCHIVES,
@@ -48,6 +52,9 @@ _SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 _OF_THE_ADDRESS = ("image", "model", "label", "session")
 """What MONAI Label would take from the options, too, and read as a file of this machine."""
+
+MODEL = "segmentation"
+"""The infer task, and the trainer of its model."""
 
 STOP_SECONDS = 5.0
 """How long a stopped training may take to be gone."""
@@ -76,6 +83,7 @@ def add_all(server: FastAPI, app: Served) -> None:
         user=roles.USER,
         annotator=roles.ANNOTATOR,
         admin=roles.ADMIN,
+        training=app.training,
     )
     include_first(server, sufficiency)
 
@@ -233,18 +241,24 @@ def _add_task_routes(router: APIRouter, app: Served) -> None:
             raise HTTPException(
                 422, "This model takes an image alone, no label and no scribbles; send it without."
             )
-        if output == infer.ResultType.dicom_seg:
+        as_dicom = output == infer.ResultType.dicom_seg
+        store = app.datastore()
+        if as_dicom and (file or session_id or not isinstance(store, DicomStudies)):
             raise HTTPException(
                 422,
-                "output=dicom_seg is not offered; ask for output=image. A label that is saved becomes a DICOM "
-                "Segmentation by itself.",
+                "output=dicom_seg is for series of a DICOM server; ask for output=image of this one.",
             )
         options = json.dumps({key: value for key, value in known.items() if key not in _OF_THE_ADDRESS})
         with PREDICTIONS.passed():
             if not file:
-                return infer.run_inference(
-                    background_tasks, model, image, session_id, options, None, None, output
+                wanted = infer.ResultType.image if as_dicom else output
+                answer = infer.run_inference(
+                    background_tasks, model, image, session_id, options, None, None, wanted
                 )
+                if as_dicom and isinstance(store, DicomStudies):
+                    with refusing():
+                        return _dicom(store.as_prediction(image, Path(answer.path)))
+                return answer
             with spooled(file) as path, refusing():
                 app.files.require_image(path, sent=True)
                 return infer.run_inference(
@@ -290,6 +304,12 @@ def _add_task_routes(router: APIRouter, app: Served) -> None:
     @router.delete("/model/{model}", tags=["Model"])
     def remove_model(model: str, user: Admin) -> dict:
         return model_files.delete_model(model)
+
+    @router.post("/train/", include_in_schema=False)  # the address that OHIF uses
+    def update_model(user: Admin, params: dict | None = None) -> dict:
+        options = (params or {}).get(MODEL)
+        task = start_training(app, MODEL, options if isinstance(options, dict) else None)
+        return {MODEL: {"result": task, "detail": None}}
 
     @router.delete("/train/", tags=["Train"], response_model=None)
     def stop_training(user: Admin) -> object:
@@ -354,6 +374,13 @@ def start_training(
     # what else is there is no option; some of it would win over the address, or keep the queue from going on
     options = {key: value for key, value in (params or {}).items() if key in OPTIONS}
     return shown(train.run_model(model, options, run_sync, enqueue))
+
+
+def _dicom(instance: Dataset) -> Response:
+    file = io.BytesIO()
+    instance.save_as(file, write_like_original=False)
+    named = {"Content-Disposition": 'attachment; filename="prediction.dcm"'}
+    return Response(file.getvalue(), media_type="application/dicom", headers=named)
 
 
 def _require_tag_of_predictions(params: Mapping[str, object]) -> None:

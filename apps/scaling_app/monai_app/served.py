@@ -12,6 +12,7 @@ from monailabel.utils.sessions import Sessions
 
 from scaling_app.monai_app.log_veil import Veil
 from scaling_app.service.forecasting import ForecastKeeper
+from scaling_app.service.glance import Training
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.studies import Studies
 
@@ -64,6 +65,9 @@ class Served(Protocol):
 
     def nothing_to_serve(self) -> str | None:
         """Why there is no image to label at all, as a sentence; None when there is one."""
+
+    def training(self) -> Training | None:
+        """What is being trained."""
 
     def start_update(self) -> object:
         """Starts the curve job."""

@@ -15,8 +15,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scaling_app.imaging.elsewhere import images_elsewhere, in_words, shown_name
-from scaling_app.imaging.geometry import readable_kinds, stem_of, suffix_of
+from scaling_app.imaging.elsewhere import images_elsewhere, shown_name
+from scaling_app.imaging.image_files import readable_kinds, stem_of, suffix_of
+from scaling_app.words import in_words
 
 SEGMENTATION = ".seg.nrrd"
 DETACHED = (".nhdr", ".mhd", ".hdr", ".img")

@@ -12,6 +12,7 @@ from scaling_app.forecast.prior import CurvePrior, shipped_prior
 from scaling_app.forecast.stopping import percent
 from scaling_app.service.page import count, duration, gain_points, points, spread
 from scaling_app.service.payloads import CasesNeeded, Curve, Interval, Payload
+from scaling_app.words import in_words
 
 _SOURCES = {
     "prequential": "models tested on newly labelled cases before training on them",
@@ -53,7 +54,7 @@ def prior_sentence(prior: CurvePrior) -> str:
         curves = count(len(component.templates), "learning curve")
         what = _COMPONENTS[component.name].format(curves=curves, sets=count(component.n_tasks, "data set"))
         parts.append(f"{what} ({100 * weight:.0f} %)")
-    mixture = f"Its prior is a mixture of {_listed(parts)}" if len(parts) > 1 else f"Its prior is {parts[0]}"
+    mixture = f"Its prior is a mixture of {in_words(parts)}" if len(parts) > 1 else f"Its prior is {parts[0]}"
     learned = any(component.n_tasks for component in prior.components)
     return (
         f"{mixture} [say so if the present cases are from one of these data sets]."
@@ -73,7 +74,7 @@ def _how(payload: Payload) -> str:
     of_pool = f", {pool} unlabelled cases remaining" if pool is not None else ""
     kinds = {point.kind for point in payload.observed}
     sources = [text for kind, text in _SOURCES.items() if kind in kinds]
-    rests = f" from {_listed(sources)}" if sources else ""
+    rests = f" from {in_words(sources)}" if sources else ""
     return (
         f"Sample size: cases were labelled one after another, and the number of training cases (n = {n}{of_pool}"
         f"{left_out}) was judged by a learning curve of the Dice coefficient against the number of labelled "
@@ -83,7 +84,7 @@ def _how(payload: Payload) -> str:
 
 def _level(payload: Payload, overall: Curve, now: Interval) -> str:
     names, share = [curve.name for curve in payload.structures], overall.prior_share
-    over = f" over {len(names)} structures ({_listed(names)})" if len(names) > 1 else f" ({_listed(names)})"
+    over = f" over {len(names)} structures ({in_words(names)})" if len(names) > 1 else f" ({in_words(names)})"
     prior = f"; the prior's share of this information was {percent(share)}" if share is not None else ""
     return (
         f"At n = {payload.n_in_curve} the expected Dice{over} on further cases was {points(now.mean)} points "
@@ -119,7 +120,3 @@ def _target(payload: Payload) -> list[str]:
         f"The target was a Dice of {points(target.dice)} points [state the reason for it]; the probability that "
         f"it was reached was {percent(target.p_reached)}{more}."
     ]
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,11 +14,16 @@ from typing import Any
 
 Json = dict[str, Any]
 
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-"""The page may load nothing from anywhere."""
+_POLICY = "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:"
+"""The page may load nothing from anywhere, and runs no script but its own. Plotly writes styles."""
 
 _UNBROKEN = re.compile(r"(\d) %")
 """A number and its per cent sign stay on one line."""
+
+
+def unbroken(html: str) -> str:
+    """The same with per cent signs that stay with their numbers."""
+    return _UNBROKEN.sub("\\1\u00a0%", html)
 
 
 @cache
@@ -31,13 +38,33 @@ def _plotly() -> str:
     return get_plotlyjs().replace("</script", "<\\/script")
 
 
-class Page:
-    """Collects sections and figures, and writes them as one HTML file."""
+@cache
+def _hash(script: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
 
-    def __init__(self, title: str) -> None:
+
+def _json_script(name: str, value: object) -> str:
+    text = json.dumps(value, allow_nan=False).replace("<", "\\u003c")
+    return f'<script type="application/json" id="{name}">{text}</script>'
+
+
+class Page:
+    """Collects sections and figures, and writes them as one HTML file.
+
+    Args:
+        title: heading of the window.
+        live: what `live.js` begins with, where the page is to follow its server.
+
+    Attributes:
+        figures: Plotly JSON by name.
+    """
+
+    def __init__(self, title: str, *, live: Mapping[str, str] | None = None) -> None:
         self.title = title
+        self.figures: dict[str, Json] = {}
+        self._live = live
         self._parts: list[str] = []
-        self._figures: dict[str, Json] = {}
 
     def add(self, html: str) -> None:
         """Adds ready HTML."""
@@ -53,23 +80,31 @@ class Page:
             look: further CSS classes of the place.
             height: in pixels, where the class does not decide.
         """
-        self._figures[name] = figure
+        self.figures[name] = figure
         size = f' style="height:{height}px"' if height else ""
         return f'<div class="chart {look}" id="{name}" role="img" aria-label="{escape(alt)}"{size}></div>'
 
     def html(self) -> str:
         """The file."""
-        figures = json.dumps(self._figures, allow_nan=False).replace("<", "\\u003c")
+        data = {"figures": self.figures} | ({} if self._live is None else {"live": self._live})
+        scripts = [_plotly(), _asset("report.js"), *(() if self._live is None else (_asset("live.js"),))]
+        policy = _POLICY.format(scripts=" ".join(map(_hash, scripts)))
+        styles = _asset("report.css")
+        if self._live is not None:
+            policy += "; connect-src 'self'; form-action 'none'"
+            styles += _asset("live.css")
         return "\n".join(
             [
                 '<!doctype html><html lang="en"><head><meta charset="utf-8">',
-                f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+                f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
                 '<meta name="viewport" content="width=device-width, initial-scale=1">',
-                f"<title>{escape(self.title)}</title><style>{_asset('report.css')}</style></head><body><main>",
-                *(_UNBROKEN.sub("\\1\u00a0%", part) for part in self._parts),
+                f"<title>{escape(self.title)}</title><style>{styles}</style></head><body><main>",
+                *map(unbroken, self._parts),
                 "<noscript><p>The figures need JavaScript; the tables hold the same numbers.</p></noscript>",
-                f'</main><script type="application/json" id="figures">{figures}</script>',
-                f"<script>{_plotly()}</script><script>{_asset('report.js')}</script></body></html>",
+                "</main>",
+                *(_json_script(name, value) for name, value in data.items()),
+                *(f"<script>{script}</script>" for script in scripts),
+                "</body></html>",
             ]
         )
 

@@ -11,6 +11,7 @@ from scaling_app.forecast.lengths import flat_end_note, steps_in_words
 from scaling_app.service import figures
 from scaling_app.service.page import Page, legend, numbers, points, section, spread, table
 from scaling_app.service.replay_table import Level, ReplayCurve
+from scaling_app.words import counted
 
 TITLE = "Learning curves of a replay"
 COLOURS = 8
@@ -50,7 +51,7 @@ def _dataset_section(
 
 def _lead(curves: Sequence[ReplayCurve]) -> str:
     cases, structures = (
-        _counted([getattr(curve, name) for curve in curves], word)
+        counted([getattr(curve, name) for curve in curves], word)
         for name, word in (("cases", "test case"), ("structures", "structure"))
     )
     drawn = any(level.draws > 1 for curve in curves for level in curve.levels)
@@ -71,11 +72,6 @@ def _lead(curves: Sequence[ReplayCurve]) -> str:
         f"Mean Dice over {cases} and {structures}, in points; {ranges}.{length} On logarithmic axes a power law is a straight "
         "line, and a floor bends it."
     )
-
-
-def _counted(numbers: Sequence[int], word: str) -> str:
-    low, high = min(numbers), max(numbers)
-    return (f"{low}" if low == high else f"{low} to {high}") + f" {word}" + ("" if high == 1 else "s")
 
 
 def _tables(curves: Sequence[ReplayCurve]) -> str:

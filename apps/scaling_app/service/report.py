@@ -35,24 +35,33 @@ def report_html(
     """
     answer = Payload.model_validate(dict(payload))
     page = Page(title)
-    page.add(_head(answer, title))
+    page.add(head(answer, title))
     page.add(sections.state_note(answer))
     page.add(sections.advice(answer))
     page.add(sections.missing(answer))
     page.add(sections.doubts_section(answer))
-    page.add(sections.forecast_table(answer))
-    page.add(picture_sections.curve_section(page, answer))
-    page.add(_pair(picture_sections.gain_section(page, answer), sections.information_section(answer)))
-    page.add(picture_sections.structures_section(page, answer))
-    page.add(picture_sections.strategies_section(page, answer))
-    page.add(picture_sections.reliability_section(page, outcomes_of(history or ())))
-    page.add(sections.coverage_section(answer))
-    page.add(sections.methods_section(answer))
-    page.add(sections.limits_section())
+    page.add(add_sections(page, answer, history or ()))
     page.add(
         f"<footer>Scaling App {escape(__version__)}. This page works offline and loads nothing.</footer>"
     )
     return page.html()
+
+
+def add_sections(page: Page, answer: Payload, history: Sequence[Mapping[str, Any]]) -> str:
+    """The sections below the advice, as HTML; their figures join the page's."""
+    return "\n".join(
+        [
+            sections.forecast_table(answer),
+            picture_sections.curve_section(page, answer),
+            _pair(picture_sections.gain_section(page, answer), sections.information_section(answer)),
+            picture_sections.structures_section(page, answer),
+            picture_sections.strategies_section(page, answer),
+            picture_sections.reliability_section(page, outcomes_of(history)),
+            sections.coverage_section(answer),
+            sections.methods_section(answer),
+            sections.limits_section(),
+        ]
+    )
 
 
 def write_report(
@@ -71,7 +80,8 @@ def write_page(html: str, out: Path) -> Path:
     return write_whole_text(out, html)
 
 
-def _head(answer: Payload, title: str) -> str:
+def head(answer: Payload, title: str) -> str:
+    """The heading, with the model and the time of the forecast."""
     updated = answer.updated
     when = f", {updated[:16].replace('T', ' ')} UTC" if updated else ""
     return (

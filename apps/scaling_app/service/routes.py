@@ -15,9 +15,10 @@ from scaling_app.curve.ledger_curve import curve_csv, curve_observations
 from scaling_app.ledger import LASTING_DOUBTS, MOST_MINUTES, Ledger
 from scaling_app.service.answers import CaseNote, NotedCase
 from scaling_app.service.forecasting import ForecastKeeper
+from scaling_app.service.glance import Training
+from scaling_app.service.live_report import Answer, LiveReport, sign_in_page
 from scaling_app.service.old_names import with_new_names
 from scaling_app.service.payloads import Payload
-from scaling_app.service.report import report_html
 from scaling_app.trials.length import AUTO_STEPS, MOST_STEPS
 
 Dependency = Callable[..., Any]
@@ -31,7 +32,7 @@ class UpdateRefusedError(RuntimeError):
 
 
 class _SentenceRoute(APIRoute):
-    """Answers 422 with a sentence where FastAPI would send a list of locations."""
+    """Answers 422 with a sentence where FastAPI would send a list of locations, and a browser with a page to sign in."""
 
     def get_route_handler(self) -> Handler:
         handler = super().get_route_handler()
@@ -41,6 +42,11 @@ class _SentenceRoute(APIRoute):
                 return await handler(request)
             except RequestValidationError:
                 raise HTTPException(422, "The body must be a JSON object.") from None
+            except HTTPException as error:
+                asks_for_a_page = "text/html" in request.headers.get("accept", "")
+                if error.status_code != 401 or not asks_for_a_page:
+                    raise
+                return HTMLResponse(sign_in_page(), 401, {**(error.headers or {}), **_UNKEPT})
 
         return with_sentence
 
@@ -54,6 +60,7 @@ def make_router(
     user: Dependency,
     annotator: Dependency,
     admin: Dependency,
+    training: Callable[[], Training | None] = lambda: None,
 ) -> APIRouter:
     """The routes under `/sufficiency`.
 
@@ -64,9 +71,11 @@ def make_router(
         has_image: whether the datastore knows that image.
         user, annotator, admin: dependencies that let a role in; readers are users, facts about cases come
             from annotators, the target too; steps are set and jobs started by admins.
+        training: what is being trained; asked often.
     """
     router = APIRouter(prefix="/sufficiency", tags=["Sufficiency"], route_class=_SentenceRoute)
     _add_views(router, keeper, ledger, user)
+    _add_live_report(router, LiveReport(keeper, ledger, training), user)
     _add_notes(router, ledger, has_image, annotator)
 
     @router.post("/steps", dependencies=[Depends(admin)])
@@ -103,10 +112,39 @@ def _add_views(router: APIRouter, keeper: ForecastKeeper, ledger: Ledger, user: 
         text = curve_csv(curve_observations(ledger))
         return PlainTextResponse(text, media_type="text/csv; charset=utf-8", headers=headers)
 
+
+def _add_live_report(router: APIRouter, live: LiveReport, user: Dependency) -> None:
+    readers = [Depends(user)]
+
     @router.get("/report", response_class=HTMLResponse, dependencies=readers)
     def report() -> HTMLResponse:
-        """The same for people: one page that needs nothing else."""
-        return HTMLResponse(report_html(keeper.payload(), history=ledger.forecast_levels()))
+        """The same for people: a page that follows the server while it is open."""
+        return HTMLResponse(live.page(), headers=_UNKEPT)
+
+    @router.get("/report.html", response_class=HTMLResponse, dependencies=readers)
+    def report_file() -> HTMLResponse:
+        """The report as a file to keep: it needs no server, and stays as it is."""
+        headers = {"Content-Disposition": 'attachment; filename="report.html"', **_UNKEPT}
+        return HTMLResponse(live.file(), headers=headers)
+
+    @router.get("/report/often", dependencies=readers, include_in_schema=False)
+    def often(request: Request) -> Response:
+        return _unless_known(request, live.often())
+
+    @router.get("/report/sections", dependencies=readers, include_in_schema=False)
+    def below(request: Request) -> Response:
+        return _unless_known(request, live.sections())
+
+
+_UNKEPT = {"Cache-Control": "no-store"}
+"""It names patients, and belongs on no disk."""
+
+
+def _unless_known(request: Request, answer: Answer) -> Response:
+    headers = {"ETag": answer.tag, **_UNKEPT}
+    if answer.tag in (tag.strip() for tag in request.headers.get("if-none-match", "").split(",")):
+        return Response(status_code=304, headers=headers)
+    return Response(answer.body, media_type="application/json", headers=headers)
 
 
 def _add_notes(

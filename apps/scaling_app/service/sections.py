@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 from scaling_app.forecast.stopping import percent
@@ -13,12 +14,12 @@ MIN_CASES = 4
 _ACTIONS = {"continue": "Go on labelling", "stop": "You may stop here", "wait": "Not yet clear"}
 
 
-def advice(payload: Payload) -> str:
-    """The one sentence, its reason, and the figures of the day."""
+def advice(payload: Payload, more: str = "") -> str:
+    """The one sentence, its reason, and the figures of the day; `more` is HTML that follows the sentence and tells the levels."""
     said = payload.advice
     tiles = "".join(
-        f'<div class="tile"><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>'
-        for name, value, more in _tiles(payload)
+        f'<div class="tile"><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>'
+        for name, value, note in _tiles(payload, levels=not more)
     )
     reason = said.reason
     same = reason.rstrip(".").lower() in said.sentence.lower()
@@ -26,18 +27,18 @@ def advice(payload: Payload) -> str:
     return (
         f'<section class="advice {escape(said.action)}" aria-label="Advice">'
         f'<span class="badge">{_ACTIONS[said.action]}</span>'
-        f'<p class="sentence">{escape(said.sentence)}</p>{because}<dl class="tiles">{tiles}</dl></section>'
+        f'<p class="sentence">{escape(said.sentence)}</p>{more}{because}<dl class="tiles">{tiles}</dl></section>'
     )
 
 
-def _tiles(payload: Payload) -> list[tuple[str, str, str]]:
+def _tiles(payload: Payload, *, levels: bool) -> list[tuple[str, str, str]]:
     in_curve, labelled, pool = payload.n_in_curve, payload.n_labelled, payload.n_pool
     left_out = f"{labelled - in_curve} left out of the curve; " if labelled > in_curve else ""
     tiles = [
         ("Labelled cases", str(labelled), left_out + ("" if pool is None else f"{pool} unlabelled left"))
     ]
     overall = payload.overall
-    if overall and overall.now:
+    if levels and overall and overall.now:
         now = overall.now
         tiles.append(("Dice now", points(now.mean), f"80 %: {spread(now.lo80, now.hi80)}"))
         ahead = next((row for row in overall.forecast if row.extra >= 5), None)
@@ -66,8 +67,8 @@ def _target_note(target: Target) -> str:
     return f"{chance}; {needed.median:.0f} more cases (80 %: {needed.lo80 or 0:.0f} {upper})"
 
 
-def state_note(payload: Payload) -> str:
-    """A line for what the reader must know before the numbers."""
+def state_note(payload: Payload, *, with_job: bool = True) -> str:
+    """A line for what the reader must know before the numbers; without the job where that stands elsewhere."""
     notes = []
     if payload.status == "computing":
         notes.append('<p class="note">A new forecast is being computed; below is the one before.</p>')
@@ -76,7 +77,7 @@ def state_note(payload: Payload) -> str:
     if payload.status == "prior_dominated":
         notes.append(f'<p class="note">{escape(payload.message)}</p>')
     job = payload.job
-    if job.state == "running":
+    if job.state == "running" and with_job:
         left = job.eta_seconds
         eta = "" if left is None else f", about {duration(left / 60)} left"
         done = f" ({job.done} of {job.total} trainings done{eta})" if job.total else ""
@@ -197,14 +198,31 @@ def coverage_section(payload: Payload) -> str:
     return section("Cases that the labelled ones do not cover", said)
 
 
-def doubts_section(payload: Payload) -> str:
-    """Doubts about labels."""
+def doubts_section(payload: Payload, *, buttons: bool = False) -> str:
+    """Doubts about labels; with buttons that settle them where a page can ask the server."""
     doubts = payload.doubts
     if not doubts:
         return ""
-    items = "".join(f"<li><strong>{escape(p.image)}</strong>: {escape(p.sentence)}</li>" for p in doubts)
     lead = "These cases are left out of the curve until the label is corrected or confirmed."
-    return section("Labels to look at", f'<ul class="plain">{items}</ul>', lead=lead)
+    if not buttons:
+        items = "".join(f"<li><strong>{escape(p.image)}</strong>: {escape(p.sentence)}</li>" for p in doubts)
+        return section("Labels to look at", f'<ul class="plain">{items}</ul>', lead=lead)
+    of_image: dict[str, list[str]] = {}
+    for doubt in doubts:
+        of_image.setdefault(doubt.image, []).append(doubt.sentence)
+    items = "".join(_with_buttons(image, said) for image, said in of_image.items())
+    aside = '<p class="small muted" id="aside" hidden><span></span> <button data-act="back">Show again</button></p>'
+    return section("Labels to look at", f'<ul class="plain doubts">{items}</ul>{aside}', lead=lead)
+
+
+def _with_buttons(image: str, said: Sequence[str]) -> str:
+    name = escape(image)
+    return (
+        f'<li data-image="{name}"><strong>{name}</strong>: {escape(" ".join(said))}<br>'
+        f'<button data-act="confirm" aria-label="The label of {name} is right">The label is right</button> '
+        f'<button data-act="aside" aria-label="Set {name} aside">Set aside</button> '
+        '<span role="status" aria-live="polite"></span></li>'
+    )
 
 
 def methods_section(payload: Payload) -> str:

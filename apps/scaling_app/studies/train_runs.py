@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from scaling_app.curve.ledger_curve import curve_observations
 from scaling_app.forecast.arms import Choice, choose_strategy
-from scaling_app.imaging.geometry import ImageError
+from scaling_app.imaging.image_files import ImageError
 from scaling_app.ledger import Case, Observation, Run, utc_now
 from scaling_app.ledger.records import Kind
 from scaling_app.strategies.catalogue import AUTO

@@ -1,13 +1,20 @@
-"""Which weights become the model: a running mean of them is steadier than the last."""
+"""From a loss to new weights, and which weights become the model: a running mean is steadier than the last ones.
+
+On a GPU nobody waits for a step: what is not finite is left out there, and its loss is read when the next step is on
+its way.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+_CLIP_NORM = 5.0
+_WEIGHT_DECAY = 1e-2
 _EARLY = 10
 
 
@@ -26,3 +33,68 @@ def averaged(network: nn.Module, decay: float) -> AveragedModel | None:
         torch._foreach_lerp_(list(kept), list(new), 1 - min(decay, (1 + steps) / (_EARLY + steps)))
 
     return AveragedModel(network, multi_avg_fn=mean)
+
+
+class Descent:
+    """AdamW on a network's weights, with clipped gradients and a running mean.
+
+    Attributes:
+        average: the running mean, or None.
+        last_loss: of the last finite step that `settle` has read; None before one.
+        skipped: steps left out because their loss or gradient was not finite, or `skip` was called.
+        bad_in_a_row: of those not finite, how many came last.
+    """
+
+    def __init__(self, network: nn.Module, peak_rate: float, decay: float, device: torch.device) -> None:
+        self.network, self.peak_rate = network, peak_rate
+        on_gpu = device.type == "cuda"
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=peak_rate, weight_decay=_WEIGHT_DECAY, fused=on_gpu
+        )
+        # its scale is a power of two, which changes no number: it is here to leave out a step without waiting for it
+        self._scaler = torch.amp.GradScaler(device.type, init_scale=1.0)
+        self.average = averaged(network, decay)
+        self.last_loss: float | None = None
+        self.skipped = self.bad_in_a_row = 0
+        self._unread: tuple[Tensor, Tensor] | None = None
+
+    def forget_gradient(self) -> None:
+        """Before the loss of the next step."""
+        self.optimiser.zero_grad(set_to_none=True)
+
+    def backward(self, loss: Tensor) -> None:
+        """The gradient of a loss."""
+        self._scaler.scale(loss).backward()
+
+    def step(self, loss: Tensor, share_of_peak: float) -> None:
+        """New weights by the gradient of `loss`; the former ones where it is not finite."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.peak_rate * share_of_peak
+        self._scaler.unscale_(self.optimiser)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
+        self._scaler.step(self.optimiser)
+        self._scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        before, self._unread = self._unread, (loss.detach(), norm)
+        self._read(before)
+
+    def skip(self) -> None:
+        """A step that could not be made."""
+        self.forget_gradient()
+        self.skipped += 1
+
+    def settle(self) -> None:
+        """Reads what the last step gave."""
+        self._read(self._unread)
+        self._unread = None
+
+    def _read(self, result: tuple[Tensor, Tensor] | None) -> None:
+        if result is None:
+            return
+        loss, norm = map(float, result)
+        if math.isfinite(loss) and math.isfinite(norm):
+            self.last_loss, self.bad_in_a_row = loss, 0
+        else:
+            self.skipped += 1
+            self.bad_in_a_row += 1

@@ -1,4 +1,4 @@
-"""Training samples: one resampling of the prepared case per sample, drawn ahead in a thread.
+"""Training samples: one resampling of the prepared case per sample, drawn ahead in threads.
 
 A patch's grid of points goes through the shared random affine map, then through the strategy's
 deformation; image and label are read there once. What is drawn depends on the seed and the step alone, so
@@ -8,10 +8,12 @@ that a resumed run sees the batches it would have seen.
 from __future__ import annotations
 
 import math
-import queue
-import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import torch
@@ -24,6 +26,7 @@ from scaling_app.trials.plan import Plan
 
 _FOREGROUND_SHARE = 0.5
 _AHEAD = 4
+_MOST_THREADS = 8
 
 
 class AffineRange:
@@ -150,61 +153,67 @@ class PatchSampler:
         return torch.floor(centre - low) + low
 
 
+def drawing_threads(device: torch.device) -> int:
+    """How many threads draw: one beside a training on the processor, most of the processor's cores beside a GPU."""
+    if device.type != "cuda":
+        return 1
+    return max(1, min(_MOST_THREADS, torch.get_num_threads() - 1))
+
+
 class Prefetcher:
-    """Batches `start..stop`, computed ahead in a thread; counts what that costs and how long is waited.
+    """Batches `start..stop` in order, drawn ahead in threads; counts what that costs and how long is waited.
+
+    Args:
+        threads: how many draw at a time.
+        pinned: leave batches in page-locked memory, from which a GPU copies while it computes.
 
     Attributes:
         cpu_seconds: processor time that drawing took.
         waited_seconds: how long the training loop stood still for it.
     """
 
-    def __init__(self, sampler: PatchSampler, start: int, stop: int) -> None:
+    def __init__(
+        self, sampler: PatchSampler, start: int, stop: int, *, threads: int = 1, pinned: bool = False
+    ) -> None:
         self.cpu_seconds = 0.0
         self.waited_seconds = 0.0
         self._sampler = sampler
-        self._queue: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=_AHEAD)
-        self._stopped = threading.Event()
-        self._count = stop - start
-        self._thread = threading.Thread(target=self._work, args=(start, stop), daemon=True, name="sampler")
+        self._pinned = pinned
+        self._steps = iter(range(start, stop))
+        self._workers = ThreadPoolExecutor(threads, thread_name_prefix="sampler")
+        self._ahead: deque[Future[tuple[Batch, float]]] = deque()
+        self._depth = threads + _AHEAD - 1
 
     def __enter__(self) -> Prefetcher:
-        self._thread.start()
+        for step in islice(self._steps, self._depth):
+            self._ask_for(step)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        while self._thread.is_alive():
-            try:
-                self._queue.get_nowait()
-            except queue.Empty:
-                self._thread.join(timeout=0.05)
+        self._workers.shutdown(cancel_futures=True)
 
     def __iter__(self) -> Iterator[Batch]:
-        for index in range(self._count):
+        first = True
+        while self._ahead:
             began = time.perf_counter()
-            item = self._queue.get()
-            if index:  # the first batch cannot be drawn ahead
+            batch, seconds = self._ahead.popleft().result()
+            if not first:  # the first batch cannot be drawn ahead
                 self.waited_seconds += time.perf_counter() - began
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+            first = False
+            self.cpu_seconds += seconds
+            for step in islice(self._steps, 1):
+                self._ask_for(step)
+            yield batch
 
-    def _work(self, start: int, stop: int) -> None:
-        for step in range(start, stop):
-            began = time.thread_time()
-            try:
-                item: Batch | BaseException = self._sampler.batch(step)
-            except BaseException as error:  # handed to the training loop, which raises it
-                item = error
-            self.cpu_seconds += time.thread_time() - began
-            while not self._stopped.is_set():
-                try:
-                    self._queue.put(item, timeout=0.1)
-                    break
-                except queue.Full:
-                    continue
-            if self._stopped.is_set() or isinstance(item, BaseException):
-                return
+    def _ask_for(self, step: int) -> None:
+        self._ahead.append(self._workers.submit(self._draw, step))
+
+    def _draw(self, step: int) -> tuple[Batch, float]:
+        began = time.thread_time()
+        batch = self._sampler.batch(step)
+        if self._pinned:
+            batch = replace(batch, image=batch.image.pin_memory(), label=batch.label.pin_memory())
+        return batch, time.thread_time() - began
 
 
 def grid_points(patch: Sequence[int], centre: Tensor, matrix: Tensor | None = None) -> Tensor:

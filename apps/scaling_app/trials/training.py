@@ -36,9 +36,9 @@ from scaling_app.trials.model import (
     take_weights,
     write_whole,
 )
-from scaling_app.trials.optimising import averaged
+from scaling_app.trials.optimising import Descent
 from scaling_app.trials.run_settings import RunSettings
-from scaling_app.trials.sampling import PatchSampler, Prefetcher, step_seed
+from scaling_app.trials.sampling import PatchSampler, Prefetcher, drawing_threads, step_seed
 from scaling_app.trials.step_report import OnStep, Phase, StepReport
 from scaling_app.trials.testing import CaseScore, test
 from scaling_app.trials.two_trainings import TWO, as_one, in_two, telling
@@ -47,8 +47,6 @@ __all__ = ["CaseScore", "RunSettings", "StepReport", "TrainedModel", "TrainingEr
 
 logger = logging.getLogger(__name__)
 
-_CLIP_NORM = 5.0
-_WEIGHT_DECAY = 1e-2
 _WARM_UP_STEPS = 20
 _BAD_STEPS = 20
 _CHECKPOINT_SECONDS = 30.0
@@ -143,16 +141,13 @@ class _Run:
         self.strategy: Strategy = make_strategy(settings.strategy)
         self.network = self._network(None if fresh_weights else previous)
         suited = NETWORKS[self.plan.network]
-        self.peak_rate = settings.learning_rate or suited.peak_rate
-        weights = self.network.parameters()
-        self.optimiser = torch.optim.AdamW(weights, lr=self.peak_rate, weight_decay=_WEIGHT_DECAY)
         decay = suited.average if settings.average is None else settings.average
-        self.average = averaged(self.network, decay)
+        peak_rate = settings.learning_rate or suited.peak_rate
+        self.descent = Descent(self.network, peak_rate, decay, self.device)
         self.criterion = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
-        self.step = self.skipped = self.bad_in_a_row = 0
+        self.step = 0
         self.held: int | None = None
         self.seconds_before = 0.0
-        self.last_loss: float | None = None
         self.ended = "finished"
         self.loader_cpu = self.loader_waited = self.loop_cpu = 0.0
         self.prepare_seconds = 0.0
@@ -164,7 +159,7 @@ class _Run:
         self.prepare()
         self.resume()
         self.loop(on_step, should_stop)
-        self.tell(on_step, self.step, self.last_loss, "done")
+        self.tell(on_step, self.step, self.descent.last_loss, "done")
         return self.model()
 
     def _network(self, previous: TrainedModel | None) -> nn.Module:
@@ -207,7 +202,11 @@ class _Run:
         began = saved = time.perf_counter()
         cpu_began = time.thread_time()
         self.network.train()
-        with Prefetcher(sampler, self.step, self.steps) as batches:
+        threads, on_gpu = drawing_threads(self.device), self.device.type == "cuda"
+        with (
+            torch.backends.cudnn.flags(enabled=True, benchmark=on_gpu),  # patches are of one shape
+            Prefetcher(sampler, self.step, self.steps, threads=threads, pinned=on_gpu) as batches,
+        ):
             for batch in batches:
                 elapsed = self.seconds_before + time.perf_counter() - began
                 if self._is_over(elapsed, should_stop):
@@ -218,7 +217,9 @@ class _Run:
                 if self.checkpoint is not None and now - saved > _CHECKPOINT_SECONDS:
                     self._save(self.checkpoint, self.seconds_before + now - began)
                     saved = now
-                self.tell(on_step, self.step, self.last_loss, "training", self.seconds_before + now - began)
+                loss = self.descent.last_loss
+                self.tell(on_step, self.step, loss, "training", self.seconds_before + now - began)
+        self._settle()
         loop = time.perf_counter() - began
         self.loop_cpu = time.thread_time() - cpu_began
         self.loader_cpu, self.loader_waited = batches.cpu_seconds, batches.waited_seconds
@@ -234,33 +235,25 @@ class _Run:
         return self.ended != "finished"
 
     def _one_step(self, batch: Batch, elapsed: float) -> None:
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._learning_rate(elapsed)
         try:
             loss = self._gradient(batch)
         except torch.OutOfMemoryError as error:
             self._take_less(batch, error)
             return
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
-        value = float(loss.detach())
-        if not (math.isfinite(value) and math.isfinite(float(norm))):
-            self._skip()
-            return
-        self.optimiser.step()
-        if self.average is not None:
-            self.average.update_parameters(self.network)
-        self.bad_in_a_row, self.last_loss = 0, value
+        self.descent.step(loss, self._share_of_peak(elapsed))
+        self._require_defined()
 
     def _gradient(self, batch: Batch) -> torch.Tensor:
         """The loss of as many of a batch's patches as the device holds, its gradient left in the weights."""
-        some = slice(self.held)
-        image = batch.image[some].to(self.device, memory_format=memory_format(self.plan.spatial_dims))
-        batch = Batch(image, batch.label[some].to(self.device), batch.case_ids[some])
-        self.optimiser.zero_grad(set_to_none=True)
+        some, layout = slice(self.held), memory_format(self.plan.spatial_dims)
+        image = batch.image[some].to(self.device, memory_format=layout, non_blocking=True)
+        label = batch.label[some].to(self.device, non_blocking=True)
+        batch = Batch(image, label, batch.case_ids[some])
+        self.descent.forget_gradient()
         dropout = seeded(step_seed(self.settings.seed, self.step), self.device)
         with dropout, reduced_precision(self.device, self.plan):
             loss = self.strategy.loss(self.network, self._loss, batch, self.step)
-        loss.backward()
+        self.descent.backward(loss)
         return loss
 
     def _take_less(self, batch: Batch, error: Exception) -> None:
@@ -271,33 +264,34 @@ class _Run:
                 f"one patch of {'x'.join(map(str, self.plan.patch))} does not fit the device's memory: serve with "
                 "--conf capacity small, or end what else uses it"
             ) from error
-        self.optimiser.zero_grad(set_to_none=True)
+        self.descent.skip()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self.held = held // 2
-        self.skipped += 1
         logger.warning("out of memory with %d patches a step: %d from now on", held, self.held)
 
     def _loss(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.device.type, enabled=False):
             return self.criterion(logits.float(), label)
 
-    def _skip(self) -> None:
-        self.skipped += 1
-        self.bad_in_a_row += 1
-        if self.bad_in_a_row >= _BAD_STEPS:
+    def _settle(self) -> None:
+        self.descent.settle()
+        self._require_defined()
+
+    def _require_defined(self) -> None:
+        if self.descent.bad_in_a_row >= _BAD_STEPS:
             raise TrainingError(
                 f"the loss was undefined in {_BAD_STEPS} steps in a row, up to step {self.step}; "
                 "look at the images of the training cases, or lower the learning rate"
             )
 
-    def _learning_rate(self, elapsed: float) -> float:
-        """Linear warm-up, then half a cosine over the steps or the time, whichever runs out first."""
+    def _share_of_peak(self, elapsed: float) -> float:
+        """Of the peak rate: linear warm-up, then half a cosine over the steps or the time, whichever runs out first."""
         done = self.step / self.steps
         if self.settings.max_minutes is not None:
             done = max(done, min(1.0, elapsed / (60 * self.settings.max_minutes)))
         warm = min(1.0, (self.step + 1) / _WARM_UP_STEPS)
-        return self.peak_rate * warm * (0.5 + 0.5 * math.cos(math.pi * done))
+        return warm * (0.5 + 0.5 * math.cos(math.pi * done))
 
     def tell(
         self,
@@ -324,16 +318,18 @@ class _Run:
         return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
     def _save(self, checkpoint: Path, seconds: float) -> None:
+        self._settle()
+        descent = self.descent
         content = {
             "identity": self.identity(),
             "step": self.step,
-            "skipped": self.skipped,
+            "skipped": descent.skipped,
             "held": self.held,
             "seconds": seconds,
-            "loss": self.last_loss,
+            "loss": descent.last_loss,
             "weights": self.network.state_dict(),
-            "average": self.average and self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "average": descent.average and descent.average.state_dict(),
+            "optimiser": descent.optimiser.state_dict(),
             "strategy": self.strategy.state_dict(),
             "pool_ids": list(self._pool_seen()),
         }
@@ -366,13 +362,13 @@ class _Run:
                 logger.warning("starting afresh: the checkpoint belongs to another run")
             return
         self.network.load_state_dict(content["weights"])
-        if self.average is not None:
-            self.average.load_state_dict(content["average"])
-        self.optimiser.load_state_dict(content["optimiser"])
+        if self.descent.average is not None:
+            self.descent.average.load_state_dict(content["average"])
+        self.descent.optimiser.load_state_dict(content["optimiser"])
         self.strategy.load_state_dict(content["strategy"])
         self.pool_seen_before = tuple(content.get("pool_ids", ()))
-        self.step, self.skipped, self.held = content["step"], content["skipped"], content["held"]
-        self.seconds_before, self.last_loss = content["seconds"], content["loss"]
+        self.step, self.descent.skipped, self.held = content["step"], content["skipped"], content["held"]
+        self.seconds_before, self.descent.last_loss = content["seconds"], content["loss"]
         logger.info("resumed at step %d of %d", self.step, self.steps)
 
     def _pool_seen(self) -> tuple[str, ...]:
@@ -393,7 +389,7 @@ class _Run:
             "n": len(self.train_ids),
             "seed": self.settings.seed,
             "steps": self.step,
-            "skipped_steps": self.skipped,
+            "skipped_steps": self.descent.skipped,
             "batch": self.held or self.plan.batch,
             "ended": self.ended,
             "prepare_seconds": round(self.prepare_seconds, 3),
@@ -403,10 +399,11 @@ class _Run:
             "loader_waited_seconds": round(self.loader_waited, 3),
             "loader_share": round(self.loader_cpu / max(self.loop_cpu, 1e-9), 4),
         }
-        if self.last_loss is not None:
-            report["loss"] = self.last_loss
+        if self.descent.last_loss is not None:
+            report["loss"] = self.descent.last_loss
         report |= {f"strategy_{key}": value for key, value in self.strategy.report().items()}
-        network = (self.network if self.average is None else self.average.module).eval()
+        average = self.descent.average
+        network = (self.network if average is None else average.module).eval()
         state = self.strategy.state_dict()
         return TrainedModel(
             self.plan, network, self.train_ids, report, self.device, state, pool_ids=self._pool_seen()

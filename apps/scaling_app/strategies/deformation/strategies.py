@@ -21,6 +21,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import Any
 
 import torch
@@ -325,12 +326,14 @@ class RunningBounds:
         self._fields = 0
         self._factors = 0
         self._certified = True
+        self._lock = Lock()
 
     def add(self, flow: Flow) -> None:
-        """Notes one drawn flow."""
-        self._fields += 1
-        self._factors += flow.repeats
-        self._certified &= flow.certified
+        """Notes one drawn flow; several threads may draw."""
+        with self._lock:
+            self._fields += 1
+            self._factors += flow.repeats
+            self._certified &= flow.certified
 
     def report(self) -> dict[str, float | int | str | bool]:
         """`fields`, `certified`, `mean_factors`."""

@@ -63,7 +63,6 @@ class ImageHypergradient:
         alignment: `(B,)`, `<grad_w l_i, v> / |v|`: the slope of each pair's loss along `v`.
         unpainted: `(B,)`, the same of the pairs with the images that were painted on.
         validation_loss: `F` at the present generator: the validation loss after the look-ahead step.
-        validation_norm: `|v|`.
     """
 
     image: Tensor
@@ -71,7 +70,6 @@ class ImageHypergradient:
     alignment: Tensor
     unpainted: Tensor
     validation_loss: float
-    validation_norm: float
 
     @property
     def finite(self) -> bool:
@@ -190,7 +188,6 @@ def image_hypergradient(
         alignment=(above - below) / (2 * radius),
         unpainted=(above_plain - below_plain) / (2 * radius),
         validation_loss=float(validation_loss.detach()),
-        validation_norm=float(norm),
     )
 
 

@@ -81,12 +81,16 @@ def count_values(label: NDArray[np.generic]) -> dict[int, int]:
 
 
 def parse_label_info(raw: object) -> list[tuple[str, int]]:
-    """The client's `label_info` as `(name, idx)` pairs, background left out; junk entries are dropped."""
+    """The client's `label_info` as `(name, idx)` pairs, background left out; junk entries are dropped.
+
+    Slicer calls the value `idx`, the OHIF viewer `segmentIndex`.
+    """
     pairs: list[tuple[str, int]] = []
     for item in raw if isinstance(raw, list) else []:
         if not isinstance(item, Mapping):
             continue
-        name, idx = str(item.get("name") or "").strip(), item.get("idx")
+        name = str(item.get("name") or "").strip()
+        idx = item.get("idx", item.get("segmentIndex"))
         if name and name.lower() != "background" and isinstance(idx, int) and 0 < idx <= HIGHEST:
             pairs.append((name, idx))
     return pairs

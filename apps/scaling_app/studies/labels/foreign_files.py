@@ -16,14 +16,14 @@ from threading import Lock
 from typing import Any
 
 import scaling_app
-from scaling_app.imaging.geometry import ImageError
+from scaling_app.imaging.image_files import ImageError
 from scaling_app.studies.labels import reading_process
 from scaling_app.studies.labels.reading import LabelContent, facts_from_json
 
 logger = logging.getLogger(__name__)
 
 START_SECONDS = 120
-"""The readers import PyTorch."""
+"""Of a busy machine; a quiet one needs two."""
 
 _LONGEST_ANSWER = 64 << 20
 

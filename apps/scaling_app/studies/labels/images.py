@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from monai.data import MetaTensor
 
-from scaling_app.imaging.geometry import ImageError
 from scaling_app.imaging.image_channels import channels_of
+from scaling_app.imaging.image_files import ImageError
 from scaling_app.ledger import Doubt, Ledger
 from scaling_app.studies.labels.reading import image_grid
 from scaling_app.studies.studies import Studies

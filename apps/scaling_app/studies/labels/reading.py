@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_app.imaging.grids import Grid
+from scaling_app.imaging.image_files import label_names, read_grid, read_label_array, reading
 from scaling_app.ledger import Stamp
 from scaling_app.studies.labels import checks
 from scaling_app.studies.studies import file_hash
@@ -33,14 +34,11 @@ def read_content(path: Path) -> LabelContent:
     Raises:
         ValueError: unreadable, or no label map.
     """
-    from scaling_app.imaging.geometry import grid_of, label_names, read_label, reading
-
-    label = read_label(path)
-    array = np.asarray(label[0])
+    array, grid = read_label_array(path)
     with reading(path):
         names = tuple((name, value) for value, name in sorted(label_names(path).items()))
     checks.require_short(names)
-    return LabelContent(grid_of(label), checks.count_values(array), names, file_hash(path))
+    return LabelContent(grid, checks.count_values(array[0]), names, file_hash(path))
 
 
 def facts_to_json(facts: LabelContent) -> dict[str, object]:
@@ -88,8 +86,6 @@ def image_grid(path: Path) -> Grid:
 
 @lru_cache(maxsize=4096)
 def _grid_of(path: Path, stamp: Stamp | None) -> Grid:
-    from scaling_app.imaging.geometry import read_grid
-
     return read_grid(path)
 
 

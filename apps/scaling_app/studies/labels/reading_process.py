@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling_app.imaging.geometry import ImageError, read_grid, read_image, reading, suffix_of
+from scaling_app.imaging.image_files import ImageError, read_grid, read_image_array, reading, suffix_of
 from scaling_app.imaging.pictures import load_picture
 from scaling_app.imaging.untrusted import Header, judge, read_through
 from scaling_app.studies.labels.checks import require_alike
@@ -84,9 +84,9 @@ def image_is_readable(
     header = judge(Path(path), suffix_of(path), alone=alone, most_bytes=most_bytes, unpacked=False)
     allow(header)
     if memory_for(header) <= LARGE or not alone:
-        read_image(path)
+        read_image_array(Path(path))
         return {}
-    read_grid(path)
+    read_grid(Path(path))
     with reading(Path(path)):
         if header.place is None:
             load_picture(Path(path))
@@ -149,7 +149,7 @@ def _answer(order: bytes, answers: int, turns: int) -> None:
         except MemoryError:
             return
         except Exception as error:
-            if "allocate memory" in str(error):  # as PyTorch says it
+            if "allocate memory" in str(error):  # as ITK says it
                 return
             traceback.print_exc()
             said = {"failed": f"{type(error).__name__}: {error}"}

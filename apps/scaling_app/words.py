@@ -1,0 +1,20 @@
+"""Lists and numbers as sentences say them, the same on every page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def in_words(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def counted(numbers: Iterable[int], word: str) -> str:
+    """`1 case`, `400 cases`, or `800 to 3,170 cases`; empty where there are none."""
+    known = sorted(numbers)
+    if not known:
+        return ""
+    low, high = known[0], known[-1]
+    most = f"{high:,} {word}" + ("" if high == 1 else "s")
+    return most if low == high else f"{low:,} to {most}"
