@@ -85,7 +85,7 @@ def test_what_is_not_there_is_told_to_nobody(guarded, login):
     [
         ("POST", "/reload", "monailabel-admin", 405),
         ("POST", "/scoring/nosuch", "monailabel-annotator", 404),
-        ("POST", "/train/", "monailabel-admin", 404),
+        ("POST", "/train/", "monailabel-admin", 422),
     ],
 )
 def test_what_once_went_past_all_checks_is_refused_with_a_sentence(
