@@ -61,6 +61,7 @@ lint-panel:
 docs: $(VENV)/.installed
 	$(BIN)/python docs/pictures/rooms.py
 	$(BIN)/python docs/contract/contract.py
+	$(BIN)/python docs/contract/access.py
 	$(BIN)/python -m benchmarks.quoted
 	$(BIN)/python -m pytest -q tests/docs
 

@@ -134,7 +134,6 @@ _PAGES = (
     "/",
     "/favicon.ico",
     "/docs",
-    "/docs/oauth2-redirect",
     "/openapi.json",
     "/info/",
     "/datastore/",
@@ -149,6 +148,7 @@ _PAGES = (
     "/batch/infer",
     "/logs/",
     "/logs/gpu",
+    "/logs/names",
 )
 
 

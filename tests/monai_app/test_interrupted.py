@@ -15,6 +15,7 @@ from scaling_app.ledger import Run, utc_now
 from scaling_app.monai_app import app as app_module
 from scaling_app.monai_app import routes
 from scaling_app.monai_app.app import ScalingApp
+from scaling_app.monai_app.log_veil import Veil
 
 TRAIN = """
 import sys
@@ -31,13 +32,14 @@ print("done", flush=True)
 
 
 @pytest.fixture
-def app(desk_of) -> ScalingApp:
+def app(desk_of, tmp_path) -> ScalingApp:
     """An app with a session and no server around it."""
     desk = desk_of(2)
     desk.submit(*desk.labels)
     app = ScalingApp.__new__(ScalingApp)
     app.open_studies, app.intake, app.studies = desk.studies, desk.intake, "studies"
     app.options, app._trainers = desk.studies.conf, {"segmentation": None}
+    app.veil, app.scratch = Veil(bytes(16)), tmp_path
     return app
 
 

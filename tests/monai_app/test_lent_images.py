@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from fastapi import HTTPException
 
 from scaling_app.monai_app import lent_images
 from scaling_app.monai_app.lent_images import FACTS, LentImages
@@ -22,7 +23,7 @@ def image(tmp_path: Path) -> Path:
 
 def test_a_lent_image_is_found_by_the_next_server(tmp_path: Path, image: Path):
     name, info = LentImages(str(tmp_path / "lent")).add_session(str(image), expiry=100)
-    again = LentImages(str(tmp_path / "lent")).get_session(name)
+    again = LentImages(str(tmp_path / "lent")).get_session(name, update_ts=False)
     assert again.to_json() == info.to_json() and Path(again.image).read_bytes() == b"voxels"
 
 
@@ -34,6 +35,18 @@ def test_a_disk_that_fills_up_leaves_nothing_of_a_lent_image(tmp_path: Path, ima
     with pytest.raises(OSError, match="No space"):
         LentImages(str(tmp_path / "lent")).add_session(str(image))
     assert list((tmp_path / "lent").iterdir()) == []
+
+
+def test_lent_images_take_no_more_room_than_they_may(tmp_path: Path, image: Path):
+    lent = LentImages(str(tmp_path / "lent"), most_bytes=1000)
+    image.write_bytes(bytes(400))
+    first = lent.add_session(str(image))[0]
+    with pytest.raises(HTTPException, match="lent at the moment") as refused:
+        lent.add_session(str(image)), lent.add_session(str(image))
+    assert refused.value.status_code == 429
+    lent.get_session(first).last_access_ts = 0  # its time is over
+    lent._write_meta_info(first, lent[first])
+    lent.add_session(str(image))
 
 
 def test_facts_that_cannot_be_renewed_stay_as_they_are(tmp_path: Path, image: Path, monkeypatch):

@@ -26,6 +26,7 @@ from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.ledger import LedgerError
 from scaling_app.monai_app import roles, routes
 from scaling_app.monai_app import studies_listing as listing
+from scaling_app.monai_app.log_veil import Veil
 from scaling_app.monai_app.raw_voxels import as_label_map
 from scaling_app.monai_app.request_checks import read_params, refusing
 
@@ -69,8 +70,9 @@ STRICTER = {
     ("PUT", "/model/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("DELETE", "/model/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("POST", "/reload"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
+    ("GET", "/logs/names"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
 }
-"""MONAI Label describes the first two as an admin's and asks for an annotator; the third it grants everybody."""
+"""MONAI Label describes the first two as an admin's and asks for an annotator; the third it grants everybody; the last is ours."""
 
 
 def test_every_route_asks_for_the_role_that_monai_label_asks_for():
@@ -112,6 +114,7 @@ def client_of(tmp_path, monkeypatch) -> Callable[..., TestClient]:
             open_studies=desk.studies,
             datastore=lambda: desk.studies.datastore,
             take_stock=desk.intake.take_stock,
+            veil=Veil(bytes(16)),
             follow_labels=desk.intake.take_stock,
             nothing_to_serve=desk.studies.datastore.nothing_to_serve,
             take_label=lambda image, path, *_: {"image": image, "kind": path.suffix},

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from scaling_app.imaging.dicom_segmentation import require_writer
-from scaling_app.storage import copy_whole
+from scaling_app.storage import copy_whole, keep_private
 from scaling_app.studies.place import is_url, require_writable_studies
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -83,6 +83,7 @@ def serve(studies: str, *, host: str, port: int, app_dir: Path | None, conf: Map
         require_writer()
     else:
         require_writable_studies(Path(studies))
+    keep_private()
     folder = app_dir or default_app_dir()
     read_conf(conf, app_dir=folder, studies=studies)
     check_port_free(host, port)

@@ -22,6 +22,7 @@ from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.utils.async_tasks.utils import processes
 
 from scaling_app.ledger import utc_now
+from scaling_app.monai_app import discretion, scratch
 from scaling_app.monai_app.batch_task import BatchInfer
 from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.infer_task import Segmentation
@@ -51,10 +52,15 @@ from scaling_app.trials.length import AUTO_STEPS
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
 
+    from scaling_app.service.glance import Training
+
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS = 5.0
 """How often the server looks for labels that came or went without it."""
+
+LENT_UPLOADS = 4
+"""Uploads of the largest size that may be lent at once."""
 
 EXIT_BAD_INPUT = 2
 
@@ -78,6 +84,7 @@ class ScalingApp(MONAILabelApp):
         raw = conf or {}
         try:
             self.options = read_conf(raw, app_dir=Path(app_dir), studies=studies)
+            self.veil = discretion.begin(self.options, Path(app_dir), studies, server=_is_starting())
             super().__init__(
                 app_dir=app_dir,
                 studies=studies,
@@ -95,6 +102,7 @@ class ScalingApp(MONAILabelApp):
         """The datastore, and with it the studies and their ledger."""
         store = self._dicom_studies() if is_url(self.studies) else self._studies_folder()
         self.open_studies = Studies(self.options, store)
+        self.scratch = scratch.claim(self.open_studies.folder)
         self.open_studies.adopt_conf_labels()
         if not store.list_images():  # on a DICOM server that was never asked
             store.refresh()
@@ -129,8 +137,9 @@ class ScalingApp(MONAILabelApp):
         )
 
     def _load_sessions(self, load: bool = False) -> LentImages | None:
-        wanted = settings.MONAI_LABEL_SESSION_PATH, settings.MONAI_LABEL_SESSION_EXPIRY
-        return LentImages(*wanted) if load else None
+        path = settings.MONAI_LABEL_SESSION_PATH.strip() or str(self.options.ledger.parent / "lent")
+        most = LENT_UPLOADS * self.options.upload_bytes
+        return LentImages(path, settings.MONAI_LABEL_SESSION_EXPIRY, most) if load else None
 
     def init_infers(self) -> dict:
         """One infer task, listed once a model has been published."""
@@ -159,6 +168,10 @@ class ScalingApp(MONAILabelApp):
         """Batch inference, which leaves blind cases out, and images that no model can use."""
         return BatchInfer(self.open_studies)
 
+    def training(self) -> Training | None:
+        """What is being trained."""
+        return training_of("segmentation", self._trainers["segmentation"].stats())
+
     def in_server(self) -> bool:
         """Whether this process is the server (and not one of its tasks)."""
         return self._server_mode
@@ -183,34 +196,21 @@ class ScalingApp(MONAILabelApp):
         """Starts what only the server does: routes, forecasts, a look at the labels now and then."""
         from monailabel.app import app as server
 
-        from scaling_app.monai_app import bodies, connections, roles, routes, scratch, server_access
-        from scaling_app.monai_app.reader_routes import reader_name
-        from scaling_app.service.routes import make_router
+        from scaling_app.monai_app import bodies, connections, door, routes, server_access
 
-        scratch.claim(self.open_studies.folder)
+        discretion.learn_names(self.veil, self.open_studies)
         self.files.apart()
         super().on_init_complete()
         self.close_interrupted_runs("interrupted: the server was stopped", elsewhere=True)
         self._adopt_target()
         self.open_studies.ledger.set_setting("minutes_per_point", self.options.minutes_per_point)
-        server_access.accept_tokens()
         server_access.keep_other_sites_out(server, self.options.hosts)
         connections.bound_connections()
         bodies.bound_bodies(server, self.options.upload_bytes)
         answer_storage_errors(server)
-        routes.include_first(server, routes.make_router(self))
-        sufficiency = make_router(
-            self.keeper,
-            self.open_studies.ledger,
-            start_update=self.start_update,
-            has_image=self.open_studies.has_image,
-            user=roles.USER,
-            annotator=roles.ANNOTATOR,
-            admin=roles.ADMIN,
-            training=lambda: training_of("segmentation", self._trainers["segmentation"].stats()),
-            name_of=reader_name,
-        )
-        routes.include_first(server, sufficiency)
+        routes.add_all(server, self)
+        door.stand_before(server)
+        scratch.leave_at_the_end(self.scratch)
         threading.Thread(target=self._watch, name="labels", daemon=True).start()
 
     def _adopt_target(self) -> None:
@@ -356,6 +356,8 @@ class ScalingApp(MONAILabelApp):
             try:
                 if is_url(self.studies):
                     self.datastore().refresh()
+                discretion.learn_names(self.veil, self.open_studies)
+                scratch.sweep(self.scratch)
                 self.take_stock()
                 self.agreements.measure()
                 self.close_interrupted_runs("interrupted: the process ended")
@@ -399,10 +401,17 @@ def _end_a_starting_server(error: ValueError) -> None:
     The server's start-up would wrap the sentence into a page of traceback and end with status 3. Nothing
     has been begun at this point that an exit could damage.
     """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _is_starting():
         return
     sys.stderr.write(f"scaling-app: {' '.join(str(error).split())}\n")
     sys.stderr.flush()
     os._exit(EXIT_BAD_INPUT)
+
+
+def _is_starting() -> bool:
+    """Whether a server starts in this process, and not one of its tasks."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

@@ -5,7 +5,6 @@ Each is answered here instead: the same answer where there is one, else a 4xx wi
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -13,12 +12,11 @@ from pathlib import Path
 from typing import Annotated
 
 import psutil
-import requests
-from fastapi import APIRouter, Depends, HTTPException, Query, Response
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.security import OAuth2PasswordRequestForm
 from monailabel.config import settings
-from monailabel.endpoints import datastore, login, logs, ohif
+from monailabel.endpoints import datastore, logs, ohif
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import processes, tasks
 
@@ -26,6 +24,7 @@ from scaling_app.monai_app.dicom_proxy import add_dicom_proxy
 from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
 from scaling_app.monai_app.served import Served
+from scaling_app.monai_app.tokens import LoginUnavailableError
 from scaling_app.studies.place import is_url
 
 MOST_LINES = 100_000
@@ -39,7 +38,7 @@ def add_guards(router: APIRouter, app: Served) -> None:
     """Adds these routes."""
     _add_task_states(router)
     _add_scoring(router, app)
-    _add_logs(router)
+    _add_logs(router, app)
     _add_pages(router, app)
     if settings.MONAI_LABEL_AUTH_ENABLE:
         _add_login(router)
@@ -121,7 +120,11 @@ def _add_scoring(router: APIRouter, app: Served) -> None:
         return shown(result)
 
 
-def _add_logs(router: APIRouter) -> None:
+def _add_logs(router: APIRouter, app: Served) -> None:
+    @router.get("/logs/names", tags=["Others"])
+    def names(user: Admin) -> dict[str, str]:
+        return dict(app.veil.names())
+
     @router.get("/logs/gpu", tags=["Others"], response_class=PlainTextResponse)
     def gpus(user: Admin) -> PlainTextResponse:
         if shutil.which("nvidia-smi") is None:
@@ -181,13 +184,10 @@ def _add_pages(router: APIRouter, app: Served) -> None:
 
 def _add_login(router: APIRouter) -> None:
     @router.post("/auth/token", tags=["Auth"])
-    def token(form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict:
+    def token(request: Request, form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> dict[str, str]:
         try:
-            return asyncio.run(login.access_token(form))
-        except requests.HTTPError as error:
-            status = error.response.status_code if error.response is not None else 500
-            if 400 <= status < 500:
-                raise HTTPException(401, "The name or the password is wrong.") from error
-            raise HTTPException(503, "The login server gave no answer; try again later.") from error
-        except requests.RequestException as error:
-            raise HTTPException(503, "The login server gave no answer; try again later.") from error
+            return request.app.state.realm.sign_in(form.username, form.password)
+        except PermissionError as error:
+            raise HTTPException(401, str(error)) from None
+        except LoginUnavailableError as error:
+            raise HTTPException(503, str(error)) from None

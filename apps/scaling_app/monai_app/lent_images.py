@@ -7,12 +7,14 @@ ends the look for sessions that have expired: from then on no lent image is ever
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import time
 import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from fastapi import HTTPException
 from monailabel.utils.sessions import SessionInfo, Sessions
 
 from scaling_app.storage import copy_whole, write_whole_text
@@ -23,7 +25,17 @@ FACTS = "meta.info"
 
 
 class LentImages(Sessions):
-    """One folder for each lent image, with the image and the facts about it."""
+    """One folder for each lent image, with the image and the facts about it.
+
+    Args:
+        store_path: the folder around them.
+        expiry: seconds that an image stays.
+        most_bytes: of all of them; whoever may read may lend, and the disk is the labels'.
+    """
+
+    def __init__(self, store_path: str, expiry: int = 3600, most_bytes: float = math.inf) -> None:
+        super().__init__(store_path, expiry)
+        self._most_bytes = most_bytes
 
     def add_session(
         self, data_file: str, expiry: int = 0, uncompress: bool = False, session_id: str | None = None
@@ -38,9 +50,15 @@ class LentImages(Sessions):
         Raises:
             ValueError: `uncompress` was asked for.
             OSError: it could not be written; nothing of it is left.
+            HTTPException: 429 while too much is lent already.
         """
         if uncompress:
             raise ValueError("Lend one image file at a time; archives are not unpacked.")
+        if self._bytes_lent() + Path(data_file).stat().st_size > self._most_bytes:
+            self.remove_expired()
+            if self._bytes_lent() + Path(data_file).stat().st_size > self._most_bytes:
+                sentence = "Too many images are lent at the moment; end a session, or send it again later."
+                raise HTTPException(429, sentence, headers={"Retry-After": "60"})
         name = session_id or str(uuid.uuid4())
         image = Path(self.store_path) / name / Path(data_file).name
         now = int(time.time())
@@ -57,6 +75,13 @@ class LentImages(Sessions):
             raise
         self[name] = info
         return name, info
+
+    def _bytes_lent(self) -> int:
+        sizes = 0
+        for file in Path(self.store_path).glob("*/*"):
+            with suppress(OSError):
+                sizes += file.stat().st_size
+        return sizes
 
     def get_session(
         self, session_id: str, update_ts: bool = True, fetch_cache: bool = True

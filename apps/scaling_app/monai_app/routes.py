@@ -27,6 +27,7 @@ from monailabel.utils.async_tasks.utils import tasks
 from pydicom.dataset import Dataset
 
 from scaling_app.imaging.image_files import stem_of
+from scaling_app.monai_app import roles
 from scaling_app.monai_app.batch_options import parse_batch_options
 from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.guards import add_guards, shown, stop_task
@@ -51,6 +52,7 @@ from scaling_app.monai_app.request_checks import (
 )
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser, annotator_of
 from scaling_app.monai_app.served import Served
+from scaling_app.service import routes as sufficiency_routes
 from scaling_app.studies.labels.reading import image_grid
 from scaling_app.studies.studies import FINAL, ORIGINAL
 from scaling_app.studies.train_options import OPTIONS
@@ -77,6 +79,23 @@ def include_first(server: FastAPI, router: APIRouter) -> None:
     added = routes[before:]
     del routes[before:]
     routes[:0] = added
+
+
+def add_all(server: FastAPI, app: Served) -> None:
+    """Adds all routes of this app before MONAI Label's."""
+    include_first(server, make_router(app))
+    sufficiency = sufficiency_routes.make_router(
+        app.keeper,
+        app.open_studies.ledger,
+        start_update=app.start_update,
+        has_image=app.open_studies.has_image,
+        user=roles.USER,
+        annotator=roles.ANNOTATOR,
+        admin=roles.ADMIN,
+        training=app.training,
+        name_of=reader_name,
+    )
+    include_first(server, sufficiency)
 
 
 def make_router(app: Served) -> APIRouter:
@@ -135,6 +154,7 @@ def _add_datastore_routes(router: APIRouter, app: Served) -> None:
             )
         with spooled(file) as path, refusing():
             app.files.require_image(path, sent=True)
+            app.veil.learn([name])
             return {"image": app.datastore().add_image(name, str(path), known)}
 
     @router.put("/datastore/image/info", tags=["Datastore"])

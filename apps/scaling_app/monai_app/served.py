@@ -10,6 +10,9 @@ from typing import Any, Protocol
 from monailabel.interfaces.datastore import Datastore
 from monailabel.utils.sessions import Sessions
 
+from scaling_app.monai_app.log_veil import Veil
+from scaling_app.service.forecasting import ForecastKeeper
+from scaling_app.service.glance import Training
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.studies import Studies
 
@@ -20,12 +23,16 @@ class Served(Protocol):
     Attributes:
         open_studies: ledger, files and cases.
         files: reads files from others.
+        keeper: the newest forecast.
         serving: held while the next case is chosen and handed out.
+        veil: what stands in the log instead of names.
     """
 
     open_studies: Studies
     files: ForeignFiles
+    keeper: ForecastKeeper
     serving: Lock
+    veil: Veil
 
     def datastore(self) -> Datastore:
         """MONAI Label's view of the studies."""
@@ -58,6 +65,12 @@ class Served(Protocol):
 
     def nothing_to_serve(self, reader: str) -> str | None:
         """Why there is no image for that reader to label, as a sentence; None where every image has a label."""
+
+    def training(self) -> Training | None:
+        """What is being trained."""
+
+    def start_update(self) -> object:
+        """Starts the curve job."""
 
     def require_trainable(self, model: str, params: dict[str, Any]) -> None:
         """Refuses a training that could only fail."""

@@ -1,50 +1,23 @@
-"""Who may talk to the server: what MONAI Label 0.8.5 leaves open or shut.
+"""Which pages and names the server answers: what MONAI Label 0.8.5 leaves open.
 
-Pages of other sites: it answers them all, credentials allowed, so that any page open in a browser on a computer
+It answers the pages of all other sites, credentials allowed, so that any page open in a browser on a computer
 that reaches the server could read images and labels, or have it train. Here only the server's own pages are
 answered (OHIF, as it comes with MONAI Label, is one of them), and links to it are followed.
-
-Its login: it verifies tokens without naming the algorithms, which PyJWT has refused since 2.0, so that nobody
-gets in. Here RSA signatures are accepted, which is what the public key of a realm is for; never the token's own
-choice among symmetric ones (RFC 8725, 3.1).
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
-import jwt
 from fastapi import FastAPI
 from monailabel.config import settings
-from monailabel.endpoints.user import auth
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
-
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-
-
-class _RsaTokens:
-    """Stands where the login looks for `jwt`."""
-
-    @staticmethod
-    def decode(token: str, key: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The claims of a token, its signature verified.
-
-        Raises:
-            jwt.InvalidTokenError: the login answers 401.
-        """
-        return jwt.decode(token, key, algorithms=list(ALGORITHMS), options=dict(options))
-
-
-def accept_tokens() -> None:
-    """Lets the login verify tokens."""
-    auth.jwt = _RsaTokens
 
 
 def keep_other_sites_out(server: FastAPI, hosts: Collection[str] = ()) -> None:
@@ -76,7 +49,7 @@ class _OwnPagesOnly:
     def _refusal(self, scope: Scope) -> str | None:
         headers, method = Headers(scope=scope), scope["method"]
         name = _name_of(headers.get("host", ""))
-        over_loopback = _is_loopback((scope.get("server") or ("",))[0])
+        over_loopback = is_loopback((scope.get("server") or ("",))[0])
         if over_loopback and not settings.MONAI_LABEL_AUTH_ENABLE and not self._is_known(name):
             return f"This server is not known as {name!r}; start it with --conf hosts {name} if it should be."
         if (site := headers.get("sec-fetch-site")) is not None:
@@ -107,5 +80,6 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether it is an address of this computer that others cannot reach."""
     return _is_address(address) and ipaddress.ip_address(address).is_loopback

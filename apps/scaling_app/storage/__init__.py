@@ -2,6 +2,7 @@
 
 from scaling_app.storage.finite_json import finite, to_json
 from scaling_app.storage.inert_cells import inert, restored
+from scaling_app.storage.private_files import keep_private, tighten
 from scaling_app.storage.whole_files import (
     copy_whole,
     flush,
@@ -19,12 +20,14 @@ __all__ = [
     "finite",
     "flush",
     "inert",
+    "keep_private",
     "make_folder",
     "require_writable",
     "restored",
     "second_name",
     "sweep_parts",
     "taken_away",
+    "tighten",
     "to_json",
     "whole_file",
     "write_whole_text",

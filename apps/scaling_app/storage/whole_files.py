@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from scaling_app.storage.private_files import open_as_folder
+
 PART_PREFIX = ".part-"
 """What a file that is being written is called at first. One that a killed writer left may be deleted."""
 
@@ -35,7 +37,8 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     """A new file beside `path` to write to, which takes its place when the context ends without an error.
 
     The new file has the same ending, since many writers choose the format by it. With an error it is removed, and
-    `path` stays as it was. A link is followed: what it leads to is replaced. Missing folders are made.
+    `path` stays as it was. A link is followed: what it leads to is replaced. Missing folders are made. Who may read a file
+    stays; a new one is for this user, and for the group that its folder is shared with.
 
     Raises:
         OSError: the place cannot be written; nothing has changed.
@@ -48,6 +51,8 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         yield part
         if goal.exists():
             part.chmod(stat.S_IMODE(goal.stat().st_mode))
+        else:
+            open_as_folder(part)
         flush(part)
         _put_in_place(part, goal)
     except BaseException:
@@ -90,7 +95,8 @@ def make_folder(folder: Path) -> None:
     """
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for place in missing:
+    for place in reversed(missing):
+        open_as_folder(place)
         flush(place.parent)
 
 
