@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scaling_app.log_lines import JSON, TEXT, VARIABLE
+
+if TYPE_CHECKING:
+    from scaling_app.backups.manifest import Manifest
 
 Studies = Annotated[str, typer.Option(help="folder of images, or a DICOMweb address")]
 AppFolder = Annotated[
@@ -26,7 +29,7 @@ Conf = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Adds these commands."""
-    for command in (serve, init, doctor):
+    for command in (serve, init, doctor, backup, restore):
         app.command()(command)
 
 
@@ -98,3 +101,59 @@ def doctor() -> None:
     from scaling_app.commands.doctor import examine
 
     raise typer.Exit(examine())
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(help="the file to write; an older backup there is replaced")],
+    studies: Studies,
+    app_dir: AppFolder = None,
+    conf: Conf = None,
+    images: Annotated[bool, typer.Option("--images", help="the images, too")] = False,
+) -> None:
+    """Writes labels, ledger and models into one file, also while the server serves.
+
+    Name the same --studies, --app and --conf ledger as for `serve`. Images are left out unless asked for; of studies on a
+    DICOM server the labels are there.
+    """
+    from scaling_app.backups.making import back_up
+
+    ledger, folder = _places(studies, app_dir, conf)
+    made = back_up(file, ledger=ledger, studies=folder, images=images)
+    typer.echo(f"{file}: {_in_words(made)}")
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="a file that `scaling-app backup` has written")],
+    studies: Studies,
+    app_dir: AppFolder = None,
+    conf: Conf = None,
+) -> None:
+    """Brings a backup back, all of it or nothing, into folders without labels and ledger.
+
+    The images have to be in --studies, unless the backup has them. After an interruption the same command goes on.
+    """
+    from scaling_app.backups.restoring import restore as bring_back
+
+    ledger, folder = _places(studies, app_dir, conf)
+    typer.echo(f"restored {_in_words(bring_back(file, ledger=ledger, studies=folder))}")
+
+
+def _places(studies: str, app_dir: Path | None, conf: list[str] | None) -> tuple[Path, Path | None]:
+    """The ledger, and the studies folder where they lie in one."""
+    from scaling_app.commands.launch import default_app_dir
+    from scaling_app.studies.conf import read_conf
+    from scaling_app.studies.place import is_url
+
+    options = read_conf(_pairs(conf), app_dir=app_dir or default_app_dir(), studies=studies)
+    if is_url(studies):
+        return options.ledger, None
+    if not Path(studies).is_dir():
+        raise FileNotFoundError(f"the studies folder does not exist: {studies}")
+    return options.ledger, Path(studies)
+
+
+def _in_words(manifest: Manifest) -> str:
+    labels = sum(entry.path.startswith("studies/labels/final/") for entry in manifest.files)
+    size = f"{len(manifest.files)} files, {manifest.total_bytes / 2**20:.1f} MiB"
+    where = "the labels are on the DICOM server" if manifest.kind == "dicom" else f"{labels} labels"
+    return f"{where}, {size}, of {manifest.made_at}{', with images' if manifest.images else ''}"

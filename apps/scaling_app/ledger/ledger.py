@@ -38,3 +38,8 @@ class Ledger(CaseBook, RunBook, NoteBook, FileBook):
         job, process = self._job_and_process()
         busy = [*self._run_processes(), process if job["state"] == "running" else None]
         return {p["pid"] for p in busy if p and lives(p)} - {os.getpid()}
+
+    def close_everything(self, message: str) -> None:
+        """Marks every unfinished run and the job as stopped, whoever runs them: in a copy, nobody does."""
+        self.close_unfinished_runs(message, elsewhere=True, living=True)
+        self.close_unfinished_job(message, elsewhere=True, living=True)

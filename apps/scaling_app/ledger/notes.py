@@ -133,14 +133,15 @@ class NoteBook(Store):
             return {**job, "state": "idle", "eta_seconds": None, "message": "The last job was interrupted."}
         return job
 
-    def close_unfinished_job(self, message: str, *, elsewhere: bool = False) -> None:
+    def close_unfinished_job(self, message: str, *, elsewhere: bool = False, living: bool = False) -> None:
         """Says that a job which a dead process left running is idle, and why.
 
         Args:
             elsewhere: also one whose process cannot be seen from here, such as another machine's.
+            living: also that of a living one.
         """
         job, process = self._job_and_process()
-        if job["state"] == "running" and is_over(process, elsewhere=elsewhere):
+        if job["state"] == "running" and (living or is_over(process, elsewhere=elsewhere)):
             self.set_job({**job, "state": "idle", "eta_seconds": None, "message": message})
 
     def _job_and_process(self) -> tuple[dict[str, Any], dict[str, Any] | None]:

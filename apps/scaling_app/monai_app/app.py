@@ -21,6 +21,8 @@ from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.utils.async_tasks.utils import processes
 
+from scaling_app.backups import holding
+from scaling_app.backups.restoring import finish_restore
 from scaling_app.ledger import utc_now
 from scaling_app.monai_app.batch_task import BatchInfer
 from scaling_app.monai_app.dicom_studies import DicomStudies
@@ -77,6 +79,7 @@ class ScalingApp(MONAILabelApp):
         raw = conf or {}
         try:
             self.options = read_conf(raw, app_dir=Path(app_dir), studies=studies)
+            finish_restore(self.options.ledger, None if is_url(studies) else Path(studies))
             super().__init__(
                 app_dir=app_dir,
                 studies=studies,
@@ -184,6 +187,11 @@ class ScalingApp(MONAILabelApp):
         from scaling_app.monai_app import bodies, connections, roles, routes, scratch, server_access
         from scaling_app.service.routes import make_router
 
+        try:
+            self._held = holding.serving(self.open_studies.folder)
+        except ValueError as error:
+            _end_a_starting_server(error)
+            raise
         scratch.claim(self.open_studies.folder)
         self.files.apart()
         super().on_init_complete()

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from scaling_app.ledger.processes import lives, this_process
+from scaling_app.ledger.processes import folder_name, is_left
 
 logger = logging.getLogger(__name__)
 
@@ -25,19 +25,10 @@ def claim(above: Path) -> Path:
     folders = above / FOLDER
     folders.mkdir(parents=True, exist_ok=True)
     for folder in folders.iterdir():
-        if _is_over(folder.name):
+        if is_left(folder.name):
             logger.info("Temporary files of a process that has ended are deleted: %s", folder)
             shutil.rmtree(folder, ignore_errors=True)
-    me = this_process()
-    mine = folders / f"{me['host']}_{me['pid']}_{me['began'] or 0}"
+    mine = folders / folder_name()
     mine.mkdir(mode=0o700, exist_ok=True)
     tempfile.tempdir = str(mine)
     return mine
-
-
-def _is_over(name: str) -> bool:
-    parts = name.rsplit("_", 2)
-    if len(parts) != 3 or not parts[1].isdigit():
-        return False
-    host, pid, began = parts
-    return lives({"host": host, "pid": int(pid), "began": None if began == "0" else began}) is False
