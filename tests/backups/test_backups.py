@@ -22,6 +22,7 @@ from scaling_app.backups.holding import FolderHeldError
 from scaling_app.backups.manifest import BackupError, Manifest
 from scaling_app.backups.restoring import finish_restore, restore
 from scaling_app.ledger import Ledger, Run, utc_now
+from scaling_app.ledger.notes import LAST_BACKUP
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.studies.labels.intake import LabelIntake
 from scaling_app.studies.studies import Studies
@@ -114,7 +115,7 @@ def test_a_running_training_of_the_original_is_over_in_the_copy(
 def test_the_ledger_notes_when_it_was_backed_up(desk: Desk, backed_up: Make, tmp_path: Path) -> None:
     revision = desk.studies.ledger.revision()
     manifest = backed_up()
-    noted = desk.studies.ledger.setting(making.LAST_BACKUP)
+    noted = desk.studies.ledger.setting(LAST_BACKUP)
     assert noted == {"at": manifest.made_at, "bytes": (tmp_path / "backup.tar").stat().st_size}
     assert desk.studies.ledger.revision() == revision
 

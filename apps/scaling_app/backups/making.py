@@ -23,13 +23,11 @@ from scaling_app.backups.archive import digest_of, open_backup, write_archive
 from scaling_app.backups.manifest import APP, LEDGER, STUDIES, BackupError, Entry, Manifest
 from scaling_app.ledger import Ledger, utc_now
 from scaling_app.ledger.copying import copy_ledger
+from scaling_app.ledger.notes import LAST_BACKUP
 from scaling_app.ledger.processes import folder_name, is_left
 from scaling_app.ledger.tables import SCHEMA_VERSION
 from scaling_app.storage import make_folder, second_name
 from scaling_app.studies.place import INDEX, LABELS, LOCK, LOCK_SECONDS
-
-LAST_BACKUP = "last_backup"
-"""The ledger's setting: when the last backup was made, and how many bytes it has."""
 
 _STAGE = ".backup-"
 _ATTEMPTS = 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,8 @@ from scaling_app.log_lines import JSON, TEXT, VARIABLE
 
 if TYPE_CHECKING:
     from scaling_app.backups.manifest import Manifest
+
+PASSWORD = "SCALING_APP_PASSWORD"
 
 Studies = Annotated[str, typer.Option(help="folder of images, or a DICOMweb address")]
 AppFolder = Annotated[
@@ -52,7 +55,7 @@ def serve(
     """Starts MONAI Label with this app, on this machine only unless told otherwise.
 
     The keys of --conf: labels, dimension, network, capacity, coarse_to_fine, strategy, compare, patient_pattern, curve_minutes, ledger,
-    blind_fraction, tolerance_mm, target, minutes_per_point, hosts, steps, max_minutes, memory_gb, label_history, upload_gb, seed.
+    blind_fraction, tolerance_mm, target, minutes_per_point, hosts, steps, max_minutes, memory_gb, label_history, upload_gb, mlflow, seed.
     README.md in the app folder explains them.
     """
     if logs not in (TEXT, JSON):
@@ -96,11 +99,25 @@ def init(
     typer.echo(init_app(directory))
 
 
-def doctor() -> None:
-    """Says what this installation can do, and what to change where something is missing."""
-    from scaling_app.commands.doctor import examine
+def doctor(
+    server: Annotated[
+        str | None, typer.Option(help="address of a running server, which is examined instead")
+    ] = None,
+    user: Annotated[
+        str,
+        typer.Option(help=f"name to log in with there; the password is asked for, or taken from {PASSWORD}"),
+    ] = "",
+) -> None:
+    """Says what this installation, or a running server, can do, and what to change where something is missing."""
+    if server is None:
+        from scaling_app.commands.doctor import examine
 
-    raise typer.Exit(examine())
+        raise typer.Exit(examine())
+
+    from scaling_app.commands.server_doctor import examine_server
+
+    password = (os.environ.get(PASSWORD) or typer.prompt("Password", hide_input=True)) if user else ""
+    raise typer.Exit(examine_server(server, user=user, password=password))
 
 
 def backup(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 
 from scaling_app.ledger.cases import CaseBook
+from scaling_app.ledger.counting import CountBook
 from scaling_app.ledger.files import FileBook
 from scaling_app.ledger.notes import NoteBook
 from scaling_app.ledger.processes import lives
 from scaling_app.ledger.runs import RunBook
 
 
-class Ledger(CaseBook, RunBook, NoteBook, FileBook):
+class Ledger(CaseBook, RunBook, NoteBook, FileBook, CountBook):
     """One file that many threads and processes read and write at once.
 
     Every method is one short transaction: it has happened, durably, when the call returns, or it has not

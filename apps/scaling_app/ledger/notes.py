@@ -16,6 +16,9 @@ from scaling_app.storage import to_json
 
 KEPT_FORECASTS = 1000
 
+LAST_BACKUP = "last_backup"
+"""The setting in which a backup notes when it was made, and how many bytes it has."""
+
 FORECAST_SETTINGS = ("target", "minutes_per_point")
 """The settings that a forecast reads; the others tell of files, images and trainings."""
 

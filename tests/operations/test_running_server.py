@@ -1,0 +1,126 @@
+"""A server as an operator runs it: one process, https, JSON logs, numbers, a doctor, a backup while labels come."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from scaling_app.backups.restoring import restore
+from scaling_app.imaging.synthetic import STRUCTURES
+from scaling_app.ledger import Ledger
+from scaling_app.studies.studies import file_hash
+from scaling_app_client.blocking import Server
+from tests.operations.conftest import Served
+
+pytestmark = [pytest.mark.slow_server, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def client(served: Served, monkeypatch: pytest.MonkeyPatch) -> Server:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", served.environment["REQUESTS_CA_BUNDLE"])
+    return Server(served.url)
+
+
+def test_a_backup_while_labels_are_saved_holds_each_that_was_acknowledged(
+    served: Served, client: Server, tmp_path: Path
+) -> None:
+    images, files = sorted(served.labels), list(served.labels.values())
+    contents = {file_hash(file) for file in files}
+    acknowledged: list[tuple[str, str]] = []
+    stop = threading.Event()
+
+    def save() -> None:
+        turn = 0
+        while not stop.is_set():
+            for image in images[: 2 + turn % 5]:
+                file = files[(turn + images.index(image)) % len(files)]
+                client.save_label(image, file, STRUCTURES)
+                acknowledged.append((image, file_hash(file)))
+            turn += 1
+
+    saver = threading.Thread(target=save)
+    saver.start()
+    try:
+        while len(acknowledged) < 3:
+            time.sleep(0.1)
+        for number in range(2):
+            before = dict(acknowledged)
+            done = served.command("backup", str(tmp_path / f"{number}.tar"), *places(served))
+            assert done.returncode == 0, done.stderr
+            after = list(acknowledged)
+            there = tmp_path / f"there-{number}"
+            there.mkdir()
+            ledger = tmp_path / f"app-{number}" / "ledger.sqlite"
+            restore(tmp_path / f"{number}.tar", ledger=ledger, studies=there)
+            cases = {case.image_id: case for case in Ledger(ledger).cases()}
+            assert before.keys() <= cases.keys()
+            for image, case in cases.items():
+                label = there / "labels" / "final" / f"{image}.nii.gz"
+                assert file_hash(label) in contents
+                since = [sent for named, sent in after if named == image]
+                assert case.label_hash == file_hash(label) or file_hash(label) in since
+    finally:
+        stop.set()
+        saver.join(timeout=60)
+    assert not list(served.studies.glob(".backup-*"))
+
+
+def places(served: Served) -> list[str]:
+    return ["--studies", str(served.studies), "--app", str(served.app)]
+
+
+def test_no_restore_into_the_folders_of_a_server(served: Served, tmp_path: Path) -> None:
+    served.command("backup", str(tmp_path / "b.tar"), *places(served))
+    done = served.command("restore", str(tmp_path / "b.tar"), *places(served))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a server holds" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_the_libraries_are_there_once(served: Served) -> None:
+    started = psutil.Process(served.process.pid)
+    with_torch = [
+        process.pid
+        for process in (started, *started.children(recursive=True))
+        if any("libtorch_cpu" in place.path for place in process.memory_maps())
+    ]
+    assert with_torch == [started.pid]
+
+
+def test_its_numbers_name_nobody(served: Served, client: Server) -> None:
+    client.next_case()
+    text = client.numbers()
+    assert 'scaling_app_request_seconds_count{method="POST",route="/activelearning/{strategy}"}' in text
+    assert "scaling_app_loopback_only 1.0" in text and "scaling_app_login 0.0" in text
+    assert "synthetic" not in text and str(served.studies) not in text
+    assert len(text.splitlines()) < 2000
+
+
+def test_the_doctor_finds_what_there_is(served: Served, client: Server, tmp_path: Path) -> None:
+    served.command("backup", str(tmp_path / "b.tar"), *places(served))
+    done = served.command("doctor", "--server", served.url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for found in (
+        "good until",
+        "Scaling App at https",
+        "0.0 days old",
+        "only that computer reaches it",
+        "GiB free",
+    ):
+        assert found in done.stdout, done.stdout
+
+
+def test_every_line_of_the_log_is_json_and_uvicorn_s_too_and_it_ends_well(served: Served) -> None:
+    """The last test of this file: it ends the server."""
+    served.process.send_signal(signal.SIGTERM)
+    assert served.process.wait(timeout=60) == 0, served.log.read_text()[-3000:]
+    lines = [json.loads(line) for line in served.log.read_text().splitlines()]
+    assert {"uvicorn.error", "printed"} <= {line["logger"] for line in lines}
+    assert all({"at", "level", "message", "process"} <= line.keys() for line in lines)
+    [file] = (served.app / "logs").glob("app.log")
+    assert all(json.loads(line)["level"] for line in file.read_text().splitlines())
