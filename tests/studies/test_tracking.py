@@ -7,25 +7,29 @@ import math
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from scaling_app.ledger import Run, utc_now
 from scaling_app.studies import tracking
 from scaling_app.studies.conf import ConfError, read_conf
 from scaling_app.studies.tracking import parse_store, tell
 
 
-def told(folder: Path, store: str, **scores: float) -> bool:
+def told(folder: Path, store: str) -> bool:
+    """Two patients held out; one has a structure that the other lacks."""
     (folder / "published-1.pt").write_bytes(b"weights")
-    return tell(
-        store,
-        experiment="liver-0a1b",
-        run="published-1",
-        options={"strategy": "none", "n_train": 8},
-        scores={"dice": 0.8, "dice/left (lobe)": 0.7, "none": None, "nan": math.nan, **scores},
-        model=folder / "published-1.pt",
-        artifacts=folder / "mlflow",
-    )
+    run = Run("published-1", "published", "none", "resunet", ["Miller"] * 8, 8, 0, None, "hash", utc_now())
+    held_out = [
+        SimpleNamespace(case_id="Smith", scores=[score("left (lobe)", dice)])
+        for dice in (0.6, 0.8, math.nan, None)
+    ]
+    return tell(store, run, 400, held_out, 0.75, folder / "published-1.pt")
+
+
+def score(structure: str, dice: float | None) -> SimpleNamespace:
+    return SimpleNamespace(structure=structure, dice=dice)
 
 
 @pytest.mark.slow_processes
@@ -33,15 +37,16 @@ def test_a_sqlite_store_holds_options_scores_and_the_model(tmp_path: Path) -> No
     pytest.importorskip("mlflow")
     assert told(tmp_path, f"sqlite:///{tmp_path}/mlflow.db")
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store:
-        assert store.execute("SELECT key, value FROM params ORDER BY key").fetchall() == [
-            ("n_train", "8"),
-            ("strategy", "none"),
-        ]
+        params = dict(store.execute("SELECT key, value FROM params").fetchall())
+        assert (
+            params.items() >= {"strategy": "none", "steps": "400", "n_train": "8", "n_held_out": "4"}.items()
+        )
         assert store.execute("SELECT key, value FROM metrics ORDER BY key").fetchall() == [
-            ("dice", 0.8),
+            ("dice", 0.75),
             ("dice/left _lobe_", 0.7),
         ]
         assert store.execute("SELECT name, status FROM runs").fetchall() == [("published-1", "FINISHED")]
+    assert b"Miller" not in (tmp_path / "mlflow.db").read_bytes()
     assert [model.read_bytes() for model in (tmp_path / "mlflow").rglob("published-1.pt")] == [b"weights"]
 
 

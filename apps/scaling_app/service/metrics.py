@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -63,7 +64,7 @@ class Metrics:
         self._ledger, self._facts = ledger, facts
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._registry.register(self)  # type: ignore[arg-type]
+        self._registry.register(self)
         self._requests = Histogram(
             "scaling_app_request_seconds",
             "Time of a request, by the template of its route",
@@ -138,7 +139,7 @@ class Metrics:
             yield _gauge("last_backup_timestamp_seconds", "When the last backup was made", {(): made})
 
 
-def _gauge(name: str, meaning: str, values: Mapping[tuple[str, ...], float], *labels: str) -> Metric:
+def _gauge(name: str, meaning: str, values: Mapping[Any, float], *labels: str) -> Metric:
     family = GaugeMetricFamily(f"scaling_app_{name}", meaning, labels=labels)
     for key, value in values.items():
         family.add_metric(list(key), float(value))

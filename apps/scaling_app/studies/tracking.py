@@ -14,10 +14,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from scaling_app.ledger import Run
+
+if TYPE_CHECKING:
+    from scaling_app.trials.training import CaseScore
 
 logger = logging.getLogger(__name__)
 
@@ -52,32 +57,39 @@ def parse_store(text: str) -> str | None:
 
 def tell(
     store: str,
-    *,
-    experiment: str,
-    run: str,
-    options: Mapping[str, object],
-    scores: Mapping[str, float | None],
+    run: Run,
+    steps: int,
+    held_out: Sequence[CaseScore],
+    accuracy: float | None,
     model: Path,
-    artifacts: Path,
 ) -> bool:
-    """Writes one training into the store; says whether it is there, and never raises.
+    """Writes one published training into the store; says whether it is there, and never raises.
 
     Args:
-        experiment: the studies' name in the store.
-        run: the training's name.
-        options: what it was made with; no names of images or patients.
-        scores: what it reached; those that do not exist are left out.
-        model: the file.
-        artifacts: where models go when the store is SQLite; a server has a place of its own.
+        steps: that it took.
+        held_out: its scores on the patients held out; their mean Dice is told for each structure, and no name of them.
+        accuracy: the mean Dice that the viewer shows, or None.
+        model: the file, beside the ledger. Its folder's name is the experiment's; with a SQLite store copies of models go
+            into `mlflow` there, while a server has a place of its own.
     """
+    folder = model.resolve().parent
+    of_structure: dict[str, list[float]] = {}
+    for score in (one for scored in held_out for one in scored.scores):
+        if score.dice is not None and math.isfinite(score.dice):
+            of_structure.setdefault(score.structure, []).append(score.dice)
+    scores = {f"dice/{_key(name)}": sum(dice) / len(dice) for name, dice in of_structure.items()}
+    if accuracy is not None and math.isfinite(accuracy):
+        scores["dice"] = accuracy
+    options = {"strategy": run.strategy, "network": run.network, "steps": steps, "seed": run.seed}
+    options |= {"settings_hash": run.settings_hash, "n_train": run.n, "n_held_out": len(held_out)}
     told = {
         "store": store,
-        "experiment": experiment,
-        "run": run,
+        "experiment": folder.name,
+        "run": run.run_id,
         "options": {key: str(value) for key, value in options.items()},
-        "scores": {_key(k): v for k, v in scores.items() if v is not None and math.isfinite(v)},
+        "scores": scores,
         "model": str(model),
-        "artifacts": artifacts.resolve().as_uri() if urlsplit(store).scheme == "sqlite" else None,
+        "artifacts": (folder / "mlflow").as_uri() if urlsplit(store).scheme == "sqlite" else None,
     }
     try:
         done = subprocess.run(

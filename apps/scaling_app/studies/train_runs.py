@@ -257,39 +257,9 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
     checkpoint.unlink(missing_ok=True)
     accuracy = latest_accuracy(studies.ledger)
     if studies.conf.mlflow is not None:
-        _tell_mlflow(studies, studies.conf.mlflow, run, options, split, scores, accuracy)
+        steps = settings_of(options).steps_on(len(split.training))
+        tell(studies.conf.mlflow, run, steps, scores, accuracy, model_file)
     return stats.end(accuracy, n_train=len(split.training), n_val=len(split.validation))
-
-
-def _tell_mlflow(
-    studies: Studies,
-    store: str,
-    run: Run,
-    options: TrainOptions,
-    split: splits.Split,
-    scores: Sequence[CaseScore],
-    accuracy: float | None,
-) -> None:
-    dice: dict[str, list[float]] = {}
-    for score in (one for scored in scores for one in scored.scores if one.dice is not None):
-        dice.setdefault(score.structure, []).append(score.dice)
-    tell(
-        store,
-        experiment=studies.folder.name,
-        run=run.run_id,
-        options={
-            "strategy": run.strategy,
-            "network": run.network,
-            "steps": settings_of(options).steps_on(len(split.training)),
-            "seed": run.seed,
-            "settings_hash": run.settings_hash,
-            "n_train": len(split.training),
-            "n_held_out": len(split.validation),
-        },
-        scores={"dice": accuracy, **{f"dice/{name}": sum(of) / len(of) for name, of in sorted(dice.items())}},
-        model=studies.new_model_file(run.run_id),
-        artifacts=studies.folder / "mlflow",
-    )
 
 
 def _require_no_other(studies: Studies) -> None:
