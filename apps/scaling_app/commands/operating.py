@@ -158,15 +158,15 @@ def restore(
 def _places(studies: str, app_dir: Path | None, conf: list[str] | None) -> tuple[Path, Path | None]:
     """The ledger, and the studies folder where they lie in one."""
     from scaling_app.commands.launch import default_app_dir
-    from scaling_app.studies.conf import read_conf
+    from scaling_app.studies.conf import ledger_place
     from scaling_app.studies.place import is_url
 
-    options = read_conf(_pairs(conf), app_dir=app_dir or default_app_dir(), studies=studies)
+    ledger = ledger_place(_pairs(conf), app_dir=app_dir or default_app_dir(), studies=studies)
     if is_url(studies):
-        return options.ledger, None
+        return ledger, None
     if not Path(studies).is_dir():
         raise FileNotFoundError(f"the studies folder does not exist: {studies}")
-    return options.ledger, Path(studies)
+    return ledger, Path(studies)
 
 
 def _in_words(manifest: Manifest) -> str:

@@ -277,6 +277,12 @@ def default_ledger(app_dir: Path, studies: str) -> Path:
     return app_dir / "model" / f"{words[:40]}-{digest}" / "ledger.sqlite"
 
 
+def ledger_place(raw: Mapping[str, str], *, app_dir: Path, studies: str) -> Path:
+    """Where the ledger lies with these options; the others are not looked at."""
+    told = str(raw.get("ledger", "")).strip()
+    return Path(told).expanduser().resolve() if told else default_ledger(app_dir, studies)
+
+
 def read_conf(raw: Mapping[str, str], *, app_dir: Path, studies: str) -> Conf:
     """The typed options.
 
@@ -301,8 +307,4 @@ def read_conf(raw: Mapping[str, str], *, app_dir: Path, studies: str) -> Conf:
             values[key.name] = key.parse(text)
         except ConfError as error:
             raise ConfError(f"--conf {key.name} {text!r}: {error}") from None
-    ledger = values["ledger"]
-    values["ledger"] = (
-        Path(str(ledger)).expanduser().resolve() if ledger else default_ledger(app_dir, studies)
-    )
-    return Conf(**values)
+    return Conf(**{**values, "ledger": ledger_place(raw, app_dir=app_dir, studies=studies)})
