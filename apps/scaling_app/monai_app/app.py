@@ -185,7 +185,6 @@ class ScalingApp(MONAILabelApp):
         from monailabel.app import app as server
 
         from scaling_app.monai_app import bodies, connections, roles, routes, scratch, server_access, watching
-        from scaling_app.service.metrics import Metrics
         from scaling_app.service.routes import make_router
 
         try:
@@ -204,12 +203,7 @@ class ScalingApp(MONAILabelApp):
         connections.bound_connections()
         bodies.bound_bodies(server, self.options.upload_bytes)
         answer_storage_errors(server)
-        metrics = Metrics(
-            self.open_studies.ledger, lambda: watching.facts_of(self.open_studies, self.studies)
-        )
-        metrics.count_errors()
-        watching.time_requests(server, metrics)
-        routes.include_first(server, watching.make_router(metrics))
+        routes.include_first(server, watching.watch(server, self.open_studies, self.studies))
         routes.include_first(server, routes.make_router(self))
         sufficiency = make_router(
             self.keeper,

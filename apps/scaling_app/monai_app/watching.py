@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import PlainTextResponse
 from monailabel.config import settings
 from monailabel.utils.async_tasks.utils import tasks
 from starlette.middleware import Middleware
@@ -29,14 +30,26 @@ if TYPE_CHECKING:
 KINDS = ("train", "scoring", "batch_infer")
 
 
+def watch(server: FastAPI, studies: Studies, source: str) -> APIRouter:
+    """Counts answers and errors from now on; returns the route that tells.
+
+    Args:
+        source: the studies folder, or the address of a DICOM server.
+    """
+    metrics = Metrics(studies.ledger, lambda: facts_of(studies, source))
+    metrics.count_errors()
+    time_requests(server, metrics)
+    return make_router(metrics)
+
+
 def make_router(metrics: Metrics) -> APIRouter:
     """The route, open to whoever may read the forecast."""
     router = APIRouter()
 
-    @router.get("/metrics", tags=["Others"], response_class=Response)
-    def numbers(user: AnyUser) -> Response:
+    @router.get("/metrics", tags=["Others"], response_class=PlainTextResponse)
+    def numbers(user: AnyUser) -> PlainTextResponse:
         """How the server does, for Prometheus."""
-        return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+        return PlainTextResponse(metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     return router
 
@@ -71,11 +84,7 @@ class _Timed:
 
 
 def facts_of(studies: Studies, source: str) -> ServerFacts:
-    """What the server knows at the moment of the question.
-
-    Args:
-        source: the studies folder, or the address of a DICOM server.
-    """
+    """What the server knows at the moment of the question."""
     store = studies.datastore
     place = studies.folder if is_url(source) else Path(source)
     return ServerFacts(
