@@ -5,6 +5,7 @@ Ten lines that label a folder are in this package's README.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,6 +39,7 @@ class RequestsTransport:
                 data=request.body,
                 timeout=request.timeout_s,
                 allow_redirects=False,
+                verify=os.environ.get("REQUESTS_CA_BUNDLE") or True,  # which no `trust_env` would leave out
             )
         except requests.RequestException as error:
             on_failed(Failure(_kind_of(error), str(error)))
@@ -54,7 +56,7 @@ class RequestsTransport:
 
 def _kind_of(error: requests.RequestException) -> str:
     if isinstance(error, requests.exceptions.SSLError):
-        return "tls"
+        return "expired" if "certificate has expired" in str(error) else "tls"
     if isinstance(error, requests.exceptions.Timeout):
         return "timeout"
     broken = isinstance(error, requests.exceptions.ChunkedEncodingError) or "aborted" in str(error)
@@ -108,6 +110,11 @@ class Server:
         info: ServerInfo = self._ask(self._calls.info)
         self.info = info
         return info
+
+    def numbers(self) -> str:
+        """How the server does: the text of `GET /metrics`, in Prometheus' form."""
+        text: str = self._ask(self._calls.numbers)
+        return text
 
     def next_case(self, rule: str = "random") -> NextCase | None:
         """The case to label next, as that next-case rule of the server picks it; None when none is left."""

@@ -14,6 +14,7 @@ FAILURES: Mapping[str, str] = {
     "timeout": "The server did not answer in time. It may be busy; try again.",
     "lost": "The connection broke before the answer was complete. Try again.",
     "tls": "The server's certificate could not be verified, so nothing was sent. Is this computer's clock right?",
+    "expired": "The server's certificate has expired, so nothing was sent. Tell whoever runs it, or set this computer's clock right.",
     "moved": "The server points to another address, perhaps of a login page. Nothing was sent there.",
     "sign_in": "The server wants to know who you are: sign in.",
     "forbidden": "This account may not do this.",

@@ -32,6 +32,8 @@ EXCEPTIONS = {
     ("studies/labels/reading_process.py", "_answer"): "a pipe to the server",
     ("experiments/runs_table.py", "RunsTable.add"): "appends the rows of a run in one write; repeats and a torn end are mended when it is read",
     ("commands/demo.py", "_server"): "the server's log, which grows",
+    ("backups/restoring.py", "_unpack"): "into a hidden folder; nothing of it is used before all of it is on the disk",
+    ("backups/restoring.py", "_move"): RENAMES,
     ("studies/train_runs.py", "train_and_publish"): "`TrainedModel.save` writes a whole file",
 }  # fmt: skip
 """(module, function) -> why it may write to a file otherwise. One that writes no more has to go."""

@@ -13,7 +13,7 @@ from scaling_app.imaging.networks import NETWORKS
 from scaling_app.strategies.catalogue import names
 from scaling_app.studies.conf import KEYS
 
-COMMANDS = ("demo", "serve", "init", "doctor", "replay", "forecast", "report", "preview")
+COMMANDS = ("demo", "serve", "init", "doctor", "backup", "restore", "replay", "forecast", "report", "preview")
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import pytest
 from scaling_app.imaging.geometry import read_label, write_label
 from scaling_app.ledger import LedgerError
 from scaling_app.monai_app.studies_folder import StudiesFolder
-from scaling_app.monai_app.studies_index import NAME
 from scaling_app.storage import whole_files
+from scaling_app.studies.place import INDEX
 from scaling_app.studies.studies import FINAL, file_hash
 
 STEPS = ("open", "os.rename", "os.remove", "os.link", "os.chmod", "os.mkdir", "shutil.copyfile")
@@ -148,12 +148,12 @@ def test_kills_at_every_fourth_step_leave_an_index_that_is_read_and_every_label(
 def test_an_index_that_cannot_be_read_is_set_aside_rebuilt_and_said(desk_of, tmp_path, damage):
     desk_of(2).submit("synthetic_000", client_id="ann", minutes=7)
     before = desk_of(2).studies.ledger.cases()
-    file = tmp_path / "studies" / NAME
+    file = tmp_path / "studies" / INDEX
     file.write_bytes(damage)
     again = desk_of(2)
     store = again.studies.datastore
     assert store.was_rebuilt and store.list_images() == ["synthetic_000", "synthetic_001"]
-    (aside,) = tmp_path.glob(f"studies/{NAME}.damaged-*")
+    (aside,) = tmp_path.glob(f"studies/{INDEX}.damaged-*")
     assert aside.read_bytes() == damage
     (problem,) = store.problems
     assert aside.name in problem.sentence and "made anew from the files" in problem.sentence

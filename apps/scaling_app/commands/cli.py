@@ -14,7 +14,9 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from scaling_app.commands import operating
 from scaling_app.imaging.defaults import DEFAULT_NETWORK
+from scaling_app.log_lines import log_to_stderr
 from scaling_app.strategies.catalogue import names
 from scaling_app.trials.length import AUTO_STEPS
 
@@ -40,21 +42,12 @@ Patient = Annotated[
     typer.Option(help="regular expression; its first group (or match) in a file name is the patient"),
 ]
 
-Conf = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--conf",
-        metavar="KEY VALUE",
-        help="an option of the app, such as labels liver,spleen; may be repeated",
-    ),
-]
-
 
 def main() -> None:
     """Runs the command line and turns mistakes in the input into one line and exit status 2."""
     usage_error = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
     arguments = sys.argv[1:] or ["--help"]
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     try:
         status = app(args=_join_conf(arguments), prog_name="scaling-app", standalone_mode=False)
     except usage_error as error:
@@ -341,57 +334,7 @@ def demo(
     run_demo(data=data, out=out, n_cases=cases, minutes=minutes, patient=patient)
 
 
-@app.command()
-def serve(
-    studies: Annotated[str, typer.Option(help="folder of images, or a DICOMweb address")],
-    host: Annotated[
-        str, typer.Option(help="address to listen on; 0.0.0.0 lets other computers in, with no login")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="port to listen on")] = 8000,
-    app_dir: Annotated[
-        Path | None,
-        typer.Option("--app", help="app folder: model and ledger live there; else in the user's data folder"),
-    ] = None,
-    conf: Conf = None,
-) -> None:
-    """Starts MONAI Label with this app, on this machine only unless told otherwise.
-
-    The keys of --conf: labels, dimension, network, capacity, coarse_to_fine, strategy, compare, patient_pattern, curve_minutes, ledger,
-    blind_fraction, tolerance_mm, target, minutes_per_point, hosts, steps, max_minutes, memory_gb, label_history, upload_gb, seed.
-    README.md in the app folder explains them.
-    """
-    pairs = dict(_pair(item) for item in conf or [])
-
-    from scaling_app.commands.launch import serve as run
-
-    raise typer.Exit(run(studies, host=host, port=port, app_dir=app_dir, conf=pairs))
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, sign, value = text.partition("=")
-    if not sign or not key:
-        raise ValueError(f"--conf {text.rstrip('=')} needs a value: --conf KEY VALUE")
-    return key, value
-
-
-@app.command()
-def init(
-    directory: Annotated[
-        Path, typer.Argument(help="folder to make, or one made before, which keeps what is in it")
-    ],
-) -> None:
-    """Makes an app folder for `monailabel start_server --app DIRECTORY`."""
-    from scaling_app.commands.launch import init_app
-
-    typer.echo(init_app(directory))
-
-
-@app.command()
-def doctor() -> None:
-    """Says what this installation can do, and what to change where something is missing."""
-    from scaling_app.commands.doctor import examine
-
-    raise typer.Exit(examine())
+operating.add_to(app)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -31,9 +31,13 @@ class Finding:
 
 
 def examine() -> int:
-    """Prints the findings as a table; returns 0 when the server can run, else 1."""
-    findings = [finding for check in CHECKS for finding in check()]
-    table = Table(title="scaling-app doctor", show_lines=False)
+    """Prints what this installation can do; returns 0 when the server can run, else 1."""
+    return show([finding for check in CHECKS for finding in check()], "scaling-app doctor")
+
+
+def show(findings: Sequence[Finding], title: str) -> int:
+    """Prints the findings as a table; returns 0 when none has to be mended, else 1."""
+    table = Table(title=title, show_lines=False)
     for heading in ("", "what", "finding"):
         table.add_column(heading)
     for finding in findings:

@@ -6,20 +6,20 @@ import errno
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from scaling_app.commands.certificates import require_pair
 from scaling_app.imaging.dicom_segmentation import require_writer
+from scaling_app.log_lines import JSON, VARIABLE
 from scaling_app.storage import copy_whole, keep_private
 from scaling_app.studies.place import is_url, require_writable_studies
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _ENTRY = "from scaling_app.monai_app.app import ScalingApp"
 """What tells the `main.py` of an app folder of this package: written by whichever version, or edited since."""
-_END_SECONDS = 20
 
 
 def init_app(directory: Path) -> Path:
@@ -63,15 +63,26 @@ def server_command(
     return command
 
 
-def serve(studies: str, *, host: str, port: int, app_dir: Path | None, conf: Mapping[str, str]) -> int:
-    """Runs the server until it ends, or this process is told to.
+def serve(
+    studies: str,
+    *,
+    host: str,
+    port: int,
+    app_dir: Path | None,
+    conf: Mapping[str, str],
+    certificate: Path | None = None,
+    key: Path | None = None,
+    json_logs: bool = False,
+) -> int:
+    """Runs the server in this process until it ends, or is told to.
 
     Returns:
         0 when that went well, 2 when the server refused its input (it has said why), else 1.
 
     Raises:
         FileNotFoundError, NotADirectoryError: no such study folder.
-        ValueError: the folder cannot be written, the package for a DICOM server is missing, the port is taken, or a conf key or value is not known.
+        ValueError: the folder cannot be written, the package for a DICOM server is missing, the port is taken, a conf key
+            or value is not known, or certificate and key are no pair.
     """
     from scaling_app.studies.conf import read_conf
 
@@ -84,31 +95,28 @@ def serve(studies: str, *, host: str, port: int, app_dir: Path | None, conf: Map
     else:
         require_writable_studies(Path(studies))
     keep_private()
+    require_pair(certificate, key)
     folder = app_dir or default_app_dir()
     read_conf(conf, app_dir=folder, studies=studies)
     check_port_free(host, port)
     init_app(folder)
-    print(
-        f"Scaling App on http://{host}:{port}  (page: /sufficiency/report)  app folder: {folder}", flush=True
-    )
-    command = server_command(studies, host=host, port=port, app_dir=folder, conf=conf)
-    return _until_it_ends(subprocess.Popen(command))
-
-
-def _until_it_ends(server: subprocess.Popen[bytes]) -> int:
-    """Waits for the server; when this process is interrupted or terminated, so is the server."""
+    if json_logs:
+        os.environ[VARIABLE] = JSON
+    else:
+        scheme = "http" if certificate is None else "https"
+        where = f"Scaling App on {scheme}://{host}:{port}  (page: /sufficiency/report)"
+        print(f"{where}  app folder: {folder}", flush=True)
     try:
         with terminated_like_interrupted():
-            status = server.wait()
-            return status if status in (0, 2) else 1
+            from scaling_app.monai_app.serving import Keys, run_server
+
+            keys = None if certificate is None or key is None else Keys(certificate, key)
+            run_server(studies, host=host, port=port, app_dir=folder, conf=conf, keys=keys)
     except KeyboardInterrupt:
-        server.terminate()  # with Ctrl-C it has had the interrupt, too; another signal does no harm
-        try:
-            server.wait(_END_SECONDS)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
         return 0
+    except SystemExit as ended:
+        return ended.code if ended.code in (0, 2) else 1
+    return 0
 
 
 @contextmanager

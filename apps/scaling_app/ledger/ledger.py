@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from scaling_app.ledger.cases import CaseBook
+from scaling_app.ledger.counting import CountBook
 from scaling_app.ledger.files import FileBook
 from scaling_app.ledger.notes import NoteBook
 from scaling_app.ledger.processes import lives
@@ -12,7 +13,7 @@ from scaling_app.ledger.readings import ReadingBook
 from scaling_app.ledger.runs import RunBook
 
 
-class Ledger(CaseBook, ReadingBook, RunBook, NoteBook, FileBook):
+class Ledger(CaseBook, ReadingBook, RunBook, NoteBook, FileBook, CountBook):
     """One file that many threads and processes read and write at once.
 
     Every method is one short transaction: it has happened, durably, when the call returns, or it has not
@@ -39,3 +40,8 @@ class Ledger(CaseBook, ReadingBook, RunBook, NoteBook, FileBook):
         job, process = self._job_and_process()
         busy = [*self._run_processes(), process if job["state"] == "running" else None]
         return {p["pid"] for p in busy if p and lives(p)} - {os.getpid()}
+
+    def close_everything(self, message: str) -> None:
+        """Marks every unfinished run and the job as stopped, whoever runs them: in a copy, nobody does."""
+        self.close_unfinished_runs(message, elsewhere=True, living=True)
+        self.close_unfinished_job(message, elsewhere=True, living=True)

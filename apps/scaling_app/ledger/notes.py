@@ -16,6 +16,9 @@ from scaling_app.storage import to_json
 
 KEPT_FORECASTS = 1000
 
+LAST_BACKUP = "last_backup"
+"""The setting in which a backup notes when it was made, and how many bytes it has."""
+
 FORECAST_SETTINGS = ("target", "minutes_per_point")
 """The settings that a forecast reads; the others tell of files, images and trainings."""
 
@@ -133,14 +136,15 @@ class NoteBook(Store):
             return {**job, "state": "idle", "eta_seconds": None, "message": "The last job was interrupted."}
         return job
 
-    def close_unfinished_job(self, message: str, *, elsewhere: bool = False) -> None:
+    def close_unfinished_job(self, message: str, *, elsewhere: bool = False, living: bool = False) -> None:
         """Says that a job which a dead process left running is idle, and why.
 
         Args:
             elsewhere: also one whose process cannot be seen from here, such as another machine's.
+            living: also that of a living one.
         """
         job, process = self._job_and_process()
-        if job["state"] == "running" and is_over(process, elsewhere=elsewhere):
+        if job["state"] == "running" and (living or is_over(process, elsewhere=elsewhere)):
             self.set_job({**job, "state": "idle", "eta_seconds": None, "message": message})
 
     def _job_and_process(self) -> tuple[dict[str, Any], dict[str, Any] | None]:

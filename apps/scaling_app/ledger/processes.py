@@ -38,6 +38,21 @@ def lives(process: Mapping[str, Any]) -> bool | None:
     return began is None or process.get("began") in (None, began)
 
 
+def folder_name() -> str:
+    """A name for a folder of this process alone, which tells later whose it was."""
+    me = this_process()
+    return f"{me['host']}_{me['pid']}_{me['began'] or 0}"
+
+
+def is_left(name: str) -> bool:
+    """Whether a folder of such a name is of a process that has ended."""
+    parts = name.rsplit("_", 2)
+    if len(parts) != 3 or not parts[1].isdigit():
+        return False
+    host, pid, began = parts
+    return lives({"host": host, "pid": int(pid), "began": None if began == "0" else began}) is False
+
+
 def is_over(process: Mapping[str, Any] | None, *, elsewhere: bool) -> bool:
     """Whether that process has ended; `elsewhere` is the answer where it cannot be told, or is not known."""
     living = None if process is None else lives(process)

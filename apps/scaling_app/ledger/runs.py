@@ -98,17 +98,20 @@ class RunBook(Store):
             renamed = update(table).where(table.c.structure == old).values(structure=new)
             return connection.execute(renamed).rowcount
 
-    def close_unfinished_runs(self, message: str = "interrupted", *, elsewhere: bool = False) -> int:
+    def close_unfinished_runs(
+        self, message: str = "interrupted", *, elsewhere: bool = False, living: bool = False
+    ) -> int:
         """Marks the runs that a dead process left `running` as stopped; returns how many there were.
 
         Args:
             elsewhere: also those of processes that cannot be seen from here, such as another machine's.
+            living: also those of living ones.
         """
         table = tables.runs
 
         def left(connection: Connection) -> list[str]:
             running = _running(connection).items()
-            return [run_id for run_id, process in running if is_over(process, elsewhere=elsewhere)]
+            return [run_id for run_id, process in running if living or is_over(process, elsewhere=elsewhere)]
 
         with self._read() as connection:  # often asked, with nothing to write
             if not left(connection):

@@ -21,6 +21,8 @@ from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.utils.async_tasks.utils import processes
 
+from scaling_app.backups import holding
+from scaling_app.backups.restoring import finish_restore
 from scaling_app.ledger import utc_now
 from scaling_app.monai_app import discretion, scratch
 from scaling_app.monai_app.batch_task import BatchInfer
@@ -85,6 +87,7 @@ class ScalingApp(MONAILabelApp):
         try:
             self.options = read_conf(raw, app_dir=Path(app_dir), studies=studies)
             self.veil = discretion.begin(self.options, Path(app_dir), studies, server=_is_starting())
+            finish_restore(self.options.ledger, None if is_url(studies) else Path(studies))
             super().__init__(
                 app_dir=app_dir,
                 studies=studies,
@@ -196,8 +199,13 @@ class ScalingApp(MONAILabelApp):
         """Starts what only the server does: routes, forecasts, a look at the labels now and then."""
         from monailabel.app import app as server
 
-        from scaling_app.monai_app import bodies, connections, door, routes, server_access
+        from scaling_app.monai_app import bodies, connections, door, routes, server_access, watching
 
+        try:
+            self._held = holding.serving(self.open_studies.folder)
+        except ValueError as error:
+            _end_a_starting_server(error)
+            raise
         discretion.learn_names(self.veil, self.open_studies)
         self.files.apart()
         super().on_init_complete()
@@ -208,8 +216,11 @@ class ScalingApp(MONAILabelApp):
         connections.bound_connections()
         bodies.bound_bodies(server, self.options.upload_bytes)
         answer_storage_errors(server)
+        metrics = watching.metrics_of(self.open_studies, self.studies)
+        routes.include_first(server, watching.make_router(metrics))
         routes.add_all(server, self)
         door.stand_before(server)
+        watching.time_requests(server, metrics)
         scratch.leave_at_the_end(self.scratch)
         threading.Thread(target=self._watch, name="labels", daemon=True).start()
 

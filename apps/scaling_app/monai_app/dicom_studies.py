@@ -165,6 +165,11 @@ class DicomStudies(DicomImages):
                 self._may_ask = ended + (ended - began) * (1 / SHARE_OF_TIME - 1)
         super().refresh()
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether the server answered when it was asked last."""
+        return self._silent is None
+
     def _look(self, began: float) -> None:
         images = self.pacs.images()
         if self._memory.images and not images:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from scaling_app.ledger.processes import lives, this_process
+from scaling_app.ledger.processes import folder_name, is_left
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +39,10 @@ def claim(above: Path) -> Path:
     folders = above / FOLDER
     folders.mkdir(parents=True, exist_ok=True, mode=0o700)
     for folder in folders.iterdir():
-        if _is_over(folder.name):
+        if is_left(folder.name):
             logger.info("Temporary files of a process that has ended are deleted: %s", folder)
             shutil.rmtree(folder, ignore_errors=True)
-    me = this_process()
-    mine = folders / f"{me['host']}_{me['pid']}_{me['began'] or 0}"
+    mine = folders / folder_name()
     mine.mkdir(mode=0o700, exist_ok=True)
     tempfile.tempdir = os.environ["TMPDIR"] = str(mine)
     atexit.register(shutil.rmtree, mine, ignore_errors=True)
@@ -73,11 +72,3 @@ def sweep(mine: Path, older_than_seconds: float = KEPT_SECONDS) -> None:
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-
-
-def _is_over(name: str) -> bool:
-    parts = name.rsplit("_", 2)
-    if len(parts) != 3 or not parts[1].isdigit():
-        return False
-    host, pid, began = parts
-    return lives({"host": host, "pid": int(pid), "began": None if began == "0" else began}) is False

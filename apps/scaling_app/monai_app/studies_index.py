@@ -17,15 +17,11 @@ from filelock import FileLock
 from monailabel.datastore.local import LocalDatastoreModel
 
 from scaling_app.storage import flush, whole_file
+from scaling_app.studies.place import INDEX, LOCK, LOCK_SECONDS
 
 logger = logging.getLogger(__name__)
 
-NAME = "datastore_v2.json"
-_DAMAGED = f"{NAME}.damaged-"
-
-LOCK_SECONDS = 30.0
-"""How long another process may hold the index."""
-
+_DAMAGED = f"{INDEX}.damaged-"
 
 MOST_FACTS_BYTES = 64 << 10
 """Of what is kept about one image, or one label of it, as JSON: the whole index is read at every change."""
@@ -40,8 +36,8 @@ class StudiesIndex:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.file = folder / NAME
-        self.lock = FileLock(str(folder / ".lock"), timeout=LOCK_SECONDS)
+        self.file = folder / INDEX
+        self.lock = FileLock(str(folder / LOCK), timeout=LOCK_SECONDS)
         self.was_rebuilt = False
 
     def read(self, known: LocalDatastoreModel) -> LocalDatastoreModel:

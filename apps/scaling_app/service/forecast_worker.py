@@ -18,6 +18,7 @@ from threading import Lock
 from typing import IO, Any
 
 import scaling_app
+from scaling_app.log_lines import log_to_stderr
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ def _describe(error: Exception) -> str:
 
 def main() -> None:
     """Serves standard input and output; whatever else is printed goes to standard error."""
-    logging.basicConfig(level=logging.WARNING)
+    log_to_stderr()
     answers, sys.stdout = sys.stdout, sys.stderr
     if hasattr(os, "nice"):
         os.nice(NICENESS)

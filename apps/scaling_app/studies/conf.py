@@ -17,6 +17,7 @@ from typing import Any, Literal
 from scaling_app.forecast.arms import LONGER
 from scaling_app.imaging.defaults import DEFAULT_NETWORK
 from scaling_app.strategies.catalogue import AUTO, names
+from scaling_app.studies.tracking import parse_store
 from scaling_app.trials.length import AUTO_STEPS, parse_steps
 
 DEFAULT_PATIENT_PATTERN = r"^sub-[A-Za-z0-9]+"
@@ -59,6 +60,7 @@ class Conf:
         upload_gb: bound on a file that is uploaded, as sent and as an image in memory, GiB.
         seed: of every split, draw and training.
         label_history: replaced labels that are kept, of each image.
+        mlflow: address of the MLflow store that is told of published trainings, or None.
     """
 
     labels: Mapping[str, int] | None
@@ -83,6 +85,7 @@ class Conf:
     upload_gb: float
     seed: int
     label_history: int
+    mlflow: str | None
 
     @property
     def upload_bytes(self) -> int:
@@ -177,6 +180,13 @@ def _automatic(text: str) -> bool:
     return _one_of(text, (AUTO, "off")) == AUTO
 
 
+def _store(text: str) -> str | None:
+    try:
+        return parse_store(text)
+    except ValueError as error:
+        raise ConfError(str(error)) from None
+
+
 def _pattern(text: str) -> str:
     try:
         re.compile(text)
@@ -261,6 +271,7 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("upload_gb", "2", _number(0.01, 64), "largest file taken, as sent and as an image in memory, GiB"),
     Key("label_history", "10", _whole(1, 1000), "replaced labels that are kept, of each image"),
+    Key("mlflow", "", _store, "MLflow store that is told of published trainings"),
     Key("seed", "0", _whole(0, 2**31 - 1), "seed of splits, draws and trainings"),
 )
 
@@ -276,6 +287,12 @@ def default_ledger(app_dir: Path, studies: str) -> Path:
     words = re.sub(r"[^A-Za-z0-9]+", "-", source.rsplit("/", 1)[-1]).strip("-").lower() or "studies"
     digest = hashlib.sha256(source.encode()).hexdigest()[:8]
     return app_dir / "model" / f"{words[:40]}-{digest}" / "ledger.sqlite"
+
+
+def ledger_place(raw: Mapping[str, str], *, app_dir: Path, studies: str) -> Path:
+    """Where the ledger lies with these options; the others are not looked at."""
+    told = str(raw.get("ledger", "")).strip()
+    return Path(told).expanduser().resolve() if told else default_ledger(app_dir, studies)
 
 
 def read_conf(raw: Mapping[str, str], *, app_dir: Path, studies: str) -> Conf:
@@ -302,8 +319,4 @@ def read_conf(raw: Mapping[str, str], *, app_dir: Path, studies: str) -> Conf:
             values[key.name] = key.parse(text)
         except ConfError as error:
             raise ConfError(f"--conf {key.name} {text!r}: {error}") from None
-    ledger = values["ledger"]
-    values["ledger"] = (
-        Path(str(ledger)).expanduser().resolve() if ledger else default_ledger(app_dir, studies)
-    )
-    return Conf(**values)
+    return Conf(**{**values, "ledger": ledger_place(raw, app_dir=app_dir, studies=studies)})

@@ -8,6 +8,12 @@ from urllib.parse import urlparse
 
 from scaling_app.storage import require_writable
 
+INDEX, LOCK, LABELS = "datastore_v2.json", ".lock", "labels"
+"""In a studies folder, as MONAI Label names them: the index, the lock that all who change it take, the folder of labels."""
+
+LOCK_SECONDS = 30.0
+"""How long another process may hold the index."""
+
 
 def is_url(studies: str) -> bool:
     """Whether the studies are a server's, and no folder."""

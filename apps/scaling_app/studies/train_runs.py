@@ -20,6 +20,7 @@ from scaling_app.studies.labels.intake import LabelIntake
 from scaling_app.studies.same_images import keep_together
 from scaling_app.studies.structures import placeholder, renamed
 from scaling_app.studies.studies import Published, Studies
+from scaling_app.studies.tracking import tell
 from scaling_app.studies.train_options import OptionError, TrainOptions
 from scaling_app.studies.train_stats import TrainStats, latest_accuracy
 from scaling_app.trials.case_files import CaseFiles
@@ -254,9 +255,11 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
         )
     )
     checkpoint.unlink(missing_ok=True)
-    return stats.end(
-        latest_accuracy(studies.ledger), n_train=len(split.training), n_val=len(split.validation)
-    )
+    accuracy = latest_accuracy(studies.ledger)
+    if studies.conf.mlflow is not None:
+        steps = settings_of(options).steps_on(len(split.training))
+        tell(studies.conf.mlflow, run, steps, scores, accuracy, model_file)
+    return stats.end(accuracy, n_train=len(split.training), n_val=len(split.validation))
 
 
 def _require_no_other(studies: Studies) -> None:

@@ -37,6 +37,9 @@ def _failures() -> dict[str, str]:
             "The server's certificate could not be verified, so nothing was sent. "
             "Ask your administrator for the right address or certificate."
         ),
+        "expired": _(
+            "The server's certificate has expired, so nothing was sent. Please tell the administrator of the server."
+        ),
         "moved": _(
             "The server points to another address. Nothing was sent there; please enter the address itself."
         ),
