@@ -81,7 +81,8 @@ class LiveReport:
         known = self._often
         if known is not None and known[0] is payload and known[1] == training:
             return known[2]
-        answer = Payload.model_validate(payload)
+        # without what fills the sections below: there may be hundreds of structures, and a job that moves
+        answer = Payload.model_validate({**payload, "structures": [], "strategies": []})
         history = self._ledger.forecast_levels()
         busy = training is not None or answer.job.state == "running" or answer.status == "computing"
         work = "".join(f"<p>{escape(line)}</p>" for line in work_sentences(answer.job, training))
