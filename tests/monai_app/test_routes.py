@@ -58,6 +58,7 @@ ROLES = {
     ("DELETE", "/batch/infer"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("GET", "/logs/"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("GET", "/logs/gpu"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
+    ("GET", "/datastore/label"): settings.MONAI_LABEL_AUTH_ROLE_USER,
     ("HEAD", "/datastore/image"): settings.MONAI_LABEL_AUTH_ROLE_USER,
     ("GET", "/ohif/{path:path}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
     ("GET", "/proxy/dicom/{path:path}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
@@ -75,12 +76,16 @@ STRICTER = {
 """MONAI Label describes the first two as an admin's and asks for an annotator; the third it grants everybody; the last is ours."""
 
 
+OWN = {("POST", "/sufficiency/lease/{image:path}"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR}
+"""MONAI Label has none of the kind: who may label may say that they still do."""
+
+
 def test_every_route_asks_for_the_role_that_monai_label_asks_for():
     found = {}
     for route in routes.make_router(SimpleNamespace(studies="/studies")).routes:
         (role,) = [d.call.roles for d in route.dependant.dependencies if isinstance(d.call, roles.RBAC)]
         found |= {(method, route.path): role for method in route.methods}
-    assert found == ROLES | STRICTER
+    assert found == ROLES | STRICTER | OWN
 
 
 def test_the_roles_are_those_of_the_routes_they_replace():
