@@ -111,14 +111,16 @@ def default_horizons(n_now: int) -> tuple[int, ...]:
     return tuple(sorted({n_now + 1, n_now + 5, n_now + 10, 2 * n_now}))
 
 
-def too_few(missing: str, question: Question, observations: Sequence[Score]) -> Answer:
-    """The answer when there is not enough to say."""
+def too_few(
+    missing: str, question: Question, observations: Sequence[Score], cases: int | None = None
+) -> Answer:
+    """The answer when there is not enough to say; `cases` further ones would do, where that is known."""
     sentence = f"Not enough to say yet: {missing}."
     target = None if question.target is None else _unknown_target(question.target)
     return Answer(
         status="too_few",
         message=sentence,
-        advice=Advice("wait", None, None, sentence, missing),
+        advice=Advice("wait", cases, None, sentence, missing),
         n_now=question.n_now,
         target=target,
         observed=observed_points(observations),
@@ -130,7 +132,7 @@ def answer(forecaster: Forecaster, question: Question, observations: Sequence[Sc
     """The forecast of a session by an unfitted method; never raises for want of points."""
     if question.n_now < MIN_CASES:
         missing = f"{question.n_now} case(s) labelled, at least {MIN_CASES} are needed"
-        return too_few(missing, question, observations)
+        return too_few(missing, question, observations, MIN_CASES - question.n_now)
     if all(seen.dice is None for seen in observations):
         return too_few("no model has been tested on these cases yet", question, observations)
     try:
