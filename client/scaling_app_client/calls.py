@@ -100,7 +100,7 @@ class Client:
                 raise Failure("not_monai_label", str(error)) from error
 
         def failed(failure: Failure) -> None:
-            unknown = failure.kind in ("not_found", "rejected", "moved")
+            unknown = failure.kind in ("not_found", "rejected")
             on_failed(Failure("not_monai_label", failure.detail, failure.status) if unknown else failure)
 
         self._send("GET", "/info/", on_done, failed, read)

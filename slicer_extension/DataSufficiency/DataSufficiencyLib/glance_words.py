@@ -147,6 +147,8 @@ def note_text(state: SessionState, offline_minutes: float | None) -> str:
     if offline_minutes is not None:
         words = _("The server has not answered for {time}: these numbers are of before.")
         parts.append(words.format(time=minutes_text(max(1, offline_minutes))))
+    elif state.forecast.trouble is not None:
+        parts.append(state.forecast.trouble.text + " " + _("These numbers are of before."))
     if answer is not None and answer.busy:
         parts.append(job_text(answer))
     elif training.running:

@@ -51,10 +51,13 @@ def _failures() -> dict[str, str]:
         "rejected": _("The server did not accept this."),
         "server_error": _("The server failed inside. Its log says why; please tell its administrator."),
         "bad_answer": _(
-            "The server's answer could not be understood. Its version may not fit this extension."
+            "The server's answer could not be understood: its version may not fit this extension, or a login page "
+            "has answered in its place."
         ),
         "bad_address": _("This is not a server's address. It looks like http://server:8000."),
-        "not_monai_label": _("Something answers at this address, but it is not a MONAI Label server."),
+        "not_monai_label": _(
+            "Something answers at this address, but it is not a MONAI Label server. It may be a login page."
+        ),
         "not_this_app": _(
             "This is a MONAI Label server, but its app has no forecast. Start it with the Scaling App."
         ),

@@ -117,7 +117,7 @@ def make_small(path: Path) -> None:
 
 def clipped(parent: qt.QWidget) -> list[str]:
     """Texts that do not fit where they are shown."""
-    found = [label.text for label in parent.findChildren(qt.QLabel) if label.isVisible() and _too_long(label)]
+    found = [label.text for label in parent.findChildren(qt.QLabel) if label.isVisible() and too_long(label)]
     for button in parent.findChildren(qt.QAbstractButton):
         if button.isVisible() and button.fontMetrics().horizontalAdvance(button.text) > button.width:
             found.append(button.text)
@@ -130,7 +130,8 @@ def clipped(parent: qt.QWidget) -> list[str]:
     return found + cut_off(parent.findChildren(qt.QComboBox))
 
 
-def _too_long(label: qt.QLabel) -> bool:
+def too_long(label: qt.QLabel) -> bool:
+    """Whether a label has no room for its text."""
     hint = label.sizeHint()
     needed = label.heightForWidth(label.width) if label.wordWrap else hint.height()
     return needed > label.height or (not label.wordWrap and hint.width() > label.width)

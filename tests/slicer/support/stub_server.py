@@ -223,6 +223,7 @@ class StubServer(ThreadingHTTPServer):
             "coverage": "The case that the labelled ones explain worst; one in four at random",
         }
         self.delay = 0.0
+        self.clock_s = 0.0
         self.blind: bool | None = False
         self.cases = [f"case_{i:03d}" for i in range(7, 20)]
         self.saved: list[dict] = []
@@ -274,6 +275,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: StubServer
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((timestamp or time.time()) + self.server.clock_s)
 
     def log_message(self, *_args: object) -> None:
         """Quiet."""
@@ -339,7 +343,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _get_sufficiency(self) -> None:
         server = self.server
         data = sufficiency(server.n, server.target, tuple(server.labels) or ("kidney",), server.measured)
-        self.answer({**data, "job": server.job, "doubts": server.checks})
+        made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + server.clock_s))
+        self.answer({**data, "updated": made, "job": server.job, "doubts": server.checks})
 
     def _post_sufficiency(self) -> None:
         parts = self.place.path.strip("/").split("/")

@@ -739,6 +739,10 @@ in Punkten</translation>
             <translation>Der Server antwortet seit {time} nicht: Diese Zahlen sind von vorher.</translation>
         </message>
         <message>
+            <source>These numbers are of before.</source>
+            <translation>Diese Zahlen sind von vorher.</translation>
+        </message>
+        <message>
             <source>You can go on drawing.</source>
             <translation>Sie können weiterzeichnen.</translation>
         </message>
@@ -1001,16 +1005,16 @@ in Punkten</translation>
             <translation>Im Server ist ein Fehler aufgetreten. Sein Protokoll sagt, welcher; bitte sagen Sie es seiner Administration.</translation>
         </message>
         <message>
-            <source>The server's answer could not be understood. Its version may not fit this extension.</source>
-            <translation>Die Antwort des Servers war nicht zu verstehen. Vielleicht passt seine Version nicht zu dieser Erweiterung.</translation>
+            <source>The server's answer could not be understood: its version may not fit this extension, or a login page has answered in its place.</source>
+            <translation>Die Antwort des Servers war nicht zu verstehen: Seine Version passt vielleicht nicht zu dieser Erweiterung, oder eine Anmeldeseite hat an seiner Stelle geantwortet.</translation>
         </message>
         <message>
             <source>This is not a server's address. It looks like http://server:8000.</source>
             <translation>Das ist keine Serveradresse. Sie sieht etwa so aus: http://server:8000.</translation>
         </message>
         <message>
-            <source>Something answers at this address, but it is not a MONAI Label server.</source>
-            <translation>Unter dieser Adresse antwortet etwas, aber es ist kein MONAI-Label-Server.</translation>
+            <source>Something answers at this address, but it is not a MONAI Label server. It may be a login page.</source>
+            <translation>Unter dieser Adresse antwortet etwas, aber kein MONAI-Label-Server. Es kann eine Anmeldeseite sein.</translation>
         </message>
         <message>
             <source>This is a MONAI Label server, but its app has no forecast. Start it with the Scaling App.</source>

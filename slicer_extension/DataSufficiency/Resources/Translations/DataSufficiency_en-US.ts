@@ -737,6 +737,10 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>These numbers are of before.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>You can go on drawing.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -999,7 +1003,7 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The server's answer could not be understood. Its version may not fit this extension.</source>
+            <source>The server's answer could not be understood: its version may not fit this extension, or a login page has answered in its place.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -1007,7 +1011,7 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Something answers at this address, but it is not a MONAI Label server.</source>
+            <source>Something answers at this address, but it is not a MONAI Label server. It may be a login page.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
