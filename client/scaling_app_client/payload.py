@@ -263,12 +263,13 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Job:
-    """The computation of new points on the curve, in the server."""
+    """The computation of new points on the curve, in the server; `message` is how the last one ended."""
 
     running: bool = False
     done: int | None = None
     total: int | None = None
     eta_seconds: float | None = None
+    message: str = ""
 
     @classmethod
     def read(cls, reader: JsonReader | None) -> Job:
@@ -279,6 +280,7 @@ class Job:
             reader.integer("done", 0),
             reader.integer("total", 0),
             reader.number("eta_seconds", 0),
+            reader.text("message"),
         )
 
 

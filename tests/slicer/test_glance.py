@@ -226,6 +226,8 @@ def test_enough_labels_without_a_measurement_name_the_button_to_press(
     assert f"press {ui.updateButton.text}." in ui.adviceLabel.text
     ui.updateButton.click()
     wait(lambda: ui.adviceLabel.text.startswith("The first forecast is being measured."))
+    server.job = {"state": "idle", "message": "Cross-validation needs labels of at least two patients."}
+    wait(lambda: "needs labels of at least two patients" in ui.stateLabel.text)
 
 
 @pytest.mark.parametrize(("trainer", "words"), [("segmentation", "model"), ("learning_curve", "forecast")])

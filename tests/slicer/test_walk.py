@@ -80,7 +80,7 @@ def test_every_state_can_be_read_in_every_look(
 
     draw("no-server")
 
-    server.n, server.model = 0, False
+    server.n, server.model, server.measured = 0, False, False
     ui.serverAddress.setCurrentText(server.url)
     ui.connectButton.click()
     wait(lambda: state.phase == "ready")
@@ -92,7 +92,7 @@ def test_every_state_can_be_read_in_every_look(
     learn(2, measured=False)
     paint_all(session)
     draw("too-few")
-    learn(4, measured=False)
+    learn(5, measured=False)
     draw("enough")
 
     learn(12)

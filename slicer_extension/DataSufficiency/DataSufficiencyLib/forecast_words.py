@@ -214,7 +214,9 @@ def job_text(answer: Payload) -> str:
     """Whether a computation is running, and for how long still."""
     job: Job = answer.job
     if not job.running:
-        return _("A new forecast is being computed.") if answer.status == "computing" else ""
+        if answer.status == "computing":
+            return _("A new forecast is being computed.")
+        return _("The last measuring: {sentence}").format(sentence=job.message) if job.message else ""
     if job.total:
         words = _("The forecast is being measured: {done} of {total} trainings are done.")
         text = words.format(done=job.done or 0, total=job.total)

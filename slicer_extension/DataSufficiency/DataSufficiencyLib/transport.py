@@ -130,7 +130,7 @@ class QtTransport:
         elif error_code(reply) != 0:
             call.fail(Failure("lost", reply.errorString(), int(status)))
         else:
-            call.succeed(Reply(int(status), body, _header(reply, "Date")))
+            call.succeed(Reply(int(status), body, header_of(reply, "Date")))
 
     def _sweep(self) -> None:
         """Free finished replies; not inside their own signal, where Qt still uses them."""
@@ -148,7 +148,7 @@ def _no_answer(reply: Any) -> Failure:
     return Failure(kinds.get(error_code(reply), "unreachable"), reply.errorString())
 
 
-def _header(reply: Any, name: str) -> str:
+def header_of(reply: Any, name: str) -> str:
     """A header of an answer, empty where it has none; some bindings take the name as bytes, others as text."""
     try:
         value = reply.rawHeader(name.encode("ascii"))

@@ -162,7 +162,7 @@ def _training_words() -> dict[str, tuple[str, str]]:
         "training_done": (GOOD, _("The last training went well: its model does the automatic segmentation.")),
         "training_stopped": (INFO, _("The last training was stopped and made no new model.")),
         "measuring_running": (INFO, _("The forecast is being measured.")),
-        "measuring_done": (GOOD, _("The forecast has been measured.")),
+        "measuring_done": (INFO, _("The measuring of the forecast has ended.")),
         "measuring_stopped": (
             INFO,
             _("The measuring of the forecast was stopped; what was measured so far counts."),

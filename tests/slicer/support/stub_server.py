@@ -152,7 +152,7 @@ def sufficiency(
         )
         sentence = f"Not enough to say yet: {missing}."
         base["message"] = base["advice"]["sentence"] = sentence
-        base["advice"]["cases"] = 4 - n if n < 4 else None
+        base["advice"]["cases"] = max(0, (4 if measured else 5) - n) or None
         return base
     kinds = ("prequential", "fold", "prequential")
     for index, k in enumerate(range(2, n + 1, 2)):

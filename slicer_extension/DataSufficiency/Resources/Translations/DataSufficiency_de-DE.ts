@@ -493,6 +493,10 @@ in Punkten</translation>
             <translation>Eine neue Prognose wird berechnet.</translation>
         </message>
         <message>
+            <source>The last measuring: {sentence}</source>
+            <translation>Das letzte Messen: {sentence}</translation>
+        </message>
+        <message>
             <source>The forecast is being measured: {done} of {total} trainings are done.</source>
             <translation>Die Prognose wird gemessen: {done} von {total} Trainings sind fertig.</translation>
         </message>
@@ -1175,8 +1179,8 @@ in Punkten</translation>
             <translation>Die Prognose wird gemessen.</translation>
         </message>
         <message>
-            <source>The forecast has been measured.</source>
-            <translation>Die Prognose ist gemessen.</translation>
+            <source>The measuring of the forecast has ended.</source>
+            <translation>Das Messen der Prognose ist beendet.</translation>
         </message>
         <message>
             <source>The measuring of the forecast was stopped; what was measured so far counts.</source>

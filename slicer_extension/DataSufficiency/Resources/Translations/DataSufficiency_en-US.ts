@@ -491,6 +491,10 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>The last measuring: {sentence}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>The forecast is being measured: {done} of {total} trainings are done.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -1170,7 +1174,7 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The forecast has been measured.</source>
+            <source>The measuring of the forecast has ended.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
