@@ -40,6 +40,14 @@ class TrainingPlan:
 
 
 @dataclass(frozen=True)
+class StrategyWords:
+    """What a training strategy is called, and what it does, in a sentence."""
+
+    title: str
+    what: str
+
+
+@dataclass(frozen=True)
 class ServerInfo:
     """What the server offers.
 
@@ -49,6 +57,7 @@ class ServerInfo:
         trainers: Name of each trainer to the strategies that it offers.
         strategies: Name to description, for the next case.
         plans: Trainer name to how long it takes, and how far it is.
+        offered: Name of each training strategy to its words; empty where the server does not say.
         steps: Training steps of a run, None where the server does not say.
         version: Of the app; empty where the server does not say.
         schema: Version of the contract that it speaks, None for another app.
@@ -63,6 +72,7 @@ class ServerInfo:
     completed: int | None
     has_sufficiency: bool
     plans: Mapping[str, TrainingPlan] = field(default_factory=dict)
+    offered: Mapping[str, StrategyWords] = field(default_factory=dict)
     steps: int | None = None
     version: str = ""
     schema: int | None = None
@@ -91,6 +101,7 @@ class ServerInfo:
             completed=datastore.integer("completed", 0) if datastore else None,
             has_sufficiency=reader.raw("sufficiency") is not None,
             plans=_plans(data.get("trainers"), data.get("train_stats")),
+            offered=_offered(reader.raw("sufficiency")),
             steps=_steps(data.get("trainers")),
             version=reader.text("version"),
             schema=_schema(reader.raw("sufficiency")),
@@ -100,6 +111,13 @@ class ServerInfo:
 def _schema(summary: Any) -> int | None:
     value = summary.get("schema") if isinstance(summary, dict) else None
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _offered(summary: Any) -> dict[str, StrategyWords]:
+    entries = (
+        JsonReader(summary, "info.sufficiency").children("strategies") if isinstance(summary, dict) else ()
+    )
+    return {entry.text("name"): StrategyWords(entry.text("title"), entry.text("what")) for entry in entries}
 
 
 def _description(entry: Any) -> str:

@@ -45,7 +45,7 @@ class RequestsTransport:
             on_failed(Failure(_kind_of(error), str(error)))
             return
         if 200 <= answer.status_code < 300:
-            on_done(Reply(answer.status_code, answer.content))
+            on_done(Reply(answer.status_code, answer.content, answer.headers.get("Date", "")))
         else:
             on_failed(failure_of_status(answer.status_code, answer.text[:2000]))
 

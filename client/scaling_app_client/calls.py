@@ -93,14 +93,14 @@ class Client:
     # The server -----------------------------------------------------------------------------------
 
     def info(self, on_done: Callable[[ServerInfo], None], on_failed: OnFailed) -> None:
-        def read(body: bytes) -> ServerInfo:
+        def read(reply: Reply) -> ServerInfo:
             try:
-                return ServerInfo.from_json(parse_object(body))
+                return ServerInfo.from_json(parse_object(reply.body))
             except BadAnswer as error:
                 raise Failure("not_monai_label", str(error)) from error
 
         def failed(failure: Failure) -> None:
-            unknown = failure.kind in ("not_found", "rejected", "moved")
+            unknown = failure.kind in ("not_found", "rejected")
             on_failed(Failure("not_monai_label", failure.detail, failure.status) if unknown else failure)
 
         self._send("GET", "/info/", on_done, failed, read)
@@ -112,8 +112,8 @@ class Client:
     def sign_in(self, user: str, password: str, on_done: Callable[[str], None], on_failed: OnFailed) -> None:
         """Exchange a name and password for a token, which is kept in memory only."""
 
-        def read(body: bytes) -> str:
-            token = parse_object(body).get("access_token")
+        def read(reply: Reply) -> str:
+            token = parse_object(reply.body).get("access_token")
             if not isinstance(token, str) or not token:
                 raise BadAnswer("the answer has no access_token")
             return token
@@ -133,7 +133,7 @@ class Client:
 
     def image(self, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
         path = "/datastore/image?" + urlencode({"image": image_id})
-        self._send("GET", path, on_done, on_failed, bytes, timeout_s=_IMAGE_S)
+        self._send("GET", path, on_done, on_failed, _content, timeout_s=_IMAGE_S)
 
     def image_name(self, image_id: str, on_done: Callable[[str], None], on_failed: OnFailed) -> None:
         """The name of an image's file, empty where the server does not say."""
@@ -143,7 +143,7 @@ class Client:
     def label(self, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
         what = {"label": image_id, "tag": "final", "client_id": self._client_id}
         self._send(
-            "GET", "/datastore/label?" + urlencode(what), on_done, on_failed, bytes, timeout_s=_IMAGE_S
+            "GET", "/datastore/label?" + urlencode(what), on_done, on_failed, _content, timeout_s=_IMAGE_S
         )
 
     def infer(self, model: str, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
@@ -151,7 +151,7 @@ class Client:
         path = "/infer/{}?{}".format(quote(model, safe=""), urlencode({"image": image_id, "output": "image"}))
         params = {"result_extension": ".nii.gz", "client_id": self._client_id}
         headers, body = encode_multipart({"params": json.dumps(params)}, {})
-        self._send("POST", path, on_done, on_failed, bytes, body, headers, _INFER_S)
+        self._send("POST", path, on_done, on_failed, _content, body, headers, _INFER_S)
 
     def save_label(
         self,
@@ -167,8 +167,8 @@ class Client:
         text = json.dumps({**params, "client_id": self._client_id})
         headers, body = encode_multipart({"params": text}, {"label": (file_name, content)})
 
-        def read(answer: bytes) -> SavedLabel:
-            return SavedLabel.from_json(parse_object(answer))
+        def read(reply: Reply) -> SavedLabel:
+            return SavedLabel.from_json(parse_object(reply.body))
 
         self._send("PUT", path, on_done, on_failed, read, body, headers, _LABEL_S)
 
@@ -191,20 +191,21 @@ class Client:
     # Sufficiency ----------------------------------------------------------------------------------
 
     def sufficiency(self, on_done: Callable[[Payload], None], on_failed: OnFailed) -> None:
-        def read(data: dict[str, Any]) -> Payload:
+        def read(reply: Reply) -> Payload:
+            data = parse_object(reply.body)
             schema = schema_of(data)
             if schema is None or schema < SCHEMA:
                 raise Failure("server_too_old", f"schema {schema}")
             if schema > SCHEMA:
                 raise Failure("extension_too_old", f"schema {schema}")
-            return Payload.from_json(data)
+            return Payload.from_json(data, reply.date)
 
         def failed(failure: Failure) -> None:
             on_failed(
                 Failure("not_this_app", failure.detail, 404) if failure.kind == "not_found" else failure
             )
 
-        self._json("GET", "/sufficiency/", None, on_done, failed, read)
+        self._send("GET", "/sufficiency/", on_done, failed, read)
 
     def set_target(self, dice: float | None, on_done: Callable[[object], None], on_failed: OnFailed) -> None:
         """Set the Dice that would be good enough, for everybody; None takes it back."""
@@ -268,7 +269,7 @@ class Client:
         self._json("GET", "/train/", None, on_done, failed, TrainingTask.from_json)
 
     def stop_training(self, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
-        self._send("DELETE", "/train/", on_done, on_failed, bytes)
+        self._send("DELETE", "/train/", on_done, on_failed, _content)
 
     # How ------------------------------------------------------------------------------------------
 
@@ -288,7 +289,14 @@ class Client:
         content = b"" if body is None else json.dumps(body).encode("utf-8")
         headers = {} if body is None else {"Content-Type": "application/json"}
         self._send(
-            method, path, on_done, on_failed, lambda b: read(parse_object(b)), content, headers, timeout_s
+            method,
+            path,
+            on_done,
+            on_failed,
+            lambda reply: read(parse_object(reply.body)),
+            content,
+            headers,
+            timeout_s,
         )
 
     def _send(
@@ -297,14 +305,14 @@ class Client:
         path: str,
         on_done: Callable[[_T], None],
         on_failed: OnFailed,
-        read: Callable[[bytes], _T],
+        read: Callable[[Reply], _T],
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         timeout_s: float = _QUICK_S,
     ) -> None:
         def done(reply: Reply) -> None:
             try:
-                answer = read(reply.body)
+                answer = read(reply)
             except Failure as failure:
                 on_failed(failure)
             except BadAnswer as error:
@@ -322,3 +330,7 @@ class Client:
         if self.token:
             sent["Authorization"] = "Bearer " + self.token
         self._transport.send(Request(method, self.address + path, sent, body, timeout_s), done, failed)
+
+
+def _content(reply: Reply) -> bytes:
+    return reply.body

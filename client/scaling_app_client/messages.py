@@ -44,10 +44,11 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """A good answer (status 2xx)."""
+    """A good answer (status 2xx). `date` is when the server sent it, by its own clock, as HTTP writes it."""
 
     status: int
     body: bytes
+    date: str = ""
 
 
 class Failure(Exception):

@@ -6,8 +6,10 @@ leaves out or sends as null is None here: the panel then says that it is not kno
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from .json_reader import BadAnswer, JsonReader
@@ -261,12 +263,13 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Job:
-    """The computation of new points on the curve, in the server."""
+    """The computation of new points on the curve, in the server; `message` is how the last one ended."""
 
     running: bool = False
     done: int | None = None
     total: int | None = None
     eta_seconds: float | None = None
+    message: str = ""
 
     @classmethod
     def read(cls, reader: JsonReader | None) -> Job:
@@ -277,6 +280,7 @@ class Job:
             reader.integer("done", 0),
             reader.integer("total", 0),
             reader.number("eta_seconds", 0),
+            reader.text("message"),
         )
 
 
@@ -290,12 +294,17 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Payload:
-    """The whole of `GET /sufficiency/`."""
+    """The whole of `GET /sufficiency/`.
+
+    `age_s` is how long ago the forecast was made when it was sent, in seconds, by the server's own clock: this computer's
+    may be wrong. None where the server does not say.
+    """
 
     status: str
     n_labelled: int | None
     n_in_curve: int | None
     updated: str
+    age_s: float | None
     message: str
     overall: Curve | None
     structures: tuple[Curve, ...]
@@ -309,8 +318,12 @@ class Payload:
     agreement: Agreement | None = None
 
     @classmethod
-    def from_json(cls, data: Any) -> Payload:
+    def from_json(cls, data: Any, sent: str = "") -> Payload:
         """Check and type the server's answer.
+
+        Args:
+            data: The JSON.
+            sent: When the server sent it, as HTTP's `Date` has it.
 
         Raises:
             BadAnswer: Names the first field that breaks the contract.
@@ -323,6 +336,7 @@ class Payload:
             n_labelled=reader.integer("n_labelled", 0),
             n_in_curve=reader.integer("n_in_curve", 0),
             updated=reader.text("updated"),
+            age_s=_age(reader.text("updated"), sent),
             message=reader.text("message"),
             overall=Curve.read(overall, "") if overall else None,
             structures=tuple(Curve.read(s, s.text("name")) for s in reader.children("structures")),
@@ -364,6 +378,18 @@ class Payload:
     def busy(self) -> bool:
         """Whether the numbers are about to change."""
         return self.status == "computing" or self.job.running
+
+
+def _age(made: str, sent: str) -> float | None:
+    """Seconds from one moment to another: the first in ISO 8601, in UTC where it does not say, the second as HTTP has it."""
+    try:
+        start = datetime.datetime.fromisoformat(made.replace("Z", "+00:00"))
+        end = parsedate_to_datetime(sent)
+    except (ValueError, TypeError, IndexError):
+        return None
+    utc = datetime.timezone.utc
+    start, end = (moment if moment.tzinfo else moment.replace(tzinfo=utc) for moment in (start, end))
+    return (end - start).total_seconds()
 
 
 def schema_of(data: dict[str, Any]) -> int | None:

@@ -53,7 +53,7 @@ def half(handler: Any) -> None:
         (info_with(sufficiency={"schema": 2}), "extension_too_old"),
         (lambda handler: handler.answer({"hello": "world"}), "not_monai_label"),
         (lambda handler: handler.send(b"<html>Log in</html>", "text/html"), "not_monai_label"),
-        (redirect, "not_monai_label"),
+        (redirect, "moved"),
         (half, "lost"),
     ],
 )

@@ -127,6 +127,9 @@ def test_status_follows_the_number_of_cases(n_now: int, observations: list, stat
     payload = answer_question(observations, n_now=n_now).payload()
     assert payload["status"] == status
     if status == "too_few":
+        untested = all(score.dice is None for score in observations)
+        missing = (5 if untested else 4) - n_now
+        assert payload["advice"]["cases"] == (missing if missing > 0 else None)
         assert "Not enough to say yet" in payload["message"]
         assert payload["advice"]["action"] == "wait"
         assert payload["overall"] is None

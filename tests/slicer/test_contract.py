@@ -11,7 +11,7 @@ from contract_reader import SCHEMA, SchemaReader, node
 from stub_server import sufficiency
 
 from scaling_app_client import payload as model
-from scaling_app_client.answers import SavedLabel
+from scaling_app_client.answers import SavedLabel, ServerInfo, StrategyWords
 from scaling_app_client.calls import Client
 from scaling_app_client.messages import Request
 from scaling_app_client.payload import Payload
@@ -47,6 +47,14 @@ def test_the_doubts_of_a_saved_label_are_read_where_the_contract_has_them() -> N
     assert definitions[item["$ref"].rsplit("/", 1)[1]]["properties"]["sentence"]["type"] == "string"
     answer = {"sufficiency": {"doubts": [{"kind": "empty", "sentence": "Empty."}]}}
     assert SavedLabel.from_json(answer).checks == ("Empty.",)
+
+
+def test_what_trainings_may_be_told_is_read_where_the_contract_has_it() -> None:
+    (item,) = [SCHEMA["$defs"]["InfoSummary"]["properties"]["strategies"]["items"]]
+    fields = SCHEMA["$defs"][item["$ref"].rsplit("/", 1)[1]]["properties"]
+    summary = {"strategies": [{name: f"a {name}" for name in fields}]}
+    info = ServerInfo.from_json({"models": {}, "strategies": {}, "sufficiency": summary})
+    assert info.offered == {"a name": StrategyWords("a title", "a what")}
 
 
 def test_what_the_panel_says_of_a_case_is_in_the_contract() -> None:

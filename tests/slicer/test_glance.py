@@ -125,11 +125,13 @@ def test_without_a_gain_nothing_is_promised() -> None:
 @pytest.mark.parametrize(
     ("n", "target", "changes", "words"),
     [
-        (2, 0.85, {}, "Please label 2 more."),
+        (0, 0.85, {}, "Please label 4 cases for a first forecast."),
+        (2, 0.85, {}, "Please label 2 more cases"),
+        (3, 0.85, {}, "Please label one more case"),
         (12, 0.7, {}, "the target of 70 points is reached"),
         (12, None, {"action": "stop", "sentence": "So."}, "hardly worth your time"),
-        (12, 0.85, {"action": "wait", "sentence": "Do not stop yet."}, "Do not stop yet."),
-        (12, 0.85, {"action": "wait", "sentence": ""}, "There is no advice yet."),
+        (12, 0.85, {"action": "wait", "cases": 5}, "too early to stop"),
+        (12, 0.85, {"action": "wait", "cases": 0}, "Every case has a label."),
     ],
 )
 def test_the_advice_fits_into_a_line(n: int, target: float | None, changes: dict, words: str) -> None:
@@ -146,7 +148,7 @@ def test_a_training_is_seen_with_its_time_though_its_part_is_folded(
     ui.trainButton.click()
     wait(lambda: ui.glanceNote.text == "A new model is being trained. You can go on drawing.")
     server.train_stats = {"segmentation": {"epoch": 100, "total_epochs": 400, "current_time": "0:02:00"}}
-    wait(lambda: "about 6 min left" in ui.glanceNote.text)
+    wait(lambda: "About 6 min left" in ui.glanceNote.text)
     server.training = {**server.training, "status": "DONE"}
     wait(lambda: not ui.glanceNote.isVisible())
 
@@ -167,7 +169,7 @@ def test_a_training_is_said_in_time_and_effect(
     ui.stepsSpin.setValue(800)
     assert "about 12 min" in ui.trainingEffect.text
     ui.trainerBox.setCurrentIndex(1)
-    assert ui.trainingEffect.text.startswith("Measures the forecast anew")
+    assert ui.trainingEffect.text.startswith("Measures the forecast,")
     assert "30 min at most" in ui.trainingEffect.text
 
 
@@ -193,6 +195,65 @@ def test_a_strategy_comes_with_a_sentence_of_what_it_does(connect: Callable) -> 
     first, second = ui.strategyWhat.text.splitlines()
     assert first == "GenDA: Bends your cases into new shapes of the same kind."
     assert second.startswith("GenSeg: Paints new images")
+
+
+def test_a_strategy_that_a_training_may_be_told_says_what_it_does(connect: Callable) -> None:
+    """Also one that was compared with nothing, as the session's own."""
+    ui = connect(12)
+    assert ui.trainingStrategyBox.currentText == "Baseline"
+    assert ui.trainingStrategyWhat.text == "Shows your cases turned, scaled, brighter, darker and blurred."
+    ui.trainingStrategyBox.setCurrentIndex(1)
+    assert ui.trainingStrategyWhat.text == "Bends your cases into new shapes of the same kind."
+
+
+def test_a_rule_for_the_next_case_says_what_it_does_while_one_is_chosen(
+    module: object, connect: Callable, wait: Callable
+) -> None:
+    ui = connect(12)
+    assert ui.nextRuleWhat.text.startswith("Random order")
+    ui.strategyBox.setCurrentIndex(1)
+    assert ui.nextRuleWhat.text.startswith("The case that the labelled ones explain worst")
+    ui.nextButton.click()
+    wait(lambda: module.session.state.phase == "open")
+    assert not ui.nextRuleWhat.isVisible()
+
+
+def test_enough_labels_without_a_measurement_name_the_button_to_press(
+    module: object, connect: Callable, server: StubServer, wait: Callable
+) -> None:
+    server.measured = False
+    ui = connect(5)
+    assert f"press {ui.updateButton.text}." in ui.adviceLabel.text
+    ui.updateButton.click()
+    wait(lambda: ui.adviceLabel.text.startswith("The first forecast is being measured."))
+    server.job = {"state": "idle", "message": "Cross-validation needs labels of at least two patients."}
+    wait(lambda: "needs labels of at least two patients" in ui.stateLabel.text)
+
+
+@pytest.mark.parametrize(("trainer", "words"), [("segmentation", "model"), ("learning_curve", "forecast")])
+def test_a_training_is_called_by_what_it_makes(
+    module: object, connect: Callable, server: StubServer, wait: Callable, trainer: str, words: str
+) -> None:
+    ui = connect(12)
+    module.session.training.start(trainer)
+    wait(lambda: module.session.state.training.running)
+    said = []
+    for status in ("RUNNING", "DONE", "STOPPED"):
+        server.training["status"] = status
+        module.session.training.look()
+        wait(lambda status=status: module.session.state.training.task.status == status)
+        said.append(ui.trainingStatus.text)
+    assert [words in text for text in said] == [True] * 3
+
+
+def test_the_servers_fixed_sentences_are_known_to_the_translations() -> None:
+    from scaling_app.monai_app import next_case
+    from scaling_app.strategies.catalogue import in_words
+
+    known = translations_of_the_extension.load().texts()["DataSufficiencyLib.server_words"]
+    rules = (next_case.RandomCase, next_case.FirstCase, next_case.CoverageCase)
+    said = [what for _name, _title, what in in_words()] + [rule(None).description for rule in rules]
+    assert [sentence for sentence in said if sentence not in known] == []
 
 
 @pytest.mark.parametrize("word", ["fold", "arm", "settled", "nested", "prequential"])

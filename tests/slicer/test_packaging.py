@@ -191,3 +191,9 @@ def test_each_layer_touches_only_what_it_may() -> None:
 def test_files_are_short() -> None:
     long = {path.name: len(path.read_text().splitlines()) for path in SOURCES}
     assert {name: lines for name, lines in long.items() if lines > 400} == {}
+
+
+def test_nothing_asks_for_a_size_hint() -> None:
+    """PythonQt reads it as an attribute, other bindings as a method."""
+    asking = [path.name for path in SOURCES if re.search(r"izeHint\b", path.read_text("utf-8"))]
+    assert asking == []

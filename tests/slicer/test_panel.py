@@ -28,7 +28,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def table_texts(table: object) -> list[list[str]]:
-    return [[table.item(row, c).text() for c in range(table.columnCount)] for row in range(table.rowCount)]
+    cells = [[table.item(row, c).text() for c in range(table.columnCount)] for row in range(table.rowCount)]
+    return [[text.replace("\u00a0", " ") for text in row] for row in cells]
 
 
 def test_without_a_server_only_the_connection_can_be_tested(module: object) -> None:
@@ -55,9 +56,12 @@ def test_every_widget_of_the_ui_file_is_reached_by_name(module: object) -> None:
 def test_connecting_fills_the_panel(connected: object) -> None:
     ui = connected.ui
     assert "6 of 60" in ui.serverStatus.text
-    assert [ui.strategyBox.itemText(i) for i in range(ui.strategyBox.count)] == ["random", "coverage"]
+    assert [ui.strategyBox.itemText(i) for i in range(ui.strategyBox.count)] == [
+        "in random order",
+        "unlike those so far",
+    ]
     assert ui.adviceLabel.text == "Please label 5 more cases, then look again."
-    assert ui.reasonLabel.text.startswith("5 more cases of this kind raise the Dice")
+    assert ui.reasonLabel.text.startswith("The server says: 5 more cases of this kind raise the Dice")
     rows = table_texts(ui.worthTable)
     assert [row[0] for row in rows] == ["+1", "+5", "+6", "+10", "+19 (6 to 136)"]
     assert rows[1][2].startswith("+5.2 (2.5 to ")

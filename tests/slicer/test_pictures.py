@@ -1,13 +1,12 @@
 """The panel and the plot in their main states: drawn, nothing clipped, and used in the docs.
 
-The pictures in `slicer_extension/Screenshots` are these, written anew by
+The pictures in `slicer_extension/Screenshots` are these and those of `test_walk`, written anew by
 
-    DATA_SUFFICIENCY_PICTURES=slicer_extension/Screenshots python -m pytest tests/slicer/test_pictures.py
+    DATA_SUFFICIENCY_PICTURES=slicer_extension/Screenshots python -m pytest tests/slicer/test_pictures.py tests/slicer/test_walk.py
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,8 +34,7 @@ pytestmark = [
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    wanted = os.environ.get("DATA_SUFFICIENCY_PICTURES")
-    return Path(wanted).absolute() if wanted else tmp_path
+    return panel_bench.pictures_folder(tmp_path)
 
 
 @pytest.fixture
@@ -44,7 +42,7 @@ def module(scene: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     monkeypatch.setattr(ForecastWatch, "CALM_S", 0.2)
     monkeypatch.setattr(ForecastWatch, "BUSY_S", 0.2)
     monkeypatch.setattr(TrainingWatch, "EVERY_S", 0.05)
-    widget = panel_bench.open_module()
+    widget = panel_bench.open_module(unfolded=False)
     yield widget
     panel_bench.close_module(widget)
 
@@ -78,57 +76,6 @@ def open_case(module: object, wait: Callable) -> Callable[[], None]:
     return go
 
 
-def drawn(module: object, path: Path) -> qt.QImage:
-    """Take the picture under a usual address, and see that no text is cut off."""
-    module.ui.serverAddress.blockSignals(True)
-    module.ui.serverAddress.setCurrentText("http://127.0.0.1:8000")
-    picture = panel_bench.take_picture(module, path)
-    assert clipped(module.parent) == []
-    assert picture.width() == panel_bench.WIDTH
-    make_small(path)
-    return picture
-
-
-def make_small(path: Path) -> None:
-    """For the docs: as few colours as do."""
-    from PIL import Image
-
-    if os.environ.get("DATA_SUFFICIENCY_PICTURES"):
-        Image.open(path).convert("RGB").quantize(160, dither=Image.Dither.NONE).save(path, optimize=True)
-
-
-def clipped(parent: qt.QWidget) -> list[str]:
-    """Texts that do not fit where they are shown."""
-    found = []
-    for label in parent.findChildren(qt.QLabel):
-        if label.isVisible() and label.text:
-            hint = label.property("sizeHint")
-            needed = label.heightForWidth(label.width) if label.wordWrap else hint.height()
-            if needed > label.height or (not label.wordWrap and hint.width() > label.width):
-                found.append(label.text)
-    for button in parent.findChildren(qt.QAbstractButton):
-        if (
-            button.isVisible()
-            and button.text
-            and button.fontMetrics().horizontalAdvance(button.text) > button.width
-        ):
-            found.append(button.text)
-    found += panel_bench.cut_off(parent.findChildren(qt.QComboBox))
-    for table in parent.findChildren(qt.QTableWidget):
-        for row in range(table.rowCount if table.isVisible() else 0):
-            for column in range(table.columnCount):
-                item = table.item(row, column)
-                if item and table.fontMetrics().horizontalAdvance(item.text()) + 6 > table.columnWidth(
-                    column
-                ):
-                    found.append(item.text())
-    return found
-
-
-def test_no_server(module: object, folder: Path) -> None:
-    drawn(module, folder / "panel-no-server.png")
-
-
 def test_an_error(module: object, server: StubServer, wait: Callable, folder: Path) -> None:
     server.stop()
     module.ui.serverAddress.setCurrentText(server.url)
@@ -139,24 +86,7 @@ def test_an_error(module: object, server: StubServer, wait: Callable, folder: Pa
             and module.session.state.connection.level == "warning"
         )
     )
-    drawn(module, folder / "panel-error.png")
-
-
-def test_two_cases(module: object, connect: Callable, open_case: Callable, folder: Path) -> None:
-    connect(2)
-    open_case()
-    drawn(module, folder / "panel-2-cases.png")
-
-
-def test_twelve_cases(module: object, connect: Callable, open_case: Callable, folder: Path) -> None:
-    connect(12)
-    open_case()
-    picture = drawn(module, folder / "panel-12-cases.png")
-    blue = qt.QColor.fromRgbF(0.0, 0.35, 0.65)
-    place = module.ui.plotHolder.mapTo(module.parent, qt.QPoint(0, 0))
-    area = picture.copy(qt.QRect(place, module.ui.plotHolder.size))
-    pixels = [area.pixelColor(x, y) for x in range(0, area.width()) for y in range(0, area.height(), 2)]
-    assert sum(abs(p.red() - blue.red()) + abs(p.blue() - blue.blue()) < 30 for p in pixels) > 50
+    panel_bench.draw(module, folder / "panel-error.png")
 
 
 def test_a_blind_case(
@@ -165,7 +95,7 @@ def test_a_blind_case(
     connect(12)
     server.blind = True
     open_case()
-    drawn(module, folder / "panel-blind.png")
+    panel_bench.draw(module, folder / "panel-blind.png")
 
 
 def test_questions_before_sending(
@@ -178,7 +108,7 @@ def test_questions_before_sending(
     inner.RemoveSegment("posterior")
     module.ui.segmentEditor.updateWidgetFromMRML()
     module.ui.submitButton.click()
-    drawn(module, folder / "panel-questions.png")
+    panel_bench.draw(module, folder / "panel-questions.png")
 
 
 def test_an_unsent_label(
@@ -189,23 +119,7 @@ def test_an_unsent_label(
     server.stop()
     module.ui.submitButton.click()
     wait(lambda: module.session.state.phase == "open" and module.ui.unsentFrame.isVisible())
-    drawn(module, folder / "panel-unsent.png")
-
-
-def test_training(
-    module: object, server: StubServer, connect: Callable, wait: Callable, folder: Path
-) -> None:
-    connect(12)
-    server.train_stats = {"segmentation": {"epoch": 26, "total_epochs": 40}}
-    server.job = {"state": "running", "done": 3, "total": 9, "eta_seconds": 240}
-    module.ui.trainButton.click()
-    wait(
-        lambda: (
-            module.session.state.training.progress is not None
-            and module.session.state.sufficiency.job.running
-        )
-    )
-    drawn(module, folder / "panel-training.png")
+    panel_bench.draw(module, folder / "panel-unsent.png")
 
 
 def test_a_label_in_doubt(
@@ -213,17 +127,9 @@ def test_a_label_in_doubt(
 ) -> None:
     server.checks = [{"image": "case_003", "sentence": "Posterior is far smaller than in other cases."}]
     connect(12)
+    panel_bench.unfold(module, "worthBox")
     wait(lambda: module.ui.doubtRow.isVisible())
-    drawn(module, folder / "panel-doubt.png")
-
-
-def test_target_reached(
-    module: object, server: StubServer, connect: Callable, open_case: Callable, folder: Path
-) -> None:
-    server.target = 0.79
-    connect(12)
-    open_case()
-    drawn(module, folder / "panel-target-reached.png")
+    panel_bench.draw(module, folder / "panel-doubt.png")
 
 
 def test_the_plot(scene: object, folder: Path) -> None:
@@ -235,11 +141,13 @@ def test_the_plot(scene: object, folder: Path) -> None:
     image = qt.QImage(picture.tobytes(), 1000, 640, 3000, qt.QImage.Format_RGB888)
     folder.mkdir(parents=True, exist_ok=True)
     assert image.save(str(folder / "plot.png"))
-    make_small(folder / "plot.png")
+    panel_bench.make_small(folder / "plot.png")
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 20
 
 
-@pytest.mark.parametrize("page", ["slicer_extension/README.md", "docs/slicer/tutorial.md"])
+@pytest.mark.parametrize(
+    "page", ["slicer_extension/README.md", "docs/slicer/tutorial.md", "docs/slicer/states.md"]
+)
 def test_every_picture_of_the_docs_is_there_and_small(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+\.png)\)", text)

@@ -108,6 +108,23 @@ def test_the_ranges_of_two_points_are_two_lines(scene: object) -> None:
     assert np.ptp(columns[columns < columns.mean()]) < 20
 
 
+@needs_pictures
+@pytest.mark.parametrize("ends", [(None, None), (0.6, 0.8)])
+def test_one_point_is_drawn_without_an_error(scene: object, ends: tuple) -> None:
+    """As the first forecast has it, with one size ahead."""
+    data = sufficiency(6)
+    data["overall"] = {"forecast": data["overall"]["forecast"][:1]}
+    curve = Payload.from_json(data).curve("")
+    chart = CurveNodes(curve_titles()).show(curve, [MeasuredPoint(4, 0.7, "fold", "", *ends, 4)], None, "all")
+    said, before = vtk.vtkStringOutputWindow(), vtk.vtkOutputWindow.GetInstance()
+    vtk.vtkOutputWindow.SetInstance(said)
+    try:
+        chart_picture.draw(chart, (300, 200))
+    finally:
+        vtk.vtkOutputWindow.SetInstance(before)
+    assert "ERROR" not in said.GetOutput()
+
+
 def test_without_a_line_of_the_servers_the_horizons_are_joined(scene: object) -> None:
     data = sufficiency(12)
     del data["overall"]["curve"]

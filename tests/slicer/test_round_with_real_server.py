@@ -105,6 +105,7 @@ def train(module: object, wait: Callable) -> None:
     wait(lambda: session.state.training.running, PATIENCE_S)
     wait(lambda: not session.state.training.running, PATIENCE_S)
     assert "went well" in module.ui.trainingStatus.text, session.state.training.task
+    assert module.ui.trainingStrategyWhat.text, "a strategy is offered with what it does"
     wait(lambda: session.state.info.models and session.state.sufficiency.updated != before, PATIENCE_S)
 
 

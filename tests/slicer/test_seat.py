@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import chart_picture
@@ -12,7 +13,7 @@ import pytest
 import qt
 from DataSufficiencyLib.forecast_words import effect_tip
 from DataSufficiencyLib.glance_words import advice_text
-from DataSufficiencyLib.wording import label_question
+from DataSufficiencyLib.wording import label_question, say
 from german import in_german
 from session_bench import label_file, paint_all
 from stub_server import StubServer, break_off, sufficiency
@@ -211,7 +212,10 @@ def test_the_panel_fits_into_slicers_own(panel: object) -> None:
     """Slicer's module panel has no scroll bar below: what is wider makes it wider."""
     for name in ("signInRow", "doubtRow", "waitingFrame", "questionFrame", "unsentFrame"):
         getattr(panel.ui, name).setVisible(True)
-    assert panel.ui.scrollContents.layout().minimumSize().width() <= NARROW
+    margins = panel.parent.layout().contentsMargins
+    around = margins.left() + margins.right()
+    beside = panel.ui.scrollArea.verticalScrollBar().sizeHint().width()
+    assert panel.ui.scrollContents.layout().minimumSize().width() <= NARROW - around - beside
     assert panel.ui.glanceFrame.minimumSizeHint().width() <= NARROW
 
 
@@ -229,3 +233,19 @@ def test_what_is_to_be_trained_can_be_read(panel: object, server: StubServer, wa
     panel_bench.settle(panel, NARROW)
     boxes = [panel.ui.trainerBox, panel.ui.trainingStrategyBox, panel.ui.strategyBox, panel.ui.structureBox]
     assert panel_bench.cut_off(boxes) == []
+
+
+def test_long_names_make_the_panel_no_wider(open_case: object, server: StubServer, wait: Callable) -> None:
+    """A case may be called by a DICOM number of 64 digits; nothing of it is cut off where it is named."""
+    long = "1.2.826.0.1.3680043.8.498.45787841905473114233124723359129632652"
+    ui, state = open_case.ui, open_case.session.state
+    server.checks = [{"image": long, "sentence": f"{long} is far smaller than other cases."}]
+    state.case = replace(state.case, image_id=long)
+    state.notice = say("nothing_drawn", case=long)
+    open_case.session.forecast.ask()
+    wait(lambda: ui.doubtRow.isVisible())
+    panel_bench.settle(open_case, NARROW)
+    assert ui.scrollContents.width <= ui.scrollArea.viewport().width
+    assert ui.caseLabel.text.replace("\u200b", "") == long
+    labels = (ui.caseLabel, ui.caseStatus, ui.doubtsLabel)
+    assert [panel_bench.too_long(label) for label in labels] == [False] * 3

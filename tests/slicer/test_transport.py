@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 import qt
 from DataSufficiencyLib.timers import QtTimers
-from DataSufficiencyLib.transport import Call, QtTransport, content_of, error_code
+from DataSufficiencyLib.transport import Call, QtTransport, content_of, error_code, header_of
 from stub_server import StubServer
 
 from scaling_app_client.calls import Client, normal_address
@@ -288,6 +288,18 @@ def test_a_property_reads_as_an_attribute() -> None:
     button = qt.QPushButton("Send")
     button.enabled = False
     assert (button.text, button.isEnabled()) == ("Send", False)
+
+
+@pytest.mark.parametrize(("kind", "error"), [(bytes, TypeError), (str, ValueError)])
+def test_a_header_is_read_however_its_name_is_taken(kind: type, error: type[Exception]) -> None:
+    """As text by PySide6, as bytes by PythonQt; each has another error for the other."""
+
+    def raw(name: object) -> qt.QByteArray:
+        if not isinstance(name, kind):
+            raise error(f"no {type(name).__name__} here")
+        return qt.QByteArray(b"Tue, 06 May 2031 10:20:00 GMT")
+
+    assert header_of(SimpleNamespace(rawHeader=raw), "Date").startswith("Tue, 06 May")
 
 
 def test_bytes_survive_a_binding_that_calls_them_text() -> None:

@@ -15,7 +15,7 @@ from scaling_app.forecast.arms import StrategyEffect, longer_name, trained_longe
 from scaling_app.forecast.calibration import widened
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.means import mean_over_patients
-from scaling_app.forecast.prediction import MIN_CASES, Forecaster, TooFewPoints
+from scaling_app.forecast.prediction import MEASURED_FROM, MIN_CASES, Forecaster, TooFewPoints
 from scaling_app.forecast.scores import OVERALL, Score, by_structure, own_arm
 from scaling_app.forecast.stopping import STEPS, Advice, StopEvidence, advise, check_size, low_gain
 from scaling_app.storage import finite
@@ -111,14 +111,16 @@ def default_horizons(n_now: int) -> tuple[int, ...]:
     return tuple(sorted({n_now + 1, n_now + 5, n_now + 10, 2 * n_now}))
 
 
-def too_few(missing: str, question: Question, observations: Sequence[Score]) -> Answer:
-    """The answer when there is not enough to say."""
+def too_few(
+    missing: str, question: Question, observations: Sequence[Score], cases: int | None = None
+) -> Answer:
+    """The answer when there is not enough to say; `cases` further ones would do, where that is known."""
     sentence = f"Not enough to say yet: {missing}."
     target = None if question.target is None else _unknown_target(question.target)
     return Answer(
         status="too_few",
         message=sentence,
-        advice=Advice("wait", None, None, sentence, missing),
+        advice=Advice("wait", cases, None, sentence, missing),
         n_now=question.n_now,
         target=target,
         observed=observed_points(observations),
@@ -128,11 +130,13 @@ def too_few(missing: str, question: Question, observations: Sequence[Score]) -> 
 
 def answer(forecaster: Forecaster, question: Question, observations: Sequence[Score]) -> Answer:
     """The forecast of a session by an unfitted method; never raises for want of points."""
+    untested = all(seen.dice is None for seen in observations)
+    still_to_label = max(0, (MEASURED_FROM if untested else MIN_CASES) - question.n_now) or None
     if question.n_now < MIN_CASES:
         missing = f"{question.n_now} case(s) labelled, at least {MIN_CASES} are needed"
-        return too_few(missing, question, observations)
-    if all(seen.dice is None for seen in observations):
-        return too_few("no model has been tested on these cases yet", question, observations)
+        return too_few(missing, question, observations, still_to_label)
+    if untested:
+        return too_few("no model has been tested on these cases yet", question, observations, still_to_label)
     try:
         forecaster.fit(observations, question.n_now)
     except TooFewPoints as error:

@@ -19,6 +19,8 @@ from scaling_app.forecast.families import Array
 from scaling_app.forecast.scores import OVERALL, Score, by_structure, check_scores, own_arm
 
 MIN_CASES = 4
+MEASURED_FROM = 5
+"""Labelled cases at which cross-validation begins: from there on a curve can be measured with no model before."""
 MIN_SCORES = 3
 
 

@@ -38,7 +38,7 @@ from scaling_app.monai_app.storage_answers import answer_storage_errors
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
 from scaling_app.monai_app.training_state import training_of
-from scaling_app.service.answers import LabelSummary
+from scaling_app.service.answers import LabelSummary, in_info
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 from scaling_app.storage import require_writable
 from scaling_app.studies.conf import read_conf
@@ -242,7 +242,8 @@ class ScalingApp(MONAILabelApp):
     def info(self) -> dict:
         """MONAI Label's description of the app, with the structures and the forecast's summary."""
         self._shown = self.summary()
-        return {**super().info(), "labels": list(self.open_studies.structures()), "sufficiency": self._shown}
+        labels = list(self.open_studies.structures())
+        return {**super().info(), "labels": labels, "sufficiency": in_info(self._shown)}
 
     def infer(self, request: dict, datastore: Datastore | None = None) -> dict:
         """Runs a prediction and notes who may have seen it.

@@ -18,6 +18,7 @@ from scaling_app.service.payloads import (
     Status,
     Target,
 )
+from scaling_app.strategies.catalogue import in_words
 
 
 class Summary(Part):
@@ -60,6 +61,24 @@ class LabelDoubt(Part):
     """What was found, and what to do."""
 
 
+class StrategyWords(Part):
+    """A strategy for people."""
+
+    name: str
+    """As trainings call it."""
+    title: str
+    """For people."""
+    what: str
+    """What it does, in a sentence."""
+
+
+class InfoSummary(Summary):
+    """`sufficiency` of `/info/`: the summary, and what trainings may be told, in words."""
+
+    strategies: list[StrategyWords] = Field(default_factory=list)
+    """Every strategy that a training may be told."""
+
+
 class LabelSummary(Summary):
     """`sufficiency` of the answer to a saved label: the doubts about it, and the summary."""
 
@@ -91,7 +110,7 @@ class NotedCase(Part):
     """The open ones, in sentences."""
 
 
-CONTRACT: tuple[type[Part], ...] = (Payload, Summary, LabelSummary, CaseNote, NotedCase)
+CONTRACT: tuple[type[Part], ...] = (Payload, Summary, InfoSummary, LabelSummary, CaseNote, NotedCase)
 """What is sent or taken as a whole."""
 
 
@@ -115,3 +134,9 @@ def summary_of(payload: Mapping[str, Any]) -> dict[str, Any]:
         n_doubts=len(whole.doubts),
         updated=whole.updated,
     ).sent()
+
+
+def in_info(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """The summary for `/info/`: with what trainings may be told."""
+    offered = [StrategyWords(name=name, title=title, what=what) for name, title, what in in_words()]
+    return InfoSummary.model_validate({**summary, "strategies": offered}).sent()

@@ -170,7 +170,7 @@ class Advice(Part):
     action: Literal["continue", "stop", "wait"]
     """What to do."""
     cases: int | None = None
-    """The further cases that the probability is about."""
+    """The further cases that it speaks of."""
     probability: float | None = None
     """Probability that those bring what is worth having."""
     sentence: str

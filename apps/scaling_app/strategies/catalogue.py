@@ -19,6 +19,8 @@ AUTO = "auto"
 OWN_OF_AUTO = "baseline"
 """What the session's own curve is trained with under `auto`, and what the others have to beat."""
 
+_AUTO_IN_WORDS = ("Auto", "Takes the strategy that won on your own cases, and before there is one, Baseline.")
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -160,6 +162,11 @@ def what_of(name: str) -> str:
     """What the strategy does, in a sentence; nothing of one that is not in the table."""
     entry = _BY_NAME.get(name)
     return entry.what if entry else ""
+
+
+def in_words() -> list[tuple[str, str, str]]:
+    """Name, title and what it does of everything that a training may be told, `auto` included."""
+    return [*((name, title_of(name), what_of(name)) for name in names()), (AUTO, *_AUTO_IN_WORDS)]
 
 
 def families_of(name: str) -> frozenset[Family]:

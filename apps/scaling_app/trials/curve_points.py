@@ -22,7 +22,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-CURVE_SIZES = (5, 8, 12, 16, 24, 32, 48)
+from scaling_app.forecast.prediction import MEASURED_FROM
+
+CURVE_SIZES = (MEASURED_FROM, 8, 12, 16, 24, 32, 48)
 FOLDS = 5
 NESTED_SHARES = (0.25, 0.5)
 NESTED_FOLDS = 2

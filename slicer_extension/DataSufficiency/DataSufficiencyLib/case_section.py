@@ -13,6 +13,7 @@ from .forecast_words import minutes_text
 from .notice_label import as_markup, show_notice, show_text
 from .question_rows import QuestionRows
 from .reasons import why_no_automatic, why_no_submit
+from .server_words import in_the_panels_language, rule_name
 from .session import Session
 from .wording import blind_sentence
 
@@ -26,6 +27,7 @@ class CaseSection:
         self._questions.changed.connect(lambda: ui.sendButton.setEnabled(self._questions.complete))
         self._strategies: list[str] = []
         self._unsent: list[Draft] = []
+        ui.strategyBox.currentIndexChanged.connect(lambda _index: self._show_rule())
         ui.nextButton.clicked.connect(lambda _checked=False: session.cases.next_case(self._strategy))
         ui.submitButton.clicked.connect(self._submit)
         ui.automaticButton.clicked.connect(lambda _checked=False: session.automatic.fill_in())
@@ -41,6 +43,7 @@ class CaseSection:
     def refresh(self) -> None:
         ui, session, state = self._ui, self._session, self._state
         self._show_strategies()
+        self._show_rule()
         self._show_case()
         self._show_questions()
         self._show_unsent()
@@ -75,13 +78,21 @@ class CaseSection:
         self._strategies = names
         self._ui.strategyBox.clear()
         for index, name in enumerate(names):
-            description = info.strategies[name] if info else ""
-            self._ui.strategyBox.addItem(name)
-            self._ui.strategyBox.setItemData(index, as_markup(description), 3)  # Qt::ToolTipRole
+            self._ui.strategyBox.addItem(rule_name(name))
+            self._ui.strategyBox.setItemData(index, as_markup(self._rule(name)), 3)  # Qt::ToolTipRole
+
+    def _rule(self, name: str) -> str:
+        """What a rule for the next case does, in a sentence."""
+        return in_the_panels_language(self._state.info.strategies[name]) if self._state.info else ""
+
+    def _show_rule(self) -> None:
+        """Only while there is no case to draw: it is of use when one is chosen."""
+        choosing = self._state.phase in ("ready", "sent")
+        show_text(self._ui.nextRuleWhat, self._rule(self._strategy) if choosing and self._strategy else "")
 
     def _show_case(self) -> None:
         ui, case = self._ui, self._state.case
-        ui.caseLabel.setText(case.image_id if case else _("No case is loaded"))
+        show_text(ui.caseLabel, case.image_id if case else _("No case is loaded"))
         ui.blindFrame.setVisible(bool(case and case.blind))
         if case is not None and case.blind:
             ui.blindLabel.setText(blind_sentence())
@@ -117,7 +128,7 @@ class CaseSection:
         if names and not state.connected:
             servers = ", ".join(dict.fromkeys(draft.server for draft in self._unsent))
             words += " " + _("Connect to {server} to send.").format(server=servers)
-        ui.unsentLabel.setText(words)
+        show_text(ui.unsentLabel, words)
         free = not session.submission.busy and state.phase not in ("sending", "fetching")
         ui.resendButton.setEnabled(state.connected and free)
         ui.discardButton.setEnabled(free)

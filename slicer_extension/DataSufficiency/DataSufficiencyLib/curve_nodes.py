@@ -151,7 +151,7 @@ class CurveNodes:
         if not len(rows):
             return []
         low, high = (rows[:, [0, _COLUMNS.index(name)]] for name in ("lo80", "hi80"))
-        known = np.isfinite(np.concatenate([low, high])).all()
+        known = len(rows) > 1 and np.isfinite(np.concatenate([low, high])).all()
         bounds = np.concatenate([low, [[rows[-1, 0], np.nan]], high]) if known else rows[:0, :2]
         return [self._line("bounds", bounds), self._series("mean", table, "mean")]
 
@@ -255,7 +255,12 @@ def _dice_range(
 
 
 def _fill(table_node: Any, columns: Sequence[str], rows: np.ndarray, about: Sequence[str] = ()) -> None:
-    """Replace a table's content; NaN stays NaN, which a plot leaves out. `about` is a column of words."""
+    """Replace a table's content; NaN stays NaN, which a plot leaves out. `about` is a column of words.
+
+    One row alone is written twice: VTK logs an error for a line through one point, also where only its mark is drawn.
+    """
+    if len(rows) == 1:
+        rows, about = np.concatenate([rows, rows]), [*about, *about]
     table = vtk.vtkTable()
     for index, name in enumerate(columns):
         column = numpy_to_vtk(np.ascontiguousarray(rows[:, index], dtype=float), deep=True)

@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from .forecast_words import (
     UNKNOWN,
     coverage_text,
+    decimal,
     effect_tip,
     gain_text,
     kappa_number,
@@ -20,6 +21,7 @@ from .forecast_words import (
 )
 from .notice_label import show_notice, show_text
 from .reasons import why_no_training
+from .server_words import in_the_panels_language
 from .session import Session
 from .states import SessionState
 from .table_view import fill_table, prepare_table
@@ -33,7 +35,7 @@ class StrategiesSection:
     def __init__(self, ui: Any, state: SessionState) -> None:
         self._ui, self._state = ui, state
         self._shown: Any = self
-        prepare_table(ui.strategyTable, (_("Strategy"), _("Worth, in cases"), _("Dice, in points")))
+        prepare_table(ui.strategyTable, (_("Strategy"), _("Worth,\nin cases"), _("Dice,\nin points")))
         ui.strategyTable.horizontalHeader().setToolTip(
             _(
                 "How many cases one case is worth, and the difference in Dice, both against the session's own strategy "
@@ -66,6 +68,7 @@ class TrainingSection:
         self._steps: int | None = None
         ui.stepsSpin.setSpecialValueText(UNKNOWN)
         ui.trainerBox.currentIndexChanged.connect(lambda _index: self._trainer_chosen())
+        ui.trainingStrategyBox.currentIndexChanged.connect(lambda _index: self._show_what())
         ui.stepsSpin.valueChanged.connect(lambda _steps: self._show_effect())
         ui.stepsSpin.editingFinished.connect(self._set_steps)
         ui.trainButton.clicked.connect(self._start)
@@ -119,7 +122,18 @@ class TrainingSection:
         if names != self._strategies:
             self._strategies = names
             self._ui.trainingStrategyBox.clear()
-            self._ui.trainingStrategyBox.addItems([strategy_name(name) for name in names])
+            self._ui.trainingStrategyBox.addItems([self._offered(name)[0] for name in names])
+            self._show_what()
+
+    def _offered(self, name: str) -> tuple[str, str]:
+        """What a strategy is called, and what it does."""
+        words = self._state.info.offered.get(name) if self._state.info is not None else None
+        return (words.title or name, in_the_panels_language(words.what)) if words else (name, "")
+
+    def _show_what(self) -> None:
+        index = self._ui.trainingStrategyBox.currentIndex
+        known = 0 <= index < len(self._strategies)
+        show_text(self._ui.trainingStrategyWhat, self._offered(self._strategies[index])[1] if known else "")
 
     def _show_steps(self, free: bool) -> None:
         """The server's steps, but not over what is being typed; a dash where it does not say."""
@@ -168,7 +182,7 @@ class CoverageSection:
         rows = [
             (
                 case.image,
-                "" if case.distance is None else _("{times} times").format(times=f"{case.distance:.1f}"),
+                "" if case.distance is None else _("{times} times").format(times=decimal(case.distance)),
             )
             for case in cases
         ]

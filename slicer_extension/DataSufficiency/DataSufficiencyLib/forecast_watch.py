@@ -56,7 +56,7 @@ class ForecastWatch:
         state, forecast = self._state, self._state.forecast
         back, before = forecast.offline_since is not None, forecast.latest
         self._asking = False
-        forecast.latest, forecast.received_at = answer, time.time()
+        forecast.latest, forecast.received_at = answer, time.monotonic()
         forecast.before = _of_fewer_labels(forecast.before, before, answer)
         forecast.offline_since = forecast.trouble = None
         self._plan(self.BUSY_S if self._busy else self.CALM_S)
@@ -73,7 +73,7 @@ class ForecastWatch:
         """Some call found that the server does not answer: say so at once, and ask soon whether it is back."""
         forecast = self._state.forecast
         if forecast.offline_since is None:
-            forecast.offline_since = time.time()
+            forecast.offline_since = time.monotonic()
         forecast.trouble = explain(failure)
         if not self._asking:
             self._plan(self.BUSY_S)

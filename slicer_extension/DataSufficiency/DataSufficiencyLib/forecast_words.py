@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 
 from slicer.i18n import tr as _
@@ -21,22 +20,15 @@ from scaling_app_client.payload import (
     Target,
 )
 
-#: How strategies are written by those who published them.
-_NAMES = {
-    "none": "none",
-    "baseline": "baseline",
-    "red": "RED",
-    "regda": "RegDA",
-    "regda+pool": "RegDA + pool",
-    "genda": "GenDA",
-    "genseg": "GenSeg",
-    "genseg+fields": "GenSeg + fields",
-    "genda+genseg": "GenDA + GenSeg",
-    "auto": "auto",
-}
+from .server_words import in_the_panels_language
+
 #: After the name of a strategy that was trained for more steps.
 _LONGER = "+longer"
+#: The trainer that measures the forecast; the others make models.
+MEASURING = "learning_curve"
 _DOUBTS_SHOWN = 3
+#: Seconds that do not count in the age of a forecast.
+_CLOCK_S = 90
 #: Where the server does not say.
 UNKNOWN = "\u2013"
 
@@ -53,16 +45,21 @@ class TableRow:
 
 
 def strategy_name(name: str, title: str = "") -> str:
-    """How people call a strategy: as the server does, else as those who published it."""
-    if title:
-        return title
+    """How the server calls a strategy for people; an older one gives no title."""
     if name.endswith(_LONGER):
-        return _("{strategy}, longer training").format(strategy=strategy_name(name[: -len(_LONGER)]))
-    return _NAMES.get(name, name)
+        base = strategy_name(name[: -len(_LONGER)], title.partition(",")[0])
+        return _("{strategy}, longer training").format(strategy=base)
+    return title or name
 
 
-def points(dice: float | None, digits: int = 0) -> str:
-    return UNKNOWN if dice is None else f"{100 * dice:.{digits}f}"
+def points(dice: float | None) -> str:
+    return UNKNOWN if dice is None else f"{100 * dice:.0f}"
+
+
+def decimal(value: float) -> str:
+    """A number to a tenth, with the decimal sign of the language; a loss too small to be seen is no `-0.0`."""
+    whole, tenth = f"{round(value, 1) + 0.0:.1f}".split(".")
+    return _("{whole}.{tenth}").format(whole=whole, tenth=tenth)
 
 
 def dice_text(dice: Interval | None) -> str:
@@ -83,17 +80,18 @@ def gain_text(gain: Interval | None) -> str:
     if gain.lo80 is None or gain.hi80 is None:
         return mean
     words = _("{mean} ({low} to {high})")
-    return words.format(mean=mean, low=f"{_tenths(gain.lo80):.1f}", high=f"{_tenths(gain.hi80):.1f}")
+    return words.format(mean=mean, low=tenths(gain.lo80), high=tenths(gain.hi80))
 
 
 def signed_tenths(dice: float) -> str:
     """A difference in points: `+2.0`."""
-    return f"{_tenths(dice):+.1f}"
+    text = tenths(dice)
+    return text if text.startswith("-") else "+" + text
 
 
-def _tenths(dice: float) -> float:
-    """In points, to a tenth; a loss too small to be seen is no `-0.0`."""
-    return round(100 * dice, 1) + 0.0
+def tenths(dice: float) -> str:
+    """In points, to a tenth."""
+    return decimal(100 * dice)
 
 
 def percent_text(share: float) -> str:
@@ -136,8 +134,11 @@ def _horizon(row: ForecastRow) -> TableRow:
 
 def _target_row(curve: Curve, target: Target) -> TableRow:
     """How many more cases the target takes; the time is that of as many cases as the median says."""
+    dice = _("target {dice}").format(dice=points(target.dice))
     if target.median is None:
         cases = UNKNOWN
+    elif target.median == target.hi80 == 0:
+        return TableRow(_("reached"), dice, UNKNOWN, UNKNOWN, target_tip(target))
     elif target.lo80 is None or target.hi80 is None:
         cases = f"+{target.median:.0f}"
     else:
@@ -147,7 +148,6 @@ def _target_row(curve: Curve, target: Target) -> TableRow:
         )
     per_case = next((r.minutes / r.extra for r in curve.forecast if r.minutes and r.extra), None)
     minutes = per_case * target.median if per_case is not None and target.median is not None else None
-    dice = _("target {dice}").format(dice=points(target.dice))
     return TableRow(cases, dice, UNKNOWN, minutes_text(minutes), target_tip(target))
 
 
@@ -162,9 +162,9 @@ def target_tip(target: Target) -> str:
     return "; ".join(parts)
 
 
-def state_text(answer: Payload, age_seconds: float, offline_minutes: float | None) -> str:
+def state_text(answer: Payload, received_s: float, offline_minutes: float | None) -> str:
     """How old the forecast is, whether a new one is on its way, and how much of it is borrowed."""
-    parts = [age_text(answer.updated, age_seconds), job_text(answer)]
+    parts = [age_text(answer.age_s, received_s), job_text(answer)]
     if offline_minutes is not None:
         parts.append(
             _("The server has not answered for {time}.").format(time=minutes_text(max(1, offline_minutes)))
@@ -195,36 +195,35 @@ def doubts_text(doubts: tuple[Doubt, ...]) -> str:
     return _("Left out of the forecast until you have looked at them again:") + "\n" + "\n".join(lines)
 
 
-def age_text(updated: str, age_seconds: float) -> str:
-    """How long ago the server made the forecast; where it does not say, how long ago it came."""
-    made = _parsed(updated)
-    if made is not None:
-        age_seconds = max(0.0, (datetime.datetime.now(datetime.timezone.utc) - made).total_seconds())
-    if age_seconds < 90:
+def age_text(age_s: float | None, received_s: float) -> str:
+    """How long ago the server made the forecast; where it does not say, how long ago it came.
+
+    Args:
+        age_s: How old it was when the server sent it, by the server's clock.
+        received_s: How long ago it came.
+    """
+    seconds = received_s + (age_s or 0.0)
+    if age_s is not None and age_s < -_CLOCK_S:
+        return _("How old the forecast is cannot be told: the server's clock was changed.")
+    if seconds < _CLOCK_S:
         return _("Forecast made just now.")
-    return _("Forecast made {time} ago.").format(time=minutes_text(age_seconds / 60))
-
-
-def _parsed(moment: str) -> datetime.datetime | None:
-    try:
-        found = datetime.datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=datetime.timezone.utc)
+    return _("Forecast made {time} ago.").format(time=minutes_text(seconds / 60))
 
 
 def job_text(answer: Payload) -> str:
     """Whether a computation is running, and for how long still."""
     job: Job = answer.job
     if not job.running:
-        return _("A new forecast is being computed.") if answer.status == "computing" else ""
+        if answer.status == "computing":
+            return _("A new forecast is being computed.")
+        return _("The last measuring: {sentence}").format(sentence=job.message) if job.message else ""
     if job.total:
-        words = _("The forecast is being measured anew: {done} of {total} trainings are done.")
+        words = _("The forecast is being measured: {done} of {total} trainings are done.")
         text = words.format(done=job.done or 0, total=job.total)
     else:
-        text = _("The forecast is being measured anew.")
+        text = _("The forecast is being measured.")
     if job.eta_seconds is not None:
-        text += " " + _("About {time} left.").format(time=minutes_text(max(1, job.eta_seconds / 60)))
+        text += " " + left_text(job.eta_seconds / 60)
     return text
 
 
@@ -259,7 +258,8 @@ def kappa_text(effect: StrategyEffect, n: int | None) -> str:
 
 def effect_tip(effect: StrategyEffect, n: int | None) -> str:
     """What `kappa_text` says, on how many cases it was measured, and the surface Dice, as far as known."""
-    parts = [kappa_text(effect, n), *([effect.what] if effect.what else [])]
+    what = in_the_panels_language(effect.what)
+    parts = [kappa_text(effect, n), *([what] if what else [])]
     if effect.n_cases is not None:
         one = effect.n_cases == 1
         words = _("Compared on one test case.") if one else _("Compared on {count} test cases.")
@@ -272,7 +272,7 @@ def effect_tip(effect: StrategyEffect, n: int | None) -> str:
 
 def what_text(effects: tuple[StrategyEffect, ...]) -> str:
     """What each strategy does, a line each."""
-    lines = [f"{strategy_name(e.name, e.title)}: {e.what}" for e in effects if e.what]
+    lines = [f"{strategy_name(e.name, e.title)}: {in_the_panels_language(e.what)}" for e in effects if e.what]
     return "\n".join(lines)
 
 
@@ -284,10 +284,8 @@ def training_text(trainer: str, plan: TrainingPlan | None, steps: int | None, la
         steps: How long to train.
         labels: How many labels there are.
     """
-    if trainer == "learning_curve":
-        effect = _(
-            "Measures the forecast anew, and compares the strategies; the model in use stays as it is."
-        )
+    if trainer == MEASURING:
+        effect = _("Measures the forecast, and compares the strategies; the model in use stays as it is.")
     elif labels:
         words = _("Makes a new model from your {count} labels; it then does the automatic segmentation.")
         effect = words.format(count=labels)
@@ -309,8 +307,18 @@ def _duration(plan: TrainingPlan | None, steps: int | None) -> str:
 
 def trainer_name(name: str) -> str:
     """What a trainer makes, as people call it."""
-    known = {"segmentation": _("the model"), "learning_curve": _("the forecast")}
+    known = {"segmentation": _("the model"), MEASURING: _("the forecast")}
     return known.get(name, name)
+
+
+def under_way_text(measures: bool, minutes_left: float | None) -> str:
+    """What runs on the server, and how long still."""
+    text = _("The forecast is being measured.") if measures else _("A new model is being trained.")
+    return text if minutes_left is None else f"{text} {left_text(minutes_left)}"
+
+
+def left_text(minutes: float) -> str:
+    return _("About {time} left.").format(time=minutes_text(max(1, minutes)))
 
 
 def kappa_number(effect: StrategyEffect) -> str:
@@ -318,9 +326,9 @@ def kappa_number(effect: StrategyEffect) -> str:
     if kappa is None:
         return UNKNOWN
     if kappa.lo80 is None or kappa.hi80 is None:
-        return f"{kappa.mean:.1f}"
+        return decimal(kappa.mean)
     words = _("{mean} ({low} to {high})")
-    return words.format(mean=f"{kappa.mean:.1f}", low=f"{kappa.lo80:.1f}", high=f"{kappa.hi80:.1f}")
+    return words.format(mean=decimal(kappa.mean), low=decimal(kappa.lo80), high=decimal(kappa.hi80))
 
 
 def best_strategy(effects: tuple[StrategyEffect, ...]) -> StrategyEffect | None:
@@ -332,7 +340,7 @@ def best_strategy(effects: tuple[StrategyEffect, ...]) -> StrategyEffect | None:
 def strategy_summary(effects: tuple[StrategyEffect, ...], n: int | None) -> str:
     """The sentence above the table of strategies."""
     if not any(effect.kappa for effect in effects):
-        return _("Not measured yet: the strategies are compared when the forecast is measured anew.")
+        return _("Not measured yet: the strategies are compared when the forecast is measured.")
     best = best_strategy(effects)
     if best is None:
         return _("No strategy is sure to help on your cases so far.")

@@ -7,7 +7,7 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
-from .glance_words import advice_text, next_text, note_text, now_text, readers_text
+from .glance_words import advice_sentence, advice_text, next_text, note_text, now_text, readers_text
 from .notice_label import as_markup, make_headline, show_text
 from .states import SessionState
 
@@ -27,9 +27,8 @@ class GlanceSection:
     def refresh(self) -> None:
         ui, state = self._ui, self._state
         answer = state.sufficiency
-        ui.adviceLabel.setText(advice_text(answer))
-        sentence = answer.advice.sentence if answer is not None and answer.advice is not None else ""
-        ui.adviceLabel.setToolTip(as_markup(sentence))
+        show_text(ui.adviceLabel, advice_text(answer))
+        ui.adviceLabel.setToolTip(as_markup(advice_sentence(answer)))
         show_text(ui.nextLabel, next_text(answer))
         now = (now_text(state.forecast), readers_text(answer))
         show_text(ui.nowLabel, "\n".join(line for line in now if line))
@@ -38,5 +37,5 @@ class GlanceSection:
     def show_time(self) -> None:
         """What is under way, as it stands now."""
         since = self._state.forecast.offline_since
-        offline = None if since is None else (time.time() - since) / 60
+        offline = None if since is None else (time.monotonic() - since) / 60
         show_text(self._ui.glanceNote, note_text(self._state, offline))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from slicer.i18n import tr as _
 
-from scaling_app_client.payload import Advice, Agreement, ForecastRow, Interval, Payload, Target
+from scaling_app_client.payload import Agreement, ForecastRow, Interval, Payload, Target
 
-from .forecast_words import job_text, minutes_text, points, signed_tenths
+from .forecast_words import job_text, minutes_text, points, signed_tenths, tenths, under_way_text
 from .states import ForecastState, SessionState
 
 #: So sure the server is when it calls a target reached.
@@ -14,23 +14,50 @@ _SURE = 0.9
 
 
 def advice_text(answer: Payload | None) -> str:
-    """What to do next, in a few words; the server's own sentence where there is no shorter one."""
+    """What to do next, in a few words of the panel's own; the server's stand with the forecast."""
     if answer is None:
         return _("Connect to a server to see what the next case is worth.")
     advice = answer.advice
-    if advice is not None and advice.action == "stop":
-        return _stop(answer.target, answer.agreement)
-    if advice is not None and advice.action == "continue" and advice.cases:
-        return _continue(advice)
-    if advice is not None and advice.sentence:
-        return advice.sentence
-    if answer.message:
-        return answer.message
-    if answer.status == "too_few":
-        return _("Too few cases are labelled for a forecast.")
+    action, cases = (advice.action, advice.cases) if advice is not None else ("", None)
     if answer.status == "error":
-        return _("The server could not compute a forecast.")
-    return _("There is no advice yet.")
+        return _("The server could not compute a forecast. You can go on labelling.")
+    if answer.status == "too_few":
+        return _first_forecast(answer, cases)
+    if action == "stop":
+        return _stop(answer.target, answer.agreement)
+    if action == "continue" and cases:
+        return _continue(cases)
+    if action == "wait" and cases == 0:
+        return _("Every case has a label.")
+    if action == "wait" and answer.overall is not None:
+        return _("More cases seem to add little, but it is too early to stop.")
+    if answer.status == "computing":
+        return _("The first forecast is being computed. You can go on labelling.")
+    return _("There is no advice yet. You can go on labelling.")
+
+
+def advice_sentence(answer: Payload | None) -> str:
+    """The advice as the server gives it, with its numbers, and what it rests on."""
+    advice = answer.advice if answer is not None else None
+    said = [part for part in (advice.sentence, advice.reason) if part] if advice is not None else []
+    if not said and answer is not None and answer.message:
+        said = [answer.message]
+    return _("The server says: {sentence}").format(sentence="\n".join(said)) if said else ""
+
+
+def _first_forecast(answer: Payload, cases: int | None) -> str:
+    """There are too few labels, or no model has been tested on them."""
+    if cases == 1:
+        return _("Please label one more case for a first forecast.")
+    if cases and not answer.n_labelled:
+        return _("Please label {count} cases for a first forecast.").format(count=cases)
+    if cases:
+        return _("Please label {count} more cases for a first forecast.").format(count=cases)
+    if answer.job.running:
+        return _("The first forecast is being measured. You can go on labelling.")
+    if answer.n_labelled:
+        return _("For a first forecast, open Forecast below and press Measure the forecast.")
+    return _("Please label a few cases for a first forecast.")
 
 
 def _stop(target: Target | None, agreement: Agreement | None) -> str:
@@ -42,10 +69,10 @@ def _stop(target: Target | None, agreement: Agreement | None) -> str:
     return _("You can stop: more cases of this kind are hardly worth your time.")
 
 
-def _continue(advice: Advice) -> str:
-    if advice.cases == 1:
+def _continue(cases: int) -> str:
+    if cases == 1:
         return _("Please label one more case, then look again.")
-    return _("Please label {count} more cases, then look again.").format(count=advice.cases)
+    return _("Please label {count} more cases, then look again.").format(count=cases)
 
 
 def next_text(answer: Payload | None) -> str:
@@ -72,7 +99,7 @@ def _in_points(gain: Interval) -> str:
     mean = signed_tenths(gain.mean)
     if gain.lo80 is None or gain.hi80 is None:
         return _("{mean} points").format(mean=mean)
-    low, high = (f"{100 * end + 0.0:.1f}" for end in (gain.lo80, gain.hi80))
+    low, high = tenths(gain.lo80), tenths(gain.hi80)
     return _("{mean} points ({low} to {high})").format(mean=mean, low=low, high=high)
 
 
@@ -82,10 +109,10 @@ def now_text(forecast: ForecastState) -> str:
     now = answer.overall.now if answer is not None and answer.overall is not None else None
     if now is None:
         return ""
-    level = _("Dice now: {mean} points").format(mean=points(now.mean, 1))
+    level = _("Dice now: {mean} points").format(mean=tenths(now.mean))
     if now.lo80 is not None and now.hi80 is not None:
         words = _("Dice now: {mean} points ({low} to {high})")
-        level = words.format(mean=points(now.mean, 1), low=points(now.lo80), high=points(now.hi80))
+        level = words.format(mean=tenths(now.mean), low=points(now.lo80), high=points(now.hi80))
     return level + _since(answer, forecast.before, now) + "."
 
 
@@ -120,13 +147,12 @@ def note_text(state: SessionState, offline_minutes: float | None) -> str:
     if offline_minutes is not None:
         words = _("The server has not answered for {time}: these numbers are of before.")
         parts.append(words.format(time=minutes_text(max(1, offline_minutes))))
+    elif state.forecast.trouble is not None:
+        parts.append(state.forecast.trouble.text + " " + _("These numbers are of before."))
     if answer is not None and answer.busy:
         parts.append(job_text(answer))
-    elif training.running and training.minutes_left is not None:
-        words = _("A new model is being trained: about {time} left.")
-        parts.append(words.format(time=minutes_text(max(1, training.minutes_left))))
     elif training.running:
-        parts.append(_("A new model is being trained."))
+        parts.append(under_way_text(training.measures, training.minutes_left))
     if parts and offline_minutes is None:
         parts.append(_("You can go on drawing."))
     doubts = len({doubt.image for doubt in answer.doubts}) if answer is not None else 0

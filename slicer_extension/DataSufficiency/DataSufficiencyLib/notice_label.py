@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Any
 
 from .wording import Notice
 
+#: Where a long name may go on in the next line.
+_PLACES = re.compile(r"[-_./:]+(?=\w)|[^-_./:]{12}(?=\w)")
 _SIGNS = {"info": "", "good": "\u2714 ", "warning": "\u26a0 ", "bad": "\u2716 "}
 
 
@@ -14,14 +17,19 @@ def show_notice(label: Any, notice: Notice | None) -> None:
     """Show a message, or hide the label when there is none."""
     label.setVisible(notice is not None)
     if notice is not None:
-        label.setText(_SIGNS[notice.level] + notice.text)
+        label.setText(breakable(_SIGNS[notice.level] + notice.text))
         label.setToolTip(as_markup(notice.detail))
 
 
 def show_text(label: Any, text: str) -> None:
     """Show a text, or hide the label when it is empty."""
     label.setVisible(bool(text))
-    label.setText(text)
+    label.setText(breakable(text))
+
+
+def breakable(text: str) -> str:
+    """The text, its long names with places where a line may end: Qt ends lines at spaces alone, and grows wider."""
+    return re.sub(r"\S{25,}", lambda name: _PLACES.sub("\\g<0>\u200b", name.group()), text)
 
 
 def make_headline(label: Any) -> None:

@@ -96,6 +96,6 @@ def _key(curve: Curve | None, points: Sequence[MeasuredPoint], target: Target | 
     for role, colour, style, _width in LINES:
         if shown[role]:
             rgb = "#" + "".join(f"{round(255 * part):02x}" for part in colour)
-            words = escape(titles[role]).replace(" ", "&nbsp;")
+            words = escape(titles[role]).replace(" ", "&nbsp;").replace("-", "&#8209;")
             entries.append(f'<span style="color:{rgb}">{_STROKES[style]}</span>&nbsp;{words}')
     return " &nbsp; ".join(entries)

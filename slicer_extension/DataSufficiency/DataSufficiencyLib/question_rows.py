@@ -9,12 +9,13 @@ import qt
 from slicer.i18n import tr as _
 
 from .label_questions import Answers, Question
+from .notice_label import breakable
 from .signal import Signal
 from .wording import label_question
 
 
 class QuestionRows:
-    """Rows in a grid layout: the question on the left, what to answer it with on the right.
+    """Rows in a grid layout: each question, and below it what to answer it with.
 
     Signals:
         changed: An answer was given or taken back.
@@ -35,12 +36,12 @@ class QuestionRows:
         self._clear()
         self._classes = list(classes)
         for number, question in enumerate(questions):
-            words = qt.QLabel(label_question(question.kind, question.name, question.voxels))
+            words = qt.QLabel(breakable(label_question(question.kind, question.name, question.voxels)))
             words.setTextFormat(qt.Qt.PlainText)
             words.setWordWrap(True)
             control = self._choice(question) if question.kind == "unknown" else self._confirmation(question)
-            self._grid.addWidget(words, number, 0)
-            self._grid.addWidget(control, number, 1)
+            self._grid.addWidget(words, 2 * number, 0)
+            self._grid.addWidget(control, 2 * number + 1, 0)
             self._rows.append((question, words, control))
         self.changed.emit()
 
@@ -74,6 +75,8 @@ class QuestionRows:
 
     def _choice(self, question: Question) -> Any:
         box = qt.QComboBox()
+        box.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        box.setMinimumContentsLength(8)
         box.addItem(_("choose..."))
         for name in self._classes:
             box.addItem(_("it is {name}").format(name=name))

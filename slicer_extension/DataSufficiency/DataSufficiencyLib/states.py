@@ -15,6 +15,7 @@ from scaling_app_client.answers import ServerInfo, TrainingTask
 from scaling_app_client.calls import Client
 from scaling_app_client.payload import Payload
 
+from .forecast_words import MEASURING
 from .label_questions import Question
 from .wording import Notice
 
@@ -51,8 +52,8 @@ class ForecastState:
 
     Attributes:
         before: The last one of fewer labels; None where there was none.
-        received_at: When it came, in seconds since 1970.
-        offline_since: When the server stopped answering, None while it answers.
+        received_at: When it came, in seconds of a clock that nobody sets (`time.monotonic`).
+        offline_since: When the server stopped answering, by the same clock; None while it answers.
         trouble: Why there is no newer one.
     """
 
@@ -83,6 +84,11 @@ class TrainingState:
     @property
     def running(self) -> bool:
         return self.task is not None and self.task.running
+
+    @property
+    def measures(self) -> bool:
+        """Whether it measures the forecast, and makes no model."""
+        return self.task is not None and self.task.model == MEASURING
 
 
 @dataclass

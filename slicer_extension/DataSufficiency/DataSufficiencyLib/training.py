@@ -10,6 +10,7 @@ from scaling_app_client.answers import ServerInfo, TrainingTask
 from scaling_app_client.messages import Failure
 
 from .forecast_watch import ForecastWatch
+from .forecast_words import MEASURING
 from .ports import Timer, Timers
 from .server_offer import ServerOffer
 from .signal import Signal
@@ -107,7 +108,7 @@ class TrainingWatch:
         was_running, training.changing = training.running, False
         training.task = task
         if training.running:
-            training.notice = say("training_running", name=task.model if task else "")
+            training.notice = say("measuring_running" if training.measures else "training_running")
             self._again()
             self._ask_progress()
         else:
@@ -164,10 +165,11 @@ def _ending(task: TrainingTask | None) -> Notice | None:
     """How the newest training ended, in words."""
     if task is None:
         return None
+    what = "measuring" if task.model == MEASURING else "training"
     if task.status == "DONE":
-        return say("training_done", name=task.model)
+        return say(what + "_done")
     if task.status in ("STOPPED", "CANCELED", "CANCELLED"):
-        return say("training_stopped", name=task.model)
+        return say(what + "_stopped")
     if task.status == "ERROR":
         return _error(task)
     return None

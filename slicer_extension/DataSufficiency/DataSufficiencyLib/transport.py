@@ -130,7 +130,7 @@ class QtTransport:
         elif error_code(reply) != 0:
             call.fail(Failure("lost", reply.errorString(), int(status)))
         else:
-            call.succeed(Reply(int(status), body))
+            call.succeed(Reply(int(status), body, header_of(reply, "Date")))
 
     def _sweep(self) -> None:
         """Free finished replies; not inside their own signal, where Qt still uses them."""
@@ -146,6 +146,15 @@ _CLOSED, _TLS = 2, 6
 def _no_answer(reply: Any) -> Failure:
     kinds = {_CLOSED: "lost", _TLS: "tls"}
     return Failure(kinds.get(error_code(reply), "unreachable"), reply.errorString())
+
+
+def header_of(reply: Any, name: str) -> str:
+    """A header of an answer, empty where it has none; some bindings take the name as bytes, others as text."""
+    try:
+        value = reply.rawHeader(name.encode("ascii"))
+    except (TypeError, ValueError):
+        value = reply.rawHeader(name)
+    return content_of(value).decode("latin-1")
 
 
 def error_code(reply: Any) -> int:

@@ -34,14 +34,15 @@ def _failures() -> dict[str, str]:
         "timeout": _("The server is there but did not answer in time. It may be busy; please try again."),
         "lost": _("The connection broke before the answer was complete. Please try again."),
         "tls": _(
-            "The server's certificate could not be verified, so nothing was sent. "
+            "The server's certificate could not be verified, so nothing was sent. Is this computer's clock right? "
             "Ask your administrator for the right address or certificate."
         ),
         "expired": _(
             "The server's certificate has expired, so nothing was sent. Please tell the administrator of the server."
         ),
         "moved": _(
-            "The server points to another address. Nothing was sent there; please enter the address itself."
+            "The server points to another address, perhaps of a login page. Nothing was sent there; please enter the "
+            "address itself, or ask your administrator."
         ),
         "sign_in": _("The server wants to know who you are. Please sign in."),
         "forbidden": _("Your account may not do this. Please ask the administrator of the server."),
@@ -50,10 +51,13 @@ def _failures() -> dict[str, str]:
         "rejected": _("The server did not accept this."),
         "server_error": _("The server failed inside. Its log says why; please tell its administrator."),
         "bad_answer": _(
-            "The server's answer could not be understood. Its version may not fit this extension."
+            "The server's answer could not be understood: its version may not fit this extension, or a login page "
+            "has answered in its place."
         ),
         "bad_address": _("This is not a server's address. It looks like http://server:8000."),
-        "not_monai_label": _("Something answers at this address, but it is not a MONAI Label server."),
+        "not_monai_label": _(
+            "Something answers at this address, but it is not a MONAI Label server. It may be a login page."
+        ),
         "not_this_app": _(
             "This is a MONAI Label server, but its app has no forecast. Start it with the Scaling App."
         ),
@@ -154,9 +158,15 @@ def _training_words() -> dict[str, tuple[str, str]]:
     return {
         "training_starting": (INFO, _("Starting...")),
         "training_stopping": (INFO, _("Stopping...")),
-        "training_running": (INFO, _("{name} is being trained.")),
-        "training_done": (GOOD, _("The last training of {name} went well.")),
-        "training_stopped": (INFO, _("The training of {name} was stopped.")),
+        "training_running": (INFO, _("A new model is being trained.")),
+        "training_done": (GOOD, _("The last training went well: its model does the automatic segmentation.")),
+        "training_stopped": (INFO, _("The last training was stopped and made no new model.")),
+        "measuring_running": (INFO, _("The forecast is being measured.")),
+        "measuring_done": (INFO, _("The measuring of the forecast has ended.")),
+        "measuring_stopped": (
+            INFO,
+            _("The measuring of the forecast was stopped; what was measured so far counts."),
+        ),
         "training_busy": (WARNING, _("A training is running already; only one can run at a time.")),
         "training_forbidden": (
             BAD,

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from scaling_app_client.payload import Doubt, Payload
 
 from .forecast_words import doubts_text, prior_text, state_text, table_rows
-from .glance_words import advice_text
+from .glance_words import advice_sentence
 from .notice_label import show_text
 from .plot_section import PlotSection
 from .reasons import why_no_reopen
@@ -27,8 +27,8 @@ class WorthSection:
         self._structures: list[str] = [""]
         self._shown: tuple[Payload | None, str] | None = None
         self._target_shown: float | None = None
-        headers = (_("More cases"), _("Dice, points"), _("Gain, points"), _("Your time"))
-        prepare_table(ui.worthTable, headers)
+        headers = (_("More\ncases"), _("Dice,\nin points"), _("Gain,\nin points"), _("Your\ntime"))
+        prepare_table(ui.worthTable, headers, fitted=(0, 3))
         ui.worthTable.horizontalHeader().setToolTip(
             _("In brackets: the range that holds with 80 % probability")
         )
@@ -71,7 +71,7 @@ class WorthSection:
         if forecast.latest is None:
             show_text(self._ui.stateLabel, "")
             return
-        now = time.time()
+        now = time.monotonic()
         offline = None if forecast.offline_since is None else (now - forecast.offline_since) / 60
         age = now - (forecast.received_at or now)
         show_text(self._ui.stateLabel, state_text(forecast.latest, age, offline))
@@ -84,9 +84,7 @@ class WorthSection:
 
     def _show(self, answer: Payload | None) -> None:
         ui = self._ui
-        advice = answer.advice if answer else None
-        said = (advice.sentence, advice.reason) if advice else ()
-        show_text(ui.reasonLabel, "\n".join(part for part in said if part and part != advice_text(answer)))
+        show_text(ui.reasonLabel, advice_sentence(answer))
         curve = answer.curve(self.structure) if answer else None
         target = answer.target if answer else None
         rows = table_rows(curve, target if not self.structure else None)

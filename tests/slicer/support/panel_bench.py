@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import ctk
 import qt
 import slicer
 from DataSufficiency import DataSufficiencyWidget
 
-WIDTH = 540
+#: As narrow as Slicer's module panel commonly is.
+WIDTH = 480
 
 
 FOLDED = ("worthBox", "strategiesBox", "trainingBox", "trainingOptions", "coverageBox")
@@ -75,11 +78,76 @@ def cut_off(boxes: Iterable[qt.QComboBox]) -> list[str]:
     return found
 
 
-def take_picture(widget: DataSufficiencyWidget, path: Path, width: int = WIDTH) -> qt.QImage:
+def pictures_are_wanted() -> bool:
+    """Whether pictures are made for the docs, as `test_pictures` tells."""
+    return bool(os.environ.get("DATA_SUFFICIENCY_PICTURES"))
+
+
+def pictures_folder(otherwise: Path) -> Path:
+    """Where pictures go."""
+    return Path(os.environ["DATA_SUFFICIENCY_PICTURES"]).absolute() if pictures_are_wanted() else otherwise
+
+
+def draw(widget: DataSufficiencyWidget, path: Path, width: int = WIDTH) -> qt.QImage:
+    """Take a picture under a usual address, and see that no text is cut off."""
+    widget.ui.serverAddress.blockSignals(True)
+    widget.ui.serverAddress.setCurrentText("http://127.0.0.1:8000")
     settle(widget, width)
     picture = qt.QPixmap(widget.parent.size * 1)
     picture.fill(widget.parent.palette.color(qt.QPalette.Window))
     widget.parent.render(picture)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(str(path))
+    assert clipped(widget.parent) == []
+    assert picture.width() == width
+    assert widget.ui.scrollContents.width <= widget.ui.scrollArea.viewport().width, (
+        "there is a scroll bar below"
+    )
+    make_small(path)
     return picture.toImage()
+
+
+def make_small(path: Path) -> None:
+    """For the docs: as few colours as do."""
+    from PIL import Image
+
+    if pictures_are_wanted():
+        Image.open(path).convert("RGB").quantize(160, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def clipped(parent: qt.QWidget) -> list[str]:
+    """Texts that do not fit where they are shown."""
+    found = [label.text for label in parent.findChildren(qt.QLabel) if label.isVisible() and too_long(label)]
+    for button in parent.findChildren(qt.QAbstractButton):
+        if button.isVisible() and button.fontMetrics().horizontalAdvance(button.text) > button.width:
+            found.append(button.text)
+    for bar in parent.findChildren(ctk.ctkCollapsibleButton):
+        if bar.isVisible() and bar.fontMetrics().horizontalAdvance(bar.text) > bar.width - 30:
+            found.append(bar.text)
+    for table in parent.findChildren(qt.QTableWidget):
+        if table.isVisible():
+            found += _cells_cut_off(table)
+    return found + cut_off(parent.findChildren(qt.QComboBox))
+
+
+def too_long(label: qt.QLabel) -> bool:
+    """Whether a label has no room for its text."""
+    hint = label.sizeHint()
+    needed = label.heightForWidth(label.width) if label.wordWrap else hint.height()
+    return needed > label.height or (not label.wordWrap and hint.width() > label.width)
+
+
+def _cells_cut_off(table: qt.QTableWidget) -> list[str]:
+    """Texts of a table that are wider than their column even in several lines, or in more lines than there is room for."""
+    font, found = table.fontMetrics(), []
+    for column in range(table.columnCount):
+        title = table.horizontalHeaderItem(column)
+        room = table.columnWidth(column) - 6
+        if title and table.horizontalHeader().isVisible():
+            found += [line for line in title.text().split("\n") if font.horizontalAdvance(line) > room]
+        for row in range(table.rowCount):
+            text = table.item(row, column).text() if table.item(row, column) else ""
+            needed = font.boundingRect(qt.QRect(0, 0, room, 1000), qt.Qt.TextWordWrap, text)
+            if needed.width() > room or needed.height() > table.rowHeight(row):
+                found.append(text)
+    return found

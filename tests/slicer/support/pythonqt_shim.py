@@ -3,29 +3,46 @@
 What is real: the MRML scene, its nodes and logic classes (slicer-core), Qt's widgets, event loop and network
 (PySide6), the `.ui` file.
 
-Where Slicer is otherwise, and the test that knows it; those of DataSufficiencyInSlicerTest run in Slicer alone:
+Where Slicer is otherwise, and the test that knows it. What is in brackets is how it is here.
+Tests of DataSufficiencyInSlicerTest run in Slicer alone:
 
     ===================================================  ========================================================
-    PythonQt, or Slicer                                  known to
+    PythonQt                                             known to
     ===================================================  ========================================================
-    holds a slot until its sender dies (PySide6 holds    test_calls_that_have_ended_are_let_go
-    methods weakly; `_hold_slots` makes it PythonQt)
+    holds a slot until its sender dies (PySide6 holds    test_calls_that_have_ended_are_let_go,
+    methods weakly; `_hold_slots` makes it PythonQt)     test_a_module_that_was_closed_is_let_go
     deletes in its event loop what `deleteLater` names   test_many_calls_leave_few_replies_behind
     (`processEvents` in a test does not)
     reads a property as an attribute                     test_a_property_reads_as_an_attribute
     (`_properties_as_attributes` does so)
-    gives enumerations as numbers                        test_an_error_is_known_as_a_number_and_as_a_name
+    reads size hints as attributes, too (methods)        test_nothing_asks_for_a_size_hint
+    gives enumerations as numbers (as names)             test_an_error_is_known_as_a_number_and_as_a_name
     may call the bytes of a QByteArray text              test_bytes_survive_a_binding_that_calls_them_text,
                                                          test_bytes_pass_through_this_qt_unchanged
+    takes a header's name as bytes (as text)             test_a_header_is_read_however_its_name_is_taken
+    ===================================================  ========================================================
+    Slicer                                               known to
+    ===================================================  ========================================================
     knows its version (slicer-core has none)             test_only_an_old_slicer_is_told_that_names_are_given
-    has ctk's and qMRML's own widgets (stand-ins here)   test_the_module_is_listed_and_its_widgets_are_real
+    logs VTK's errors where users see them (stderr)      test_vtk_logs_no_error_while_a_label_is_made,
+                                                         test_one_point_is_drawn_without_an_error
+    has ctk's and qMRML's own widgets (stand-ins)        test_the_module_is_listed_and_its_widgets_are_real
+    rescales fixed axes in `fitToContent`, and tells     test_limits_stay_when_the_plot_is_shown,
+    the node (the stand-in does, too)                    test_the_axes_keep_their_limits_after_showing
+    draws a legend over the plot (VTK's chart with the   test_nothing_lies_on_the_forecast,
+    node's own sizes, drawn into a picture)              test_no_legend_covers_the_plot
+    makes a plot for a view node without a parent        test_the_layouts_leave_the_panels_view_alone,
+    (no layouts)                                         test_the_layouts_make_no_second_plot
+    has a Segment Editor (the stand-in remembers what    test_the_editor_is_kept_as_slicers_own_module_keeps_it,
+    it was told)                                         test_only_voxels_count_as_a_drawing
+    has no scroll bar below a module                     test_the_panel_fits_into_slicers_own
+    (a window of any width)
     translates by compiled files that it looks for       test_the_panel_speaks_german
     has parameter nodes and module bases of its own      test_leaving_and_entering_keeps_the_case
     (`slicer_fakes`), and finds modules itself
     ===================================================  ========================================================
 
-How charts are drawn, views, layouts and the Segment Editor's effects have no counterpart here:
-`slicer_extension/CHECKLIST.md`.
+How views look and what the Segment Editor's effects do has no counterpart here: `slicer_extension/CHECKLIST.md`.
 """
 
 from __future__ import annotations

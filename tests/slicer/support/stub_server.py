@@ -20,6 +20,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 _Z80, _Z95 = 1.2816, 1.96
 _CEILING, _CEILING_SD, _SCORE_SD = 0.9, 0.012, 0.07
 _MINUTES = 18.0
+#: What trainings may be told, in the app's words.
+OFFERED = [
+    {
+        "name": "baseline",
+        "title": "Baseline",
+        "what": "Shows your cases turned, scaled, brighter, darker and blurred.",
+    },
+    {"name": "genda", "title": "GenDA", "what": "Bends your cases into new shapes of the same kind."},
+]
 
 
 def interval(mean: float, sd: float) -> dict[str, float]:
@@ -106,13 +115,19 @@ def advice_of(n: int, target: dict | None) -> dict:
 
 
 def sufficiency(
-    n: int, target: float | None = 0.85, labels: tuple[str, ...] = ("anterior", "posterior")
+    n: int,
+    target: float | None = 0.85,
+    labels: tuple[str, ...] = ("anterior", "posterior"),
+    measured: bool = True,
 ) -> dict:
-    """`GET /sufficiency/` with `n` cases labelled, following the design's contract."""
+    """`GET /sufficiency/` with `n` cases labelled, following the design's contract.
+
+    Not `measured`: no model has been tested on them yet.
+    """
     base = {
         "schema": 1,
         "model": "segmentation",
-        "status": "too_few" if n < 4 else "prior_dominated" if n < 6 else "ready",
+        "status": "too_few" if n < 4 or not measured else "prior_dominated" if n < 6 else "ready",
         "n_labelled": n,
         "n_in_curve": n,
         "n_pool": 60 - n,
@@ -129,9 +144,15 @@ def sufficiency(
         "job": {"state": "idle", "done": 0, "total": 0, "eta_seconds": None},
         "doubts": [],
     }
-    if n < 4:
-        sentence = f"{n} cases are labelled; a forecast needs 4. Please label {4 - n} more."
+    if n < 4 or not measured:
+        missing = (
+            f"{n} case(s) labelled, at least 4 are needed"
+            if n < 4
+            else "no model has been tested on these cases yet"
+        )
+        sentence = f"Not enough to say yet: {missing}."
         base["message"] = base["advice"]["sentence"] = sentence
+        base["advice"]["cases"] = max(0, (4 if measured else 5) - n) or None
         return base
     kinds = ("prequential", "fold", "prequential")
     for index, k in enumerate(range(2, n + 1, 2)):
@@ -194,10 +215,15 @@ class StubServer(ThreadingHTTPServer):
         self.image = image
         self.n = 6
         self.total = 60
+        self.measured = True
         self.target: float | None = 0.85
         self.steps = 400
-        self.choices = {"random": "A random case", "coverage": "The farthest"}
+        self.choices = {
+            "random": "Random order; about one case in five is to be labelled without a prediction",
+            "coverage": "The case that the labelled ones explain worst; one in four at random",
+        }
         self.delay = 0.0
+        self.clock_s = 0.0
         self.blind: bool | None = False
         self.cases = [f"case_{i:03d}" for i in range(7, 20)]
         self.saved: list[dict] = []
@@ -249,6 +275,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: StubServer
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((timestamp or time.time()) + self.server.clock_s)
 
     def log_message(self, *_args: object) -> None:
         """Quiet."""
@@ -307,14 +336,15 @@ class _Handler(BaseHTTPRequestHandler):
                     "completed": server.n,
                     "label_tags": {"final": server.n},
                 },
-                "sufficiency": {"schema": 1, "status": "ready"},
+                "sufficiency": {"schema": 1, "status": "ready", "strategies": OFFERED},
             }
         )
 
     def _get_sufficiency(self) -> None:
         server = self.server
-        data = sufficiency(server.n, server.target, tuple(server.labels) or ("kidney",))
-        self.answer({**data, "job": server.job, "doubts": server.checks})
+        data = sufficiency(server.n, server.target, tuple(server.labels) or ("kidney",), server.measured)
+        made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + server.clock_s))
+        self.answer({**data, "updated": made, "job": server.job, "doubts": server.checks})
 
     def _post_sufficiency(self) -> None:
         parts = self.place.path.strip("/").split("/")

@@ -224,8 +224,8 @@
             <translation>Sagt dem Server, dass diese Markierung so richtig ist; sie zählt dann in der Prognose</translation>
         </message>
         <message>
-            <source>Measure the forecast anew</source>
-            <translation>Prognose neu messen</translation>
+            <source>Measure the forecast</source>
+            <translation>Prognose messen</translation>
         </message>
         <message>
             <source>The server trains test models and compares the strategies; it goes on while you label</source>
@@ -288,7 +288,7 @@
             <translation>Trainingsschritte:</translation>
         </message>
         <message>
-            <source>More steps take longer and may help. They hold for the model and the forecast, which is then measured anew.</source>
+            <source>More steps take longer and may help. They hold for the model and the forecast, which is then measured.</source>
             <translation>Mehr Schritte dauern länger und können helfen. Sie gelten für Modell und Prognose, die dann neu gemessen wird.</translation>
         </message>
         <message>
@@ -358,12 +358,16 @@
             <translation>Strategie</translation>
         </message>
         <message>
-            <source>Worth, in cases</source>
-            <translation>Wert, in Fällen</translation>
+            <source>Worth,
+in cases</source>
+            <translation>Wert,
+in Fällen</translation>
         </message>
         <message>
-            <source>Dice, in points</source>
-            <translation>Dice, in Punkten</translation>
+            <source>Dice,
+in points</source>
+            <translation>Dice,
+in Punkten</translation>
         </message>
         <message>
             <source>How many cases one case is worth, and the difference in Dice, both against the session's own strategy on the same cases. In brackets: the range that holds with 80 % probability</source>
@@ -391,6 +395,10 @@
         <message>
             <source>{strategy}, longer training</source>
             <translation>{strategy}, längeres Training</translation>
+        </message>
+        <message>
+            <source>{whole}.{tenth}</source>
+            <translation>{whole},{tenth}</translation>
         </message>
         <message>
             <source>{mean} ({low} to {high})</source>
@@ -429,12 +437,16 @@
             <translation>{percent} Wahrscheinlichkeit für mindestens einen Punkt</translation>
         </message>
         <message>
-            <source>+{median} ({low} to {high})</source>
-            <translation>+{median} ({low} bis {high})</translation>
-        </message>
-        <message>
             <source>target {dice}</source>
             <translation>Ziel {dice}</translation>
+        </message>
+        <message>
+            <source>reached</source>
+            <translation>erreicht</translation>
+        </message>
+        <message>
+            <source>+{median} ({low} to {high})</source>
+            <translation>+{median} ({low} bis {high})</translation>
         </message>
         <message>
             <source>{percent} chance that it is reached already</source>
@@ -465,6 +477,10 @@
             <translation>Nicht in der Prognose, bis Sie sie noch einmal angesehen haben:</translation>
         </message>
         <message>
+            <source>How old the forecast is cannot be told: the server's clock was changed.</source>
+            <translation>Wie alt die Prognose ist, lässt sich nicht sagen: Die Uhr des Servers wurde verstellt.</translation>
+        </message>
+        <message>
             <source>Forecast made just now.</source>
             <translation>Prognose von eben.</translation>
         </message>
@@ -477,16 +493,16 @@
             <translation>Eine neue Prognose wird berechnet.</translation>
         </message>
         <message>
-            <source>The forecast is being measured anew: {done} of {total} trainings are done.</source>
-            <translation>Die Prognose wird neu gemessen: {done} von {total} Trainings sind fertig.</translation>
+            <source>The last measuring: {sentence}</source>
+            <translation>Das letzte Messen: {sentence}</translation>
         </message>
         <message>
-            <source>The forecast is being measured anew.</source>
-            <translation>Die Prognose wird neu gemessen.</translation>
+            <source>The forecast is being measured: {done} of {total} trainings are done.</source>
+            <translation>Die Prognose wird gemessen: {done} von {total} Trainings sind fertig.</translation>
         </message>
         <message>
-            <source>About {time} left.</source>
-            <translation>Noch etwa {time}.</translation>
+            <source>The forecast is being measured.</source>
+            <translation>Die Prognose wird gemessen.</translation>
         </message>
         <message>
             <source>test cases: {count}</source>
@@ -533,8 +549,8 @@
             <translation>Oberflächen-Dice in Punkten: {difference}.</translation>
         </message>
         <message>
-            <source>Measures the forecast anew, and compares the strategies; the model in use stays as it is.</source>
-            <translation>Misst die Prognose neu und vergleicht die Strategien; das benutzte Modell bleibt, wie es ist.</translation>
+            <source>Measures the forecast, and compares the strategies; the model in use stays as it is.</source>
+            <translation>Misst die Prognose und vergleicht die Strategien; das benutzte Modell bleibt, wie es ist.</translation>
         </message>
         <message>
             <source>Makes a new model from your {count} labels; it then does the automatic segmentation.</source>
@@ -569,8 +585,16 @@
             <translation>die Prognose</translation>
         </message>
         <message>
-            <source>Not measured yet: the strategies are compared when the forecast is measured anew.</source>
-            <translation>Noch nicht gemessen: Die Strategien werden verglichen, wenn die Prognose neu gemessen wird.</translation>
+            <source>A new model is being trained.</source>
+            <translation>Ein neues Modell wird trainiert.</translation>
+        </message>
+        <message>
+            <source>About {time} left.</source>
+            <translation>Noch etwa {time}.</translation>
+        </message>
+        <message>
+            <source>Not measured yet: the strategies are compared when the forecast is measured.</source>
+            <translation>Noch nicht gemessen: Die Strategien werden verglichen, wenn die Prognose gemessen wird.</translation>
         </message>
         <message>
             <source>No strategy is sure to help on your cases so far.</source>
@@ -607,16 +631,52 @@
             <translation>Verbinden Sie sich mit einem Server, um zu sehen, was der nächste Fall wert ist.</translation>
         </message>
         <message>
-            <source>Too few cases are labelled for a forecast.</source>
-            <translation>Für eine Prognose sind zu wenige Fälle annotiert.</translation>
+            <source>The server could not compute a forecast. You can go on labelling.</source>
+            <translation>Der Server konnte keine Prognose berechnen. Sie können weiter annotieren.</translation>
         </message>
         <message>
-            <source>The server could not compute a forecast.</source>
-            <translation>Der Server konnte keine Prognose berechnen.</translation>
+            <source>Every case has a label.</source>
+            <translation>Jeder Fall hat eine Markierung.</translation>
         </message>
         <message>
-            <source>There is no advice yet.</source>
-            <translation>Es gibt noch keinen Rat.</translation>
+            <source>More cases seem to add little, but it is too early to stop.</source>
+            <translation>Weitere Fälle scheinen wenig zu bringen, aber zum Aufhören ist es zu früh.</translation>
+        </message>
+        <message>
+            <source>The first forecast is being computed. You can go on labelling.</source>
+            <translation>Die erste Prognose wird berechnet. Sie können weiter annotieren.</translation>
+        </message>
+        <message>
+            <source>There is no advice yet. You can go on labelling.</source>
+            <translation>Es gibt noch keinen Rat. Sie können weiter annotieren.</translation>
+        </message>
+        <message>
+            <source>The server says: {sentence}</source>
+            <translation>Der Server schreibt: {sentence}</translation>
+        </message>
+        <message>
+            <source>Please label one more case for a first forecast.</source>
+            <translation>Bitte annotieren Sie noch einen Fall für eine erste Prognose.</translation>
+        </message>
+        <message>
+            <source>Please label {count} cases for a first forecast.</source>
+            <translation>Bitte annotieren Sie {count} Fälle für eine erste Prognose.</translation>
+        </message>
+        <message>
+            <source>Please label {count} more cases for a first forecast.</source>
+            <translation>Bitte annotieren Sie {count} weitere Fälle für eine erste Prognose.</translation>
+        </message>
+        <message>
+            <source>The first forecast is being measured. You can go on labelling.</source>
+            <translation>Die erste Prognose wird gemessen. Sie können weiter annotieren.</translation>
+        </message>
+        <message>
+            <source>For a first forecast, open Forecast below and press Measure the forecast.</source>
+            <translation>Für eine erste Prognose klappen Sie unten Prognose auf und drücken Sie Prognose messen.</translation>
+        </message>
+        <message>
+            <source>Please label a few cases for a first forecast.</source>
+            <translation>Bitte annotieren Sie einige Fälle für eine erste Prognose.</translation>
         </message>
         <message>
             <source>You can stop: for cases of this kind the target of {dice} points is reached.</source>
@@ -683,12 +743,8 @@
             <translation>Der Server antwortet seit {time} nicht: Diese Zahlen sind von vorher.</translation>
         </message>
         <message>
-            <source>A new model is being trained: about {time} left.</source>
-            <translation>Ein neues Modell wird trainiert: noch etwa {time}.</translation>
-        </message>
-        <message>
-            <source>A new model is being trained.</source>
-            <translation>Ein neues Modell wird trainiert.</translation>
+            <source>These numbers are of before.</source>
+            <translation>Diese Zahlen sind von vorher.</translation>
         </message>
         <message>
             <source>You can go on drawing.</source>
@@ -836,6 +892,77 @@
         </message>
     </context>
     <context>
+        <name>DataSufficiencyLib.server_words</name>
+        <message>
+            <source>in random order</source>
+            <translation>in zufälliger Folge</translation>
+        </message>
+        <message>
+            <source>by name</source>
+            <translation>nach Namen</translation>
+        </message>
+        <message>
+            <source>unlike those so far</source>
+            <translation>anders als bisherige</translation>
+        </message>
+        <message>
+            <source>Shows the network your cases as they are.</source>
+            <translation>Zeigt dem Netz Ihre Fälle, wie sie sind.</translation>
+        </message>
+        <message>
+            <source>Shows your cases turned, scaled, brighter, darker and blurred.</source>
+            <translation>Zeigt Ihre Fälle gedreht, vergrößert, heller, dunkler und unscharf.</translation>
+        </message>
+        <message>
+            <source>Bends your cases at random.</source>
+            <translation>Verbiegt Ihre Fälle zufällig.</translation>
+        </message>
+        <message>
+            <source>Bends your cases towards each other's shapes.</source>
+            <translation>Verbiegt Ihre Fälle zu den Formen der anderen hin.</translation>
+        </message>
+        <message>
+            <source>Bends your cases towards each other's shapes, and carries their labels over to unlabelled images.</source>
+            <translation>Verbiegt Ihre Fälle zu den Formen der anderen hin und überträgt ihre Markierungen auf Bilder ohne Markierung.</translation>
+        </message>
+        <message>
+            <source>Bends your cases into new shapes of the same kind.</source>
+            <translation>Verbiegt Ihre Fälle zu neuen Formen derselben Art.</translation>
+        </message>
+        <message>
+            <source>Bends your cases into new shapes; with few cases it begins on unlabelled images under carried labels.</source>
+            <translation>Verbiegt Ihre Fälle zu neuen Formen; bei wenigen Fällen beginnt es auf Bildern mit übertragenen Markierungen.</translation>
+        </message>
+        <message>
+            <source>Paints new images for given labels, as far as that is shown to help.</source>
+            <translation>Malt neue Bilder zu vorhandenen Markierungen, soweit das nachweislich hilft.</translation>
+        </message>
+        <message>
+            <source>Changes shapes and brightness of your cases as the network's own errors ask.</source>
+            <translation>Ändert Form und Helligkeit Ihrer Fälle dort, wo das Netz Fehler macht.</translation>
+        </message>
+        <message>
+            <source>Bends your cases into new shapes, and paints new images as far as that is shown to help.</source>
+            <translation>Verbiegt Ihre Fälle zu neuen Formen und malt neue Bilder, soweit das nachweislich hilft.</translation>
+        </message>
+        <message>
+            <source>Takes the strategy that won on your own cases, and before there is one, Baseline.</source>
+            <translation>Nimmt die Strategie, die auf Ihren eigenen Fällen gewonnen hat, und bis es eine gibt, Baseline.</translation>
+        </message>
+        <message>
+            <source>Random order; about one case in five is to be labelled without a prediction</source>
+            <translation>Zufällige Folge; etwa jeder fünfte Fall ist ohne Vorschlag zu annotieren</translation>
+        </message>
+        <message>
+            <source>The first unlabelled case by name</source>
+            <translation>Der erste Fall ohne Markierung, nach Namen</translation>
+        </message>
+        <message>
+            <source>The case that the labelled ones explain worst; one in four at random</source>
+            <translation>Der Fall, den die annotierten am schlechtesten erklären; jeder vierte zufällig</translation>
+        </message>
+    </context>
+    <context>
         <name>DataSufficiencyLib.wording</name>
         <message>
             <source>Nothing answers at this address. Is the server running, and is the address right? In a hospital network, a firewall may be in between.</source>
@@ -850,12 +977,12 @@
             <translation>Die Verbindung riss ab, bevor die Antwort vollständig war. Bitte noch einmal versuchen.</translation>
         </message>
         <message>
-            <source>The server's certificate could not be verified, so nothing was sent. Ask your administrator for the right address or certificate.</source>
-            <translation>Das Zertifikat des Servers ließ sich nicht prüfen, deshalb wurde nichts gesendet. Fragen Sie Ihre Administration nach der richtigen Adresse oder dem Zertifikat.</translation>
+            <source>The server's certificate could not be verified, so nothing was sent. Is this computer's clock right? Ask your administrator for the right address or certificate.</source>
+            <translation>Das Zertifikat des Servers ließ sich nicht prüfen, deshalb wurde nichts gesendet. Geht die Uhr dieses Rechners richtig? Fragen Sie Ihre Administration nach der richtigen Adresse oder dem Zertifikat.</translation>
         </message>
         <message>
-            <source>The server points to another address. Nothing was sent there; please enter the address itself.</source>
-            <translation>Der Server verweist auf eine andere Adresse. Dorthin wurde nichts gesendet; bitte geben Sie die Adresse selbst ein.</translation>
+            <source>The server points to another address, perhaps of a login page. Nothing was sent there; please enter the address itself, or ask your administrator.</source>
+            <translation>Der Server verweist auf eine andere Adresse, vielleicht auf eine Anmeldeseite. Dorthin wurde nichts gesendet; bitte geben Sie die Adresse selbst ein, oder fragen Sie Ihre Administration.</translation>
         </message>
         <message>
             <source>The server wants to know who you are. Please sign in.</source>
@@ -882,16 +1009,16 @@
             <translation>Im Server ist ein Fehler aufgetreten. Sein Protokoll sagt, welcher; bitte sagen Sie es seiner Administration.</translation>
         </message>
         <message>
-            <source>The server's answer could not be understood. Its version may not fit this extension.</source>
-            <translation>Die Antwort des Servers war nicht zu verstehen. Vielleicht passt seine Version nicht zu dieser Erweiterung.</translation>
+            <source>The server's answer could not be understood: its version may not fit this extension, or a login page has answered in its place.</source>
+            <translation>Die Antwort des Servers war nicht zu verstehen: Seine Version passt vielleicht nicht zu dieser Erweiterung, oder eine Anmeldeseite hat an seiner Stelle geantwortet.</translation>
         </message>
         <message>
             <source>This is not a server's address. It looks like http://server:8000.</source>
             <translation>Das ist keine Serveradresse. Sie sieht etwa so aus: http://server:8000.</translation>
         </message>
         <message>
-            <source>Something answers at this address, but it is not a MONAI Label server.</source>
-            <translation>Unter dieser Adresse antwortet etwas, aber es ist kein MONAI-Label-Server.</translation>
+            <source>Something answers at this address, but it is not a MONAI Label server. It may be a login page.</source>
+            <translation>Unter dieser Adresse antwortet etwas, aber kein MONAI-Label-Server. Es kann eine Anmeldeseite sein.</translation>
         </message>
         <message>
             <source>This is a MONAI Label server, but its app has no forecast. Start it with the Scaling App.</source>
@@ -1036,16 +1163,28 @@
             <translation>Wird angehalten...</translation>
         </message>
         <message>
-            <source>{name} is being trained.</source>
-            <translation>{name} wird trainiert.</translation>
+            <source>A new model is being trained.</source>
+            <translation>Ein neues Modell wird trainiert.</translation>
         </message>
         <message>
-            <source>The last training of {name} went well.</source>
-            <translation>Das letzte Training von {name} ist gut gegangen.</translation>
+            <source>The last training went well: its model does the automatic segmentation.</source>
+            <translation>Das letzte Training ist gelungen: Sein Modell übernimmt die automatische Segmentierung.</translation>
         </message>
         <message>
-            <source>The training of {name} was stopped.</source>
-            <translation>Das Training von {name} wurde angehalten.</translation>
+            <source>The last training was stopped and made no new model.</source>
+            <translation>Das letzte Training wurde abgebrochen und hat kein neues Modell gemacht.</translation>
+        </message>
+        <message>
+            <source>The forecast is being measured.</source>
+            <translation>Die Prognose wird gemessen.</translation>
+        </message>
+        <message>
+            <source>The measuring of the forecast has ended.</source>
+            <translation>Das Messen der Prognose ist beendet.</translation>
+        </message>
+        <message>
+            <source>The measuring of the forecast was stopped; what was measured so far counts.</source>
+            <translation>Das Messen der Prognose wurde abgebrochen; was bisher gemessen wurde, zählt.</translation>
         </message>
         <message>
             <source>A training is running already; only one can run at a time.</source>
@@ -1107,20 +1246,28 @@
     <context>
         <name>DataSufficiencyLib.worth_section</name>
         <message>
-            <source>More cases</source>
-            <translation>Weitere Fälle</translation>
+            <source>More
+cases</source>
+            <translation>Weitere
+Fälle</translation>
         </message>
         <message>
-            <source>Dice, points</source>
-            <translation>Dice, Punkte</translation>
+            <source>Dice,
+in points</source>
+            <translation>Dice,
+in Punkten</translation>
         </message>
         <message>
-            <source>Gain, points</source>
-            <translation>Gewinn, Punkte</translation>
+            <source>Gain,
+in points</source>
+            <translation>Gewinn,
+in Punkten</translation>
         </message>
         <message>
-            <source>Your time</source>
-            <translation>Ihre Zeit</translation>
+            <source>Your
+time</source>
+            <translation>Ihre
+Zeit</translation>
         </message>
         <message>
             <source>In brackets: the range that holds with 80 % probability</source>

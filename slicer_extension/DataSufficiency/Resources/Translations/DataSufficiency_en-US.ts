@@ -224,7 +224,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Measure the forecast anew</source>
+            <source>Measure the forecast</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -288,7 +288,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>More steps take longer and may help. They hold for the model and the forecast, which is then measured anew.</source>
+            <source>More steps take longer and may help. They hold for the model and the forecast, which is then measured.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -358,11 +358,13 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Worth, in cases</source>
+            <source>Worth,
+in cases</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Dice, in points</source>
+            <source>Dice,
+in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -390,6 +392,10 @@
         <name>DataSufficiencyLib.forecast_words</name>
         <message>
             <source>{strategy}, longer training</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{whole}.{tenth}</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -429,11 +435,15 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>+{median} ({low} to {high})</source>
+            <source>target {dice}</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>target {dice}</source>
+            <source>reached</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>+{median} ({low} to {high})</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -465,6 +475,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>How old the forecast is cannot be told: the server's clock was changed.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Forecast made just now.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -477,15 +491,15 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The forecast is being measured anew: {done} of {total} trainings are done.</source>
+            <source>The last measuring: {sentence}</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The forecast is being measured anew.</source>
+            <source>The forecast is being measured: {done} of {total} trainings are done.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>About {time} left.</source>
+            <source>The forecast is being measured.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -533,7 +547,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Measures the forecast anew, and compares the strategies; the model in use stays as it is.</source>
+            <source>Measures the forecast, and compares the strategies; the model in use stays as it is.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -569,7 +583,15 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Not measured yet: the strategies are compared when the forecast is measured anew.</source>
+            <source>A new model is being trained.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>About {time} left.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Not measured yet: the strategies are compared when the forecast is measured.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -607,15 +629,51 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Too few cases are labelled for a forecast.</source>
+            <source>The server could not compute a forecast. You can go on labelling.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The server could not compute a forecast.</source>
+            <source>Every case has a label.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>There is no advice yet.</source>
+            <source>More cases seem to add little, but it is too early to stop.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The first forecast is being computed. You can go on labelling.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>There is no advice yet. You can go on labelling.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server says: {sentence}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Please label one more case for a first forecast.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Please label {count} cases for a first forecast.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Please label {count} more cases for a first forecast.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The first forecast is being measured. You can go on labelling.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>For a first forecast, open Forecast below and press Measure the forecast.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Please label a few cases for a first forecast.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -683,11 +741,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>A new model is being trained: about {time} left.</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>A new model is being trained.</source>
+            <source>These numbers are of before.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -836,6 +890,77 @@
         </message>
     </context>
     <context>
+        <name>DataSufficiencyLib.server_words</name>
+        <message>
+            <source>in random order</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>by name</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>unlike those so far</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Shows the network your cases as they are.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Shows your cases turned, scaled, brighter, darker and blurred.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Bends your cases at random.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Bends your cases towards each other's shapes.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Bends your cases towards each other's shapes, and carries their labels over to unlabelled images.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Bends your cases into new shapes of the same kind.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Bends your cases into new shapes; with few cases it begins on unlabelled images under carried labels.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Paints new images for given labels, as far as that is shown to help.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Changes shapes and brightness of your cases as the network's own errors ask.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Bends your cases into new shapes, and paints new images as far as that is shown to help.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Takes the strategy that won on your own cases, and before there is one, Baseline.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Random order; about one case in five is to be labelled without a prediction</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The first unlabelled case by name</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The case that the labelled ones explain worst; one in four at random</source>
+            <translation type="unfinished"></translation>
+        </message>
+    </context>
+    <context>
         <name>DataSufficiencyLib.wording</name>
         <message>
             <source>Nothing answers at this address. Is the server running, and is the address right? In a hospital network, a firewall may be in between.</source>
@@ -850,11 +975,11 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The server's certificate could not be verified, so nothing was sent. Ask your administrator for the right address or certificate.</source>
+            <source>The server's certificate could not be verified, so nothing was sent. Is this computer's clock right? Ask your administrator for the right address or certificate.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The server points to another address. Nothing was sent there; please enter the address itself.</source>
+            <source>The server points to another address, perhaps of a login page. Nothing was sent there; please enter the address itself, or ask your administrator.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -882,7 +1007,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The server's answer could not be understood. Its version may not fit this extension.</source>
+            <source>The server's answer could not be understood: its version may not fit this extension, or a login page has answered in its place.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -890,7 +1015,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Something answers at this address, but it is not a MONAI Label server.</source>
+            <source>Something answers at this address, but it is not a MONAI Label server. It may be a login page.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -1033,15 +1158,27 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{name} is being trained.</source>
+            <source>A new model is being trained.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The last training of {name} went well.</source>
+            <source>The last training went well: its model does the automatic segmentation.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The training of {name} was stopped.</source>
+            <source>The last training was stopped and made no new model.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The forecast is being measured.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The measuring of the forecast has ended.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The measuring of the forecast was stopped; what was measured so far counts.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -1104,19 +1241,23 @@
     <context>
         <name>DataSufficiencyLib.worth_section</name>
         <message>
-            <source>More cases</source>
+            <source>More
+cases</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Dice, points</source>
+            <source>Dice,
+in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Gain, points</source>
+            <source>Gain,
+in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Your time</source>
+            <source>Your
+time</source>
             <translation type="unfinished"></translation>
         </message>
         <message>

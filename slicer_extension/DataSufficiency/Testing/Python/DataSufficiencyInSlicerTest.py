@@ -10,12 +10,29 @@ With DATA_SUFFICIENCY_SERVER set to the address of a running server (for example
 import base64
 import gc
 import os
+import tempfile
 import time
 import unittest
 
 import numpy as np
 import qt
 import slicer
+import vtk
+
+
+def forecast(n=12):
+    """An answer of a server with so many labels: one measured point, a forecast with its range, a target."""
+    rows = [
+        {"extra": extra, "n": n + extra, "mean": 0.8 + extra / 500, "lo80": 0.75, "hi80": 0.9}
+        for extra in (1, 5, 10)
+    ]
+    return {
+        "status": "ready",
+        "n_labelled": n,
+        "overall": {"now": {"mean": 0.8, "lo80": 0.76, "hi80": 0.84}, "forecast": rows},
+        "target": {"dice": 0.85},
+        "observed": [{"n": n, "dice": 0.79, "lo80": 0.74, "hi80": 0.84, "kind": "fold", "structure": ""}],
+    }
 
 
 class DataSufficiencyInSlicerTest(unittest.TestCase):
@@ -67,6 +84,71 @@ class DataSufficiencyInSlicerTest(unittest.TestCase):
         self.wait(lambda: len(ended) > 20)
         gc.collect()
         self.assertEqual([thing for thing in gc.get_objects() if type(thing) is Call], [])
+
+    def show_a_forecast(self):
+        """The panel with a forecast, drawn."""
+        from scaling_app_client.payload import Payload
+
+        self.session.state.forecast.latest = Payload.from_json(forecast())
+        self.widget.panel.refresh()
+        self.widget.ui.worthBox.setCollapsed(False)
+        for _ in range(20):
+            slicer.app.processEvents()
+        return self.widget.panel.worth.plot.view
+
+    def test_no_legend_covers_the_plot(self):
+        view = self.show_a_forecast()
+        chart = view.mrmlPlotViewNode().GetPlotChartNode()
+        entry = 2 * chart.GetLegendFontSize()
+        legend = chart.GetNumberOfPlotSeriesNodes() * entry if chart.GetLegendVisibility() else 0
+        self.assertGreater(chart.GetNumberOfPlotSeriesNodes(), 3)
+        self.assertLess(legend, view.height / 4)
+        self.assertLess(chart.GetTitleFontSize(), 2 * self.widget.ui.plotKey.fontMetrics().height())
+
+    def test_the_axes_keep_their_limits_after_showing(self):
+        view = self.show_a_forecast()
+        chart = view.mrmlPlotViewNode().GetPlotChartNode()
+        limits = [*chart.GetXAxisRange(), *chart.GetYAxisRange()]
+        np.testing.assert_allclose(limits, [0, 1.05 * 22, 70, 95])
+        self.assertFalse(chart.GetXAxisRangeAuto() or chart.GetYAxisRangeAuto())
+        slicer.util.selectModule("Data")
+        slicer.util.selectModule("DataSufficiency")
+        slicer.app.processEvents()
+        np.testing.assert_allclose([*chart.GetXAxisRange(), *chart.GetYAxisRange()], limits)
+
+    def test_the_layouts_make_no_second_plot(self):
+        before = slicer.app.layoutManager().plotViewCount
+        self.show_a_forecast()
+        self.assertEqual(slicer.app.layoutManager().plotViewCount, before)
+
+    def test_the_top_line_stays_in_sight(self):
+        self.show_a_forecast()
+        bar = self.widget.ui.scrollArea.verticalScrollBar()
+        bar.setValue(bar.maximum)
+        slicer.app.processEvents()
+        self.assertFalse(self.widget.ui.adviceLabel.visibleRegion().isEmpty())
+
+    def test_vtk_logs_no_error_while_a_label_is_made(self):
+        from DataSufficiencyLib.case_nodes import CaseNodes
+        from DataSufficiencyLib.label_questions import Answers
+
+        said, before = vtk.vtkStringOutputWindow(), vtk.vtkOutputWindow.GetInstance()
+        image = slicer.util.addVolumeFromArray(np.zeros((6, 12, 16), np.int16))
+        segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "phantom label")
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(image)
+        nodes, answers = CaseNodes(), Answers()
+        vtk.vtkOutputWindow.SetInstance(said)
+        try:
+            nodes.adopt(image, segmentation, {"liver": 1})
+            voxels = np.zeros((6, 12, 16), np.uint8)
+            voxels[2:4, 2:6, 2:6] = 1
+            slicer.util.updateSegmentBinaryLabelmapFromArray(voxels, segmentation, "liver", image)
+            with tempfile.TemporaryDirectory() as folder:
+                nodes.export(nodes.review(answers), folder + "/label.nii.gz", answers)
+        finally:
+            vtk.vtkOutputWindow.SetInstance(before)
+            nodes.stop()
+        self.assertNotIn("error", said.GetOutput().lower())
 
     def test_only_voxels_count_as_a_drawing(self):
         from DataSufficiencyLib.case_nodes import CaseNodes

@@ -1,0 +1,47 @@
+"""What the server says in sentences that never change, in the panel's language; the rest stays as the server wrote it."""
+
+from __future__ import annotations
+
+from slicer.i18n import tr
+from slicer.i18n import tr as _
+
+
+def in_the_panels_language(sentence: str) -> str:
+    """The sentence as a translation has it, else as it came."""
+    return tr(sentence) if sentence else ""
+
+
+def rule_name(name: str) -> str:
+    """What a rule for the next case does, in a few words; of one that is not known, its name."""
+    known = {
+        "random": _("in random order"),
+        "first": _("by name"),
+        "coverage": _("unlike those so far"),
+    }
+    return known.get(name, name)
+
+
+def _known() -> tuple[str, ...]:
+    """The sentences, where the translation files look for them; a test holds them against the server's."""
+    return (
+        # What a strategy does.
+        _("Shows the network your cases as they are."),
+        _("Shows your cases turned, scaled, brighter, darker and blurred."),
+        _("Bends your cases at random."),
+        _("Bends your cases towards each other's shapes."),
+        _(
+            "Bends your cases towards each other's shapes, and carries their labels over to unlabelled images."
+        ),
+        _("Bends your cases into new shapes of the same kind."),
+        _(
+            "Bends your cases into new shapes; with few cases it begins on unlabelled images under carried labels."
+        ),
+        _("Paints new images for given labels, as far as that is shown to help."),
+        _("Changes shapes and brightness of your cases as the network's own errors ask."),
+        _("Bends your cases into new shapes, and paints new images as far as that is shown to help."),
+        _("Takes the strategy that won on your own cases, and before there is one, Baseline."),
+        # How the next case is picked.
+        _("Random order; about one case in five is to be labelled without a prediction"),
+        _("The first unlabelled case by name"),
+        _("The case that the labelled ones explain worst; one in four at random"),
+    )

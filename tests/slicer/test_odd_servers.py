@@ -1,0 +1,144 @@
+"""A server that answers otherwise than it should, in the middle of the work: a sentence, and the drawing is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import slicer.util
+from DataSufficiencyLib.forecast_words import age_text
+from DataSufficiencyLib.glance_words import note_text
+from DataSufficiencyLib.session import Session
+from session_fixtures import at_work, clock, connected, quick, session
+from stub_server import StubServer, break_off, sufficiency
+
+from scaling_app_client.payload import Payload
+
+__all__ = ["at_work", "clock", "connected", "quick", "session"]
+
+
+def redirect(handler: object) -> None:
+    handler.send_response(302)
+    handler.send_header("Location", "/login")
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
+
+
+def login_page(handler: object) -> None:
+    handler.send(b"<html>Log in</html>", "text/html")
+
+
+def half(handler: object) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b'{"schema": 1, "stat')
+    handler.wfile.flush()
+    break_off(handler.connection)
+
+
+def saying(**changes: object) -> Callable[[object], None]:
+    return lambda handler: handler.answer({**sufficiency(6), **changes})
+
+
+ANSWERS = {
+    "older": (saying(schema=0), "too old for this extension"),
+    "newer": (saying(schema=2), "newer than this extension"),
+    "half": (half, "broke before the answer was complete"),
+    "half a contract": (saying(status=None), "could not be understood"),
+    "redirect": (redirect, "points to another address, perhaps of a login page"),
+    "login page": (login_page, "or a login page has answered"),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_an_odd_forecast_is_said_and_the_drawing_stays(
+    at_work: Session, server: StubServer, wait: Callable, answer: str
+) -> None:
+    before, drawing = at_work.state.sufficiency, voxels(at_work)
+    handler, words = ANSWERS[answer]
+    server.handlers["GET", "/sufficiency/"] = handler
+    at_work.forecast.ask()
+    wait(lambda: at_work.state.forecast.trouble is not None)
+    assert words in at_work.state.forecast.trouble.text
+    assert words in note_text(at_work.state, None), "in sight, whatever is folded"
+    assert at_work.state.sufficiency is before
+    assert at_work.state.can_submit
+    assert np.array_equal(voxels(at_work), drawing)
+    del server.handlers["GET", "/sufficiency/"]
+    at_work.forecast.ask()
+    wait(lambda: at_work.state.forecast.trouble is None)
+    assert not any("login" in request for request in server.requests)
+
+
+@pytest.mark.parametrize("answer", ["half", "redirect", "login page"])
+def test_an_odd_answer_to_a_label_is_said_and_the_label_is_kept(
+    at_work: Session, server: StubServer, wait: Callable, answer: str
+) -> None:
+    drawing = voxels(at_work)
+    handler, words = ANSWERS[answer]
+    server.handlers["PUT", "/datastore/label"] = handler
+    said: list[str] = []
+    at_work.changed.connect(lambda: said.append(at_work.state.notice.text if at_work.state.notice else ""))
+    at_work.cases.submit()
+    wait(lambda: at_work.state.phase == "open" and at_work.submission.waiting())
+    assert any(words in text for text in said)
+    assert np.array_equal(voxels(at_work), drawing)
+    assert at_work.state.can_submit
+
+
+def test_a_field_that_is_not_known_changes_nothing(
+    at_work: Session, server: StubServer, wait: Callable
+) -> None:
+    before = at_work.state.sufficiency
+    server.handlers["GET", "/sufficiency/"] = saying(splendour={"of": [1, 2]})
+    at_work.forecast.ask()
+    wait(lambda: at_work.state.sufficiency is not before)
+    assert at_work.state.forecast.trouble is None
+    assert at_work.state.sufficiency.overall == before.overall
+
+
+# A wrong clock ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_server_whose_clock_is_wrong_has_a_forecast_of_the_right_age(
+    connected: Session, server: StubServer, wait: Callable, hours: int
+) -> None:
+    """Its forecasts are dated by its own clock, and so are its answers."""
+    server.clock_s = 3600.0 * hours
+    before = connected.state.sufficiency
+    connected.forecast.ask()
+    wait(lambda: connected.state.sufficiency is not before)
+    assert abs(connected.state.sufficiency.age_s) < 5
+
+
+def test_the_age_is_the_time_between_two_moments_of_the_servers_clock() -> None:
+    data = {**sufficiency(6), "updated": "2031-05-06T10:00:00Z"}
+    assert Payload.from_json(data, "Tue, 06 May 2031 10:20:00 GMT").age_s == 1200
+    assert (
+        Payload.from_json({**data, "updated": "2031-05-06T10:00:00"}, "Tue, 06 May 2031 10:20:00 GMT").age_s
+        == 1200
+    )
+    assert Payload.from_json(data, "").age_s is None
+    assert Payload.from_json({**data, "updated": "yesterday"}, "Tue, 06 May 2031 10:20:00 GMT").age_s is None
+
+
+@pytest.mark.parametrize(
+    ("age_s", "received_s", "words"),
+    [
+        (20.0, 10.0, "Forecast made just now."),
+        (1200.0, 600.0, "Forecast made 30 min ago."),
+        (None, 600.0, "Forecast made 10 min ago."),
+        (-7200.0, 0.0, "How old the forecast is cannot be told: the server's clock was changed."),
+    ],
+)
+def test_the_age_in_words(age_s: float | None, received_s: float, words: str) -> None:
+    assert age_text(age_s, received_s) == words
+
+
+def voxels(session: Session) -> np.ndarray:
+    """The drawing, as a label map of the first class."""
+    nodes = session.nodes
+    return slicer.util.arrayFromSegmentBinaryLabelmap(nodes.segmentation, "anterior", nodes.image)
