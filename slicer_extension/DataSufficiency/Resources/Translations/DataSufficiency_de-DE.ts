@@ -846,6 +846,10 @@
             <translation>Das Zertifikat des Servers ließ sich nicht prüfen, deshalb wurde nichts gesendet. Fragen Sie Ihre Administration nach der richtigen Adresse oder dem Zertifikat.</translation>
         </message>
         <message>
+            <source>The server's certificate has expired, so nothing was sent. Please tell the administrator of the server.</source>
+            <translation>Das Zertifikat des Servers ist abgelaufen, deshalb wurde nichts gesendet. Bitte sagen Sie es der Administration des Servers.</translation>
+        </message>
+        <message>
             <source>The server points to another address. Nothing was sent there; please enter the address itself.</source>
             <translation>Der Server verweist auf eine andere Adresse. Dorthin wurde nichts gesendet; bitte geben Sie die Adresse selbst ein.</translation>
         </message>

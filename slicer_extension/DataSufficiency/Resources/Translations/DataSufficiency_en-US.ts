@@ -846,6 +846,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>The server's certificate has expired, so nothing was sent. Please tell the administrator of the server.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>The server points to another address. Nothing was sent there; please enter the address itself.</source>
             <translation type="unfinished"></translation>
         </message>
