@@ -144,7 +144,7 @@ _CLOSED, _TLS = 2, 6
 
 
 def _no_answer(reply: Any) -> Failure:
-    tls = "expired" if "has expired" in reply.errorString() else "tls"
+    tls = "expired" if "expired" in reply.errorString() else "tls"
     kinds = {_CLOSED: "lost", _TLS: tls}
     return Failure(kinds.get(error_code(reply), "unreachable"), reply.errorString())
 
