@@ -107,7 +107,7 @@ class Client:
 
     def numbers(self, on_done: Callable[[str], None], on_failed: OnFailed) -> None:
         """How the server does, as Prometheus reads it."""
-        self._send("GET", "/metrics", on_done, on_failed, lambda body: body.decode("utf-8", "replace"))
+        self._send("GET", "/metrics", on_done, on_failed, lambda reply: reply.body.decode("utf-8", "replace"))
 
     def sign_in(self, user: str, password: str, on_done: Callable[[str], None], on_failed: OnFailed) -> None:
         """Exchange a name and password for a token, which is kept in memory only."""

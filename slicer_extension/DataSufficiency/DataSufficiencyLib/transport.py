@@ -144,7 +144,8 @@ _CLOSED, _TLS = 2, 6
 
 
 def _no_answer(reply: Any) -> Failure:
-    kinds = {_CLOSED: "lost", _TLS: "tls"}
+    tls = "expired" if "expired" in reply.errorString() else "tls"
+    kinds = {_CLOSED: "lost", _TLS: tls}
     return Failure(kinds.get(error_code(reply), "unreachable"), reply.errorString())
 
 
