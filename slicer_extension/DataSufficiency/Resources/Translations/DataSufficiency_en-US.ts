@@ -979,6 +979,10 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>The server's certificate has expired, or this computer's clock is wrong; nothing was sent. Please tell the administrator of the server.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>The server points to another address, perhaps of a login page. Nothing was sent there; please enter the address itself, or ask your administrator.</source>
             <translation type="unfinished"></translation>
         </message>
