@@ -38,7 +38,8 @@ def _failures() -> dict[str, str]:
             "Ask your administrator for the right address or certificate."
         ),
         "expired": _(
-            "The server's certificate has expired, so nothing was sent. Please tell the administrator of the server."
+            "The server's certificate has expired, or this computer's clock is wrong; nothing was sent. "
+            "Please tell the administrator of the server."
         ),
         "moved": _(
             "The server points to another address, perhaps of a login page. Nothing was sent there; please enter the "

@@ -981,8 +981,8 @@ in Punkten</translation>
             <translation>Das Zertifikat des Servers ließ sich nicht prüfen, deshalb wurde nichts gesendet. Geht die Uhr dieses Rechners richtig? Fragen Sie Ihre Administration nach der richtigen Adresse oder dem Zertifikat.</translation>
         </message>
         <message>
-            <source>The server's certificate has expired, so nothing was sent. Please tell the administrator of the server.</source>
-            <translation>Das Zertifikat des Servers ist abgelaufen, deshalb wurde nichts gesendet. Bitte sagen Sie es der Administration des Servers.</translation>
+            <source>The server's certificate has expired, or this computer's clock is wrong; nothing was sent. Please tell the administrator of the server.</source>
+            <translation>Das Zertifikat des Servers ist abgelaufen, oder die Uhr dieses Rechners geht falsch; es wurde nichts gesendet. Bitte sagen Sie es der Administration des Servers.</translation>
         </message>
         <message>
             <source>The server points to another address, perhaps of a login page. Nothing was sent there; please enter the address itself, or ask your administrator.</source>

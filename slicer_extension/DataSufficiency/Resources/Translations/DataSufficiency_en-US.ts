@@ -979,7 +979,7 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The server's certificate has expired, so nothing was sent. Please tell the administrator of the server.</source>
+            <source>The server's certificate has expired, or this computer's clock is wrong; nothing was sent. Please tell the administrator of the server.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
