@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 from fastapi import HTTPException
@@ -39,7 +40,7 @@ def app(desk_of, tmp_path) -> ScalingApp:
     app = ScalingApp.__new__(ScalingApp)
     app.open_studies, app.intake, app.studies = desk.studies, desk.intake, "studies"
     app.options, app._trainers = desk.studies.conf, {"segmentation": None}
-    app.veil, app.scratch = Veil(bytes(16)), tmp_path
+    app.veil, app.scratch, app.agreements = Veil(bytes(16)), tmp_path, SimpleNamespace(measure=lambda: None)
     return app
 
 

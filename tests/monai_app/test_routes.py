@@ -37,6 +37,7 @@ ROLES = {
     ("PUT", "/datastore/image/info"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
     ("PUT", "/datastore/label/info"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
     ("PUT", "/datastore/updatelabelinfo"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
+    ("GET", "/datastore/label"): settings.MONAI_LABEL_AUTH_ROLE_USER,
     ("DELETE", "/datastore/label"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("DELETE", "/datastore/image"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("DELETE", "/datastore/"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
@@ -71,9 +72,10 @@ STRICTER = {
     ("PUT", "/model/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("DELETE", "/model/{model}"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("POST", "/reload"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
+    ("POST", "/sufficiency/lease/{image:path}"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
     ("GET", "/logs/names"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
 }
-"""MONAI Label describes the first two as an admin's and asks for an annotator; the third it grants everybody; the last is ours."""
+"""MONAI Label describes the first two as an admin's and asks for an annotator; the third it grants everybody; the last two are ours."""
 
 
 OWN = {("POST", "/sufficiency/lease/{image:path}"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR}
