@@ -123,7 +123,7 @@ def client_of(tmp_path, monkeypatch) -> Callable[..., TestClient]:
             take_stock=desk.intake.take_stock,
             veil=Veil(bytes(16)),
             follow_labels=desk.intake.take_stock,
-            nothing_to_serve=desk.studies.datastore.nothing_to_serve,
+            nothing_to_serve=lambda reader: desk.studies.datastore.nothing_to_serve(),
             take_label=lambda image, path, *_: {"image": image, "kind": path.suffix},
             on_save_label=lambda *_: {},
             files=desk.intake.files,
@@ -264,7 +264,7 @@ def test_params_cannot_name_another_model_or_strategy_than_the_address(desk_of, 
     )
     assert answer.status_code == 422 and "model" in answer.json()["detail"]
     client.post("/activelearning/random", json={"strategy": "x", "client_id": "ann"})
-    assert [said[:2] for said in asked] == [("random", {"client_id": "ann"})]
+    assert [said[:2] for said in asked] == [("random", {"client_id": "ann", "reader": "ann"})]
 
 
 @pytest.mark.parametrize("value", ["\\ud800", "NaN"])
