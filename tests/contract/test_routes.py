@@ -45,7 +45,7 @@ def test_no_request_ends_with_an_error_of_the_server(server):
         ("GET", "/proxy/dicom/qido/studies", {}, 404),
         ("POST", "/scoring/x", {}, 404),
         ("POST", "/reload", {}, 405),
-        ("POST", "/train/", {}, 404),
+        ("POST", "/train/", {}, 422),
         ("POST", "/batch/infer/segmentation", {"json": {"max_batch_size": "x"}}, 422),
         ("POST", "/activelearning/random", {"data": "[" * 990 + "]" * 990}, 422),
         ("POST", "/sufficiency/target", {"data": '{"dice":' * 990 + "1" + "}" * 990}, 422),

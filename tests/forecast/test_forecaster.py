@@ -87,7 +87,7 @@ def test_the_payload_has_the_services_keys_and_is_json() -> None:
     payload = forecast.payload()
     assert set(payload) == {
         "status", "message", "metric", "overall", "structures", "target", "strategies", "advice", "observed",
-        "low_gain", "evidence",
+        "low_gain", "evidence", "agreement",
     }  # fmt: skip
     json.dumps(payload, allow_nan=False)
     curve = payload["overall"]

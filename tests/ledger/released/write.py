@@ -11,14 +11,14 @@ from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 
-from scaling_app.ledger import Case, Doubt, Ledger, Observation, Run, tables
+from scaling_app.ledger import Agreement, Case, Doubt, Lease, Ledger, Observation, Run, tables
 
 HERE = Path(__file__).parent
 AT = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
 
 
 def fill(ledger: Ledger) -> None:
-    """Something in every book: labels old and new, doubts open and confirmed, runs done, settings, a forecast."""
+    """Something in every book: labels old and new, doubts open and confirmed, runs done, readers, settings, a forecast."""
     for image in ("a", "b", "c", "d"):
         doubts = (Doubt("volume", "Too large."),) if image in "cd" else ()
         ledger.save_case(
@@ -29,6 +29,10 @@ def fill(ledger: Ledger) -> None:
     ledger.assign_blind("b", True)
     ledger.assign_role("p-b", "validation")
     ledger.note_exposure("a", "viewer", AT)
+    ledger.keep_lease(Lease("c", "bert", AT))
+    ledger.keep_agreements(
+        "a", [Agreement("a", "bert", "organ", "hash-a2", "anna", "hash-a", 0.9, 0.95, 2.0)]
+    )
     run = Run("fold-1", "fold", "none", "resunet", ["a", "b"], 2, 0, 0, "settings", AT)
     ledger.start_run(run)
     seen = Observation(run_id="fold-1", image_id="b", structure="organ", kind="fold", dice=0.8)
