@@ -59,7 +59,6 @@ ROLES = {
     ("DELETE", "/batch/infer"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("GET", "/logs/"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
     ("GET", "/logs/gpu"): settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
-    ("GET", "/datastore/label"): settings.MONAI_LABEL_AUTH_ROLE_USER,
     ("HEAD", "/datastore/image"): settings.MONAI_LABEL_AUTH_ROLE_USER,
     ("GET", "/ohif/{path:path}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
     ("GET", "/proxy/dicom/{path:path}"): settings.MONAI_LABEL_AUTH_ROLE_USER,
