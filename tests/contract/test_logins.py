@@ -70,14 +70,14 @@ def test_each_route_asks_for_its_role_and_no_more(guarded, login, rules):
 
 def test_what_is_not_there_is_told_to_nobody(guarded, login):
     for method, path in (
-        ("GET", "/metrics"),
+        ("GET", "/nowhere"),
         ("DELETE", "/info/"),
         ("GET", "/info"),
         ("POST", "//reload"),
         ("PUT", "/"),
     ):
         assert ask(guarded, method, path, allow_redirects=False).status_code == 401
-    assert ask(guarded, "GET", "/metrics", token_of(login, "monailabel-user")).status_code == 404
+    assert ask(guarded, "GET", "/nowhere", token_of(login, "monailabel-user")).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from scaling_app.imaging import geometry
 from scaling_app.imaging.geometry import read_label, write_label
 from scaling_app.ledger import Doubt, Ledger
+from scaling_app.studies.labels import reading as label_reading
 from scaling_app.studies.labels import reading_process
 
 OPENED: list[str] | None = None
@@ -54,7 +55,7 @@ def read(monkeypatch) -> Counter[str]:
 
         monkeypatch.setattr(owner, name, counted)
 
-    counting(geometry, "read_grid", "grid")
+    counting(label_reading, "read_grid", "grid")
     counting(reading_process, "read_content", "label")
     whole = Ledger.label_notes
     monkeypatch.setattr(

@@ -123,7 +123,7 @@ def test_a_radiologists_round(module: object, server: object, wait: Callable) ->
     done = [label_one(module, server, wait) for _ in range(2)]
     wait(lambda: session.state.sufficiency.n_labelled == 2 and not session.state.sufficiency.busy, PATIENCE_S)
     assert session.state.sufficiency.status == "too_few"
-    assert "4 are needed" in ui.adviceLabel.text
+    assert "label 3 more cases" in ui.adviceLabel.text
 
     train(module, wait)
     assert session.state.info.models == ("segmentation",)

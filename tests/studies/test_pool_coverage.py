@@ -154,9 +154,16 @@ def test_coverage_serves_the_worst_explained_three_times_in_four_and_else_any(de
     served = Counter()
     for seed in range(400):
         monkeypatch.setattr(next_case, "uniform", lambda *key, seed=seed: next_uniform(seed, *key))
-        served[CoverageCase(desk.studies)({}, desk.studies.datastore)["id"]] += 1
+        served[handed_back(desk, CoverageCase)["id"]] += 1
     assert served[images[5]] / 400 == pytest.approx(0.75 + 0.25 / 8, abs=0.07)
     assert set(served) == set(images)
+
+
+def handed_back(desk, strategy: type) -> dict:
+    """What is served; and the case is given back, so that it may be served again."""
+    sample = strategy(desk.studies)({}, desk.studies.datastore)
+    desk.studies.leases.end(sample["id"], "")
+    return sample
 
 
 def next_uniform(seed: int, *key: object) -> float:
@@ -169,12 +176,11 @@ def test_the_case_keeps_the_weight_with_which_it_was_picked(desk_of, monkeypatch
     desk = desk_of(5, size=8)
     images = sorted(desk.labels)
     known(desk, {images[1]: 3.0})
-    strategy = CoverageCase(desk.studies)
     monkeypatch.setattr(next_case, "RANDOM_SHARE", 0.0)
-    assert strategy({}, desk.studies.datastore)["id"] == images[1]
+    assert handed_back(desk, CoverageCase)["id"] == images[1]
     monkeypatch.undo()
-    sample = strategy({}, desk.studies.datastore)
-    assert sample == strategy({}, desk.studies.datastore), "the same images at hand, the same answer"
+    sample = handed_back(desk, CoverageCase)
+    assert sample == handed_back(desk, CoverageCase), "the same images at hand, the same answer"
     weight = picked_weight(5, worst=sample["id"] == images[1])
     desk.submit(sample["id"])
     assert desk.studies.ledger.case(sample["id"]).sampling_weight == pytest.approx(weight)
@@ -197,7 +203,7 @@ def test_weights_undo_the_preference(n):
 
 def test_coverage_serves_as_random_does_and_says_so_before_anything_is_known(desk_of):
     desk = desk_of(6, size=8)
-    expected = RandomCase(desk.studies)({}, desk.studies.datastore)
+    expected = handed_back(desk, RandomCase)
     sample = CoverageCase(desk.studies)({}, desk.studies.datastore)
     assert (sample["id"], sample["blind"]) == (expected["id"], expected["blind"])
     assert "served at random" in sample["message"]

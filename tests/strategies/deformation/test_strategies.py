@@ -26,7 +26,7 @@ def cache(tmp_path_factory):
 def prepared(volumes, pictures, context, cache, bare):
     """Strategies that learned from labelled cases and a pool, by (name, dimension)."""
     ready: dict[tuple[str, int], Strategy] = {}
-    for dims, cases in ((3, volumes[:4]), (2, pictures[:8])):
+    for dims, cases in ((3, volumes[:4]), (2, pictures)):
         pool = [bare(case) for case in (volumes[4:5] if dims == 3 else [])]
         for name in NAMES:
             strategy = make_strategy(name)
