@@ -117,7 +117,7 @@ def requests_of(house: House, session: str, *, model: bool = True) -> Sequence[R
         to("GET", "/datastore/image", "none", **of_image),
         to("HEAD", "/datastore/image", "none", **of_image),
         to("GET", "/datastore/image/info", "none", **of_image),
-        to("GET", "/datastore/label", "none", **of_label),
+        to("GET", "/datastore/label", "either", **of_label),
         to("HEAD", "/datastore/label", "none", **of_label),
         to("GET", "/datastore/label/info", "none", **of_label),
         to("GET", "/model/{model}", "none", "/model/segmentation"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import count
 from statistics import fmean
 
 import pytest
@@ -159,10 +160,14 @@ def test_coverage_serves_the_worst_explained_three_times_in_four_and_else_any(de
     assert set(served) == set(images)
 
 
+NEWCOMERS = count()
+
+
 def handed_back(desk, strategy: type) -> dict:
-    """What is served; and the case is given back, so that it may be served again."""
-    sample = strategy(desk.studies)({}, desk.studies.datastore)
-    desk.studies.leases.end(sample["id"], "")
+    """What somebody who was handed nothing yet is handed, and gives back."""
+    reader = f"reader {next(NEWCOMERS)}"
+    sample = strategy(desk.studies)({next_case.READER: reader}, desk.studies.datastore)
+    assert desk.studies.leases.end(sample["id"], reader)
     return sample
 
 
