@@ -157,7 +157,7 @@ def test_a_radiologists_round(module: object, server: object, wait: Callable) ->
     assert (
         session.state.sufficiency.advice.action == "wait"
     )  # what has been tested had learned from two cases
-    assert "no model of at least half of these cases" in ui.adviceLabel.text
+    assert "no model of at least half of these cases" in ui.reasonLabel.text
 
     session.cases.reopen(done[0])  # as for a label in doubt
     wait(lambda: session.state.phase == "open", PATIENCE_S)

@@ -1,1 +1,1 @@
-"""THE COMMAND LINE: serve, demo, doctor, backup, restore, replay, forecast, report, preview."""
+"""THE COMMAND LINE: init, serve, demo, doctor, backup, restore, replay, forecast, report, preview."""

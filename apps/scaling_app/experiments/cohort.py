@@ -17,7 +17,7 @@ import numpy as np
 from scaling_app.experiments.file_names import naming_hint, under_label_names
 from scaling_app.imaging.elsewhere import images_elsewhere
 from scaling_app.imaging.image_files import is_image_file, readable_kinds, stem_of
-from scaling_app.trials.case_files import CaseFiles
+from scaling_app.trials.case_files import CaseFiles, patient_in
 from scaling_app.trials.label_names import by_names
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Cohort:
 
 
 def patient_of(case_id: str, pattern: str | None) -> str:
-    """The patient in an id: the first group of `pattern` or all it matches; without a match, the id.
+    """The patient in an id, as `patient_in` finds it; without a pattern, the id.
 
     Raises:
         CohortError: the pattern is no regular expression.
@@ -58,12 +58,9 @@ def patient_of(case_id: str, pattern: str | None) -> str:
     if pattern is None:
         return case_id
     try:
-        found = re.search(pattern, case_id)
+        return patient_in(case_id, pattern)
     except re.error as error:
         raise CohortError(f"the patient pattern {pattern!r} is no regular expression: {error}") from error
-    if found is None:
-        return case_id
-    return found.group(1) if found.re.groups and found.group(1) is not None else found.group(0)
 
 
 def find_cases(images: Path | str, labels: Path | str, patient_pattern: str | None = None) -> list[CaseFiles]:

@@ -1,1 +1,1 @@
-"""THE GROUND: geometry, networks and scores on tensors (torch, monai)."""
+"""THE GROUND: image files, untrusted ones too, DICOM, geometry, networks and scores."""

@@ -1,1 +1,1 @@
-"""THE ADAPTER: the only package that imports monailabel; it wires everything."""
+"""THE ADAPTER: MONAI Label, the web server and the DICOM server; it wires everything."""

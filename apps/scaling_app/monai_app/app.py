@@ -21,6 +21,7 @@ from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.utils.async_tasks.utils import processes
 
+from scaling_app import __version__
 from scaling_app.backups import holding
 from scaling_app.backups.restoring import finish_restore
 from scaling_app.ledger import utc_now
@@ -94,7 +95,7 @@ class ScalingApp(MONAILabelApp):
                 conf=raw,
                 name="Scaling App",
                 description="Forecasts what the next labelled case is worth",
-                version="2.0",
+                version=__version__,
             )
         except (ValueError, OSError) as error:
             _end_a_starting_server(error)

@@ -1,1 +1,1 @@
-"""What people and viewers see: REST, report and page, read-only views of ledger and forecast."""
+"""What people and viewers see: REST, report and page; views, and the notes that people send."""

@@ -1,6 +1,6 @@
 """What a person at a browser sees first: the advice, what the next cases bring, the change since the last label.
 
-And what is under way. Words of `slicer_extension`'s panel, so that both seats read the same.
+And what is under way. It says what the panel in Slicer says, in a page's words.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Training:
 
 
 def next_sentences(payload: Payload) -> list[str]:
-    """What the next case brings, and the next five: `Next case: +0.5 points (80 %: +0.2 to +0.8), 18 min.`"""
+    """What the next case brings, and the next five: `Next case: +0.5 points (80 %: +0.2 to +0.8) for 18 min of annotation.`"""
     rows = {row.extra: row for row in (payload.overall.forecast if payload.overall else ())}
     named = (("Next case", rows.get(1)), ("Next 5 cases", rows.get(5)))
     return [

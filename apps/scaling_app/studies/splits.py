@@ -13,9 +13,10 @@ are kept out of the published model for good.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+
+from scaling_app.trials.case_files import patient_in
 
 HOLD_OUT_FROM = 20
 """Labelled patients needed before some are held out of the published model."""
@@ -44,16 +45,12 @@ def random_order(image_ids: Iterable[str], seed: int) -> list[str]:
 def patient_of(image_id: str, pattern: str, image_info: Mapping[str, object] | None = None) -> str:
     """The patient an image belongs to.
 
-    DICOM's patient id where the datastore gives a real one; else what `pattern` finds in the image id
-    (its first group, or the whole match); else the image is its own patient.
+    DICOM's patient id where the datastore gives a real one; else what `patient_in` finds in the image id.
     """
     dicom = str((image_info or {}).get("PatientID") or "").strip()
     if dicom.upper() not in _NO_PATIENT:
         return dicom
-    found = re.search(pattern, image_id)
-    if found is None:
-        return image_id
-    return next((group for group in found.groups() if group), None) or found.group(0) or image_id
+    return patient_in(image_id, pattern)
 
 
 def drawn_role(patient: str, seed: int) -> str:

@@ -1,7 +1,8 @@
-"""Where a case lies on the disk."""
+"""Where a case lies on the disk, and whose it is."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,3 +32,15 @@ class CaseFiles:
         if self.label is None:
             raise ValueError(f"case {self.case_id} has no label")
         return self.label
+
+
+def patient_in(case_id: str, pattern: str) -> str:
+    """The patient in an id: the first group of `pattern` that holds something, else all that it matches, else the id.
+
+    Raises:
+        re.error: the pattern is no regular expression.
+    """
+    found = re.search(pattern, case_id)
+    if found is None:
+        return case_id
+    return next((group for group in found.groups() if group), None) or found.group(0) or case_id
