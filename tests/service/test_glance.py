@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from scaling_app.service.glance import Training, glance, next_sentences, now_sentence, spoken, work_sentences
+from scaling_app.service.page import gain_points
 from scaling_app.service.payloads import Job, Payload
 
 NOTHING = {"status": "too_few", "advice": {"action": "wait", "sentence": "Label two more cases."}}
@@ -62,3 +63,10 @@ def test_what_is_under_way_has_its_remaining_time_as_far_as_it_is_known() -> Non
     ]
     assert work_sentences(Job(message="The last one was stopped."), None) == ["The last one was stopped."]
     assert work_sentences(Job(), None) == []
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"), [(0.012, "+1.2"), (-0.012, "−1.2"), (-0.0004, "0.0"), (0.0, "0.0"), (None, "–")]
+)
+def test_a_gain_of_nothing_has_no_sign(gain: float | None, said: str) -> None:
+    assert gain_points(gain) == said

@@ -204,8 +204,10 @@ def points(dice: float | None) -> str:
 
 
 def gain_points(dice: float | None) -> str:
-    """A difference of Dice in points, with its sign."""
-    return "–" if dice is None else f"{100 * dice:+.1f}".replace("-", "−")
+    """A difference of Dice in points, with its sign; nothing has none."""
+    if dice is None:
+        return "–"
+    return f"{100 * dice:+.1f}".replace("-", "−") if round(100 * dice, 1) else "0.0"
 
 
 def spread(low: float | None, high: float | None, text: Any = points) -> str:
