@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from stub_server import StubServer, break_off
+from stub_server import StubServer, half, redirect
 
 from scaling_app_client.blocking import Server
 from scaling_app_client.drafts import DraftStore
@@ -26,22 +26,6 @@ def connected(stub: StubServer) -> Server:
 def info_with(**changes: object) -> Handler:
     plain = {"name": "App", "models": {}, "strategies": {}, "version": "9.0"}
     return lambda handler: handler.answer({**plain, **changes})
-
-
-def redirect(handler: Any) -> None:
-    handler.send_response(302)
-    handler.send_header("Location", "/login")
-    handler.send_header("Content-Length", "0")
-    handler.end_headers()
-
-
-def half(handler: Any) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", "1000")
-    handler.end_headers()
-    handler.wfile.write(b'{"schema": 1, "stat')
-    handler.wfile.flush()
-    break_off(handler.connection)
 
 
 @pytest.mark.parametrize(

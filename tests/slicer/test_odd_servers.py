@@ -11,31 +11,15 @@ from DataSufficiencyLib.forecast_words import age_text
 from DataSufficiencyLib.glance_words import note_text
 from DataSufficiencyLib.session import Session
 from session_fixtures import at_work, clock, connected, quick, session
-from stub_server import StubServer, break_off, sufficiency
+from stub_server import StubServer, half, redirect, sufficiency
 
 from scaling_app_client.payload import Payload
 
 __all__ = ["at_work", "clock", "connected", "quick", "session"]
 
 
-def redirect(handler: object) -> None:
-    handler.send_response(302)
-    handler.send_header("Location", "/login")
-    handler.send_header("Content-Length", "0")
-    handler.end_headers()
-
-
 def login_page(handler: object) -> None:
     handler.send(b"<html>Log in</html>", "text/html")
-
-
-def half(handler: object) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", "1000")
-    handler.end_headers()
-    handler.wfile.write(b'{"schema": 1, "stat')
-    handler.wfile.flush()
-    break_off(handler.connection)
 
 
 def saying(**changes: object) -> Callable[[object], None]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from scaling_app.backups.manifest import MOST_BYTES, BackupError, Entry, Manifest, read_manifest
-from scaling_app.storage import whole_file
+from scaling_app.storage import sha256_of, whole_file
 
 MANIFEST, CHECKSUM = "manifest.json", "manifest.sha256"
 
@@ -27,18 +27,7 @@ _LONGEST_NAME = 4096
 def digest_of(path: Path) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as content:
-        return (
-            hashlib.file_digest(content, "sha256").hexdigest()
-            if hasattr(hashlib, "file_digest")
-            else _digest(content)
-        )
-
-
-def _digest(content: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while piece := content.read(_PIECE):
-        digest.update(piece)
-    return digest.hexdigest()
+        return sha256_of(content)
 
 
 def write_archive(goal: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:

@@ -12,11 +12,11 @@ from fastapi import FastAPI, HTTPException
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from scaling_app.monai_app.in_front import stand_in_front
 from scaling_app.monai_app.turnstile import busy
 from scaling_app.storage.finite_json import finite
 
@@ -66,9 +66,8 @@ def bound_bodies(server: FastAPI, most_bytes: float) -> None:
     Args:
         most_bytes: of a file that is uploaded.
     """
-    server.user_middleware = [Middleware(_Bounded, most_bytes=int(most_bytes)), *server.user_middleware]
     server.add_exception_handler(RequestValidationError, _say_what_is_amiss)
-    server.middleware_stack = None  # built anew at the next request
+    stand_in_front(server, _Bounded, most_bytes=int(most_bytes))
 
 
 async def _say_what_is_amiss(_: Request, error: Exception) -> JSONResponse:

@@ -19,11 +19,11 @@ from monailabel.endpoints.user import auth
 from monailabel.endpoints.user.auth import User
 from starlette._utils import get_route_path
 from starlette.datastructures import Headers
-from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scaling_app.monai_app import roles
+from scaling_app.monai_app.in_front import stand_in_front
 from scaling_app.monai_app.rates import Rate, client_at
 from scaling_app.monai_app.server_access import is_loopback
 from scaling_app.monai_app.tokens import LoginUnavailableError, Realm, is_readable_on_its_way
@@ -70,9 +70,8 @@ def stand_before(server: FastAPI) -> None:
     for rule in table.rules:
         if rule.role is None:
             logger.error("%s %s names no role, and is refused", rule.method, rule.path)
-    server.user_middleware = [Middleware(_Door, table=table, realm=realm), *server.user_middleware]
+    stand_in_front(server, _Door, table=table, realm=realm)
     server.dependency_overrides[auth.get_current_user] = _person
-    server.middleware_stack = None  # built anew at the next request
 
 
 def _person(request: Request) -> User:

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 from fastapi import FastAPI
 from monailabel.config import settings
 from starlette.datastructures import Headers
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from scaling_app.monai_app.in_front import stand_in_front
 
 
 def keep_other_sites_out(server: FastAPI, hosts: Collection[str] = ()) -> None:
@@ -26,9 +27,8 @@ def keep_other_sites_out(server: FastAPI, hosts: Collection[str] = ()) -> None:
     Args:
         hosts: names by which browsers reach a web server in front of this one.
     """
-    others = [entry for entry in server.user_middleware if entry.cls is not CORSMiddleware]
-    server.user_middleware = [Middleware(_OwnPagesOnly, hosts=frozenset(hosts)), *others]
-    server.middleware_stack = None  # built anew at the next request
+    server.user_middleware = [entry for entry in server.user_middleware if entry.cls is not CORSMiddleware]
+    stand_in_front(server, _OwnPagesOnly, hosts=frozenset(hosts))
 
 
 class _OwnPagesOnly:

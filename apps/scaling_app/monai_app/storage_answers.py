@@ -22,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 
 from scaling_app.imaging.dicom_series import SeriesError
 from scaling_app.ledger import LedgerError
+from scaling_app.monai_app.in_front import build_anew
 from scaling_app.monai_app.pacs import PacsError
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ def answer_storage_errors(server: FastAPI) -> None:
         server.add_exception_handler(kind, _answer)
     # what was turned into another refusal on its way, as FastAPI does with an upload that finds no room
     server.add_exception_handler(AnyHTTPException, _look_behind(http_exception_handler))
-    server.middleware_stack = None  # built anew at the next request
+    build_anew(server)
 
 
 async def _answer(request: Request, error: Exception) -> Response:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 import os
 import shutil
 import time
@@ -16,11 +15,12 @@ from fastapi import APIRouter, FastAPI
 from fastapi.responses import PlainTextResponse
 from monailabel.config import settings
 from monailabel.utils.async_tasks.utils import tasks
-from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scaling_app.monai_app.dicom_studies import DicomStudies
+from scaling_app.monai_app.in_front import stand_in_front
 from scaling_app.monai_app.roles import AnyUser
+from scaling_app.monai_app.server_access import is_loopback
 from scaling_app.service.metrics import CONTENT_TYPE, NO_ROUTE, Metrics, ServerFacts
 from scaling_app.studies.place import is_url
 
@@ -55,8 +55,7 @@ def make_router(metrics: Metrics) -> APIRouter:
 
 def time_requests(server: FastAPI, metrics: Metrics) -> None:
     """Counts every answer of the server, those of refusals by what stands before it now, too."""
-    server.user_middleware = [Middleware(_Timed, metrics=metrics), *server.user_middleware]
-    server.middleware_stack = None  # built anew at the next request
+    stand_in_front(server, _Timed, metrics=metrics)
 
 
 class _Timed:
@@ -115,4 +114,4 @@ def _loopback_only() -> bool | None:
     except (psutil.Error, OSError):
         return None
     places = [one.laddr.ip for one in heard if one.status == psutil.CONN_LISTEN]
-    return all(ipaddress.ip_address(place).is_loopback for place in places) if places else None
+    return all(is_loopback(place) for place in places) if places else None

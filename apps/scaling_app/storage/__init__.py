@@ -1,5 +1,6 @@
 """How files come onto the disk: whole or not at all, and in what JSON can carry."""
 
+from scaling_app.storage.digests import sha256_of
 from scaling_app.storage.finite_json import finite, to_json
 from scaling_app.storage.inert_cells import inert, restored
 from scaling_app.storage.private_files import keep_private, tighten
@@ -25,6 +26,7 @@ __all__ = [
     "require_writable",
     "restored",
     "second_name",
+    "sha256_of",
     "sweep_parts",
     "taken_away",
     "tighten",

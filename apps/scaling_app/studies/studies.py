@@ -6,7 +6,6 @@ and a scoring process may look at the same studies at once.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from scaling_app.imaging.untrusted import open_regular
 from scaling_app.ledger import Ledger
-from scaling_app.storage import write_whole_text
+from scaling_app.storage import sha256_of, write_whole_text
 from scaling_app.studies import splits
 from scaling_app.studies.conf import Conf
 from scaling_app.studies.datastore import Datastore
@@ -236,8 +235,5 @@ def file_hash(path: Path) -> str:
         ImageError: it is no regular file.
         OSError: it cannot be read.
     """
-    digest = hashlib.sha256()
     with open_regular(path) as content:
-        while piece := content.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
+        return sha256_of(content)

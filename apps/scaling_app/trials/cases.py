@@ -26,6 +26,7 @@ from torch import Tensor
 
 from scaling_app.imaging.geometry import Canonical, ImageError, read_image, read_label, same_grid, spacing_of
 from scaling_app.imaging.resampling import resize_image, resize_label, shape_at
+from scaling_app.storage import sha256_of
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.trials.boxes import Box, box_about, widened
 from scaling_app.trials.case_cache import CaseCache
@@ -388,11 +389,8 @@ def _content(path: Path) -> str:
 
 @lru_cache(maxsize=100_000)
 def _hash_of(path: str, size: int, modified_ns: int) -> str:
-    digest = hashlib.sha256()
     with Path(path).open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return sha256_of(stream)
 
 
 def foreground_points(label: Tensor, classes: int) -> list[Points]:

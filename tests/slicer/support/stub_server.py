@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 #: Half an 80 % range, in standard deviations of a normal distribution, and the same of 95 %.
@@ -440,3 +441,21 @@ class _Handler(BaseHTTPRequestHandler):
         if self.server.training:
             self.server.training = {**self.server.training, "status": "STOPPED"}
         self.answer(self.server.training)
+
+
+def redirect(handler: Any) -> None:
+    """As a proxy does whose users have to log in."""
+    handler.send_response(302)
+    handler.send_header("Location", "/login")
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
+
+
+def half(handler: Any) -> None:
+    """The beginning of an answer, and then the connection breaks."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b'{"schema": 1, "stat')
+    handler.wfile.flush()
+    break_off(handler.connection)
