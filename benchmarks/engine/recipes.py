@@ -28,6 +28,7 @@ class Recipe:
     reach across thick slices. `flat`: thick slices are never merged.
     `product`: network, patch and batch are those that the product plans, with the first of the widths. `ema`: decay per step, bounded by the length so far; 0 for none.
     `affine`: ranges of the random affine map, times this, and drawn always where it is above 1. `twice`: two rounds of intensity changes.
+    `mirrored`: along the axes whose sides do not matter, as the product learns them; False: never.
     `deep`: weight of each coarser level's loss relative to the finer one's.
     """
 
@@ -53,6 +54,7 @@ class Recipe:
     product: bool = False
     affine: float = 1.0
     twice: bool = False
+    mirrored: bool = True
 
 
 _TODAY = Recipe(network="resunet", widths=(8,), patch=None, rate=1e-2, batch=0, ema=0.99)
@@ -87,6 +89,7 @@ CANDIDATES: dict[str, tuple[str | None, dict[str, Any]]] = {
     "affine": ("base", {"affine": 1.5}),
     "twice": ("base", {"twice": True}),
     "strong": ("base", {"affine": 1.5, "twice": True}),
+    "sided": ("base", {"mirrored": False}),
     "decay5": ("base", {"weight_decay": 5e-2}),
     "whole": (
         "base",
@@ -108,6 +111,8 @@ def recipe(name: str) -> Recipe:
 
 def planned(plan: Plan, chosen: Recipe) -> Plan:
     """The plan with the recipe's patch (within the median case, rounded up to the strides) and batch."""
+    if not chosen.mirrored:
+        plan = replace(plan, mirrored=())
     if chosen.network != "resenc" or chosen.product:
         return plan
     sides = plan.median_shape if chosen.patch is None else chosen.patch

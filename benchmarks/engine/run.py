@@ -15,7 +15,7 @@ import math
 import time
 from collections.abc import Iterator
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -291,15 +291,17 @@ def one_run(
     cohort, cases = prepared(data, work, TASKS[task], n, draw, chosen)
     run = Trainer(cases, list(cases.labelled), chosen, seed, seconds)
     for share in run.until([0.5, 1.0]):
-        for weights, model in {
-            "average": run.average,
-            **({"last": run.network} if last and share == 1 else {}),
-        }.items():
+        models = {"average": (run.average, cases.plan)}
+        if last and share == 1:
+            models["last"] = (run.network, cases.plan)
+        if cases.plan.mirrored and share == 1:
+            models["average, one side"] = (run.average, replace(cases.plan, mirrored=()))
+        for weights, (model, plan) in models.items():
             row = {
                 **dict(zip(KEY, (task, n, draw, seed, candidate, seconds), strict=True)),
                 "share": share,
                 "weights": weights,
-                **tested(model, cases.plan, cohort),
+                **tested(model, plan, cohort),
                 "steps": run.step,
                 "cpu_seconds": f"{run.used:.0f}",
                 "loader_share": f"{run.loader / max(run.used, 1e-9):.3f}",

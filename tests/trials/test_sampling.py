@@ -78,7 +78,7 @@ def test_affine_grid_points_equal_the_matrix_product() -> None:
 
 
 def test_affine_maps_are_rigid_up_to_scale_in_millimetres(volume_plan: Plan) -> None:
-    plan = replace(volume_plan, spacing=(1.0, 1.0, 2.0), patch=(16, 16, 16))
+    plan = replace(volume_plan, spacing=(1.0, 1.0, 2.0), patch=(16, 16, 16), mirrored=())
     generator = torch.Generator().manual_seed(0)
     to_mm = torch.diag(torch.tensor(plan.spacing))
     for _ in range(50):
@@ -90,7 +90,7 @@ def test_affine_maps_are_rigid_up_to_scale_in_millimetres(volume_plan: Plan) -> 
 
 
 def test_thick_slices_are_turned_only_within(volume_plan: Plan) -> None:
-    plan = replace(volume_plan, spacing=(1.0, 1.0, 8.0))
+    plan = replace(volume_plan, spacing=(1.0, 1.0, 8.0), mirrored=())
     generator = torch.Generator().manual_seed(0)
     for _ in range(20):
         matrix = AffineRange(plan).draw(generator)

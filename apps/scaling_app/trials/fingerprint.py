@@ -31,6 +31,7 @@ from scaling_app.trials.boxes import box_about
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.image_facts import kind_words
 from scaling_app.trials.label_names import names_in, renumbered, require_agreement
+from scaling_app.trials.sides import Lean, leans, mirrored_axes
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +107,8 @@ class Fingerprint:
     """Of the thinnest structure, the mean over its surface of how thick it is; see `_thickness`."""
     median_box_mm: tuple[float, ...]
     """Extent of the box about all structures of a case."""
+    mirrored: tuple[int, ...]
+    """Axes whose sides do not matter; see `sides`."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ class _CasePrint:
     foreground: NDArray[np.float32]
     thickness_mm: dict[str, float]
     box_mm: tuple[float, ...] | None
+    leans: tuple[Lean, ...]
 
 
 def found_structures(cases: Sequence[CaseFiles]) -> dict[str, int]:
@@ -175,6 +179,7 @@ def take_fingerprints(cases: Sequence[CaseFiles], structures: Mapping[str, int])
         intensity=_intensity(prints),
         thinnest_mm=_thinnest(prints, structures),
         median_box_mm=tuple(float(median(box[axis] for box in boxes)) for axis in axes),
+        mirrored=mirrored_axes([p.leans for p in prints]),
     )
 
 
@@ -230,6 +235,7 @@ def _read(
         foreground=thinned(inside, _SAMPLED_VOXELS).numpy(),
         thickness_mm={name: _thickness(turned == value, spacing) for name, value in structures.items()},
         box_mm=_box_mm(torch.isin(turned, _values(label, structures)), spacing),
+        leans=leans(turn.apply(image.as_tensor())[0].numpy(), turned.numpy(), list(structures.values())),
     )
 
 

@@ -12,6 +12,7 @@ import math
 import tempfile
 from collections.abc import Iterator
 from functools import cache
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -133,9 +134,15 @@ def _predict_slices(network: nn.Module, plan: Plan, prepared: Tensor, device: to
 def _slide(network: nn.Module, plan: Plan, images: Tensor, device: torch.device) -> Tensor:
     """Logits `(B, K, *S)` of `(B, C, *S)`; windows run on `device`, sums on the CPU."""
 
+    sides = [
+        tuple(2 + axis for axis in chosen)
+        for count in range(len(plan.mirrored) + 1)
+        for chosen in combinations(plan.mirrored, count)
+    ]
+
     def logits(windows: Tensor) -> Tensor:
         with reduced_precision(device, plan):
-            return network(windows).float()
+            return sum(network(windows.flip(side)).float().flip(side) for side in sides) / len(sides)
 
     found = sliding_window_inference(
         images.float(),

@@ -59,6 +59,8 @@ class Plan:
         memory_mb: bound on the memory of a training step, images in RAM not counted.
         fine: the plan of a second network, for the boxes about the structures that this plan's network finds.
         margin_mm: on each side of such a box, in the plan of the second network; None: whole cases.
+        mirrored: axes of the grid along which training cases are mirrored at random, and a prediction is the mean
+            over both sides; see `sides`.
     """
 
     spatial_dims: Literal[2, 3]
@@ -75,6 +77,7 @@ class Plan:
     slice_axis: int | None = None
     fine: Plan | None = None
     margin_mm: float | None = None
+    mirrored: tuple[int, ...] = ()
     version: int = 1
 
     @property
@@ -128,8 +131,8 @@ class Plan:
             if values.get("fine") is not None:
                 values["fine"] = cls.from_json(json.dumps(values["fine"]))
             values["intensity"] = Intensity.from_json(values["intensity"])
-            for key in ("spacing", "patch", "median_shape"):
-                values[key] = tuple(values[key])
+            for key in ("spacing", "patch", "median_shape", "mirrored"):
+                values[key] = tuple(values.get(key, ()))
             plan = cls(**values)
         except (TypeError, KeyError) as error:
             raise ValueError(f"this is not a plan of this version: {error}") from error
@@ -194,6 +197,7 @@ def make_plan(
         capacity=capacity,
         memory_mb=max(1, memory // 2**20),
         slice_axis=slice_axis,
+        mirrored=tuple(axes.index(axis) for axis in prints.mirrored if axis in axes),
     )
     extent_mm = [prints.median_extent_mm[axis] for axis in axes]
     draft = _at_spacing(draft, extent_mm, draft.spacing)

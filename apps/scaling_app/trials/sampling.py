@@ -32,9 +32,8 @@ _MOST_THREADS = 8
 class AffineRange:
     """The shared random affine map, in mm about the patch's centre; each part is drawn with a probability.
 
-    nnU-Net's ranges, drawn more often: few cases need it more. Without its mirroring, which confuses left
-    with right, and in pictures with 30 degrees instead of 180: organs mostly lie the same way up. Along
-    thick slices nothing moves.
+    nnU-Net's ranges, drawn more often: few cases need it more. Mirrored only along the axes whose sides do not matter,
+    and in pictures with 30 degrees instead of 180: organs mostly lie the same way up. Along thick slices nothing moves.
     """
 
     rotation = math.radians(30)
@@ -47,6 +46,7 @@ class AffineRange:
         self.dims = plan.spatial_dims
         self.spacing = torch.tensor(plan.spacing)
         self.coarse_axis = plan.coarse_axis
+        self.mirrored = plan.mirrored
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """A `(D, D)` matrix that maps offsets in voxels from the centre to offsets to read at."""
@@ -66,6 +66,9 @@ class AffineRange:
             for first, second in [(a, b) for a in free for b in free if a != b]:
                 shear[first, second] = _uniform(generator, self.shear)
             matrix = matrix @ shear
+        for axis in self.mirrored:
+            if _chance(generator, 0.5):
+                matrix[:, axis] *= -1
         return matrix * self.spacing[None, :] / self.spacing[:, None]
 
 
