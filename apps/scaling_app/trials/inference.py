@@ -12,7 +12,7 @@ import math
 import tempfile
 from collections.abc import Iterator
 from functools import cache
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 import torch
@@ -133,16 +133,12 @@ def _predict_slices(network: nn.Module, plan: Plan, prepared: Tensor, device: to
 
 def _slide(network: nn.Module, plan: Plan, images: Tensor, device: torch.device) -> Tensor:
     """Logits `(B, K, *S)` of `(B, C, *S)`; windows run on `device`, sums on the CPU."""
-
-    sides = [
-        tuple(2 + axis for axis in chosen)
-        for count in range(len(plan.mirrored) + 1)
-        for chosen in combinations(plan.mirrored, count)
-    ]
+    sides = _sides(plan, device)
 
     def logits(windows: Tensor) -> Tensor:
         with reduced_precision(device, plan):
-            return sum(network(windows.flip(side)).float().flip(side) for side in sides) / len(sides)
+            passes = [network(windows.flip(side)).float().flip(side) for side in sides]
+        return torch.stack(passes).mean(0)
 
     found = sliding_window_inference(
         images.float(),
@@ -156,6 +152,16 @@ def _slide(network: nn.Module, plan: Plan, images: Tensor, device: torch.device)
     )
     assert isinstance(found, Tensor)  # `logits` gives one output
     return found
+
+
+def _sides(plan: Plan, device: torch.device) -> list[tuple[int, ...]]:
+    """The axes of a batch to mirror, once for each pass of the network.
+
+    Both sides of volumes on a processor are not worth up to eight times the wait: pictures gained 0.1 points.
+    """
+    axes = plan.mirrored if plan.spatial_dims == 2 or device.type == "cuda" else ()
+    turned = (combinations(axes, count) for count in range(len(axes) + 1))
+    return [tuple(2 + axis for axis in chosen) for chosen in chain.from_iterable(turned)]
 
 
 def _half_precision_array(shape: tuple[int, ...]) -> Tensor:

@@ -1,0 +1,168 @@
+"""What the app's own recipe reaches, beside trainings of 400 steps on the same cases, and beside what was asked of it.
+
+    python -m benchmarks.bank.bars > benchmarks/bank/results/bars.md
+
+Test cases were never looked at while the recipe was chosen; a run is its last model. Intervals of 95 % draw training
+sets and test patients anew; with one draw they hold test patients alone, and are too narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.bank.run import BANK, PRODUCT_BANK, STEPS, VOLUMES
+from benchmarks.common.paired_runs import Runs, draws_of
+from benchmarks.common.tables import markdown
+
+LEVELS = {
+    "msd_hippocampus": {4: 0.845, 8: 0.860, 32: 0.880},
+    "acdc": {4: 0.65, 8: 0.76, 32: 0.86},
+}
+GAINS = {8: 4.0, 32: 8.0}
+"""Points over the short trainings, mean of the data sets that are not in `LEVELS`."""
+LEAST_GAIN = -0.5
+RISES = {"acdc": 16.0, "busi": 25.0, "axondeepseg_sem": 9.5}
+"""Points from 8 to 64 cases."""
+LEAST_OVER_NONE = -0.3
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A mean with its interval, of how many draws and test cases."""
+
+    mean: float
+    low: float
+    high: float
+    draws: int
+    cases: int
+
+    def said(self, digits: int, *, signed: bool = False) -> str:
+        """`mean (low to high)`."""
+        form = f"{{:{'+' if signed else ''}.{digits}f}}"
+        return f"{form} ({form} to {form})".format(self.mean, self.low, self.high)
+
+
+def main() -> None:
+    """Prints both tables."""
+    found = runs_of(pd.read_csv(BANK), pd.read_csv(PRODUCT_BANK))
+    print(f"# The app's own recipe\n\n{markdown(list(_curves(found)))}\n\n## Asked and reached\n")
+    print(markdown(list(_bars(found))))
+
+
+def runs_of(short: pd.DataFrame, product: pd.DataFrame) -> dict[str, Runs]:
+    """The recipe's runs by data set, with `short` trainings of the same draws; arms `product`, `short`, `none`."""
+    alike = f"network == 'resunet' and capacity == 'small' and strategy == 'baseline' and steps == {STEPS}"
+    parts = [
+        product[product["strategy"] == "baseline"].assign(strategy="product"),
+        product[product["strategy"] == "none"],
+        short.query(alike).assign(strategy="short"),
+    ]
+    found = {}
+    for name, rows in pd.concat(parts).groupby("dataset"):
+        known = set(rows.loc[rows["strategy"] == "product", "case"])
+        if known:
+            found[str(name)] = Runs(rows[rows["case"].isin(known)], "dice", ("product", "short", "none"))
+    return found
+
+
+def level(runs: Runs, n: int, arm: str = "product") -> Measured | None:
+    """Dice at a size."""
+    return _measured(runs, runs.of(arm)[runs.sizes.index(n)]) if _holds(runs, arm, n) else None
+
+
+def gain(runs: Runs, n: int, over: str) -> Measured | None:
+    """Points over another arm at a size, on the draws of both."""
+    if not (_holds(runs, "product", n) and _holds(runs, over, n)):
+        return None
+    at = runs.sizes.index(n)
+    return _measured(runs, 100 * (runs.of("product")[at] - runs.of(over)[at]))
+
+
+def rise(runs: Runs, few: int, many: int) -> Measured | None:
+    """Points from few to many cases, on the draws of both."""
+    if not (_holds(runs, "product", few) and _holds(runs, "product", many)):
+        return None
+    of = runs.of("product")
+    return _measured(runs, 100 * (of[runs.sizes.index(many)] - of[runs.sizes.index(few)]))
+
+
+def _holds(runs: Runs, arm: str, n: int) -> bool:
+    return arm in runs.arms and n in runs.sizes and bool(len(draws_of(runs.of(arm)[runs.sizes.index(n)])))
+
+
+def _measured(runs: Runs, scores: np.ndarray) -> Measured | None:
+    draws = len(draws_of(scores))
+    return Measured(*runs.mean(scores), draws, len(runs.cases)) if draws else None
+
+
+def _curves(found: dict[str, Runs]) -> Iterator[dict[str, str]]:
+    for name, runs in found.items():
+        for n in runs.sizes:
+            if (here := level(runs, n)) is None:
+                continue
+            over = gain(runs, n, "short")
+            yield {
+                "data set": name,
+                "cases": str(n),
+                "draws": str(here.draws),
+                "test cases": str(here.cases),
+                "Dice": here.said(3),
+                f"points over {STEPS} steps": over.said(1, signed=True) if over else "-",
+            }
+
+
+def _bars(found: dict[str, Runs]) -> Iterator[dict[str, str]]:
+    for name, asked in LEVELS.items():
+        for n, bar in asked.items():
+            if name in found and (here := level(found[name], n)):
+                yield _row(f"{name}, Dice at {n}", f"{bar:.3f}", here, here.said(3), here.mean >= bar)
+    for n, bar in GAINS.items():
+        gains = {
+            name: here
+            for name, runs in found.items()
+            if name not in VOLUMES and (here := gain(runs, n, "short"))
+        }
+        if gains:
+            mean = float(np.mean([one.mean for one in gains.values()]))
+            worst = min(gains, key=lambda name: gains[name].mean)
+            yield {
+                "what": f"mean gain of {len(gains)} data sets at {n}",
+                "asked": f"{bar:+.1f}, none below {LEAST_GAIN}",
+                "reached": f"{mean:+.1f}; least {worst} {gains[worst].said(1, signed=True)}",
+                "draws": f"{min(one.draws for one in gains.values())} or more",
+                "holds": "yes" if mean >= bar and gains[worst].mean >= LEAST_GAIN else "no",
+            }
+    for name, bar in RISES.items():
+        if name in found and (here := rise(found[name], 8, 64)):
+            yield _row(
+                f"{name}, 64 cases over 8", f"{bar:+.1f}", here, here.said(1, signed=True), here.mean >= bar
+            )
+    for name, runs in found.items():
+        for n in (size for size in runs.sizes if size >= 16):
+            if here := gain(runs, n, "none"):
+                holds = here.mean >= LEAST_OVER_NONE
+                yield _row(
+                    f"{name}, over `none` at {n}",
+                    f"{LEAST_OVER_NONE}",
+                    here,
+                    here.said(1, signed=True),
+                    holds,
+                )
+
+
+def _row(what: str, asked: str, here: Measured, reached: str, holds: bool) -> dict[str, str]:
+    return {
+        "what": what,
+        "asked": asked,
+        "reached": reached,
+        "draws": str(here.draws),
+        "holds": "yes" if holds else "no",
+    }
+
+
+if __name__ == "__main__":
+    main()
