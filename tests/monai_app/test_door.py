@@ -9,8 +9,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from monailabel.config import settings
 
-from scaling_app.monai_app import door, rates, roles
+from scaling_app.monai_app import door, roles
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
+from scaling_app.web import rates
 from tests.login_server import LoginServer, new_key, running_login_server
 
 KEY = new_key()

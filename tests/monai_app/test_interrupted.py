@@ -13,10 +13,10 @@ import pytest
 from fastapi import HTTPException
 
 from scaling_app.ledger import Run, utc_now
+from scaling_app.log.veil import Veil
 from scaling_app.monai_app import app as app_module
 from scaling_app.monai_app import routes
 from scaling_app.monai_app.app import ScalingApp
-from scaling_app.monai_app.log_veil import Veil
 
 TRAIN = """
 import sys

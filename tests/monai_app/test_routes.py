@@ -22,11 +22,11 @@ from monailabel.utils.sessions import Sessions
 
 from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.ledger import LedgerError
+from scaling_app.log.veil import Veil
 from scaling_app.monai_app import routes
-from scaling_app.monai_app import studies_listing as listing
-from scaling_app.monai_app.log_veil import Veil
-from scaling_app.monai_app.raw_voxels import as_label_map
-from scaling_app.monai_app.request_checks import read_params, refusing
+from scaling_app.studies import listing
+from scaling_app.studies.labels.raw_voxels import as_label_map
+from scaling_app.web.request_checks import read_params, refusing
 
 
 @pytest.fixture

@@ -25,7 +25,6 @@ from scaling_app import __version__
 from scaling_app.backups import holding
 from scaling_app.backups.restoring import finish_restore
 from scaling_app.ledger import utc_now
-from scaling_app.monai_app import discretion, scratch
 from scaling_app.monai_app.batch_task import BatchInfer
 from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.infer_task import Segmentation
@@ -33,24 +32,26 @@ from scaling_app.monai_app.label_infos import restore_label_infos
 from scaling_app.monai_app.lent_images import LentImages
 from scaling_app.monai_app.next_case import BLIND_SENTENCE, CoverageCase, FirstCase, RandomCase
 from scaling_app.monai_app.pacs import Pacs
-from scaling_app.monai_app.raw_voxels import as_label_map
 from scaling_app.monai_app.scoring import SufficiencyScoring
-from scaling_app.monai_app.storage_answers import answer_storage_errors
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
 from scaling_app.monai_app.training_state import training_of
 from scaling_app.service.answers import LabelSummary, in_info
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 from scaling_app.storage import require_writable
+from scaling_app.studies import discretion
 from scaling_app.studies.conf import read_conf
 from scaling_app.studies.labels.agreement import AgreementBook
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.labels.intake import LabelIntake
+from scaling_app.studies.labels.raw_voxels import as_label_map
 from scaling_app.studies.place import is_url, require_writable_studies
 from scaling_app.studies.shape_coverage import coverage_facts
 from scaling_app.studies.studies import Studies
 from scaling_app.studies.train_options import number_option, parse_options, strategies_to_compare
 from scaling_app.trials.length import AUTO_STEPS
+from scaling_app.web import scratch
+from scaling_app.web.storage_answers import answer_storage_errors
 
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
@@ -87,7 +88,9 @@ class ScalingApp(MONAILabelApp):
         raw = conf or {}
         try:
             self.options = read_conf(raw, app_dir=Path(app_dir), studies=studies)
-            self.veil = discretion.begin(self.options, Path(app_dir), studies, server=_is_starting())
+            self.veil = discretion.begin(
+                self.options, Path(app_dir), studies, settings.model_dump(), server=_is_starting()
+            )
             finish_restore(self.options.ledger, None if is_url(studies) else Path(studies))
             super().__init__(
                 app_dir=app_dir,
@@ -200,7 +203,8 @@ class ScalingApp(MONAILabelApp):
         """Starts what only the server does: routes, forecasts, a look at the labels now and then."""
         from monailabel.app import app as server
 
-        from scaling_app.monai_app import bodies, connections, door, routes, server_access, watching
+        from scaling_app.monai_app import door, routes, watching
+        from scaling_app.web import bodies, connections, server_access
 
         try:
             self._held = holding.serving(self.open_studies.folder)
@@ -213,7 +217,7 @@ class ScalingApp(MONAILabelApp):
         self.close_interrupted_runs("interrupted: the server was stopped", elsewhere=True)
         self._adopt_target()
         self.open_studies.ledger.set_setting("minutes_per_point", self.options.minutes_per_point)
-        server_access.keep_other_sites_out(server, self.options.hosts)
+        server_access.keep_other_sites_out(server, self.options.hosts, login=settings.MONAI_LABEL_AUTH_ENABLE)
         connections.bound_connections()
         bodies.bound_bodies(server, self.options.upload_bytes)
         answer_storage_errors(server)

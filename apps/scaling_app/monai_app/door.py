@@ -23,10 +23,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scaling_app.monai_app import roles
-from scaling_app.monai_app.in_front import stand_in_front
-from scaling_app.monai_app.rates import Rate, client_at
-from scaling_app.monai_app.server_access import is_loopback
 from scaling_app.monai_app.tokens import LoginUnavailableError, Realm, is_readable_on_its_way
+from scaling_app.web.in_front import stand_in_front
+from scaling_app.web.rates import Rate, client_at
+from scaling_app.web.server_access import is_loopback
 
 logger = logging.getLogger(__name__)
 

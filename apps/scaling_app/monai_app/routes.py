@@ -28,7 +28,6 @@ from pydicom.dataset import Dataset
 
 from scaling_app.imaging.image_files import stem_of
 from scaling_app.monai_app import roles
-from scaling_app.monai_app.batch_options import parse_batch_options
 from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.guards import add_guards, shown, stop_task
 from scaling_app.monai_app.next_case import READER
@@ -40,7 +39,14 @@ from scaling_app.monai_app.reader_routes import (
     require_not_read_blind,
     require_own_tag,
 )
-from scaling_app.monai_app.request_checks import (
+from scaling_app.monai_app.roles import Admin, Annotator, AnyUser, annotator_of
+from scaling_app.monai_app.served import Served
+from scaling_app.service import routes as sufficiency_routes
+from scaling_app.studies.batch_options import parse_batch_options
+from scaling_app.studies.labels.reading import image_grid
+from scaling_app.studies.studies import FINAL, ORIGINAL
+from scaling_app.studies.train_options import OPTIONS
+from scaling_app.web.request_checks import (
     ARCHIVES,
     PREDICTIONS,
     read_image_facts,
@@ -50,12 +56,6 @@ from scaling_app.monai_app.request_checks import (
     require_storable,
     spooled,
 )
-from scaling_app.monai_app.roles import Admin, Annotator, AnyUser, annotator_of
-from scaling_app.monai_app.served import Served
-from scaling_app.service import routes as sufficiency_routes
-from scaling_app.studies.labels.reading import image_grid
-from scaling_app.studies.studies import FINAL, ORIGINAL
-from scaling_app.studies.train_options import OPTIONS
 
 _SESSION = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from monailabel.interfaces.datastore import Datastore
 from monailabel.utils.sessions import Sessions
 
-from scaling_app.monai_app.log_veil import Veil
+from scaling_app.log.veil import Veil
 from scaling_app.service.forecasting import ForecastKeeper
 from scaling_app.service.glance import Training
 from scaling_app.studies.labels.foreign_files import ForeignFiles

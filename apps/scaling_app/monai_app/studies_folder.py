@@ -29,10 +29,10 @@ from monailabel.datastore.local import (
 )
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
-from scaling_app.monai_app import studies_listing as listing
-from scaling_app.monai_app.label_history import UNKEPT_TAG, LabelHistory, same_content
 from scaling_app.monai_app.studies_index import StudiesIndex, joined, text_of
 from scaling_app.storage import copy_whole, sweep_parts, taken_away
+from scaling_app.studies import listing
+from scaling_app.studies.label_history import UNKEPT_TAG, LabelHistory, same_content
 
 logger = logging.getLogger(__name__)
 

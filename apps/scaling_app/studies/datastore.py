@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 
+class DatastoreSilentError(OSError):
+    """Whoever keeps images and labels gave no usable answer; the sentence is for people."""
+
+
 class Datastore(Protocol):
     """Images and labels by id; a label also has a tag, `final` once a person has saved it."""
 

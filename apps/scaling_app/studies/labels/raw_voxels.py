@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from scaling_app.imaging.geometry import read_grid, suffix_of, write_label
+from scaling_app.imaging.result_kind import result_kind
 from scaling_app.imaging.untrusted import judge
-from scaling_app.monai_app.infer_task import result_kind
 
 logger = logging.getLogger(__name__)
 

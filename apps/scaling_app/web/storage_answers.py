@@ -22,8 +22,8 @@ from starlette.responses import JSONResponse, Response
 
 from scaling_app.imaging.dicom_series import SeriesError
 from scaling_app.ledger import LedgerError
-from scaling_app.monai_app.in_front import build_anew
-from scaling_app.monai_app.pacs import PacsError
+from scaling_app.studies.datastore import DatastoreSilentError
+from scaling_app.web.in_front import build_anew
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def storage_refusal(error: BaseException) -> HTTPException | None:
     """The answer to an error that comes of where the studies are kept; None to any other."""
     for cause in _causes(error):
-        if isinstance(cause, PacsError):
+        if isinstance(cause, DatastoreSilentError):
             return HTTPException(UNABLE, f"{cause} Nothing was changed.")
         if isinstance(cause, SeriesError):
             return HTTPException(422, str(cause))

@@ -14,10 +14,10 @@ from fastapi import HTTPException, UploadFile
 
 from scaling_app.imaging.image_files import readable_kinds, suffix_of
 from scaling_app.ledger import LedgerError
-from scaling_app.monai_app.bodies import require_shallow
-from scaling_app.monai_app.storage_answers import storage_refusal
-from scaling_app.monai_app.turnstile import Turnstile, busy
 from scaling_app.studies.labels.foreign_files import NoReaderError
+from scaling_app.web.bodies import require_shallow
+from scaling_app.web.storage_answers import storage_refusal
+from scaling_app.web.turnstile import Turnstile, busy
 
 logger = logging.getLogger(__name__)
 
