@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import HTTPException, UploadFile
 
@@ -38,7 +39,7 @@ _LONGEST_NAME = 200
 """Bytes: file systems end at 255, and the kind of the file comes after it."""
 
 
-def read_params(raw: str) -> dict:
+def read_params(raw: str) -> dict[str, Any]:
     """The JSON object that MONAI Label's clients send in the form field `params`.
 
     Raises:
@@ -55,7 +56,7 @@ def read_params(raw: str) -> dict:
     return params
 
 
-def read_image_facts(raw: str) -> dict:
+def read_image_facts(raw: str) -> dict[str, Any]:
     """What a client says about an image, as `read_params`; what the server itself says of one is not the client's.
 
     Raises:

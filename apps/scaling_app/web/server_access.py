@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Collection
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
@@ -27,7 +28,8 @@ def keep_other_sites_out(server: FastAPI, hosts: Collection[str] = (), *, login:
         hosts: names by which browsers reach a web server in front of this one.
         login: whether each request has to say who asks; then its token decides, whatever name it calls the server by.
     """
-    server.user_middleware = [entry for entry in server.user_middleware if entry.cls is not CORSMiddleware]
+    theirs: Any = CORSMiddleware
+    server.user_middleware = [entry for entry in server.user_middleware if entry.cls is not theirs]
     stand_in_front(server, _OwnPagesOnly, hosts=frozenset(hosts), login=login)
 
 
