@@ -24,8 +24,8 @@ from scaling_app.monai_app.dicom_proxy import add_dicom_proxy
 from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
 from scaling_app.monai_app.served import Served
-from scaling_app.monai_app.tokens import LoginUnavailableError
 from scaling_app.studies.place import is_url
+from scaling_app.web.tokens import LoginUnavailableError
 
 MOST_LINES = 100_000
 """Of the log."""
