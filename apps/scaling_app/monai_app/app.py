@@ -28,9 +28,8 @@ from scaling_app.ledger import utc_now
 from scaling_app.monai_app.batch_task import BatchInfer
 from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.infer_task import Segmentation
-from scaling_app.monai_app.label_infos import restore_label_infos
 from scaling_app.monai_app.lent_images import LentImages
-from scaling_app.monai_app.next_case import BLIND_SENTENCE, CoverageCase, FirstCase, RandomCase
+from scaling_app.monai_app.next_case import NextCase
 from scaling_app.monai_app.pacs import Pacs
 from scaling_app.monai_app.scoring import SufficiencyScoring
 from scaling_app.monai_app.studies_folder import StudiesFolder
@@ -44,10 +43,12 @@ from scaling_app.studies.conf import read_conf
 from scaling_app.studies.labels.agreement import AgreementBook
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.labels.intake import LabelIntake
+from scaling_app.studies.labels.label_infos import infos_of_labels
 from scaling_app.studies.labels.raw_voxels import as_label_map
+from scaling_app.studies.next_case import BLIND_SENTENCE, RULES
 from scaling_app.studies.place import is_url, require_writable_studies
 from scaling_app.studies.shape_coverage import coverage_facts
-from scaling_app.studies.studies import Studies
+from scaling_app.studies.studies import FINAL, Studies
 from scaling_app.studies.train_options import number_option, parse_options, strategies_to_compare
 from scaling_app.trials.length import AUTO_STEPS
 from scaling_app.web import scratch
@@ -116,7 +117,8 @@ class ScalingApp(MONAILabelApp):
         self.files = ForeignFiles(self.options.upload_bytes)
         self.intake = LabelIntake(self.open_studies, self.files)
         self.agreements = AgreementBook(self.open_studies, self.files)
-        restore_label_infos(self.open_studies)
+        if isinstance(store, StudiesFolder):
+            self._restore_label_infos(store)
         self._shown: dict = {}
         self.keeper = ForecastKeeper(self.open_studies.ledger, self._live_facts)
         return store
@@ -143,6 +145,13 @@ class ScalingApp(MONAILabelApp):
             read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
         )
 
+    def _restore_label_infos(self, store: StudiesFolder) -> None:
+        if store.was_rebuilt and (infos := infos_of_labels(self.open_studies)):
+            store.update_label_infos(FINAL, infos)
+            logger.info(
+                "The index of the studies was made anew; %d labels are known from the ledger", len(infos)
+            )
+
     def _load_sessions(self, load: bool = False) -> LentImages | None:
         path = settings.MONAI_LABEL_SESSION_PATH.strip() or str(self.options.ledger.parent / "lent")
         most = LENT_UPLOADS * self.options.upload_bytes
@@ -161,11 +170,7 @@ class ScalingApp(MONAILabelApp):
 
     def init_strategies(self) -> dict:
         """Which case to label next; the first is the default."""
-        return {
-            "random": RandomCase(self.open_studies),
-            "first": FirstCase(self.open_studies),
-            "coverage": CoverageCase(self.open_studies),
-        }
+        return {name: NextCase(rule(self.open_studies)) for name, rule in RULES.items()}
 
     def init_scoring_methods(self) -> dict:
         """The forecast for clients that know only MONAI Label."""
@@ -184,7 +189,7 @@ class ScalingApp(MONAILabelApp):
         return self._server_mode
 
     def strategy_names(self) -> list[str]:
-        """The active-learning strategies."""
+        """The next-case rules."""
         return list(self._strategies)
 
     def model_names(self) -> list[str]:

@@ -30,7 +30,6 @@ from scaling_app.imaging.image_files import stem_of
 from scaling_app.monai_app import roles
 from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.guards import add_guards, shown, stop_task
-from scaling_app.monai_app.next_case import READER
 from scaling_app.monai_app.reader_routes import (
     add_reader_routes,
     forget_reading,
@@ -44,6 +43,7 @@ from scaling_app.monai_app.served import Served
 from scaling_app.service import routes as sufficiency_routes
 from scaling_app.studies.batch_options import parse_batch_options
 from scaling_app.studies.labels.reading import image_grid
+from scaling_app.studies.next_case import READER
 from scaling_app.studies.studies import FINAL, ORIGINAL
 from scaling_app.studies.train_options import OPTIONS
 from scaling_app.web.request_checks import (
