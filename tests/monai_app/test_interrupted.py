@@ -15,8 +15,8 @@ from fastapi import HTTPException
 from scaling_app.ledger import Run, utc_now
 from scaling_app.log.veil import Veil
 from scaling_app.monai_app import app as app_module
-from scaling_app.monai_app import routes
 from scaling_app.monai_app.app import ScalingApp
+from scaling_app.monai_app.routes.trainings import start_training
 
 TRAIN = """
 import sys
@@ -58,7 +58,7 @@ def test_a_training_that_outlived_its_server_ends_as_done_and_no_other_begins_be
     app.close_interrupted_runs("interrupted: the server was stopped", elsewhere=True)
     assert app.open_studies.ledger.run("r").state == app.open_studies.ledger.job()["state"] == "running"
     with pytest.raises(HTTPException, match=f"process {survivor.pid}") as refused:
-        routes.start_training(app, "segmentation", {})
+        start_training(app, "segmentation", {})
     assert refused.value.status_code == 429
     survivor.stdin.write("\n")
     survivor.stdin.flush()

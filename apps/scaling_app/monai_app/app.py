@@ -208,7 +208,8 @@ class ScalingApp(MONAILabelApp):
         """Starts what only the server does: routes, forecasts, a look at the labels now and then."""
         from monailabel.app import app as server
 
-        from scaling_app.monai_app import door, routes, watching
+        from scaling_app.monai_app import door, watching
+        from scaling_app.monai_app.routes.every import add_all, include_first
         from scaling_app.web import bodies, connections, server_access
 
         try:
@@ -227,8 +228,8 @@ class ScalingApp(MONAILabelApp):
         bodies.bound_bodies(server, self.options.upload_bytes)
         answer_storage_errors(server)
         metrics = watching.metrics_of(self.open_studies, self.studies)
-        routes.include_first(server, watching.make_router(metrics))
-        routes.add_all(server, self)
+        include_first(server, watching.make_router(metrics))
+        add_all(server, self)
         door.stand_before(server)
         watching.time_requests(server, metrics)
         scratch.leave_at_the_end(self.scratch)
@@ -405,7 +406,7 @@ class ScalingApp(MONAILabelApp):
 
     def start_update(self) -> object:
         """Starts the `learning_curve` trainer, as `POST /train/learning_curve` does."""
-        from scaling_app.monai_app.routes import start_training
+        from scaling_app.monai_app.routes.trainings import start_training
 
         return start_training(self, "learning_curve", None)
 
