@@ -6,10 +6,7 @@ the same object again. They meet in the ledger.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
-import sys
 import threading
 import time
 from pathlib import Path
@@ -32,6 +29,7 @@ from scaling_app.monai_app.lent_images import LentImages
 from scaling_app.monai_app.next_case import NextCase
 from scaling_app.monai_app.pacs import Pacs
 from scaling_app.monai_app.scoring import SufficiencyScoring
+from scaling_app.monai_app.starting import end_a_starting_server, is_starting
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
 from scaling_app.monai_app.training_state import training_of
@@ -40,6 +38,7 @@ from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 from scaling_app.storage import require_writable
 from scaling_app.studies import discretion
 from scaling_app.studies.conf import read_conf
+from scaling_app.studies.interrupted import SurvivorError, close_interrupted_runs, require_no_survivor
 from scaling_app.studies.labels.agreement import AgreementBook
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.labels.intake import LabelIntake
@@ -50,7 +49,6 @@ from scaling_app.studies.place import is_url, require_writable_studies
 from scaling_app.studies.shape_coverage import coverage_facts
 from scaling_app.studies.studies import FINAL, Studies
 from scaling_app.studies.train_options import number_option, parse_options, strategies_to_compare
-from scaling_app.trials.length import AUTO_STEPS
 from scaling_app.web import scratch
 from scaling_app.web.storage_answers import answer_storage_errors
 
@@ -66,10 +64,6 @@ LOOK_EVERY_SECONDS = 5.0
 
 LENT_UPLOADS = 4
 """Uploads of the largest size that may be lent at once."""
-
-EXIT_BAD_INPUT = 2
-
-_NEVER_SET = object()
 
 
 class ScalingApp(MONAILabelApp):
@@ -90,7 +84,7 @@ class ScalingApp(MONAILabelApp):
         try:
             self.options = read_conf(raw, app_dir=Path(app_dir), studies=studies)
             self.veil = discretion.begin(
-                self.options, Path(app_dir), studies, settings.model_dump(), server=_is_starting()
+                self.options, Path(app_dir), studies, settings.model_dump(), server=is_starting()
             )
             finish_restore(self.options.ledger, None if is_url(studies) else Path(studies))
             super().__init__(
@@ -102,7 +96,7 @@ class ScalingApp(MONAILabelApp):
                 version=__version__,
             )
         except (ValueError, OSError) as error:
-            _end_a_starting_server(error)
+            end_a_starting_server(error)
             raise
         self.serving = threading.Lock()
 
@@ -215,14 +209,15 @@ class ScalingApp(MONAILabelApp):
         try:
             self._held = holding.serving(self.open_studies.folder)
         except ValueError as error:
-            _end_a_starting_server(error)
+            end_a_starting_server(error)
             raise
         discretion.learn_names(self.veil, self.open_studies)
         self.files.apart()
         super().on_init_complete()
-        self.close_interrupted_runs("interrupted: the server was stopped", elsewhere=True)
-        self._adopt_target()
-        self.open_studies.ledger.set_setting("minutes_per_point", self.options.minutes_per_point)
+        close_interrupted_runs(
+            self.open_studies.ledger, "interrupted: the server was stopped", elsewhere=True
+        )
+        self.open_studies.adopt_conf()
         server_access.keep_other_sites_out(server, self.options.hosts, login=settings.MONAI_LABEL_AUTH_ENABLE)
         connections.bound_connections()
         bodies.bound_bodies(server, self.options.upload_bytes)
@@ -234,21 +229,6 @@ class ScalingApp(MONAILabelApp):
         watching.time_requests(server, metrics)
         scratch.leave_at_the_end(self.scratch)
         threading.Thread(target=self._watch, name="labels", daemon=True).start()
-
-    def _adopt_target(self) -> None:
-        """`--conf target` is where a session begins; what was set or taken back since holds."""
-        ledger, wanted = self.open_studies.ledger, self.options.target
-        held = ledger.setting("target", _NEVER_SET)
-        if wanted is not None and held is _NEVER_SET:
-            ledger.set_setting("target", wanted)
-        elif wanted is not None and held != wanted:
-            logger.warning(
-                "--conf target %s is left aside: the session's is %s", wanted, held or "none by now"
-            )
-        steps = ledger.setting("steps")
-        told = self.options.steps or AUTO_STEPS
-        if steps is not None and steps != told:
-            logger.warning("--conf steps %s is left aside: the session's are %s", told, steps)
 
     def info(self) -> dict:
         """MONAI Label's description of the app, with the structures and the forecast's summary."""
@@ -312,7 +292,11 @@ class ScalingApp(MONAILabelApp):
             HTTPException: 429 while a training lives on that an earlier server began.
             OSError: there is no room for what it would write.
         """
-        self._require_no_survivor()
+        try:
+            own = {process.pid for process in list(processes("train").values())}
+            require_no_survivor(self.open_studies.ledger, own)
+        except SurvivorError as error:
+            raise HTTPException(429, str(error)) from error
         require_writable(self.open_studies.folder)
         parse_options(params, self.options)
         strategies_to_compare(params, self.options)
@@ -345,34 +329,6 @@ class ScalingApp(MONAILabelApp):
             return f"{of} in other annotators' hands; ask again later."
         return store.nothing_to_serve() if isinstance(store, StudiesFolder) else None
 
-    def close_interrupted_runs(
-        self, message: str, *, elsewhere: bool = False, wait_seconds: float = 0.0
-    ) -> None:
-        """Marks the runs and the job whose process has died as stopped; those of living ones go on.
-
-        Args:
-            elsewhere: also those of processes that this machine cannot see.
-            wait_seconds: how long to wait for the end of processes that are being ended.
-        """
-        ledger = self.open_studies.ledger
-        deadline = time.monotonic() + wait_seconds
-        while ledger.trainers() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if ledger.close_unfinished_runs(message, elsewhere=elsewhere):
-            logger.info("Runs left unfinished were marked as stopped")
-        ledger.close_unfinished_job(message, elsewhere=elsewhere)
-
-    def _require_no_survivor(self) -> None:
-        """Refuses a training beside one that outlived the server that began it: both would write the same files."""
-        own = {process.pid for process in list(processes("train").values())}
-        if survivors := self.open_studies.ledger.trainers() - own:
-            which = ", ".join(map(str, sorted(survivors)))
-            raise HTTPException(
-                429,
-                f"A training that an earlier server began is still running (process {which}). Its result will "
-                "be taken up; wait for its end, or end that process.",
-            )
-
     def _watch(self) -> None:
         """Looks for labels that came or went past the server, and for trainings that died."""
         while True:
@@ -383,7 +339,7 @@ class ScalingApp(MONAILabelApp):
                 scratch.sweep(self.scratch)
                 self.take_stock()
                 self.agreements.measure()
-                self.close_interrupted_runs("interrupted: the process ended")
+                close_interrupted_runs(self.open_studies.ledger, "interrupted: the process ended")
             except Exception:
                 logger.exception("The labels could not be looked through")
             time.sleep(LOOK_EVERY_SECONDS)
@@ -416,25 +372,3 @@ class ScalingApp(MONAILabelApp):
         problems = store.problems if isinstance(store, StudiesFolder) else ()
         found = [{"image": problem.image, "sentence": problem.sentence} for problem in problems]
         return LiveFacts(len(unlabelled), coverage_facts(self.open_studies.ledger, unlabelled), found)
-
-
-def _end_a_starting_server(error: ValueError) -> None:
-    """Ends the process if a server is starting in it.
-
-    The server's start-up would wrap the sentence into a page of traceback and end with status 3. Nothing
-    has been begun at this point that an exit could damage.
-    """
-    if not _is_starting():
-        return
-    sys.stderr.write(f"scaling-app: {' '.join(str(error).split())}\n")
-    sys.stderr.flush()
-    os._exit(EXIT_BAD_INPUT)
-
-
-def _is_starting() -> bool:
-    """Whether a server starts in this process, and not one of its tasks."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

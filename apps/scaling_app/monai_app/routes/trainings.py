@@ -10,6 +10,7 @@ from monailabel.utils.async_tasks.utils import tasks
 from scaling_app.monai_app.roles import Admin
 from scaling_app.monai_app.routes.guards import shown, stop_task
 from scaling_app.monai_app.served import Served
+from scaling_app.studies.interrupted import close_interrupted_runs
 from scaling_app.studies.train_options import OPTIONS
 from scaling_app.web.request_checks import refusing, require_name
 
@@ -52,7 +53,7 @@ def add_training_routes(router: APIRouter, app: Served) -> None:
     def stop_training(user: Admin) -> object:
         stopped = stop_task("train")
         if stopped:
-            app.close_interrupted_runs("stopped by a user", wait_seconds=STOP_SECONDS)
+            close_interrupted_runs(app.open_studies.ledger, "stopped by a user", wait_seconds=STOP_SECONDS)
         return stopped
 
 
