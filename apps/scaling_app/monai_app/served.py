@@ -74,8 +74,3 @@ class Served(Protocol):
 
     def require_trainable(self, model: str, params: dict[str, Any]) -> None:
         """Refuses a training that could only fail."""
-
-    def close_interrupted_runs(
-        self, message: str, *, elsewhere: bool = False, wait_seconds: float = 0.0
-    ) -> None:
-        """Marks the runs whose process has died as stopped."""

@@ -21,8 +21,8 @@ from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.roles import AnyUser
 from scaling_app.service.metrics import CONTENT_TYPE, NO_ROUTE, Metrics, ServerFacts
 from scaling_app.studies.place import is_url
+from scaling_app.web.addresses import is_loopback
 from scaling_app.web.in_front import stand_in_front
-from scaling_app.web.server_access import is_loopback
 
 if TYPE_CHECKING:
     from scaling_app.studies.studies import Studies

@@ -21,6 +21,12 @@ class Datastore(Protocol):
     def get_labeled_images(self) -> list[str]:
         """The ids of those with a final label."""
 
+    def get_unlabeled_images(self) -> list[str]:
+        """The ids of those without one."""
+
+    def unfit(self, image_id: str) -> str | None:
+        """Why no model could use an image that is not at hand, as far as that is known."""
+
     def datalist(self) -> list[dict[str, Any]]:
         """The files `image` and `label` of each final label."""
 

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from fastapi import HTTPException, UploadFile
 from scaling_app.imaging.image_files import readable_kinds, suffix_of
 from scaling_app.ledger import LedgerError
 from scaling_app.studies.labels.foreign_files import NoReaderError
+from scaling_app.studies.studies import Studies
 from scaling_app.web.bodies import require_shallow
 from scaling_app.web.storage_answers import storage_refusal
 from scaling_app.web.turnstile import Turnstile, busy
@@ -98,6 +99,26 @@ def require_plain_name(what: str, name: str) -> None:
             f"{name[:80]!r} cannot be the name of the {what}: use letters, digits, spaces and "
             f"_ . - + , ( ) = @ #, a letter, digit or _ first, and at most {_LONGEST_NAME} bytes.",
         )
+
+
+def require_image(studies: Studies, image: str) -> None:
+    """Refuses the name of an image that there is not.
+
+    Raises:
+        HTTPException: 404.
+    """
+    if not image or not studies.has_image(image):
+        raise HTTPException(404, f"There is no image {image!r} in the datastore.")
+
+
+def require_name(kind: str, name: str, names: Sequence[str]) -> None:
+    """Refuses a name that is none of those known.
+
+    Raises:
+        HTTPException: 404.
+    """
+    if name not in names:
+        raise HTTPException(404, f"There is no {kind} {name!r}; there are: {', '.join(names)}.")
 
 
 @contextmanager

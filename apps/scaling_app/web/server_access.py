@@ -7,7 +7,6 @@ answered (OHIF, as it comes with MONAI Label, is one of them), and links to it a
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from scaling_app.web.addresses import is_address, is_loopback
 from scaling_app.web.in_front import stand_in_front
 
 
@@ -64,7 +64,7 @@ class _OwnPagesOnly:
         return None if own else "Pages of other sites are not answered."
 
     def _is_known(self, name: str) -> bool:
-        return name == "localhost" or name in self.hosts or _is_address(name)
+        return name == "localhost" or name in self.hosts or is_address(name)
 
 
 def _name_of(host: str) -> str:
@@ -72,16 +72,3 @@ def _name_of(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return host
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def is_loopback(address: str) -> bool:
-    """Whether it is an address of this computer that others cannot reach."""
-    return _is_address(address) and ipaddress.ip_address(address).is_loopback
