@@ -12,13 +12,13 @@ from fastapi import HTTPException
 
 from benchmarks.contract.pools import Try
 from scaling_app.forecast.scores import read_curve
-from scaling_app.monai_app.batch_options import parse_batch_options
-from scaling_app.monai_app.request_checks import read_params, require_plain_name
 from scaling_app.storage import inert, restored
+from scaling_app.studies.batch_options import parse_batch_options
 from scaling_app.studies.conf import KEYS, read_conf
 from scaling_app.studies.labels.checks import parse_label_info
 from scaling_app.studies.labels.sent import parse_minutes
 from scaling_app.studies.train_options import OPTIONS, parse_options, strategies_to_compare
+from scaling_app.web.request_checks import read_params, require_plain_name
 
 _STRANGE = (
     None, True, False, 0, -1, 1, 0.5, 1e300, -1e300, math.nan, math.inf, 10**30, "", " ", "a", "0", "1e999", "nan", "-1",

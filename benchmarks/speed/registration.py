@@ -25,8 +25,8 @@ from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.deformation.alignment import Frame, View, look_at, resample
 from scaling_app.strategies.deformation.atlas import build_atlas, register_unlabelled
 from scaling_app.strategies.deformation.registration import RegistrationSettings, Template, register, warp
-from scaling_app.trials.cases import prepare
 from scaling_app.trials.plan import make_plan
+from scaling_app.trials.preparation import prepare
 
 QUICK = RegistrationSettings(iterations=(24, 4), step=0.03)
 

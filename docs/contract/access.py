@@ -37,8 +37,8 @@ def served() -> FastAPI:
     from monailabel.app import app as stock
     from monailabel.endpoints import login
 
-    from scaling_app.monai_app import routes
     from scaling_app.monai_app.dicom_studies import DicomStudies
+    from scaling_app.monai_app.routes import every
 
     server = FastAPI(openapi_url=None)
     server.router.routes[:] = stock.router.routes
@@ -55,7 +55,7 @@ def served() -> FastAPI:
     )
     before, settings.MONAI_LABEL_AUTH_ENABLE = settings.MONAI_LABEL_AUTH_ENABLE, True
     try:
-        routes.add_all(server, stand_in)
+        every.add_all(server, stand_in)
     finally:
         settings.MONAI_LABEL_AUTH_ENABLE = before
     return server

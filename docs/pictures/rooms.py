@@ -35,17 +35,17 @@ def main() -> None:
 def picture() -> str:
     """The SVG."""
     contracts = read_configuration(str(ROOT / "pyproject.toml"))["contracts_options"]
-    layers = next(c["layers"] for c in contracts if c["type"] == "layers")
+    layers = next([_names(row) for row in c["layers"]] for c in contracts if c["type"] == "layers")
     light = {
         source
         for contract in contracts
         if contract["type"] == "forbidden" and "torch" in contract["forbidden_modules"]
         for source in contract["source_modules"]
     }
-    heavy = {name for layer in layers for name in _names(layer) if _uses_torch(name)}
+    heavy = {name for layer in layers for name in layer if _uses_torch(name)}
     parts, top = [], MARGIN
     for layer in layers:
-        drawn, height = _row(_names(layer), top, light, heavy)
+        drawn, height = _row(layer, top, light, heavy)
         parts += drawn
         top += height + GAP
     key = (
@@ -92,7 +92,7 @@ def _row(names: list[str], top: int, light: set[str], heavy: set[str]) -> tuple[
 
 
 def _names(layer: str) -> list[str]:
-    return [name.strip("() ") for name in layer.replace(":", "|").split("|")]
+    return [f"scaling_app.{name.strip('() ')}" for name in layer.replace(":", "|").split("|")]
 
 
 def _file(name: str) -> Path:

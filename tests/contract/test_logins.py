@@ -14,8 +14,7 @@ import requests
 from benchmarks.contract.routes import ask_everything
 from docs.contract import access
 from scaling_app.monai_app import door
-from scaling_app.monai_app.roles import EVERYBODY, Rule, table_of
-from scaling_app.monai_app.tokens import ranked
+from scaling_app.monai_app.roles import EVERYBODY, Rule, claim_names, table_of
 from tests.contract.conftest import PEOPLE, openid_provider
 from tests.login_server import LoginServer, new_key
 
@@ -23,6 +22,7 @@ pytestmark = pytest.mark.slow_server
 
 WAY = {"image": "nosuch", "label": "nosuch", "tag": "final", "id": "nosuch"}
 IMAGE = "synthetic_000"
+RANKED = list(claim_names().ranked)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def token_of(login: LoginServer, role: str | None, **claims: object) -> str:
 
 
 def test_each_route_asks_for_its_role_and_no_more(guarded, login, rules):
-    below = dict(zip(ranked(), [*ranked()[1:], None], strict=True))
+    below = dict(zip(RANKED, [*RANKED[1:], None], strict=True))
     for rule in rules:
         path = address(rule)
         if rule.role == EVERYBODY:
@@ -116,8 +116,8 @@ def test_people_of_an_openid_provider_log_in_with_name_and_password(guarded):
         form = {"username": name, "password": person["password"], "grant_type": "password"}
         token = ask(guarded, "POST", "/auth/token", data=form).json()["access_token"]
         told = ask(guarded, "GET", "/auth/token/valid", token).json()
-        rank = ranked().index(person["roles"][0])
-        assert told["username"] == name and told["roles"] == ranked()[rank:]
+        rank = RANKED.index(person["roles"][0])
+        assert told["username"] == name and told["roles"] == RANKED[rank:]
         trains = ask(guarded, "POST", "/train/nosuch", token).status_code
         assert trains == (404 if name == "admin-person" else 403)
     wrong = {"username": "admin-person", "password": "Wr0ngP4ss", "grant_type": "password"}

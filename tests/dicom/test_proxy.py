@@ -14,7 +14,7 @@ from series import as_bytes, make_series
 from scaling_app.monai_app.dicom_proxy import add_dicom_proxy
 from scaling_app.monai_app.pacs import Pacs
 from scaling_app.monai_app.roles import RBAC
-from scaling_app.monai_app.storage_answers import answer_storage_errors
+from scaling_app.web.storage_answers import answer_storage_errors
 
 pytestmark = pytest.mark.slow_processes
 

@@ -17,7 +17,7 @@ from monailabel.config import settings
 
 from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.pacs import Pacs, PacsError
-from scaling_app.monai_app.storage_answers import answer_storage_errors
+from scaling_app.web.storage_answers import answer_storage_errors
 
 pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")
 

@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from benchmarks.faults import every_route
 from benchmarks.faults.full_disk import contents, fill, small_disk, told
 from benchmarks.faults.house import House
-from scaling_app.monai_app import routes
+from scaling_app.monai_app.routes import every
 from scaling_app.service.routes import make_router
 
 
@@ -35,7 +35,7 @@ def served_routes() -> set[tuple[str, str]]:
     from monailabel.app import app as stock
 
     rules = dict.fromkeys(("start_update", "has_image", "user", "annotator", "admin"), lambda: None)
-    ours = routes.make_router(SimpleNamespace(studies="folder")).routes
+    ours = every.make_router(SimpleNamespace(studies="folder")).routes
     ours += make_router(SimpleNamespace(), SimpleNamespace(), **rules).routes
     all_routes = [route for route in (*stock.routes, *ours) if isinstance(route, APIRoute)]
     return {(method, route.path) for route in all_routes for method in route.methods}

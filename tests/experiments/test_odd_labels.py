@@ -15,9 +15,9 @@ from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import CohortError
 from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.trials.case_files import CaseFiles
-from scaling_app.trials.cases import prepare
 from scaling_app.trials.fingerprint import take_fingerprints
 from scaling_app.trials.plan import make_plan
+from scaling_app.trials.preparation import prepare
 
 
 def with_slice_axis(case: CaseFiles, folder: Path) -> CaseFiles:

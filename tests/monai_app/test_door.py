@@ -9,8 +9,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from monailabel.config import settings
 
-from scaling_app.monai_app import door, rates, roles
+from scaling_app.monai_app import door, roles
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
+from scaling_app.web import addresses, rates
 from tests.login_server import LoginServer, new_key, running_login_server
 
 KEY = new_key()
@@ -165,12 +166,12 @@ def test_what_is_kept_of_clients_is_bounded_and_forgotten() -> None:
 
 def test_a_client_of_the_new_internet_is_its_network() -> None:
     assert (
-        rates.client_at("2001:db8::1")
-        == rates.client_at("2001:db8::ffff:2")
-        != rates.client_at("2001:db9::1")
+        addresses.client_at("2001:db8::1")
+        == addresses.client_at("2001:db8::ffff:2")
+        != addresses.client_at("2001:db9::1")
     )
-    assert rates.client_at("::ffff:192.0.2.7") == rates.client_at("192.0.2.7")
-    assert rates.client_at("a; b") == rates.client_at("") == "unknown"
+    assert addresses.client_at("::ffff:192.0.2.7") == addresses.client_at("192.0.2.7")
+    assert addresses.client_at("a; b") == addresses.client_at("") == "unknown"
 
 
 def test_the_panel_s_questions_of_a_day_are_within_what_one_client_may_ask() -> None:

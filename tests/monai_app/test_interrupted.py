@@ -13,10 +13,11 @@ import pytest
 from fastapi import HTTPException
 
 from scaling_app.ledger import Run, utc_now
+from scaling_app.log.veil import Veil
 from scaling_app.monai_app import app as app_module
-from scaling_app.monai_app import routes
 from scaling_app.monai_app.app import ScalingApp
-from scaling_app.monai_app.log_veil import Veil
+from scaling_app.monai_app.routes.trainings import start_training
+from scaling_app.studies.interrupted import close_interrupted_runs
 
 TRAIN = """
 import sys
@@ -55,10 +56,10 @@ def survivor(app: ScalingApp) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_training_that_outlived_its_server_ends_as_done_and_no_other_begins_beside_it(app, survivor):
-    app.close_interrupted_runs("interrupted: the server was stopped", elsewhere=True)
+    close_interrupted_runs(app.open_studies.ledger, "interrupted: the server was stopped", elsewhere=True)
     assert app.open_studies.ledger.run("r").state == app.open_studies.ledger.job()["state"] == "running"
     with pytest.raises(HTTPException, match=f"process {survivor.pid}") as refused:
-        routes.start_training(app, "segmentation", {})
+        start_training(app, "segmentation", {})
     assert refused.value.status_code == 429
     survivor.stdin.write("\n")
     survivor.stdin.flush()
@@ -74,7 +75,7 @@ def test_the_server_s_own_training_does_not_keep_others_from_being_queued(app, s
 
 def test_a_training_that_was_killed_is_closed_once_it_is_gone(app, survivor):
     threading.Timer(0.3, survivor.kill).start()
-    app.close_interrupted_runs("stopped by a user", wait_seconds=20)
+    close_interrupted_runs(app.open_studies.ledger, "stopped by a user", wait_seconds=20)
     assert app.open_studies.ledger.run("r").state == "stopped"
     assert (
         app.open_studies.ledger.run("r").message
@@ -125,8 +126,8 @@ def test_a_run_whose_process_died_is_noticed(app, survivor, watching):
     ids=["new", "taken back", "set since"],
 )
 def test_the_target_of_the_options_is_where_a_session_begins_and_no_more(app, held, expected):
-    app.options = dataclasses.replace(app.options, target=0.8)
+    app.open_studies.conf = dataclasses.replace(app.options, target=0.8)
     if held != "never set":
         app.open_studies.ledger.set_setting("target", held)
-    app._adopt_target()
+    app.open_studies.adopt_conf()
     assert app.open_studies.ledger.setting("target") == expected

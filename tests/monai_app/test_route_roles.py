@@ -5,11 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from types import SimpleNamespace
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
 from monailabel.config import settings
 
-from scaling_app.monai_app import roles, routes
+from scaling_app.monai_app import roles
+from scaling_app.monai_app.routes.every import include_first, make_router
 
 ROLES = {
     ("PUT", "/datastore/label"): settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
@@ -60,7 +61,7 @@ STRICTER = {
 
 def test_every_route_asks_for_the_role_that_monai_label_asks_for():
     found = {}
-    for route in routes.make_router(SimpleNamespace(studies="/studies")).routes:
+    for route in make_router(SimpleNamespace(studies="/studies")).routes:
         (role,) = [d.call.roles for d in route.dependant.dependencies if isinstance(d.call, roles.RBAC)]
         found |= {(method, route.path): role for method in route.methods}
     assert found == ROLES | STRICTER
@@ -78,10 +79,10 @@ def test_the_roles_are_those_of_the_routes_they_replace():
 
 def test_routes_included_first_win():
     server = FastAPI()
-    stock, ours = routes.APIRouter(), routes.APIRouter()
+    stock, ours = APIRouter(), APIRouter()
     stock.add_api_route("/x", lambda: "stock", methods=["GET", "PUT"])
     ours.add_api_route("/x", lambda: "ours", methods=["PUT"])
     server.include_router(stock)
-    routes.include_first(server, ours)
+    include_first(server, ours)
     client = TestClient(server)
     assert (client.put("/x").json(), client.get("/x").json()) == ("ours", "stock")

@@ -16,17 +16,19 @@ import numpy as np
 import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
+from monailabel.endpoints import activelearning, infer, session, train
 from monailabel.endpoints import datastore as stock_datastore
-from monailabel.endpoints import session
 from monailabel.utils.sessions import Sessions
 
 from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.ledger import LedgerError
-from scaling_app.monai_app import routes
-from scaling_app.monai_app import studies_listing as listing
-from scaling_app.monai_app.log_veil import Veil
-from scaling_app.monai_app.raw_voxels import as_label_map
-from scaling_app.monai_app.request_checks import read_params, refusing
+from scaling_app.log.veil import Veil
+from scaling_app.monai_app.routes import trainings
+from scaling_app.monai_app.routes.every import make_router
+from scaling_app.monai_app.routes.trainings import start_training
+from scaling_app.studies import listing
+from scaling_app.studies.labels.raw_voxels import as_label_map
+from scaling_app.web.request_checks import read_params, refusing
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def client_of(tmp_path, monkeypatch) -> Callable[..., TestClient]:
         monkeypatch.setattr(session, "app_instance", lambda: app)
         monkeypatch.setattr(stock_datastore, "app_instance", lambda: app)
         server = FastAPI()
-        server.include_router(routes.make_router(app))
+        server.include_router(make_router(app))
         return TestClient(server)
 
     return make
@@ -176,7 +178,7 @@ def test_a_prediction_is_never_stored_as_a_label(desk_of, client_of):
 def test_params_cannot_name_another_model_or_strategy_than_the_address(desk_of, client_of, monkeypatch):
     client = client_of(desk_of(1))
     asked = []
-    monkeypatch.setattr(routes.activelearning, "sample", lambda *said: asked.append(said) or {})
+    monkeypatch.setattr(activelearning, "sample", lambda *said: asked.append(said) or {})
     answer = client.post(
         "/infer/segmentation", params={"image": "synthetic_000"}, data={"params": '{"model": "x"}'}
     )
@@ -286,9 +288,9 @@ def test_facts_about_images_and_labels_are_stored_and_those_of_others_are_refuse
 
 def test_what_is_no_option_of_a_training_does_not_reach_the_queue(monkeypatch):
     taken = []
-    monkeypatch.setattr(routes.train, "run_model", lambda *said: taken.append(said))
+    monkeypatch.setattr(train, "run_model", lambda *said: taken.append(said))
     app = SimpleNamespace(trainer_names=lambda: ["segmentation"], require_trainable=lambda *_: None)
-    routes.start_training(app, "segmentation", {"gpus": 1, "model": "x", "steps": 4, "max_epochs": 50})
+    start_training(app, "segmentation", {"gpus": 1, "model": "x", "steps": 4, "max_epochs": 50})
     assert taken == [("segmentation", {"steps": 4}, False, False)]
 
 
@@ -326,7 +328,7 @@ def test_the_button_update_model_of_the_viewer_trains_the_model_with_its_options
     desk_of, client_of, monkeypatch
 ):
     asked = []
-    monkeypatch.setattr(routes, "start_training", lambda app, *said: asked.append(said) or {"id": "t"})
+    monkeypatch.setattr(trainings, "start_training", lambda app, *said: asked.append(said) or {"id": "t"})
     client = client_of(desk_of(1))
     bodies = (
         {},
@@ -345,7 +347,7 @@ def test_an_image_is_lent_for_predictions_and_given_back(desk_of, client_of, mon
     desk = desk_of(1)
     client, image = client_of(desk), desk.studies.image_path("synthetic_000")
     asked = []
-    monkeypatch.setattr(routes.infer, "run_inference", lambda *a: asked.append(a[3]) or {})
+    monkeypatch.setattr(infer, "run_inference", lambda *a: asked.append(a[3]) or {})
     lent = client.put("/session/", files={"files": (image.name, image.read_bytes())}).json()
     one = lent["session_id"]
     got = client.get(f"/session/{one}", params={"image": True})
@@ -407,7 +409,7 @@ def test_a_ledger_that_cannot_be_written_is_no_fault_of_the_label():
 
 
 def test_next_sample_says_what_was_found_where_there_is_no_image(desk_of, client_of, monkeypatch, tmp_path):
-    monkeypatch.setattr(routes.activelearning, "sample", lambda *_: {})
+    monkeypatch.setattr(activelearning, "sample", lambda *_: {})
     desk = desk_of(1)
     client = client_of(desk)
     assert client.post("/activelearning/random", json={}).json() == {}, "then every case has a label"

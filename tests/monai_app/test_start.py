@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scaling_app.monai_app.app import EXIT_BAD_INPUT, ScalingApp
+from scaling_app.monai_app.app import ScalingApp
+from scaling_app.monai_app.starting import EXIT_BAD_INPUT
 
 
 @pytest.mark.parametrize(

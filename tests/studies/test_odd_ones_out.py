@@ -14,8 +14,8 @@ from fastapi import HTTPException
 from scaling_app.imaging.geometry import grid_of, read_image, write_label
 from scaling_app.imaging.grids import Grid
 from scaling_app.monai_app.infer_task import Segmentation
-from scaling_app.monai_app.next_case import FirstCase
 from scaling_app.studies.curve_job import run_curve_job
+from scaling_app.studies.next_case import FirstCase
 from scaling_app.studies.train_options import parse_options
 from scaling_app.studies.train_runs import gather, train_and_publish
 
@@ -101,11 +101,11 @@ def test_an_unlabelled_image_that_no_model_could_use_is_passed_over_and_named(wi
     if kind == DAMAGED:  # so that its header cannot be read
         (later / f"{ODD}_0.nii.gz").write_bytes(b"no image at all")
     desk.studies.datastore.refresh()
-    served = FirstCase(desk.studies)({}, desk.studies.datastore)
+    served = FirstCase(desk.studies)({})
     assert served["id"] == "z_plain" and f"{ODD}_0" in served["message"]
     (later / "z_plain.nii.gz").unlink()
     desk.studies.datastore.refresh()
-    alone = FirstCase(desk.studies)({}, desk.studies.datastore)
+    alone = FirstCase(desk.studies)({})
     assert alone["id"] == f"{ODD}_0" and "No model of this task can learn from this image" in alone["message"]
 
 

@@ -9,11 +9,10 @@ from statistics import fmean
 import pytest
 
 from scaling_app.ledger import PoolCase, ShapeCoverage
-from scaling_app.monai_app import next_case
-from scaling_app.monai_app.next_case import CoverageCase, RandomCase, picked_weight
 from scaling_app.service.payloads import Payload
-from scaling_app.studies import curve_job, shape_coverage_job
+from scaling_app.studies import curve_job, next_case, shape_coverage_job
 from scaling_app.studies.curve_job import run_curve_job
+from scaling_app.studies.next_case import CoverageCase, RandomCase, picked_weight
 from scaling_app.studies.shape_coverage import coverage_facts, distances_of
 from scaling_app.studies.shape_coverage_job import look_at_pool
 from scaling_app.studies.train_options import parse_options
@@ -166,7 +165,7 @@ NEWCOMERS = count()
 def handed_back(desk, strategy: type) -> dict:
     """What somebody who was handed nothing yet is handed, and gives back."""
     reader = f"reader {next(NEWCOMERS)}"
-    sample = strategy(desk.studies)({next_case.READER: reader}, desk.studies.datastore)
+    sample = strategy(desk.studies)({next_case.READER: reader})
     assert desk.studies.leases.end(sample["id"], reader)
     return sample
 
@@ -189,7 +188,7 @@ def test_the_case_keeps_the_weight_with_which_it_was_picked(desk_of, monkeypatch
     weight = picked_weight(5, worst=sample["id"] == images[1])
     desk.submit(sample["id"])
     assert desk.studies.ledger.case(sample["id"]).sampling_weight == pytest.approx(weight)
-    served = RandomCase(desk.studies)({}, desk.studies.datastore)["id"]
+    served = RandomCase(desk.studies)({})["id"]
     desk.submit(served)
     assert desk.studies.ledger.case(served).sampling_weight == 1.0
     (other, *_) = set(images) - {sample["id"], served}
@@ -209,12 +208,12 @@ def test_weights_undo_the_preference(n):
 def test_coverage_serves_as_random_does_and_says_so_before_anything_is_known(desk_of):
     desk = desk_of(6, size=8)
     expected = handed_back(desk, RandomCase)
-    sample = CoverageCase(desk.studies)({}, desk.studies.datastore)
+    sample = CoverageCase(desk.studies)({})
     assert (sample["id"], sample["blind"]) == (expected["id"], expected["blind"])
     assert "served at random" in sample["message"]
     assert desk.studies.ledger.sampling_weight(sample["id"]) == 1.0
     desk.submit(*desk.labels)
-    assert CoverageCase(desk.studies)({}, desk.studies.datastore) == {}
+    assert CoverageCase(desk.studies)({}) == {}
 
 
 def test_as_many_cases_of_coverage_are_blind_as_of_random(desk_of):
@@ -222,7 +221,7 @@ def test_as_many_cases_of_coverage_are_blind_as_of_random(desk_of):
     known(desk, {image: 1.0 + k for k, image in enumerate(sorted(desk.labels))})
     samples = []
     for _ in range(8):
-        samples.append(CoverageCase(desk.studies)({}, desk.studies.datastore))
+        samples.append(CoverageCase(desk.studies)({}))
         desk.submit(samples[-1]["id"])
     assert len({s["id"] for s in samples}) == 8 and sum(s["blind"] for s in samples) in (1, 2)
 

@@ -16,9 +16,10 @@ from scaling_app.imaging.geometry import ImageError, read_image, read_label, wri
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.trials import cases as cases_module
 from scaling_app.trials.case_files import CaseFiles
-from scaling_app.trials.cases import PreparedCases, prepare
+from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.fingerprint import Intensity
 from scaling_app.trials.plan import Plan, make_plan
+from scaling_app.trials.preparation import prepare
 
 
 def test_a_prepared_case_is_normalised_and_holds_class_indices(prepared: PreparedCases) -> None:

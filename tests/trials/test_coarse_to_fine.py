@@ -16,9 +16,10 @@ from scaling_app.imaging.geometry import read_image
 from scaling_app.trials import two_trainings
 from scaling_app.trials.boxes import box_about, on_grid, parts_of, widened
 from scaling_app.trials.case_files import CaseFiles
-from scaling_app.trials.cases import PreparedCases, prepare_image
+from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.plan import Plan, make_plan
+from scaling_app.trials.preparation import prepare_image
 from scaling_app.trials.training import RunSettings, StepReport, train
 
 CPU = torch.device("cpu")

@@ -16,7 +16,7 @@ import typer
 
 from scaling_app.commands import operating
 from scaling_app.imaging.defaults import DEFAULT_NETWORK
-from scaling_app.log_lines import log_to_stderr
+from scaling_app.log.lines import log_to_stderr
 from scaling_app.strategies.catalogue import names
 from scaling_app.trials.length import AUTO_STEPS
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scaling_app.commands.certificates import require_pair
 from scaling_app.imaging.dicom_segmentation import require_writer
-from scaling_app.log_lines import JSON, VARIABLE
+from scaling_app.log.lines import JSON, VARIABLE
 from scaling_app.storage import copy_whole, keep_private
 from scaling_app.studies.place import is_url, require_writable_studies
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from scaling_app.log_lines import JSON, TEXT, VARIABLE
+from scaling_app.log.lines import JSON, TEXT, VARIABLE
 
 if TYPE_CHECKING:
     from scaling_app.backups.manifest import Manifest

@@ -6,10 +6,7 @@ the same object again. They meet in the ledger.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import os
-import sys
 import threading
 import time
 from pathlib import Path
@@ -25,32 +22,35 @@ from scaling_app import __version__
 from scaling_app.backups import holding
 from scaling_app.backups.restoring import finish_restore
 from scaling_app.ledger import utc_now
-from scaling_app.monai_app import discretion, scratch
 from scaling_app.monai_app.batch_task import BatchInfer
 from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.infer_task import Segmentation
-from scaling_app.monai_app.label_infos import restore_label_infos
 from scaling_app.monai_app.lent_images import LentImages
-from scaling_app.monai_app.next_case import BLIND_SENTENCE, CoverageCase, FirstCase, RandomCase
+from scaling_app.monai_app.next_case import NextCase
 from scaling_app.monai_app.pacs import Pacs
-from scaling_app.monai_app.raw_voxels import as_label_map
 from scaling_app.monai_app.scoring import SufficiencyScoring
-from scaling_app.monai_app.storage_answers import answer_storage_errors
+from scaling_app.monai_app.starting import end_a_starting_server, is_starting
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
 from scaling_app.monai_app.training_state import training_of
 from scaling_app.service.answers import LabelSummary, in_info
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 from scaling_app.storage import require_writable
+from scaling_app.studies import discretion
 from scaling_app.studies.conf import read_conf
+from scaling_app.studies.interrupted import SurvivorError, close_interrupted_runs, require_no_survivor
 from scaling_app.studies.labels.agreement import AgreementBook
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.labels.intake import LabelIntake
+from scaling_app.studies.labels.label_infos import infos_of_labels
+from scaling_app.studies.labels.raw_voxels import as_label_map
+from scaling_app.studies.next_case import BLIND_SENTENCE, RULES
 from scaling_app.studies.place import is_url, require_writable_studies
 from scaling_app.studies.shape_coverage import coverage_facts
-from scaling_app.studies.studies import Studies
+from scaling_app.studies.studies import FINAL, Studies
 from scaling_app.studies.train_options import number_option, parse_options, strategies_to_compare
-from scaling_app.trials.length import AUTO_STEPS
+from scaling_app.web import scratch
+from scaling_app.web.storage_answers import answer_storage_errors
 
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
@@ -64,10 +64,6 @@ LOOK_EVERY_SECONDS = 5.0
 
 LENT_UPLOADS = 4
 """Uploads of the largest size that may be lent at once."""
-
-EXIT_BAD_INPUT = 2
-
-_NEVER_SET = object()
 
 
 class ScalingApp(MONAILabelApp):
@@ -87,7 +83,9 @@ class ScalingApp(MONAILabelApp):
         raw = conf or {}
         try:
             self.options = read_conf(raw, app_dir=Path(app_dir), studies=studies)
-            self.veil = discretion.begin(self.options, Path(app_dir), studies, server=_is_starting())
+            self.veil = discretion.begin(
+                self.options, Path(app_dir), studies, settings.model_dump(), server=is_starting()
+            )
             finish_restore(self.options.ledger, None if is_url(studies) else Path(studies))
             super().__init__(
                 app_dir=app_dir,
@@ -98,7 +96,7 @@ class ScalingApp(MONAILabelApp):
                 version=__version__,
             )
         except (ValueError, OSError) as error:
-            _end_a_starting_server(error)
+            end_a_starting_server(error)
             raise
         self.serving = threading.Lock()
 
@@ -113,7 +111,8 @@ class ScalingApp(MONAILabelApp):
         self.files = ForeignFiles(self.options.upload_bytes)
         self.intake = LabelIntake(self.open_studies, self.files)
         self.agreements = AgreementBook(self.open_studies, self.files)
-        restore_label_infos(self.open_studies)
+        if isinstance(store, StudiesFolder):
+            self._restore_label_infos(store)
         self._shown: dict = {}
         self.keeper = ForecastKeeper(self.open_studies.ledger, self._live_facts)
         return store
@@ -140,6 +139,13 @@ class ScalingApp(MONAILabelApp):
             read_only=settings.MONAI_LABEL_DATASTORE_READ_ONLY,
         )
 
+    def _restore_label_infos(self, store: StudiesFolder) -> None:
+        if store.was_rebuilt and (infos := infos_of_labels(self.open_studies)):
+            store.update_label_infos(FINAL, infos)
+            logger.info(
+                "The index of the studies was made anew; %d labels are known from the ledger", len(infos)
+            )
+
     def _load_sessions(self, load: bool = False) -> LentImages | None:
         path = settings.MONAI_LABEL_SESSION_PATH.strip() or str(self.options.ledger.parent / "lent")
         most = LENT_UPLOADS * self.options.upload_bytes
@@ -158,11 +164,7 @@ class ScalingApp(MONAILabelApp):
 
     def init_strategies(self) -> dict:
         """Which case to label next; the first is the default."""
-        return {
-            "random": RandomCase(self.open_studies),
-            "first": FirstCase(self.open_studies),
-            "coverage": CoverageCase(self.open_studies),
-        }
+        return {name: NextCase(rule(self.open_studies)) for name, rule in RULES.items()}
 
     def init_scoring_methods(self) -> dict:
         """The forecast for clients that know only MONAI Label."""
@@ -181,7 +183,7 @@ class ScalingApp(MONAILabelApp):
         return self._server_mode
 
     def strategy_names(self) -> list[str]:
-        """The active-learning strategies."""
+        """The next-case rules."""
         return list(self._strategies)
 
     def model_names(self) -> list[str]:
@@ -200,45 +202,33 @@ class ScalingApp(MONAILabelApp):
         """Starts what only the server does: routes, forecasts, a look at the labels now and then."""
         from monailabel.app import app as server
 
-        from scaling_app.monai_app import bodies, connections, door, routes, server_access, watching
+        from scaling_app.monai_app import door, watching
+        from scaling_app.monai_app.routes.every import add_all, include_first
+        from scaling_app.web import bodies, connections, server_access
 
         try:
             self._held = holding.serving(self.open_studies.folder)
         except ValueError as error:
-            _end_a_starting_server(error)
+            end_a_starting_server(error)
             raise
         discretion.learn_names(self.veil, self.open_studies)
         self.files.apart()
         super().on_init_complete()
-        self.close_interrupted_runs("interrupted: the server was stopped", elsewhere=True)
-        self._adopt_target()
-        self.open_studies.ledger.set_setting("minutes_per_point", self.options.minutes_per_point)
-        server_access.keep_other_sites_out(server, self.options.hosts)
+        close_interrupted_runs(
+            self.open_studies.ledger, "interrupted: the server was stopped", elsewhere=True
+        )
+        self.open_studies.adopt_conf()
+        server_access.keep_other_sites_out(server, self.options.hosts, login=settings.MONAI_LABEL_AUTH_ENABLE)
         connections.bound_connections()
         bodies.bound_bodies(server, self.options.upload_bytes)
         answer_storage_errors(server)
         metrics = watching.metrics_of(self.open_studies, self.studies)
-        routes.include_first(server, watching.make_router(metrics))
-        routes.add_all(server, self)
+        include_first(server, watching.make_router(metrics))
+        add_all(server, self)
         door.stand_before(server)
         watching.time_requests(server, metrics)
         scratch.leave_at_the_end(self.scratch)
         threading.Thread(target=self._watch, name="labels", daemon=True).start()
-
-    def _adopt_target(self) -> None:
-        """`--conf target` is where a session begins; what was set or taken back since holds."""
-        ledger, wanted = self.open_studies.ledger, self.options.target
-        held = ledger.setting("target", _NEVER_SET)
-        if wanted is not None and held is _NEVER_SET:
-            ledger.set_setting("target", wanted)
-        elif wanted is not None and held != wanted:
-            logger.warning(
-                "--conf target %s is left aside: the session's is %s", wanted, held or "none by now"
-            )
-        steps = ledger.setting("steps")
-        told = self.options.steps or AUTO_STEPS
-        if steps is not None and steps != told:
-            logger.warning("--conf steps %s is left aside: the session's are %s", told, steps)
 
     def info(self) -> dict:
         """MONAI Label's description of the app, with the structures and the forecast's summary."""
@@ -302,7 +292,11 @@ class ScalingApp(MONAILabelApp):
             HTTPException: 429 while a training lives on that an earlier server began.
             OSError: there is no room for what it would write.
         """
-        self._require_no_survivor()
+        try:
+            own = {process.pid for process in list(processes("train").values())}
+            require_no_survivor(self.open_studies.ledger, own)
+        except SurvivorError as error:
+            raise HTTPException(429, str(error)) from error
         require_writable(self.open_studies.folder)
         parse_options(params, self.options)
         strategies_to_compare(params, self.options)
@@ -335,34 +329,6 @@ class ScalingApp(MONAILabelApp):
             return f"{of} in other annotators' hands; ask again later."
         return store.nothing_to_serve() if isinstance(store, StudiesFolder) else None
 
-    def close_interrupted_runs(
-        self, message: str, *, elsewhere: bool = False, wait_seconds: float = 0.0
-    ) -> None:
-        """Marks the runs and the job whose process has died as stopped; those of living ones go on.
-
-        Args:
-            elsewhere: also those of processes that this machine cannot see.
-            wait_seconds: how long to wait for the end of processes that are being ended.
-        """
-        ledger = self.open_studies.ledger
-        deadline = time.monotonic() + wait_seconds
-        while ledger.trainers() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if ledger.close_unfinished_runs(message, elsewhere=elsewhere):
-            logger.info("Runs left unfinished were marked as stopped")
-        ledger.close_unfinished_job(message, elsewhere=elsewhere)
-
-    def _require_no_survivor(self) -> None:
-        """Refuses a training beside one that outlived the server that began it: both would write the same files."""
-        own = {process.pid for process in list(processes("train").values())}
-        if survivors := self.open_studies.ledger.trainers() - own:
-            which = ", ".join(map(str, sorted(survivors)))
-            raise HTTPException(
-                429,
-                f"A training that an earlier server began is still running (process {which}). Its result will "
-                "be taken up; wait for its end, or end that process.",
-            )
-
     def _watch(self) -> None:
         """Looks for labels that came or went past the server, and for trainings that died."""
         while True:
@@ -373,7 +339,7 @@ class ScalingApp(MONAILabelApp):
                 scratch.sweep(self.scratch)
                 self.take_stock()
                 self.agreements.measure()
-                self.close_interrupted_runs("interrupted: the process ended")
+                close_interrupted_runs(self.open_studies.ledger, "interrupted: the process ended")
             except Exception:
                 logger.exception("The labels could not be looked through")
             time.sleep(LOOK_EVERY_SECONDS)
@@ -396,7 +362,7 @@ class ScalingApp(MONAILabelApp):
 
     def start_update(self) -> object:
         """Starts the `learning_curve` trainer, as `POST /train/learning_curve` does."""
-        from scaling_app.monai_app.routes import start_training
+        from scaling_app.monai_app.routes.trainings import start_training
 
         return start_training(self, "learning_curve", None)
 
@@ -406,25 +372,3 @@ class ScalingApp(MONAILabelApp):
         problems = store.problems if isinstance(store, StudiesFolder) else ()
         found = [{"image": problem.image, "sentence": problem.sentence} for problem in problems]
         return LiveFacts(len(unlabelled), coverage_facts(self.open_studies.ledger, unlabelled), found)
-
-
-def _end_a_starting_server(error: ValueError) -> None:
-    """Ends the process if a server is starting in it.
-
-    The server's start-up would wrap the sentence into a page of traceback and end with status 3. Nothing
-    has been begun at this point that an exit could damage.
-    """
-    if not _is_starting():
-        return
-    sys.stderr.write(f"scaling-app: {' '.join(str(error).split())}\n")
-    sys.stderr.flush()
-    os._exit(EXIT_BAD_INPUT)
-
-
-def _is_starting() -> bool:
-    """Whether a server starts in this process, and not one of its tasks."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

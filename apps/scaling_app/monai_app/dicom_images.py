@@ -21,7 +21,7 @@ from scaling_app.imaging.dicom_series import Series, SeriesError, series_of, wri
 from scaling_app.monai_app.pacs import Pacs, PacsError, SeriesFacts
 from scaling_app.monai_app.pacs_memory import PacsMemory
 from scaling_app.monai_app.studies_folder import StudiesFolder
-from scaling_app.monai_app.studies_listing import MOST_NAMED, FileProblem
+from scaling_app.studies.listing import MOST_NAMED, FileProblem
 from scaling_app.studies.studies import FINAL
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from requests import Response as Answer
 
 from scaling_app.monai_app.pacs import Pacs
 from scaling_app.monai_app.roles import Annotator, AnyUser
-from scaling_app.monai_app.turnstile import Turnstile
+from scaling_app.web.turnstile import Turnstile
 
 ASKED = Turnstile(12, waiting=12)
 """A browser asks six things at once."""

@@ -34,8 +34,8 @@ from scaling_app.imaging.geometry import ImageError, grid_of, read_label, write_
 from scaling_app.imaging.label_fit import fit_label
 from scaling_app.monai_app.dicom_images import KIND, DicomImages
 from scaling_app.monai_app.pacs import Pacs, PacsError, SegmentationFacts, newest_first
-from scaling_app.monai_app.studies_listing import FileProblem
 from scaling_app.studies.labels.checks import parse_label_info
+from scaling_app.studies.listing import FileProblem
 from scaling_app.studies.studies import FINAL
 
 logger = logging.getLogger(__name__)

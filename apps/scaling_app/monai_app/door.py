@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, MutableMapping
+from dataclasses import asdict
 from typing import Any
 
 import anyio
@@ -23,10 +24,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scaling_app.monai_app import roles
-from scaling_app.monai_app.in_front import stand_in_front
-from scaling_app.monai_app.rates import Rate, client_at
-from scaling_app.monai_app.server_access import is_loopback
-from scaling_app.monai_app.tokens import LoginUnavailableError, Realm, is_readable_on_its_way
+from scaling_app.web.addresses import client_at, is_loopback
+from scaling_app.web.in_front import stand_in_front
+from scaling_app.web.rates import Rate
+from scaling_app.web.tokens import LoginUnavailableError, Realm, is_readable_on_its_way
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ def stand_before(server: FastAPI) -> None:
         realm = Realm(
             settings.MONAI_LABEL_AUTH_REALM_URI,
             settings.MONAI_LABEL_AUTH_CLIENT_ID,
+            roles.claim_names(),
             timeout=settings.MONAI_LABEL_AUTH_TIMEOUT,
         )
         server.state.realm = realm
@@ -168,10 +170,11 @@ class _Door:
     async def _looked_at(self, token: str) -> User:
         assert self.realm is not None
         if self.realm.is_at_hand(token):
-            return self.realm.user(token)
+            return User(**asdict(self.realm.person(token)))
         # the login server may be slow: whose key is known is not kept waiting, nor are the threads of the routes
         self._looking = self._looking or anyio.CapacityLimiter(_LOOKING)
-        return await anyio.to_thread.run_sync(self.realm.user, token, limiter=self._looking)
+        person = await anyio.to_thread.run_sync(self.realm.person, token, limiter=self._looking)
+        return User(**asdict(person))
 
     def _count(self, scope: Scope, client: object) -> None:
         rate = self._reads if scope["method"] in ("GET", "HEAD", "OPTIONS") else self._changes

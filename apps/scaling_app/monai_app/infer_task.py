@@ -19,12 +19,11 @@ import numpy as np
 from fastapi import HTTPException
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from scaling_app.imaging.pictures import PICTURES
+from scaling_app.imaging.result_kind import result_kind
 from scaling_app.studies.labels.checks import count_values
 from scaling_app.studies.labels.images import fault_of_file, usual_image
 
 if TYPE_CHECKING:
-    from scaling_app.imaging.grids import Grid
     from scaling_app.studies.studies import Published, Studies
     from scaling_app.trials.training import TrainedModel
 
@@ -32,8 +31,6 @@ logger = logging.getLogger(__name__)
 
 _STORED = {"uint8": np.uint8, "uint16": np.uint16}
 """What a client may ask the voxels to be stored in: the OHIF viewer reads the type that it asked for, whatever came."""
-
-RESULT_EXTENSIONS = (".nii.gz", ".nii", ".nrrd", ".seg.nrrd", ".mha", ".png", ".tif")
 
 
 class Segmentation(InferTask):
@@ -148,20 +145,3 @@ class Segmentation(InferTask):
 def _named(image: Path, reason: str) -> str:
     """What is wrong with an image, with its name."""
     return reason if image.name in reason else f"{image.name} cannot be segmented by this model: {reason}."
-
-
-def result_kind(wanted: object, source: str, grid: Grid) -> str:
-    """The kind of the result file: as wanted, else the image's own, else PNG or NIfTI.
-
-    NRRD instead where it alone says where the voxels lie: axes that are no right angles, which Slicer does not take
-    from a NIfTI, and pixels that Slicer shows at the size they were printed.
-    """
-    if wanted in RESULT_EXTENSIONS:
-        kind = str(wanted)
-    elif source in PICTURES:
-        if grid.shown is not None and grid.apart_mm(grid.shown) > grid.tolerance_mm:
-            return ".nrrd"
-        kind = source if source in RESULT_EXTENSIONS else ".png"
-    else:
-        kind = source if source in RESULT_EXTENSIONS else ".nii.gz"
-    return ".nrrd" if kind in (".nii.gz", ".nii") and not grid.is_square and grid.nifti is None else kind

@@ -1,227 +1,24 @@
-"""Which case to label next, and whether to label it blind.
-
-`random` serves the images in an order fixed by a hash: as good as a random draw for the learning curve
-(a curve over hand-picked or hardest-first cases is biased), and the same again after a restart. Some of
-its cases are *blind*: no prediction is to be on screen before their label is saved, for a label drawn
-over the model's own proposal flatters the model. Blind cases are spread evenly: in each stretch of about
-four or five images in that order exactly one is.
-
-`coverage` prefers the image whose shape the labelled cases explain worst. Serving only such images would
-tell the curve of odd cases alone, so one pick in four is uniformly random, and the case keeps its weight
-1 / (N q): q is the probability with which it was picked among the N images at hand (Farquhar, Gal and
-Rainforth, "On Statistical Bias in Active Learning", ICLR 2021, https://arxiv.org/abs/2101.11665).
-
-An image that no model of the task could use (damaged, or of another kind than the labelled ones) is passed over and
-named; when no others are left it is served, with that sentence.
-
-What is in somebody else's hands is not served (`studies.leases`); what one was handed within the hour comes again when
-nothing else is left. With `second_readers`, some labelled cases are handed to another annotator first, whatever the
-rule (`studies.labels.readers`).
-"""
+"""The rules for the next case as MONAI Label asks them; it calls them active-learning strategies."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from scaling_app.studies.labels.images import fault_of_file, usual_image
-from scaling_app.studies.labels.readers import SECOND_SENTENCE, second_reading_for
-from scaling_app.studies.shape_coverage import distances_of
-from scaling_app.studies.splits import random_order, uniform
-
 if TYPE_CHECKING:
-    from scaling_app.monai_app.studies_folder import StudiesFolder
-    from scaling_app.studies.studies import Studies
+    from monailabel.interfaces.datastore import Datastore
 
-READER = "reader"
-"""The key of a request under which the server says who asks."""
-
-BLIND_SENTENCE = "Blind case: please draw this label without looking at a prediction first."
-OPEN_SENTENCE = "A prediction may be shown for this case."
-
-RANDOM_SHARE = 0.25
-"""Of the picks of `coverage`: so that every image can come up, and no weight exceeds four."""
-
-NOTHING_COMPUTED = "The shapes of these images have not been compared yet: served at random."
-WORST_EXPLAINED = "Of the images looked at, the labelled cases explain this one worst."
-PICKED_AT_RANDOM = "Picked at random, as one in four is, so that the curve stays honest."
+    from scaling_app.studies.next_case import NextCaseRule
 
 
-def is_blind_at(rank: int, fraction: float, seed: int) -> bool:
-    """Whether the image at that place of the random order is blind.
+class NextCase(Strategy):
+    """One rule."""
 
-    Args:
-        rank: place in the order, from 0.
-        fraction: share of blind images, 0 to 0.5.
-        seed: which image of each stretch it is.
-    """
-    if fraction <= 0:
-        return False
-    stretch = math.floor(rank * fraction)
-    for candidate in (stretch - 1, stretch, stretch + 1):
-        start, end = math.ceil(candidate / fraction), math.ceil((candidate + 1) / fraction)
-        if candidate >= 0 and start <= rank < end:
-            return rank == start + int(uniform(seed, "blind", candidate) * (end - start))
-    return False
+    def __init__(self, rule: NextCaseRule) -> None:
+        super().__init__(rule.description)
+        self._rule = rule
 
-
-class RandomCase(Strategy):
-    """Uniformly random, reproducible, with blind cases."""
-
-    def __init__(self, studies: Studies) -> None:
-        super().__init__("Random order; about one case in five is to be labelled without a prediction")
-        self.studies = studies
-
-    def __call__(self, request: dict, datastore: StudiesFolder) -> dict:
-        """The next image, `blind`, and a sentence for people; `{}` when nothing is left."""
-        if second := _second_reading(self.studies, request):
-            return second
-        ordered = random_order(datastore.list_images(), self.studies.conf.seed)
-        reader = _reader(request)
-        picked = _pick_usable(self.studies, ordered, datastore, reader, lambda images: Pick(images[0], 1.0))
-        return _serve(self.studies, ordered, picked, reader) if picked else {}
-
-
-class CoverageCase(Strategy):
-    """The image that the labelled cases explain worst, three times in four; else a random one."""
-
-    def __init__(self, studies: Studies) -> None:
-        super().__init__("The case that the labelled ones explain worst; one in four at random")
-        self.studies = studies
-
-    def __call__(self, request: dict, datastore: StudiesFolder) -> dict:
-        """The next image, `blind`, and why this one; `{}` when nothing is left.
-
-        Among the same images at hand the answer is always the same.
-        """
-        if second := _second_reading(self.studies, request):
-            return second
-        seed, reader = self.studies.conf.seed, _reader(request)
-        ordered = random_order(datastore.list_images(), seed)
-        distances = distances_of(self.studies.ledger)
-
-        def pick(images: Sequence[str]) -> Pick:
-            known = [image for image in images if image in distances]
-            if not known:
-                return Pick(images[0], 1.0, NOTHING_COMPUTED)
-            worst = served = max(known, key=distances.__getitem__)
-            if uniform(seed, "coverage", "at random", *images) < RANDOM_SHARE:
-                served = images[int(uniform(seed, "coverage", "which", *images) * len(images))]
-            weight = picked_weight(len(images), worst=served == worst)
-            return Pick(served, weight, WORST_EXPLAINED if served == worst else PICKED_AT_RANDOM)
-
-        picked = _pick_usable(self.studies, ordered, datastore, reader, pick)
-        return _serve(self.studies, ordered, picked, reader) if picked else {}
-
-
-def picked_weight(n: int, *, worst: bool) -> float:
-    """1 / (n q) of a pick of `coverage` among n images: about 4, and far below 1 for the worst explained."""
-    return 1 / (RANDOM_SHARE + n * (1 - RANDOM_SHARE) * worst)
-
-
-class FirstCase(Strategy):
-    """The first unlabelled image by name; never makes a case blind."""
-
-    def __init__(self, studies: Studies) -> None:
-        super().__init__("The first unlabelled case by name")
-        self.studies = studies
-
-    def __call__(self, request: dict, datastore: StudiesFolder) -> dict:
-        """The next image; `blind` only where it had been decided before."""
-        if second := _second_reading(self.studies, request):
-            return second
-        reader = _reader(request)
-        unlabelled = sorted(set(datastore.get_unlabeled_images()) - self.studies.leases.others(reader))
-        picked = _first_usable(self.studies, datastore, [(unlabelled, lambda images: Pick(images[0], 1.0))])
-        if picked is None:
-            return {}
-        self.studies.leases.take(picked.image, reader)
-        blind = bool(self.studies.ledger.is_blind(picked.image))
-        return {"id": picked.image, "blind": blind, "message": _message(blind, picked.why)}
-
-
-@dataclass(frozen=True)
-class Pick:
-    """An image, how much less likely than at random it was picked, and what is to be said of it."""
-
-    image: str
-    weight: float
-    why: str = ""
-
-
-Picker = Callable[[Sequence[str]], Pick]
-
-
-def _reader(request: Mapping[str, object]) -> str:
-    return str(request.get(READER, ""))
-
-
-def _second_reading(studies: Studies, request: Mapping[str, object]) -> dict | None:
-    """The answer with a labelled case that this annotator is to read, too; None when none is due."""
-    reader, client = _reader(request), request.get("client_id")
-    image = second_reading_for(studies, reader, str(client) if client else None)
-    if image is None:
-        return None
-    studies.leases.take(image, reader)
-    studies.ledger.ask_reading(image, reader)
-    return {"id": image, "blind": True, "message": SECOND_SENTENCE}
-
-
-def _serve(studies: Studies, ordered: Sequence[str], picked: Pick, reader: str) -> dict:
-    """The answer for a picked image; which images are blind is in the order."""
-    studies.leases.take(picked.image, reader)
-    studies.ledger.note_sampling_weight(picked.image, picked.weight)
-    drawn = is_blind_at(ordered.index(picked.image), studies.conf.blind_fraction, studies.conf.seed)
-    blind = studies.ledger.assign_blind(picked.image, drawn)
-    return {"id": picked.image, "blind": blind, "message": _message(blind, picked.why)}
-
-
-def _message(blind: bool, why: str) -> str:
-    return f"{BLIND_SENTENCE if blind else OPEN_SENTENCE} {why}".strip()
-
-
-def _pick_usable(
-    studies: Studies, ordered: Sequence[str], datastore: StudiesFolder, reader: str, pick: Picker
-) -> Pick | None:
-    """A pick from the unlabelled images in nobody's hands, else of the reader's own those handed out longest ago."""
-    unlabelled, held = set(datastore.get_unlabeled_images()), studies.leases.held()
-    left = [image for image in ordered if image in unlabelled]
-    own = {image: held[image].since for image in left if image in held and held[image].reader == reader}
-    fresh = [i for i in left if i not in own and (i not in held or held[i].ended)]
-    late = sorted(own, key=own.__getitem__)
-    return _first_usable(studies, datastore, [(fresh, pick), *(([image], pick) for image in late)])
-
-
-def _first_usable(
-    studies: Studies, datastore: StudiesFolder, groups: Sequence[tuple[Sequence[str], Picker]]
-) -> Pick | None:
-    """The first pick whose image a model could use; images that none could are named, and served when all are such."""
-    usual = usual_image(studies.ledger)
-    faults: dict[str, str] = {}
-    first: Pick | None = None
-    for images, pick in groups:
-        left = list(images)
-        while left:
-            picked = pick(left)
-            path = studies.image_at_hand(picked.image)
-            fault = datastore.unfit(picked.image) if path is None else fault_of_file(path, usual)
-            if fault is None:
-                return replace(picked, why=f"{picked.why} {_passed_over(faults)}".strip())
-            faults[picked.image] = fault.rstrip(".")
-            left.remove(picked.image)
-            first = first or picked
-    if first is None:
-        return None
-    return replace(first, why=f"No model of this task can learn from this image: {faults[first.image]}.")
-
-
-def _passed_over(faults: Mapping[str, str]) -> str:
-    if not faults:
-        return ""
-    image, fault = next(iter(faults.items()))
-    others = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-    return f"Passed over, as no model of this task can use it: {image} ({fault}){others}."
+    def __call__(self, request: dict, datastore: Datastore) -> dict:
+        """What the rule answers; it knows the studies itself."""
+        return self._rule(request)

@@ -27,6 +27,7 @@ from requests.adapters import HTTPAdapter
 from retrying import RetryError
 
 from scaling_app.imaging.dicom_segmentation import STORAGE
+from scaling_app.studies.datastore import DatastoreSilentError
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _OLDEST = datetime.min.replace(tzinfo=timezone.utc) + timedelta(days=2)
 
 
-class PacsError(OSError):
+class PacsError(DatastoreSilentError):
     """The DICOM server gave no usable answer; the sentence is for people.
 
     Attributes:

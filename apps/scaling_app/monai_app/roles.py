@@ -16,6 +16,8 @@ from monailabel.config import settings
 from monailabel.endpoints.user.auth import RBAC, User
 from starlette.routing import Mount, compile_path
 
+from scaling_app.web.tokens import ClaimNames
+
 USER = RBAC(settings.MONAI_LABEL_AUTH_ROLE_USER)
 ANNOTATOR = RBAC(settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR)
 ADMIN = RBAC(settings.MONAI_LABEL_AUTH_ROLE_ADMIN)
@@ -28,6 +30,22 @@ Admin = Annotated[User, Depends(ADMIN)]
 def annotator_of(user: User) -> str | None:
     """The name of who is logged in; None where nobody has to, and only viewers have names."""
     return user.username if settings.MONAI_LABEL_AUTH_ENABLE else None
+
+
+def claim_names() -> ClaimNames:
+    """Where tokens say who somebody is, as MONAI Label's settings have it."""
+    return ClaimNames(
+        username=settings.MONAI_LABEL_AUTH_TOKEN_USERNAME,
+        email=settings.MONAI_LABEL_AUTH_TOKEN_EMAIL,
+        name=settings.MONAI_LABEL_AUTH_TOKEN_NAME,
+        roles=settings.MONAI_LABEL_AUTH_TOKEN_ROLES,
+        ranked=(
+            settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
+            settings.MONAI_LABEL_AUTH_ROLE_REVIEWER,
+            settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
+            settings.MONAI_LABEL_AUTH_ROLE_USER,
+        ),
+    )
 
 
 EVERYBODY = ""

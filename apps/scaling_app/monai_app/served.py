@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from monailabel.interfaces.datastore import Datastore
 from monailabel.utils.sessions import Sessions
 
-from scaling_app.monai_app.log_veil import Veil
+from scaling_app.log.veil import Veil
 from scaling_app.service.forecasting import ForecastKeeper
 from scaling_app.service.glance import Training
 from scaling_app.studies.labels.foreign_files import ForeignFiles
@@ -74,8 +74,3 @@ class Served(Protocol):
 
     def require_trainable(self, model: str, params: dict[str, Any]) -> None:
         """Refuses a training that could only fail."""
-
-    def close_interrupted_runs(
-        self, message: str, *, elsewhere: bool = False, wait_seconds: float = 0.0
-    ) -> None:
-        """Marks the runs whose process has died as stopped."""

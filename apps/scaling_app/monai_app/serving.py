@@ -19,7 +19,7 @@ from monailabel.main import Main
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import background_executors
 
-from scaling_app.log_lines import LoggedLines, json_format, wants_json
+from scaling_app.log.lines import LoggedLines, json_format, wants_json
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import os
 import tempfile
 import time
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -29,10 +29,11 @@ from monailabel.datastore.local import (
 )
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
-from scaling_app.monai_app import studies_listing as listing
-from scaling_app.monai_app.label_history import UNKEPT_TAG, LabelHistory, same_content
+from scaling_app.monai_app.index_and_files import take_images, take_labels
 from scaling_app.monai_app.studies_index import StudiesIndex, joined, text_of
 from scaling_app.storage import copy_whole, sweep_parts, taken_away
+from scaling_app.studies import listing
+from scaling_app.studies.label_history import LabelHistory, same_content
 
 logger = logging.getLogger(__name__)
 
@@ -299,7 +300,9 @@ class StudiesFolder(LocalDatastore):
             if missing is not None:
                 problems.insert(0, listing.FileProblem(self._root.name, missing))
             for tag in listing.list_tags(self._labels(None)):
-                problems += self._take_labels(index, tag, {problem.image for problem in not_images})
+                problems += take_labels(
+                    index, tag, self._labels(tag), self._history, {problem.image for problem in not_images}
+                )
             if text_of(index) != before or not self._index.file.exists():
                 self._index.write(index)
             self._datastore = index
@@ -307,49 +310,11 @@ class StudiesFolder(LocalDatastore):
             self._say(tuple(problems))
 
     def _take_images(self, index: LocalDatastoreModel) -> Sequence[listing.FileProblem]:
-        known = {image_id: image.image.ext for image_id, image in index.objects.items()}
-        found = listing.list_images(self._images(), known, self._patterns)
-        for gone in known.keys() - found.files.keys():
-            logger.info("The image %s is gone", gone)
-            del index.objects[gone]
-        for image_id, ending in found.files.items():
-            if image_id not in index.objects:
-                info = {"ts": int(time.time()), "name": f"{image_id}{ending}"}
-                index.objects[image_id] = ImageLabelModel(image=DataModel(ext=ending, info=info))
-        return found.problems
+        return take_images(index, self._images(), self._patterns)
 
     @cached_property
     def _history(self) -> LabelHistory:
         return LabelHistory(self._labels(None), self._kept_labels)
-
-    def _take_labels(
-        self, index: LocalDatastoreModel, tag: str, not_served: Collection[str]
-    ) -> Sequence[listing.FileProblem]:
-        images = {image_id: image.image.ext for image_id, image in index.objects.items()}
-        known = {i: image.labels[tag].ext for i, image in index.objects.items() if tag in image.labels}
-        folder = self._labels(tag)
-        found = listing.list_labels(folder, images, known, not_served)
-        if self._finish_replacing(tag, found.beside):
-            found = listing.list_labels(folder, images, known, not_served)
-        for gone in known.keys() - found.files.keys():
-            logger.info("The label %s of %s is gone", tag, gone)
-            del index.objects[gone].labels[tag]
-        for image_id, ending in found.files.items():
-            if image_id not in known:
-                info = {"ts": int(time.time()), "name": f"{image_id}{ending}"}
-                index.objects[image_id].labels[tag] = DataModel(ext=ending, info=info)
-        return found.problems if tag != UNKEPT_TAG else ()
-
-    def _finish_replacing(self, tag: str, beside: Mapping[str, Sequence[str]]) -> bool:
-        """Removes labels of another kind than the one that replaced them just before a kill; the history has them."""
-        files = [
-            (image, self._labels(tag) / name) for image, names in sorted(beside.items()) for name in names
-        ]
-        kept = [file for image, file in files if self._history.is_kept(tag, image, file)]
-        for file in kept:
-            with suppress(OSError):  # it is named among the problems then
-                file.unlink()
-        return bool(kept)
 
     def _why_none(self, not_images: Sequence[listing.FileProblem]) -> str | None:
         if not_images:

@@ -18,11 +18,11 @@ from monailabel.utils.async_tasks.utils import tasks
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scaling_app.monai_app.dicom_studies import DicomStudies
-from scaling_app.monai_app.in_front import stand_in_front
 from scaling_app.monai_app.roles import AnyUser
-from scaling_app.monai_app.server_access import is_loopback
 from scaling_app.service.metrics import CONTENT_TYPE, NO_ROUTE, Metrics, ServerFacts
 from scaling_app.studies.place import is_url
+from scaling_app.web.addresses import is_loopback
+from scaling_app.web.in_front import stand_in_front
 
 if TYPE_CHECKING:
     from scaling_app.studies.studies import Studies

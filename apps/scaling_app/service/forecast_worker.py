@@ -18,7 +18,7 @@ from threading import Lock
 from typing import IO, Any
 
 import scaling_app
-from scaling_app.log_lines import log_to_stderr
+from scaling_app.log.lines import log_to_stderr
 
 logger = logging.getLogger(__name__)
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 
+class DatastoreSilentError(OSError):
+    """Whoever keeps images and labels gave no usable answer; the sentence is for people."""
+
+
 class Datastore(Protocol):
     """Images and labels by id; a label also has a tag, `final` once a person has saved it."""
 
@@ -16,6 +20,12 @@ class Datastore(Protocol):
 
     def get_labeled_images(self) -> list[str]:
         """The ids of those with a final label."""
+
+    def get_unlabeled_images(self) -> list[str]:
+        """The ids of those without one."""
+
+    def unfit(self, image_id: str) -> str | None:
+        """Why no model could use an image that is not at hand, as far as that is known."""
 
     def datalist(self) -> list[dict[str, Any]]:
         """The files `image` and `label` of each final label."""

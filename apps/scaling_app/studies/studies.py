@@ -34,6 +34,8 @@ ORIGINAL = "original"
 ONE_PATIENT = "one_patient"
 """The ledger's setting: under which patient's name others count, as they share an image."""
 
+_NEVER_SET = object()
+
 
 @dataclass(frozen=True)
 class Published:
@@ -117,6 +119,20 @@ class Studies:
         """
         before = self.structures()
         self._keep_structures(before, with_conf(before, self.conf.labels))
+
+    def adopt_conf(self) -> None:
+        """`--conf target` and `steps` are where a session begins; what was set or taken back since holds."""
+        wanted, held = self.conf.target, self.ledger.setting("target", _NEVER_SET)
+        if wanted is not None and held is _NEVER_SET:
+            self.ledger.set_setting("target", wanted)
+        elif wanted is not None and held != wanted:
+            logger.warning(
+                "--conf target %s is left aside: the session's is %s", wanted, held or "none by now"
+            )
+        steps, told = self.ledger.setting("steps"), self.conf.steps or AUTO_STEPS
+        if steps is not None and steps != told:
+            logger.warning("--conf steps %s is left aside: the session's are %s", told, steps)
+        self.ledger.set_setting("minutes_per_point", self.conf.minutes_per_point)
 
     def keep_structures(self, structures: Mapping[str, int]) -> None:
         """Writes another map of structures; with `--conf labels` it stays as it is."""

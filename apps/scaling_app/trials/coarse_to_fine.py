@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from scaling_app.imaging.geometry import Canonical
 from scaling_app.imaging.resampling import resize_map
 from scaling_app.trials.boxes import on_grid, parts_of, touching
-from scaling_app.trials.cases import prepare_image
 from scaling_app.trials.inference import predict
 from scaling_app.trials.plan import Plan
+from scaling_app.trials.preparation import prepare_image
 
 MOST_BOXES = 32
 """In what else the coarse look found, its own answer stands."""

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from scaling_app.imaging.geometry import Canonical
 from scaling_app.imaging.networks import padded_shape, patch_multiples
 from scaling_app.imaging.resampling import largest, resize_map
-from scaling_app.trials.cases import prepare_image
 from scaling_app.trials.plan import Plan
+from scaling_app.trials.preparation import prepare_image
 
 _SLAB_BYTES = 64 * 2**20
 _IN_RAM_BYTES = 1024 * 2**20

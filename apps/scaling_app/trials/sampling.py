@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scaling_app.strategies.base import Batch, PreparedCase, Strategy
-from scaling_app.trials.cases import PreparedCases, foreground_points
+from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import Plan
+from scaling_app.trials.preparation import foreground_points
 
 _FOREGROUND_SHARE = 0.5
 _AHEAD = 4

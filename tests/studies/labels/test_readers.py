@@ -12,10 +12,10 @@ import pytest
 from scaling_app.curve.ledger_curve import readers_in
 from scaling_app.imaging.geometry import grid_of, read_label, write_label
 from scaling_app.ledger import utc_now
-from scaling_app.monai_app.next_case import RandomCase
 from scaling_app.studies.labels.agreement import AgreementBook
 from scaling_app.studies.labels.checks import LabelError
 from scaling_app.studies.labels.readers import is_being_read, second_reading_for, tag_of
+from scaling_app.studies.next_case import RandomCase
 from scaling_app.studies.studies import file_hash
 
 from ...desk import LABEL_INFO
@@ -36,7 +36,7 @@ def send(desk, image: str, file: Path, reader: str, **params: object):
 
 
 def ask(desk, reader: str) -> dict:
-    return RandomCase(desk.studies)({"reader": reader, "client_id": reader}, desk.studies.datastore)
+    return RandomCase(desk.studies)({"reader": reader, "client_id": reader})
 
 
 def measured(desk):

@@ -6,18 +6,20 @@ import json
 import logging
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import HTTPException, UploadFile
 
 from scaling_app.imaging.image_files import readable_kinds, suffix_of
 from scaling_app.ledger import LedgerError
-from scaling_app.monai_app.bodies import require_shallow
-from scaling_app.monai_app.storage_answers import storage_refusal
-from scaling_app.monai_app.turnstile import Turnstile, busy
 from scaling_app.studies.labels.foreign_files import NoReaderError
+from scaling_app.studies.studies import Studies
+from scaling_app.web.bodies import require_shallow
+from scaling_app.web.storage_answers import storage_refusal
+from scaling_app.web.turnstile import Turnstile, busy
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ _LONGEST_NAME = 200
 """Bytes: file systems end at 255, and the kind of the file comes after it."""
 
 
-def read_params(raw: str) -> dict:
+def read_params(raw: str) -> dict[str, Any]:
     """The JSON object that MONAI Label's clients send in the form field `params`.
 
     Raises:
@@ -55,7 +57,7 @@ def read_params(raw: str) -> dict:
     return params
 
 
-def read_image_facts(raw: str) -> dict:
+def read_image_facts(raw: str) -> dict[str, Any]:
     """What a client says about an image, as `read_params`; what the server itself says of one is not the client's.
 
     Raises:
@@ -97,6 +99,26 @@ def require_plain_name(what: str, name: str) -> None:
             f"{name[:80]!r} cannot be the name of the {what}: use letters, digits, spaces and "
             f"_ . - + , ( ) = @ #, a letter, digit or _ first, and at most {_LONGEST_NAME} bytes.",
         )
+
+
+def require_image(studies: Studies, image: str) -> None:
+    """Refuses the name of an image that there is not.
+
+    Raises:
+        HTTPException: 404.
+    """
+    if not image or not studies.has_image(image):
+        raise HTTPException(404, f"There is no image {image!r} in the datastore.")
+
+
+def require_name(kind: str, name: str, names: Sequence[str]) -> None:
+    """Refuses a name that is none of those known.
+
+    Raises:
+        HTTPException: 404.
+    """
+    if name not in names:
+        raise HTTPException(404, f"There is no {kind} {name!r}; there are: {', '.join(names)}.")
 
 
 @contextmanager

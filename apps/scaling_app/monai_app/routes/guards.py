@@ -24,8 +24,9 @@ from scaling_app.monai_app.dicom_proxy import add_dicom_proxy
 from scaling_app.monai_app.dicom_studies import DicomStudies
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
 from scaling_app.monai_app.served import Served
-from scaling_app.monai_app.tokens import LoginUnavailableError
 from scaling_app.studies.place import is_url
+from scaling_app.web.request_checks import require_name
+from scaling_app.web.tokens import LoginUnavailableError
 
 MOST_LINES = 100_000
 """Of the log."""
@@ -109,10 +110,7 @@ def _add_scoring(router: APIRouter, app: Served) -> None:
     def score(
         method: str, user: Annotator, params: dict | None = None, run_sync: bool | None = False
     ) -> object:
-        if method not in app.scoring_names():
-            raise HTTPException(
-                404, f"There is no scoring method {method!r}; there are: {', '.join(app.scoring_names())}."
-            )
+        require_name("scoring method", method, app.scoring_names())
         # the method has no options; some of what else is there would win over the address
         result, detail = AsyncTask.run("scoring", {"method": method}, None, force_sync=bool(run_sync))
         if result is None:

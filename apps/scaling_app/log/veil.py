@@ -19,8 +19,6 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-from monailabel.config import settings
-
 from scaling_app.imaging.image_files import readable_kinds
 from scaling_app.storage import write_whole_text
 
@@ -47,10 +45,12 @@ class Veil:
 
     Args:
         key: of the pseudonyms.
+        hidden: what is never written, as it stands.
     """
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, hidden: Iterable[str] = ()) -> None:
         self._key = key
+        self._hidden = tuple(hidden)
         self._names: dict[str, str] = {}
         self._meant: dict[str, str] = {}
         self._lengths: tuple[int, ...] = ()
@@ -58,10 +58,6 @@ class Veil:
         self._file = re.compile(
             rf"(?P<name>[^\s/\\\"'=:,()\[\]{{}}<>&?]+?)(?P<kind>{kinds})\b", re.IGNORECASE
         )
-        known = settings.model_dump()
-        self._secrets = [
-            str(v) for k, v in known.items() if _HIDDEN.search(k) and isinstance(v, str) and len(v) > 3
-        ]
 
     def learn(self, names: Iterable[str]) -> None:
         """Names that are images' or patients' from now on."""
@@ -88,7 +84,7 @@ class Veil:
 
     def over(self, text: str) -> str:
         """The text without names and secrets."""
-        for secret in self._secrets:
+        for secret in self._hidden:
             text = text.replace(secret, "***")
         for pattern in (_SECRET, _IN_ADDRESS):
             text = pattern.sub(r"\g<said>***", text)
@@ -146,7 +142,12 @@ class _Veiled(logging.Formatter):
         return self._veil.over(path) + (f"{mark}..." if mark else "")
 
 
-def veil_at(folder: Path) -> Veil:
+def secrets_of(settings: Mapping[str, object]) -> list[str]:
+    """Those of a server's settings whose names say that they are secret."""
+    return [v for k, v in settings.items() if _HIDDEN.search(k) and isinstance(v, str) and len(v) > 3]
+
+
+def veil_at(folder: Path, hidden: Iterable[str] = ()) -> Veil:
     """The veil of the studies whose ledger lies in a folder; without its key there, names have others at the next start."""
     file = folder / KEY_FILE
     try:
@@ -157,7 +158,7 @@ def veil_at(folder: Path) -> Veil:
         key = secrets.token_bytes(_KEY_BYTES)
         with suppress(OSError):  # what comes next says it better
             write_whole_text(file, key.hex())
-    return Veil(key)
+    return Veil(key, hidden)
 
 
 def hang(veil: Veil) -> None:

@@ -16,9 +16,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from scaling_app.monai_app.in_front import stand_in_front
-from scaling_app.monai_app.turnstile import busy
 from scaling_app.storage.finite_json import finite
+from scaling_app.web.in_front import stand_in_front
+from scaling_app.web.turnstile import busy
 
 MOST_PLAIN_BYTES = 1 << 20
 """Of a body that is no upload: options, a target, a list of images."""

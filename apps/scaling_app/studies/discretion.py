@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from scaling_app.imaging.image_files import stem_of
-from scaling_app.monai_app.log_veil import Veil, hang, veil_at
+from scaling_app.log.veil import Veil, hang, secrets_of, veil_at
 from scaling_app.storage import keep_private, tighten
 from scaling_app.studies.conf import Conf
 from scaling_app.studies.place import is_url
@@ -14,13 +15,18 @@ from scaling_app.studies.splits import patient_of
 from scaling_app.studies.studies import Studies
 
 
-def begin(options: Conf, app_dir: Path, studies: str, *, server: bool) -> Veil:
+def begin(
+    options: Conf, app_dir: Path, studies: str, settings: Mapping[str, object], *, server: bool
+) -> Veil:
     """From here on files are this user's; those of earlier versions become so when a server starts.
 
     A task's lines are the server's in the end, which puts its veil over them.
+
+    Args:
+        settings: of the server, by their names; the veil hides those that are secret.
     """
     keep_private()
-    veil = veil_at(options.ledger.parent)
+    veil = veil_at(options.ledger.parent, secrets_of(settings))
     if server:
         hang(veil)
         if not is_url(studies) and Path(studies).is_dir():

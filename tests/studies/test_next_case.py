@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_app.monai_app.next_case import CoverageCase, FirstCase, RandomCase, is_blind_at
+from scaling_app.studies.next_case import CoverageCase, FirstCase, RandomCase, is_blind_at
 
 
 def serve(desk, strategy, reader="anna"):
     """What the server asks of a strategy."""
-    return strategy({"reader": reader, "client_id": reader}, desk.studies.datastore)
+    return strategy({"reader": reader, "client_id": reader})
 
 
 @given(st.integers(0, 50), st.floats(0.2, 0.25))
@@ -64,7 +64,7 @@ def test_the_answer_says_whether_the_case_is_blind_and_keeps_to_it(desk_of):
 def test_nothing_is_left_when_all_is_labelled(desk_of, strategy):
     desk = desk_of(2, size=8)
     desk.submit(*desk.labels)
-    assert strategy(desk.studies)({}, desk.studies.datastore) == {}
+    assert strategy(desk.studies)({}) == {}
 
 
 def test_first_goes_by_name_and_makes_nothing_blind(desk_of):

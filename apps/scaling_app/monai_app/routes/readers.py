@@ -1,11 +1,11 @@
-"""Routes about readers: whose label is shown to whom, and how long a case is in whose hands."""
+"""Routes about readers: which case comes next, whose label is shown to whom, how long a case is in whose hands."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Response
-from monailabel.endpoints import datastore
+from monailabel.endpoints import activelearning, datastore
 from monailabel.endpoints.user.auth import User
 from monailabel.interfaces.exception import LabelNotFoundException
 
@@ -13,7 +13,9 @@ from scaling_app.ledger import reader_of, utc_now
 from scaling_app.monai_app.roles import Annotator, AnyUser, annotator_of
 from scaling_app.monai_app.served import Served
 from scaling_app.studies.labels.readers import SECOND_SENTENCE, TAG, is_being_read, reader_with
+from scaling_app.studies.next_case import READER
 from scaling_app.studies.studies import FINAL, Studies
+from scaling_app.web.request_checks import require_image, require_name, require_storable
 
 
 def reader_name(user: User, client: object) -> str:
@@ -54,6 +56,18 @@ def require_own_tag(tag: str) -> None:
 def add_reader_routes(router: APIRouter, app: Served) -> None:
     """Adds these routes."""
 
+    @router.post("/activelearning/{strategy}", tags=["ActiveLearning"])
+    def next_sample(strategy: str, user: AnyUser, params: dict | None = None) -> dict:
+        require_name("strategy", strategy, app.strategy_names())
+        require_storable(params)
+        others = {key: value for key, value in (params or {}).items() if key != "strategy"}  # it would win
+        others |= logged_in(user)
+        reader = others[READER] = reader_name(user, others.get("client_id"))
+        with app.serving:
+            sample = activelearning.sample(strategy, others, user.username)
+        missing = None if sample else app.nothing_to_serve(reader)
+        return sample if missing is None else {"message": missing}
+
     @router.get("/datastore/label", tags=["Datastore"], response_model=None)
     def download_label(label: str, tag: str, user: AnyUser, client_id: str = "") -> Response:
         studies, reader = app.open_studies, reader_name(user, client_id)
@@ -79,8 +93,7 @@ def add_reader_routes(router: APIRouter, app: Served) -> None:
             )
         if not isinstance(known.get("ended", False), bool):
             raise HTTPException(422, f"ended must be true or false, not {known['ended']!r}.")
-        if not app.open_studies.has_image(image):
-            raise HTTPException(404, f"There is no image {image!r} in the datastore.")
+        require_image(app.open_studies, image)
         leases, reader = app.open_studies.leases, reader_name(user, known.get("client_id"))
         with app.serving:
             if known.get("ended"):

@@ -12,18 +12,20 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from scaling_app.imaging.geometry import read_grid, suffix_of, write_label
+from scaling_app.imaging.geometry import suffix_of, write_label
+from scaling_app.imaging.image_files import read_grid
+from scaling_app.imaging.result_kind import result_kind
 from scaling_app.imaging.untrusted import judge
-from scaling_app.monai_app.infer_task import result_kind
 
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".bin"
 
-_TYPES = {1: np.dtype(np.uint8), 2: np.dtype("<u2")}
+_TYPES: dict[int, np.dtype[Any]] = {1: np.dtype(np.uint8), 2: np.dtype("<u2")}
 """By the bytes of a voxel: what the viewer's versions 3 and 2 keep labels in."""
 
 

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from scaling_app.monai_app.storage_answers import answer_storage_errors
+from scaling_app.web.storage_answers import answer_storage_errors
 
 FULL = ("ENOSPC", "EDQUOT", "EFBIG")
 UNABLE = (

@@ -7,10 +7,9 @@ from collections.abc import Callable
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from monailabel.config import settings
 from starlette.middleware.cors import CORSMiddleware
 
-from scaling_app.monai_app.server_access import keep_other_sites_out
+from scaling_app.web.server_access import keep_other_sites_out
 
 
 def test_pages_of_other_sites_get_no_permission_to_read() -> None:
@@ -66,7 +65,7 @@ def test_a_picture_in_another_site_s_page_is_not_served_but_a_link_is_followed(s
     assert client.get("/info/", headers={**elsewhere, "Sec-Fetch-Mode": "navigate"}).status_code == 200
 
 
-def test_a_name_that_was_made_to_lead_here_is_refused_unless_it_is_known(served, monkeypatch) -> None:
+def test_a_name_that_was_made_to_lead_here_is_refused_unless_it_is_known(served) -> None:
     def status(client: TestClient, host: str) -> int:
         return client.get("/info/", headers={"Host": host}).status_code
 
@@ -75,5 +74,4 @@ def test_a_name_that_was_made_to_lead_here_is_refused_unless_it_is_known(served,
     refused = served().get("/info/", headers={"Host": "evil.example:8000"})
     assert refused.status_code == 403 and "--conf hosts evil.example" in refused.json()["detail"]
     assert status(served(hosts=["labels.example"]), "labels.example") == 200
-    monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_ENABLE", True)  # then the token decides
-    assert status(served(), "labels.example") == 200
+    assert status(served(login=True), "labels.example") == 200  # the token decides

@@ -8,12 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-from scaling_app.monai_app import scratch
+from scaling_app.web import scratch
 
 PROGRAM = """
 import os, subprocess, sys, tempfile
 from pathlib import Path
-from scaling_app.monai_app import scratch
+from scaling_app.web import scratch
 mine = scratch.claim(Path(sys.argv[1]))
 file = tempfile.NamedTemporaryFile(delete=False, suffix=".nii.gz").name
 told = [sys.executable, "-c", "import tempfile; print(tempfile.gettempdir())"]

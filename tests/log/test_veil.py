@@ -12,8 +12,8 @@ import jwt
 import pytest
 from monailabel.config import settings
 
-from scaling_app.monai_app import log_veil
-from scaling_app.monai_app.log_veil import Veil, hang, veil_at
+from scaling_app.log import veil as log_veil
+from scaling_app.log.veil import Veil, hang, secrets_of, veil_at
 
 NAMES = ("Doe_John_1961", "Müller Änne (T1)", "sub-07_T1w", "sub-07", "1.2.840.113619.2.55", "MRN0042")
 TOKEN = jwt.encode({"sub": "reader"}, "a secret of at least thirty-two bytes", algorithm="HS256")
@@ -22,7 +22,6 @@ TOKEN = jwt.encode({"sub": "reader"}, "a secret of at least thirty-two bytes", a
 @pytest.fixture
 def written(tmp_path, monkeypatch) -> Iterator[tuple[logging.Logger, Callable[[], str]]]:
     """A logger behind the veil, and what it wrote."""
-    monkeypatch.setattr(settings, "MONAI_LABEL_DATASTORE_PASSWORD", "Tr0ub4dor")
     for name in ("uvicorn", "uvicorn.access"):  # as another test may have left them
         monkeypatch.setattr(logging.getLogger(name), "propagate", True)
         monkeypatch.setattr(logging.getLogger(name), "disabled", False)
@@ -33,7 +32,9 @@ def written(tmp_path, monkeypatch) -> Iterator[tuple[logging.Logger, Callable[[]
     shown, level = {h: h.formatter for h in root.handlers}, logger.level
     logger.setLevel("INFO")
     monkeypatch.setattr(log_veil.threading, "excepthook", None)
-    veil = veil_at(tmp_path)
+    veil = veil_at(
+        tmp_path, secrets_of({**settings.model_dump(), "MONAI_LABEL_DATASTORE_PASSWORD": "Tr0ub4dor"})
+    )
     hang(veil)
     veil.learn(NAMES)
     yield logging.getLogger("any.library"), sink.getvalue

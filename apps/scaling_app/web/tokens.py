@@ -13,6 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,8 +21,8 @@ import jwt
 import requests
 from jwt import InvalidTokenError, PyJWKClient, PyJWKClientConnectionError, PyJWKClientError
 from jwt.exceptions import PyJWKSetError
-from monailabel.config import settings
-from monailabel.endpoints.user.auth import User
+
+from scaling_app.web.addresses import is_loopback
 
 logger = logging.getLogger(__name__)
 
@@ -60,17 +61,46 @@ class LoginUnavailableError(Exception):
     """The login server gave no usable answer; the sentence is for people."""
 
 
+@dataclass(frozen=True)
+class Person:
+    """Who asks: the name that counts, what a token says beside it, and all roles."""
+
+    username: str
+    email: str | None
+    name: str | None
+    roles: list[str]
+
+
+@dataclass(frozen=True)
+class ClaimNames:
+    """Where tokens say who somebody is.
+
+    Attributes:
+        username: the claim with the name that counts; `sub` takes its place.
+        roles: the claim with the roles; `#` leads into it.
+        ranked: the roles, the one that contains all others first.
+    """
+
+    username: str
+    email: str
+    name: str
+    roles: str
+    ranked: tuple[str, ...]
+
+
 class Realm:
     """A login server, as its tokens name it.
 
     Args:
         uri: its issuer; a Keycloak realm's address.
         client_id: the audience that a token must be for.
+        names: where its tokens say who somebody is.
         timeout: seconds until the login server must have answered.
     """
 
-    def __init__(self, uri: str, client_id: str, *, timeout: float) -> None:
+    def __init__(self, uri: str, client_id: str, names: ClaimNames, *, timeout: float) -> None:
         self.uri, self.client_id, self.timeout = uri.rstrip("/"), client_id, timeout
+        self.names = names
         self._described: Mapping[str, Any] | None = None
         self._keys: _Keys | None = None
         self._not_before = 0.0
@@ -84,7 +114,7 @@ class Realm:
             return True
         return self._keys is not None and self._keys.known(wanted) is not None
 
-    def user(self, token: str) -> User:
+    def person(self, token: str) -> Person:
         """Who a token is from, with all roles that the named ones contain.
 
         Raises:
@@ -111,7 +141,7 @@ class Realm:
         except jwt.InvalidKeyError as error:
             raise InvalidTokenError("signed with a key that is too short") from error
         self._require_for_us(claims)
-        return user_of(claims)
+        return person_of(claims, self.names)
 
     def sign_in(self, name: str, password: str) -> dict[str, str]:
         """A token for a name and its password, as `access_token` and `token_type`.
@@ -222,48 +252,34 @@ class _Keys(PyJWKClient):
         return {**told, "keys": public}
 
 
-def user_of(claims: Mapping[str, Any]) -> User:
-    """The person whom a token's claims name; what is no role is passed over.
+def person_of(claims: Mapping[str, Any], names: ClaimNames) -> Person:
+    """The person whom a token's claims name, with the roles that theirs contain; what is no role is passed over.
 
     Raises:
         InvalidTokenError: they name nobody.
     """
-    name = _text(claims.get(settings.MONAI_LABEL_AUTH_TOKEN_USERNAME)) or _text(claims.get("sub"))
-    if not name:
+    username = _text(claims.get(names.username)) or _text(claims.get("sub"))
+    if not username:
         raise InvalidTokenError("it names nobody")
     found: Any = claims
-    for step in settings.MONAI_LABEL_AUTH_TOKEN_ROLES.split("#"):
+    for step in names.roles.split("#"):
         found = found.get(step) if isinstance(found, Mapping) else None
     roles = [found] if isinstance(found, str) else found if isinstance(found, list) else []
-    return User(
-        username=name,
-        email=_text(claims.get(settings.MONAI_LABEL_AUTH_TOKEN_EMAIL)) or None,
-        name=_text(claims.get(settings.MONAI_LABEL_AUTH_TOKEN_NAME)) or None,
-        roles=with_contained([role for role in roles if isinstance(role, str)]),
+    ranks = [names.ranked.index(role) for role in roles if isinstance(role, str) and role in names.ranked]
+    return Person(
+        username=username,
+        email=_text(claims.get(names.email)) or None,
+        name=_text(claims.get(names.name)) or None,
+        roles=list(names.ranked[min(ranks) :]) if ranks else [],
     )
-
-
-def with_contained(roles: list[str]) -> list[str]:
-    """Roles with those below them: admin, reviewer, annotator, user."""
-    ranks = ranked()
-    highest = min((ranks.index(role) for role in roles if role in ranks), default=len(ranks))
-    return ranks[highest:]
-
-
-def ranked() -> list[str]:
-    """MONAI Label's names of the roles, the one that contains all others first."""
-    return [
-        settings.MONAI_LABEL_AUTH_ROLE_ADMIN,
-        settings.MONAI_LABEL_AUTH_ROLE_REVIEWER,
-        settings.MONAI_LABEL_AUTH_ROLE_ANNOTATOR,
-        settings.MONAI_LABEL_AUTH_ROLE_USER,
-    ]
 
 
 def is_readable_on_its_way(uri: str) -> bool:
     """Whether somebody between here and the login server could put other keys in place of its own."""
     parts = urlsplit(uri)
-    return parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1")
+    return parts.scheme != "https" and not (
+        parts.hostname == "localhost" or is_loopback(parts.hostname or "")
+    )
 
 
 def _text(value: object) -> str:

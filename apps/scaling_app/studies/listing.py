@@ -156,7 +156,9 @@ def list_labels(
     present = set(names)
     files = {i: ending for i, ending in known.items() if i in images and _is_listed(i + ending, present)}
     taken = {image + ending for image, ending in files.items()}
-    problems, strays, new, beside = _unnamed(folder), [], defaultdict(list), {}
+    problems, beside = _unnamed(folder), {}
+    strays: list[str] = []
+    new: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
         if name in taken:
             continue

@@ -8,16 +8,18 @@ import hmac
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from monailabel.config import settings
 
-from scaling_app.monai_app import tokens
-from scaling_app.monai_app.tokens import LoginUnavailableError, Realm
+from scaling_app.web import tokens
+from scaling_app.web.tokens import ClaimNames, LoginUnavailableError, Realm
 from tests.login_server import AUDIENCE, LoginServer, new_key, running_login_server
 
+RANKED = ("monailabel-admin", "monailabel-reviewer", "monailabel-annotator", "monailabel-user")
+NAMES = ClaimNames("preferred_username", "email", "name", "realm_access#roles", RANKED)
 KEY, OTHER_KEY, SHORT_KEY = new_key(), new_key(), new_key(1024)
 
 
@@ -29,7 +31,7 @@ def login() -> Iterator[LoginServer]:
 
 @pytest.fixture
 def realm(login: LoginServer) -> Realm:
-    return Realm(f"{login.uri}/", AUDIENCE, timeout=5)
+    return Realm(f"{login.uri}/", AUDIENCE, NAMES, timeout=5)
 
 
 def part(value: object) -> str:
@@ -84,9 +86,9 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 def test_a_token_is_refused(login: LoginServer, realm: Realm, kind: str) -> None:
-    assert realm.user(login.token()).username == "reader", "a good one is taken"
+    assert realm.person(login.token()).username == "reader", "a good one is taken"
     with pytest.raises(jwt.InvalidTokenError):
-        realm.user(BAD[kind](login))
+        realm.person(BAD[kind](login))
 
 
 def test_keys_that_are_too_short_shared_or_for_other_things_sign_nothing(
@@ -97,7 +99,7 @@ def test_keys_that_are_too_short_shared_or_for_other_things_sign_nothing(
     login.others.append({"kty": "oct", "kid": "shared", "k": secret, "alg": "HS256", "use": "sig"})
     for token in (login.token(kid="short"), login.token(kid="one", header={"kid": "shared"})):
         with pytest.raises(jwt.InvalidTokenError):
-            realm.user(token)
+            realm.person(token)
 
 
 @pytest.mark.parametrize(
@@ -111,12 +113,14 @@ def test_keys_that_are_too_short_shared_or_for_other_things_sign_nothing(
     ],
 )
 def test_a_token_is_taken(login: LoginServer, realm: Realm, claims: dict) -> None:
-    assert realm.user(login.token(**claims)).username == ("7" if "preferred_username" in claims else "reader")
+    assert realm.person(login.token(**claims)).username == (
+        "7" if "preferred_username" in claims else "reader"
+    )
 
 
 def test_clocks_may_be_a_little_apart(login: LoginServer, realm: Realm) -> None:
     now = int(time.time())
-    assert realm.user(login.token(exp=now - tokens.SKEW_SECONDS // 2, iat=now + tokens.SKEW_SECONDS // 2))
+    assert realm.person(login.token(exp=now - tokens.SKEW_SECONDS // 2, iat=now + tokens.SKEW_SECONDS // 2))
 
 
 @pytest.mark.parametrize(
@@ -138,12 +142,12 @@ def test_clocks_may_be_a_little_apart(login: LoginServer, realm: Realm) -> None:
 def test_a_role_contains_those_below_it_and_what_is_none_is_none(
     login: LoginServer, realm: Realm, given: object, has: int
 ) -> None:
-    assert realm.user(login.token(realm_access=given)).roles == tokens.ranked()[4 - has :]
+    assert realm.person(login.token(realm_access=given)).roles == list(RANKED[4 - has :])
 
 
-def test_roles_are_found_where_the_operator_says(login: LoginServer, realm: Realm, monkeypatch) -> None:
-    monkeypatch.setattr(settings, "MONAI_LABEL_AUTH_TOKEN_ROLES", "groups")
-    assert realm.user(login.token(groups=["monailabel-user"])).roles == ["monailabel-user"]
+def test_roles_are_found_where_the_operator_says(login: LoginServer) -> None:
+    realm = Realm(login.uri, AUDIENCE, replace(NAMES, roles="groups"), timeout=5)
+    assert realm.person(login.token(groups=["monailabel-user"])).roles == ["monailabel-user"]
 
 
 def test_a_new_key_is_taken_up_and_unknown_ones_are_seldom_asked_for(
@@ -151,39 +155,39 @@ def test_a_new_key_is_taken_up_and_unknown_ones_are_seldom_asked_for(
 ) -> None:
     moment = [1000.0]
     monkeypatch.setattr(tokens.time, "monotonic", lambda: moment[0])
-    realm.user(login.token())
+    realm.person(login.token())
     for name in range(50):
         with pytest.raises(jwt.InvalidTokenError):
-            realm.user(login.token(key=OTHER_KEY, kid=str(name)))
+            realm.person(login.token(key=OTHER_KEY, kid=str(name)))
     assert login.asked == 1
     login.keys = {"two": OTHER_KEY}
     moment[0] += tokens.AGAIN_SECONDS + 1
-    assert realm.user(login.token(kid="two")).username == "reader"
+    assert realm.person(login.token(kid="two")).username == "reader"
     assert login.asked == 2
     with pytest.raises(jwt.InvalidTokenError):  # taken back
-        realm.user(login.token(key=KEY, kid="one"))
+        realm.person(login.token(key=KEY, kid="one"))
 
 
 def test_a_login_server_that_is_gone_says_so_and_is_left_in_peace(login: LoginServer, monkeypatch) -> None:
     moment = [1000.0]
     monkeypatch.setattr(tokens.time, "monotonic", lambda: moment[0])
     login.silent = True
-    realm = Realm(login.uri, AUDIENCE, timeout=5)
+    realm = Realm(login.uri, AUDIENCE, NAMES, timeout=5)
     for _ in range(3):
         with pytest.raises(LoginUnavailableError, match="try again later"):
-            realm.user(login.token())
+            realm.person(login.token())
     login.silent = False
     with pytest.raises(LoginUnavailableError):
-        realm.user(login.token())
+        realm.person(login.token())
     moment[0] += tokens.RETRY_SECONDS + 1
-    assert realm.user(login.token()).username == "reader"
+    assert realm.person(login.token()).username == "reader"
     login.silent, moment[0] = True, moment[0] + tokens.KEYS_SECONDS + 1
     with pytest.raises(LoginUnavailableError):  # keys do not hold for ever
-        realm.user(login.token())
+        realm.person(login.token())
 
 
 def test_a_login_server_of_another_name_is_not_believed(login: LoginServer, caplog) -> None:
     login.issuer = "https://elsewhere.example"
     with pytest.raises(LoginUnavailableError, match="another"):
-        Realm(login.uri, AUDIENCE, timeout=5).user(login.token(iss=login.issuer))
+        Realm(login.uri, AUDIENCE, NAMES, timeout=5).person(login.token(iss=login.issuer))
     assert "set MONAI_LABEL_AUTH_REALM_URI" in caplog.text

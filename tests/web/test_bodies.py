@@ -14,8 +14,8 @@ from fastapi import FastAPI, HTTPException, UploadFile
 from fastapi.testclient import TestClient
 
 from scaling_app.ledger.processes import this_process
-from scaling_app.monai_app import bodies, scratch
-from scaling_app.monai_app.turnstile import Turnstile
+from scaling_app.web import bodies, scratch
+from scaling_app.web.turnstile import Turnstile
 
 MOST = 3 << 20
 

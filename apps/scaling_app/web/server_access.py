@@ -7,28 +7,30 @@ answered (OHIF, as it comes with MONAI Label, is one of them), and links to it a
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection
+from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import FastAPI
-from monailabel.config import settings
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from scaling_app.monai_app.in_front import stand_in_front
+from scaling_app.web.addresses import is_address, is_loopback
+from scaling_app.web.in_front import stand_in_front
 
 
-def keep_other_sites_out(server: FastAPI, hosts: Collection[str] = ()) -> None:
+def keep_other_sites_out(server: FastAPI, hosts: Collection[str] = (), *, login: bool = False) -> None:
     """Answers what pages of other sites send with 403, and never with permission to read.
 
     Args:
         hosts: names by which browsers reach a web server in front of this one.
+        login: whether each request has to say who asks; then its token decides, whatever name it calls the server by.
     """
-    server.user_middleware = [entry for entry in server.user_middleware if entry.cls is not CORSMiddleware]
-    stand_in_front(server, _OwnPagesOnly, hosts=frozenset(hosts))
+    theirs: Any = CORSMiddleware
+    server.user_middleware = [entry for entry in server.user_middleware if entry.cls is not theirs]
+    stand_in_front(server, _OwnPagesOnly, hosts=frozenset(hosts), login=login)
 
 
 class _OwnPagesOnly:
@@ -39,8 +41,8 @@ class _OwnPagesOnly:
     over loopback, with nobody logged in, has to call the server by an address, `localhost` or one of `hosts`.
     """
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
-        self.app, self.hosts = app, hosts
+    def __init__(self, app: ASGIApp, hosts: frozenset[str], login: bool) -> None:
+        self.app, self.hosts, self.login = app, hosts, login
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._refusal(scope) if scope["type"] == "http" else None
@@ -50,7 +52,7 @@ class _OwnPagesOnly:
         headers, method = Headers(scope=scope), scope["method"]
         name = _name_of(headers.get("host", ""))
         over_loopback = is_loopback((scope.get("server") or ("",))[0])
-        if over_loopback and not settings.MONAI_LABEL_AUTH_ENABLE and not self._is_known(name):
+        if over_loopback and not self.login and not self._is_known(name):
             return f"This server is not known as {name!r}; start it with --conf hosts {name} if it should be."
         if (site := headers.get("sec-fetch-site")) is not None:
             followed = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
@@ -62,7 +64,7 @@ class _OwnPagesOnly:
         return None if own else "Pages of other sites are not answered."
 
     def _is_known(self, name: str) -> bool:
-        return name == "localhost" or name in self.hosts or _is_address(name)
+        return name == "localhost" or name in self.hosts or is_address(name)
 
 
 def _name_of(host: str) -> str:
@@ -70,16 +72,3 @@ def _name_of(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return host
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def is_loopback(address: str) -> bool:
-    """Whether it is an address of this computer that others cannot reach."""
-    return _is_address(address) and ipaddress.ip_address(address).is_loopback

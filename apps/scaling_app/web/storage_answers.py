@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import filelock
@@ -22,8 +22,8 @@ from starlette.responses import JSONResponse, Response
 
 from scaling_app.imaging.dicom_series import SeriesError
 from scaling_app.ledger import LedgerError
-from scaling_app.monai_app.in_front import build_anew
-from scaling_app.monai_app.pacs import PacsError
+from scaling_app.studies.datastore import DatastoreSilentError
+from scaling_app.web.in_front import build_anew
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def storage_refusal(error: BaseException) -> HTTPException | None:
     """The answer to an error that comes of where the studies are kept; None to any other."""
     for cause in _causes(error):
-        if isinstance(cause, PacsError):
+        if isinstance(cause, DatastoreSilentError):
             return HTTPException(UNABLE, f"{cause} Nothing was changed.")
         if isinstance(cause, SeriesError):
             return HTTPException(422, str(cause))
@@ -60,7 +60,7 @@ def answer_storage_errors(server: FastAPI) -> None:
     for kind in (OSError, LedgerError, sqlite3.Error, SeriesError):
         server.add_exception_handler(kind, _answer)
     # what was turned into another refusal on its way, as FastAPI does with an upload that finds no room
-    server.add_exception_handler(AnyHTTPException, _look_behind(http_exception_handler))
+    server.add_exception_handler(AnyHTTPException, _look_behind)
     build_anew(server)
 
 
@@ -72,14 +72,10 @@ async def _answer(request: Request, error: Exception) -> Response:
     return JSONResponse({"detail": refusal.detail}, refusal.status_code)
 
 
-def _look_behind(
-    usual: Callable[[Request, AnyHTTPException], Awaitable[Response]],
-) -> Callable[[Request, AnyHTTPException], Awaitable[Response]]:
-    async def answer(request: Request, error: AnyHTTPException) -> Response:
-        behind = storage_refusal(error)
-        return await usual(request, error if behind is None or error.status_code >= UNABLE else behind)
-
-    return answer
+async def _look_behind(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AnyHTTPException)
+    behind = None if error.status_code >= UNABLE else storage_refusal(error)
+    return await http_exception_handler(request, behind or error)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

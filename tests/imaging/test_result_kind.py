@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 
 from scaling_app.imaging.grids import Grid
-from scaling_app.monai_app.infer_task import result_kind
+from scaling_app.imaging.result_kind import result_kind
 
 SHAPE = (16, 14, 12)
 FORM = np.array([[-1, 0, 0, 10], [0, -1, 0, 20], [0, 0, 2, -5], [0, 0, 0, 1.0]])

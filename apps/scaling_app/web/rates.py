@@ -6,7 +6,6 @@ many addresses would fill it. cachetools, which MONAI Label needs anyway, bounds
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Callable, Hashable
 
@@ -36,16 +35,3 @@ class Rate:
             return until - now - self._depth
         self._full_until[client] = until
         return 0.0
-
-
-def client_at(address: str) -> str:
-    """The client behind an address: of IPv6, which hands them out by the billion, the network of 64 bits."""
-    try:
-        known = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return "unknown"
-    if isinstance(known, ipaddress.IPv6Address):
-        if known.ipv4_mapped is not None:
-            return str(known.ipv4_mapped)
-        return str(ipaddress.IPv6Network((int(known) >> 64 << 64, 64)))
-    return str(known)

@@ -12,7 +12,7 @@ import pytest
 import requests
 import uvicorn
 
-from scaling_app.monai_app import connections
+from scaling_app.web import connections
 
 MOST = 20
 LARGE = 16

@@ -1,0 +1,1 @@
+"""What goes into the log: as lines or as JSON, without the names of patients."""

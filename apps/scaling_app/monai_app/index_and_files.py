@@ -1,0 +1,83 @@
+"""The index of a studies folder in step with its files: what came is entered, what went is struck out.
+
+Whoever calls holds the lock of the index.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastoreModel
+
+from scaling_app.studies import listing
+from scaling_app.studies.label_history import UNKEPT_TAG, LabelHistory
+
+logger = logging.getLogger(__name__)
+
+
+def take_images(
+    index: LocalDatastoreModel, folder: Path, patterns: Sequence[str]
+) -> Sequence[listing.FileProblem]:
+    """Brings the images of the index in step with a folder.
+
+    Args:
+        patterns: names of files that are images; without any, every kind that is read.
+
+    Returns:
+        What is to be said of files that are not taken.
+    """
+    known = {image_id: image.image.ext for image_id, image in index.objects.items()}
+    found = listing.list_images(folder, known, patterns)
+    for gone in known.keys() - found.files.keys():
+        logger.info("The image %s is gone", gone)
+        del index.objects[gone]
+    for image_id, ending in found.files.items():
+        if image_id not in index.objects:
+            index.objects[image_id] = ImageLabelModel(image=_entry(image_id, ending))
+    return found.problems
+
+
+def take_labels(
+    index: LocalDatastoreModel, tag: str, folder: Path, history: LabelHistory, not_served: Collection[str]
+) -> Sequence[listing.FileProblem]:
+    """Brings the labels of one tag in step with their folder.
+
+    Args:
+        history: of the labels; what it holds of a label that was being replaced at a kill is not needed here any more.
+        not_served: the names of images that are there and were not taken.
+
+    Returns:
+        What is to be said of files that are not taken.
+    """
+    images = {image_id: image.image.ext for image_id, image in index.objects.items()}
+    known = {i: image.labels[tag].ext for i, image in index.objects.items() if tag in image.labels}
+    found = listing.list_labels(folder, images, known, not_served)
+    if _finish_replacing(folder, tag, history, found.beside):
+        found = listing.list_labels(folder, images, known, not_served)
+    for gone in known.keys() - found.files.keys():
+        logger.info("The label %s of %s is gone", tag, gone)
+        del index.objects[gone].labels[tag]
+    for image_id, ending in found.files.items():
+        if image_id not in known:
+            index.objects[image_id].labels[tag] = _entry(image_id, ending)
+    return found.problems if tag != UNKEPT_TAG else ()
+
+
+def _entry(image_id: str, ending: str) -> DataModel:
+    return DataModel(ext=ending, info={"ts": int(time.time()), "name": f"{image_id}{ending}"})
+
+
+def _finish_replacing(
+    folder: Path, tag: str, history: LabelHistory, beside: Mapping[str, Sequence[str]]
+) -> bool:
+    """Removes labels of another kind than the one that replaced them just before a kill; the history has them."""
+    files = [(image, folder / name) for image, names in sorted(beside.items()) for name in names]
+    kept = [file for image, file in files if history.is_kept(tag, image, file)]
+    for file in kept:
+        with suppress(OSError):  # it is named among the problems then
+            file.unlink()
+    return bool(kept)
