@@ -7,7 +7,8 @@ its way.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -88,6 +89,22 @@ class Descent:
         """Reads what the last step gave."""
         self._read(self._unread)
         self._unread = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds of it, beside the weights. `settle` comes first."""
+        return {
+            "skipped": self.skipped,
+            "loss": self.last_loss,
+            "average": self.average and self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def load_state_dict(self, content: Mapping[str, Any]) -> None:
+        """Goes on from what `state_dict` gave; other keys are passed over."""
+        if self.average is not None:
+            self.average.load_state_dict(content["average"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.skipped, self.last_loss = content["skipped"], content["loss"]
 
     def _read(self, result: tuple[Tensor, Tensor] | None) -> None:
         if result is None:

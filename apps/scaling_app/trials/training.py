@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -37,6 +36,7 @@ from scaling_app.trials.model import (
     write_whole,
 )
 from scaling_app.trials.optimising import Descent
+from scaling_app.trials.pace import Pace
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.sampling import PatchSampler, Prefetcher, drawing_threads, step_seed
 from scaling_app.trials.step_report import OnStep, Phase, StepReport
@@ -47,7 +47,6 @@ __all__ = ["CaseScore", "RunSettings", "StepReport", "TrainedModel", "TrainingEr
 
 logger = logging.getLogger(__name__)
 
-_WARM_UP_STEPS = 20
 _BAD_STEPS = 20
 _CHECKPOINT_SECONDS = 30.0
 
@@ -136,6 +135,7 @@ class _Run:
         self.pool_seen_before: tuple[str, ...] = ()
         self.settings, self.plan = settings, cases.plan
         self.steps = settings.steps_on(len(train_ids))
+        self.pace = Pace(self.steps, settings.max_minutes)
         self.checkpoint, self.previous, self.guide, self.after = checkpoint, previous, guide, after
         self.device = default_device()
         self.strategy: Strategy = make_strategy(settings.strategy)
@@ -230,7 +230,7 @@ class _Run:
     def _is_over(self, elapsed: float, should_stop: Callable[[], bool]) -> bool:
         if should_stop():
             self.ended = "asked"
-        elif self.settings.max_minutes is not None and elapsed >= 60 * self.settings.max_minutes:
+        elif self.pace.is_out_of_time(elapsed):
             self.ended = "time"
         return self.ended != "finished"
 
@@ -240,7 +240,7 @@ class _Run:
         except torch.OutOfMemoryError as error:
             self._take_less(batch, error)
             return
-        self.descent.step(loss, self._share_of_peak(elapsed))
+        self.descent.step(loss, self.pace.share_of_peak(self.step, elapsed))
         self._require_defined()
 
     def _gradient(self, batch: Batch) -> torch.Tensor:
@@ -285,14 +285,6 @@ class _Run:
                 "look at the images of the training cases, or lower the learning rate"
             )
 
-    def _share_of_peak(self, elapsed: float) -> float:
-        """Of the peak rate: linear warm-up, then half a cosine over the steps or the time, whichever runs out first."""
-        done = self.step / self.steps
-        if self.settings.max_minutes is not None:
-            done = max(done, min(1.0, elapsed / (60 * self.settings.max_minutes)))
-        warm = min(1.0, (self.step + 1) / _WARM_UP_STEPS)
-        return warm * (0.5 + 0.5 * math.cos(math.pi * done))
-
     def tell(
         self,
         on_step: OnStep | None,
@@ -304,11 +296,7 @@ class _Run:
         """Reports progress to whoever listens."""
         if on_step is None:
             return
-        eta = None
-        if step and seconds:
-            eta = seconds / step * (self.steps - step)
-            if self.settings.max_minutes is not None:
-                eta = min(eta, max(0.0, 60 * self.settings.max_minutes - seconds))
+        eta = self.pace.seconds_left(step, seconds) if step and seconds else None
         on_step(StepReport(step, self.steps, loss, seconds or self.seconds_before, eta, phase))
 
     def identity(self) -> str:
@@ -319,17 +307,13 @@ class _Run:
 
     def _save(self, checkpoint: Path, seconds: float) -> None:
         self._settle()
-        descent = self.descent
         content = {
             "identity": self.identity(),
             "step": self.step,
-            "skipped": descent.skipped,
             "held": self.held,
             "seconds": seconds,
-            "loss": descent.last_loss,
             "weights": self.network.state_dict(),
-            "average": descent.average and descent.average.state_dict(),
-            "optimiser": descent.optimiser.state_dict(),
+            **self.descent.state_dict(),
             "strategy": self.strategy.state_dict(),
             "pool_ids": list(self._pool_seen()),
         }
@@ -362,13 +346,10 @@ class _Run:
                 logger.warning("starting afresh: the checkpoint belongs to another run")
             return
         self.network.load_state_dict(content["weights"])
-        if self.descent.average is not None:
-            self.descent.average.load_state_dict(content["average"])
-        self.descent.optimiser.load_state_dict(content["optimiser"])
+        self.descent.load_state_dict(content)
         self.strategy.load_state_dict(content["strategy"])
         self.pool_seen_before = tuple(content.get("pool_ids", ()))
-        self.step, self.descent.skipped, self.held = content["step"], content["skipped"], content["held"]
-        self.seconds_before, self.descent.last_loss = content["seconds"], content["loss"]
+        self.step, self.held, self.seconds_before = content["step"], content["held"], content["seconds"]
         logger.info("resumed at step %d of %d", self.step, self.steps)
 
     def _pool_seen(self) -> tuple[str, ...]:
