@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of the data sets")
     parser.add_argument("--runs", type=Path, required=True, help="folder for the tables of the runs")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after about this long")
-    parser.add_argument("--only", help="names of data sets, separated by commas")
+    parser.add_argument("--only", help="names of data sets in the order to take them, separated by commas")
     parser.add_argument("--recipe", choices=RECIPES, default="product", help="how long the trainings are")
     parser.add_argument("--split", action="store_true", help="lay out the bank's runs, train nothing")
     parser.add_argument("--merge", action="store_true", help="join the tables, train nothing")
@@ -179,7 +179,8 @@ def _train(arguments: argparse.Namespace) -> None:
     only = arguments.only.split(",") if arguments.only else [d.name for d in DATA_SETS]
     design = RECIPES[arguments.recipe]
     for number, cell in enumerate(design, start=1):
-        for data_set in (d for d in DATA_SETS if d.name in only and d.name in cell.data_sets):
+        wanted = [d for d in DATA_SETS if d.name in only and d.name in cell.data_sets]
+        for data_set in sorted(wanted, key=lambda d: only.index(d.name)):
             folder = arguments.data / data_set.name
             if not folder.is_dir():
                 console.print(f"{folder} is not there: skipped")
