@@ -144,6 +144,15 @@ class Server:
         content: bytes = self._ask(self._calls.infer, model, image_id)
         return content
 
+    def predict_file(self, image: Path, model: str = "segmentation") -> bytes:
+        """The model's segmentation of an image that is no case of the server, as a file of the image's own kind.
+
+        Of a JPEG it is a PNG. Kinds that cannot say where their voxels lie, as the server shows them, come as NRRD.
+        """
+        image = Path(image)
+        content: bytes = self._ask(self._calls.infer_file, model, image.name, image.read_bytes())
+        return content
+
     def save_label(
         self,
         image_id: str,
@@ -194,6 +203,11 @@ class Server:
             if found.status != "computing" or time.monotonic() >= deadline:
                 return found
             time.sleep(0.2)
+
+    def report(self) -> str:
+        """The report as one HTML file, which needs nothing else."""
+        text: str = self._ask(self._calls.report)
+        return text
 
     def set_target(self, dice: float | None) -> None:
         """Sets the Dice that would be good enough, for everybody; None takes it back."""

@@ -153,6 +153,20 @@ class Client:
         headers, body = encode_multipart({"params": json.dumps(params)}, {})
         self._send("POST", path, on_done, on_failed, _content, body, headers, _INFER_S)
 
+    def infer_file(
+        self,
+        model: str,
+        file_name: str,
+        content: bytes,
+        on_done: Callable[[bytes], None],
+        on_failed: OnFailed,
+    ) -> None:
+        """A prediction for an image that is no case of the server, as the content of a file of the image's own kind."""
+        path = "/infer/{}?output=image".format(quote(model, safe=""))
+        params = json.dumps({"client_id": self._client_id})
+        headers, body = encode_multipart({"params": params}, {"file": (file_name, content)})
+        self._send("POST", path, on_done, on_failed, _content, body, headers, _INFER_S)
+
     def save_label(
         self,
         image_id: str,
@@ -206,6 +220,16 @@ class Client:
             )
 
         self._send("GET", "/sufficiency/", on_done, failed, read)
+
+    def report(self, on_done: Callable[[str], None], on_failed: OnFailed) -> None:
+        """The report, one HTML file."""
+        self._send(
+            "GET",
+            "/sufficiency/report.html",
+            on_done,
+            on_failed,
+            lambda reply: reply.body.decode("utf-8", "replace"),
+        )
 
     def set_target(self, dice: float | None, on_done: Callable[[object], None], on_failed: OnFailed) -> None:
         """Set the Dice that would be good enough, for everybody; None takes it back."""

@@ -109,6 +109,25 @@ def test_what_may_be_repeated_is_sent_again_and_a_training_only_once(stub: StubS
     assert stub.requests.count("POST /train/segmentation") == 1
 
 
+def test_a_file_that_is_no_case_is_segmented_and_the_report_is_read(stub: StubServer, tmp_path: Path) -> None:
+    page = tmp_path / "page.png"
+    page.write_bytes(b"pixels")
+    sent = []
+
+    def segment(handler: Any) -> None:
+        sent.append(handler.body)
+        handler.send(b"found", "application/octet-stream")
+
+    stub.handlers["POST", "/infer/segmentation"] = segment
+    stub.handlers["GET", "/sufficiency/report.html"] = lambda handler: handler.send(
+        b"<p>\xc3\xa9</p>", "text/html"
+    )
+    server = connected(stub)
+    assert server.predict_file(page) == b"found"
+    assert b'name="file"; filename="page.png"' in sent[0] and b"pixels" in sent[0]
+    assert server.report() == "<p>é</p>"
+
+
 def test_a_label_that_cannot_be_sent_is_kept_and_sent_later(stub: StubServer, tmp_path: Path) -> None:
     label, kept = tmp_path / "case.nii.gz", DraftStore(str(tmp_path / "kept"))
     label.write_bytes(b"drawn")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -10,8 +11,9 @@ from types import SimpleNamespace
 import pytest
 
 from scaling_app.commands import demo
-from scaling_app.commands.demo_client import ServerError, Viewer
+from scaling_app.commands.demo import ServerError
 from scaling_app.studies.conf import parse_labels
+from scaling_app_client.payload import SCHEMA
 
 
 @pytest.fixture
@@ -90,9 +92,10 @@ class Answering(BaseHTTPRequestHandler):
     """Says that the server is up."""
 
     def do_GET(self) -> None:
+        said = {"name": "App", "models": {}, "strategies": {}, "sufficiency": {"schema": SCHEMA}}
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"{}")
+        self.wfile.write(json.dumps(said).encode())
 
     def log_message(self, *_: object) -> None:
         pass
@@ -105,6 +108,13 @@ def test_the_own_server_is_asked_without_a_proxy(tmp_path: Path, monkeypatch: py
         monkeypatch.delenv(name, raising=False)
     with HTTPServer(("127.0.0.1", 0), Answering) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        running = SimpleNamespace(poll=lambda: None)
-        Viewer(f"http://127.0.0.1:{server.server_port}", running, tmp_path / "log").wait_until_up(10)
+        address, process = f"http://127.0.0.1:{server.server_port}", SimpleNamespace(poll=lambda: None)
+        assert demo._Running(address, process, tmp_path / "log").answering(10).info.name == "App"
         server.shutdown()
+
+
+def test_a_server_that_ends_at_once_is_named_with_the_last_line_of_its_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("begins\nscaling-app: --conf steps 'many' is no number\n")
+    with pytest.raises(ServerError, match=r"'many' is no number \(log: "):
+        demo._Running("http://127.0.0.1:9", SimpleNamespace(poll=lambda: 2), log).answering(10)

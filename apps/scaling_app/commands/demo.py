@@ -14,7 +14,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -25,16 +25,23 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from scaling_app.commands.demo_client import ServerError, Viewer
 from scaling_app.commands.demo_data import DemoCases, prepare_cases
 from scaling_app.commands.launch import free_port, init_app, server_command, terminated_like_interrupted
 from scaling_app.imaging.geometry import read_label, spacing_of
 from scaling_app.imaging.scores import score_case
-from scaling_app.storage import write_whole_text
+from scaling_app.storage import whole_file, write_whole_text
+from scaling_app_client.answers import NextCase
+from scaling_app_client.blocking import Server
+from scaling_app_client.messages import Failure
+from scaling_app_client.payload import Advice, Curve, ForecastRow, Interval, Payload
 
 TRAIN_AT = (5, 10, 15, 20, 30, 40)
 N_TRUTH = 10
 N_POOL = 4
+
+
+class ServerError(RuntimeError):
+    """The server ended, did not answer in time, or answered with an error; the message says which."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +52,19 @@ class Row:
     image: str
     blind: bool
     status: str
-    now: dict | None
-    gain: dict | None
+    now: Interval | None
+    next_five: ForecastRow | None
     advice: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What was forecast and advised after a training on `n` labels."""
+
+    n: int
+    overall: Curve | None
+    advice: Advice | None
 
 
 @dataclass
@@ -59,8 +75,8 @@ class DemoRecord:
     structures: dict[str, int]
     rows: list[Row] = field(default_factory=list)
     truth: list[dict] = field(default_factory=list)
-    forecasts: list[dict] = field(default_factory=list)
-    final: dict = field(default_factory=dict)
+    forecasts: list[Forecast] = field(default_factory=list)
+    final: Payload | None = None
     seconds: float = 0.0
 
 
@@ -101,15 +117,18 @@ def _run(data: Path | None, work: Path, *, n_cases: int, minutes: float, patient
     structures = _structures(cases)
     record = DemoRecord(cases.synthetic, structures)
     console = Console()
-    with _server(work, cases, structures, minutes, n_cases, patient) as viewer:
+    with _server(work, cases, structures, minutes, n_cases, patient) as running:
         display = _Display(record, cases)
-        with Live(console=console, refresh_per_second=4, get_renderable=display.render):
-            display.note = "starting MONAI Label"
-            viewer.wait_until_up(120)
-            _annotate(viewer, cases, record, display, n_cases, started)
-            record.final = viewer.sufficiency(settle=30)
-            display.note = ""
-        page = viewer.report()
+        try:
+            with Live(console=console, refresh_per_second=4, get_renderable=display.render):
+                display.note = "starting MONAI Label"
+                server = running.answering(120)
+                _annotate(server, cases, record, display, n_cases, started)
+                record.final = server.forecast(wait_s=30)
+                display.note = ""
+            page = server.report()
+        except Failure as failure:
+            raise ServerError(f"{failure} (log: {running.log})") from failure
     record.seconds = time.monotonic() - started
     write_whole_text(out / "report.html", page)
     write_whole_text(out / "session.json", json.dumps(asdict(record), indent=1, allow_nan=False))
@@ -119,43 +138,52 @@ def _run(data: Path | None, work: Path, *, n_cases: int, minutes: float, patient
 
 
 def _annotate(
-    viewer: Viewer, cases: DemoCases, record: DemoRecord, display: _Display, n_cases: int, started: float
+    server: Server, cases: DemoCases, record: DemoRecord, display: _Display, n_cases: int, started: float
 ) -> None:
     minutes = np.random.default_rng(1)
     for n in range(1, n_cases + 1):
         display.note = "next case"
-        sample = viewer.next_sample()
-        image = sample["id"]
-        viewer.save_label(image, cases.labels[image], record.structures, float(minutes.uniform(6, 12)))
+        case = server.next_case()
+        if case is None:
+            raise ServerError(f"the server handed out no case after {n - 1} labels")
+        label = cases.labels[case.image_id]
+        server.save_label(case.image_id, label, record.structures, minutes=float(minutes.uniform(6, 12)))
         if n in TRAIN_AT or n == n_cases:
-            _train_and_measure(viewer, cases, record, display, n)
-        payload = viewer.sufficiency(settle=5)
-        record.rows.append(_row(n, image, bool(sample.get("blind")), payload, time.monotonic() - started))
+            _train_and_measure(server, cases, record, display, n)
+        record.rows.append(_row(n, case, server.forecast(wait_s=5), time.monotonic() - started))
 
 
 def _train_and_measure(
-    viewer: Viewer, cases: DemoCases, record: DemoRecord, display: _Display, n: int
+    server: Server, cases: DemoCases, record: DemoRecord, display: _Display, n: int
 ) -> None:
     display.note = f"training on {n} cases"
-    viewer.train("segmentation", {}, lambda: None)
+    _train(server, "segmentation", lambda: None)
     display.note = f"testing the model of {n} cases on {len(cases.truth)} cases that the server never saw"
-    record.truth.append({"n": n, **_truth(viewer, cases, record.structures)})
+    record.truth.append({"n": n, **_truth(server, cases, record.structures)})
 
     def progress() -> None:
-        job = viewer.sufficiency()["job"]
-        left = f", about {job['eta_seconds']:.0f} s left" if job.get("eta_seconds") else ""
-        display.note = f"learning curve: {job.get('done') or 0} of {job.get('total') or '?'} trainings{left}"
+        job = server.forecast().job
+        left = f", about {job.eta_seconds:.0f} s left" if job.eta_seconds else ""
+        display.note = f"learning curve: {job.done or 0} of {job.total or '?'} trainings{left}"
 
-    viewer.train("learning_curve", {}, progress)
-    payload = viewer.sufficiency(settle=15)
-    record.forecasts.append({"n": n, "overall": payload["overall"], "advice": payload["advice"]})
+    _train(server, "learning_curve", progress)
+    found = server.forecast(wait_s=15)
+    record.forecasts.append(Forecast(n, found.overall, found.advice))
 
 
-def _truth(viewer: Viewer, cases: DemoCases, structures: dict[str, int]) -> dict:
+def _train(server: Server, trainer: str, on_wait: Callable[[], None]) -> None:
+    task = server.train(trainer, on_wait=on_wait)
+    if task.status == "ERROR":
+        raise ServerError(f"{trainer} failed: {task.lines[-1] if task.lines else '?'}")
+
+
+def _truth(server: Server, cases: DemoCases, structures: dict[str, int]) -> dict:
     """Mean Dice of the published model over the kept cases, with a 95 % t-interval over cases."""
     dice = []
     for image, label in cases.truth:
-        found = viewer.segment(image, cases.studies.parent / f"found_{image.name}")
+        found = cases.studies.parent / f"found_{image.name}"
+        with whole_file(found) as part:
+            part.write_bytes(server.predict_file(image))
         reference, prediction = read_label(label), read_label(found)
         scores = score_case(prediction, reference, structures, spacing_of(reference))
         values = [s.dice for s in scores if s.dice is not None]
@@ -170,13 +198,12 @@ def _truth(viewer: Viewer, cases: DemoCases, structures: dict[str, int]) -> dict
     return {"cases": len(dice), "mean": mean, "half95": half, "dice": dice}
 
 
-def _row(n: int, image: str, blind: bool, payload: dict, seconds: float) -> Row:
-    overall = payload.get("overall") or {}
-    ahead = next((p for p in overall.get("forecast") or [] if p["extra"] == 5), None)
-    advice = (payload.get("advice") or {}).get("sentence") or payload.get("message") or ""
-    return Row(
-        n, image, blind, payload["status"], overall.get("now"), ahead and ahead["gain"], advice, seconds
-    )
+def _row(n: int, case: NextCase, found: Payload, seconds: float) -> Row:
+    overall = found.overall
+    next_five = next((row for row in overall.forecast if row.extra == 5), None) if overall else None
+    advice = found.advice.sentence if found.advice else found.message
+    now = overall.now if overall else None
+    return Row(n, case.image_id, bool(case.blind), found.status, now, next_five, advice, seconds)
 
 
 def _structures(cases: DemoCases) -> dict[str, int]:
@@ -198,7 +225,7 @@ def _server(
     minutes: float,
     n_cases: int,
     patient: str | None,
-) -> Iterator[Viewer]:
+) -> Iterator[_Running]:
     """A MONAI Label server on a free loopback port, ended with all its children on leaving."""
     sizes = len([n for n in TRAIN_AT if n < n_cases]) + 1
     share = minutes / sizes
@@ -224,9 +251,40 @@ def _server(
             command, stdout=sink, stderr=subprocess.STDOUT, env=environment, cwd=work, start_new_session=True
         )
         try:
-            yield Viewer(f"http://127.0.0.1:{port}", process, log)
+            yield _Running(f"http://127.0.0.1:{port}", process, log)
         finally:
             _end(process)
+
+
+@dataclass(frozen=True)
+class _Running:
+    """The server's process, its address and its log."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def answering(self, seconds: float) -> Server:
+        """The server, once it answers.
+
+        Raises:
+            ServerError: it ended or stayed silent; the message ends with the log's last line.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise ServerError(f"the server ended at once: {self._last_line()} (log: {self.log})")
+            try:
+                return Server(self.address, client_id="demo", retries=0)
+            except Failure as failure:
+                if not failure.offline:
+                    raise
+                time.sleep(0.3)
+        raise ServerError(f"no answer from {self.address} within {seconds:.0f} s (log: {self.log})")
+
+    def _last_line(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "no output"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -252,21 +310,24 @@ class _Display:
             table.add_column(heading, justify="left" if heading in ("case", "shown") else "right")
         for row in self.record.rows:
             now = _range(row.now) if row.now else row.status.replace("_", " ")
-            chance = row.gain and row.gain.get("p_at_least_1pt")
+            gain = row.next_five.gain if row.next_five else None
+            chance = row.next_five.p_at_least_1pt if row.next_five else None
             table.add_row(
                 str(row.n),
                 row.image,
                 "blind" if row.blind else "",
                 now,
-                _range(row.gain) if row.gain else "",
+                _range(gain) if gain else "",
                 f"{chance:.0%}" if chance is not None else "",
             )
         advice = self.record.rows[-1].advice if self.record.rows else ""
         return Group(table, Text(advice, style="bold"), Text(self.note, style="dim"))
 
 
-def _range(value: dict) -> str:
-    return f"{100 * value['mean']:.1f} ({100 * value['lo80']:.1f} to {100 * value['hi80']:.1f})"
+def _range(value: Interval) -> str:
+    if value.lo80 is None or value.hi80 is None:
+        return f"{100 * value.mean:.1f}"
+    return f"{100 * value.mean:.1f} ({100 * value.lo80:.1f} to {100 * value.hi80:.1f})"
 
 
 def _outcome(record: DemoRecord) -> Table:
@@ -276,18 +337,19 @@ def _outcome(record: DemoRecord) -> Table:
         table.add_column(heading, justify="right")
     for made in record.forecasts:
         for truth in record.truth:
-            ahead = [p for p in (made["overall"] or {}).get("forecast") or [] if p["n"] == truth["n"]]
-            if truth["n"] <= made["n"] or not ahead or truth["mean"] is None:
+            rows = made.overall.forecast if made.overall else ()
+            dice = next((row.dice for row in rows if row.n == truth["n"]), None)
+            if truth["n"] <= made.n or dice is None or truth["mean"] is None:
                 continue
             low, high = truth["mean"] - truth["half95"], truth["mean"] + truth["half95"]
-            inside = ahead[0]["lo80"] <= truth["mean"] <= ahead[0]["hi80"]
+            inside = (dice.lo80 or 0.0) <= truth["mean"] <= (1.0 if dice.hi80 is None else dice.hi80)
             measured = (
                 f"{100 * truth['mean']:.1f} ({100 * low:.1f} to {100 * high:.1f}), {truth['cases']} cases"
             )
             table.add_row(
-                f"{made['n']} labels",
+                f"{made.n} labels",
                 f"{truth['n']} labels",
-                _range(ahead[0]),
+                _range(dice),
                 measured,
                 "yes" if inside else "no",
             )
