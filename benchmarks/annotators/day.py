@@ -21,10 +21,10 @@ import numpy as np
 import requests
 
 from benchmarks.common.served import Served
+from scaling_app.curve import curve_points
 from scaling_app.imaging import synthetic
 from scaling_app.imaging.geometry import grid_of, read_label, write_label
 from scaling_app.studies.labels.readers import tag_of
-from scaling_app.trials import curve_points
 
 BUSY = (429, 503)
 """Answers that say: later."""

@@ -31,13 +31,13 @@ from rich.console import Console
 from benchmarks.bank import run as bank
 from benchmarks.common.paired_runs import Runs
 from benchmarks.common.tables import markdown
+from scaling_app.curve.curve_points import deal_folds
 from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort, patient_of
 from scaling_app.experiments.replay import Arm, ReplayRun, run_once
 from scaling_app.experiments.runs_table import FORMER_COLUMNS
 from scaling_app.forecast.arms import choose_strategy, compare_arms
 from scaling_app.forecast.scores import Score
 from scaling_app.trials.case_files import CaseFiles
-from scaling_app.trials.curve_points import deal_folds
 from scaling_app.trials.fingerprint import found_structures
 
 RESULTS = Path(__file__).parent / "results"

@@ -1,1 +1,1 @@
-"""From the ledger to the forecast, and nothing else: what was observed, in the forecast's terms."""
+"""The learning curve between the ledger and the forecast: which runs it is still owed, and what was observed as scores."""

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from scaling_app.curve.curve_points import training_seed
 from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import Cohort, CohortError, find_cases, make_cohort
 from scaling_app.experiments.replay_run import Arm, ReplayRun
@@ -27,7 +28,6 @@ from scaling_app.imaging.defaults import DEFAULT_NETWORK
 from scaling_app.imaging.networks import NETWORKS, width_of
 from scaling_app.strategies.catalogue import names as strategy_names
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.curve_points import training_seed
 from scaling_app.trials.fingerprint import found_structures
 from scaling_app.trials.length import AUTO_STEPS
 from scaling_app.trials.plan import default_capacity, make_plan

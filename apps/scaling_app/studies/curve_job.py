@@ -17,6 +17,16 @@ from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
+from scaling_app.curve.curve_points import (
+    CURVE_SIZES,
+    ArmDue,
+    RunDue,
+    UsableCase,
+    block_of,
+    curve_size_of,
+    fits_budget,
+    runs_due,
+)
 from scaling_app.curve.ledger_curve import little_to_gain
 from scaling_app.ledger import Run, utc_now
 from scaling_app.strategies.catalogue import same_as
@@ -32,16 +42,6 @@ from scaling_app.studies.train_runs import (
     prepare,
     settings_of,
     test_then_train,
-)
-from scaling_app.trials.curve_points import (
-    CURVE_SIZES,
-    ArmDue,
-    RunDue,
-    UsableCase,
-    block_of,
-    curve_size_of,
-    fits_budget,
-    runs_due,
 )
 from scaling_app.trials.plan import Plan
 from scaling_app.trials.training import StepReport, test, train

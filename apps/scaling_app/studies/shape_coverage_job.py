@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
+from scaling_app.curve.curve_points import digest_of
 from scaling_app.ledger import PoolCase, ShapeCoverage
 from scaling_app.strategies.deformation.shape_coverage import FEWEST, coverage
 from scaling_app.studies import splits
 from scaling_app.studies.studies import Studies
 from scaling_app.studies.train_options import TrainOptions
 from scaling_app.studies.train_runs import Material, plan_for, prepare
-from scaling_app.trials.curve_points import digest_of
 from scaling_app.trials.model import TrainedModel
 
 logger = logging.getLogger(__name__)

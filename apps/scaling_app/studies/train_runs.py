@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from scaling_app.curve.curve_points import digest_of
 from scaling_app.curve.ledger_curve import curve_observations
 from scaling_app.forecast.arms import Choice, choose_strategy
 from scaling_app.imaging.image_files import ImageError
@@ -25,7 +26,6 @@ from scaling_app.studies.train_options import OptionError, TrainOptions
 from scaling_app.studies.train_stats import TrainStats, latest_accuracy
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.curve_points import digest_of
 from scaling_app.trials.plan import Plan, make_plan, step_bytes
 from scaling_app.trials.training import CaseScore, RunSettings, StepReport, TrainedModel, test, train
 

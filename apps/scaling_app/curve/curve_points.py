@@ -1,4 +1,4 @@
-"""Which runs the learning curve is still owed: ledger state in, list of runs out. No torch.
+"""Which runs the learning curve is still owed: ledger state in, list of runs out.
 
 Three kinds of runs are planned here (test-then-train points are free and made elsewhere):
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling_app.trials.curve_points import (
+from scaling_app.curve.curve_points import (
     CURVE_SIZES,
     ArmDue,
     UsableCase,
