@@ -315,8 +315,8 @@ class Client:
                 answer = read(reply)
             except Failure as failure:
                 on_failed(failure)
-            except BadAnswer as error:
-                logger.warning("%s %s: %s", method, path, error)
+            except Exception as error:  # whatever it is: whoever asked waits for one of the two
+                logger.warning("%s %s: %s", method, path, error, exc_info=not isinstance(error, BadAnswer))
                 on_failed(Failure("bad_answer", str(error), reply.status))
             else:
                 on_done(answer)

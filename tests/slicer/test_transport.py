@@ -58,7 +58,14 @@ def test_bytes_arrive_as_they_were(server: StubServer, transport: object, wait: 
         (409, "rejected"),
         (429, "busy"),
         (422, "rejected"),
+        (413, "too_large"),
+        (408, "timeout"),
         (500, "server_error"),
+        (503, "unable"),
+        (507, "unable"),
+        (502, "gateway"),
+        (504, "gateway"),
+        (511, "gateway"),
     ],
 )
 def test_every_status_has_its_kind(
