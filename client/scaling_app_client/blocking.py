@@ -44,7 +44,7 @@ class RequestsTransport:
                 auth=_as_it_is,
                 verify=os.environ.get("REQUESTS_CA_BUNDLE") or True,  # which no `trust_env` would leave out
             )
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:
             on_failed(Failure(_kind_of(error), str(error)))
             return
         if 200 <= answer.status_code < 300:
@@ -63,7 +63,9 @@ def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _kind_of(error: requests.RequestException) -> str:
+def _kind_of(error: Exception) -> str:
+    if isinstance(error, ValueError):  # the address's own faults, some of them past `requests`' own
+        return "bad_address"
     if isinstance(error, requests.exceptions.SSLError):
         return "expired" if "certificate has expired" in str(error) else "tls"
     if isinstance(error, requests.exceptions.ProxyError):

@@ -341,7 +341,20 @@ def test_an_address_is_completed(typed: str, address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["", "ftp://s", "http://", "http://a b", "http://u:p@s", "http://s:99999", "http://s/?x=1"]
+    "typed",
+    [
+        *(
+            "",
+            "ftp://s",
+            "http://",
+            "http://a b",
+            "http://u:p@s",
+            "http://s:99999",
+            "http://s/?x=1",
+            "http://s:0",
+        ),
+        *("http://a..b", f"http://{'a' * 64}.org", "http://[::1", "http://s\x00", "http://\u202es"),
+    ],
 )
 def test_what_is_no_address_is_refused(typed: str) -> None:
     with pytest.raises(Failure) as caught:
