@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from .json_reader import BadAnswer, JsonReader
+
+_CLOCK = re.compile(r"(\d{1,4}):(\d{1,2}):(\d{1,2})")
 
 
 @dataclass(frozen=True)
@@ -204,10 +207,10 @@ def _number(value: Any) -> float | None:
 
 def _minutes(text: Any) -> float | None:
     """`1:02:30` in minutes; None of anything else, runs of days included."""
-    parts = text.split(":") if isinstance(text, str) else []
-    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+    parts = _CLOCK.fullmatch(text) if isinstance(text, str) else None
+    if parts is None:
         return None
-    hours, minutes, seconds = map(int, parts)
+    hours, minutes, seconds = map(int, parts.groups())
     return 60 * hours + minutes + seconds / 60
 
 

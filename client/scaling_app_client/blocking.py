@@ -19,6 +19,8 @@ from .drafts import Draft, DraftStore
 from .messages import Failure, Reply, Request, failure_of_status
 from .payload import SCHEMA, Payload
 
+_BROKEN = (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)
+
 
 class RequestsTransport:
     """Sends at once and waits. Redirections are not followed: what is sent goes to the server that was named."""
@@ -39,28 +41,38 @@ class RequestsTransport:
                 data=request.body,
                 timeout=request.timeout_s,
                 allow_redirects=False,
+                auth=_as_it_is,
                 verify=os.environ.get("REQUESTS_CA_BUNDLE") or True,  # which no `trust_env` would leave out
             )
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:
             on_failed(Failure(_kind_of(error), str(error)))
             return
         if 200 <= answer.status_code < 300:
             on_done(Reply(answer.status_code, answer.content, answer.headers.get("Date", "")))
         else:
-            on_failed(failure_of_status(answer.status_code, answer.text[:2000]))
+            detail = answer.content[:2000].decode("utf-8", "replace")
+            on_failed(failure_of_status(answer.status_code, detail))
 
     def close(self) -> None:
         """Ends the connections."""
         self._http.close()
 
 
-def _kind_of(error: requests.RequestException) -> str:
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Signs nothing: `requests` would put what a `.netrc` has for this computer in the place of the server's token."""
+    return request
+
+
+def _kind_of(error: Exception) -> str:
+    if isinstance(error, ValueError):  # the address's own faults, some of them past `requests`' own
+        return "bad_address"
     if isinstance(error, requests.exceptions.SSLError):
         return "expired" if "certificate has expired" in str(error) else "tls"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return "gateway"
     if isinstance(error, requests.exceptions.Timeout):
         return "timeout"
-    broken = isinstance(error, requests.exceptions.ChunkedEncodingError) or "aborted" in str(error)
-    return "lost" if broken else "unreachable"
+    return "lost" if isinstance(error, _BROKEN) or "aborted" in str(error) else "unreachable"
 
 
 class Server:
@@ -169,26 +181,40 @@ class Server:
             file: any format that the server reads; its name's ending says which.
             structures: what the voxel values mean, name to value.
             minutes: active annotation time, where it was measured.
-            kept: where the label is kept when the server cannot be reached, for `send_kept`; the failure is raised
-                all the same.
+            kept: where the label is kept when it does not arrive, for `send_kept`; the failure is raised all the same.
+                One that the server itself turns down is not kept.
         """
         info = [{"name": name, "idx": value} for name, value in structures.items()]
         file = Path(file)
         draft = Draft(self._calls.key, image_id, file.name, info, minutes, None)
+        content = file.read_bytes()
         try:
-            return self._submit(draft, file.read_bytes())
+            return self._submit(draft, content)
         except Failure as failure:
             if kept is not None and not failure.lasting:
-                kept.prepare(draft).write_bytes(file.read_bytes())
+                kept.prepare(draft).write_bytes(content)
                 kept.keep(draft)
             raise
 
     def send_kept(self, kept: DraftStore) -> int:
-        """Sends the labels that were kept for this server, oldest first; returns how many arrived."""
+        """Sends the labels that were kept for this server, oldest first; returns how many arrived.
+
+        One that the server turns down stays kept and holds up no other: its failure is raised when the others have
+        been sent.
+        """
+        refused: list[Failure] = []
         drafts = kept.all(self._calls.key)
         for draft in drafts:
-            self._submit(draft, kept.content(draft))
-            kept.forget(draft)
+            try:
+                self._submit(draft, kept.content(draft))
+            except Failure as failure:
+                if not failure.lasting:
+                    raise
+                refused.append(failure)
+            else:
+                kept.forget(draft)
+        if refused:
+            raise refused[0]
         return len(drafts)
 
     def confirm_label(self, image_id: str) -> None:
@@ -259,7 +285,7 @@ class Server:
             call(*what, answers.append, failures.append)
             if answers:
                 return answers[0]
-            again = repeat and (failures[0].offline or failures[0].kind == "server_error")
+            again = repeat and (failures[0].offline or failures[0].kind in ("server_error", "unable"))
             if not again or attempt == self._retries:
                 break
             time.sleep(self._pause_s * 2**attempt)

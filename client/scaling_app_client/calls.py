@@ -41,10 +41,12 @@ def normal_address(text: str) -> str:
         text = "http://" + text
     try:
         parts = urlsplit(text)
-        host, _port = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
+        (host or "").encode("idna")  # an empty or endless part of a name, or a letter that none may have
     except ValueError as error:
         raise Failure("bad_address", str(error)) from error
-    if parts.scheme not in ("http", "https") or not host or " " in text:
+    odd = not text.isprintable() or " " in text
+    if parts.scheme not in ("http", "https") or not host or port == 0 or odd:
         raise Failure("bad_address", text)
     if parts.username or parts.password or parts.query or parts.fragment:
         raise Failure("bad_address", "an address without user name, password, ? and #")
@@ -339,8 +341,8 @@ class Client:
                 answer = read(reply)
             except Failure as failure:
                 on_failed(failure)
-            except BadAnswer as error:
-                logger.warning("%s %s: %s", method, path, error)
+            except Exception as error:  # whatever it is: whoever asked waits for one of the two
+                logger.warning("%s %s: %s", method, path, error, exc_info=not isinstance(error, BadAnswer))
                 on_failed(Failure("bad_answer", str(error), reply.status))
             else:
                 on_done(answer)

@@ -7,6 +7,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+#: Of a whole number: Python's have no end, and those without one are no floating-point numbers.
+_MOST_DIGITS = 20
+
 
 class BadAnswer(ValueError):
     """The server sent something that breaks the contract."""
@@ -16,11 +19,12 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`.
 
     Raises:
-        BadAnswer: When it is not UTF-8, not JSON, not an object, or has a NaN or infinity in it.
+        BadAnswer: When it is not UTF-8, not JSON, not an object, nested without end, or has a NaN, an infinity or a whole
+            number in it that is larger than any that is counted here.
     """
     try:
-        data = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
-    except (UnicodeDecodeError, ValueError) as error:
+        data = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_int=_whole)
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise BadAnswer(f"the answer is not JSON: {error}") from error
     if not isinstance(data, dict):
         raise BadAnswer(f"the answer is a JSON {type(data).__name__}, not an object")
@@ -29,6 +33,12 @@ def parse_object(body: bytes) -> dict[str, Any]:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 class JsonReader:

@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Callable, Protocol
 
 #: Every way in which a call can fail, each with a sentence that says what to do. The panel has longer ones, translated.
@@ -21,6 +22,10 @@ FAILURES: Mapping[str, str] = {
     "not_found": "The server does not know this.",
     "busy": "The server is busy with the same work already.",
     "rejected": "The server did not accept this.",
+    "too_large": "This is more than the server, or what stands in front of it, takes. Tell whoever runs it.",
+    "unable": "The server cannot do this now; try again later.",
+    "gateway": "Something between here and the server answers in its place, a proxy perhaps: the server may be down or starting, "
+    "or the network wants a sign-in. Try again in a minute.",
     "server_error": "The server failed inside; its log says why.",
     "bad_answer": "The server's answer breaks the contract, or is half an answer.",
     "bad_address": "This is no server's address; it looks like http://server:8000.",
@@ -29,6 +34,24 @@ FAILURES: Mapping[str, str] = {
     "server_too_old": "The server's app is older than this client: update the app.",
     "extension_too_old": "The server's app is newer than this client: update the client.",
 }
+
+
+#: What a status means that has a kind of its own.
+_KINDS: Mapping[int, str] = {
+    401: "sign_in",
+    403: "forbidden",
+    404: "not_found",
+    407: "gateway",
+    408: "timeout",
+    413: "too_large",
+    429: "busy",
+    502: "gateway",
+    503: "unable",
+    504: "gateway",
+    507: "unable",
+    511: "gateway",
+}
+_STATUS_NAMES = {status.phrase for status in HTTPStatus}
 
 
 @dataclass(frozen=True)
@@ -80,21 +103,24 @@ class Failure(Exception):
     @property
     def offline(self) -> bool:
         """Whether trying again later, unchanged, may well succeed."""
-        return self.kind in ("unreachable", "timeout", "lost")
+        return self.kind in ("unreachable", "timeout", "lost", "gateway")
 
     @property
     def lasting(self) -> bool:
-        """Whether the same request would fail again, whenever it is sent."""
-        return not self.offline and self.kind not in ("sign_in", "busy", "server_error")
+        """Whether the same request would fail again, whenever it is sent: the server itself has judged it.
+
+        A login page, a certificate or a version is in the way today and gone tomorrow.
+        """
+        return self.kind in ("rejected", "not_found")
 
     @property
     def sentence(self) -> str:
-        """The server's own sentence, where it gave one (FastAPI's `detail`)."""
+        """The server's own sentence, where it gave one (FastAPI's `detail`); the name of a status is none."""
         try:
             said = json.loads(self.detail)["detail"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return ""
-        return said if isinstance(said, str) else ""
+        return said if isinstance(said, str) and said not in _STATUS_NAMES else ""
 
 
 class Transport(Protocol):
@@ -111,14 +137,12 @@ class Transport(Protocol):
 
 def failure_of_status(status: int, detail: str) -> Failure:
     """The failure that an HTTP status outside 2xx means."""
-    kinds = {401: "sign_in", 403: "forbidden", 404: "not_found", 429: "busy"}
-    if 300 <= status < 400:
-        kind = "moved"
-    elif status >= 500:
-        kind = "server_error"
-    else:
-        kind = kinds.get(status, "rejected")
-    return Failure(kind, detail, status)
+    kind = _KINDS.get(status)
+    if kind is None:
+        kind = "moved" if 300 <= status < 400 else "server_error" if status >= 500 else "rejected"
+    failure = Failure(kind, detail, status)
+    # The server says in a sentence why it is unable; what stands in front of it has a page.
+    return Failure("gateway", detail, status) if status == 503 and not failure.sentence else failure
 
 
 def encode_multipart(

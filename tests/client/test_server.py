@@ -14,7 +14,7 @@ from stub_server import StubServer, half, redirect
 
 from scaling_app_client.blocking import Server
 from scaling_app_client.drafts import DraftStore
-from scaling_app_client.messages import FAILURES, Failure
+from scaling_app_client.messages import FAILURES, Failure, failure_of_status
 
 Handler = Callable[[Any], None]
 
@@ -143,6 +143,94 @@ def test_a_label_that_cannot_be_sent_is_kept_and_sent_later(stub: StubServer, tm
     (saved,) = stub.saved
     assert saved["content"] == b"drawn" and saved["params"]["minutes"] == 3
     assert saved["params"]["label_info"] == [{"name": "organ", "idx": 1}]
+
+
+def login_page(handler: Any) -> None:
+    handler.send(b"<html>Log in</html>", "text/html")
+
+
+def saying(status: int, body: bytes = b"<html>nginx</html>") -> Handler:
+    return lambda handler: handler.send(body, "text/html", status)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (redirect, "moved"),
+        (login_page, "bad_answer"),
+        (lambda handler: handler.answer({"detail": "who?"}, 401), "sign_in"),
+        (saying(403), "forbidden"),
+        (saying(407), "gateway"),
+        (saying(413), "too_large"),
+        (saying(502), "gateway"),
+        (saying(503), "gateway"),
+        (lambda handler: handler.answer({"detail": "The server has no room left."}, 507), "unable"),
+        (lambda handler: handler.answer([1]), "bad_answer"),
+    ],
+)
+def test_a_label_is_kept_whatever_stands_between_it_and_the_server(
+    stub: StubServer, tmp_path: Path, answer: Handler, kind: str
+) -> None:
+    label, kept = tmp_path / "case.nii.gz", DraftStore(str(tmp_path / "kept"))
+    label.write_bytes(b"drawn")
+    server = connected(stub)
+    stub.handlers["PUT", "/datastore/label"] = answer
+    with pytest.raises(Failure) as caught:
+        server.save_label("case_007", label, {"organ": 1}, kept=kept)
+    assert caught.value.kind == kind
+    (draft,) = kept.all()
+    assert kept.content(draft) == b"drawn"
+
+
+def test_a_kept_label_that_is_turned_down_holds_up_no_other(stub: StubServer, tmp_path: Path) -> None:
+    label, kept = tmp_path / "case.nii.gz", DraftStore(str(tmp_path / "kept"))
+    label.write_bytes(b"drawn")
+    server = connected(stub)
+    stub.handlers["PUT", "/datastore/label"] = half
+    for case in ("case_007", "case_008", "case_009"):
+        with pytest.raises(Failure):
+            server.save_label(case, label, {"organ": 1}, kept=kept)
+    del stub.handlers["PUT", "/datastore/label"]
+    stub.cases.remove("case_007")
+    with pytest.raises(Failure, match="There is no image 'case_007'"):
+        server.send_kept(kept)
+    assert [saved["image"] for saved in stub.saved] == ["case_008", "case_009"]
+    assert [draft.image_id for draft in kept.all()] == ["case_007"]
+
+
+def test_a_token_is_sent_whatever_is_written_down_for_this_computer(
+    stub: StubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`requests` would sign with what it finds in a `.netrc`."""
+    monkeypatch.setattr("scaling_app_client.blocking.is_local", lambda _url: False)
+    written = tmp_path / "netrc"
+    written.write_text("machine 127.0.0.1 login somebody password else\n")
+    written.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(written))
+    stub.handlers["POST", "/auth/token"] = lambda handler: handler.answer({"access_token": "ours"})
+    Server(stub.url, user="reader", password="right")
+    assert [seen.get("Authorization") for seen in stub.headers_seen] == [None, "Bearer ours"]
+
+
+def test_an_answer_that_cannot_be_unpacked_is_lost(stub: StubServer) -> None:
+    def badly_packed(handler: Any) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Encoding", "gzip")
+        handler.send_header("Content-Length", "5")
+        handler.end_headers()
+        handler.wfile.write(b"plain")
+
+    server = Server(stub.url, retries=0)
+    stub.handlers["GET", "/sufficiency/"] = badly_packed
+    with pytest.raises(Failure) as caught:
+        server.forecast()
+    assert caught.value.kind == "lost"
+
+
+def test_the_servers_own_sentence_is_told_and_the_name_of_a_status_is_none() -> None:
+    said = failure_of_status(507, json.dumps({"detail": "The server has no room left."}))
+    assert (said.kind, said.sentence) == ("unable", "The server has no room left.")
+    assert failure_of_status(404, json.dumps({"detail": "Not Found"})).sentence == ""
 
 
 def test_a_label_that_the_server_refuses_is_not_kept(stub: StubServer, tmp_path: Path) -> None:

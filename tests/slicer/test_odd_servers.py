@@ -33,6 +33,28 @@ ANSWERS = {
     "half a contract": (saying(status=None), "could not be understood"),
     "redirect": (redirect, "points to another address, perhaps of a login page"),
     "login page": (login_page, "or a login page has answered"),
+    "proxy's page": (
+        lambda handler: handler.send(b"<html>nginx</html>", "text/html", 502),
+        "a proxy perhaps",
+    ),
+    "deep": (lambda handler: handler.send(b"[" * 100_000), "could not be understood"),
+    "huge": (saying(n_labelled=10**400), "could not be understood"),
+    "busy": (
+        lambda handler: handler.answer(
+            {"detail": "The server is busy with other files; send it again."}, 503
+        ),
+        "busy with other files; send it again",
+    ),
+}
+TURNED_AWAY = {
+    "too large": (
+        lambda handler: handler.send(b"<html>nginx</html>", "text/html", 413),
+        "what stands in front",
+    ),
+    "full": (
+        lambda handler: handler.answer({"detail": "The server has no room left; nothing was changed."}, 507),
+        "has no room left; nothing was changed",
+    ),
 }
 
 
@@ -56,12 +78,14 @@ def test_an_odd_forecast_is_said_and_the_drawing_stays(
     assert not any("login" in request for request in server.requests)
 
 
-@pytest.mark.parametrize("answer", ["half", "redirect", "login page"])
+@pytest.mark.parametrize(
+    "answer", ["half", "redirect", "login page", "proxy's page", "deep", "busy", *TURNED_AWAY]
+)
 def test_an_odd_answer_to_a_label_is_said_and_the_label_is_kept(
     at_work: Session, server: StubServer, wait: Callable, answer: str
 ) -> None:
     drawing = voxels(at_work)
-    handler, words = ANSWERS[answer]
+    handler, words = {**ANSWERS, **TURNED_AWAY}[answer]
     server.handlers["PUT", "/datastore/label"] = handler
     said: list[str] = []
     at_work.changed.connect(lambda: said.append(at_work.state.notice.text if at_work.state.notice else ""))
@@ -70,6 +94,29 @@ def test_an_odd_answer_to_a_label_is_said_and_the_label_is_kept(
     assert any(words in text for text in said)
     assert np.array_equal(voxels(at_work), drawing)
     assert at_work.state.can_submit
+
+
+def test_minutes_that_a_login_page_held_up_are_sent_again(
+    at_work: Session, server: StubServer, wait: Callable
+) -> None:
+    server.handlers["POST", "/sufficiency/case/case_007"] = redirect
+    at_work.cases.submit()
+    wait(lambda: at_work.state.phase == "sent")
+    del server.handlers["POST", "/sufficiency/case/case_007"]
+    (draft,) = at_work.submission.waiting()
+    assert draft.label_sent
+    at_work.submission.resend(draft)
+    wait(lambda: server.notes)
+    assert server.notes[0][0] == "case_007" and len(server.saved) == 1
+
+
+def test_who_asks_too_often_is_told_how_long_to_wait(
+    connected: Session, server: StubServer, wait: Callable
+) -> None:
+    words = "Too many sign-ins went wrong; try again in 30 seconds."
+    server.handlers["POST", "/auth/token"] = lambda handler: handler.answer({"detail": words}, 429)
+    connected.connection.sign_in("reader", "wrong")
+    wait(lambda: connected.state.connection and words in connected.state.connection.text)
 
 
 def test_a_field_that_is_not_known_changes_nothing(

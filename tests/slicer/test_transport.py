@@ -58,7 +58,14 @@ def test_bytes_arrive_as_they_were(server: StubServer, transport: object, wait: 
         (409, "rejected"),
         (429, "busy"),
         (422, "rejected"),
+        (413, "too_large"),
+        (408, "timeout"),
         (500, "server_error"),
+        (503, "unable"),
+        (507, "unable"),
+        (502, "gateway"),
+        (504, "gateway"),
+        (511, "gateway"),
     ],
 )
 def test_every_status_has_its_kind(
@@ -334,7 +341,20 @@ def test_an_address_is_completed(typed: str, address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["", "ftp://s", "http://", "http://a b", "http://u:p@s", "http://s:99999", "http://s/?x=1"]
+    "typed",
+    [
+        *(
+            "",
+            "ftp://s",
+            "http://",
+            "http://a b",
+            "http://u:p@s",
+            "http://s:99999",
+            "http://s/?x=1",
+            "http://s:0",
+        ),
+        *("http://a..b", f"http://{'a' * 64}.org", "http://[::1", "http://s\x00", "http://\u202es"),
+    ],
 )
 def test_what_is_no_address_is_refused(typed: str) -> None:
     with pytest.raises(Failure) as caught:

@@ -141,12 +141,16 @@ class QtTransport:
 
 # QNetworkReply::NetworkError
 _CLOSED, _TLS = 2, 6
+_OF_A_PROXY = range(101, 200)
 
 
 def _no_answer(reply: Any) -> Failure:
-    tls = "expired" if "expired" in reply.errorString() else "tls"
-    kinds = {_CLOSED: "lost", _TLS: tls}
-    return Failure(kinds.get(error_code(reply), "unreachable"), reply.errorString())
+    code, words = error_code(reply), reply.errorString()
+    if code == _TLS:
+        return Failure("expired" if "expired" in words else "tls", words)
+    if code in _OF_A_PROXY:
+        return Failure("gateway", words)
+    return Failure("lost" if code == _CLOSED else "unreachable", words)
 
 
 def header_of(reply: Any, name: str) -> str:

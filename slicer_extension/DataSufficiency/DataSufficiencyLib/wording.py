@@ -50,6 +50,14 @@ def _failures() -> dict[str, str]:
         "not_found": _("The server does not know this. It may have been removed meanwhile."),
         "busy": _("The server is busy with the same work already."),
         "rejected": _("The server did not accept this."),
+        "too_large": _(
+            "This is more than the server, or what stands in front of it, takes. Please tell its administrator."
+        ),
+        "unable": _("The server cannot do this now. Please try again later."),
+        "gateway": _(
+            "Something between here and the server answers in its place, a proxy perhaps: the server may be down or "
+            "starting, or the network wants a sign-in. Please try again in a minute, or ask your administrator."
+        ),
         "server_error": _("The server failed inside. Its log says why; please tell its administrator."),
         "bad_answer": _(
             "The server's answer could not be understood: its version may not fit this extension, or a login page "
@@ -67,11 +75,15 @@ def _failures() -> dict[str, str]:
     }
 
 
+#: Kinds of which the server knows more than we: which label is wrong, how long to wait, what is full.
+_BETTER_SAID_THERE = ("rejected", "not_found", "busy", "too_large", "unable")
+
+
 def explain(failure: Failure) -> Notice:
     """A failed call, in plain words; with the server's own sentence where it gave one."""
-    level = WARNING if failure.offline or failure.kind in ("busy", "sign_in", "rejected") else BAD
+    level = WARNING if failure.offline or failure.kind in ("busy", "sign_in", "rejected", "unable") else BAD
     text = _failures()[failure.kind]
-    if failure.kind in ("rejected", "not_found") and failure.sentence:
+    if failure.kind in _BETTER_SAID_THERE and failure.sentence:
         text = _("The server says: {sentence}").format(sentence=failure.sentence)
     return Notice(text, level, failure.technical, failure.offline)
 

@@ -1009,6 +1009,18 @@ in Punkten</translation>
             <translation>Der Server hat das nicht angenommen.</translation>
         </message>
         <message>
+            <source>This is more than the server, or what stands in front of it, takes. Please tell its administrator.</source>
+            <translation>Das ist mehr, als der Server oder etwas vor ihm annimmt. Bitte sagen Sie es dem Administrator.</translation>
+        </message>
+        <message>
+            <source>The server cannot do this now. Please try again later.</source>
+            <translation>Der Server kann das gerade nicht. Bitte versuchen Sie es später noch einmal.</translation>
+        </message>
+        <message>
+            <source>Something between here and the server answers in its place, a proxy perhaps: the server may be down or starting, or the network wants a sign-in. Please try again in a minute, or ask your administrator.</source>
+            <translation>Etwas zwischen hier und dem Server antwortet an seiner Stelle, vielleicht ein Proxy: Der Server steht oder startet gerade, oder das Netz verlangt eine Anmeldung. Bitte versuchen Sie es in einer Minute noch einmal, oder fragen Sie Ihren Administrator.</translation>
+        </message>
+        <message>
             <source>The server failed inside. Its log says why; please tell its administrator.</source>
             <translation>Im Server ist ein Fehler aufgetreten. Sein Protokoll sagt, welcher; bitte sagen Sie es seiner Administration.</translation>
         </message>

@@ -1007,6 +1007,18 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>This is more than the server, or what stands in front of it, takes. Please tell its administrator.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The server cannot do this now. Please try again later.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Something between here and the server answers in its place, a proxy perhaps: the server may be down or starting, or the network wants a sign-in. Please try again in a minute, or ask your administrator.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>The server failed inside. Its log says why; please tell its administrator.</source>
             <translation type="unfinished"></translation>
         </message>
