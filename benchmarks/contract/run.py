@@ -1,4 +1,4 @@
-"""A hundred thousand inputs to the readers, the checks and the routes: how many are read, refused, end badly.
+"""A hundred thousand inputs to the parsers, the checks and the routes: how many are read, refused, end badly.
 
     python -m benchmarks.contract.run --out benchmarks/contract/results
 
@@ -20,8 +20,8 @@ from pathlib import Path
 from benchmarks.common.served import served
 from benchmarks.contract.checks import checks_in
 from benchmarks.contract.damage import KINDS
+from benchmarks.contract.parsers import gate_of, parser_of
 from benchmarks.contract.pools import Try, try_inputs
-from benchmarks.contract.readers import gate_of, reader_of
 from benchmarks.contract.routes import BUSY, ask_everything
 
 A_HEADER, A_FILE, A_CHECK = 7000, 2800, 1500
@@ -93,7 +93,7 @@ def main() -> None:
 def tries(folder: Path) -> dict[str, tuple[Try, int]]:
     """What is tried without a server, and how often."""
     headers = {f"headers of {kind}": (gate_of(kind, folder), A_HEADER) for kind in KINDS}
-    files = {f"files {kind}": (reader_of(kind, folder), A_FILE) for kind in KINDS}
+    files = {f"files {kind}": (parser_of(kind, folder), A_FILE) for kind in KINDS}
     return (
         headers | files | {f"checks of {what}": (check, A_CHECK) for what, check in checks_in(folder).items()}
     )

@@ -56,9 +56,9 @@ class ServerInfo:
 
     Attributes:
         labels: Class name to the value of its voxels, background left out.
-        models: Names of the models that can make an automatic segmentation.
+        models: Names of the models that predict.
         trainers: Name of each trainer to the strategies that it offers.
-        strategies: Name to description, for the next case.
+        rules: Name to description of each next-case rule.
         plans: Trainer name to how long it takes, and how far it is.
         offered: Name of each training strategy to its words; empty where the server does not say.
         steps: Training steps of a run, None where the server does not say.
@@ -70,7 +70,7 @@ class ServerInfo:
     labels: Mapping[str, int]
     models: tuple[str, ...]
     trainers: Mapping[str, tuple[str, ...]]
-    strategies: Mapping[str, str]
+    rules: Mapping[str, str]
     total: int | None
     completed: int | None
     has_sufficiency: bool
@@ -91,15 +91,13 @@ class ServerInfo:
         if not isinstance(reader.raw("models"), dict) or not isinstance(reader.raw("strategies"), dict):
             raise BadAnswer("info has no models and strategies")
         datastore = reader.child("datastore")
-        strategies = reader.child("strategies")
+        rules = reader.child("strategies")
         return cls(
             name=reader.text("name"),
             labels=_labels(data),
             models=_segmentation_models(data["models"]),
             trainers=_trainers(data.get("trainers")),
-            strategies={name: _description(strategies.raw(name)) for name in strategies.names()}
-            if strategies
-            else {},
+            rules={name: _description(rules.raw(name)) for name in rules.names()} if rules else {},
             total=datastore.integer("total", 0) if datastore else None,
             completed=datastore.integer("completed", 0) if datastore else None,
             has_sufficiency=reader.raw("sufficiency") is not None,
@@ -241,9 +239,9 @@ def read_next_case(data: dict[str, Any]) -> NextCase | NoCase:
 
 @dataclass(frozen=True)
 class SavedLabel:
-    """The answer to a submitted label: what the label checks found, None where the server does not say."""
+    """The answer to a submitted label: the doubts about it, None where the server does not say."""
 
-    checks: tuple[str, ...] | None
+    doubts: tuple[str, ...] | None
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> SavedLabel:

@@ -126,10 +126,8 @@ class Client:
 
     # Cases ----------------------------------------------------------------------------------------
 
-    def next_case(
-        self, strategy: str, on_done: Callable[[NextCase | NoCase], None], on_failed: OnFailed
-    ) -> None:
-        path = "/activelearning/" + quote(strategy, safe="")
+    def next_case(self, rule: str, on_done: Callable[[NextCase | NoCase], None], on_failed: OnFailed) -> None:
+        path = "/activelearning/" + quote(rule, safe="")
         body = {"client_id": self._client_id}
         self._json("POST", path, body, on_done, on_failed, read_next_case, _NEXT_S)
 
@@ -149,7 +147,7 @@ class Client:
         )
 
     def infer(self, model: str, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
-        """An automatic segmentation, as the content of a `.nii.gz` file."""
+        """A prediction, as the content of a `.nii.gz` file."""
         path = "/infer/{}?{}".format(quote(model, safe=""), urlencode({"image": image_id, "output": "image"}))
         params = {"result_extension": ".nii.gz", "client_id": self._client_id}
         headers, body = encode_multipart({"params": json.dumps(params)}, {})

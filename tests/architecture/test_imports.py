@@ -30,7 +30,7 @@ def test_monai_is_loaded_without_trackers_and_plots_which_are_there_all_the_same
     "module",
     [
         "scaling_app.ledger.ledger, scaling_app.forecast.forecaster, scaling_app.service.routes",  # in the server's event loop
-        "scaling_app.studies.labels.reading_process",  # one beside each server
+        "scaling_app.studies.labels.parsing_process",  # one beside each server
         "scaling_app.commands.cli",
     ],
 )

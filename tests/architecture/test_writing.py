@@ -29,7 +29,7 @@ EXCEPTIONS = {
     ("monai_app/studies_folder.py", "StudiesFolder.get_dataset_archive"): "an archive on its way out; deleted once it was sent",
     ("monai_app/studies_index.py", "StudiesIndex.read"): RENAMES,
     ("studies/label_history.py", "LabelHistory.keeping"): RENAMES,
-    ("studies/labels/reading_process.py", "_answer"): "a pipe to the server",
+    ("studies/labels/parsing_process.py", "_answer"): "a pipe to the server",
     ("experiments/runs_table.py", "RunsTable.add"): "appends the rows of a run in one write; repeats and a torn end are mended when it is read",
     ("commands/demo.py", "_server"): "the server's log, which grows",
     ("backups/restoring.py", "_unpack"): "into a hidden folder; nothing of it is used before all of it is on the disk",

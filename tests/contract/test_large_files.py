@@ -18,7 +18,7 @@ from benchmarks.hostile.files import meta_of, nifti_of, nrrd_of, packed
 from scaling_app.imaging.geometry import ImageError, label_names, read_grid, read_image
 from scaling_app.imaging.image_channels import channels_of
 from scaling_app.imaging.untrusted import Header, judge, read_through, unpacking
-from scaling_app.studies.labels import checks, reading_process
+from scaling_app.studies.labels import checks, parsing_process
 
 MIB = 1 << 20
 SIDE = 400
@@ -75,9 +75,9 @@ LARGE = {
 def test_a_large_image_that_is_sent_is_checked_in_little_memory(kind, tmp_path):
     path = tmp_path / f"sent{kind}"
     path.write_bytes(LARGE[kind])
-    assert reading_process.memory_for(judge(path, kind)) > reading_process.LARGE
+    assert parsing_process.memory_for(judge(path, kind)) > parsing_process.LARGE
     tracemalloc.start()
-    assert reading_process.image_is_readable(str(path), alone=True, most_bytes=1 << 30) == {}
+    assert parsing_process.image_is_readable(str(path), alone=True, most_bytes=1 << 30) == {}
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 16 * MIB
@@ -93,7 +93,7 @@ def test_a_large_image_over_a_larger_body_is_refused(kind, tmp_path):
         else meta_of("LOCAL", more, "CompressedData = True\n", SIZES)
     )
     with pytest.raises(ImageError, match="more data"):
-        reading_process.image_is_readable(str(path), alone=True, most_bytes=1 << 30)
+        parsing_process.image_is_readable(str(path), alone=True, most_bytes=1 << 30)
 
 
 @pytest.mark.parametrize("kind", LARGE)
@@ -110,7 +110,7 @@ def test_who_reads_a_header_alone_unpacks_nothing(kind, tmp_path, monkeypatch):
     assert read_grid(path).shape == (SIDE,) * 3 and channels_of(path) == 1
     # nor is a label of other voxels than its image's
     with pytest.raises(checks.LabelError, match="400 x 400 x 400"):
-        reading_process.label_facts(str(path), shape=(4, 4, 4), alone=True, most_bytes=1 << 40)
+        parsing_process.label_facts(str(path), shape=(4, 4, 4), alone=True, most_bytes=1 << 40)
 
 
 def test_channels_are_known_from_the_header_of_every_kind(tmp_path):
@@ -131,7 +131,7 @@ def test_a_label_of_too_many_layers_is_refused_before_it_is_read(tmp_path):
     path.write_bytes(nrrd_of("encoding: gzip\nkinds: list domain domain domain", data, "200000 2 2 2"))
     allowed: list[Header] = []
     with pytest.raises(ImageError, match="200,000 layers"):
-        reading_process.label_facts(str(path), shape=None, alone=True, most_bytes=None, allow=allowed.append)
+        parsing_process.label_facts(str(path), shape=None, alone=True, most_bytes=None, allow=allowed.append)
     assert not allowed
 
 
@@ -158,7 +158,7 @@ def test_large_files_are_read_one_at_a_time_and_a_killed_reading_gives_its_turn_
         said, say = os.pipe()
         child = os.fork()
         if child == 0:
-            reading_process._take_turns(large, turns)
+            parsing_process._take_turns(large, turns)
             os.write(say, b".")
             signal.pause()
         os.close(say)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from scaling_app.ledger import Agreement, Lease, Ledger, Reading, reader_of, utc_now
+from scaling_app.ledger import Lease, Ledger, Reading, ReadingScore, reader_of, utc_now
 
 
 @pytest.mark.parametrize("name", ["Anna Ek", " anna  ek ", "ANNA\tEK", "Ａnna Ek"])
@@ -70,15 +70,15 @@ def test_a_label_that_went_to_somebody_unknown_may_have_been_seen_by_anybody(led
 
 
 def test_agreements_of_an_image_are_replaced_as_a_whole_and_move_the_forecast(ledger: Ledger) -> None:
-    one = Agreement("a", "ben", "liver", "h2", "anna", "h1", 0.9, 0.8, 2.0)
-    other = Agreement("a", "ben", "spleen", "h2", "anna", "h1", None, None, 2.0, one_only=True)
+    one = ReadingScore("a", "ben", "liver", "h2", "anna", "h1", 0.9, 0.8, 2.0)
+    other = ReadingScore("a", "ben", "spleen", "h2", "anna", "h1", None, None, 2.0, one_only=True)
     before = ledger.revision()
-    ledger.keep_agreements("a", [one, other])
-    assert ledger.agreements() == [one, other] and ledger.revision() > before
+    ledger.keep_reading_scores("a", [one, other])
+    assert ledger.reading_scores() == [one, other] and ledger.revision() > before
     assert ledger.rename_structure("liver", "organ") == 0
-    assert [found.structure for found in ledger.agreements()] == ["organ", "spleen"]
-    ledger.keep_agreements("a", [])
-    assert ledger.agreements() == []
+    assert [found.structure for found in ledger.reading_scores()] == ["organ", "spleen"]
+    ledger.keep_reading_scores("a", [])
+    assert ledger.reading_scores() == []
 
 
 def test_the_last_lease_of_a_case_counts_and_moves_no_forecast(ledger: Ledger) -> None:

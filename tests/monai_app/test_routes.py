@@ -50,7 +50,7 @@ def client_of(tmp_path, monkeypatch) -> Callable[..., TestClient]:
             studies=str(tmp_path / "studies"),
             scoring_names=lambda: ["sufficiency"],
             model_names=lambda: ["segmentation"],
-            strategy_names=lambda: ["random"],
+            rule_names=lambda: ["random"],
             serving=nullcontext(),
             sessions=lambda: lent,
         )

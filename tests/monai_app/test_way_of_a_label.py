@@ -14,8 +14,7 @@ import pytest
 from scaling_app.imaging import geometry
 from scaling_app.imaging.geometry import read_label, write_label
 from scaling_app.ledger import Doubt, Ledger
-from scaling_app.studies.labels import reading as label_reading
-from scaling_app.studies.labels import reading_process
+from scaling_app.studies.labels import contents, parsing_process
 
 OPENED: list[str] | None = None
 """The files opened while somebody counts; a hook cannot be taken back."""
@@ -55,8 +54,8 @@ def read(monkeypatch) -> Counter[str]:
 
         monkeypatch.setattr(owner, name, counted)
 
-    counting(label_reading, "read_grid", "grid")
-    counting(reading_process, "read_content", "label")
+    counting(contents, "read_grid", "grid")
+    counting(parsing_process, "read_content", "label")
     whole = Ledger.label_notes
     monkeypatch.setattr(
         Ledger,

@@ -46,7 +46,7 @@ def test_the_doubts_of_a_saved_label_are_read_where_the_contract_has_them() -> N
     (item,) = [definitions["LabelSummary"]["properties"]["doubts"]["items"]]
     assert definitions[item["$ref"].rsplit("/", 1)[1]]["properties"]["sentence"]["type"] == "string"
     answer = {"sufficiency": {"doubts": [{"kind": "empty", "sentence": "Empty."}]}}
-    assert SavedLabel.from_json(answer).checks == ("Empty.",)
+    assert SavedLabel.from_json(answer).doubts == ("Empty.",)
 
 
 def test_what_trainings_may_be_told_is_read_where_the_contract_has_it() -> None:

@@ -247,12 +247,12 @@ def test_a_training_is_called_by_what_it_makes(
 
 
 def test_the_servers_fixed_sentences_are_known_to_the_translations() -> None:
-    from scaling_app.strategies.catalogue import in_words
+    from scaling_app.strategies.catalogue import described
     from scaling_app.studies import next_case
 
     known = translations_of_the_extension.load().texts()["DataSufficiencyLib.server_words"]
     rules = next_case.RULES.values()
-    said = [what for _name, _title, what in in_words()] + [rule(None).description for rule in rules]
+    said = [what for _name, _title, what in described()] + [rule(None).description for rule in rules]
     assert [sentence for sentence in said if sentence not in known] == []
 
 

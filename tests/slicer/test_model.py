@@ -156,7 +156,7 @@ def test_the_next_case_says_whether_it_is_blind() -> None:
 
 def test_label_checks_are_read_once_each() -> None:
     answer = {"image": "a", "sufficiency": {"doubts": [{"sentence": "Empty."}, {"sentence": "Empty."}]}}
-    assert SavedLabel.from_json(answer).checks == ("Empty.",)
+    assert SavedLabel.from_json(answer).doubts == ("Empty.",)
 
 
 def test_a_training_that_waits_for_its_process_counts_as_running() -> None:

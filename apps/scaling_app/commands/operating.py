@@ -136,7 +136,7 @@ def backup(
 
     ledger, folder = _places(studies, app_dir, conf)
     made = back_up(file, ledger=ledger, studies=folder, images=images)
-    typer.echo(f"{file}: {_in_words(made)}")
+    typer.echo(f"{file}: {_summed_up(made)}")
 
 
 def restore(
@@ -152,7 +152,7 @@ def restore(
     from scaling_app.backups.restoring import restore as bring_back
 
     ledger, folder = _places(studies, app_dir, conf)
-    typer.echo(f"restored {_in_words(bring_back(file, ledger=ledger, studies=folder))}")
+    typer.echo(f"restored {_summed_up(bring_back(file, ledger=ledger, studies=folder))}")
 
 
 def _places(studies: str, app_dir: Path | None, conf: list[str] | None) -> tuple[Path, Path | None]:
@@ -169,7 +169,7 @@ def _places(studies: str, app_dir: Path | None, conf: list[str] | None) -> tuple
     return ledger, Path(studies)
 
 
-def _in_words(manifest: Manifest) -> str:
+def _summed_up(manifest: Manifest) -> str:
     labels = sum(entry.path.startswith("studies/labels/final/") for entry in manifest.files)
     size = f"{len(manifest.files)} files, {manifest.total_bytes / 2**20:.1f} MiB"
     where = "the labels are on the DICOM server" if manifest.kind == "dicom" else f"{labels} labels"

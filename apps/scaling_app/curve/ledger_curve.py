@@ -153,7 +153,7 @@ def readers_in(ledger: Ledger, cases: Sequence[Case]) -> Readers | None:
     }
     found = [
         one
-        for one in ledger.agreements()
+        for one in ledger.reading_scores()
         if one.image_id in usable
         and (one.image_id, one.reader, one.label_hash) in present
         and (one.image_id, one.against_reader, one.against_hash) in present

@@ -147,13 +147,13 @@ def choose_strategy(observations: Sequence[Score], own: tuple[str, str]) -> Choi
         return Choice(own[0], f"{own[0]}: no other strategy has been compared on these cases yet.")
     better = [result for result in results if result.p_no_better < _DOUBT / len(results)]
     if not better:
-        said = "; ".join(_in_words(result) for result in results)
+        said = "; ".join(_effect_in_words(result) for result in results)
         return Choice(own[0], f"{own[0]}: no other strategy is better beyond doubt ({said}).")
     best = max(better, key=lambda result: result.dice_difference["mean"])
-    return Choice(best.name, f"{_in_words(best)}, against {own[0]} on the same folds.")
+    return Choice(best.name, f"{_effect_in_words(best)}, against {own[0]} on the same folds.")
 
 
-def _in_words(result: StrategyEffect) -> str:
+def _effect_in_words(result: StrategyEffect) -> str:
     mean, lo80, hi80 = (100 * result.dice_difference[key] for key in ("mean", "lo80", "hi80"))
     return f"{result.name}: {mean:+.1f} points of Dice on {result.n_cases} cases (80 %: {lo80:+.1f} to {hi80:+.1f})"
 

@@ -2,7 +2,7 @@
 
 Slicer reads files with ITK, and headers can be read in more than one way: a NIfTI has two forms, units and codes, an
 NRRD may leave its space out. The radiologist draws where ITK puts the image, so ITK itself is asked, through
-SimpleITK, about every file it opens. Measured over random headers, its answer is that of Slicer's own reader
+SimpleITK, about every file it opens. Measured over random headers, its answer is that of Slicer's own ITK
 (`tests/slicer/test_slice_order.py`). Its rule for NIfTI weighs codes, shear, scales and the likeness of the two
 forms (`NiftiImageIO::SetImageIOOrientationFromNIfTI`), and changes between versions: it is no rule to write twice.
 
@@ -93,7 +93,7 @@ class Grid:
 
 def placed(
     path: Path,
-    reader: str,
+    image_io: str,
     shape: tuple[int, ...],
     native: NDArray[np.float64],
     others: Sequence[NDArray[np.float64]] = (),
@@ -103,13 +103,13 @@ def placed(
 
     Args:
         path: the file.
-        reader: ITK's reader of the format.
+        image_io: the name of ITK's ImageIO for the format.
         shape: along the spatial axes.
         native: what the format's own library makes of the header. Its numbers are kept where it means the same.
         others: further readings.
         nifti: its header.
     """
-    mine = itk_affine(path, reader, len(shape))
+    mine = itk_affine(path, image_io, len(shape))
     own = Grid(shape, native)
     if mine is None or is_singular(mine):
         affine = native
@@ -119,16 +119,16 @@ def placed(
     return Grid(shape, affine, (native, *others), nifti)
 
 
-def itk_affine(path: Path, reader: str, dims: int) -> NDArray[np.float64] | None:
+def itk_affine(path: Path, image_io: str, dims: int) -> NDArray[np.float64] | None:
     """Where ITK puts the file's voxels, in RAS+ mm; None when it does not open the file.
 
     Args:
         path: the file, of which the header is read.
-        reader: the name of ITK's reader.
+        image_io: the name of ITK's ImageIO.
         dims: spatial dimensions; a file of fewer is not asked about.
     """
     file = sitk.ImageFileReader()
-    file.SetImageIO(reader)
+    file.SetImageIO(image_io)
     file.SetFileName(str(path))
     try:
         file.ReadImageInformation()

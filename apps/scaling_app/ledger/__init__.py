@@ -4,7 +4,6 @@ from scaling_app.ledger.ledger import Ledger
 from scaling_app.ledger.records import (
     LASTING_DOUBTS,
     MOST_MINUTES,
-    Agreement,
     Case,
     Doubt,
     LabelNote,
@@ -13,6 +12,7 @@ from scaling_app.ledger.records import (
     Observation,
     PoolCase,
     Reading,
+    ReadingScore,
     Run,
     ShapeCoverage,
     Stamp,
@@ -24,7 +24,6 @@ from scaling_app.ledger.store import LedgerError
 __all__ = [
     "LASTING_DOUBTS",
     "MOST_MINUTES",
-    "Agreement",
     "Case",
     "Doubt",
     "LabelNote",
@@ -35,6 +34,7 @@ __all__ = [
     "Observation",
     "PoolCase",
     "Reading",
+    "ReadingScore",
     "Run",
     "ShapeCoverage",
     "Stamp",

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects.sqlite import insert
 
 from scaling_app.ledger import tables
-from scaling_app.ledger.records import Agreement, Lease, Reading, reader_of, utc_now
+from scaling_app.ledger.records import Lease, Reading, ReadingScore, reader_of, utc_now
 from scaling_app.ledger.store import Store
 
 
@@ -71,7 +71,7 @@ class ReadingBook(Store):
             found = [(reader_of(row.client), reader_of(row.label_by)) for row in connection.execute(shown)]
         return any((client in to or not reader) and drawn_by != reader for client, drawn_by in found)
 
-    def keep_agreements(self, image_id: str, found: Sequence[Agreement]) -> None:
+    def keep_reading_scores(self, image_id: str, found: Sequence[ReadingScore]) -> None:
         """Writes how far the readers of an image agree, in the place of what was known of it."""
         table = tables.agreements
         with self._write(moves_forecast=True) as connection:
@@ -79,12 +79,12 @@ class ReadingBook(Store):
             if found:
                 connection.execute(insert(table), [asdict(one) for one in found])
 
-    def agreements(self) -> list[Agreement]:
+    def reading_scores(self) -> list[ReadingScore]:
         """How far the readers of each image agree."""
         table = tables.agreements
         ordered = select(table).order_by(table.c.image_id, table.c.reader, table.c.structure)
         with self._read() as connection:
-            return [Agreement(**row) for row in connection.execute(ordered).mappings()]
+            return [ReadingScore(**row) for row in connection.execute(ordered).mappings()]
 
     def keep_lease(self, lease: Lease) -> None:
         """Writes into whose hands a case was given, or that it was given back."""

@@ -245,7 +245,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class ReadingScore:
     """One structure as a reader drew it, scored against another reader's label of the case, as a model would be.
 
     Attributes:

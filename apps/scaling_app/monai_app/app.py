@@ -182,7 +182,7 @@ class ScalingApp(MONAILabelApp):
         """Whether this process is the server (and not one of its tasks)."""
         return self._server_mode
 
-    def strategy_names(self) -> list[str]:
+    def rule_names(self) -> list[str]:
         """The next-case rules."""
         return list(self._strategies)
 

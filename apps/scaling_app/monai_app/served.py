@@ -46,7 +46,7 @@ class Served(Protocol):
     def scoring_names(self) -> list[str]:
         """The scoring methods."""
 
-    def strategy_names(self) -> list[str]:
+    def rule_names(self) -> list[str]:
         """The next-case rules."""
 
     def trainer_names(self) -> list[str]:

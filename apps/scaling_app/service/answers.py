@@ -18,7 +18,7 @@ from scaling_app.service.payloads import (
     Status,
     Target,
 )
-from scaling_app.strategies.catalogue import in_words
+from scaling_app.strategies.catalogue import described
 
 
 class Summary(Part):
@@ -138,5 +138,5 @@ def summary_of(payload: Mapping[str, Any]) -> dict[str, Any]:
 
 def in_info(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The summary for `/info/`: with what trainings may be told."""
-    offered = [StrategyWords(name=name, title=title, what=what) for name, title, what in in_words()]
+    offered = [StrategyWords(name=name, title=title, what=what) for name, title, what in described()]
     return InfoSummary.model_validate({**summary, "strategies": offered}).sent()

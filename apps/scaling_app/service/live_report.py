@@ -35,7 +35,7 @@ _OFTEN = ("job", "doubts", "problems", "updated")
 
 
 @dataclass(frozen=True)
-class Answer:
+class Tagged:
     """A body of JSON with its tag."""
 
     body: bytes
@@ -56,8 +56,8 @@ class LiveReport:
     ) -> None:
         self._keeper, self._ledger, self._training = keeper, ledger, training
         self._lock = Lock()
-        self._often: tuple[Any, Training | None, Answer] | None = None
-        self._sections: tuple[str, Answer] | None = None
+        self._often: tuple[Any, Training | None, Tagged] | None = None
+        self._sections: tuple[str, Tagged] | None = None
 
     def page(self) -> str:
         """The whole page."""
@@ -75,7 +75,7 @@ class LiveReport:
         """The report as it stands now, which follows nothing."""
         return report_html(self._keeper.payload(), history=self._ledger.forecast_levels())
 
-    def often(self) -> Answer:
+    def often(self) -> Tagged:
         """The parts that change often: advice, what is under way, doubts; and which sections belong to them."""
         payload, training = self._keeper.payload(), self._training()
         known = self._often
@@ -105,7 +105,7 @@ class LiveReport:
         self._often = (payload, training, made)
         return made
 
-    def sections(self) -> Answer:
+    def sections(self) -> Tagged:
         """The sections below, with their figures."""
         payload = self._keeper.payload()
         key = _sections_key(payload)
@@ -145,9 +145,9 @@ def _sections_key(payload: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _answer(said: Mapping[str, Any]) -> Answer:
+def _answer(said: Mapping[str, Any]) -> Tagged:
     body = json.dumps(said, allow_nan=False).encode()
-    return Answer(body, f'"{hashlib.sha256(body).hexdigest()[:24]}"')
+    return Tagged(body, f'"{hashlib.sha256(body).hexdigest()[:24]}"')
 
 
 _FOOT = (

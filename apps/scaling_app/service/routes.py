@@ -16,7 +16,7 @@ from scaling_app.ledger import LASTING_DOUBTS, MOST_MINUTES, Ledger, reader_of
 from scaling_app.service.answers import CaseNote, NotedCase
 from scaling_app.service.forecasting import ForecastKeeper
 from scaling_app.service.glance import Training
-from scaling_app.service.live_report import Answer, LiveReport, sign_in_page
+from scaling_app.service.live_report import LiveReport, Tagged, sign_in_page
 from scaling_app.service.old_names import with_new_names
 from scaling_app.service.payloads import Payload
 from scaling_app.trials.length import AUTO_STEPS, MOST_STEPS
@@ -142,7 +142,7 @@ _UNKEPT = {"Cache-Control": "no-store"}
 """It names patients, and belongs on no disk."""
 
 
-def _unless_known(request: Request, answer: Answer) -> Response:
+def _unless_known(request: Request, answer: Tagged) -> Response:
     headers = {"ETag": answer.tag, **_UNKEPT}
     if answer.tag in (tag.strip() for tag in request.headers.get("if-none-match", "").split(",")):
         return Response(status_code=304, headers=headers)

@@ -164,7 +164,7 @@ def what_of(name: str) -> str:
     return entry.what if entry else ""
 
 
-def in_words() -> list[tuple[str, str, str]]:
+def described() -> list[tuple[str, str, str]]:
     """Name, title and what it does of everything that a training may be told, `auto` included."""
     return [*((name, title_of(name), what_of(name)) for name in names()), (AUTO, *_AUTO_IN_WORDS)]
 

@@ -15,7 +15,7 @@ from fastapi import HTTPException, UploadFile
 
 from scaling_app.imaging.image_files import readable_kinds, suffix_of
 from scaling_app.ledger import LedgerError
-from scaling_app.studies.labels.foreign_files import NoReaderError
+from scaling_app.studies.labels.foreign_files import NoParserError
 from scaling_app.studies.studies import Studies
 from scaling_app.web.bodies import require_shallow
 from scaling_app.web.storage_answers import storage_refusal
@@ -153,7 +153,7 @@ def refusing() -> Iterator[None]:
         logger.exception("The ledger could not be written")
         unable = f"The server could not write this down; send it again later: {error}"
         raise storage_refusal(error) or HTTPException(503, unable) from error
-    except NoReaderError as error:
+    except NoParserError as error:
         logger.exception("A file could not be read")
         raise busy() from error
     except ValueError as error:

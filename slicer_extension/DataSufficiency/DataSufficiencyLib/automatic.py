@@ -1,4 +1,4 @@
-"""The automatic segmentation of the case at hand: asked for once, and never over a drawing."""
+"""The prediction of the case at hand: asked for once, and never over a drawing."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class CaseSection:
 
     def _show_strategies(self) -> None:
         info = self._state.info
-        names = list(info.strategies) if info else []
+        names = list(info.rules) if info else []
         self._ui.strategyBox.setEnabled(bool(names))
         if names == self._strategies:
             return
@@ -83,7 +83,7 @@ class CaseSection:
 
     def _rule(self, name: str) -> str:
         """What a rule for the next case does, in a sentence."""
-        return in_the_panels_language(self._state.info.strategies[name]) if self._state.info else ""
+        return in_the_panels_language(self._state.info.rules[name]) if self._state.info else ""
 
     def _show_rule(self) -> None:
         """Only while there is no case to draw: it is of use when one is chosen."""

@@ -287,10 +287,10 @@ def training_text(trainer: str, plan: TrainingPlan | None, steps: int | None, la
     if trainer == MEASURING:
         effect = _("Measures the forecast, and compares the strategies; the model in use stays as it is.")
     elif labels:
-        words = _("Makes a new model from your {count} labels; it then does the automatic segmentation.")
+        words = _("Makes a new model from your {count} labels; it then makes the predictions.")
         effect = words.format(count=labels)
     else:
-        effect = _("Makes a new model from the labels; it then does the automatic segmentation.")
+        effect = _("Makes a new model from the labels; it then makes the predictions.")
     return f"{effect} {_duration(plan, steps)} " + _("Until then you can go on drawing.")
 
 

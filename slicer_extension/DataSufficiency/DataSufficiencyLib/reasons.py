@@ -28,11 +28,11 @@ def why_no_submit(state: SessionState, from_elsewhere: bool, busy: bool) -> str:
 
 
 def why_no_automatic(state: SessionState) -> str:
-    """Why the automatic segmentation cannot be filled in, for a case that may have one."""
+    """Why the prediction cannot be filled in, for a case that may have one."""
     if state.drawn:
         return _("You have drawn on this case already; it would be overwritten.")
     if state.phase == "open" and state.info is not None and not state.info.models:
-        return _("There is no automatic segmentation yet: the model has to be trained first.")
+        return _("There is no prediction yet: the model has to be trained first.")
     return ""
 
 

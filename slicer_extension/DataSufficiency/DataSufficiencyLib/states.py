@@ -103,7 +103,7 @@ class SessionState:
         edited: Changed since the last submission.
         drawn: Drawn on since the case was opened.
         watched: Somebody looks at the panel.
-        filling: The automatic segmentation is on its way.
+        filling: The prediction is on its way.
         server_turn, case_turn: Count up with every other server, every other case.
     """
 

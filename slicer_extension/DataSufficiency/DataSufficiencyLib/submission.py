@@ -136,7 +136,7 @@ class Submission:
         self._changed.emit()
 
     def _on_saved(self, draft: Draft, answer: SavedLabel) -> None:
-        self._send_minutes(self._mark(draft, label_sent=True), answer.checks)
+        self._send_minutes(self._mark(draft, label_sent=True), answer.doubts)
 
     def _mark(self, draft: Draft, **changes: Any) -> Draft:
         """Write down what has become of a draft; a full disk must not hold up a label that has arrived."""

@@ -105,14 +105,14 @@ def _case_words() -> dict[str, tuple[str, str]]:
         "loading": (INFO, _("Loading {case}...")),
         "fetching_stopped": (INFO, _("The scene was closed, so the next case was not loaded.")),
         "cannot_load": (BAD, _("Slicer could not load {case}: {detail}")),
-        "asking_automatic": (INFO, _("Asking for the automatic segmentation...")),
+        "asking_automatic": (INFO, _("Asking for the prediction...")),
         "no_automatic": (
             WARNING,
-            _("There is no automatic segmentation yet: the model has to be trained first."),
+            _("There is no prediction yet: the model has to be trained first."),
         ),
         "automatic_too_late": (
             INFO,
-            _("The automatic segmentation came after you had begun to draw, so it was left out."),
+            _("The prediction came after you had begun to draw, so it was left out."),
         ),
         "case_gone_scene": (
             WARNING,
@@ -172,7 +172,7 @@ def _training_words() -> dict[str, tuple[str, str]]:
         "training_starting": (INFO, _("Starting...")),
         "training_stopping": (INFO, _("Stopping...")),
         "training_running": (INFO, _("A new model is being trained.")),
-        "training_done": (GOOD, _("The last training went well: its model does the automatic segmentation.")),
+        "training_done": (GOOD, _("The last training went well: its model makes the predictions.")),
         "training_stopped": (INFO, _("The last training was stopped and made no new model.")),
         "measuring_running": (INFO, _("The forecast is being measured.")),
         "measuring_done": (INFO, _("The measuring of the forecast has ended.")),
@@ -234,8 +234,8 @@ def label_question(kind: str, name: str, voxels: int) -> str:
 
 
 def blind_sentence() -> str:
-    """Why a blind case has no automatic segmentation."""
+    """Why a blind case has no prediction."""
     return _(
-        "Blind case: please draw it from nothing. The automatic segmentation is withheld, because only labels "
+        "Blind case: please draw it from nothing. The prediction is withheld, because only labels "
         "made without seeing it measure fairly how good the model is."
     )

@@ -11,7 +11,7 @@ from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 
-from scaling_app.ledger import Agreement, Case, Doubt, Lease, Ledger, Observation, Run, tables
+from scaling_app.ledger import Case, Doubt, Lease, Ledger, Observation, ReadingScore, Run, tables
 
 HERE = Path(__file__).parent
 AT = datetime(2026, 1, 31, 12, tzinfo=timezone.utc)
@@ -30,8 +30,8 @@ def fill(ledger: Ledger) -> None:
     ledger.assign_role("p-b", "validation")
     ledger.note_exposure("a", "viewer", AT)
     ledger.keep_lease(Lease("c", "bert", AT))
-    ledger.keep_agreements(
-        "a", [Agreement("a", "bert", "organ", "hash-a2", "anna", "hash-a", 0.9, 0.95, 2.0)]
+    ledger.keep_reading_scores(
+        "a", [ReadingScore("a", "bert", "organ", "hash-a2", "anna", "hash-a", 0.9, 0.95, 2.0)]
     )
     run = Run("fold-1", "fold", "none", "resunet", ["a", "b"], 2, 0, 0, "settings", AT)
     ledger.start_run(run)

@@ -41,7 +41,7 @@ def ask(desk, reader: str) -> dict:
 
 def measured(desk):
     AgreementBook(desk.studies, desk.intake.files).measure()
-    return desk.studies.ledger.agreements()
+    return desk.studies.ledger.reading_scores()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Files from others, judged by their headers before any reader opens them; light to import."""
+"""Files from others, judged by their headers before any parser opens them; light to import."""
 
 from scaling_app.imaging.untrusted.gate import judge
 from scaling_app.imaging.untrusted.header import READ_ERRORS, Header, ImageError, open_regular

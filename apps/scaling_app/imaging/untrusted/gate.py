@@ -1,7 +1,7 @@
 """The one gate for files from others: nothing opens such a file before its header has been judged here.
 
-A header may promise more than there is memory for, name another file as its data, or have a reader loop for ever. Each
-kind has its own judge, which reads a bounded number of bytes and knows what its reader will do with the file. What
+A header may promise more than there is memory for, name another file as its data, or have a parser loop for ever. Each
+kind has its own judge, which reads a bounded number of bytes and knows what its parser will do with the file. What
 passes can be read with memory in proportion to `Header.read_bytes` and in a time in proportion to the file.
 """
 
@@ -22,13 +22,13 @@ GIB = 1 << 30
 def judge(
     path: Path, kind: str, *, alone: bool = False, most_bytes: float | None = None, unpacked: bool = True
 ) -> Header:
-    """What a file promises, if its reader may open it.
+    """What a file promises, if its parser may open it.
 
     Args:
-        kind: the file's kind as `suffix_of` names it; it decides which reader opens the file.
+        kind: the file's kind as `suffix_of` names it; it decides which parser opens the file.
         alone: whether the file has to hold its own data, as what a client sends; else they may lie in a file beside it.
         most_bytes: bound on the image in memory (float32).
-        unpacked: whether the voxels are about to be read, so that packed ones have to be measured; a reader of headers
+        unpacked: whether the voxels are about to be read, so that packed ones have to be measured; a parser of headers
             needs no more than the header.
 
     Raises:

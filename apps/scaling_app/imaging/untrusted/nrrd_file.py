@@ -111,7 +111,7 @@ def _fields(name: str, stream: BinaryIO) -> dict:
     for field in set(fields) - _EXACT:
         if (
             field.lower().replace(" ", "") in _DECISIVE
-        ):  # to pynrrd another field, to Slicer's reader the same
+        ):  # to pynrrd another field, to Slicer's parser the same
             raise ImageError(
                 f"{name} calls a field of its header {field[:40]!r}, which readers understand differently"
             )

@@ -14,7 +14,7 @@ from scaling_app.imaging.image_files import stem_of
 from scaling_app.monai_app.roles import Admin, Annotator, annotator_of
 from scaling_app.monai_app.routes.readers import forget_reading, require_own_tag
 from scaling_app.monai_app.served import Served
-from scaling_app.studies.labels.reading import image_grid
+from scaling_app.studies.labels.contents import image_grid
 from scaling_app.studies.studies import FINAL
 from scaling_app.web.request_checks import (
     ARCHIVES,

@@ -58,7 +58,7 @@ def add_reader_routes(router: APIRouter, app: Served) -> None:
 
     @router.post("/activelearning/{strategy}", tags=["ActiveLearning"])
     def next_sample(strategy: str, user: AnyUser, params: dict | None = None) -> dict:
-        require_name("strategy", strategy, app.strategy_names())
+        require_name("next-case rule", strategy, app.rule_names())
         require_storable(params)
         others = {key: value for key, value in (params or {}).items() if key != "strategy"}  # it would win
         others |= logged_in(user)

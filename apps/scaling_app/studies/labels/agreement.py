@@ -10,8 +10,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from scaling_app.ledger import Agreement, Reading
-from scaling_app.studies.labels.foreign_files import ForeignFiles, NoReaderError
+from scaling_app.ledger import Reading, ReadingScore
+from scaling_app.studies.labels.foreign_files import ForeignFiles, NoParserError
 from scaling_app.studies.labels.readers import by_image, tag_of
 from scaling_app.studies.studies import Studies, file_hash
 
@@ -37,8 +37,8 @@ class AgreementBook:
         if seen == self._seen:
             return
         structures = tuple(sorted(self.studies.structures().items()))
-        kept: dict[str, list[Agreement]] = {}
-        for one in ledger.agreements():
+        kept: dict[str, list[ReadingScore]] = {}
+        for one in ledger.reading_scores():
             kept.setdefault(one.image_id, []).append(one)
         saved = by_image(reading for reading in ledger.readings() if reading.independent)
         for image in sorted(saved.keys() | kept.keys()):
@@ -52,12 +52,12 @@ class AgreementBook:
             if found is None:
                 return  # nobody can read now; later
             if found != kept.get(image, []):
-                ledger.keep_agreements(image, found)
+                ledger.keep_reading_scores(image, found)
             self._settled[image] = state
         self._seen = ledger.revision(), self.studies.conf.tolerance_mm
 
     def _is_known(
-        self, kept: Sequence[Agreement], read: Sequence[Reading], structures: Sequence[tuple[str, int]]
+        self, kept: Sequence[ReadingScore], read: Sequence[Reading], structures: Sequence[tuple[str, int]]
     ) -> bool:
         """Whether what is kept was measured on these very readings, structures and tolerance."""
         if len(read) < 2:
@@ -80,7 +80,7 @@ class AgreementBook:
 
     def _compared(
         self, image: str, read: Sequence[Reading], structures: Sequence[tuple[str, int]]
-    ) -> list[Agreement] | None:
+    ) -> list[ReadingScore] | None:
         """The agreements of a case, by reader and structure; None when nobody can read files now."""
         case, tolerance = self.studies.ledger.case(image), self.studies.conf.tolerance_mm
         found_files = {one.reader: self._file_of(one, case.label_hash if case else None) for one in read}
@@ -96,7 +96,7 @@ class AgreementBook:
                 scores = self.files.agreement(
                     files[one.reader], files[reference.reader], dict(structures), tolerance
                 )
-            except NoReaderError:
+            except NoParserError:
                 logger.exception("The readings of %s could not be compared", image)
                 return None
             except (OSError, ValueError, RuntimeError) as error:
@@ -104,7 +104,7 @@ class AgreementBook:
                 continue
             for structure, dice, nsd, one_only in sorted(scores):
                 found.append(
-                    Agreement(
+                    ReadingScore(
                         image,
                         one.reader,
                         structure,

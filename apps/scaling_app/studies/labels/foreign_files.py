@@ -17,8 +17,8 @@ from typing import Any
 
 import scaling_app
 from scaling_app.imaging.image_files import ImageError
-from scaling_app.studies.labels import reading_process
-from scaling_app.studies.labels.reading import LabelContent, facts_from_json
+from scaling_app.studies.labels import parsing_process
+from scaling_app.studies.labels.contents import LabelContent, facts_from_json
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +28,8 @@ START_SECONDS = 120
 _LONGEST_ANSWER = 64 << 20
 
 
-class NoReaderError(RuntimeError):
-    """The process that reads cannot be started; no fault of the file."""
+class NoParserError(RuntimeError):
+    """The process that parses cannot be started; no fault of the file."""
 
 
 class ForeignFiles:
@@ -41,18 +41,18 @@ class ForeignFiles:
 
     def __init__(self, most_bytes: float | None = None) -> None:
         self.most_bytes = most_bytes
-        self._reader: _Reader | None = None
+        self._parser: _Parser | None = None
 
     def apart(self) -> None:
-        """From now on a file that hangs its reader, or takes all memory, ends one process and not this one."""
-        if self._reader is None and hasattr(os, "fork"):
-            self._reader = _Reader()
-            self._reader.start()
+        """From now on a file that hangs its parser, or takes all memory, ends one process and not this one."""
+        if self._parser is None and hasattr(os, "fork"):
+            self._parser = _Parser()
+            self._parser.start()
 
     def close(self) -> None:
         """Ends the process that waits for orders."""
-        if self._reader is not None:
-            self._reader.close()
+        if self._parser is not None:
+            self._parser.close()
 
     def label_facts(
         self, path: Path, *, shape: Sequence[int] | None = None, sent: bool = False
@@ -65,7 +65,7 @@ class ForeignFiles:
 
         Raises:
             ValueError: it cannot be used.
-            NoReaderError: nobody can read now.
+            NoParserError: nobody can parse now.
         """
         arguments = {"shape": None if shape is None else list(shape), "alone": sent}
         return facts_from_json(self._ask("label_facts", path, arguments))
@@ -77,7 +77,7 @@ class ForeignFiles:
 
         Raises:
             ValueError: one cannot be used, or they do not lie on one grid.
-            NoReaderError: nobody can read now.
+            NoParserError: nobody can parse now.
         """
         arguments = {
             "against": str(against),
@@ -92,7 +92,7 @@ class ForeignFiles:
 
         Raises:
             ValueError: it cannot be used.
-            NoReaderError: nobody can read now.
+            NoParserError: nobody can parse now.
         """
         self._ask("image_is_readable", path, {"alone": sent})
 
@@ -100,9 +100,9 @@ class ForeignFiles:
         # what lies in the folder was put there by somebody who may: only its own header bounds it
         most_bytes = self.most_bytes if arguments["alone"] else None
         arguments = {"path": str(path), "most_bytes": most_bytes, **arguments}
-        if self._reader is None:
-            return reading_process.TASKS[task](**arguments)
-        said = self._reader.order(task, arguments)
+        if self._parser is None:
+            return parsing_process.TASKS[task](**arguments)
+        said = self._parser.order(task, arguments)
         if said is None:
             raise ImageError(
                 f"{path.name} cannot be read: reading it took more memory or time than a file of its size needs; "
@@ -115,7 +115,7 @@ class ForeignFiles:
         return said["answer"]
 
 
-class _Reader:
+class _Parser:
     """The process that waits for orders, started anew after it died."""
 
     def __init__(self) -> None:
@@ -138,7 +138,7 @@ class _Reader:
         """The answer to an order; None when the fork ended without one.
 
         Raises:
-            NoReaderError: the process could not take the order.
+            NoParserError: the process could not take the order.
         """
         answers, told = os.pipe()
         try:
@@ -164,7 +164,7 @@ class _Reader:
                 except OSError as error:
                     logger.warning("The process that reads files is started anew: %s", error)
                 self._end()
-        raise NoReaderError("the process that reads files cannot be started; see the server's log")
+        raise NoParserError("the process that reads files cannot be started; see the server's log")
 
     def _running(self) -> socket.socket:
         if self._orders is not None and self._process is not None and self._process.poll() is None:
@@ -173,7 +173,7 @@ class _Reader:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", reading_process.__name__],
+                [sys.executable, "-m", parsing_process.__name__],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 cwd=Path(scaling_app.__file__).resolve().parents[1],
@@ -196,7 +196,7 @@ class _Reader:
 def _read_answer(answers: int) -> dict[str, Any] | None:
     """What comes before the writing end is closed; None when that is nothing whole, or the fork outlives its alarm."""
     # it may wait for its turn, and then read
-    deadline = time.monotonic() + 2 * reading_process.MOST_SECONDS + 5
+    deadline = time.monotonic() + 2 * parsing_process.MOST_SECONDS + 5
     text = b""
     while len(text) <= _LONGEST_ANSWER:
         ready, _, _ = select.select([answers], [], [], max(0.0, deadline - time.monotonic()))

@@ -17,7 +17,7 @@ from monai.data import MetaTensor
 from scaling_app.imaging.image_channels import channels_of
 from scaling_app.imaging.image_files import ImageError
 from scaling_app.ledger import Doubt, Ledger
-from scaling_app.studies.labels.reading import image_grid
+from scaling_app.studies.labels.contents import image_grid
 from scaling_app.studies.studies import Studies
 from scaling_app.trials.fingerprint import file_stamp
 from scaling_app.trials.image_facts import ImageFacts, Usual, blank_words

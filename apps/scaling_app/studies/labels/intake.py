@@ -24,10 +24,10 @@ from scaling_app.ledger import (
     utc_now,
 )
 from scaling_app.studies.labels import checks, readers
+from scaling_app.studies.labels.contents import LabelContent, image_grid, stamp_of
 from scaling_app.studies.labels.foreign_files import ForeignFiles
 from scaling_app.studies.labels.images import ImageBook, unreadable_image
 from scaling_app.studies.labels.notes import RECORDED_LATER, is_no_label_map, note_of, volumes_ml
-from scaling_app.studies.labels.reading import LabelContent, image_grid, stamp_of
 from scaling_app.studies.labels.sent import client_of, names_of, parse_minutes
 from scaling_app.studies.labels.voxel_order import in_image_order
 from scaling_app.studies.structures import still_held, with_label

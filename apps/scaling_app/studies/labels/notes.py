@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from scaling_app.ledger import Doubt, LabelNote, Stamp
-from scaling_app.studies.labels.reading import LabelContent
+from scaling_app.studies.labels.contents import LabelContent
 
 RECORDED_LATER = Doubt(
     "recorded_later",

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from scaling_app.ledger import MOST_MINUTES
 from scaling_app.studies.labels import checks
-from scaling_app.studies.labels.reading import LabelContent
+from scaling_app.studies.labels.contents import LabelContent
 
 
 def client_of(params: Mapping[str, object]) -> str | None:

@@ -108,7 +108,7 @@
             <translation>Aktive Minuten an diesem Fall. Sie pausieren, wenn sich eine Minute lang nichts bewegt, und werden mit der Markierung gesendet.</translation>
         </message>
         <message>
-            <source>Fill in the automatic segmentation</source>
+            <source>Fill in the prediction</source>
             <translation>Automatische Segmentierung einsetzen</translation>
         </message>
         <message>
@@ -553,11 +553,11 @@ in Punkten</translation>
             <translation>Misst die Prognose und vergleicht die Strategien; das benutzte Modell bleibt, wie es ist.</translation>
         </message>
         <message>
-            <source>Makes a new model from your {count} labels; it then does the automatic segmentation.</source>
+            <source>Makes a new model from your {count} labels; it then makes the predictions.</source>
             <translation>Macht aus Ihren {count} Markierungen ein neues Modell; es übernimmt dann die automatische Segmentierung.</translation>
         </message>
         <message>
-            <source>Makes a new model from the labels; it then does the automatic segmentation.</source>
+            <source>Makes a new model from the labels; it then makes the predictions.</source>
             <translation>Macht aus den Markierungen ein neues Modell; es übernimmt dann die automatische Segmentierung.</translation>
         </message>
         <message>
@@ -852,7 +852,7 @@ in Punkten</translation>
             <translation>Sie haben auf diesem Fall schon gezeichnet; das würde überschrieben.</translation>
         </message>
         <message>
-            <source>There is no automatic segmentation yet: the model has to be trained first.</source>
+            <source>There is no prediction yet: the model has to be trained first.</source>
             <translation>Es gibt noch keine automatische Segmentierung: Das Modell muss erst trainiert werden.</translation>
         </message>
         <message>
@@ -1093,15 +1093,15 @@ in Punkten</translation>
             <translation>Slicer konnte {case} nicht laden: {detail}</translation>
         </message>
         <message>
-            <source>Asking for the automatic segmentation...</source>
+            <source>Asking for the prediction...</source>
             <translation>Die automatische Segmentierung wird angefragt...</translation>
         </message>
         <message>
-            <source>There is no automatic segmentation yet: the model has to be trained first.</source>
+            <source>There is no prediction yet: the model has to be trained first.</source>
             <translation>Es gibt noch keine automatische Segmentierung: Das Modell muss erst trainiert werden.</translation>
         </message>
         <message>
-            <source>The automatic segmentation came after you had begun to draw, so it was left out.</source>
+            <source>The prediction came after you had begun to draw, so it was left out.</source>
             <translation>Die automatische Segmentierung kam, nachdem Sie zu zeichnen begonnen hatten, und wurde deshalb weggelassen.</translation>
         </message>
         <message>
@@ -1183,7 +1183,7 @@ in Punkten</translation>
             <translation>Ein neues Modell wird trainiert.</translation>
         </message>
         <message>
-            <source>The last training went well: its model does the automatic segmentation.</source>
+            <source>The last training went well: its model makes the predictions.</source>
             <translation>Das letzte Training ist gelungen: Sein Modell übernimmt die automatische Segmentierung.</translation>
         </message>
         <message>
@@ -1255,7 +1255,7 @@ in Punkten</translation>
             <translation>{name} ist keine der Klassen</translation>
         </message>
         <message>
-            <source>Blind case: please draw it from nothing. The automatic segmentation is withheld, because only labels made without seeing it measure fairly how good the model is.</source>
+            <source>Blind case: please draw it from nothing. The prediction is withheld, because only labels made without seeing it measure fairly how good the model is.</source>
             <translation>Blinder Fall: Bitte zeichnen Sie ihn von Grund auf. Die automatische Segmentierung wird zurückgehalten, denn nur Markierungen, die ohne sie entstanden, messen ehrlich, wie gut das Modell ist.</translation>
         </message>
     </context>

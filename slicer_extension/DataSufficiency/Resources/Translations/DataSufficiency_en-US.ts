@@ -108,7 +108,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Fill in the automatic segmentation</source>
+            <source>Fill in the prediction</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -551,11 +551,11 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Makes a new model from your {count} labels; it then does the automatic segmentation.</source>
+            <source>Makes a new model from your {count} labels; it then makes the predictions.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Makes a new model from the labels; it then does the automatic segmentation.</source>
+            <source>Makes a new model from the labels; it then makes the predictions.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -850,7 +850,7 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>There is no automatic segmentation yet: the model has to be trained first.</source>
+            <source>There is no prediction yet: the model has to be trained first.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -1091,15 +1091,15 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Asking for the automatic segmentation...</source>
+            <source>Asking for the prediction...</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>There is no automatic segmentation yet: the model has to be trained first.</source>
+            <source>There is no prediction yet: the model has to be trained first.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The automatic segmentation came after you had begun to draw, so it was left out.</source>
+            <source>The prediction came after you had begun to draw, so it was left out.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -1178,7 +1178,7 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The last training went well: its model does the automatic segmentation.</source>
+            <source>The last training went well: its model makes the predictions.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -1250,7 +1250,7 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Blind case: please draw it from nothing. The automatic segmentation is withheld, because only labels made without seeing it measure fairly how good the model is.</source>
+            <source>Blind case: please draw it from nothing. The prediction is withheld, because only labels made without seeing it measure fairly how good the model is.</source>
             <translation type="unfinished"></translation>
         </message>
     </context>

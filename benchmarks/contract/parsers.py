@@ -1,4 +1,4 @@
-"""Damaged files to the gate and the readers, each as a client's upload is read."""
+"""Damaged files to the gate and the parsers, each as a client's upload is read."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from benchmarks.contract.damage import damaged, genuine
 from benchmarks.contract.pools import Try
 from scaling_app.imaging.geometry import ImageError, read_image
 from scaling_app.imaging.untrusted import judge
-from scaling_app.studies.labels.reading import read_content
+from scaling_app.studies.labels.contents import read_content
 
 MOST_BYTES = 16 << 20
 
 
-def reader_of(kind: str, folder: Path) -> Try:
+def parser_of(kind: str, folder: Path) -> Try:
     """Tries damaged files of a kind: judged, read as an image and as a label."""
     whole = genuine(kind, folder)
     path = folder / f"sent{kind}"
@@ -28,7 +28,7 @@ def reader_of(kind: str, folder: Path) -> Try:
 
 
 def gate_of(kind: str, folder: Path) -> Try:
-    """Tries damaged files of a kind at the gate alone; other ones than `reader_of` tries."""
+    """Tries damaged files of a kind at the gate alone; other ones than `parser_of` tries."""
     whole = genuine(kind, folder)
     path = folder / f"sent{kind}"
 

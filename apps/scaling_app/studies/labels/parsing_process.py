@@ -1,6 +1,6 @@
-"""Reading files from others, each in a process of its own that ends with it.
+"""Parsing files from others, each in a process of its own that ends with it.
 
-One process has imported the readers and waits for orders; for each it forks, so that a reading costs milliseconds and
+One process has imported the parsers and waits for orders; for each it forks, so that a reading costs milliseconds and
 leaves nothing behind. The fork judges the header, allows itself memory and time in proportion to what that promises,
 reads, and answers in JSON: what has read foreign bytes sends no pickles. It ends when the server does, however that
 died.
@@ -25,7 +25,7 @@ from scaling_app.imaging.image_files import ImageError, read_grid, read_image_ar
 from scaling_app.imaging.pictures import load_picture
 from scaling_app.imaging.untrusted import Header, judge, read_through
 from scaling_app.studies.labels.checks import require_alike
-from scaling_app.studies.labels.reading import facts_to_json, read_content
+from scaling_app.studies.labels.contents import facts_to_json, read_content
 
 HEADER_SECONDS = 30
 BYTES_A_SECOND = 20 << 20

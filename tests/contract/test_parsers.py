@@ -1,4 +1,4 @@
-"""Damaged and hostile files of every kind: the gate or the reader says a sentence, within memory and time."""
+"""Damaged and hostile files of every kind: the gate or the parser says a sentence, within memory and time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchmarks.contract.damage import KINDS, TEXTS, edited, genuine
 from benchmarks.hostile.files import ZEROS, endless_keys, meta_of, nifti_of, nrrd_of, png_of
 from scaling_app.imaging.geometry import ImageError, label_names, read_grid, read_image, read_label
 from scaling_app.imaging.untrusted import judge
-from scaling_app.studies.labels.reading_process import memory_for
+from scaling_app.studies.labels.parsing_process import memory_for
 
 MOST_BYTES = 16 << 20
 SECONDS = 10.0
