@@ -66,7 +66,7 @@ def test_a_model_surely_as_far_as_two_readers_agree_stops_and_says_why() -> None
     readers = readers_of(readings(8), 2, 2.0)
     advice = advise(replace(RISING, readers=readers, p_agreement=0.93))
     assert (advice.action, advice.cases, advice.probability) == ("stop", 0, 0.93)
-    assert "two readers agree: 0.88 (n = 8 cases, 80 % range 0.8" in advice.sentence
+    assert "two readers agree: 88 points (n = 8 cases, 80 % range 8" in advice.sentence
     assert "other scanners" in advice.sentence and "two readers agree" in advice.reason
     assert advise(replace(RISING, readers=readers, p_agreement=0.89)).action == "continue"
     assert advise(replace(RISING, readers=readers, p_agreement=None)).action == "continue"
@@ -87,7 +87,7 @@ def test_longer_training_need_not_be_tried_once_a_model_is_as_right_as_the_reade
 def test_a_target_beyond_what_readers_agree_to_is_named() -> None:
     readers = readers_of(readings(8), 2, 2.0)
     advice = advise(replace(RISING, readers=readers, target=0.97, p_target=0.01))
-    assert "0.97 lies beyond what two readers agree to, 0.88 (n = 8 cases" in advice.reason
+    assert "97 points lies beyond what two readers agree to, 88 points (n = 8 cases" in advice.reason
     assert "beyond what" not in advise(replace(RISING, readers=readers, target=0.85, p_target=0.2)).reason
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -44,7 +45,7 @@ def test_a_structure_still_rising_keeps_the_session_going() -> None:
 def test_a_target_reached_stops() -> None:
     advice = advise(replace(FLAT, p_gain=0.9, target=0.85, p_target=0.93))
     assert (advice.action, advice.probability) == ("stop", 0.93)
-    assert "target Dice of 0.85" in advice.sentence
+    assert "target of 85 points" in advice.sentence
     longer = {"mean": 0.04, "lo80": 0.01, "hi80": 0.07}
     assert advise(replace(FLAT, target=0.85, p_target=0.93, longer=longer)).action == "stop"
 
@@ -131,6 +132,18 @@ def test_every_sentence_speaks_of_cases_of_this_kind_and_never_of_sufficiency(p:
             assert "of this kind" in sentence
             assert "sufficien" not in sentence.lower()
             assert sentence.count(".") - sentence.count("0.") == 1
+
+
+@pytest.mark.parametrize("p", [0.05, 0.5, 0.95])
+def test_a_dice_is_told_in_points_and_a_chance_in_words_as_everywhere_else(p: float) -> None:
+    for before in (True, False):
+        for target in (None, 0.85):
+            behind = {"a": 0.2, "b": p}
+            e = replace(FLAT, p_gain=p, low_gain_before=before, target=target, p_target=p)
+            advice = advise(replace(e, p_target_by_structure=behind))
+            said = advice.sentence + advice.reason
+            assert not re.search(r"\b0\.\d\d|P\(", said), said
+            assert "target" not in said or "85 points" in said
 
 
 def test_advice_to_stop_for_want_of_gain_says_that_longer_trainings_are_another_matter() -> None:

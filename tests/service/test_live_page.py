@@ -262,6 +262,22 @@ def test_it_fits_the_window_whatever_structures_are_called(
     page.get_by_role("button", name=f"The label of {EVIL} is right").wait_for(state="detached")
 
 
+def test_a_window_that_becomes_narrow_has_nothing_to_scroll_sideways(open_page) -> None:
+    """A tablet that is turned, a page that is enlarged: pictures out of sight are drawn anew when they come near."""
+    page = open_page(1200)
+    charts = page.locator(".chart")
+    for number in range(charts.count()):
+        charts.nth(number).scroll_into_view_if_needed()
+        charts.nth(number).locator("svg.main-svg").first.wait_for()
+    page.evaluate("scrollTo(0, 0)")
+    page.set_viewport_size({"width": 320, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    charts.last.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.chart')].pop().querySelector('svg').clientWidth < 320"
+    )
+
+
 def test_many_structures_hold_nobody_up(open_page, shown: Shown) -> None:
     one = shown.answer["structures"][0]
     shown.answer = {**shown.answer, "structures": [{**one, "name": f"s{k}"} for k in range(300)]}

@@ -144,18 +144,21 @@ def advise(evidence: StopEvidence) -> Advice:
 def _stop(e: StopEvidence) -> Advice | None:
     if _at_target(e):
         sentence = (
-            f"The target Dice of {e.target:.2f} is reached for cases of this kind (probability "
+            f"The target of {_points(e.target)} is reached for cases of this kind (probability "
             f"{percent(e.p_target)}); {_BEYOND}."
         )
-        reason = f"P(every structure at the target) = {e.p_target:.2f} >= {P_TARGET}"
+        reason = f"chance that every structure is at the target: {percent(e.p_target)}, of {percent(P_TARGET)} that are asked for"
         return Advice("stop", 0, e.p_target, sentence, reason)
     if _at_agreement(e):
         sentence = (
-            f"The model's Dice of {e.level:.2f} is about as far as two readers agree: {agreed_in_words(e.readers)}. Within "
+            f"The model's Dice of {100 * e.level:.0f} points is about as far as two readers agree: {agreed_in_words(e.readers)}. Within "
             f"{_points(e.delta)} of it, or above, with probability {percent(e.p_agreement)}; more cases of this kind "
             f"cannot make it more right than the readers are; {_BEYOND}."
         )
-        reason = f"P(every structure as far as two readers agree, less {_points(e.delta)}) = {e.p_agreement:.2f} >= {P_TARGET}"
+        reason = (
+            f"chance that every structure is as far as two readers agree, less {_points(e.delta)}: "
+            f"{percent(e.p_agreement)}, of {percent(P_TARGET)} that are asked for"
+        )
         return Advice("stop", 0, e.p_agreement, sentence, reason)
     if low_gain(e) and e.low_gain_before:
         sentence = (
@@ -163,8 +166,8 @@ def _stop(e: StopEvidence) -> Advice | None:
             f"{percent(e.p_gain)}); {_BEYOND}{_of_longer(e)}."
         )
         reason = (
-            f"P(gain of {e.cases} cases < {_points(e.delta)}) = {1 - e.p_gain:.2f}, and as little at an update of "
-            f"{confirming_size(e.n_now)} cases or fewer"
+            f"chance that {e.cases} cases gain less than {_points(e.delta)}: {percent(1 - e.p_gain)}, and as little at "
+            f"an update of {confirming_size(e.n_now)} cases or fewer"
         )
         return Advice("stop", e.cases, 1.0 - e.p_gain, sentence, reason)
     if e.net_value and max(e.net_value.values()) <= 0:
@@ -206,13 +209,13 @@ def _at_agreement(e: StopEvidence) -> bool:
 
 
 def agreed_in_words(readers: Readers | None) -> str:
-    """`0.88 (n = 6 cases, 80 % range 0.84 to 0.91)`; empty where it is not known."""
+    """`88 points (n = 6 cases, 80 % range 84 to 91)`; empty where it is not known."""
     overall = None if readers is None else readers.overall
     edges = None if overall is None else overall.dice.edges(0.8)
     if overall is None or edges is None:
         return ""
     low, high = edges
-    return f"{overall.dice.mean:.2f} (n = {overall.n_cases} cases, 80 % range {low:.2f} to {high:.2f})"
+    return f"{100 * overall.dice.mean:.0f} points (n = {overall.n_cases} cases, 80 % range {100 * low:.0f} to {100 * high:.0f})"
 
 
 def _longer_helps(e: StopEvidence) -> bool:
@@ -261,9 +264,9 @@ def _continue(e: StopEvidence) -> Advice:
         reason += f"; most likely to gain: {', '.join(rising)}"
     behind = [f"{name} ({percent(p)})" for name, p in e.p_target_by_structure.items() if p < P_TARGET]
     if e.target is not None and behind:
-        reason += f"; not surely at {e.target:.2f} yet: {', '.join(behind)}"
+        reason += f"; not surely at {_points(e.target)} yet: {', '.join(behind)}"
     if e.target is not None and e.readers is not None and _is_beyond(e.target, e.readers):
-        reason += f"; the target of {e.target:.2f} lies beyond what two readers agree to, {agreed_in_words(e.readers)}"
+        reason += f"; the target of {_points(e.target)} lies beyond what two readers agree to, {agreed_in_words(e.readers)}"
     if low_gain(e):
         reason += "; little gain expected, to be confirmed at an update some cases later"
     if e.net_value:

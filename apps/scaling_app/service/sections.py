@@ -223,9 +223,9 @@ def information_section(payload: Payload) -> str:
         for name, share in shares
     )
     lead = (
-        "The coloured part is what this task's own cases have settled of what learning curves of other tasks, not all "
-        "of them segmentation, leave open about level and slope. The larger the rest, the more the forecast is a guess "
-        "from experience; of the slope alone, and so of gains, own cases settle less than of the level."
+        "The coloured part rests on your own cases, the rest on learning curves of other tasks, not all of them "
+        "segmentation. The larger the rest, the more the forecast is a guess from experience. The gains rest on other "
+        "tasks more than the level does."
     )
     said = f'<p class="small muted">{escape(payload.message)}</p>' if payload.status == "ready" else ""
     return section("Where the information comes from", f'{said}<div class="share">{rows}</div>', lead=lead)

@@ -104,7 +104,7 @@ def advice_of(n: int, target: dict | None) -> dict:
     """In the app's words."""
     if target is not None and target["p_reached"] >= 0.9:
         chance = round(100 * target["p_reached"])
-        sentence = f"The target Dice of {target['dice']:.2f} is reached for cases of this kind (probability {chance} %)."
+        sentence = f"The target of {100 * target['dice']:g} points is reached for cases of this kind (probability {chance} %)."
         return {"action": "stop", "cases": 0, "probability": target["p_reached"], "sentence": sentence}
     five = gain(n, 5)
     chance = f"{100 * five['p_at_least_1pt']:.0f} %" if five["p_at_least_1pt"] <= 0.99 else "over 99 %"
