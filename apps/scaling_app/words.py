@@ -10,11 +10,16 @@ def in_words(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
+def count(number: int, noun: str) -> str:
+    """`1 case`, `3,170 cases`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def counted(numbers: Iterable[int], word: str) -> str:
     """`1 case`, `400 cases`, or `800 to 3,170 cases`; empty where there are none."""
     known = sorted(numbers)
     if not known:
         return ""
     low, high = known[0], known[-1]
-    most = f"{high:,} {word}" + ("" if high == 1 else "s")
+    most = count(high, word)
     return most if low == high else f"{low:,} to {most}"

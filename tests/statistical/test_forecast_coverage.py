@@ -9,9 +9,15 @@ import pytest
 from scipy.stats import binom
 
 from scaling_app.forecast.forecaster import make_forecaster
-from scaling_app.forecast.simulation import broad_truth, random_truth, simulate_session
+from scaling_app.forecast.simulation import PowerLawTruth, random_spread, random_truth, simulate_session
 
 SESSIONS = 200
+
+
+def broad_truth(rng: np.random.Generator) -> PowerLawTruth:
+    """A curve from the law of the prior's weak component, with the scatter of a random task."""
+    parameters = rng.normal([-2.3, np.log(0.45), np.log(0.5), 0.0], [1.0, 0.5, 0.6, 1.0])
+    return PowerLawTruth(parameters, random_spread(rng))
 
 
 @pytest.mark.slow_statistics

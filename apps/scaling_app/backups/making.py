@@ -27,7 +27,7 @@ from scaling_app.ledger.notes import LAST_BACKUP
 from scaling_app.ledger.processes import folder_name, is_left
 from scaling_app.ledger.tables import SCHEMA_VERSION
 from scaling_app.storage import make_folder, second_name
-from scaling_app.studies.place import INDEX, LABELS, LOCK, LOCK_SECONDS
+from scaling_app.studies.place import HISTORY, INDEX, LABELS, LOCK, LOCK_SECONDS, PUBLISHED, STATS
 
 _STAGE = ".backup-"
 _ATTEMPTS = 5
@@ -121,7 +121,7 @@ def _labels(studies: Path, stage: Path, *, images: bool) -> dict[str, Path]:
     found = [index] if index.is_file() else []
     for folder, _, names in os.walk(studies / LABELS):
         depth = len(Path(folder).relative_to(studies).parts)
-        if depth == (4 if Path(folder).is_relative_to(studies / LABELS / ".history") else 2):
+        if depth == (4 if Path(folder).is_relative_to(studies / LABELS / HISTORY) else 2):
             found += [Path(folder, name) for name in names if not name.startswith(".")]
     if images and index.is_file():
         for image, facts in json.loads(index.read_text(encoding="utf-8"))["objects"].items():
@@ -137,24 +137,22 @@ def _labels(studies: Path, stage: Path, *, images: bool) -> dict[str, Path]:
 def _models(folder: Path, stage: Path) -> dict[str, Path]:
     """Second names of the published model and what is said of it; a model that is replaced meanwhile is looked for again."""
     files = {}
-    for name in ("published.json", "train_stats.json"):
+    for name in (PUBLISHED, STATS):
         if (folder / name).is_file():
             files[f"{APP}/{name}"] = stage / name
             second_name(folder / name, stage / name)
-    if f"{APP}/published.json" not in files:
+    if f"{APP}/{PUBLISHED}" not in files:
         return files
     for _ in range(_ATTEMPTS):
-        name = Path(json.loads((stage / "published.json").read_text(encoding="utf-8"))["model_file"]).name
+        name = Path(json.loads((stage / PUBLISHED).read_text(encoding="utf-8"))["model_file"]).name
         try:
             second_name(folder / name, stage / name)
         except FileNotFoundError:
-            (stage / "published.json").unlink()
-            second_name(folder / "published.json", stage / "published.json")
+            (stage / PUBLISHED).unlink()
+            second_name(folder / PUBLISHED, stage / PUBLISHED)
         else:
             return {**files, f"{APP}/{name}": stage / name}
-    raise BackupError(
-        f"the model that {folder / 'published.json'} names is not there; train again, then back up"
-    )
+    raise BackupError(f"the model that {folder / PUBLISHED} names is not there; train again, then back up")
 
 
 def _entry(path: str, file: Path) -> Entry:

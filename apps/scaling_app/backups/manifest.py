@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from scaling_app.studies.place import INDEX, LABELS
+from scaling_app.studies.place import HISTORY, INDEX, LABELS, PUBLISHED, STATS
 
 FORMAT, VERSION = "scaling-app backup", 1
 
@@ -25,8 +25,9 @@ LEDGER = f"{APP}/ledger.sqlite"
 MOST_BYTES = 64 << 20
 """Of a manifest: some 300,000 files."""
 
-_BESIDE_LEDGER = re.compile(r"ledger\.sqlite|published\.json|train_stats\.json|published-[\w-]+\.pt")
-_HISTORY = ".history"
+_BESIDE_LEDGER = re.compile(
+    "|".join(map(re.escape, ("ledger.sqlite", PUBLISHED, STATS))) + r"|published-[\w-]+\.pt"
+)
 _LONGEST = 255
 
 
@@ -38,7 +39,7 @@ def _known_path(path: str) -> str:
     root, *parts = path.split("/")
     if root == APP and len(parts) == 1 and _BESIDE_LEDGER.fullmatch(parts[0]):
         return path
-    hidden = parts[:2] == [LABELS, _HISTORY]
+    hidden = parts[:2] == [LABELS, HISTORY]
     if hidden:
         fits = len(parts) == 5
     elif parts[:1] == [LABELS]:

@@ -74,12 +74,6 @@ def random_truth(rng: np.random.Generator) -> PowerLawTruth:
     return PowerLawTruth(np.array([floor, scale, power, np.log(0.05)]))
 
 
-def broad_truth(rng: np.random.Generator) -> PowerLawTruth:
-    """A curve from the law of the prior's weak component, with the scatter of a random task."""
-    parameters = rng.normal([-2.3, np.log(0.45), np.log(0.5), 0.0], [1.0, 0.5, 0.6, 1.0])
-    return PowerLawTruth(parameters, random_spread(rng))
-
-
 def simulate_session(
     truth: Truth,
     n_cases: int,

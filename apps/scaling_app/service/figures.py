@@ -86,7 +86,7 @@ def gain_figure(rows: Sequence[ForecastRow]) -> Json:
     """Bars of the expected gain per number of further cases, with 80 % ranges."""
     gains = [row.gain for row in rows if row.gain is not None]
     labels = [f"+{row.extra}" for row in rows if row.gain is not None]
-    mean = [_points(gain.mean or 0.0) for gain in gains]
+    mean = [_in_points(gain.mean or 0.0) for gain in gains]
     return {
         "data": [
             {
@@ -192,8 +192,8 @@ def _outcome_trace(chosen: Sequence[Outcome], colour: str, symbol: str) -> Json:
     return {
         "type": "scatter",
         "mode": "markers",
-        "x": [_points(o.mean) for o in chosen],
-        "y": [_points(o.came) for o in chosen],
+        "x": [_in_points(o.mean) for o in chosen],
+        "y": [_in_points(o.came) for o in chosen],
         "marker": {"color": colour, "size": 9, "symbol": symbol},
         "error_x": {
             "type": "data",
@@ -231,8 +231,8 @@ def _drawn(curve: Curve | None) -> list[Drawn]:
 def _band(points: Sequence[Drawn], width: Literal["80", "95"]) -> Json:
     ends = [(p.n, *(p.range80 if width == "80" else p.range95)) for p in points]
     inside = [(n, low, high) for n, low, high in ends if low is not None and high is not None]
-    upper = [(n, _points(high)) for n, _, high in inside]
-    lower = [(n, _points(low)) for n, low, _ in reversed(inside)]
+    upper = [(n, _in_points(high)) for n, _, high in inside]
+    lower = [(n, _in_points(low)) for n, low, _ in reversed(inside)]
     outline = upper + lower
     return {
         "type": "scatter",
@@ -247,12 +247,12 @@ def _band(points: Sequence[Drawn], width: Literal["80", "95"]) -> Json:
 
 
 def _line(points: Sequence[Drawn], dash: str) -> Json:
-    texts = [f"{p.n} cases: {_points(p.mean):.1f}" + _range_text(*p.range80) for p in points]
+    texts = [f"{p.n} cases: {_in_points(p.mean):.1f}" + _range_text(*p.range80) for p in points]
     return {
         "type": "scatter",
         "mode": "lines",
         "x": [p.n for p in points],
-        "y": [_points(p.mean) for p in points],
+        "y": [_in_points(p.mean) for p in points],
         "line": {"color": "@accent", "width": 2.6, "dash": dash, "shape": "spline", "smoothing": 0.6},
         "text": texts,
         "hovertemplate": "%{text}<extra></extra>",
@@ -270,7 +270,7 @@ def _measured(kind: str, observed: Sequence[MeasuredPoint], panel: bool) -> Json
         "name": what,
         "opacity": 0.7 if kind == "arm" else 1.0,
         "x": [p.n for p, _ in chosen],
-        "y": [_points(dice) for _, dice in chosen],
+        "y": [_in_points(dice) for _, dice in chosen],
         "marker": {
             "color": f"@{kind}",
             "symbol": symbol,
@@ -372,12 +372,12 @@ def layout(*, panel: bool = False) -> Json:
     }
 
 
-def _points(dice: float) -> float:
+def _in_points(dice: float) -> float:
     return round(100 * dice, 2)
 
 
 def _range_text(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" (80 %: {_points(low):.1f} to {_points(high):.1f})"
+    return "" if low is None or high is None else f" (80 %: {_in_points(low):.1f} to {_in_points(high):.1f})"
 
 
 def _differences(rows: Sequence[Range | Outcome], high: str, low: str, scale: float = 100.0) -> list[float]:

@@ -13,6 +13,7 @@ from rich.text import Text
 from scaling_app.forecast.lengths import flat_end_note
 from scaling_app.forecast.scores import OVERALL
 from scaling_app.forecast.stopping import percent
+from scaling_app.service.page import points, spread
 
 _TABLE_WIDTH = 80
 """Characters from which the rows stand in a table; below, each is a few lines of its own."""
@@ -65,7 +66,7 @@ def target_sentence(target: Mapping[str, Any] | None) -> str:
     """How many more cases a target takes, in words; empty where there is none or nothing is known."""
     if not target or target.get("p_reached") is None:
         return ""
-    aim, needed = f"Dice {_points(target['dice'])}", target.get("cases") or {}
+    aim, needed = f"Dice {points(target['dice'])}", target.get("cases") or {}
     chance = f"reached now with a chance of {percent(target['p_reached'])}"
     if needed.get("median") == 0:
         return f"Target {aim}: {chance}."
@@ -77,11 +78,11 @@ def target_sentence(target: Mapping[str, Any] | None) -> str:
     return f"Target {aim}: {more}; {chance}; {never}."
 
 
-def _rows(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Without the mean over structures where there is one structure, whose rows are the same."""
-    if len({row["structure"] for row in points}) > 2:
-        return list(points)
-    return [row for row in points if row["structure"] != OVERALL]
+    if len({row["structure"] for row in rows}) > 2:
+        return list(rows)
+    return [row for row in rows if row["structure"] != OVERALL]
 
 
 def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -92,24 +93,16 @@ def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
         table.add_row(
             Text(row["structure"]),
             str(row["n"]),
-            _points(row["mean"]),
-            _range(row["lo80"], row["hi80"]),
-            _range(row["lo95"], row["hi95"]),
-            _points(row["gain_mean"]),
-            _range(row["gain_lo80"], row["gain_hi80"]),
+            points(row["mean"]),
+            spread(row["lo80"], row["hi80"]),
+            spread(row["lo95"], row["hi95"]),
+            points(row["gain_mean"]),
+            spread(row["gain_lo80"], row["gain_hi80"]),
         )
     return table
 
 
 def _block(row: Mapping[str, Any]) -> str:
-    wide = f"80 %: {_range(row['lo80'], row['hi80'])}, 95 %: {_range(row['lo95'], row['hi95'])}"
-    gain = f"{_points(row['gain_mean'])} (80 %: {_range(row['gain_lo80'], row['gain_hi80'])})"
-    return f"{row['structure']}, {row['n']} cases\n  Dice {_points(row['mean'])} ({wide})\n  gain {gain}"
-
-
-def _range(low: float | None, high: float | None) -> str:
-    return f"{_points(low)} to {_points(high)}"
-
-
-def _points(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
+    wide = f"80 %: {spread(row['lo80'], row['hi80'])}, 95 %: {spread(row['lo95'], row['hi95'])}"
+    gain = f"{points(row['gain_mean'])} (80 %: {spread(row['gain_lo80'], row['gain_hi80'])})"
+    return f"{row['structure']}, {row['n']} cases\n  Dice {points(row['mean'])} ({wide})\n  gain {gain}"

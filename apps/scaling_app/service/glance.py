@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from scaling_app.service.page import count, duration, gain_points, points, spread
+from scaling_app.service.page import duration, gain_points, points, spread
 from scaling_app.service.payloads import ForecastRow, Job, Payload
+from scaling_app.words import count
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from scaling_app import __version__
 from scaling_app.forecast.prior import CurvePrior, shipped_prior
 from scaling_app.forecast.stopping import percent
-from scaling_app.service.page import count, duration, gain_points, points, spread
+from scaling_app.service.page import duration, gain_points, points, spread
 from scaling_app.service.payloads import CasesNeeded, Curve, Interval, Payload
-from scaling_app.words import in_words
+from scaling_app.words import count, in_words
 
 _SOURCES = {
     "prequential": "models tested on newly labelled cases before training on them",

@@ -222,8 +222,3 @@ def duration(minutes: float | None) -> str:
     if minutes < 90:
         return f"{minutes:.0f} min" if minutes >= 9.5 else f"{minutes:.1f} min"
     return f"{minutes / 60:.1f} h"
-
-
-def count(number: int, noun: str) -> str:
-    """The number with its noun, which takes an s in the plural."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 from scaling_app.forecast.stopping import percent
 from scaling_app.service.methods_text import methods_text
-from scaling_app.service.page import count, duration, gain_points, numbers, points, section, spread, table
+from scaling_app.service.page import duration, gain_points, numbers, points, section, spread, table
 from scaling_app.service.payloads import (
     Annotation,
     CasesNeeded,
@@ -18,6 +18,7 @@ from scaling_app.service.payloads import (
     ReaderAgreement,
     Target,
 )
+from scaling_app.words import count
 
 MIN_CASES = 4
 _ACTIONS = {"continue": "Go on labelling", "stop": "You may stop here", "wait": "Not yet clear"}

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from scaling_app.imaging.image_files import stem_of
 from scaling_app.storage import flush, make_folder, second_name
+from scaling_app.studies.place import HISTORY
 
 logger = logging.getLogger(__name__)
 
-FOLDER = ".history"
 
 UNKEPT_TAG = "original"
 """The tag of predictions: another one can be made at any time."""
@@ -35,7 +35,7 @@ class LabelHistory:
     """
 
     def __init__(self, folder: Path, kept: int) -> None:
-        self._folder, self._kept = folder / FOLDER, kept
+        self._folder, self._kept = folder / HISTORY, kept
 
     @contextmanager
     def keeping(

@@ -11,6 +11,12 @@ from scaling_app.storage import require_writable
 INDEX, LOCK, LABELS = "datastore_v2.json", ".lock", "labels"
 """In a studies folder, as MONAI Label names them: the index, the lock that all who change it take, the folder of labels."""
 
+HISTORY = ".history"
+"""In the folder of labels: those that were replaced."""
+
+PUBLISHED, STATS = "published.json", "train_stats.json"
+"""Beside the ledger: which model is in use, and how the last trainings went."""
+
 LOCK_SECONDS = 30.0
 """How long another process may hold the index."""
 

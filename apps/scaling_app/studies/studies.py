@@ -21,6 +21,7 @@ from scaling_app.studies import splits
 from scaling_app.studies.conf import Conf
 from scaling_app.studies.datastore import Datastore
 from scaling_app.studies.leases import Leases
+from scaling_app.studies.place import PUBLISHED, STATS
 from scaling_app.studies.structures import renamed, with_conf
 from scaling_app.trials.length import AUTO_STEPS
 
@@ -90,8 +91,8 @@ class Studies:
         self.datastore = datastore
         self.ledger = Ledger(conf.ledger)
         self.folder = conf.ledger.resolve().parent
-        self.published_file = self.folder / "published.json"
-        self.stats_file = self.folder / "train_stats.json"
+        self.published_file = self.folder / PUBLISHED
+        self.stats_file = self.folder / STATS
         self.cache_dir = self.folder / "cache"
 
     @property

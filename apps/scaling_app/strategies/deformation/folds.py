@@ -56,9 +56,9 @@ def _determinant(rows: list[Tensor]) -> Tensor:
     return (rows[0] * torch.linalg.cross(rows[1], rows[2])).sum(dim=-1)
 
 
-def count_folds(positions: Tensor) -> int:
-    """Number of grid cells in which at least one simplex lost its orientation."""
-    return int((cell_determinants(positions) <= 0).any(dim=0).sum())
+def count_folds(determinants: Tensor) -> int:
+    """Number of grid cells in which at least one simplex lost its orientation, by their `cell_determinants`."""
+    return int((determinants <= 0).any(dim=0).sum())
 
 
 def jacobian(positions: Tensor) -> Tensor:

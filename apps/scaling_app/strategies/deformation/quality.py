@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from scaling_app.strategies.base import PointMap, PreparedCase
-from scaling_app.strategies.deformation.folds import cell_determinants, jacobian, voxel_grid
+from scaling_app.strategies.deformation.folds import cell_determinants, count_folds, jacobian, voxel_grid
 from scaling_app.strategies.deformation.topology import (
     cavities,
     components,
@@ -68,7 +68,7 @@ class QualityReport:
         grid = voxel_grid(shape)
         moved = deformation(grid)
         determinants = cell_determinants(moved)
-        self._folds += int((determinants <= 0).any(dim=0).sum())
+        self._folds += count_folds(determinants)
         self._smallest.append(float(determinants.min()))
         self._spread.append(float(jacobian(moved).clamp(min=1e-6).log().std()))
         if not isinstance(deformation, Deformation):
