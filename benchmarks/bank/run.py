@@ -31,7 +31,7 @@ from rich.console import Console
 from scaling_app.experiments.cohort import patient_of
 from scaling_app.experiments.replay import Arm, replay
 from scaling_app.experiments.runs_table import FORMER_COLUMNS
-from scaling_app.imaging.defaults import DEFAULT_NETWORK
+from scaling_app.imaging.network_table import DEFAULT_NETWORK
 
 BANK = Path(__file__).parent / "results" / "bank.csv.gz"
 PRODUCT_BANK = BANK.with_name("product.csv.gz")

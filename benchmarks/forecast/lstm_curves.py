@@ -21,9 +21,9 @@ from scaling_app.forecast.evidence import logit_error
 from scaling_app.forecast.families import fit_templates, power_law_error
 from scaling_app.forecast.prior import shipped_templates, weak_component
 from scaling_app.forecast.rivals.lstm import (
-    CAPACITIES,
+    CAPACITY_CODES,
     FAMILIES,
-    NETWORKS,
+    NETWORK_CODES,
     STEPS,
     step_features,
     training_codes,
@@ -113,8 +113,8 @@ class SimulatedCurves:
         """Half of them a bank curve's, half anything, so that no code is left without meaning."""
         anything = np.column_stack(
             [
-                rng.choice([*NETWORKS.values()], size),
-                rng.choice([*CAPACITIES.values()], size),
+                rng.choice([*NETWORK_CODES.values()], size),
+                rng.choice([*CAPACITY_CODES.values()], size),
                 np.eye(len(FAMILIES))[rng.integers(len(FAMILIES), size=size)],
             ]
         )

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort
 from scaling_app.imaging.geometry import read_image, read_label
-from scaling_app.imaging.networks import NETWORKS
+from scaling_app.imaging.network_table import NETWORKS
 from scaling_app.strategies.base import PointMap, PreparedCase, Strategy
 from scaling_app.strategies.catalogue import register
 from scaling_app.trials.case_files import CaseFiles

@@ -9,7 +9,7 @@ import pytest
 from scaling_app import __version__
 from scaling_app.commands.cli import main
 from scaling_app.forecast.forecaster import METHODS
-from scaling_app.imaging.networks import NETWORKS
+from scaling_app.imaging.network_table import NETWORKS
 from scaling_app.strategies.catalogue import names
 from scaling_app.studies.conf import KEYS
 

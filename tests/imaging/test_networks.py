@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from scaling_app.imaging.network_table import NETWORKS
 from scaling_app.imaging.networks import (
-    NETWORKS,
     build_network,
     padded_shape,
     parameter_count,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import scaling_app
+from scaling_app.imaging.network_table import DEFAULT_NETWORK, networks_in_words
 from scaling_app.studies.conf import KEYS, ConfError, default_ledger, parse_labels, read_conf
 from scaling_app.studies.train_options import parse_options
 
@@ -61,6 +62,11 @@ def test_every_option_is_documented():
     assert set(rows) == {key.name for key in KEYS}
     for key in KEYS:
         assert rows[key.name] == key.default, key.name
+
+
+def test_every_network_is_documented_in_the_words_of_its_table():
+    table = (APP_DIR / "README.md").read_text()
+    assert f"| `network` | `{DEFAULT_NETWORK}` | {networks_in_words('`')} |" in table
 
 
 def test_each_studies_folder_has_its_own_ledger(tmp_path):

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from scaling_app.imaging.geometry import read_image
-from scaling_app.imaging.networks import NETWORKS, patch_multiples
+from scaling_app.imaging.network_table import NETWORKS
+from scaling_app.imaging.networks import patch_multiples
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.trials import fingerprint
 from scaling_app.trials.case_files import CaseFiles

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scaling_app.imaging.networks import NETWORKS
+from scaling_app.imaging.network_table import NETWORKS
 from scaling_app.strategies import catalogue
 from scaling_app.strategies.base import Batch, Loss, Strategy
 from scaling_app.trials import run_settings, training

@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from scaling_app.commands import operating
-from scaling_app.imaging.defaults import DEFAULT_NETWORK
+from scaling_app.imaging.network_table import DEFAULT_NETWORK, networks_in_words
 from scaling_app.log.lines import log_to_stderr
 from scaling_app.strategies.catalogue import names
 from scaling_app.trials.length import AUTO_STEPS
@@ -220,7 +220,7 @@ def replay(
     networks: Annotated[
         str,
         typer.Option(
-            help="of resenc, resunet (for trainings of a minute), unet, swinunetr, segresnet, dynunet, deeplab (pictures and slices)"
+            help=f"of {networks_in_words()}",
         ),
     ] = DEFAULT_NETWORK,
     seeds: Annotated[int, typer.Option(min=1, help="trainings per training set")] = 1,

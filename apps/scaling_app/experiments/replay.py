@@ -24,8 +24,8 @@ from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import Cohort, CohortError, find_cases, make_cohort
 from scaling_app.experiments.replay_run import Arm, ReplayRun
 from scaling_app.experiments.runs_table import COLUMNS, RunsTable
-from scaling_app.imaging.defaults import DEFAULT_NETWORK
-from scaling_app.imaging.networks import NETWORKS, width_of
+from scaling_app.imaging.network_table import DEFAULT_NETWORK, NETWORKS
+from scaling_app.imaging.networks import width_of
 from scaling_app.strategies.catalogue import names as strategy_names
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.fingerprint import found_structures

@@ -1,5 +1,7 @@
 """The segmentation networks: MONAI's, in 2D and 3D, with instance norm and smooth activations.
 
+Each of `network_table` is made by the function of its name.
+
 Smooth activations (GELU) where the network lets one choose: hypergradients by finite differences need a
 loss that is differentiable in the weights. Every network accepts any patch size: `Padded` pads to what
 its strides need and crops the answer.
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scaling_app.imaging.deeplab import DeepLab
+from scaling_app.imaging.network_table import NETWORKS
 from scaling_app.imaging.resenc import ResidualEncoderUNet
 
 CAPACITIES = {"small": 8, "medium": 16, "large": 32}
@@ -91,7 +94,8 @@ def build_network(
     strides = strides or ((2,) * spatial_dims,) * 3
     width = width_of(capacity)
     size = _Size(spatial_dims, in_channels, out_channels, width, strides)
-    return Padded(NETWORKS[name].build(size), patch_multiples(name, spatial_dims, strides))
+    build: Callable[[_Size], nn.Module] = globals()[name]
+    return Padded(build(size), patch_multiples(name, spatial_dims, strides))
 
 
 def width_of(capacity: str | int) -> int:
@@ -162,6 +166,16 @@ def _channels(size: _Size) -> tuple[int, ...]:
     return tuple(size.width * 2**level for level in range(len(size.strides) + 1))
 
 
+def resunet(size: _Size) -> nn.Module:
+    """U-Net with residual units."""
+    return _unet(size, residual_units=1)
+
+
+def unet(size: _Size) -> nn.Module:
+    """Plain U-Net."""
+    return _unet(size, residual_units=0)
+
+
 def _unet(size: _Size, residual_units: int) -> nn.Module:
     return UNet(
         size.dims,
@@ -175,12 +189,14 @@ def _unet(size: _Size, residual_units: int) -> nn.Module:
     )
 
 
-def _swinunetr(size: _Size) -> nn.Module:
+def swinunetr(size: _Size) -> nn.Module:
+    """Swin UNETR."""
     features = max(12, 12 * round(size.width * 1.5 / 12))  # attention heads need multiples of 12
     return SwinUNETR(size.channels, size.classes, feature_size=features, spatial_dims=size.dims)
 
 
-def _segresnet(size: _Size) -> nn.Module:
+def segresnet(size: _Size) -> nn.Module:
+    """SegResNet."""
     return SegResNet(
         size.dims,
         size.width,
@@ -193,7 +209,8 @@ def _segresnet(size: _Size) -> nn.Module:
     )
 
 
-def _dynunet(size: _Size) -> nn.Module:
+def dynunet(size: _Size) -> nn.Module:
+    """nnU-Net's network of MONAI."""
     strides = ((1,) * size.dims, *size.strides)
     # an axis that is not yet halved is coarse: no kernel reaches across it
     kernels = [(3,) * size.dims for _ in strides]
@@ -210,11 +227,13 @@ def _dynunet(size: _Size) -> nn.Module:
     )
 
 
-def _deeplab(size: _Size) -> nn.Module:
+def deeplab(size: _Size) -> nn.Module:
+    """DeepLab."""
     return DeepLab(size.channels, size.classes, size.width)
 
 
-def _resenc(size: _Size) -> nn.Module:
+def resenc(size: _Size) -> nn.Module:
+    """Residual encoder at full resolution."""
     levels = range(len(size.strides) + 1)
     coarse = [axis for axis in range(size.dims) if size.strides[0][axis] == 1]
     # while an axis is not halved its voxels are thick: no kernel of the finest levels reaches across it
@@ -231,42 +250,3 @@ def _resenc(size: _Size) -> nn.Module:
         coarse_first=coarse[0] if len(coarse) == 1 else None,
         adds=True,
     )
-
-
-@dataclass(frozen=True)
-class Network:
-    """One entry of `NETWORKS`.
-
-    Attributes:
-        build: makes it.
-        speed: voxels that it takes in a step, in those that `resunet` takes in the same time on a CPU.
-        bytes_per_voxel: memory of a training step for each voxel of a batch and channel at full resolution.
-        peak_rate: the highest learning rate of its trainings.
-        average: decay per step of the running mean of the weights that becomes the model; 0 where the last weights do.
-        multiple: what each side of a patch must be divisible by; None where the strides decide.
-        planar: whether it takes pictures and slices alone.
-        keeps_slices: whether few slices count as thick ones, whatever size a file states, and are never merged.
-        deepens: whether larger patches get more levels.
-    """
-
-    build: Callable[[_Size], nn.Module]
-    speed: float
-    bytes_per_voxel: int
-    peak_rate: float
-    average: float = 0.0
-    multiple: int | None = None
-    planar: bool = False
-    keeps_slices: bool = False
-    deepens: bool = False
-
-
-NETWORKS: dict[str, Network] = {
-    "resunet": Network(lambda size: _unet(size, residual_units=1), 1.0, 60, 1e-2),
-    "unet": Network(lambda size: _unet(size, residual_units=0), 1.0, 60, 1e-2),
-    "swinunetr": Network(_swinunetr, 0.1, 400, 1e-3, multiple=32),
-    "segresnet": Network(_segresnet, 0.25, 160, 5e-3, multiple=8),
-    "dynunet": Network(_dynunet, 0.5, 120, 5e-3),
-    "deeplab": Network(_deeplab, 0.25, 160, 1e-3, multiple=8, planar=True),
-    "resenc": Network(_resenc, 0.22, 120, 5e-3, average=0.99, keeps_slices=True, deepens=True),
-}
-"""The networks there are. A new one is an entry here."""

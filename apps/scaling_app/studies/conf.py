@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from scaling_app.forecast.arms import LONGER
-from scaling_app.imaging.defaults import DEFAULT_NETWORK
+from scaling_app.imaging.network_table import DEFAULT_NETWORK, NETWORKS
 from scaling_app.strategies.catalogue import AUTO, names
 from scaling_app.studies.tracking import parse_store
 from scaling_app.trials.length import AUTO_STEPS, parse_steps
@@ -196,8 +196,6 @@ def _pattern(text: str) -> str:
 
 
 def _network(text: str) -> str:
-    from scaling_app.imaging.networks import NETWORKS
-
     return _one_of(text, NETWORKS)
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from scaling_app.forecast.arms import LONGER, LONGER_TIMES, longer_name, trained_longer
+from scaling_app.imaging.network_table import NETWORKS
 from scaling_app.strategies.catalogue import AUTO, OWN_OF_AUTO, compared_by_auto
 from scaling_app.studies.conf import ConfError, parse_compare, strategy_choices
 from scaling_app.trials.length import AUTO_STEPS, parse_steps
@@ -75,7 +76,7 @@ def config_of(conf: Conf) -> dict[str, str | int | float | list[str]]:
     """The options table: flat values and lists of words whose first is the default."""
     return {
         "strategy": _first(conf.strategy, strategy_choices()),
-        "network": _first(conf.network, _networks()),
+        "network": _first(conf.network, NETWORKS),
         "steps": conf.steps or AUTO_STEPS,
         "max_minutes": conf.max_minutes,
         "seed": conf.seed,
@@ -93,7 +94,7 @@ def parse_options(request: Mapping[str, object], conf: Conf) -> TrainOptions:
     """
     return TrainOptions(
         strategy=_choice("strategy", request, conf.strategy, strategy_choices()),
-        network=_choice("network", request, conf.network, _networks()),
+        network=_choice("network", request, conf.network, NETWORKS),
         capacity=conf.capacity or _default_capacity(),
         steps=_steps(request, conf.steps),
         max_minutes=number_option("max_minutes", request, conf.max_minutes, low=0.05, high=10080),
@@ -184,12 +185,6 @@ def _default_capacity() -> str:
     from scaling_app.trials.plan import default_capacity
 
     return default_capacity()
-
-
-def _networks() -> Collection[str]:
-    from scaling_app.imaging.networks import NETWORKS
-
-    return NETWORKS
 
 
 def _first(default: str, names: Collection[str]) -> list[str]:

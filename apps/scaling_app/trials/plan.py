@@ -20,8 +20,8 @@ from typing import Literal
 
 import torch
 
-from scaling_app.imaging.defaults import DEFAULT_NETWORK
-from scaling_app.imaging.networks import NETWORKS, Strides, patch_multiples, strides_for, width_of
+from scaling_app.imaging.network_table import DEFAULT_NETWORK, NETWORKS
+from scaling_app.imaging.networks import Strides, patch_multiples, strides_for, width_of
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import Fingerprint, Intensity, found_structures, take_fingerprints
 

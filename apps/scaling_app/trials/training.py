@@ -19,7 +19,8 @@ import torch
 from monai.losses import DiceCELoss
 from torch import nn
 
-from scaling_app.imaging.networks import NETWORKS, memory_format, parameter_count
+from scaling_app.imaging.network_table import NETWORKS
+from scaling_app.imaging.networks import memory_format, parameter_count
 from scaling_app.imaging.randomness import seeded
 from scaling_app.strategies.base import Batch, Strategy, StrategyContext
 from scaling_app.strategies.making import make_strategy

@@ -7,7 +7,8 @@ import torch
 from monai.losses import DiceCELoss
 from torch import Tensor, nn
 
-from scaling_app.imaging.networks import NETWORKS, build_network
+from scaling_app.imaging.network_table import NETWORKS
+from scaling_app.imaging.networks import build_network
 from scaling_app.strategies.generative.hypergradient import (
     FrozenSegmenter,
     ImageHypergradient,

@@ -32,8 +32,9 @@ STEPS = 8
 """Longest sequence read; of longer curves the sizes nearest to an even spread in ln n are kept."""
 FARTHEST = 64.0
 """Queries beyond this multiple of the last size are answered for it."""
-NETWORKS = {"resunet": -1.0, "swinunetr": 1.0}
-CAPACITIES = {"small": -1.0, "medium": 1.0}
+NETWORK_CODES = {"resunet": -1.0, "swinunetr": 1.0}
+CAPACITY_CODES = {"small": -1.0, "medium": 1.0}
+"""Of the curves that it learned from, and so part of its weights: what came later is not told to it."""
 FAMILIES = ("none", "baseline", "deformation", "generation")
 """Kinds of strategy: nothing; affine and intensity changes; deformed cases; generated cases."""
 CODES = 2 + len(FAMILIES)
@@ -47,7 +48,11 @@ def training_codes(network: str, capacity: str, strategy: str) -> Array:
     """
     families = families_of(strategy)
     return np.array(
-        [NETWORKS.get(network, 0.0), CAPACITIES.get(capacity, 0.0), *(float(f in families) for f in FAMILIES)]
+        [
+            NETWORK_CODES.get(network, 0.0),
+            CAPACITY_CODES.get(capacity, 0.0),
+            *(float(f in families) for f in FAMILIES),
+        ]
     )
 
 
