@@ -142,7 +142,7 @@ def advise(evidence: StopEvidence) -> Advice:
 
 
 def _stop(e: StopEvidence) -> Advice | None:
-    if _at_target(e):
+    if e.target is not None and _at_target(e):
         sentence = (
             f"The target of {_points(e.target)} is reached for cases of this kind (probability "
             f"{percent(e.p_target)}); {_BEYOND}."
