@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from fastapi.testclient import TestClient
 from monailabel.config import settings
 
 from scaling_app.monai_app.dicom_studies import DicomStudies
-from scaling_app.monai_app.pacs import Pacs, PacsError
+from scaling_app.monai_app.pacs import Pacs
+from scaling_app.monai_app.pacs_session import PacsError
 from scaling_app.web.storage_answers import answer_storage_errors
 
 pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")
@@ -43,7 +45,10 @@ def babbling() -> Iterator[tuple[str, list[tuple[int, bytes]]]]:
             self.send_header("Content-Type", "application/dicom+json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(ConnectionError):
+                for number in range(len(body)):
+                    self.wfile.write(body[number : number + 1])
+                    time.sleep(self.path.count("slow") * 0.05)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -63,6 +68,17 @@ def test_a_server_that_does_not_answer_costs_a_bounded_wait(deaf, monkeypatch, t
     assert "did not answer in time" in store.problems[0].sentence
     assert "did not answer in time" in store.nothing_to_serve()
     assert time.monotonic() - began < 10
+
+
+def test_an_answer_that_trickles_costs_a_bounded_wait(babbling, monkeypatch) -> None:
+    url, answers = babbling
+    answers.append((200, b"[]" + b" " * 400))
+    assert not Pacs(url).images()
+    monkeypatch.setattr(settings, "MONAI_LABEL_DICOMWEB_PROXY_TIMEOUT", 0.5)
+    began = time.monotonic()
+    with pytest.raises(PacsError, match="did not answer in time"):
+        Pacs(f"{url}/slow").images()
+    assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize(

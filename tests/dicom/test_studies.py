@@ -13,7 +13,7 @@ from series import OBLIQUE, as_bytes, make_series, voxels_of
 
 from scaling_app.imaging.geometry import read_image, read_label, write_label
 from scaling_app.monai_app import pacs
-from scaling_app.monai_app.pacs import PacsError
+from scaling_app.monai_app.pacs_session import PacsError
 
 pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")
 

@@ -18,8 +18,9 @@ from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastor
 from monailabel.interfaces.exception import ImageNotFoundException
 
 from scaling_app.imaging.dicom_series import Series, SeriesError, series_of, write_volume
-from scaling_app.monai_app.pacs import Pacs, PacsError, SeriesFacts
+from scaling_app.monai_app.pacs import Pacs, SeriesFacts
 from scaling_app.monai_app.pacs_memory import PacsMemory
+from scaling_app.monai_app.pacs_session import PacsError
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.studies.listing import MOST_NAMED, FileProblem
 from scaling_app.studies.studies import FINAL

@@ -33,7 +33,8 @@ from scaling_app.imaging.dicom_series import Series, SeriesError
 from scaling_app.imaging.geometry import ImageError, grid_of, read_label, write_label
 from scaling_app.imaging.label_fit import fit_label
 from scaling_app.monai_app.dicom_images import KIND, DicomImages
-from scaling_app.monai_app.pacs import Pacs, PacsError, SegmentationFacts, newest_first
+from scaling_app.monai_app.pacs import Pacs, SegmentationFacts, newest_first
+from scaling_app.monai_app.pacs_session import PacsError
 from scaling_app.studies.labels.checks import parse_label_info
 from scaling_app.studies.listing import FileProblem
 from scaling_app.studies.studies import FINAL
@@ -76,12 +77,14 @@ class DicomStudies(DicomImages):
         self._structures = structures
         self._unusable: dict[str, FileProblem] = {}
         self._saved: dict[str, float] = {}
+        self._unsent: dict[str, str] = {}
         self._may_ask = float("-inf")
         self._looking = threading.Lock()
         super().__init__(pacs, folder, kept_labels=kept_labels)
 
     def _labels_left_out(self) -> list[FileProblem]:
-        return [self._unusable[sop] for sop in sorted(self._unusable)]
+        unsent = [FileProblem(image, said) for image, said in sorted(self._unsent.items())]
+        return [*unsent, *(self._unusable[sop] for sop in sorted(self._unusable))]
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict) -> str:
         """Sends a label to the server, and then keeps what its Segmentation says; a prediction stays here.
@@ -110,7 +113,15 @@ class DicomStudies(DicomImages):
                 raise ValueError(
                     "The label cannot be kept as a DICOM Segmentation without a change; report this."
                 )
-            self.pacs.store(instance)
+            try:
+                self.pacs.store(instance)
+            except PacsError as error:
+                self._unsent[image_id] = (
+                    f"A label by {who or 'somebody'} of the series {self._called(image_id)} was not stored at "
+                    f"{now:%Y-%m-%d %H:%M}: {error} {error.outcome} Whoever drew it was told; the label before counts."
+                )
+                logger.warning("%s", self._unsent[image_id])
+                raise
             facts = SegmentationFacts(
                 str(instance.SOPInstanceUID),
                 str(instance.SeriesInstanceUID),
@@ -251,6 +262,7 @@ class DicomStudies(DicomImages):
         self, facts: SegmentationFacts, voxels: np.ndarray, series: Series, info: Mapping[str, object]
     ) -> None:
         """Puts the label of a Segmentation in place here; its file depends on nothing else than the two."""
+        self._unsent.pop(facts.of_series, None)
         whose = {
             "SOPInstanceUID": facts.sop,
             "SeriesInstanceUID": facts.series,

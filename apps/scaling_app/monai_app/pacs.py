@@ -16,22 +16,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import IO, Any
 
+import numpy as np
 import requests
-from dicomweb_client.ext.gcp.session_utils import create_session_from_gcp_credentials
-from dicomweb_client.session_utils import create_session_from_user_pass
 from monailabel.config import settings
 from monailabel.datastore.dicom import DICOMwebClientX
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from requests.adapters import HTTPAdapter
-from retrying import RetryError
 
 from scaling_app.imaging.dicom_segmentation import STORAGE
-from scaling_app.studies.datastore import DatastoreSilentError
+from scaling_app.monai_app.pacs_session import PacsError, said_of, session_with
 
 logger = logging.getLogger(__name__)
-
-CONNECT_SECONDS = 5.0
 
 LISTED_SECONDS, LISTED_TIMES = 60.0, 20.0
 """How long a list holds while the number of its rows stays: seconds, or so many times what it took to get, if that is more."""
@@ -39,23 +33,12 @@ LISTED_SECONDS, LISTED_TIMES = 60.0, 20.0
 MODALITIES = ("CT", "MR")
 """What is served unless the operator's search filter says otherwise."""
 
-_NO_DICOM = (AttributeError, KeyError, IndexError, TypeError, ValueError, InvalidDicomError)
-"""What the libraries' parsers raise."""
+UNSURE = (
+    "It may have arrived there all the same. Keep it on the screen and send it again: the newest one counts."
+)
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _OLDEST = datetime.min.replace(tzinfo=timezone.utc) + timedelta(days=2)
-
-
-class PacsError(DatastoreSilentError):
-    """The DICOM server gave no usable answer; the sentence is for people.
-
-    Attributes:
-        answered: whether it answered at all, so that it may answer another question.
-    """
-
-    def __init__(self, sentence: str, *, answered: bool = False) -> None:
-        super().__init__(sentence)
-        self.answered = answered
 
 
 @dataclass(frozen=True)
@@ -100,7 +83,7 @@ class Pacs:
     def __init__(self, url: str) -> None:
         self.url = url
         self._listed: dict[str, _Listing] = {}
-        self._session = _session(url)
+        self._session = session_with(url)
         self._client = DICOMwebClientX(
             url=url,
             session=self._session,
@@ -179,19 +162,37 @@ class Pacs:
             return self._client.retrieve_instance(study, series, sop)
 
     def store(self, instance: Dataset) -> None:
-        """Has the server store an instance.
+        """Has the server store a Segmentation. Where its answer gets lost, it is asked whether it holds it.
 
         Raises:
-            PacsError: it was not stored, as far as the server said.
+            PacsError: it does not, or nobody knows.
         """
-        with self._asking():
-            answer = self._client.store_instances([instance])
-            refused = answer.get("FailedSOPSequence")
-            if refused:
-                reason = refused[0].get("FailureReason", "none given")
-                raise PacsError(
-                    f"The DICOM server at {self.url} refused the label (reason {reason}).", answered=True
+        try:
+            with self._asking():
+                answer = self._client.store_instances([instance])
+        except PacsError as error:
+            if not self._holds(instance, error):
+                raise
+            logger.warning("%s Yet it holds the label.", error)
+            return
+        if refused := answer.get("FailedSOPSequence"):
+            reason = refused[0].get("FailureReason", "none given")
+            raise PacsError(
+                f"The DICOM server at {self.url} refused the label (reason {reason}).", answered=True
+            )
+
+    def _holds(self, instance: Dataset, lost: PacsError) -> bool:
+        """Whether the server holds it whole; `lost` says so where it cannot be told."""
+        try:
+            with self._asking():
+                there = self._client.retrieve_instance(
+                    instance.StudyInstanceUID, instance.SeriesInstanceUID, instance.SOPInstanceUID
                 )
+                return bool(np.array_equal(there.pixel_array, instance.pixel_array))
+        except PacsError as error:
+            if not error.answered:
+                lost.outcome = UNSURE
+            return False
 
     def read(self, service: str, path: str, query: str, accept: str) -> requests.Response:
         """What the server answers to a question of a viewer; its body is still to be read.
@@ -273,46 +274,8 @@ class Pacs:
             yield
         except PacsError:
             raise
-        except requests.HTTPError as error:
-            code = error.response.status_code if error.response is not None else "an error"
-            cure = "check its user and password" if code in (401, 403) else "try again later"
-            raise PacsError(
-                f"The DICOM server at {self.url} answered {code}; {cure}.", answered=True
-            ) from error
-        except (requests.Timeout, RetryError) as error:
-            raise PacsError(
-                f"The DICOM server at {self.url} did not answer in time; try again later."
-            ) from error
-        except _NO_DICOM as error:
-            sentence = f"The DICOM server at {self.url} gave no DICOMweb answer ({type(error).__name__})."
-            raise PacsError(sentence, answered=True) from error
-        except requests.RequestException as error:
-            raise PacsError(f"The DICOM server at {self.url} cannot be reached; try again later.") from error
-
-
-class _BoundedAdapter(HTTPAdapter):
-    """Gives every request a bound in time; the library gives none."""
-
-    def send(self, *said: Any, **options: Any) -> requests.Response:
-        options["timeout"] = options.get("timeout") or (
-            CONNECT_SECONDS,
-            settings.MONAI_LABEL_DICOMWEB_PROXY_TIMEOUT,
-        )
-        return super().send(*said, **options)
-
-
-def _session(url: str) -> requests.Session:
-    user = settings.MONAI_LABEL_DICOMWEB_USERNAME or settings.MONAI_LABEL_DATASTORE_USERNAME
-    password = settings.MONAI_LABEL_DICOMWEB_PASSWORD or settings.MONAI_LABEL_DATASTORE_PASSWORD
-    if "googleapis.com" in url:
-        session = create_session_from_gcp_credentials()
-    elif user and password:
-        session = create_session_from_user_pass(user, password)
-    else:
-        session = requests.Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, _BoundedAdapter())
-    return session
+        except Exception as error:  # whatever the libraries' parsers make of what no DICOM server sends
+            raise said_of(self.url, error) from error
 
 
 def _dataset(row: Mapping[str, Any]) -> Dataset:

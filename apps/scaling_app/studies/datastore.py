@@ -6,7 +6,13 @@ from typing import Any, Protocol
 
 
 class DatastoreSilentError(OSError):
-    """Whoever keeps images and labels gave no usable answer; the sentence is for people."""
+    """Whoever keeps images and labels gave no usable answer; the sentence is for people.
+
+    Attributes:
+        outcome: what became of that which was asked for, as a sentence.
+    """
+
+    outcome = "Nothing was changed."
 
 
 class Datastore(Protocol):

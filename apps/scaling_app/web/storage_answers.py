@@ -37,7 +37,7 @@ def storage_refusal(error: BaseException) -> HTTPException | None:
     """The answer to an error that comes of where the studies are kept; None to any other."""
     for cause in _causes(error):
         if isinstance(cause, DatastoreSilentError):
-            return HTTPException(UNABLE, f"{cause} Nothing was changed.")
+            return HTTPException(UNABLE, f"{cause} {cause.outcome}")
         if isinstance(cause, SeriesError):
             return HTTPException(422, str(cause))
         if isinstance(cause, filelock.Timeout):
