@@ -26,6 +26,7 @@ def test_monai_is_loaded_without_trackers_and_plots_which_are_there_all_the_same
     assert "matplotlib" in loaded_by(f"{code}\nimport matplotlib")
 
 
+@pytest.mark.slow_processes
 @pytest.mark.parametrize(
     "module",
     [

@@ -50,6 +50,7 @@ def test_draws_of_the_miss_rate_have_its_mean() -> None:
     np.testing.assert_allclose(rate.draws(n, 20_000).mean(0), rate.mean(n), atol=0.01)
 
 
+@pytest.mark.slow_statistics
 @pytest.mark.parametrize("shift", [0.0, -0.6])
 def test_labels_drawn_on_a_prediction_are_corrected(shift: float) -> None:
     errors, plain_errors = [], []
@@ -112,6 +113,7 @@ def arms_session(kappa: float, seed: int, n_cases: int = 24) -> list[Score]:
     return own + arms
 
 
+@pytest.mark.slow_statistics
 @pytest.mark.parametrize("kappa", [1.0, 2.0])
 def test_kappa_is_recovered(kappa: float) -> None:
     found, covered = [], 0
@@ -206,6 +208,7 @@ def no_better_arms(n_cases: int, arms: int, run_luck: float, rng: np.random.Gene
     return observations
 
 
+@pytest.mark.slow_statistics
 @pytest.mark.parametrize("run_luck", [0.0, 0.02])
 @pytest.mark.parametrize("n_cases", [5, 16])
 def test_the_range_of_a_difference_holds_the_truth_as_often_as_it_says_also_where_trainings_are_lucky(
@@ -219,6 +222,7 @@ def test_the_range_of_a_difference_holds_the_truth_as_often_as_it_says_also_wher
     assert held >= 108  # 120 expected, and 2.4 standard deviations
 
 
+@pytest.mark.slow_statistics
 def test_auto_seldom_leaves_the_baseline_for_one_of_several_that_are_no_better() -> None:
     rng = np.random.default_rng(0)
     left = [
@@ -272,6 +276,7 @@ def stream(seed: int, shift: float, n_cases: int = 40, at: int = 22) -> list[Sco
     return simulate_session(random_truth(rng), n_cases, rng, kinds=["prequential"], case_effects=difficulty)
 
 
+@pytest.mark.slow_statistics
 def test_deviates_of_an_undisturbed_session_are_standard_normal() -> None:
     z = np.concatenate([prequential_deviates(stream(s, 0.0), shipped_prior(), SPREAD) for s in range(30)])
     assert (
@@ -280,6 +285,7 @@ def test_deviates_of_an_undisturbed_session_are_standard_normal() -> None:
     assert z.std() == pytest.approx(1.0, abs=0.12)
 
 
+@pytest.mark.slow_statistics
 def test_a_level_shift_raises_the_alarm_and_an_undisturbed_session_rarely_does() -> None:
     alarms = [find_shift(stream(s, 2.0), shipped_prior(), SPREAD) for s in range(30)]
     caught = [a for a in alarms if a is not None]
@@ -312,6 +318,7 @@ def test_a_long_session_is_watched_by_its_newest_scores(monkeypatch: pytest.Monk
     assert looked_at == [f"c{k}" for k in range(40, 60)]
 
 
+@pytest.mark.slow_statistics
 def test_more_structures_do_not_make_more_false_alarms() -> None:
     def sessions_with_alarm(structures: int) -> int:
         return sum(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -103,32 +103,32 @@ def test_unknown_words_are_refused(new_run, field: str) -> None:
         new_run("r", **{field: "guess"})
 
 
-START_IN_ANOTHER_PROCESS = """
-import sys
-from scaling_app.ledger import Ledger, Run, utc_now
-run = Run("r", "fold", "baseline", "resunet", ["a"], 1, 0, 0, "s", utc_now())
-Ledger(sys.argv[1]).start_run(run)
-print("started", flush=True)
-sys.stdin.read()
-"""
-
 posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX tells whether a process lives")
 
 
 @pytest.fixture
-def trainer(ledger: Ledger) -> Iterator[subprocess.Popen[str]]:
+def trainer(ledger: Ledger, new_run) -> Iterator[BaseProcess]:
     """Another process, in the middle of the run `r`."""
-    command = [sys.executable, "-c", START_IN_ANOTHER_PROCESS, str(ledger.path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None and process.stdout.readline() == "started\n"
-        yield process
-        process.kill()
+    fork = multiprocessing.get_context("fork")  # has its libraries loaded
+    here, there = fork.Pipe()
+
+    def train() -> None:
+        Ledger(ledger.path).start_run(new_run("r", ["a"]))
+        there.send("started")
+        there.recv()
+
+    process = fork.Process(target=train)
+    process.start()
+    assert here.poll(60) and here.recv() == "started"
+    yield process
+    process.kill()
+    process.join()
 
 
 @posix
 def test_an_interrupted_run_can_be_started_over(ledger: Ledger, new_run, trainer) -> None:
     trainer.kill()
-    trainer.wait()
+    trainer.join()
     assert ledger.close_unfinished_runs() == 1
     assert ledger.run("r").state == "stopped"
     ledger.start_run(new_run("r", ["b", "c"]))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scaling_app.monai_app.app import ScalingApp
-from scaling_app.monai_app.starting import EXIT_BAD_INPUT
+from scaling_app.web.starting import EXIT_BAD_INPUT
 
 
 @pytest.mark.parametrize(

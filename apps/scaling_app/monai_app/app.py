@@ -29,7 +29,6 @@ from scaling_app.monai_app.lent_images import LentImages
 from scaling_app.monai_app.next_case import NextCase
 from scaling_app.monai_app.pacs import Pacs
 from scaling_app.monai_app.scoring import SufficiencyScoring
-from scaling_app.monai_app.starting import end_a_starting_server, is_starting
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
 from scaling_app.monai_app.training_state import training_of
@@ -50,6 +49,7 @@ from scaling_app.studies.shape_coverage import coverage_facts
 from scaling_app.studies.studies import FINAL, Studies
 from scaling_app.studies.train_options import number_option, parse_options, strategies_to_compare
 from scaling_app.web import scratch
+from scaling_app.web.starting import end_a_starting_server, is_starting
 from scaling_app.web.storage_answers import answer_storage_errors
 
 if TYPE_CHECKING:
