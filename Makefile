@@ -36,7 +36,7 @@ test: lint
 	$(BIN)/python -m pytest $(SPREAD)
 
 quick: lint
-	$(BIN)/python -m pytest -q $(SPREAD) -m "not slow" $(addprefix tests/,architecture storage ledger forecast service studies)
+	$(BIN)/python -m pytest -q $(SPREAD) -m "not slow" $(addprefix tests/,architecture storage log ledger forecast curve service studies)
 
 lint: $(VENV)/.installed
 	@$(MAKE) --no-print-directory --keep-going --output-sync --jobs 2 $(CHECKS)

@@ -229,13 +229,10 @@ YARDSTICK = 0.1
 
 
 def seconds_of(work) -> float:
-    """The least processor time of five calls, in this thread."""
-    seconds = []
-    for _ in range(5):
-        start = time.thread_time()
-        work()
-        seconds.append(time.thread_time() - start)
-    return min(seconds)
+    """The processor time of a call, in this thread."""
+    start = time.thread_time()
+    work()
+    return time.thread_time() - start
 
 
 def yardstick() -> None:
@@ -257,8 +254,9 @@ def test_four_structures_of_400_scores_take_under_a_second() -> None:
     ]
     assert len(observations) == 1600
     answer_question(observations, n_now=128, target=0.9)
-    slowness = max(1.0, seconds_of(yardstick) / YARDSTICK)
-    assert seconds_of(lambda: answer_question(observations, n_now=128, target=0.9)) < 1.0 * slowness
+    slowness = max(1.0, min(seconds_of(yardstick) for _ in range(5)) / YARDSTICK)
+    tries = (seconds_of(lambda: answer_question(observations, n_now=128, target=0.9)) for _ in range(5))
+    assert any(seconds < 1.0 * slowness for seconds in tries)
 
 
 def test_other_strategies_are_never_averaged_into_one_point() -> None:
