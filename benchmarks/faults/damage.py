@@ -159,6 +159,7 @@ def clock_set_back(house: House) -> Iterator[Outcome]:
     shift = house.folder / "shift"
     shift.write_text("+0d\n")
     house.environment = {
+        **house.environment,
         "LD_PRELOAD": library,
         "FAKETIME_TIMESTAMP_FILE": str(shift),
         "FAKETIME_NO_CACHE": "1",

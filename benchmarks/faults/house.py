@@ -38,17 +38,17 @@ ENDINGS = (".nii.gz", ".nrrd", ".seg.nrrd", ".nii")
 
 @dataclass
 class Version:
-    """One label that was sent: its content, what was said with it, and whether it was acknowledged."""
+    """One label that was sent: its content, what was said with it, and whether it was acknowledged.
+
+    Attributes:
+        key: by which it is known when it comes back.
+    """
 
     content: bytes
+    key: str
     ending: str
     minutes: float
     acknowledged: bool = False
-
-    @property
-    def digest(self) -> str:
-        """SHA-256, as the ledger writes it."""
-        return hashlib.sha256(self.content).hexdigest()
 
 
 @dataclass
@@ -70,13 +70,17 @@ class House:
         self._viewers = tempfile.TemporaryDirectory(prefix="viewers-")  # their disk has room
         self.sent: dict[str, list[Version]] = {}
         self._truth: dict[str, tuple[np.ndarray, Grid]] = {}
+        self.address = str(self.studies)
         for index in range(CASES):
-            case = synthetic.make_case(index, size=SIZE)
-            image = synthetic.write_case(case, self.studies, None, suffix=(".nii.gz", ".nrrd")[index % 2])
-            self._truth[case.case_id] = case.label, read_grid(image)
+            self._make_image(index)
         self.images = sorted(self._truth)
         self.app_dir = init_app(self.folder / "app")
         self.process: subprocess.Popen[bytes] | WarmServer | None = None
+
+    def _make_image(self, index: int) -> None:
+        case = synthetic.make_case(index, size=SIZE)
+        image = synthetic.write_case(case, self.studies, None, suffix=(".nii.gz", ".nrrd")[index % 2])
+        self._truth[case.case_id] = case.label, read_grid(image)
 
     @property
     def base(self) -> str:
@@ -100,9 +104,9 @@ class House:
         self.port = free_port()
         own = {"OMP_NUM_THREADS": "1", **self.environment}
         if not warm:
-            self.process = launched(str(self.studies), self.folder, self.port, self.log, environment=own)
+            self.process = launched(self.address, self.folder, self.port, self.log, environment=own)
             return
-        command = server_command(str(self.studies), host="127.0.0.1", port=self.port, app_dir=self.app_dir)
+        command = server_command(self.address, host="127.0.0.1", port=self.port, app_dir=self.app_dir)
         own["MONAI_LABEL_SESSION_PATH"] = str(self.folder / "sessions")
         self.process = WarmServer(command, own, self.folder, self.log)
 
@@ -173,10 +177,18 @@ class House:
         file = Path(self._viewers.name) / f"{image}-{threading.get_ident()}{ending}"
         names = {value: name for name, value in synthetic.STRUCTURES.items()}
         write_label(changed, grid, file, names)
-        version = Version(file.read_bytes(), ending, float(1 + number))
+        content = file.read_bytes()
+        version = Version(content, self._key_sent(content, changed), ending, float(1 + number))
         file.unlink()
         self.sent[image].append(version)
         return version
+
+    def _key_sent(self, content: bytes, voxels: np.ndarray) -> str:
+        return self.key(content)
+
+    def key(self, content: bytes) -> str:
+        """By which a label is known that comes back: here it is the file that was sent."""
+        return hashlib.sha256(content).hexdigest()
 
     def put_label(self, image: str, ending: str | None = None) -> requests.Response:
         """Saves a new label as a viewer does, and notes whether it was acknowledged."""
@@ -284,15 +296,16 @@ class House:
             digest, minutes = cases.get(image, (None, None))
             if digest != hashlib.sha256(content).hexdigest():
                 found.append(f"the ledger has another label of {image} than its file")
-            version = next((v for v in versions if v.content == content), None)
+            key = self.key(content)
+            version = next((v for v in versions if v.key == key), None)
             if version is None:
                 found.append(f"the label of {image} was never sent")
             elif version.acknowledged and minutes != version.minutes:
                 found.append(f"the minutes of {image} are {minutes}, and {version.minutes} were sent")
-        sent = {version.digest for versions in self.sent.values() for version in versions}
+        sent = {version.key for versions in self.sent.values() for version in versions}
         replaced = self.studies / "labels" / ".history" / "final"
         for file in replaced.rglob("*") if history and replaced.is_dir() else ():
-            if file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() not in sent:
+            if file.is_file() and self.key(file.read_bytes()) not in sent:
                 found.append(f"the history holds {file.name}, which was never sent")
         return found
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.faults import damage, full_disk, kills
+from benchmarks.faults.dicom_house import DicomHouse
 from benchmarks.faults.house import House
 from benchmarks.faults.outcomes import Outcome, append, read, table
 from scaling_app.commands.launch import terminated_like_interrupted
@@ -33,6 +34,9 @@ PARTS = {
     "damage": damage.damaged_files,
     "clock": damage.clock_set_back,
 }
+DICOMWEB = ("kills", "clock")
+"""What is tried with a DICOM server; the other faults are of the disk, whoever keeps the studies."""
+
 FAULT_OF = {
     "full-disk": "full disk",
     "little-disk": "nearly full disk",
@@ -48,8 +52,14 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--only", choices=list(PARTS), nargs="*", default=list(PARTS))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "faults.csv")
+    parser.add_argument(
+        "--dicomweb", action="store_true", help="studies on an Orthanc; kills and the clock alone"
+    )
+    parser.add_argument("--out", type=Path, help="default: a table in results")
     options = parser.parse_args()
+    options.out = options.out or HERE / "results" / ("dicomweb.csv" if options.dicomweb else "faults.csv")
+    if options.dicomweb:
+        options.only = [part for part in options.only if part in DICOMWEB]
     with terminated_like_interrupted():
         run(options)
     outcomes = read(options.out)
@@ -73,7 +83,7 @@ def run(options: argparse.Namespace) -> None:
                 except OSError as error:
                     print(f"{FAULT_OF[part]}: left out, {error}")
                     continue
-            house = House(folder, options.seed)
+            house = (DicomHouse if options.dicomweb else House)(folder, options.seed)
             stack.callback(house.end)
             for outcome in _made(part, house, options):
                 append(options.out, outcome)

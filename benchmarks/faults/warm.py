@@ -21,6 +21,7 @@ LIBRARIES = (
     "monai.transforms",
     "scipy.signal",
     "SimpleITK",
+    "highdicom.seg",
     "uvicorn",
     "fastapi",
     "scaling_app.studies.labels.intake",

@@ -139,10 +139,13 @@ def test_no_other_file_is_replaced(backed_up: Make, tmp_path: Path, other: str) 
 
 
 def test_without_a_ledger_there_is_nothing_to_back_up(tmp_path: Path) -> None:
-    (tmp_path / "app").mkdir()
+    for name in ("app", "studies"):
+        (tmp_path / name).mkdir()
     with pytest.raises(ValueError, match="there is no ledger at"):
-        making.back_up(tmp_path / "b.tar", ledger=tmp_path / "app" / "ledger.sqlite", studies=None)
-    assert [f.name for f in tmp_path.rglob("*")] == ["app"]
+        making.back_up(
+            tmp_path / "b.tar", ledger=tmp_path / "app" / "ledger.sqlite", studies=tmp_path / "studies"
+        )
+    assert {f.name for f in tmp_path.rglob("*")} == {"app", "studies", ".lock"}
 
 
 def test_a_full_disk_leaves_the_backup_before(
@@ -205,10 +208,12 @@ def test_no_server_starts_while_a_restore_is_at_work(tmp_path: Path) -> None:
 def test_a_restore_of_studies_on_a_dicom_server_wants_such(
     desk: Desk, elsewhere: Place, tmp_path: Path, backed_up: Make
 ) -> None:
-    making.back_up(tmp_path / "dicom.tar", ledger=desk.studies.conf.ledger, studies=None)
+    ledger = desk.studies.conf.ledger
+    making.back_up(tmp_path / "dicom.tar", ledger=ledger, studies=ledger.parent / "dicom", remote=True)
     with pytest.raises(BackupError, match="on a DICOM server"):
         restore(tmp_path / "dicom.tar", ledger=elsewhere.ledger, studies=elsewhere.studies)
-    manifest = restore(tmp_path / "dicom.tar", ledger=elsewhere.ledger, studies=None)
+    copies = elsewhere.ledger.parent / "dicom"
+    manifest = restore(tmp_path / "dicom.tar", ledger=elsewhere.ledger, studies=copies, remote=True)
     assert not any(entry.path.startswith("studies") for entry in manifest.files)
     assert Ledger(elsewhere.ledger).cases() == desk.studies.ledger.cases()
 

@@ -14,9 +14,9 @@ import pytest
 import requests
 from monailabel.config import settings
 from orthanc import Orthanc
-from series import make_series
 from wire import Wire, certificate, cut_after, wire_to
 
+from benchmarks.common.made_series import make_series
 from scaling_app.imaging.geometry import read_label
 from scaling_app.monai_app.pacs import UNSURE, Pacs
 from scaling_app.monai_app.pacs_session import PacsError

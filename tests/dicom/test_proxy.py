@@ -9,8 +9,8 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
 from monailabel.config import settings
-from series import as_bytes, make_series
 
+from benchmarks.common.made_series import as_bytes, make_series
 from scaling_app.monai_app.dicom_proxy import add_dicom_proxy
 from scaling_app.monai_app.pacs import Pacs
 from scaling_app.monai_app.roles import RBAC

@@ -13,8 +13,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from other_program import by_dcmqi
 from pydicom import dcmread
-from series import OBLIQUE, STRAIGHT, as_bytes, make_series, voxels_of
 
+from benchmarks.common.made_series import OBLIQUE, STRAIGHT, as_bytes, make_series, voxels_of
 from scaling_app.commands import doctor
 from scaling_app.commands.launch import serve
 from scaling_app.imaging.dicom_segmentation import (

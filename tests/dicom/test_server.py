@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import email
 import io
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import requests
-from orthanc import PASSWORD, USER, Orthanc, running_orthanc
+from label_server import LabelServer, labelling
+from orthanc import Orthanc, running_orthanc
 from pydicom import dcmread
 from pydicom.dataset import FileDataset
-from series import OBLIQUE, make_series
 from viewer import Viewer
 
-from benchmarks.common.served import Served, serving
+from benchmarks.common.made_series import OBLIQUE, make_series
 from scaling_app.imaging.dicom_segmentation import SegmentationError, read_segmentation
 from scaling_app.imaging.dicom_series import series_of
 from scaling_app.imaging.geometry import read_image, read_label, write_label
@@ -28,49 +26,6 @@ from scaling_app.imaging.geometry import read_image, read_label, write_label
 pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")
 
 pytestmark = pytest.mark.slow_server
-
-
-@dataclass
-class LabelServer:
-    """Calls of a running label server that have to succeed."""
-
-    served: Served
-
-    @property
-    def base(self) -> str:
-        """Where it answers."""
-        return self.served.base
-
-    def get(self, path: str, **params: str) -> requests.Response:
-        """GET."""
-        answer = requests.get(f"{self.base}{path}", params=params, timeout=180)
-        assert answer.ok, answer.text
-        return answer
-
-    def post(self, path: str, **options: object) -> requests.Response:
-        """POST."""
-        answer = requests.post(f"{self.base}{path}", timeout=180, **options)
-        assert answer.ok, answer.text
-        return answer
-
-    def until(self, condition: Callable[[], object], seconds: float = 60) -> object:
-        """The first true answer."""
-        until = time.monotonic() + seconds
-        while not (answer := condition()):
-            assert time.monotonic() < until, self.served.tail()
-            time.sleep(0.2)
-        return answer
-
-
-@contextlib.contextmanager
-def labelling(url: str, folder: Path) -> Iterator[LabelServer]:
-    """A label server on that DICOM server."""
-    login = {"MONAI_LABEL_DICOMWEB_USERNAME": USER, "MONAI_LABEL_DICOMWEB_PASSWORD": PASSWORD}
-    # nothing that could be fetched from outside is: no program of dcmqi is found, and no proxy leads out
-    closed = {"PATH": "/usr/bin:/bin", "https_proxy": "http://127.0.0.1:9", "no_proxy": "127.0.0.1"}
-    environment = login | closed | {"OMP_NUM_THREADS": "1"}
-    with serving(url, folder, {"blind_fraction": "0"}, environment) as served:
-        yield LabelServer(served)
 
 
 @dataclass
@@ -128,15 +83,7 @@ def _label_two(day: Day, folder: Path) -> None:
         voxels = np.zeros(read.shape[1:], np.uint8)
         voxels[2:9, 2:9, 3:6] = 1
         label = write_label(voxels, read, folder / f"label-{left}.nrrd")
-        params = {"label_info": [{"name": "liver", "idx": 1}], "client_id": "anna", "minutes": 3}
-        answer = requests.put(
-            f"{server.base}/datastore/label",
-            params={"image": image, "tag": "final"},
-            data={"params": json.dumps(params)},
-            files={"label": (label.name, label.read_bytes())},
-            timeout=180,
-        )
-        assert answer.ok and answer.json()["sufficiency"]["doubts"] == [], answer.text
+        assert server.put_label(image, label, {"liver": 1}, minutes=3)["sufficiency"]["doubts"] == []
         day.drawn[image] = voxels
         # at once, and not after two hours
         assert server.get("/datastore/").json()["completed"] == len(day.drawn)

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 from orthanc import running_orthanc
 from other_program import by_dcmqi
-from series import OBLIQUE, as_bytes, make_series, voxels_of
 
+from benchmarks.common.made_series import OBLIQUE, as_bytes, make_series, voxels_of
+from scaling_app.backups.making import back_up
+from scaling_app.backups.restoring import restore
 from scaling_app.imaging.geometry import read_image, read_label, write_label
 from scaling_app.monai_app import pacs
 from scaling_app.monai_app.pacs_session import PacsError
+from scaling_app.studies.labels.readers import TAG, reader_with
 
 pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")
 
@@ -150,6 +153,28 @@ def test_what_is_no_volume_or_no_label_of_its_series_is_named_and_left_out(ortha
     ward.look()
     assert "lies at no slice" in " ".join(problem.sentence for problem in ward.store.problems)
     assert np.array_equal(ward.label(good), before)
+
+
+def test_a_backup_brings_back_what_no_dicom_server_holds(orthanc, ward_of, tmp_path: Path) -> None:
+    image = orthanc.send(make_series())
+    ward = ward_of()
+    ward.submit(image, ward.draw(image))
+    ward.submit(image, ward.draw(image, value=2), client_id="berta", label_info=[{"name": "liver", "idx": 2}])
+    (tag,) = [tag for tag in ward.store.get_labels_by_image_id(image) if tag.startswith(TAG)]
+    assert reader_with(ward.studies, image, tag) == "anna"
+    held = ward.store.get_label_uri(image, tag)
+    file, ledger = tmp_path / "backup.tar", ward.studies.conf.ledger
+    back_up(file, ledger=ledger, studies=ward.folder / "cache", remote=True)
+
+    home = tmp_path / "elsewhere"
+    restore(file, ledger=home / ledger.relative_to(ward.folder), studies=home / "cache", remote=True)
+    again = ward_of("elsewhere")
+    again.look()
+    assert again.studies.ledger.cases() == ward.studies.ledger.cases()
+    assert again.studies.ledger.readings() == ward.studies.ledger.readings()
+    assert np.array_equal(again.label(image), ward.label(image))
+    assert Path(again.store.get_label_uri(image, tag)).read_bytes() == Path(held).read_bytes()
+    assert reader_with(again.studies, image, tag) == "anna" and again.store.problems == ()
 
 
 def test_a_silent_server_changes_nothing_and_a_label_can_be_sent_again(

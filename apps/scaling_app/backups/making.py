@@ -33,15 +33,18 @@ _STAGE = ".backup-"
 _ATTEMPTS = 5
 
 
-def back_up(goal: Path, *, ledger: Path, studies: Path | None, images: bool = False) -> Manifest:
+def back_up(
+    goal: Path, *, ledger: Path, studies: Path, images: bool = False, remote: bool = False
+) -> Manifest:
     """Writes labels with their history, their index, ledger and models into one file, whole.
 
-    Not in it: images unless asked for, prepared cases, checkpoints of unfinished trainings; of a DICOM server the labels,
-    which lie there.
+    Not in it: images unless asked for, prepared cases, checkpoints of unfinished trainings. Of a DICOM server the images
+    are never in it; second readings lie nowhere but here.
 
     Args:
         goal: the file; an older backup there is replaced.
-        studies: the studies folder; None where the studies are on a DICOM server.
+        studies: the studies folder.
+        remote: whether the studies are on a DICOM server, and the folder holds copies of what is there.
 
     Raises:
         BackupError: `goal` is something else, a file cannot be kept under its name, or the labels are held too long.
@@ -51,21 +54,20 @@ def back_up(goal: Path, *, ledger: Path, studies: Path | None, images: bool = Fa
     _require_no_other_file(goal)
     with ExitStack() as stages:
         beside = stages.enter_context(_stage(ledger.parent))
-        files: dict[str, Path] = {}
-        if studies is None:
+        if remote:
+            make_folder(studies)
+        images = images and not remote
+        stage = stages.enter_context(_stage(studies))
+        with _held(studies):
+            files = _labels(studies, stage, images=images)
             schema = copy_ledger(ledger, beside / "ledger.sqlite")
-        else:
-            stage = stages.enter_context(_stage(studies))
-            with _held(studies):
-                files = _labels(studies, stage, images=images)
-                schema = copy_ledger(ledger, beside / "ledger.sqlite")
         files |= {LEDGER: beside / "ledger.sqlite", **_models(ledger.parent, beside)}
         manifest = Manifest(
             made_at=utc_now().isoformat(timespec="seconds"),
             app_version=__version__,
             ledger_schema=schema,
-            kind="dicom" if studies is None else "folder",
-            images=images and studies is not None,
+            kind="dicom" if remote else "folder",
+            images=images,
             files=tuple(_entry(path, file) for path, file in sorted(files.items())),
         )
         try:

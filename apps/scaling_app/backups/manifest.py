@@ -80,7 +80,7 @@ class Manifest(BaseModel):
         made_at: ISO 8601, UTC.
         app_version: of scaling-app.
         ledger_schema: of the ledger.
-        kind: whether the labels lie in a folder, and so in here, or on a DICOM server.
+        kind: whether the studies lie in a folder or on a DICOM server.
         images: whether the images are in here.
         files: in their order in the file.
     """
@@ -139,9 +139,5 @@ def _require_apart(manifest: Manifest, name: str) -> None:
     if LEDGER not in known:
         raise BackupError(f"{name} is no backup that can be used: there is no ledger in it")
     labels = any(path.startswith(f"{STUDIES}/") for path in known)
-    if manifest.kind == "dicom" and labels:
-        raise BackupError(
-            f"{name} is no backup that can be used: labels of a DICOM server are not kept in one"
-        )
-    if manifest.kind == "folder" and f"{STUDIES}/{INDEX}" not in known and labels:
+    if f"{STUDIES}/{INDEX}" not in known and labels:
         raise BackupError(f"{name} is no backup that can be used: the index of the labels is missing")

@@ -33,13 +33,14 @@ _SPARE = 64 << 20
 """Bytes that stay free on a disk that is restored to."""
 
 
-def restore(file: Path, *, ledger: Path, studies: Path | None) -> Manifest:
+def restore(file: Path, *, ledger: Path, studies: Path, remote: bool = False) -> Manifest:
     """Brings a backup back into folders that hold none of its files.
 
     Args:
         file: the backup.
         ledger: where the ledger goes; the models lie beside it.
-        studies: where labels (and images, if it has them) go; None where the studies are on a DICOM server.
+        studies: where labels (and images, if it has them) go.
+        remote: whether the studies are on a DICOM server, and the folder is for copies of what is there.
 
     Returns:
         What was brought back.
@@ -51,12 +52,14 @@ def restore(file: Path, *, ledger: Path, studies: Path | None) -> Manifest:
         LedgerError: its ledger is damaged, or of a newer version.
         OSError: something cannot be written. In every case nothing has changed.
     """
-    if studies is not None and not studies.is_dir():
+    if remote:
+        make_folder(studies)
+    if not studies.is_dir():
         raise FileNotFoundError(f"the studies folder does not exist: {studies}")
     ledger = ledger.resolve()
     with open_backup(file) as backup, restoring(ledger.parent):
         _go_on(ledger, studies)
-        _require_same_kind(backup.manifest, file, studies)
+        _require_same_kind(backup.manifest, file, remote=remote)
         goals = _goals(backup.manifest, ledger, studies)
         _require_nothing_there(goals.values())
         _require_room(backup.manifest, ledger, studies)
@@ -75,7 +78,7 @@ def restore(file: Path, *, ledger: Path, studies: Path | None) -> Manifest:
         paths = [path for path in goals if path != LEDGER]
         note = {
             "ledger": str(ledger),
-            "studies": None if studies is None else str(studies.resolve()),
+            "studies": str(studies.resolve()),
             "paths": paths,
         }
         write_whole_text(stages[APP] / _LIST, json.dumps(note))
@@ -83,7 +86,7 @@ def restore(file: Path, *, ledger: Path, studies: Path | None) -> Manifest:
         return backup.manifest
 
 
-def finish_restore(ledger: Path, studies: Path | None) -> None:
+def finish_restore(ledger: Path, studies: Path) -> None:
     """Goes on with a restore that was interrupted after it was decided, and clears away one that was not.
 
     To be called before the folders are used.
@@ -94,12 +97,12 @@ def finish_restore(ledger: Path, studies: Path | None) -> None:
         OSError: a file cannot be put in place.
     """
     ledger = ledger.resolve()
-    if (ledger.parent / _STAGE).is_dir() or (studies is not None and (studies / _STAGE).is_dir()):
+    if (ledger.parent / _STAGE).is_dir() or (studies / _STAGE).is_dir():
         with restoring(ledger.parent):
             _go_on(ledger, studies)
 
 
-def _go_on(ledger: Path, studies: Path | None) -> None:
+def _go_on(ledger: Path, studies: Path) -> None:
     stages = _stages(ledger, studies)
     try:
         note = json.loads((stages[APP] / _LIST).read_text(encoding="utf-8"))
@@ -107,17 +110,16 @@ def _go_on(ledger: Path, studies: Path | None) -> None:
         for stage in stages.values():
             shutil.rmtree(stage, ignore_errors=True)
         return
-    where = None if studies is None else str(studies.resolve())
-    if (note["ledger"], note["studies"]) != (str(ledger), where):
+    if (note["ledger"], note["studies"]) != (str(ledger), str(studies.resolve())):
         raise BackupError(
-            f"a restore into {note['studies'] or 'an app folder'} was interrupted: name that one, with the ledger "
+            f"a restore into {note['studies']} was interrupted: name that one, with the ledger "
             f"{note['ledger']}, to go on with it"
         )
     logger.warning("A restore that was interrupted goes on")
     _finish(ledger, studies, note["paths"])
 
 
-def _finish(ledger: Path, studies: Path | None, paths: Iterable[str]) -> None:
+def _finish(ledger: Path, studies: Path, paths: Iterable[str]) -> None:
     """Gives the files their names, the ledger last."""
     stages = _stages(ledger, studies)
     folders: set[Path] = set()
@@ -132,8 +134,7 @@ def _finish(ledger: Path, studies: Path | None, paths: Iterable[str]) -> None:
             _move(staged, goal)
         folders.add(goal.parent)
     flush(ledger.parent)
-    if studies is not None:
-        shutil.rmtree(stages[STUDIES], ignore_errors=True)
+    shutil.rmtree(stages[STUDIES], ignore_errors=True)
     with suppress(FileNotFoundError):
         (stages[APP] / _LIST).unlink()
     shutil.rmtree(stages[APP], ignore_errors=True)
@@ -151,9 +152,8 @@ def _move(staged: Path, goal: Path) -> None:
         staged.unlink()
 
 
-def _stages(ledger: Path, studies: Path | None) -> dict[str, Path]:
-    stages = {APP: ledger.parent / _STAGE}
-    return stages if studies is None else {**stages, STUDIES: studies / _STAGE}
+def _stages(ledger: Path, studies: Path) -> dict[str, Path]:
+    return {APP: ledger.parent / _STAGE, STUDIES: studies / _STAGE}
 
 
 def _staged(path: str, stages: Mapping[str, Path]) -> Path:
@@ -161,22 +161,21 @@ def _staged(path: str, stages: Mapping[str, Path]) -> Path:
     return stages[root] / "files" / rest
 
 
-def _goal(path: str, ledger: Path, studies: Path | None) -> Path:
+def _goal(path: str, ledger: Path, studies: Path) -> Path:
     root, _, rest = path.partition("/")
     if path == LEDGER:
         return ledger
     if root == APP:
         return ledger.parent / rest
-    assert studies is not None
     return studies / rest
 
 
-def _goals(manifest: Manifest, ledger: Path, studies: Path | None) -> dict[str, Path]:
+def _goals(manifest: Manifest, ledger: Path, studies: Path) -> dict[str, Path]:
     return {entry.path: _goal(entry.path, ledger, studies) for entry in manifest.files}
 
 
-def _require_same_kind(manifest: Manifest, file: Path, studies: Path | None) -> None:
-    if (manifest.kind == "dicom") != (studies is None):
+def _require_same_kind(manifest: Manifest, file: Path, *, remote: bool) -> None:
+    if (manifest.kind == "dicom") != remote:
         wanted = "on a DICOM server" if manifest.kind == "dicom" else "in a folder"
         raise BackupError(f"{file.name} is of studies {wanted}: name such with --studies")
 
@@ -193,13 +192,12 @@ def _require_nothing_there(goals: Iterable[Path]) -> None:
             )
 
 
-def _require_room(manifest: Manifest, ledger: Path, studies: Path | None) -> None:
+def _require_room(manifest: Manifest, ledger: Path, studies: Path) -> None:
     needed: dict[int, tuple[Path, int]] = {}
     for root, folder in ((APP, ledger.parent), (STUDIES, studies)):
-        if folder is not None:
-            size = sum(entry.bytes for entry in manifest.files if entry.path.startswith(f"{root}/"))
-            disk = folder.stat().st_dev
-            needed[disk] = (folder, size + needed.get(disk, (folder, 0))[1])
+        size = sum(entry.bytes for entry in manifest.files if entry.path.startswith(f"{root}/"))
+        disk = folder.stat().st_dev
+        needed[disk] = (folder, size + needed.get(disk, (folder, 0))[1])
     for folder, size in needed.values():
         free = shutil.disk_usage(folder).free
         if free < size + _SPARE:

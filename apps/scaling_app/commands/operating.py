@@ -129,13 +129,13 @@ def backup(
 ) -> None:
     """Writes labels, ledger and models into one file, also while the server serves.
 
-    Name the same --studies, --app and --conf ledger as for `serve`. Images are left out unless asked for; of studies on a
-    DICOM server the labels are there.
+    Name the same --studies, --app and --conf ledger as for `serve`. Images are left out unless asked for, and always where
+    they are on a DICOM server.
     """
     from scaling_app.backups.making import back_up
 
-    ledger, folder = _places(studies, app_dir, conf)
-    made = back_up(file, ledger=ledger, studies=folder, images=images)
+    ledger, folder, remote = _places(studies, app_dir, conf)
+    made = back_up(file, ledger=ledger, studies=folder, images=images, remote=remote)
     typer.echo(f"{file}: {_summed_up(made)}")
 
 
@@ -151,26 +151,27 @@ def restore(
     """
     from scaling_app.backups.restoring import restore as bring_back
 
-    ledger, folder = _places(studies, app_dir, conf)
-    typer.echo(f"restored {_summed_up(bring_back(file, ledger=ledger, studies=folder))}")
+    ledger, folder, remote = _places(studies, app_dir, conf)
+    brought = bring_back(file, ledger=ledger, studies=folder, remote=remote)
+    typer.echo(f"restored {_summed_up(brought)}")
 
 
-def _places(studies: str, app_dir: Path | None, conf: list[str] | None) -> tuple[Path, Path | None]:
-    """The ledger, and the studies folder where they lie in one."""
+def _places(studies: str, app_dir: Path | None, conf: list[str] | None) -> tuple[Path, Path, bool]:
+    """The ledger, the folder of the labels, and whether it holds copies of what a DICOM server has."""
     from scaling_app.commands.launch import default_app_dir
     from scaling_app.studies.conf import ledger_place
-    from scaling_app.studies.place import is_url
+    from scaling_app.studies.place import copies_folder, is_url
 
     ledger = ledger_place(_pairs(conf), app_dir=app_dir or default_app_dir(), studies=studies)
     if is_url(studies):
-        return ledger, None
+        return ledger, copies_folder(ledger, os.environ.get("MONAI_LABEL_DICOMWEB_CACHE_PATH", "")), True
     if not Path(studies).is_dir():
         raise FileNotFoundError(f"the studies folder does not exist: {studies}")
-    return ledger, Path(studies)
+    return ledger, Path(studies), False
 
 
 def _summed_up(manifest: Manifest) -> str:
     labels = sum(entry.path.startswith("studies/labels/final/") for entry in manifest.files)
     size = f"{len(manifest.files)} files, {manifest.total_bytes / 2**20:.1f} MiB"
-    where = "the labels are on the DICOM server" if manifest.kind == "dicom" else f"{labels} labels"
+    where = f"{labels} labels, as on the DICOM server" if manifest.kind == "dicom" else f"{labels} labels"
     return f"{where}, {size}, of {manifest.made_at}{', with images' if manifest.images else ''}"

@@ -93,15 +93,15 @@ def write_segmentation(
     values = sorted({*present, *label.names}) or [1]
     if len(values) > _MOST_SEGMENTS:
         raise SegmentationError(f"the label holds {len(values)} structures; {_MOST_SEGMENTS} are possible")
-    numbers = np.zeros(max(int(label.voxels.max(initial=0)), *values) + 1, dtype=np.uint8)
-    numbers[values] = np.arange(1, len(values) + 1)
     model = AlgorithmIdentificationSequence(name=MAKER, family=_LEARNED, version="1")
     kind = _PREDICTION if predicted else "Label"
     sources = [_with_what_is_needed(header) for header in series.headers]
     stored = np.zeros((len(series.planes), series.shape[1], series.shape[0]), dtype=np.uint8)
     starts = np.cumsum([0, *(int(header.get("NumberOfFrames") or 1) for header in sources)])
     for place, plane in enumerate(series.planes):
-        stored[starts[plane.header] + plane.frame] = numbers[label.voxels[:, :, place]].T
+        stored[starts[plane.header] + plane.frame] = np.searchsorted(
+            [0, *values], label.voxels[:, :, place]
+        ).T
     try:
         segmentation = Segmentation(
             source_images=sources,
@@ -159,7 +159,7 @@ def read_segmentation(dataset: Dataset, series: Series, known: Mapping[str, int]
         return _read(dataset, series, known or {})
     except SegmentationError:
         raise
-    except (AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError) as error:
+    except Exception as error:  # files come from anywhere, and any field of them may hold anything
         raise SegmentationError(f"it cannot be read; it may be damaged ({error})") from error
 
 
@@ -188,6 +188,7 @@ def _read(dataset: Dataset, series: Series, known: Mapping[str, int]) -> Segment
     voxels = np.zeros(series.shape, dtype=np.uint8 if max(values.values(), default=0) <= 255 else np.int32)
     for pixels, group in zip(frames, dataset.PerFrameFunctionalGroupsSequence, strict=True):
         _require_orientation(group, shared, series)
+        _require_spacing(group, shared, series)
         position = (group.get("PlanePositionSequence") or shared.PlanePositionSequence)[
             0
         ].ImagePositionPatient
@@ -237,7 +238,7 @@ def _note(dataset: Dataset) -> tuple[dict[str, Any], tuple[int, ...]]:
         if not isinstance(told["label"], dict) or min(values) < 1 or len(set(values)) < len(values):
             return {}, ()
         return told["label"], values
-    except (KeyError, TypeError, ValueError):
+    except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError):
         return {}, ()
 
 
@@ -248,6 +249,18 @@ def _require_orientation(group: Dataset, shared: Dataset, series: Series) -> Non
     cosines = np.asarray([float(x) for x in said[0].ImageOrientationPatient]).reshape(2, 3).T
     if np.abs(cosines - series.axes[:, :2]).max() > 1e-2:
         raise SegmentationError("its slices are turned against those of the series that it names")
+
+
+def _require_spacing(group: Dataset, shared: Dataset, series: Series) -> None:
+    said = group.get("PixelMeasuresSequence") or shared.get("PixelMeasuresSequence")
+    if not said or not said[0].get("PixelSpacing"):
+        return
+    rows, columns = (float(x) for x in said[0].PixelSpacing)
+    if not np.allclose((columns, rows), series.spacing[:2], rtol=1e-2):
+        raise SegmentationError(
+            f"its pixels are {columns:g} x {rows:g} mm, those of the series that it names "
+            f"{series.spacing[0]:g} x {series.spacing[1]:g} mm"
+        )
 
 
 def _with_what_is_needed(header: Dataset) -> Dataset:

@@ -93,7 +93,15 @@ def series_of(headers: Sequence[Dataset]) -> Series:
     Raises:
         SeriesError: no images, or no regular grid.
     """
-    headers = tuple(headers)
+    try:
+        return _series_of(tuple(headers))
+    except SeriesError:
+        raise
+    except Exception as error:  # headers come from anywhere, and any field of them may hold anything
+        raise SeriesError(f"its headers cannot be read; they may be damaged ({error})") from error
+
+
+def _series_of(headers: tuple[Dataset, ...]) -> Series:
     if not headers:
         raise SeriesError("the series holds no instance")
     for header in headers:

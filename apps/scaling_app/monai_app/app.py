@@ -44,7 +44,7 @@ from scaling_app.studies.labels.intake import LabelIntake
 from scaling_app.studies.labels.label_infos import infos_of_labels
 from scaling_app.studies.labels.raw_voxels import as_label_map
 from scaling_app.studies.next_case import BLIND_SENTENCE, RULES
-from scaling_app.studies.place import is_url, require_writable_studies
+from scaling_app.studies.place import copies_folder, is_url, require_writable_studies
 from scaling_app.studies.shape_coverage import coverage_facts
 from scaling_app.studies.studies import FINAL, Studies
 from scaling_app.studies.train_options import number_option, parse_options, strategies_to_compare
@@ -86,7 +86,7 @@ class ScalingApp(MONAILabelApp):
             self.veil = discretion.begin(
                 self.options, Path(app_dir), studies, settings.model_dump(), server=is_starting()
             )
-            finish_restore(self.options.ledger, None if is_url(studies) else Path(studies))
+            finish_restore(self.options.ledger, self._copies() if is_url(studies) else Path(studies))
             super().__init__(
                 app_dir=app_dir,
                 studies=studies,
@@ -117,12 +117,14 @@ class ScalingApp(MONAILabelApp):
         self.keeper = ForecastKeeper(self.open_studies.ledger, self._live_facts)
         return store
 
+    def _copies(self) -> Path:
+        return copies_folder(self.options.ledger, settings.MONAI_LABEL_DICOMWEB_CACHE_PATH)
+
     def _dicom_studies(self) -> DicomStudies:
         self.studies = self.studies.strip().rstrip("/")
-        home, cache = self.options.ledger.parent, settings.MONAI_LABEL_DICOMWEB_CACHE_PATH.strip()
         return DicomStudies(
             Pacs(self.studies),
-            Path(cache) / home.name if cache else home / "dicom",
+            self._copies(),
             structures=lambda: self.open_studies.structures(),
             kept_labels=self.options.label_history,
         )

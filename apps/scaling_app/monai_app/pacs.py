@@ -120,18 +120,20 @@ class Pacs:
         Raises:
             PacsError: no usable answer.
         """
-        return [
-            SegmentationFacts(
-                sop=str(header.get("SOPInstanceUID", "")),
-                series=series.uid,
-                study=series.study,
-                of_series=str(header.ReferencedSeriesSequence[0].get("SeriesInstanceUID", "")),
-                who=_person(header),
-                when=_made_at(header),
-            )
-            for header in self.headers(series.study, series.uid)
-            if header.get("SOPClassUID") == STORAGE and header.get("ReferencedSeriesSequence")
-        ]
+        headers = self.headers(series.study, series.uid)
+        with self._asking():
+            return [
+                SegmentationFacts(
+                    sop=str(header.get("SOPInstanceUID", "")),
+                    series=series.uid,
+                    study=series.study,
+                    of_series=str(header.ReferencedSeriesSequence[0].get("SeriesInstanceUID", "")),
+                    who=_person(header),
+                    when=_made_at(header),
+                )
+                for header in headers
+                if header.get("SOPClassUID") == STORAGE and header.get("ReferencedSeriesSequence")
+            ]
 
     def headers(self, study: str, series: str) -> list[Dataset]:
         """The headers of a series' instances, without voxels.

@@ -26,6 +26,16 @@ def is_url(studies: str) -> bool:
     return urlparse(studies).scheme in ("http", "https")
 
 
+def copies_folder(ledger: Path, cache: str) -> Path:
+    """Where copies of what a DICOM server holds lie, and the readings that lie nowhere else.
+
+    Args:
+        cache: MONAI Label's setting, a folder for those of all ledgers; empty: beside the ledger.
+    """
+    home = ledger.parent
+    return Path(cache.strip()) / home.name if cache.strip() else home / "dicom"
+
+
 def require_writable_studies(studies: Path) -> None:
     """Refuses a folder that labels cannot be written into; a missing one is made.
 
