@@ -6,14 +6,11 @@ after a kill at any point: batches and dropout depend on seed and step alone, an
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from monai.losses import DiceCELoss
@@ -25,6 +22,7 @@ from scaling_app.imaging.randomness import seeded
 from scaling_app.strategies.base import Batch, Strategy, StrategyContext
 from scaling_app.strategies.making import make_strategy
 from scaling_app.trials.cases import CaseList, Pool, PreparedCases
+from scaling_app.trials.checkpoint import identity_of, kept_in, kept_of
 from scaling_app.trials.inference import reduced_precision, uses_bfloat16
 from scaling_app.trials.model import (
     Report,
@@ -32,7 +30,6 @@ from scaling_app.trials.model import (
     default_device,
     new_network,
     predictor_from,
-    read_safely,
     take_weights,
     write_whole,
 )
@@ -303,8 +300,7 @@ class _Run:
     def identity(self) -> str:
         """Identifies the run that a checkpoint belongs to."""
         parts = [asdict(self.settings), self.plan.to_json(), self.train_ids, self.pool_ids]
-        parts += [self.after[0]] if self.after is not None else []
-        return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+        return identity_of(parts if self.after is None else [*parts, self.after[0]])
 
     def _save(self, checkpoint: Path, seconds: float) -> None:
         self._settle()
@@ -324,27 +320,15 @@ class _Run:
 
     def kept_coarse(self) -> TrainedModel | None:
         """What this run gave, where the checkpoint is of the one after it."""
-        content = self._kept() or {}
+        content = kept_in(self.checkpoint) or {}
         if content.get("after") != self.identity():
             return None
         return TrainedModel.of_content(content["coarse"], self.device)
 
-    def _kept(self) -> dict[str, Any] | None:
-        if self.checkpoint is None or not self.checkpoint.is_file():
-            return None
-        try:
-            return read_safely(self.checkpoint)
-        except ValueError as error:
-            logger.warning("starting afresh: %s", error)
-            return None
-
     def resume(self) -> None:
         """Takes up the checkpoint if there is one of this run; any other is left for a fresh start."""
-        if (content := self._kept()) is None:
-            return
-        if (kept := content.get("identity")) != self.identity():
-            if self.after is None or kept != self.after[0]:
-                logger.warning("starting afresh: the checkpoint belongs to another run")
+        before = None if self.after is None else self.after[0]
+        if (content := kept_of(self.checkpoint, self.identity(), before)) is None:
             return
         self.network.load_state_dict(content["weights"])
         self.descent.load_state_dict(content)
