@@ -110,6 +110,7 @@ def _case_words() -> dict[str, tuple[str, str]]:
             WARNING,
             _("There is no automatic segmentation yet: the model has to be trained first."),
         ),
+        "automatic_unreadable": (BAD, _("The automatic segmentation could not be loaded: {detail}")),
         "automatic_too_late": (
             INFO,
             _("The automatic segmentation came after you had begun to draw, so it was left out."),
