@@ -130,7 +130,7 @@ def test_a_case_that_is_none_is_said_and_the_next_can_be_asked_for(
     ("answer", "words"),
     [
         (login_page, "or a login page has answered"),
-        (lambda handler: handler.send(b"no label"), "The automatic segmentation could not be loaded"),
+        (lambda handler: handler.send(b"no label"), "The prediction could not be loaded"),
     ],
 )
 def test_an_automatic_segmentation_that_is_none_is_said_and_the_case_stays(
