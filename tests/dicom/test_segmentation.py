@@ -13,6 +13,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813
 from other_program import by_dcmqi
 from pydicom import dcmread
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
 
 from benchmarks.common.made_series import OBLIQUE, STRAIGHT, as_bytes, make_series, voxels_of
 from scaling_app.commands import doctor
@@ -206,3 +208,87 @@ def test_a_segmentation_of_another_series_is_refused() -> None:
         read_segmentation(written, other)
     with pytest.raises(SegmentationError, match="pixels"):
         read_segmentation(written, series_of(make_series(shape=(9, 9, 9))))
+
+
+def test_a_segmentation_with_pixels_of_another_size_is_refused() -> None:
+    series = series_of(make_series())
+    written = write_segmentation(Segmented(a_label(series.shape), {}), series)
+    measures = written.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    measures.PixelSpacing = [2 * float(x) for x in measures.PixelSpacing]
+    with pytest.raises(SegmentationError, match=r"its pixels are 1\.4 x 1\.8 mm.* 0\.7 x 0\.9 mm"):
+        read_segmentation(written, series)
+
+
+@pytest.mark.parametrize("values", [(256, 65535), (1, 2_000_000_000)])
+def test_labels_of_sixteen_bits_and_more_keep_their_values(values: tuple[int, int], tmp_path: Path) -> None:
+    series = series_of(make_series())
+    voxels = a_label(series.shape).astype(np.int32)
+    voxels = np.select([voxels == 1, voxels == 5], values).astype(np.int32)
+    sent = write_segmentation(Segmented(voxels, {values[0]: "liver", values[1]: "tumour"}), series)
+    back = read_segmentation(through_a_file(sent, tmp_path), series)
+    assert np.array_equal(back.voxels, voxels) and back.names == {values[0]: "liver", values[1]: "tumour"}
+
+
+def test_more_structures_than_a_file_holds_are_refused() -> None:
+    series = series_of(make_series())
+    voxels = np.arange(np.prod(series.shape), dtype=np.int32).reshape(series.shape)
+    with pytest.raises(SegmentationError, match="255 are possible"):
+        write_segmentation(Segmented(voxels, {}), series)
+
+
+ODD = {
+    "no segment of that number": lambda s: setattr(
+        s.PerFrameFunctionalGroupsSequence[0].SegmentIdentificationSequence[0],
+        "ReferencedSegmentNumber",
+        77,
+    ),
+    "frames that are not there": lambda s: setattr(s, "NumberOfFrames", 7),
+    "frames without end": lambda s: setattr(s, "NumberOfFrames", 2_000_000_000),
+    "an image as wide as can be": lambda s: setattr(s, "Columns", 65535),
+    "voxels cut off": lambda s: setattr(s, "PixelData", s.PixelData[:20]),
+    "16 bits a voxel": lambda s: setattr(s, "BitsAllocated", 16),
+    "a position that is none": lambda s: setattr(
+        s.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0],
+        "ImagePositionPatient",
+        None,
+    ),
+    "no segments": lambda s: delattr(s, "SegmentSequence"),
+    "no frames": lambda s: delattr(s, "PerFrameFunctionalGroupsSequence"),
+    "colours": lambda s: setattr(s, "SamplesPerPixel", 3),
+    "fractions": lambda s: setattr(s, "SegmentationType", "FRACTIONAL"),
+    "a label map": lambda s: setattr(s, "SegmentationType", "LABELMAP"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_segmentation_is_refused_with_a_sentence(odd: str) -> None:
+    series = series_of(make_series())
+    written = write_segmentation(Segmented(a_label(series.shape), {}), series)
+    ODD[odd](written)
+    with pytest.raises(SegmentationError):
+        read_segmentation(written, series)
+
+
+@pytest.mark.parametrize("told", ['{"values": [1e999, 1], "label": {}}', '{"values": [1' + "0" * 30 + ', 1], "label": {}}', "[" * 5000])  # fmt: skip
+def test_an_odd_note_in_a_segmentation_is_refused_or_counts_for_nothing(told: str) -> None:
+    series = series_of(make_series())
+    written = write_segmentation(Segmented(a_label(series.shape), {1: "a", 5: "b"}), series)
+    written.private_block(0x0071, "SCALING APP")[0x01].value = told
+    try:
+        back = read_segmentation(written, series)
+    except SegmentationError:
+        return
+    assert np.array_equal(back.voxels > 0, a_label(series.shape) > 0)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("Rows", "many"), ("Columns", -4), ("NumberOfFrames", "x"), ("ImageOrientationPatient", [0] * 6), ("PixelSpacing", [1e308] * 2), ("SamplesPerPixel", [1, 2])],
+)  # fmt: skip
+def test_odd_headers_of_a_series_end_in_a_sentence(field: str, value: object) -> None:
+    headers = [one.to_json_dict() for one in make_series()]
+    for header in headers:
+        tag = f"{tag_for_keyword(field):08X}"
+        header[tag] = {"vr": "UN", "Value": value if isinstance(value, list) else [value]}
+    with pytest.raises(SeriesError):
+        series_of([Dataset.from_json(header) for header in headers])
