@@ -109,7 +109,9 @@ class Client:
 
     def numbers(self, on_done: Callable[[str], None], on_failed: OnFailed) -> None:
         """How the server does, as Prometheus reads it."""
-        self._send("GET", "/metrics", on_done, on_failed, lambda reply: reply.body.decode("utf-8", "replace"))
+        self._send(
+            "GET", "/metrics", on_done, on_failed, lambda reply: _content(reply).decode("utf-8", "replace")
+        )
 
     def sign_in(self, user: str, password: str, on_done: Callable[[str], None], on_failed: OnFailed) -> None:
         """Exchange a name and password for a token, which is kept in memory only."""
@@ -357,4 +359,7 @@ class Client:
 
 
 def _content(reply: Reply) -> bytes:
+    """The bytes of a file; no format of images or labels begins as a page of the web does."""
+    if reply.body[:100].lstrip().startswith(b"<"):
+        raise BadAnswer("a page came in the place of a file")
     return reply.body

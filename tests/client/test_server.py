@@ -182,6 +182,14 @@ def test_a_label_is_kept_whatever_stands_between_it_and_the_server(
     assert kept.content(draft) == b"drawn"
 
 
+def test_a_page_in_the_place_of_a_file_is_no_image(stub: StubServer) -> None:
+    server = connected(stub)
+    stub.handlers["GET", "/datastore/image"] = login_page
+    with pytest.raises(Failure) as caught:
+        server.image("case_007")
+    assert caught.value.kind == "bad_answer"
+
+
 def test_a_kept_label_that_is_turned_down_holds_up_no_other(stub: StubServer, tmp_path: Path) -> None:
     label, kept = tmp_path / "case.nii.gz", DraftStore(str(tmp_path / "kept"))
     label.write_bytes(b"drawn")

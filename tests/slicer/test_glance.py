@@ -9,7 +9,9 @@ import panel_bench
 import pytest
 import translations_of_the_extension
 from DataSufficiencyLib.forecast_watch import ForecastWatch
-from DataSufficiencyLib.glance_words import advice_text, next_text, readers_text
+from DataSufficiencyLib.forecast_words import table_rows
+from DataSufficiencyLib.glance_words import advice_text, next_text, now_text, readers_text
+from DataSufficiencyLib.states import ForecastState
 from DataSufficiencyLib.training import TrainingWatch
 from session_bench import paint_all
 from stub_server import StubServer, dice_at, sufficiency
@@ -151,6 +153,23 @@ def test_a_training_is_seen_with_its_time_though_its_part_is_folded(
     wait(lambda: "About 6 min left" in ui.glanceNote.text)
     server.training = {**server.training, "status": "DONE"}
     wait(lambda: not ui.glanceNote.isVisible())
+
+
+def test_what_ended_while_folded_is_gone_when_unfolded(
+    module: object, connect: Callable, server: StubServer, wait: Callable
+) -> None:
+    server.checks = [{"image": "case_003", "sentence": "Far smaller."}]
+    ui = connect(12)
+    panel_bench.unfold(module, "trainingBox", "worthBox")
+    ui.trainButton.click()
+    wait(lambda: ui.trainingProgress.isVisible() and ui.doubtRow.isVisible())
+    for box in (ui.trainingBox, ui.worthBox):
+        box.setCollapsed(True)
+    server.training, server.checks = {**server.training, "status": "DONE"}, []
+    wait(lambda: not module.session.state.training.running and not module.session.state.sufficiency.doubts)
+    panel_bench.unfold(module, "trainingBox", "worthBox")
+    assert not ui.trainingProgress.isVisible() and not ui.doubtRow.isVisible()
+    assert ui.trainingStatus.isVisible() and ui.worthTable.isVisible()
 
 
 def test_a_training_is_said_in_time_and_effect(
@@ -298,3 +317,46 @@ def test_the_line_stands_below_the_dice_of_now(module: object, connect: Callable
     )
     ui = connect(12)
     assert ui.nowLabel.text.splitlines()[1].startswith("Two readers agree to 88 points")
+
+
+# The table ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", [0.82, 0.85, 0.87])
+def test_level_gain_and_target_agree_as_they_are_read(target: float) -> None:
+    """Rounded to whole points, a row could show the target's number before the row that says how far it is."""
+    for n in range(6, 40):
+        answer = Payload.from_json(sufficiency(n, target))
+        rows = table_rows(answer.overall, answer.target)
+        ahead = [row for row in rows if not row.dice.startswith("target")]
+        levels = [float(row.dice.split()[0]) for row in ahead]
+        for row, level in zip(ahead, levels, strict=True):
+            enough = int(row.cases) >= answer.target.median
+            assert level > 100 * target - 0.06 if enough else level < 100 * target + 0.06, rows
+        now = float(now_text(ForecastState(answer)).split()[2])
+        gains = [float(row.gain.split()[0]) for row in ahead]
+        assert all(abs(now + gain - level) <= 0.11 for gain, level in zip(gains, levels, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"median": 51, "lo80": 10, "hi80": None}, "+51 (10 or more)"),
+        ({"median": 12, "lo80": 2, "hi80": 49}, "+12 (2 to 49)"),
+        ({"median": None, "lo80": 30, "hi80": None}, "out of reach"),
+        ({"median": 0, "lo80": 0, "hi80": 0}, "reached"),
+    ],
+)
+def test_the_way_to_a_target_is_never_told_without_its_range(found: dict, words: str) -> None:
+    data = sufficiency(12)
+    data["target"]["cases"] = found
+    answer = Payload.from_json(data)
+    assert words in [row.cases for row in table_rows(answer.overall, answer.target)]
+
+
+@pytest.mark.parametrize(
+    ("dice", "words"), [(0.85, "target 85"), (0.855, "target 85.5"), (0.29, "target 29")]
+)
+def test_a_target_is_told_as_it_was_set(dice: float, words: str) -> None:
+    answer = Payload.from_json(sufficiency(12, dice))
+    assert words in [row.dice for row in table_rows(answer.overall, answer.target)]

@@ -96,6 +96,55 @@ def test_an_odd_answer_to_a_label_is_said_and_the_label_is_kept(
     assert at_work.state.can_submit
 
 
+@pytest.mark.parametrize(
+    ("route", "answer", "words"),
+    [
+        (("GET", "/datastore/image"), login_page, "or a login page has answered"),
+        (("GET", "/datastore/image"), lambda handler: handler.send(b"no image"), "could not load case_007"),
+        (("POST", "/activelearning/random"), login_page, "or a login page has answered"),
+        (
+            ("POST", "/activelearning/random"),
+            lambda handler: handler.answer({"id": "case_007", "name": "a\0"}),
+            "null",
+        ),
+        (
+            ("POST", "/activelearning/random"),
+            lambda handler: handler.answer({"id": "x", "name": "\ud800"}),
+            "load x",
+        ),
+    ],
+)
+def test_a_case_that_is_none_is_said_and_the_next_can_be_asked_for(
+    connected: Session, server: StubServer, wait: Callable, route: tuple, answer: Callable, words: str
+) -> None:
+    server.handlers[route] = answer
+    connected.cases.next_case("random")
+    wait(lambda: connected.state.phase == "ready" and connected.state.notice)
+    assert words in connected.state.notice.text
+    del server.handlers[route]
+    connected.cases.next_case("random")
+    wait(lambda: connected.state.phase == "open")
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (login_page, "or a login page has answered"),
+        (lambda handler: handler.send(b"no label"), "The prediction could not be loaded"),
+    ],
+)
+def test_an_automatic_segmentation_that_is_none_is_said_and_the_case_stays(
+    connected: Session, server: StubServer, wait: Callable, answer: Callable, words: str
+) -> None:
+    connected.cases.next_case("random")
+    wait(lambda: connected.state.phase == "open")
+    server.handlers["POST", "/infer/segmentation"] = answer
+    connected.automatic.fill_in()
+    wait(lambda: connected.state.notice and not connected.state.filling)
+    assert words in connected.state.notice.text
+    assert connected.state.phase == "open" and connected.automatic.possible
+
+
 def test_minutes_that_a_login_page_held_up_are_sent_again(
     at_work: Session, server: StubServer, wait: Callable
 ) -> None:

@@ -268,7 +268,7 @@ def test_a_forecast_says_for_how_many_cases_in_all_it_is(connected: object) -> N
 
 
 def test_a_loss_too_small_to_be_seen_has_no_sign_of_its_own() -> None:
-    assert gain_text(Interval(-0.0004, -0.0003, 0.012)) == "+0.0 (0.0 to 1.2)"
+    assert gain_text(Interval(-0.0004, -0.0003, 0.012)) == "0.0 (0.0 to 1.2)"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scaling_app_client.messages import Failure
 
-from .ports import Editor, LoadError
+from .ports import NOT_LOADED, Editor
 from .signal import Signal
 from .states import SessionState, same_case
 from .wording import explain, say
@@ -49,8 +49,8 @@ class AutomaticSegmentation:
         elif state.phase == "open":
             try:
                 self._editor.fill(content, _FILE_NAME)
-            except (LoadError, OSError) as error:
-                state.notice = say("cannot_load", case="", detail=error)
+            except NOT_LOADED as error:
+                state.notice = say("automatic_unreadable", detail=error)
         self._changed.emit()
 
     def _on_failed(self, failure: Failure) -> None:

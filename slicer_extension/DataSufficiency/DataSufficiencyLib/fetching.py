@@ -8,7 +8,7 @@ from scaling_app_client.answers import NextCase, NoCase
 from scaling_app_client.messages import Failure
 
 from .activity import ActiveClock
-from .ports import Editor, LoadError
+from .ports import NOT_LOADED, Editor
 from .signal import Signal
 from .states import CaseAtHand, SessionState, move, same_case
 from .wording import Notice, explain, say
@@ -72,7 +72,7 @@ class Fetching:
             editor.open(case.image_id, case.file_name, content, state.info.labels)
             if label is not None:
                 editor.fill(label, editor.label_file_name)
-        except (LoadError, OSError, MemoryError) as error:
+        except NOT_LOADED as error:
             logger.exception("Cannot load %s", case.image_id)
             editor.close()
             self._end(say("cannot_load", case=case.image_id, detail=error))

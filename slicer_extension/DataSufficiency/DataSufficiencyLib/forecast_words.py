@@ -56,6 +56,12 @@ def points(dice: float | None) -> str:
     return UNKNOWN if dice is None else f"{100 * dice:.0f}"
 
 
+def target_points(target: Target) -> str:
+    """As it was set: whole points without a tenth."""
+    whole = abs(100 * target.dice - round(100 * target.dice)) < 0.05
+    return points(target.dice) if whole else tenths(target.dice)
+
+
 def decimal(value: float) -> str:
     """A number to a tenth, with the decimal sign of the language; a loss too small to be seen is no `-0.0`."""
     whole, tenth = f"{round(value, 1) + 0.0:.1f}".split(".")
@@ -63,13 +69,13 @@ def decimal(value: float) -> str:
 
 
 def dice_text(dice: Interval | None) -> str:
-    """`83 (81 to 85)`."""
+    """`83.4 (81 to 85)`: to a tenth, as the gains are, so that level and gain add up."""
     if dice is None:
         return UNKNOWN
     if dice.lo80 is None or dice.hi80 is None:
-        return points(dice.mean)
+        return tenths(dice.mean)
     words = _("{mean} ({low} to {high})")
-    return words.format(mean=points(dice.mean), low=points(dice.lo80), high=points(dice.hi80))
+    return words.format(mean=tenths(dice.mean), low=points(dice.lo80), high=points(dice.hi80))
 
 
 def gain_text(gain: Interval | None) -> str:
@@ -84,9 +90,9 @@ def gain_text(gain: Interval | None) -> str:
 
 
 def signed_tenths(dice: float) -> str:
-    """A difference in points: `+2.0`."""
+    """A difference in points: `+2.0`; one of nothing has no sign."""
     text = tenths(dice)
-    return text if text.startswith("-") else "+" + text
+    return text if text.startswith("-") or not round(100 * dice, 1) else "+" + text
 
 
 def tenths(dice: float) -> str:
@@ -134,18 +140,16 @@ def _horizon(row: ForecastRow) -> TableRow:
 
 def _target_row(curve: Curve, target: Target) -> TableRow:
     """How many more cases the target takes; the time is that of as many cases as the median says."""
-    dice = _("target {dice}").format(dice=points(target.dice))
+    dice = _("target {dice}").format(dice=target_points(target))
     if target.median is None:
-        cases = UNKNOWN
+        cases = UNKNOWN if target.p_reached is None else _("out of reach")
     elif target.median == target.hi80 == 0:
         return TableRow(_("reached"), dice, UNKNOWN, UNKNOWN, target_tip(target))
-    elif target.lo80 is None or target.hi80 is None:
-        cases = f"+{target.median:.0f}"
     else:
-        words = _("+{median} ({low} to {high})")
-        cases = words.format(
-            median=f"{target.median:.0f}", low=f"{target.lo80:.0f}", high=f"{target.hi80:.0f}"
-        )
+        # The end that the server leaves out is none: perhaps no number of cases is enough.
+        words = _("+{median} ({low} or more)") if target.hi80 is None else _("+{median} ({low} to {high})")
+        low, high = target.lo80 or 0, target.hi80 or 0
+        cases = words.format(median=f"{target.median:.0f}", low=f"{low:.0f}", high=f"{high:.0f}")
     per_case = next((r.minutes / r.extra for r in curve.forecast if r.minutes and r.extra), None)
     minutes = per_case * target.median if per_case is not None and target.median is not None else None
     return TableRow(cases, dice, UNKNOWN, minutes_text(minutes), target_tip(target))

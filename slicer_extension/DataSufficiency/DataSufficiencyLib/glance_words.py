@@ -6,7 +6,15 @@ from slicer.i18n import tr as _
 
 from scaling_app_client.payload import Agreement, ForecastRow, Interval, Payload, Target
 
-from .forecast_words import job_text, minutes_text, points, signed_tenths, tenths, under_way_text
+from .forecast_words import (
+    job_text,
+    minutes_text,
+    points,
+    signed_tenths,
+    target_points,
+    tenths,
+    under_way_text,
+)
 from .states import ForecastState, SessionState
 
 #: So sure the server is when it calls a target reached.
@@ -63,7 +71,7 @@ def _first_forecast(answer: Payload, cases: int | None) -> str:
 def _stop(target: Target | None, agreement: Agreement | None) -> str:
     if target is not None and (target.p_reached or 0.0) >= _SURE:
         words = _("You can stop: for cases of this kind the target of {dice} points is reached.")
-        return words.format(dice=points(target.dice))
+        return words.format(dice=target_points(target))
     if agreement is not None and (agreement.p_reached or 0.0) >= _SURE:
         return _("You can stop: the model is about as right as two readers agree.")
     return _("You can stop: more cases of this kind are hardly worth your time.")

@@ -17,6 +17,10 @@ class LoadError(RuntimeError):
     """An image or a label that the editor cannot read."""
 
 
+#: What may come of a file that somebody else has made and named.
+NOT_LOADED = (LoadError, OSError, MemoryError, ValueError)
+
+
 class ExportError(RuntimeError):
     """The label could not be made, or did not come out as planned."""
 

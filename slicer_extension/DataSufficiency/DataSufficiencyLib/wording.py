@@ -110,6 +110,7 @@ def _case_words() -> dict[str, tuple[str, str]]:
             WARNING,
             _("There is no prediction yet: the model has to be trained first."),
         ),
+        "automatic_unreadable": (BAD, _("The prediction could not be loaded: {detail}")),
         "automatic_too_late": (
             INFO,
             _("The prediction came after you had begun to draw, so it was left out."),

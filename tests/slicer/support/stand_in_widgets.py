@@ -32,17 +32,29 @@ class CtkCollapsibleButton(QtWidgets.QWidget):
         if collapsed == self._collapsed:
             return
         self._collapsed = collapsed
-        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
-            if collapsed:
-                QtCore.QObject.setProperty(child, self._WANTED, not child.isHidden())
-            self._show(child, not collapsed and QtCore.QObject.property(child, self._WANTED) is not False)
+        self._fold_all()
         self.setMaximumHeight(self._bar if collapsed else 16777215)
         self.contentsCollapsed.emit(collapsed)
 
-    def _show(self, child: QtWidgets.QWidget, visible: bool) -> None:
+    def _fold_all(self) -> None:
+        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
+            self._fold(child)
+
+    def _fold(self, child: QtWidgets.QWidget) -> None:
+        """Hide a child or show it, as far as it is wanted, so that Qt goes on telling what is wanted of it."""
+        wanted = QtCore.QObject.property(child, self._WANTED) is not False
         self._folding = True
-        QtWidgets.QWidget.setVisible(child, visible)
+        QtWidgets.QWidget.setVisible(child, wanted and not self._collapsed)
+        if wanted:
+            child.setAttribute(QtCore.Qt.WA_WState_ExplicitShowHide, False)
         self._folding = False
+
+    def setVisible(self, visible: bool) -> None:  # noqa: N802
+        self._folding = True
+        QtWidgets.QWidget.setVisible(self, visible)
+        self._folding = False
+        if visible and self._collapsed:
+            self._fold_all()  # those that came into a folded part
 
     def childEvent(self, event: QtCore.QChildEvent) -> None:  # noqa: N802
         if event.added() and event.child().isWidgetType():
@@ -50,10 +62,10 @@ class CtkCollapsibleButton(QtWidgets.QWidget):
 
     def eventFilter(self, child: QtCore.QObject, event: QtCore.QEvent) -> bool:  # noqa: N802
         kinds = {QtCore.QEvent.ShowToParent: True, QtCore.QEvent.HideToParent: False}
-        if self._collapsed and not self._folding and event.type() in kinds:
+        if not self._folding and event.type() in kinds:
             QtCore.QObject.setProperty(child, self._WANTED, kinds[event.type()])
-            if kinds[event.type()]:
-                self._show(child, False)
+            if kinds[event.type()] and self._collapsed:
+                self._fold(child)
         return False
 
     text = QtCore.Property(str, _get_text, _set_text)

@@ -52,9 +52,9 @@ def above(mean: float, sd: float, least: float) -> float:
     return 0.5 * math.erfc((least - mean) / (sd * 2**0.5))
 
 
-def cases_to(n: int, dice: float, z: float = 0.0) -> int:
-    """How many cases after `n` the curve, shifted by so many standard deviations, takes to a Dice; 999 for never."""
-    return next((k for k in range(999) if dice_at(n + k) + z * sd_at(n) >= dice), 999)
+def cases_to(n: int, dice: float, z: float = 0.0) -> int | None:
+    """How many cases after `n` the curve, shifted by so many standard deviations, takes to a Dice; None for never."""
+    return next((k for k in range(999) if dice_at(n + k) + z * sd_at(n) >= dice), None)
 
 
 def gain(n: int, extra: int, offset: float = 0.0) -> dict[str, float]:
@@ -100,14 +100,21 @@ def target_of(n: int, dice: float) -> dict:
     }
 
 
+def in_percent(chance: float) -> str:
+    """In the app's words, which never say 0 % or 100 %."""
+    if chance < 0.01:
+        return "under 1 %"
+    return "over 99 %" if chance > 0.99 else f"{100 * chance:.0f} %"
+
+
 def advice_of(n: int, target: dict | None) -> dict:
     """In the app's words."""
     if target is not None and target["p_reached"] >= 0.9:
-        chance = round(100 * target["p_reached"])
-        sentence = f"The target of {100 * target['dice']:g} points is reached for cases of this kind (probability {chance} %)."
+        chance = in_percent(target["p_reached"])
+        sentence = f"The target of {100 * target['dice']:g} points is reached for cases of this kind (probability {chance})."
         return {"action": "stop", "cases": 0, "probability": target["p_reached"], "sentence": sentence}
     five = gain(n, 5)
-    chance = f"{100 * five['p_at_least_1pt']:.0f} %" if five["p_at_least_1pt"] <= 0.99 else "over 99 %"
+    chance = in_percent(five["p_at_least_1pt"])
     sentence = (
         f"5 more cases of this kind raise the Dice by 1 point or more with a chance of {chance}, and take about "
         f"{5 * _MINUTES / 60:.1f} hours."

@@ -441,8 +441,16 @@ in Punkten</translation>
             <translation>Ziel {dice}</translation>
         </message>
         <message>
+            <source>out of reach</source>
+            <translation>nicht in Sicht</translation>
+        </message>
+        <message>
             <source>reached</source>
             <translation>erreicht</translation>
+        </message>
+        <message>
+            <source>+{median} ({low} or more)</source>
+            <translation>+{median} (ab {low})</translation>
         </message>
         <message>
             <source>+{median} ({low} to {high})</source>
@@ -1099,6 +1107,10 @@ in Punkten</translation>
         <message>
             <source>There is no prediction yet: the model has to be trained first.</source>
             <translation>Es gibt noch keine automatische Segmentierung: Das Modell muss erst trainiert werden.</translation>
+        </message>
+        <message>
+            <source>The prediction could not be loaded: {detail}</source>
+            <translation>Die automatische Segmentierung ließ sich nicht laden: {detail}</translation>
         </message>
         <message>
             <source>The prediction came after you had begun to draw, so it was left out.</source>

@@ -439,7 +439,15 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>out of reach</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>reached</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>+{median} ({low} or more)</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -1096,6 +1104,10 @@ in points</source>
         </message>
         <message>
             <source>There is no prediction yet: the model has to be trained first.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The prediction could not be loaded: {detail}</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
