@@ -70,14 +70,19 @@ class DicomHouse(House):
 
     def lost(self) -> list[str]:
         """Images whose newest Segmentation is neither the last acknowledged label nor one sent after it."""
+        # first what has to be there, as labels may be saved while Orthanc is asked
+        last = {
+            image: max(i for i, version in enumerate(versions) if version.acknowledged)
+            for image, versions in self.sent.items()
+            if any(version.acknowledged for version in versions)
+        }
         newest: dict[str, tuple[datetime, str]] = {}
         for image, when, key in self._segmentations():
             newest[image] = max(newest.get(image, (when, key)), (when, key))
         found = []
-        for image, versions in self.sent.items():
-            last = max((i for i, version in enumerate(versions) if version.acknowledged), default=None)
-            allowed = {version.key for version in versions[last:]} if last is not None else set()
-            if allowed and newest.get(image, (None, None))[1] not in allowed:
+        for image, number in last.items():
+            allowed = {version.key for version in self.sent[image][number:]}
+            if newest.get(image, (None, None))[1] not in allowed:
                 found.append(f"{image}: {newest.get(image, 'no Segmentation')}")
         return found
 

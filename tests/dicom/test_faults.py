@@ -96,6 +96,25 @@ def test_a_label_whose_acknowledgement_is_cut_counts_once_the_server_says_that_i
     assert ward.studies.ledger.cases()[0].annotator == "berta"
 
 
+def test_a_label_is_sent_again_where_a_server_that_is_well_cut_the_connection(orthanc, ward, wire) -> None:
+    cuts = []
+
+    def cut_once(piece: bytes, up: bool) -> bytes | None:
+        if up and b"POST" in piece and not cuts:
+            cuts.append(piece)
+            return None
+        return piece
+
+    wire.fault = cut_once
+    file = ward.draw(ward.image)
+    ward.submit(ward.image, file, client_id="berta")
+    assert cuts and ward.store.problems == () and len(orthanc.segmentations()) == 2
+    cuts.clear()
+    wire.fault = lambda piece, up: None if not cuts and not cuts.append(piece) else piece
+    ward.look()  # a question is asked again, too
+    assert cuts and ward.store.problems == () and ward.store.is_answering
+
+
 def test_a_label_that_arrived_though_nobody_could_say_so_is_found_at_the_next_look(
     orthanc, ward, wire
 ) -> None:

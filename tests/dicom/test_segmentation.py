@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import subprocess
 import sys
@@ -283,8 +284,15 @@ def test_an_odd_note_in_a_segmentation_is_refused_or_counts_for_nothing(told: st
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("Rows", "many"), ("Columns", -4), ("NumberOfFrames", "x"), ("ImageOrientationPatient", [0] * 6), ("PixelSpacing", [1e308] * 2), ("SamplesPerPixel", [1, 2])],
-)  # fmt: skip
+    [
+        ("Rows", "many"),
+        ("Columns", 0),
+        ("ImageOrientationPatient", [0] * 6),
+        ("PixelSpacing", [1e308] * 2),
+        ("SamplesPerPixel", [1, 2]),
+        ("SOPInstanceUID", "1.2.3"),
+    ],
+)
 def test_odd_headers_of_a_series_end_in_a_sentence(field: str, value: object) -> None:
     headers = [one.to_json_dict() for one in make_series()]
     for header in headers:
@@ -292,3 +300,16 @@ def test_odd_headers_of_a_series_end_in_a_sentence(field: str, value: object) ->
         header[tag] = {"vr": "UN", "Value": value if isinstance(value, list) else [value]}
     with pytest.raises(SeriesError):
         series_of([Dataset.from_json(header) for header in headers])
+
+
+def test_a_slice_that_claims_more_than_its_file_can_hold_takes_no_memory(tmp_path: Path) -> None:
+    instances = make_series()
+    instances[0].Rows = instances[0].Columns = 65535
+    files = []
+    for number, instance in enumerate(instances):
+        files.append(tmp_path / f"{number}.dcm")
+        files[-1].write_bytes(as_bytes(instance))
+    instances[0].Rows, instances[0].Columns = instances[1].Rows, instances[1].Columns
+    with pytest.raises(SeriesError, match="a slice of it"):
+        write_volume(series_of(instances), files, tmp_path / "image.nii.gz")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 << 20  # KiB; it claims 8 GiB

@@ -99,9 +99,7 @@ def test_an_answer_that_is_none_is_a_sentence(babbling, answer, sentence) -> Non
 
 def test_a_server_that_gives_its_first_part_to_every_question_is_asked_no_more(babbling) -> None:
     url, answers = babbling
-    tags = {"0020000E": "1.2.3", "0020000D": "1.2", "00080060": "CT", "00100020": "A"}
-    row = {tag: {"vr": "UI", "Value": [value]} for tag, value in tags.items()}
-    answers.append((200, json.dumps([row]).encode()))
+    answers.append((200, json.dumps([row("1.2.3")]).encode()))
     assert list(Pacs(url).images()) == ["1.2.3"]
 
 
@@ -116,3 +114,42 @@ def test_routes_answer_503_with_the_sentence(deaf, monkeypatch) -> None:
         "did not answer in time" in answer.json()["detail"]
         and "Nothing was changed" in answer.json()["detail"]
     )
+
+
+def row(uid: str, **other: object) -> dict:
+    """What a search says of a series."""
+    tags = {"0020000E": uid, "0020000D": "1.2", "00080060": "CT", "00100020": "A", **other}
+    return {tag: {"vr": "UI", "Value": [value]} for tag, value in tags.items()}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        row("../../etc/passwd"),
+        row("1.2/../4"),
+        row("1" * 99),
+        {"0020000E": 3},
+        {"0020000E": {"vr": "UI", "Value": [{}]}},
+        "text",
+        None,
+    ],
+)
+def test_an_odd_series_hides_no_other(babbling, odd: object) -> None:
+    url, answers = babbling
+    answers.append((200, json.dumps([odd, row("1.2.3")]).encode()))
+    assert list(Pacs(url).images()) == ["1.2.3"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[3], [{"00280010": {"vr": "US", "Value": ["many"]}}], [{"00280008": {"vr": "IS", "Value": ["x"]}}]],
+)
+def test_headers_that_are_none_leave_the_series_out_by_name(babbling, tmp_path: Path, headers: list) -> None:
+    url, answers = babbling
+    answers.append((200, json.dumps([row("1.2.3")]).encode()))
+    store = DicomStudies(Pacs(url), tmp_path)
+    store._memory.images = store.pacs.images()
+    answers[0] = (200, json.dumps(headers).encode())
+    store._judge()
+    (said,) = [problem.sentence for problem in store.problems]
+    assert "The series 1.2.3 (CT of patient A) is left out: its headers cannot be read" in said

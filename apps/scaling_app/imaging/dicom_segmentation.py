@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
-from scaling_app.imaging.dicom_series import Series
+from scaling_app.imaging.dicom_series import MOST_A_BYTE, Series
 from scaling_app.imaging.untrusted.header import ImageError
 
 STORAGE = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -184,6 +184,9 @@ def _read(dataset: Dataset, series: Series, known: Mapping[str, int]) -> Segment
         raise SegmentationError(
             f"it has {dataset.get('NumberOfFrames')} frames; its series has room for {most}"
         )
+    claimed = int(dataset.NumberOfFrames) * series.shape[0] * series.shape[1]
+    if claimed > 8 * MOST_A_BYTE * len(dataset.PixelData):
+        raise SegmentationError("it claims more voxels than its file can hold")
     frames = np.asarray(dataset.pixel_array).reshape(-1, series.shape[1], series.shape[0])
     voxels = np.zeros(series.shape, dtype=np.uint8 if max(values.values(), default=0) <= 255 else np.int32)
     for pixels, group in zip(frames, dataset.PerFrameFunctionalGroupsSequence, strict=True):

@@ -6,6 +6,7 @@ moves every label behind it, in silence. Voxels are read by ITK, which knows eve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,6 +34,13 @@ _UNEVEN = 0.02
 
 class SeriesError(ImageError):
     """A series that is no regular volume; the sentence says what was found."""
+
+
+_LARGEST_MM = 1000.0
+"""Of a pixel; no scanner makes such, and places are computed with it."""
+
+MOST_A_BYTE = 1000
+"""Voxels that a byte of a compressed file may stand for: memory is taken by what a header claims."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +114,8 @@ def _series_of(headers: tuple[Dataset, ...]) -> Series:
         raise SeriesError("the series holds no instance")
     for header in headers:
         _require_picture(header)
+    if len({str(h.SOPInstanceUID) for h in headers}) < len(headers):
+        raise SeriesError("two instances of it have the same number (SOPInstanceUID)")
     sizes = {(int(h.Columns), int(h.Rows)) for h in headers}
     if len(sizes) > 1:
         found = " and ".join(f"{c} x {r}" for c, r in sorted(sizes)[:3])
@@ -132,6 +142,8 @@ def _series_of(headers: tuple[Dataset, ...]) -> Series:
     axes = np.stack([right, down / np.linalg.norm(down), np.zeros(3)], axis=1)
     axes[:, 2] = np.cross(axes[:, 0], axes[:, 1])
     planes = sorted((plane for plane, _, _ in stored), key=lambda plane: float(plane.position @ axes[:, 2]))
+    if pixels[0].max() > _LARGEST_MM:
+        raise SeriesError(f"its pixels are {pixels[0].max():g} mm wide, and {_LARGEST_MM:g} are believed")
     in_plane = float(pixels[0, 1]), float(pixels[0, 0])  # DICOM gives the distance of rows first
     step = _step([plane.position for plane in planes], axes[:, 2], in_plane, stored[0][2])
     return Series(headers, tuple(planes), axes, (*in_plane, step))
@@ -163,8 +175,14 @@ def write_volume(series: Series, files: Sequence[Path], out: Path) -> Path:
 
 
 def _voxels(file: Path, header: Dataset, size: tuple[int, int]) -> NDArray:
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO("GDCMImageIO")
+    reader.SetFileName(str(file))
     try:
-        array = sitk.GetArrayFromImage(sitk.ReadImage(str(file), imageIO="GDCMImageIO"))
+        reader.ReadImageInformation()
+        if math.prod(reader.GetSize()) > MOST_A_BYTE * file.stat().st_size:
+            raise SeriesError("a slice of it claims more voxels than its file can hold")
+        array = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError as error:
         raise SeriesError("a slice of it cannot be read; it may be damaged") from error
     frames = int(header.get("NumberOfFrames") or 1)
@@ -176,6 +194,8 @@ def _voxels(file: Path, header: Dataset, size: tuple[int, int]) -> NDArray:
 def _require_picture(header: Dataset) -> None:
     if not (header.get("Rows") and header.get("Columns")):
         raise SeriesError("it holds something else than images")
+    if int(header.Rows) < 1 or int(header.Columns) < 1 or not header.get("SOPInstanceUID"):
+        raise SeriesError("an instance of it has no size or no number of its own (SOPInstanceUID)")
     if int(header.get("SamplesPerPixel") or 1) != 1:
         raise SeriesError("its pixels are colours, and no single values")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastoreModel
 from monailabel.interfaces.exception import ImageNotFoundException
+from pydicom.dataset import Dataset
 
 from scaling_app.imaging.dicom_series import Series, SeriesError, series_of, write_volume
 from scaling_app.monai_app.pacs import Pacs, SeriesFacts
@@ -227,28 +228,36 @@ class DicomImages(StudiesFolder):
         headers = self._memory.headers(image)
         if headers is not None:
             return series_of(headers)
-        headers = self.pacs.headers(self._facts(image).study, image)
-        series = self._judged(image, headers)
+        facts = self._facts(image)
+        try:
+            headers = self.pacs.headers(facts.study, image)
+            series = series_of(headers)
+        except SeriesError as error:
+            raise self._left_out(image, error) from error
         self._memory.keep_headers(image, headers)
         return series
 
-    def _judged(self, image: str, headers: Sequence) -> Series:
-        try:
-            return series_of(headers)
-        except SeriesError as error:
-            self._memory.judged[image] = str(error)
-            self._list_images()
-            self._memory.keep()
-            raise SeriesError(f"The series {self._called(image)} is left out: {error}.") from error
+    def _left_out(self, image: str, error: SeriesError) -> SeriesError:
+        """Leaves a series out from now on; what is to be said of it."""
+        self._memory.judged[image] = str(error)
+        self._list_images()
+        self._memory.keep()
+        return SeriesError(f"The series {self._called(image)} is left out: {error}.")
 
     def _fetch(self, image: str, out: Path) -> None:
-        facts, series = self._facts(image), self._series(image)
+        series = self._series(image)
+        try:
+            self._fetch_voxels(self._facts(image), series, out)
+        except SeriesError as error:
+            raise self._left_out(image, error) from error
+
+    def _fetch_voxels(self, facts: SeriesFacts, series: Series, out: Path) -> None:
         sops = [str(header.SOPInstanceUID) for header in series.headers]
         with tempfile.TemporaryDirectory() as folder:
             files = {sop: Path(folder) / f"{number}.dcm" for number, sop in enumerate(sops)}
-            for instance in self.pacs.instances(facts.study, image):
-                if (file := files.get(str(instance.SOPInstanceUID))) is not None:
-                    instance.save_as(file, write_like_original=False)
+            for instance in self.pacs.instances(facts.study, facts.uid):
+                if (file := files.get(str(instance.get("SOPInstanceUID")))) is not None:
+                    _save(instance, file)
             if not all(file.is_file() for file in files.values()):
                 raise PacsError(
                     f"The DICOM server at {self.name()} sent a part of the series; try again later."
@@ -280,3 +289,12 @@ class DicomImages(StudiesFolder):
             f"There is no series to label on the DICOM server at {self.name()}: served are CT and MR, or what "
             "MONAI_LABEL_DICOMWEB_SEARCH_FILTER says."
         )
+
+
+def _save(instance: Dataset, file: Path) -> None:
+    try:
+        instance.save_as(file, write_like_original=False)
+    except OSError:
+        raise
+    except Exception as error:  # any field of it may hold anything
+        raise SeriesError(f"a slice of it cannot be read; it may be damaged ({error})") from error

@@ -23,6 +23,7 @@ from monailabel.datastore.dicom import DICOMwebClientX
 from pydicom.dataset import Dataset
 
 from scaling_app.imaging.dicom_segmentation import STORAGE
+from scaling_app.imaging.dicom_series import SeriesError
 from scaling_app.monai_app.pacs_session import PacsError, said_of, session_with
 
 logger = logging.getLogger(__name__)
@@ -120,7 +121,11 @@ class Pacs:
         Raises:
             PacsError: no usable answer.
         """
-        headers = self.headers(series.study, series.uid)
+        try:
+            headers = self.headers(series.study, series.uid)
+        except SeriesError as error:
+            logger.warning("The Segmentations of the series %s are left out: %s", series.uid, error)
+            return []
         with self._asking():
             return [
                 SegmentationFacts(
@@ -132,18 +137,24 @@ class Pacs:
                     when=_made_at(header),
                 )
                 for header in headers
-                if header.get("SOPClassUID") == STORAGE and header.get("ReferencedSeriesSequence")
+                if header.get("SOPClassUID") == STORAGE
+                and header.get("ReferencedSeriesSequence")
+                and _is_uid(header.get("SOPInstanceUID"))
             ]
 
     def headers(self, study: str, series: str) -> list[Dataset]:
         """The headers of a series' instances, without voxels.
 
         Raises:
+            SeriesError: a header holds what none can.
             PacsError: no usable answer.
         """
         with self._asking():
-            answer = self._client.retrieve_series_metadata(study, series)
+            answer = list(self._client.retrieve_series_metadata(study, series))
+        try:
             return [_dataset(one) for one in answer]
+        except Exception as error:  # any field of it may hold anything
+            raise SeriesError(f"its headers cannot be read; they may be damaged ({error})") from error
 
     def instances(self, study: str, series: str) -> Iterator[Dataset]:
         """The instances of a series, whole, one after the other.
@@ -170,21 +181,29 @@ class Pacs:
             PacsError: it does not, or nobody knows.
         """
         try:
-            with self._asking():
-                answer = self._client.store_instances([instance])
+            answer = self._sent(instance)
         except PacsError as error:
-            if not self._holds(instance, error):
+            if (held := self._holds(instance)) is None:
+                error.outcome = UNSURE
+            if held:
+                logger.warning("%s Yet it holds the label.", error)
+                return
+            if held is None or error.answered:
                 raise
-            logger.warning("%s Yet it holds the label.", error)
-            return
+            logger.warning("%s It is back, and the label is sent again.", error)
+            answer = self._sent(instance)
         if refused := answer.get("FailedSOPSequence"):
             reason = refused[0].get("FailureReason", "none given")
             raise PacsError(
                 f"The DICOM server at {self.url} refused the label (reason {reason}).", answered=True
             )
 
-    def _holds(self, instance: Dataset, lost: PacsError) -> bool:
-        """Whether the server holds it whole; `lost` says so where it cannot be told."""
+    def _sent(self, instance: Dataset) -> Dataset:
+        with self._asking():
+            return self._client.store_instances([instance])
+
+    def _holds(self, instance: Dataset) -> bool | None:
+        """Whether the server holds it whole; None where it does not say."""
         try:
             with self._asking():
                 there = self._client.retrieve_instance(
@@ -192,9 +211,7 @@ class Pacs:
                 )
                 return bool(np.array_equal(there.pixel_array, instance.pixel_array))
         except PacsError as error:
-            if not error.answered:
-                lost.outcome = UNSURE
-            return False
+            return False if error.answered else None
 
     def read(self, service: str, path: str, query: str, accept: str) -> requests.Response:
         """What the server answers to a question of a viewer; its body is still to be read.
@@ -263,12 +280,32 @@ class Pacs:
         while True:
             with self._asking():
                 part = self._client.search_for_series(search_filters=dict(wanted), offset=rows) or ()
-                facts = [_series_facts(_dataset(row)) for row in part]
+            facts = self._facts_of(part)
             new = {one.uid: one for one in facts if one is not None and one.uid not in found}
             if not new:
                 return list(found.values()), rows
             found |= new
             rows += len(facts)
+
+    def _facts_of(self, part: Sequence[Any]) -> list[SeriesFacts | None]:
+        """What the rows of a search say; an odd one hides no other.
+
+        Raises:
+            PacsError: not one of them can be read.
+        """
+        facts: list[SeriesFacts | None] = []
+        odd: Exception | None = None
+        for row in part:
+            try:
+                facts.append(_series_facts(_dataset(row)))
+            except Exception as error:  # any field of it may hold anything
+                odd = error
+                facts.append(None)
+        if odd is not None:
+            if not any(facts):
+                raise said_of(self.url, odd) from odd
+            logger.warning("A series of the DICOM server cannot be read and is left out: %s", odd)
+        return facts
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
@@ -287,12 +324,17 @@ def _dataset(row: Mapping[str, Any]) -> Dataset:
 
 def _series_facts(row: Dataset) -> SeriesFacts | None:
     uid, study = str(row.get("SeriesInstanceUID", "")), str(row.get("StudyInstanceUID", ""))
-    if not (_UID.fullmatch(uid) and _UID.fullmatch(study)) or len(uid) > 64:
+    if not (_is_uid(uid) and _is_uid(study)):
         logger.warning("A series of the DICOM server has no usable UID: %.80s", uid)
         return None
     count = row.get("NumberOfSeriesRelatedInstances")
     patient, modality = str(row.get("PatientID") or "").strip(), str(row.get("Modality") or "")
     return SeriesFacts(uid, study, patient, modality, int(count) if count else 0)
+
+
+def _is_uid(told: object) -> bool:
+    """Whether it is a UID, and so can be a part of an address and of a file's name."""
+    return len(str(told)) <= 64 and _UID.fullmatch(str(told)) is not None
 
 
 def _person(header: Dataset) -> str:

@@ -15,6 +15,7 @@ from monailabel.config import settings
 from requests.adapters import HTTPAdapter
 from retrying import RetryError
 from urllib3 import HTTPResponse
+from urllib3.exceptions import ProtocolError
 
 from scaling_app.studies.datastore import DatastoreSilentError
 
@@ -90,10 +91,16 @@ def said_of(url: str, error: Exception) -> PacsError:
 class _BoundedAdapter(HTTPAdapter):
     """Gives every request a bound in time; the library gives none."""
 
-    def send(self, *said: Any, **options: Any) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, *said: Any, **options: Any) -> requests.Response:
         longest = settings.MONAI_LABEL_DICOMWEB_PROXY_TIMEOUT
         options["timeout"] = options.get("timeout") or (CONNECT_SECONDS, longest)
-        response = super().send(*said, **options)
+        try:
+            response = super().send(request, *said, **options)
+        except requests.ConnectionError as error:
+            # a connection kept from before, which the server closed at this moment; with a body it is not known what arrived
+            if request.method != "GET" or not isinstance(error.args[0], ProtocolError):
+                raise
+            response = super().send(request, *said, **options)
         response.raw.stream = partial(_paced, response.raw, longest)
         return response
 

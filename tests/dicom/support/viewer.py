@@ -108,7 +108,7 @@ class Viewer:
 
     def _said(self, method: str, path: str, **said: object) -> requests.Response:
         answer = self._ask(method, path, **said)
-        assert answer.ok, answer.text
+        assert answer.ok, f"{answer.status_code} {answer.url} {answer.text}"
         return answer
 
     def _ask(self, method: str, path: str, **said: object) -> requests.Response:
