@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from scaling_app.studies import curve_work
 from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.train_options import parse_options
+from scaling_app.trials.wire import UNDER_WAY
 
 pytestmark = [pytest.mark.slow_training, pytest.mark.slow_processes]
 distributed = pytest.importorskip("distributed")
@@ -40,7 +40,7 @@ def test_a_worker_that_is_killed_in_mid_run_costs_no_run_and_none_counts_twice(d
 
     def kill_one() -> None:
         """As soon as a run has told of a step."""
-        folder = desk.studies.folder / curve_work.UNDER_WAY
+        folder = desk.studies.folder / UNDER_WAY
         while not any(folder.glob("*.step.json")):
             told.append(desk.studies.ledger.job()["message"] or "")
             time.sleep(0.05)
@@ -59,7 +59,7 @@ def test_a_worker_that_is_killed_in_mid_run_costs_no_run_and_none_counts_twice(d
     seen = [(o.run_id, o.image_id, o.structure) for o in desk.studies.ledger.observations()]
     assert len(seen) == len(set(seen)) and {run_id for run_id, _, _ in seen} == {run.run_id for run in runs}
     assert any("at once on the cluster tcp://" in message for message in told)
-    left = [desk.studies.folder / curve_work.UNDER_WAY, *(desk.studies.folder / "unfinished").glob("*")]
+    left = [desk.studies.folder / UNDER_WAY, *(desk.studies.folder / "unfinished").glob("*")]
     assert not any(path.exists() for path in left)
 
 
@@ -68,7 +68,7 @@ def test_a_cluster_that_goes_away_leaves_its_runs_to_this_machine(desk_of, worke
     desk.submit(*desk.labels)
 
     def end_it() -> None:
-        folder = desk.studies.folder / curve_work.UNDER_WAY
+        folder = desk.studies.folder / UNDER_WAY
         while not any(folder.glob("*.step.json")):
             time.sleep(0.05)
         workers.close()

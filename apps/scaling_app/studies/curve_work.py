@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from scaling_app.curve.curve_points import RunDue, fits_budget
 from scaling_app.studies.curve_run import CurveRun, carry_out
 from scaling_app.studies.train_runs import Material, names_since, observations_of
-from scaling_app.trials import workplace
+from scaling_app.trials import wire, workplace
 from scaling_app.trials.crew import Crew
 from scaling_app.trials.training import CaseScore
 
@@ -32,9 +32,6 @@ FAILURES_ALLOWED = 2
 
 EVERY_SECONDS = 2.0
 """Between two notes in the ledger of how far the runs are."""
-
-UNDER_WAY = "under_way"
-"""The folder beside the ledger through which the job and its runs speak."""
 
 
 class CurveWork:
@@ -73,7 +70,7 @@ class CurveWork:
         self.failures.clear()
         if not due:
             return self._whole(), self.done, total
-        folder = self.studies.folder / UNDER_WAY
+        folder = self.studies.folder / wire.UNDER_WAY
         with Crew(carry_out, folder, *self._places(), on_look=self._look) as self.crew:
             message = self._work(self.crew) or self._whole()
             self.trouble = self.crew.trouble

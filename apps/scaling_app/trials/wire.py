@@ -28,6 +28,9 @@ EVERY_SECONDS = 2.0
 SILENT_SECONDS = 60.0
 """A job that has said nothing for so long is gone."""
 
+UNDER_WAY = "under_way"
+"""The folder beside a ledger through which the curve job and its runs speak."""
+
 _JOB = "job.json"
 
 

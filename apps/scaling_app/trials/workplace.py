@@ -6,6 +6,7 @@ threads of their whole process, so a process carries out one at a time.
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
 import time
@@ -106,6 +107,8 @@ def cluster(address: str) -> Iterator[Workplace]:
     except ImportError as error:
         raise ClusterError("a scheduler needs Dask: pip install 'scaling-app[cluster]'") from error
     try:
+        # a client waits for ever for what listens and says nothing
+        asyncio.run(asyncio.wait_for(_greeted(address), ANSWER_SECONDS))
         client = Client(address, timeout=ANSWER_SECONDS, set_as_default=False)
     except Exception as error:  # what another version or another program answers is not bounded
         raise ClusterError(
@@ -119,6 +122,14 @@ def cluster(address: str) -> Iterator[Workplace]:
     finally:
         with suppress(Exception):  # it may be gone
             client.close(timeout=2)
+
+
+async def _greeted(address: str) -> None:
+    """Asks who is there, and ends when somebody answers as a scheduler does."""
+    from distributed import Security, rpc
+
+    async with rpc(address, connection_args=Security().get_connection_args("client")) as scheduler:
+        await scheduler.identity()
 
 
 class _Workers:
