@@ -98,7 +98,7 @@ def serving(
     process = launched(studies, folder, port, log, conf, environment, more)
     server = Served(f"http://127.0.0.1:{port}", process, folder, log)
     try:
-        _wait_until_up(server)
+        wait_until_up(server)
         yield server
     finally:
         server.kill()
@@ -123,7 +123,7 @@ def served(
         yield server
 
 
-def _wait_until_up(server: Served) -> None:
+def wait_until_up(server: Served) -> None:
     """Waits for the first answer; one that asks who is there is one, too."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:

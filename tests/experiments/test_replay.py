@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import nibabel as nib
 import numpy as np
@@ -23,7 +24,9 @@ from scaling_app.experiments.replay import COLUMNS, Arm, ReplayProgress, ReplayR
 from scaling_app.experiments.replay_run import KEY
 from scaling_app.experiments.runs_table import FORMER_COLUMNS
 from scaling_app.imaging.geometry import read_image, stem_of, write_label
+from scaling_app.trials import workplace
 from scaling_app.trials.case_files import CaseFiles
+from scaling_app.trials.workplace import ClusterError
 
 pytestmark = pytest.mark.slow_training
 
@@ -37,7 +40,7 @@ def folders(volumes: list[CaseFiles]) -> tuple[Path, Path]:
     return volumes[0].image.parent, volumes[0].label.parent
 
 
-def stand_in(run: ReplayRun, on_step=None) -> list[dict[str, object]]:
+def stand_in(run: ReplayRun, **_) -> list[dict[str, object]]:
     """Rows without training."""
     assert not {c.patient for c in run.training} & {c.patient for c in run.testing}
     shared = {
@@ -117,7 +120,7 @@ def test_a_replay_goes_on_where_a_kill_left_it(
 ) -> None:
     made: list[tuple[int, int]] = []
 
-    def counted(run: ReplayRun, on_step=None) -> list[dict[str, object]]:
+    def counted(run: ReplayRun, **_) -> list[dict[str, object]]:
         made.append((run.n, run.seed))
         return stand_in(run)
 
@@ -186,7 +189,7 @@ def test_a_table_that_two_replays_wrote_is_read_and_mended(
     once = out.read_text()
     _, *lines = once.splitlines(keepends=True)
     out.write_text(once + "".join(lines).replace(",1,400,", ",2,400,"))
-    monkeypatch.setattr(replay_module, "run_once", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(replay_module, "run_once", lambda *_, **_more: pytest.fail("trained"))
     replay(*folders(volumes), [1, 2], **arguments)
     assert out.read_text() == once
     assert "8 scores twice" in caplog.text
@@ -244,7 +247,7 @@ def test_strategies_share_their_training_sets(
 ) -> None:
     sets: dict[tuple[str, int, int], tuple[str, ...]] = {}
 
-    def noted(run: ReplayRun, on_step=None) -> list[dict[str, object]]:
+    def noted(run: ReplayRun, **_) -> list[dict[str, object]]:
         sets[run.strategy, run.n, run.draw] = tuple(case.case_id for case in run.training)
         return stand_in(run)
 
@@ -282,8 +285,8 @@ def test_a_cluster_that_does_not_answer_is_named(
     volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setattr(replay_module, "_ANSWER_SECONDS", 1)
-    with pytest.raises(CohortError, match=r"127\.0\.0\.1:1"):
+    monkeypatch.setattr(workplace, "ANSWER_SECONDS", 1)
+    with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 "):
         replay(*folders(volumes), [1], n_test=1, out=tmp_path / "r.csv", scheduler="tcp://127.0.0.1:1")
 
 
@@ -294,7 +297,7 @@ def test_prepared_cases_are_shared_where_runs_are_made_side_by_side(
     volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: dict, shared: bool
 ) -> None:
     made: list[ReplayRun] = []
-    monkeypatch.setattr(replay_module, "_work", lambda missing, *_: made.extend(missing))
+    monkeypatch.setattr(replay_module, "_Replaying", lambda missing, *_: made.extend(missing) or Mock())
     replay(*folders(volumes), [1], n_test=1, out=tmp_path / "r.csv", **how)
     assert [run.shared_cache for run in made] == [shared]
 
@@ -347,7 +350,7 @@ def test_files_that_cannot_be_used_are_named_before_any_training(
         np.arange(reference[0].numel()).reshape(reference.shape) % 250, reference, tmp_path / "labels" / two
     )
     nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)), tmp_path / "labels" / three)
-    monkeypatch.setattr(replay_module, "run_once", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr(replay_module, "run_once", lambda *_, **_more: pytest.fail("trained"))
     arguments = {"sizes": [3], "n_test": 3, "out": tmp_path / "new" / "r.csv"}
     with pytest.raises(CohortError, match="3 of 6 cases") as refused:
         replay(tmp_path / "images", tmp_path / "labels", **arguments)
@@ -428,7 +431,7 @@ def test_all_runs_of_a_table_are_planned_for_the_same_memory_whatever_is_free_at
     gpu = {"free": 6_000, "total": 8_000}
     made: list[ReplayRun] = []
 
-    def less_memory_each_time(run: ReplayRun, on_step=None) -> list[dict[str, object]]:
+    def less_memory_each_time(run: ReplayRun, **_) -> list[dict[str, object]]:
         gpu["free"] //= 2
         made.append(run)
         return stand_in(run)

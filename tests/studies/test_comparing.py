@@ -10,7 +10,7 @@ from scaling_app.curve.ledger_curve import forecast_from
 from scaling_app.ledger import Observation, Run, utc_now
 from scaling_app.monai_app.train_tasks import CurveTrainer
 from scaling_app.strategies.catalogue import compared_by_auto
-from scaling_app.studies import curve_job, train_runs
+from scaling_app.studies import curve_job, curve_run, curve_work, train_runs
 from scaling_app.studies.conf import ConfError, read_conf
 from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.train_options import (
@@ -79,13 +79,13 @@ def test_arms_share_the_budget_and_the_next_job_goes_on_with_them(desk_of):
 def test_longer_trains_the_own_strategy_four_times_as_long_on_the_same_folds(desk_of, monkeypatch):
     desk = desk_of(5)
     desk.submit(*desk.labels)
-    trained, steps = curve_job.train, []
+    trained, steps = curve_run.train, []
 
     def train(cases, train_ids, settings, **more):
         steps.append((settings.strategy, settings.times * settings.steps))
         return trained(cases, train_ids, settings, **more)
 
-    monkeypatch.setattr(curve_job, "train", train)
+    monkeypatch.setattr(curve_run, "train", train)
     compared = strategies_to_compare({"compare": "longer"}, desk.studies.conf)
     run_curve_job(desk.studies, options_for(desk), 10, compared)
     arms = finished(desk, "arm")
@@ -124,17 +124,19 @@ def test_longer_trainings_that_the_budget_cut_short_are_taken_up_by_the_next_job
 def test_a_strategy_that_keeps_failing_does_not_hold_up_the_others(desk_of, monkeypatch):
     desk = desk_of(5)
     desk.submit(*desk.labels)
-    trained = curve_job.train
+    trained = curve_run.train
 
     def train(cases, train_ids, settings, **more):
         if settings.strategy == "red":
             raise RuntimeError("red cannot")
         return trained(cases, train_ids, settings, **more)
 
-    monkeypatch.setattr(curve_job, "train", train)
+    monkeypatch.setattr(curve_run, "train", train)
     result = run_curve_job(desk.studies, options_for(desk), 10, ["red", "none"])
     assert len(finished(desk, "arm")) == 5 and {run.strategy for run in finished(desk, "arm")} == {"none"}
-    assert sum(run.state == "failed" for run in desk.studies.ledger.runs("arm")) == curve_job.FAILURES_ALLOWED
+    assert (
+        sum(run.state == "failed" for run in desk.studies.ledger.runs("arm")) == curve_work.FAILURES_ALLOWED
+    )
     assert "failed" in result["message"]
 
 

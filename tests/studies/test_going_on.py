@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from scaling_app.monai_app.train_tasks import SegmentationTrainer
-from scaling_app.studies import curve_job, splits, train_runs
+from scaling_app.studies import curve_run, splits, train_runs
 from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.train_options import parse_options
 from scaling_app.studies.train_runs import train_and_publish
@@ -117,7 +117,7 @@ def test_a_training_that_failed_leaves_nothing_to_go_on_with(desk_of, monkeypatc
 def started_from(monkeypatch) -> list:
     """The model that each training of this test took something up from, or None."""
     found: list = []
-    for module in (train_runs, curve_job):
+    for module in (train_runs, curve_run):
         whole = module.train
 
         def train(*args, whole=whole, **more):

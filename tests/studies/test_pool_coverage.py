@@ -10,7 +10,7 @@ import pytest
 
 from scaling_app.ledger import PoolCase, ShapeCoverage
 from scaling_app.service.payloads import Payload
-from scaling_app.studies import curve_job, next_case, shape_coverage_job
+from scaling_app.studies import curve_run, next_case, shape_coverage_job
 from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.next_case import CoverageCase, RandomCase, picked_weight
 from scaling_app.studies.shape_coverage import coverage_facts, distances_of
@@ -140,7 +140,7 @@ def test_without_time_or_a_run_that_succeeded_the_pool_is_not_looked_at(desk_of,
     desk = desk_of(7)
     desk.submit(*sorted(desk.labels)[:5])
     monkeypatch.setattr(shape_coverage_job, "coverage", lambda *_a, **_m: pytest.fail("begun all the same"))
-    monkeypatch.setattr(curve_job, "train", lambda *_a, **_m: 1 / 0)
+    monkeypatch.setattr(curve_run, "train", lambda *_a, **_m: 1 / 0)
     assert run_curve_job(desk.studies, options_for(desk), 10)["done"] == 0
     monkeypatch.undo()
     monkeypatch.setattr(shape_coverage_job, "coverage", lambda *_a, **_m: pytest.fail("begun all the same"))

@@ -15,7 +15,7 @@ from scaling_app.curve.ledger_curve import curve_observations
 from scaling_app.imaging import synthetic
 from scaling_app.ledger import Doubt, Ledger
 from scaling_app.monai_app.infer_task import Segmentation
-from scaling_app.studies import curve_job, splits, train_runs
+from scaling_app.studies import curve_job, curve_run, splits, train_runs
 from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.train_options import OptionError, config_of, parse_options
 from scaling_app.studies.train_runs import train_and_publish
@@ -124,16 +124,16 @@ def test_a_curve_job_is_cheapest_first_resumable_and_leaves_the_model_alone(desk
 def test_a_run_cut_off_by_a_kill_is_done_again(desk_of, monkeypatch):
     desk = desk_of(5)
     desk.submit(*desk.labels)
-    trained = curve_job.train
+    trained = curve_run.train
 
     def killed(*_args, **_more):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(curve_job, "train", killed)
+    monkeypatch.setattr(curve_run, "train", killed)
     with pytest.raises(KeyboardInterrupt):
         run_curve_job(desk.studies, options_for(desk), budget_minutes=10)
     assert [run.state for run in desk.studies.ledger.runs()] == ["running"]
-    monkeypatch.setattr(curve_job, "train", trained)
+    monkeypatch.setattr(curve_run, "train", trained)
     result = run_curve_job(desk.studies, options_for(desk), budget_minutes=10)
     assert result["done"] == result["total"] == len(finished(desk))
 
@@ -145,7 +145,7 @@ def test_runs_that_keep_failing_end_the_job_and_say_so(desk_of, monkeypatch):
     def explode(*_args, **_more):
         raise RuntimeError("no memory")
 
-    monkeypatch.setattr(curve_job, "train", explode)
+    monkeypatch.setattr(curve_run, "train", explode)
     result = run_curve_job(desk.studies, options_for(desk), budget_minutes=10)
     assert result["done"] == 0 and "failed" in result["message"]
     assert desk.studies.ledger.job()["message"] == result["message"]

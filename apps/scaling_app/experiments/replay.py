@@ -1,25 +1,24 @@
 """A learning curve on data that are labelled already: train on n cases, test on fixed others, for many n.
 
 The table grows by whole runs, so that a kill costs the run in flight and the next start goes on from
-there. Runs are independent jobs of a `concurrent.futures` executor: here, in local processes, or on a
-Dask cluster.
+there. Runs are independent; `trials.crew` has them carried out here, in local processes, or on a Dask cluster.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures import Future
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import psutil
 import torch
 
-from scaling_app.curve.curve_points import training_seed
+from scaling_app.curve.curve_points import digest_of, training_seed
 from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import Cohort, CohortError, find_cases, make_cohort
 from scaling_app.experiments.replay_run import Arm, ReplayRun
@@ -28,16 +27,17 @@ from scaling_app.imaging.network_table import DEFAULT_NETWORK, NETWORKS
 from scaling_app.imaging.networks import width_of
 from scaling_app.strategies.catalogue import names as strategy_names
 from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.crew import Crew
 from scaling_app.trials.fingerprint import found_structures
 from scaling_app.trials.length import AUTO_STEPS
 from scaling_app.trials.plan import default_capacity, make_plan
 from scaling_app.trials.plan import step_bytes as usual_step_bytes
+from scaling_app.trials.step_report import OnStep
 from scaling_app.trials.training import CaseScore, RunSettings, StepReport, test, train
 from scaling_app.trials.twins import Twins
+from scaling_app.trials.workplace import AnyPlace, cluster, here
 
 __all__ = ["COLUMNS", "Arm", "ReplayProgress", "ReplayRun", "replay", "run_once"]
-
-_ANSWER_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def replay(
         steps: of each training; None: as many as its cases ask for.
         out: the table, one row per run, test case and structure.
         scheduler: address of a Dask scheduler whose workers see the same folders.
-        progress: told of every step (when runs are made one after the other here) and run.
+        progress: told of steps and runs.
         patient_pattern: regular expression whose match in a case's name is its patient.
         workers: local processes.
         capacity: size of the networks (default: what suits the device); the table does not tell sizes apart, so one
@@ -101,7 +101,8 @@ def replay(
 
     Raises:
         ValueError: folders, files, sizes, strategies or networks that make no replay, or a table of other runs
-            (`CohortError` and others), or one that another replay is writing.
+            (`CohortError` and others), or one that another replay is writing; a cluster that cannot be used, or
+            is lost (`ClusterError`): the same call goes on with what is missing.
     """
     arms = [chosen if isinstance(chosen, Arm) else Arm(chosen, chosen) for chosen in strategies]
     _check_names([arm.strategy for arm in arms], networks)
@@ -154,11 +155,15 @@ def replay(
         check_cases({case.case_id: case for case in used}.values(), on_check)
         table.tidy()
         twins.keep()
-        _work(missing, len(runs), table, scheduler, workers, progress, should_stop or (lambda: False))
+        place = partial(here, max(1, workers)) if scheduler is None else partial(cluster, scheduler)
+        doing = _Replaying(missing, len(runs), table, progress)
+        doing.all(place, cache / f"{out.stem}.under_way", should_stop or (lambda: False))
     return out
 
 
-def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None) -> list[dict[str, object]]:
+def run_once(
+    run: ReplayRun, *, on_step: OnStep | None = None, should_stop: Callable[[], bool] | None = None
+) -> list[dict[str, object]]:
     """Trains and tests one run; the rows of its table."""
     if run.threads is not None:
         torch.set_num_threads(run.threads)
@@ -181,78 +186,70 @@ def run_once(run: ReplayRun, on_step: Callable[[StepReport], None] | None = None
     )
     began = time.perf_counter()
     pool_ids = [case.case_id for case in run.pool]
-    model = train(cases, cases.labelled, settings, on_step=on_step, pool_ids=pool_ids)
+    model = train(
+        cases, cases.labelled, settings, on_step=on_step, pool_ids=pool_ids, should_stop=should_stop
+    )
     seconds = time.perf_counter() - began
     fixed = {"seconds": seconds, "trained_steps": model.report["steps"], **_done_by_strategy(model.report)}
-    return [row for scored in test(model, run.testing) for row in _rows_of(run, scored, fixed)]
+    scores = test(model, run.testing, should_stop=should_stop)
+    return [row for scored in scores for row in _rows_of(run, scored, fixed)]
 
 
-def _work(
-    missing: Sequence[ReplayRun],
-    total: int,
-    table: RunsTable,
-    scheduler: str | None,
-    workers: int,
-    progress: Callable[[ReplayProgress], None] | None,
-    should_stop: Callable[[], bool],
-) -> None:
-    done, began = total - len(missing), time.perf_counter()
+class _Replaying:
+    """The runs that the table lacks, one after the other or side by side."""
 
-    def tell(run: ReplayRun, step: StepReport | None, dice: float | None) -> None:
-        if progress is None:
+    def __init__(
+        self,
+        missing: Sequence[ReplayRun],
+        total: int,
+        table: RunsTable,
+        progress: Callable[[ReplayProgress], None] | None,
+    ) -> None:
+        self.waiting = deque(missing)
+        self.before = self.done = total - len(missing)
+        self.total, self.table, self.progress = total, table, progress
+        self.under_way: dict[str, ReplayRun] = {}
+        self.crew: Crew | None = None
+        self.began = time.perf_counter()
+
+    def all(self, place: Callable[[], AnyPlace], folder: Path, should_stop: Callable[[], bool]) -> None:
+        """Until nothing is left, or it is asked to stop between two runs."""
+        if should_stop() or not self.waiting:
+            return
+        with Crew(run_once, folder, place, on_look=self._look) as self.crew:
+            while self.waiting or self.under_way:
+                while self.waiting and self.crew.has_room():
+                    run = self.waiting.popleft()
+                    name = digest_of(*run.key)[:16]
+                    self.under_way[name] = run
+                    self.crew.begin(name, run)
+                for name, future in self.crew.ended():
+                    self._ended(self.under_way.pop(name), future)
+                    if should_stop():
+                        return
+
+    def _ended(self, run: ReplayRun, future: Future | None) -> None:
+        if future is None:
+            self.waiting.appendleft(run)
+            return
+        rows = future.result()
+        self.table.add(run, rows)
+        self.done += 1
+        dices = [row["dice"] for row in rows if row["dice"] is not None]
+        self._tell(run, None, sum(dices) / len(dices) if dices else None)
+
+    def _look(self) -> None:
+        for name, run in self.under_way.items():
+            if self.crew is not None and (step := self.crew.step_of(name)) is not None:
+                self._tell(run, step, None)
+
+    def _tell(self, run: ReplayRun, step: StepReport | None, dice: float | None) -> None:
+        if self.progress is None:
             return
         begun = step.step / step.steps if step is not None else 0.0
-        made = done - (total - len(missing)) + begun
-        eta = (time.perf_counter() - began) / made * (total - done - begun) if made else None
-        progress(ReplayProgress(done, total, run, step, dice, eta))
-
-    if scheduler is None and workers <= 1:
-        finished: Iterator[tuple[ReplayRun, list[dict[str, object]]]] = (
-            (run, run_once(run, lambda step, run=run: tell(run, step, None))) for run in missing
-        )
-    else:
-        finished = _remotely(missing, scheduler, workers)
-    if should_stop():
-        return
-    for run, rows in finished:
-        table.add(run, rows)
-        done += 1
-        dices = [row["dice"] for row in rows if row["dice"] is not None]
-        tell(run, None, sum(dices) / len(dices) if dices else None)
-        if should_stop():
-            return
-
-
-def _remotely(
-    missing: Sequence[ReplayRun], scheduler: str | None, workers: int
-) -> Iterator[tuple[ReplayRun, list[dict[str, object]]]]:
-    with _executor(scheduler, workers) as executor:
-        futures: dict[Future, ReplayRun] = {executor.submit(run_once, run): run for run in missing}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            for future in futures:
-                future.cancel()
-
-
-@contextmanager
-def _executor(scheduler: str | None, workers: int) -> Iterator[Executor]:
-    if scheduler is None:
-        # a forked torch may hang: its threads are not copied
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
-            yield executor
-        return
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise CohortError("a scheduler needs Dask: pip install 'scaling-app[cluster]'") from error
-    try:
-        client = Client(scheduler, timeout=_ANSWER_SECONDS)
-    except OSError as error:
-        raise CohortError(f"no Dask scheduler answers at {scheduler}") from error
-    with client:
-        yield client.get_executor()
+        made = self.done - self.before + begun
+        eta = (time.perf_counter() - self.began) / made * (self.total - self.done - begun) if made else None
+        self.progress(ReplayProgress(self.done, self.total, run, step, dice, eta))
 
 
 def _check_names(strategies: Sequence[str], networks: Sequence[str]) -> None:

@@ -30,7 +30,7 @@ from monailabel.datastore.local import (
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
 from scaling_app.monai_app.index_and_files import take_images, take_labels
-from scaling_app.monai_app.studies_index import StudiesIndex, joined, text_of
+from scaling_app.monai_app.studies_index import StudiesIndex, joined, own_entry, text_of
 from scaling_app.storage import copy_whole, sweep_parts, taken_away
 from scaling_app.studies import listing
 from scaling_app.studies.label_history import LabelHistory, same_content
@@ -67,6 +67,7 @@ class StudiesFolder(LocalDatastore):
         self._patterns, self._kept_labels = tuple(patterns), kept_labels
         self._problems: tuple[listing.FileProblem, ...] = ()
         self._missing: str | None = None
+        self._unlabelled: tuple[object, list[str]] = None, []
         watched = [f"*{kind}" for kind in listing.listed_kinds()]
         super().__init__(str(path), extensions=watched, auto_reload=auto_reload, read_only=read_only)
         self._sweep()
@@ -95,6 +96,15 @@ class StudiesFolder(LocalDatastore):
         """Why there is no image, as a sentence; None when there is one."""
         return self._missing
 
+    def get_unlabeled_images(
+        self, label_tag: str | None = None, labels: list[str] | None = None
+    ) -> list[str]:
+        """The images without a final label; looked for once in each index, as none is changed once it is in use."""
+        index = self._datastore
+        if self._unlabelled[0] is not index:
+            self._unlabelled = index, super().get_unlabeled_images()
+        return list(self._unlabelled[1])
+
     # what changes
 
     def set_name(self, name: str) -> None:
@@ -119,7 +129,7 @@ class StudiesFolder(LocalDatastore):
         if listing.suffix_of(name) == listing.SEGMENTATION:
             raise ValueError(f"{name} is a segmentation and no image; send it as the label of one")
         with self._index.lock:
-            index = self._index.read(self._datastore)
+            index = self._index.read_for_few(self._datastore)
             names = {listing.stem_of(file): file for file in self._root_files()}
             if twin := next((file for stem, file in names.items() if listing.are_twins(stem, image)), None):
                 raise ValueError(
@@ -145,7 +155,7 @@ class StudiesFolder(LocalDatastore):
             OSError: not all of it can be deleted; nothing has changed.
         """
         with self._index.lock:
-            index = self._index.read(self._datastore)
+            index = self._index.read_for_few(self._datastore)
             gone = _image(index, image_id)
             del index.objects[image_id]
             # the image first: killed in between, there is no image any more, and not one without its labels
@@ -170,7 +180,7 @@ class StudiesFolder(LocalDatastore):
         """
         source = Path(label_filename)
         with self._index.lock:
-            index = self._index.read(self._datastore)
+            index = self._index.read_for_few(self._datastore)
             image = _image(index, image_id)
             ending = listing.label_ending(image_id, source.name, index.objects)
             goal = self._labels(label_tag) / f"{image_id}{ending}"
@@ -196,8 +206,8 @@ class StudiesFolder(LocalDatastore):
             OSError: it could not be taken away; it is in place.
         """
         with self._index.lock:
-            index = self._index.read(self._datastore)
-            image = index.objects.get(label_id)
+            index = self._index.read_for_few(self._datastore)
+            image = own_entry(index, label_id)
             label = image.labels.pop(label_tag, None) if image else None
             if label is None:
                 return
@@ -234,6 +244,7 @@ class StudiesFolder(LocalDatastore):
         """
         with self._changing() as index:
             for label_id, info in infos.items():
+                own_entry(index, label_id)
                 if (label := index.label(label_id, tag)) is None:
                     raise LabelNotFoundException(f"Label: {label_id} Tag: {tag} not found")
                 label.info = joined(label.info, info)
@@ -285,7 +296,7 @@ class StudiesFolder(LocalDatastore):
     def _changing(self) -> Iterator[LocalDatastoreModel]:
         """The index as it is on the disk, to be changed; it is written and taken up when the context ends well."""
         with self._index.lock:
-            index = self._index.read(self._datastore)
+            index = self._index.read_for_few(self._datastore)
             yield index
             self._index.write(index)
             self._datastore = index
@@ -369,6 +380,6 @@ class StudiesFolder(LocalDatastore):
 
 
 def _image(index: LocalDatastoreModel, image_id: str) -> ImageLabelModel:
-    if (image := index.objects.get(image_id)) is None:
+    if (image := own_entry(index, image_id)) is None:
         raise ImageNotFoundException(f"Image {image_id} not found")
     return image

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from filelock import FileLock
-from monailabel.datastore.local import LocalDatastoreModel
+from monailabel.datastore.local import ImageLabelModel, LocalDatastoreModel
 
 from scaling_app.storage import flush, whole_file
 from scaling_app.studies.place import INDEX, LOCK, LOCK_SECONDS
@@ -39,6 +39,25 @@ class StudiesIndex:
         self.file = folder / INDEX
         self.lock = FileLock(str(folder / LOCK), timeout=LOCK_SECONDS)
         self.was_rebuilt = False
+        self._written: tuple[tuple[int, int, int], LocalDatastoreModel] | None = None
+
+    def read_for_few(self, known: LocalDatastoreModel) -> LocalDatastoreModel:
+        """`read` for a change of few entries: where this process wrote the index last, its entries are those in use.
+
+        Whoever changes one puts a copy of its own in its place first (`own_entry`).
+        """
+        if self._written is None or self._written[0] != self._stamp():
+            return self.read(known)
+        index = self._written[1]
+        return index.model_copy(update={"objects": dict(index.objects)})
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        """Another for each file that was put in the place of the one before."""
+        try:
+            file = self.file.stat()
+        except OSError:
+            return None
+        return file.st_ino, file.st_mtime_ns, file.st_size
 
     def read(self, known: LocalDatastoreModel) -> LocalDatastoreModel:
         """The index as any process wrote it last; one that cannot be read is set aside. The lock is held.
@@ -77,6 +96,8 @@ class StudiesIndex:
             part.write_text(text_of(index), encoding="utf-8")
             flush(part)
             yield
+        stamp = self._stamp()
+        self._written = None if stamp is None else (stamp, index)
 
     def write(self, index: LocalDatastoreModel) -> None:
         """Puts another index in the place of the one in use.
@@ -90,6 +111,14 @@ class StudiesIndex:
     def set_aside(self) -> list[str]:
         """The names of indices that could not be read."""
         return sorted(file.name for file in self.file.parent.glob(f"{_DAMAGED}*"))
+
+
+def own_entry(index: LocalDatastoreModel, image_id: str) -> ImageLabelModel | None:
+    """The entry of an image, which only this index has from now on; None where there is none."""
+    if (entry := index.objects.get(image_id)) is None:
+        return None
+    index.objects[image_id] = own = entry.model_copy(deep=True)
+    return own
 
 
 def joined(facts: Mapping[str, object], more: Mapping[str, object]) -> dict[str, object]:
@@ -108,5 +137,5 @@ def joined(facts: Mapping[str, object], more: Mapping[str, object]) -> dict[str,
 
 
 def text_of(index: LocalDatastoreModel) -> str:
-    """The index as MONAI Label writes it."""
-    return json.dumps(index.model_dump(exclude={"base_path"}), indent=2, default=str)
+    """The index in MONAI Label's form."""
+    return index.model_dump_json(exclude={"base_path"}, indent=2, fallback=str)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import importlib.util
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class Conf:
         seed: of every split, draw and training.
         label_history: replaced labels that are kept, of each image.
         mlflow: address of the MLflow store that is told of published trainings, or None.
+        scheduler: address of the Dask scheduler whose workers carry out the curve's runs, or None.
     """
 
     labels: Mapping[str, int] | None
@@ -86,6 +88,7 @@ class Conf:
     seed: int
     label_history: int
     mlflow: str | None
+    scheduler: str | None
 
     @property
     def upload_bytes(self) -> int:
@@ -187,6 +190,16 @@ def _store(text: str) -> str | None:
         raise ConfError(str(error)) from None
 
 
+def _scheduler(text: str) -> str | None:
+    if not text:
+        return None
+    if not re.fullmatch(r"(tcp|tls|ucx|wss?)://(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}", text):
+        raise ConfError("the address of a Dask scheduler is wanted, as in tcp://scheduler.example:8786")
+    if importlib.util.find_spec("distributed") is None:
+        raise ConfError("Dask is not installed: pip install 'scaling-app[cluster]'")
+    return text
+
+
 def _pattern(text: str) -> str:
     try:
         re.compile(text)
@@ -270,6 +283,7 @@ KEYS: tuple[Key, ...] = (
     Key("upload_gb", "2", _number(0.01, 64), "largest file taken, as sent and as an image in memory, GiB"),
     Key("label_history", "10", _whole(1, 1000), "replaced labels that are kept, of each image"),
     Key("mlflow", "", _store, "MLflow store that is told of published trainings"),
+    Key("scheduler", "", _scheduler, "Dask scheduler whose workers carry out the curve's runs"),
     Key("seed", "0", _whole(0, 2**31 - 1), "seed of splits, draws and trainings"),
 )
 

@@ -4,17 +4,15 @@ First the session's own curve, then other strategies on the same folds (arms), t
 whenever more cases seem to bring little, longer trainings; at last a look at the shapes of the images without
 labels. Every run is one ledger entry that begins and ends in one transaction each, so the job may be killed at
 any point; the next one goes on with what is still due, and in the middle of a training where its checkpoint
-stands. The published model and its stats are never written here, and the networks of these runs are not kept.
+stands. `curve_work` has them carried out, here or on other machines. The published model and its stats are never
+written here, and the networks of these runs are not kept.
 """
 
 from __future__ import annotations
 
 import logging
-import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean
 from typing import Any
 
 from scaling_app.curve.curve_points import (
@@ -24,32 +22,27 @@ from scaling_app.curve.curve_points import (
     UsableCase,
     block_of,
     curve_size_of,
-    fits_budget,
     runs_due,
 )
 from scaling_app.curve.ledger_curve import little_to_gain
 from scaling_app.ledger import Run, utc_now
 from scaling_app.strategies.catalogue import same_as
+from scaling_app.studies.curve_run import CurveRun
+from scaling_app.studies.curve_work import CurveWork
 from scaling_app.studies.shape_coverage_job import look_at_pool
 from scaling_app.studies.studies import Studies
 from scaling_app.studies.train_options import TrainOptions
 from scaling_app.studies.train_runs import (
     Material,
     gather,
-    names_since,
-    observations_of,
+    memory_for_cases,
     plan_for,
-    prepare,
     settings_of,
     test_then_train,
 )
 from scaling_app.trials.plan import Plan
-from scaling_app.trials.training import StepReport, test, train
 
 logger = logging.getLogger(__name__)
-
-FAILURES_ALLOWED = 2
-"""So many failed runs in a row end the job, or the comparison with that strategy."""
 
 LONGER_FROM = 8
 """With 4 cases longer trainings gained on three of nine data sets, with 16 on seven of eight (`bank_fits.md`)."""
@@ -108,9 +101,8 @@ class _CurveJob:
         self.options = options.own_curve()
         self.material = material
         self.budget_s = budget_s
-        self.started = time.monotonic()
-        self.durations: list[tuple[str, float]] = []
         self.own = self._recipe(self.options.strategy)
+        self.doing = CurveWork(studies, material, self.own.strategy, budget_s, self._made, self._times)
         self.arms: list[ArmDue] = []
         self.compare(compared)
         self.cases = [
@@ -148,7 +140,7 @@ class _CurveJob:
         if not planned:
             return "Cross-validation needs labels of at least two patients.", 0, 0
         finished = {run.run_id for run in self.studies.ledger.runs() if run.state == "done"}
-        return self._run_all([run for run in planned if run.run_id not in finished], len(planned))
+        return self.doing.all_of([run for run in planned if run.run_id not in finished], len(planned))
 
     def look_at_pool(self, done: int, total: int) -> None:
         """Compares the shapes of unlabelled images with those of the labelled cases; a failure is only noted."""
@@ -156,7 +148,7 @@ class _CurveJob:
             return
 
         def report(message: str, share: float) -> None:
-            self._tell(done, total, message, eta=None)
+            self.doing.tell(message)
 
         try:
             look_at_pool(
@@ -194,6 +186,10 @@ class _CurveJob:
         except ValueError:
             return []
 
+    def _times(self, strategy: str) -> float:
+        """How many times the usual steps its runs make."""
+        return self.options.with_strategy(strategy).spelled_out().times
+
     def _recipe(self, strategy: str) -> ArmDue:
         options = self.options.with_strategy(strategy)
         settings = options.settings_hash(self.studies.structures(), self.studies.conf.dimension)
@@ -208,67 +204,21 @@ class _CurveJob:
             self.studies.ledger.set_curve_block(curve_size, members)
         return blocks
 
-    def _run_all(self, due: Sequence[RunDue], total: int) -> tuple[str, int, int]:
-        done = total - len(due)
-        failures: Counter[str] = Counter()
-        for position, run in enumerate(due):
-            left = len(due) - position
-            if failures[run.strategy] >= FAILURES_ALLOWED:
-                if run.strategy == self.own.strategy:
-                    return "Two trainings in a row failed; see the server's log.", done, total
-                continue
-            if not fits_budget(time.monotonic() - self.started, self.budget_s, self._seconds_of(run)):
-                return (
-                    f"The budget is used up: {left} of {total} trainings wait for the next job.",
-                    done,
-                    total,
-                )
-            self._report(done, total, due[position:], message=_describe(run))
-            begun = time.monotonic()
-            if self._run_one(run, done, total, due[position:]):
-                done += 1
-                failures[run.strategy] = 0
-            else:
-                failures[run.strategy] += 1
-            self.durations.append((run.strategy, time.monotonic() - begun))
-        if done < total:
-            return f"{total - done} of {total} trainings failed; see the server's log.", done, total
-        return f"All {total} trainings for {len(self.cases)} cases are done.", done, total
-
-    def _seconds_of(self, run: RunDue) -> list[float]:
-        """How long runs of its strategy took, else those of any, as many times as it has more steps."""
-        same = [seconds for strategy, seconds in self.durations if strategy == run.strategy]
-        more = self.options.with_strategy(run.strategy).spelled_out().times
-        return same or [more * seconds for _, seconds in self.durations]
-
-    def _run_one(self, due: RunDue, done: int, total: int, left: Sequence[RunDue]) -> bool:
-        ledger = self.studies.ledger
-        ledger.start_run(self._record(due))
-        checkpoint = self.studies.folder / "unfinished" / f"{due.run_id}.pt"
-        try:
-            plan = self._plan(due)
-            pool = self.material.pool_beside(due.test_ids)
-            files = [*self.material.of(due.train_ids), *pool]
-            model = train(
-                prepare(self.studies, plan, files),
-                due.train_ids,
-                replace(settings_of(self.options.with_strategy(due.strategy)), seed=due.seed),
-                pool_ids=[case.case_id for case in pool],
-                checkpoint=checkpoint,
-                on_step=_Progress(self, done, total, left),
-            )
-            scores = test(model, self.material.of(due.test_ids), tolerance_mm=self.studies.conf.tolerance_mm)
-        except Exception as error:
-            logger.exception("Curve run %s failed", due.run_id)
-            ledger.finish_run(due.run_id, state="failed", message=f"{type(error).__name__}: {error}")
-            checkpoint.unlink(missing_ok=True)
-            return False
-        names = names_since(self.studies, model)
-        ledger.finish_run(
-            due.run_id, observations_of(due.run_id, due.purpose, scores, self.material.cases, names)
+    def _made(self, due: RunDue, shared: bool) -> CurveRun:
+        """The run as it is handed out; in the ledger it begins now."""
+        self.studies.ledger.start_run(self._record(due))
+        return CurveRun(
+            plan=self._plan(due),
+            training=tuple(self.material.of(due.train_ids)),
+            pool=tuple(self.material.pool_beside(due.test_ids)),
+            testing=tuple(self.material.of(due.test_ids)),
+            settings=replace(settings_of(self.options.with_strategy(due.strategy)), seed=due.seed),
+            tolerance_mm=self.studies.conf.tolerance_mm,
+            cache_dir=self.studies.cache_dir,
+            memory_bytes=memory_for_cases(self.studies),
+            checkpoint=self.studies.folder / "unfinished" / f"{due.run_id}.pt",
+            shared=shared,
         )
-        checkpoint.unlink(missing_ok=True)
-        return True
 
     def _record(self, due: RunDue) -> Run:
         return Run(
@@ -296,40 +246,3 @@ class _CurveJob:
             ]
             self._plans[due.fold] = plan_for(self.studies, self.options, self.material.of(training))
         return self._plans[due.fold]
-
-    def _report(
-        self, done: int, total: int, left: Sequence[RunDue], *, message: str, share: float = 0.0
-    ) -> None:
-        eta = None
-        if self.durations:
-            eta = sum(fmean(self._seconds_of(run)) for run in left) - share * fmean(self._seconds_of(left[0]))
-        self._tell(done, total, message, eta)
-
-    def _tell(self, done: int, total: int, message: str, eta: float | None) -> None:
-        self.studies.ledger.set_job(
-            {"state": "running", "done": done, "total": total, "eta_seconds": eta, "message": message}
-        )
-
-
-class _Progress:
-    """Reports a run's steps to the ledger, at most every few seconds."""
-
-    EVERY_SECONDS = 2.0
-
-    def __init__(self, job: _CurveJob, done: int, total: int, left: Sequence[RunDue]) -> None:
-        self._job, self._done, self._total, self._left = job, done, total, left
-        self._last = time.monotonic()
-
-    def __call__(self, report: StepReport) -> None:
-        if time.monotonic() - self._last < self.EVERY_SECONDS:
-            return
-        self._last = time.monotonic()
-        share = report.step / max(1, report.steps)
-        message = f"{_describe(self._left[0])}, step {report.step} of {report.steps}"
-        self._job._report(self._done, self._total, self._left, message=message, share=share)
-
-
-def _describe(run: RunDue) -> str:
-    cases = "case" if run.n == 1 else "cases"
-    how = f" with {run.strategy}" if run.purpose == "arm" else ""
-    return f"Training on {run.n} {cases}{how} (fold {run.fold + 1}), testing on {len(run.test_ids)}"

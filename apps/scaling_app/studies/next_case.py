@@ -25,6 +25,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
 from scaling_app.studies.labels.images import fault_of_file, usual_image
@@ -205,12 +206,21 @@ def _message(blind: bool, why: str) -> str:
 
 def _pick_usable(studies: Studies, ordered: Sequence[str], reader: str, pick: Picker) -> Pick | None:
     """A pick from the unlabelled images in nobody's hands, else of the reader's own those handed out longest ago."""
-    unlabelled, held = set(studies.datastore.get_unlabeled_images()), studies.leases.held()
-    left = [image for image in ordered if image in unlabelled]
+    left, held = (
+        _unlabelled(tuple(ordered), tuple(studies.datastore.get_unlabeled_images())),
+        studies.leases.held(),
+    )
     own = {image: held[image].since for image in left if image in held and held[image].reader == reader}
-    fresh = [i for i in left if i not in own and (i not in held or held[i].ended)]
+    taken = own.keys() | {image for image, lease in held.items() if not lease.ended}
+    fresh = [image for image in left if image not in taken]
     late = sorted(own, key=own.__getitem__)
     return _first_usable(studies, [(fresh, pick), *(([image], pick) for image in late)])
+
+
+@lru_cache(maxsize=4)  # the same between two labels, for every client
+def _unlabelled(ordered: tuple[str, ...], unlabelled: tuple[str, ...]) -> tuple[str, ...]:
+    wanted = set(unlabelled)
+    return tuple(image for image in ordered if image in wanted)
 
 
 def _first_usable(studies: Studies, groups: Sequence[tuple[Sequence[str], Picker]]) -> Pick | None:

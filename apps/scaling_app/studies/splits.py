@@ -13,8 +13,9 @@ are kept out of the published model for good.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from scaling_app.trials.case_files import patient_in
 
@@ -37,9 +38,14 @@ def uniform(*key: object) -> float:
     return int.from_bytes(digest[:7], "big") / 2**56
 
 
-def random_order(image_ids: Iterable[str], seed: int) -> list[str]:
+def random_order(image_ids: Iterable[str], seed: int) -> Sequence[str]:
     """The images in the session's random order; a new image comes in between and moves no other."""
-    return sorted(image_ids, key=lambda i: (uniform(seed, "order", i), i))
+    return _in_order(tuple(image_ids), seed)
+
+
+@lru_cache(maxsize=4)  # asked for at every next case, of thousands of images
+def _in_order(image_ids: tuple[str, ...], seed: int) -> tuple[str, ...]:
+    return tuple(sorted(image_ids, key=lambda i: (uniform(seed, "order", i), i)))
 
 
 def patient_of(image_id: str, pattern: str, image_info: Mapping[str, object] | None = None) -> str:

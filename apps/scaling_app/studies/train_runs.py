@@ -108,8 +108,13 @@ def plan_for(
 
 
 def prepare(studies: Studies, plan: Plan, cases: Sequence[CaseFiles]) -> PreparedCases:
-    """The cases on the plan's grid, cached within the other half of the memory bound."""
-    return PreparedCases(plan, cases, studies.cache_dir, int(studies.conf.memory_gb * GIB / 2))
+    """The cases on the plan's grid, cached within their memory bound."""
+    return PreparedCases(plan, cases, studies.cache_dir, memory_for_cases(studies))
+
+
+def memory_for_cases(studies: Studies) -> int:
+    """Bytes that prepared cases may take: the other half of the memory bound."""
+    return int(studies.conf.memory_gb * GIB / 2)
 
 
 def settings_of(options: TrainOptions) -> RunSettings:
@@ -153,9 +158,9 @@ def observations_of(
     ]
 
 
-def names_since(studies: Studies, model: TrainedModel) -> dict[str, str]:
-    """The names of the structures that had none yet when the model was planned, by their placeholders."""
-    unnamed = {name: value for name, value in model.plan.structures.items() if name == placeholder(value)}
+def names_since(studies: Studies, plan: Plan) -> dict[str, str]:
+    """The names of the structures that had none yet when the training was planned, by their placeholders."""
+    unnamed = {name: value for name, value in plan.structures.items() if name == placeholder(value)}
     return renamed(unnamed, studies.structures())
 
 
@@ -189,7 +194,7 @@ def test_then_train(studies: Studies, material: Material) -> int:
             scores += test(model, [files], tolerance_mm=studies.conf.tolerance_mm)
         except ImageError as error:  # what most images are like may have changed since
             logger.warning("%s cannot test the model in use: %s", files.case_id, error)
-    names = names_since(studies, model)
+    names = names_since(studies, model.plan)
     studies.ledger.add_observations(
         published.run_id, observations_of(published.run_id, "prequential", scores, material.cases, names)
     )
@@ -235,7 +240,7 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
         if isinstance(error, Exception):
             checkpoint.unlink(missing_ok=True)
         raise
-    names = names_since(studies, model)
+    names = names_since(studies, model.plan)
     held_out = observations_of(run.run_id, "prequential", scores, material.cases, names)
     studies.ledger.finish_run(run.run_id, held_out, model_file=str(model_file), message=choice.reason or None)
     trained_on = {i: material.cases[i].patient for i in split.training}

@@ -1,0 +1,53 @@
+"""One run of the curve as it goes to whoever carries it out: plain values and paths, no ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaling_app.trials.case_files import CaseFiles
+from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.plan import Plan
+from scaling_app.trials.step_report import OnStep
+from scaling_app.trials.training import CaseScore, RunSettings, test, train
+
+
+@dataclass(frozen=True)
+class CurveRun:
+    """What to train on what, and the cases to test on.
+
+    Attributes:
+        pool: images without labels that the strategy may look at.
+        memory_bytes: for prepared cases.
+        checkpoint: where an earlier attempt stopped, on whatever machine; removed by whoever writes the result down.
+        shared: whether other processes use the prepared cases at the same time.
+    """
+
+    plan: Plan
+    training: tuple[CaseFiles, ...]
+    pool: tuple[CaseFiles, ...]
+    testing: tuple[CaseFiles, ...]
+    settings: RunSettings
+    tolerance_mm: float
+    cache_dir: Path
+    memory_bytes: int
+    checkpoint: Path
+    shared: bool
+
+
+def carry_out(run: CurveRun, *, on_step: OnStep, should_stop: Callable[[], bool]) -> list[CaseScore]:
+    """Trains and tests; the network is not kept."""
+    cases = PreparedCases(
+        run.plan, [*run.training, *run.pool], run.cache_dir, run.memory_bytes, shared=run.shared
+    )
+    model = train(
+        cases,
+        [case.case_id for case in run.training],
+        run.settings,
+        pool_ids=[case.case_id for case in run.pool],
+        checkpoint=run.checkpoint,
+        on_step=on_step,
+        should_stop=should_stop,
+    )
+    return test(model, run.testing, tolerance_mm=run.tolerance_mm, should_stop=should_stop)
