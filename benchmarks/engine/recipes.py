@@ -29,6 +29,8 @@ class Recipe:
     `product`: network, patch and batch are those that the product plans, with the first of the widths. `ema`: decay per step, bounded by the length so far; 0 for none.
     `affine`: ranges of the random affine map, times this, and drawn always where it is above 1. `twice`: two rounds of intensity changes.
     `mirrored`: along the axes whose sides do not matter, as the product learns them; False: never.
+    `coarser`: the voxels that the product plans, times this, but along thick slices.
+    `coarsest`: voxels of the longest side of a patch that the last level keeps, at least.
     `deep`: weight of each coarser level's loss relative to the finer one's.
     """
 
@@ -55,6 +57,8 @@ class Recipe:
     affine: float = 1.0
     twice: bool = False
     mirrored: bool = True
+    coarser: float = 1.0
+    coarsest: int = 8
 
 
 _TODAY = Recipe(network="resunet", widths=(8,), patch=None, rate=1e-2, batch=0, ema=0.99)
@@ -90,6 +94,10 @@ CANDIDATES: dict[str, tuple[str | None, dict[str, Any]]] = {
     "twice": ("base", {"twice": True}),
     "strong": ("base", {"affine": 1.5, "twice": True}),
     "sided": ("base", {"mirrored": False}),
+    "deeper": ("base", {"coarsest": 4}),
+    "coarser15": ("base", {"coarser": 1.5}),
+    "coarser2": ("base", {"coarser": 2.0}),
+    "coarser3": ("base", {"coarser": 3.0}),
     "decay5": ("base", {"weight_decay": 5e-2}),
     "whole": (
         "base",

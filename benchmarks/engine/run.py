@@ -31,6 +31,7 @@ from scaling_app.imaging.networks import memory_format, parameter_count
 from scaling_app.strategies.base import Batch, StrategyContext
 from scaling_app.strategies.baseline import Baseline
 from scaling_app.strategies.making import make_strategy
+from scaling_app.trials import plan as planning
 from scaling_app.trials import sampling
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import CaseList, PreparedCases
@@ -267,7 +268,16 @@ def prepared(
     cohort = cohort_of(data, task, [n], draw + 1)
     training = cohort.training(n, draw)
     network = "resunet" if chosen.network == "resenc" and not chosen.product else chosen.network
-    plan = planned(make_plan(training, network=network, memory_bytes=STEP_BYTES), chosen)
+    planning._COARSEST = chosen.coarsest
+    plan = make_plan(training, network=network, memory_bytes=STEP_BYTES)
+    if chosen.coarser != 1:
+        extent = [n * size for n, size in zip(plan.median_shape, plan.spacing, strict=True)]
+        spacing = [
+            size if axis == plan.coarse_axis else size * chosen.coarser
+            for axis, size in enumerate(plan.spacing)
+        ]
+        plan = planning._with_patch(planning._at_spacing(plan, extent, spacing), on_gpu=False)
+    plan = planned(plan, chosen)
     cases = PreparedCases(plan, training, work / "prepared", 2**32)
     for case_id in cases.labelled:
         cases.foreground(case_id)
