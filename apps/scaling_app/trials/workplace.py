@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from scaling_app.trials.wire import WorkerError
@@ -90,8 +91,8 @@ def here(workers: int | None = None) -> Iterator[Workplace]:
     cards: Queue[str] = context.Queue()
     for card in _visible(gpus):
         cards.put(card)
-    settling = {"initializer": _settle_in, "initargs": (cards, count)} if gpus else {}
-    with ProcessPoolExecutor(count, mp_context=context, **settling) as processes:
+    settle = partial(_settle_in, cards, count) if gpus else None
+    with ProcessPoolExecutor(count, mp_context=context, initializer=settle) as processes:
         yield Workplace(processes, "here", lambda: count, is_cluster=False, shared=True)
 
 
@@ -158,7 +159,9 @@ class _Workers:
     def _now(self) -> list[dict[str, Any]]:
         if time.monotonic() - self._asked > _ASK_EVERY:
             try:
-                told = self._client.sync(self._client.scheduler.identity, callback_timeout=ANSWER_SECONDS)
+                if (scheduler := self._client.scheduler) is None:
+                    raise ConnectionError("the client was closed")
+                told = self._client.sync(scheduler.identity, callback_timeout=ANSWER_SECONDS)
             except Exception as error:
                 raise ClusterError(f"the Dask scheduler at {self._address} answers no more") from error
             self._known = list(told["workers"].values())
