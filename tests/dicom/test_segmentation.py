@@ -297,7 +297,8 @@ def test_odd_headers_of_a_series_end_in_a_sentence(field: str, value: object) ->
     headers = [one.to_json_dict() for one in make_series()]
     for header in headers:
         tag = f"{tag_for_keyword(field):08X}"
-        header[tag] = {"vr": "UN", "Value": value if isinstance(value, list) else [value]}
+        vr = "US" if value == 0 else "UN"
+        header[tag] = {"vr": vr, "Value": value if isinstance(value, list) else [value]}
     with pytest.raises(SeriesError):
         series_of([Dataset.from_json(header) for header in headers])
 

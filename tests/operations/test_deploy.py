@@ -115,6 +115,23 @@ def test_caddy_takes_its_file(clients: str, tmp_path: Path) -> None:
     assert "10." in json.dumps(adapted) and "server:8000" in json.dumps(adapted)
 
 
+@pytest.mark.skipif(shutil.which("caddy") is None, reason="Caddy is not installed")
+def test_caddy_takes_the_file_of_the_viewer(tmp_path: Path) -> None:
+    """What it does with requests is tested in `tests/dicom/test_signed_in.py`."""
+    command = [
+        "caddy",
+        "adapt",
+        "--config",
+        str(DEPLOY / "ohif.Caddyfile"),
+        "--adapter",
+        "caddyfile",
+        "--validate",
+    ]
+    told = {**os.environ, "HOME": str(tmp_path), "SITE": "viewer.hospital.example"}
+    done = subprocess.run(command, capture_output=True, text=True, env=told, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("unit", ["scaling-app.service", "scaling-app-backup.service"])
 def test_a_unit_starts_a_command_of_ours(unit: str) -> None:
     [line] = re.findall(r"^ExecStart=(.*)", (DEPLOY / unit).read_text(), re.MULTILINE)

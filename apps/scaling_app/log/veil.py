@@ -167,7 +167,8 @@ def hang(veil: Veil) -> None:
     for handler in {id(h): h for one in loggers for h in one.handlers}.values():
         inner = handler.formatter or logging.Formatter()
         handler.setFormatter(_Veiled(inner, veil))
-    logging.getLogger("watchdog").setLevel(logging.WARNING)  # it names each file that comes
+    for chatty in ("watchdog", "highdicom"):  # they name each file, and each image, that comes
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     threading.excepthook = lambda told: logging.getLogger("threading").error(
         "A thread ended with an error",
