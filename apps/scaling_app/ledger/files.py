@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Select, Table, delete, select, true
+from sqlalchemy import Select, Table, delete, func, select, true
 from sqlalchemy.dialects.sqlite import insert
 
 from scaling_app.ledger import tables
@@ -104,6 +104,11 @@ class FileBook(Store):
         with self._read() as connection:
             rows = connection.execute(select(tables.checked_images)).all()
         return {row.image_id: (row.stamp, json.loads(row.facts)) for row in rows}
+
+    def count_checked_images(self) -> int:
+        """How many images were opened so far."""
+        with self._read() as connection:
+            return connection.execute(select(func.count()).select_from(tables.checked_images)).scalar_one()
 
     def note_checked_images(self, found: Mapping[str, tuple[str, Mapping[str, Any]]]) -> None:
         """Remembers images that were opened, and what was found in them."""

@@ -76,6 +76,11 @@ class ImageBook:
 
 def usual_image(ledger: Ledger) -> Usual | None:
     """What the images of the usable cases are like, as far as they have been looked at; None before that."""
+    return _usual(ledger, ledger.revision(), ledger.count_checked_images())
+
+
+@lru_cache(maxsize=4)  # asked for at every next case; with hundreds of labels it takes its time
+def _usual(ledger: Ledger, revision: int, checked: int) -> Usual | None:
     known = _known(ledger)
     cases = sorted(ledger.usable_cases(), key=lambda case: (case.saved_at, case.image_id))
     return Usual.among([known[case.image_id][1] for case in cases if case.image_id in known])
