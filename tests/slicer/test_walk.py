@@ -69,7 +69,8 @@ def test_every_state_can_be_read_in_every_look(
 
     def draw(name: str) -> qt.QImage:
         folder = panel_bench.pictures_folder(tmp_path) if look == "docs" else tmp_path
-        return panel_bench.draw(module, folder / f"state-{name}.png", LOOKS[look][0])
+        path = folder / f"state-{name}.png"
+        return panel_bench.draw(module, path, LOOKS[look][0], of_the_docs=look == "docs")
 
     def learn(n: int, measured: bool = True) -> None:
         server.n, server.measured = n, measured

@@ -15,6 +15,10 @@ from DataSufficiency import DataSufficiencyWidget
 WIDTH = 480
 
 
+#: The pictures of the docs, and under which name each keeps its words.
+SHIPPED = Path(__file__).parents[3] / "slicer_extension" / "Screenshots"
+_WORDS = "words"
+
 FOLDED = ("worthBox", "strategiesBox", "trainingBox", "trainingOptions", "coverageBox")
 
 
@@ -88,8 +92,13 @@ def pictures_folder(otherwise: Path) -> Path:
     return Path(os.environ["DATA_SUFFICIENCY_PICTURES"]).absolute() if pictures_are_wanted() else otherwise
 
 
-def draw(widget: DataSufficiencyWidget, path: Path, width: int = WIDTH) -> qt.QImage:
-    """Take a picture under a usual address, and see that no text is cut off."""
+def draw(
+    widget: DataSufficiencyWidget, path: Path, width: int = WIDTH, *, of_the_docs: bool = True
+) -> qt.QImage:
+    """Take a picture under a usual address, and see that no text is cut off.
+
+    One of the docs keeps its words in the file; unless it is made anew, those have to be the words of now.
+    """
     widget.ui.serverAddress.blockSignals(True)
     widget.ui.serverAddress.setCurrentText("http://127.0.0.1:8000")
     settle(widget, width)
@@ -103,16 +112,45 @@ def draw(widget: DataSufficiencyWidget, path: Path, width: int = WIDTH) -> qt.QI
     assert widget.ui.scrollContents.width <= widget.ui.scrollArea.viewport().width, (
         "there is a scroll bar below"
     )
-    make_small(path)
+    words = words_of(widget.parent)
+    make_small(path, words)
+    if of_the_docs and not pictures_are_wanted():
+        assert words_in(SHIPPED / path.name) == words, f"draw {path.name} anew, as test_pictures tells"
     return picture.toImage()
 
 
-def make_small(path: Path) -> None:
-    """For the docs: as few colours as do."""
-    from PIL import Image
+def make_small(path: Path, words: str = "") -> None:
+    """For the docs: as few colours as do, and the words that it shows."""
+    from PIL import Image, PngImagePlugin
 
     if pictures_are_wanted():
-        Image.open(path).convert("RGB").quantize(160, dither=Image.Dither.NONE).save(path, optimize=True)
+        kept = PngImagePlugin.PngInfo()
+        kept.add_itxt(_WORDS, words)
+        small = Image.open(path).convert("RGB").quantize(160, dither=Image.Dither.NONE)
+        small.save(path, optimize=True, pnginfo=kept)
+
+
+def words_in(path: Path) -> str:
+    """The words that a picture of the docs shows."""
+    from PIL import Image
+
+    return str(Image.open(path).info.get(_WORDS, ""))
+
+
+def words_of(parent: qt.QWidget) -> str:
+    """All that can be read in a window, a line each."""
+    found = []
+    for widget in parent.findChildren(qt.QWidget):
+        if not widget.isVisible():
+            continue
+        if isinstance(widget, (qt.QLabel, qt.QAbstractButton, ctk.ctkCollapsibleButton)):
+            found.append(widget.text)
+        elif isinstance(widget, qt.QComboBox):
+            found.append(widget.currentText)
+        elif isinstance(widget, qt.QTableWidget):
+            cells = [widget.item(i, j) for i in range(widget.rowCount) for j in range(widget.columnCount)]
+            found += [cell.text() for cell in cells if cell is not None]
+    return "\n".join(found)
 
 
 def clipped(parent: qt.QWidget) -> list[str]:
