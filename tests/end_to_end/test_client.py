@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+from scaling_app_client.blocking import Server
+from scaling_app_client.messages import Failure
+
 PAGE = Path(__file__).parents[2] / "client" / "README.md"
 
 
@@ -28,3 +33,11 @@ def test_ten_lines_label_a_folder(small_server, tmp_path, capsys):
     ]
     known = small_server.sufficiency()
     assert known["n_labelled"] == 3 and known["annotation"]["minutes_per_case"] == 7.5
+
+    with Server(small_server.base) as server:
+        server.hold(drawn[0])
+        server.give_back(drawn[0])
+        assert server.image(drawn[0]) and server.label(drawn[0]) == small_server.labels[drawn[0]].read_bytes()
+        with pytest.raises(Failure) as caught:
+            server.hold("nobody")
+        assert caught.value.kind == "not_found" and "nobody" in caught.value.sentence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import pytest
@@ -14,6 +14,8 @@ from scaling_app.forecast.scores import read_curve
 from scaling_app.ledger import LASTING_DOUBTS, Case, Doubt, Ledger, utc_now
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 from scaling_app.service.routes import UpdateRefusedError, make_router
+from scaling_app_client.calls import Client
+from scaling_app_client.messages import Failure, Reply, Request
 
 IMAGES = {"a", "folder/b", "x y?"}
 
@@ -285,3 +287,39 @@ def test_a_browser_that_is_not_known_gets_a_page_to_sign_in_and_nothing_of_the_s
         assert "Password" in page.text and "patient_7" not in page.text
         assert client.get("/sufficiency/report").json() == {"detail": "Not authenticated"}
     keeper.close()
+
+
+# The client -----------------------------------------------------------------------------------------
+
+
+def test_what_the_client_says_is_taken_as_it_is_meant(client: TestClient, ledger: Ledger, job: Job) -> None:
+    """Its own calls against these routes: neither side can rename an address or a field alone."""
+    failures: list[Failure] = []
+
+    class Direct:
+        def send(self, request: Request, on_done: Callable, on_failed: Callable) -> None:
+            answer = client.request(
+                request.method, request.url, content=request.body, headers=dict(request.headers)
+            )
+            done = answer.status_code == 200
+            on_done(Reply(200, answer.content)) if done else on_failed(Failure("rejected", answer.text))
+
+        def close(self) -> None:
+            """Nothing is on its way."""
+
+    told: list[object] = []
+    ours = Client(Direct(), "http://testserver", "reader")
+    ledger.save_case(Case("folder/b", "h", utc_now(), "p", doubts=(Doubt("size", "It is odd."),)))
+    ours.set_target(0.85, told.append, failures.append)
+    ours.set_steps(1600, told.append, failures.append)
+    ours.note_case("folder/b", 7.5, True, told.append, failures.append)
+    ours.confirm_label("folder/b", told.append, failures.append)
+    ours.update_forecast(told.append, failures.append)
+    ours.sufficiency(told.append, failures.append)
+    assert failures == [] and len(told) == 6
+    assert (ledger.setting("target"), ledger.setting("steps"), job.started) == (0.85, 1600, 1)
+    known = ledger.case("folder/b")
+    assert known is not None and (known.minutes, ledger.is_blind("folder/b")) == (7.5, True)
+    assert not known.doubts
+    ours.set_target(None, told.append, failures.append)
+    assert failures == [] and ledger.setting("target") is None
