@@ -1,7 +1,7 @@
 """What the server says, checked and typed. Plain Python: no qt, no MRML, no network.
 
-Dice lies in [0, 1], times are minutes, sizes are numbers of training cases. A field that the server
-leaves out or sends as null is None here: the panel then says that it is not known, never zero.
+Dice lies in [0, 1], times are minutes, sizes are numbers of training cases. A field that the server leaves out or sends
+as null is None here: the panel then says that it is not known, never zero.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ SCHEMA = 1
 
 _ONE_RANGE = ("mean", "lo80", "hi80")
 _BOTH_RANGES = (*_ONE_RANGE, "lo95", "hi95")
-
 STATUSES = ("too_few", "prior_dominated", "ready", "computing", "error")
 
 
@@ -296,8 +295,8 @@ class Doubt:
 class Payload:
     """The whole of `GET /sufficiency/`.
 
-    `age_s` is how long ago the forecast was made when it was sent, in seconds, by the server's own clock: this computer's
-    may be wrong. None where the server does not say.
+    `age_s` is how long ago the forecast was made when it was sent, in seconds by the server's own clock. `n_pool` is how
+    many cases have no label. None where the server does not say.
     """
 
     status: str
@@ -316,6 +315,7 @@ class Payload:
     job: Job
     doubts: tuple[Doubt, ...]
     agreement: Agreement | None = None
+    n_pool: int | None = None
 
     @classmethod
     def from_json(cls, data: Any, sent: str = "") -> Payload:
@@ -351,6 +351,7 @@ class Payload:
                 for p in reader.children("doubts" if reader.has("doubts") else "problems")
             ),
             agreement=Agreement.read(reader.child("agreement")),
+            n_pool=reader.integer("n_pool", 0),
         )
 
     def curve(self, structure: str) -> Curve | None:

@@ -134,11 +134,17 @@ def test_without_a_gain_nothing_is_promised() -> None:
         (12, None, {"action": "stop", "sentence": "So."}, "hardly worth your time"),
         (12, 0.85, {"action": "wait", "cases": 5}, "too early to stop"),
         (12, 0.85, {"action": "wait", "cases": 0}, "Every case has a label."),
+        (2, 0.85, {"n_pool": 1}, "takes 2 more labels. Images without a label: 1. Please add images"),
+        (2, 0.85, {"n_pool": 2}, "Please label 2 more cases"),
+        (12, 0.85, {"n_pool": 5}, "Please label 5 more cases, then look again."),
+        (12, 0.85, {"n_pool": 4}, "Please label the 4 cases that are left, then look again."),
+        (12, 0.85, {"n_pool": 1}, "Please label the last case, then look again."),
     ],
 )
 def test_the_advice_fits_into_a_line(n: int, target: float | None, changes: dict, words: str) -> None:
     data = sufficiency(n, target)
-    data["advice"] = {**data["advice"], **changes}
+    data["n_pool"] = changes.get("n_pool", data["n_pool"])
+    data["advice"] = {**data["advice"], **{key: changes[key] for key in changes if key != "n_pool"}}
     assert words in advice_text(Payload.from_json(data))
 
 

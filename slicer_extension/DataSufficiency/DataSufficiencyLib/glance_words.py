@@ -34,7 +34,7 @@ def advice_text(answer: Payload | None) -> str:
     if action == "stop":
         return _stop(answer.target, answer.agreement)
     if action == "continue" and cases:
-        return _continue(cases)
+        return _continue(cases, answer.n_pool)
     if action == "wait" and cases == 0:
         return _("Every case has a label.")
     if action == "wait" and answer.overall is not None:
@@ -55,6 +55,12 @@ def advice_sentence(answer: Payload | None) -> str:
 
 def _first_forecast(answer: Payload, cases: int | None) -> str:
     """There are too few labels, or no model has been tested on them."""
+    left = answer.n_pool
+    if cases and left is not None and left < cases:
+        words = _(
+            "A first forecast takes {count} more labels. Images without a label: {left}. Please add images on the server."
+        )
+        return words.format(count=cases, left=left)
     if cases == 1:
         return _("Please label one more case for a first forecast.")
     if cases and not answer.n_labelled:
@@ -77,7 +83,12 @@ def _stop(target: Target | None, agreement: Agreement | None) -> str:
     return _("You can stop: more cases of this kind are hardly worth your time.")
 
 
-def _continue(cases: int) -> str:
+def _continue(cases: int, left: int | None) -> str:
+    """No more are asked for than there are."""
+    if left is not None and 1 < left < cases:
+        return _("Please label the {count} cases that are left, then look again.").format(count=left)
+    if left == 1:
+        return _("Please label the last case, then look again.")
     if cases == 1:
         return _("Please label one more case, then look again.")
     return _("Please label {count} more cases, then look again.").format(count=cases)

@@ -27,8 +27,8 @@ Tests of DataSufficiencyInSlicerTest run in Slicer alone:
     logs VTK's errors where users see them (stderr)      test_vtk_logs_no_error_while_a_label_is_made,
                                                          test_one_point_is_drawn_without_an_error
     has ctk's and qMRML's own widgets (stand-ins)        test_the_module_is_listed_and_its_widgets_are_real
-    folds a part so that Qt tells what is hidden in it   test_what_ended_while_folded_is_gone_when_unfolded
-    meanwhile (the stand-in does so, too)
+    folds a part so that Qt tells what is hidden in it   test_what_ended_while_folded_is_gone_when_unfolded,
+    meanwhile (the stand-in does so, too)                test_what_is_hidden_while_folded_stays_hidden
     rescales fixed axes in `fitToContent`, and tells     test_limits_stay_when_the_plot_is_shown,
     the node (the stand-in does, too)                    test_the_axes_keep_their_limits_after_showing
     draws a legend over the plot (VTK's chart with the   test_nothing_lies_on_the_forecast,

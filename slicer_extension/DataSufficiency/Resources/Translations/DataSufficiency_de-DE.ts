@@ -663,6 +663,10 @@ in Punkten</translation>
             <translation>Der Server schreibt: {sentence}</translation>
         </message>
         <message>
+            <source>A first forecast takes {count} more labels. Images without a label: {left}. Please add images on the server.</source>
+            <translation>Eine erste Prognose braucht noch {count} Markierungen. Bilder ohne Markierung: {left}. Bitte fügen Sie auf dem Server Bilder hinzu.</translation>
+        </message>
+        <message>
             <source>Please label one more case for a first forecast.</source>
             <translation>Bitte annotieren Sie noch einen Fall für eine erste Prognose.</translation>
         </message>
@@ -697,6 +701,14 @@ in Punkten</translation>
         <message>
             <source>You can stop: more cases of this kind are hardly worth your time.</source>
             <translation>Sie können aufhören: Weitere Fälle dieser Art sind Ihre Zeit kaum wert.</translation>
+        </message>
+        <message>
+            <source>Please label the {count} cases that are left, then look again.</source>
+            <translation>Bitte annotieren Sie die {count} Fälle, die noch da sind, und sehen Sie dann wieder hierher.</translation>
+        </message>
+        <message>
+            <source>Please label the last case, then look again.</source>
+            <translation>Bitte annotieren Sie den letzten Fall und sehen Sie dann wieder hierher.</translation>
         </message>
         <message>
             <source>Please label one more case, then look again.</source>

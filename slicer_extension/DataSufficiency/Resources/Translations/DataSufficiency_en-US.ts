@@ -661,6 +661,10 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>A first forecast takes {count} more labels. Images without a label: {left}. Please add images on the server.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Please label one more case for a first forecast.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -694,6 +698,14 @@ in points</source>
         </message>
         <message>
             <source>You can stop: more cases of this kind are hardly worth your time.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Please label the {count} cases that are left, then look again.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Please label the last case, then look again.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>

@@ -128,6 +128,15 @@ class DataSufficiencyInSlicerTest(unittest.TestCase):
         slicer.app.processEvents()
         self.assertFalse(self.widget.ui.adviceLabel.visibleRegion().isEmpty())
 
+    def test_what_is_hidden_while_folded_stays_hidden(self):
+        self.show_a_forecast()
+        box, row = self.widget.ui.worthBox, self.widget.ui.doubtRow
+        row.setVisible(True)
+        box.setCollapsed(True)
+        row.setVisible(False)
+        box.setCollapsed(False)
+        self.assertFalse(row.visible)
+
     def test_vtk_logs_no_error_while_a_label_is_made(self):
         from DataSufficiencyLib.case_nodes import CaseNodes
         from DataSufficiencyLib.label_questions import Answers
