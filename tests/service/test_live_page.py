@@ -166,6 +166,7 @@ def half(_: Request) -> Response:
 
 NO_ANSWERS: tuple[tuple[Callable[[Request], Response], str], ...] = (
     (lambda _: Response("Internal Server Error", 500), "The server reports an error (500)."),
+    (lambda _: Response("<html>", 502), "Something in front of the server answers in its place (502)."),
     (half, "The server's answer came in part, or is none."),
     (lambda _: Response("<html>", media_type="text/html"), "The server's answer came in part, or is none."),
     (lambda _: Response("[]", media_type="application/json"), "is of another version."),

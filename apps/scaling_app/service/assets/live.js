@@ -42,6 +42,12 @@
     return answer;
   }
 
+  function refusal(answer) {
+    const between = [502, 504, 511].includes(answer.status); // what a proxy says of a server that is not there
+    const who = between ? "Something in front of the server answers in its place" : "The server reports an error";
+    return new Trouble(who + " (" + answer.status + ").");
+  }
+
   async function read(answer) {
     try {
       return await answer.json();
@@ -53,7 +59,7 @@
   async function news(address, tagName) {
     const answer = await ask(address, { headers: known[tagName] ? { "If-None-Match": known[tagName] } : {} });
     if (answer.status === 304) return null;
-    if (!answer.ok) throw new Trouble("The server reports an error (" + answer.status + ").");
+    if (!answer.ok) throw refusal(answer);
     return { said: await read(answer), tag: answer.headers.get("ETag") || "" };
   }
 
@@ -214,7 +220,7 @@
     line.textContent = "Asking the server …";
     try {
       const answer = await ask("report.html");
-      if (!answer.ok) throw new Trouble("The server reports an error (" + answer.status + ").");
+      if (!answer.ok) throw refusal(answer);
       const link = document.createElement("a");
       link.href = URL.createObjectURL(await answer.blob());
       link.download = "report.html";
