@@ -55,7 +55,7 @@ def _first_step(like: torch.Tensor, axis: int) -> torch.Tensor:
 
 
 @settings(max_examples=60, deadline=None)
-@given(fields(strongest=0.68))
+@given(fields(strongest=0.679))  # float32 rounds 0.68 up
 def test_a_certified_factor_never_folds_not_even_between_the_nodes(field_on_lattice) -> None:
     velocity, lattice = field_on_lattice
     flow = Flow.of(velocity, lattice)
