@@ -90,7 +90,7 @@ def here(workers: int | None = None) -> Iterator[Workplace]:
     cards: Queue[str] = context.Queue()
     for card in _visible(gpus):
         cards.put(card)
-    settling = {"initializer": _settle_in, "initargs": (cards, count)} if gpus else {}
+    settling: dict[str, Any] = {"initializer": _settle_in, "initargs": (cards, count)} if gpus else {}
     with ProcessPoolExecutor(count, mp_context=context, **settling) as processes:
         yield Workplace(processes, "here", lambda: count, is_cluster=False, shared=True)
 
@@ -136,7 +136,8 @@ class _Workers:
     """How many runs the workers of a cluster take; asked now and then."""
 
     def __init__(self, client: Client, address: str) -> None:
-        self._client, self._address = client, address
+        self._client: Any = client  # its scheduler is None once it has closed itself
+        self._address = address
         self._asked = -_ASK_EVERY
         self._known: list[dict[str, Any]] = []
         self._seen_at = time.monotonic()
