@@ -28,8 +28,13 @@ _FACTS = [column for column in tables.runs.c if column.name != "process"]
 """The columns of a `Run`."""
 
 
-_SEEN = [tables.observations.c[field.name] for field in fields(Observation)]
-"""The columns of an `Observation`, in its order, `label_hash` last; tens of thousands of rows are read at once."""
+_SEEN = [
+    func.nullif(tables.observations.c.label_hash, "")
+    if field.name == "label_hash"
+    else tables.observations.c[field.name]
+    for field in fields(Observation)
+]
+"""The columns of an `Observation`, in its order: tens of thousands of rows are read at once."""
 
 
 class RunBook(Store):
@@ -163,7 +168,7 @@ class RunBook(Store):
             wanted = _only_current(wanted)
         with self._read() as connection:
             rows = connection.execute(wanted).all()
-        return [Observation(*told, label_hash or None) for *told, label_hash in rows]
+        return [Observation(*row) for row in rows]
 
     def _runs(self, condition: Any) -> list[Run]:
         wanted = select(*_FACTS).order_by(tables.runs.c.started_at, tables.runs.c.run_id)

@@ -137,7 +137,8 @@ class _Workers:
     """How many runs the workers of a cluster take; asked now and then."""
 
     def __init__(self, client: Client, address: str) -> None:
-        self._client, self._address = client, address
+        self._client: Any = client  # its scheduler is None once it has closed itself
+        self._address = address
         self._asked = -_ASK_EVERY
         self._known: list[dict[str, Any]] = []
         self._seen_at = time.monotonic()
