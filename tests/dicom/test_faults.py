@@ -6,6 +6,7 @@ import gzip
 import os
 import re
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -222,3 +223,32 @@ def test_https_with_a_password_works_and_a_certificate_that_is_not_right_is_name
             else:
                 with pytest.raises(PacsError, match=re.escape(said)):
                     pacs.images()
+
+
+def test_two_servers_that_save_one_case_at_once_agree_in_the_end(orthanc, ward_of) -> None:
+    image = orthanc.send(make_series())
+    wards = ward_of("one"), ward_of("two")
+    sent: list[np.ndarray] = []
+
+    def save(ward, reader: str, value: int) -> None:
+        file = ward.draw(image, value=value)
+        sent.append(read_label(file)[0].numpy())
+        for _ in range(3):
+            ward.submit(image, file, client_id=reader, label_info=[{"name": "liver", "idx": value}])
+            ward.store.refresh()
+
+    threads = [
+        threading.Thread(target=save, args=(ward, reader, value))
+        for ward, reader, value in zip(wards, ("anna", "berta"), (1, 2), strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(orthanc.segmentations()) == 6  # each that was acknowledged is there
+    for ward in wards:
+        ward.look()
+    one, two = (ward.label(image) for ward in wards)
+    assert np.array_equal(one, two) and any(np.array_equal(one, voxels) for voxels in sent)
+    readers = {case.annotator for ward in wards for case in ward.studies.ledger.cases()}
+    assert len(readers) == 1 and not any(ward.store.problems for ward in wards)
