@@ -40,9 +40,10 @@ def test_the_same_image_under_two_names_is_named_and_stays_on_one_side(
 ) -> None:
     images, labels, name, twin = with_twin
     made: list[ReplayRun] = []
-    monkeypatch.setattr(replay_module, "_work", lambda missing, *_: made.extend(missing))
+    monkeypatch.setattr(replay_module._Replaying, "all", lambda left, *_: made.extend(left.waiting))
     replay(images, labels, [1, 2], n_test=n_test, draws=3, pool=1, out=tmp_path / "r.csv")
     assert f"{twin} and {name}" in caplog.text
+    assert made
     for run in made:
         sides = [{case.patient for case in side} for side in (run.training, run.testing, run.pool)]
         assert not sides[0] & sides[1] and not sides[2] & sides[1]
@@ -53,7 +54,7 @@ def test_the_same_image_under_two_names_is_named_and_stays_on_one_side(
 def test_what_the_images_hold_is_remembered(
     with_twin: tuple[Path, Path, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replay_module, "_work", lambda *_: None)
+    monkeypatch.setattr(replay_module._Replaying, "all", lambda *_: None)
     images, labels, *_ = with_twin
     replay(images, labels, [1], n_test=1, out=tmp_path / "r.csv")
     monkeypatch.setattr("scaling_app.imaging.same_content._digest_of", lambda *_: pytest.fail("read again"))

@@ -179,7 +179,7 @@ def test_table_and_plot_have_one_scale(connected: object) -> None:
     chart = connected.panel.worth.plot.view.mrmlPlotViewNode().GetPlotChartNode()
     forecast = series_of(chart)["forecast"]
     at_17 = column(forecast, "mean")[column(forecast, "cases").index(17)]
-    assert connected.ui.worthTable.item(1, 1).text().split()[0] == f"{at_17:.0f}"
+    assert connected.ui.worthTable.item(1, 1).text().split()[0] == f"{at_17:.1f}"
     assert chart.GetYAxisTitle() == "Dice, in points"
 
 

@@ -277,7 +277,7 @@ def test_two_processes_do_not_train_for_one_ledger_at_once(desk_of, monkeypatch)
     [
         ({"strategy": "magic"}, "there are: .*baseline"),
         ({"strategy": {"red": 1}}, "there are: .*baseline"),
-        ({"network": ["alexnet"]}, "there are: resunet"),
+        ({"network": ["alexnet"]}, "there are: resenc, resunet"),
         ({"steps": 1.5}, "whole number"),
         ({"max_minutes": "nan"}, "from 0.05"),
     ],

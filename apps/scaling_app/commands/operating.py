@@ -55,7 +55,7 @@ def serve(
     """Starts MONAI Label with this app, on this machine only unless told otherwise.
 
     The keys of --conf: labels, dimension, network, capacity, coarse_to_fine, strategy, compare, patient_pattern, curve_minutes, ledger,
-    blind_fraction, second_readers, tolerance_mm, target, minutes_per_point, hosts, steps, max_minutes, memory_gb, label_history, upload_gb, mlflow, seed.
+    blind_fraction, second_readers, tolerance_mm, target, minutes_per_point, hosts, steps, max_minutes, memory_gb, label_history, upload_gb, mlflow, scheduler, seed.
     README.md in the app folder explains them.
     """
     if logs not in (TEXT, JSON):
