@@ -58,6 +58,14 @@ def unchanged(ward) -> bool:
     )
 
 
+def arrives(orthanc: Orthanc, ward) -> Path:
+    """A label that is saved, and acknowledged, and there; its file."""
+    file = ward.draw(ward.image)
+    ward.submit(ward.image, file, client_id="berta")
+    assert ward.store.problems == () and len(orthanc.segmentations()) == 2
+    return file
+
+
 def test_a_label_whose_upload_is_cut_halfway_is_refused_and_named_until_it_is_sent_again(
     orthanc, ward, wire, caplog
 ) -> None:
@@ -89,9 +97,8 @@ def test_a_label_whose_acknowledgement_is_cut_counts_once_the_server_says_that_i
         return piece
 
     wire.fault = lose_one_answer
-    file = ward.draw(ward.image)
-    ward.submit(ward.image, file, client_id="berta")
-    assert cuts and ward.store.problems == () and len(orthanc.segmentations()) == 2
+    file = arrives(orthanc, ward)
+    assert cuts
     ward.look()
     assert np.array_equal(ward.label(ward.image), read_label(file)[0].numpy())
     assert ward.studies.ledger.cases()[0].annotator == "berta"
@@ -107,9 +114,8 @@ def test_a_label_is_sent_again_where_a_server_that_is_well_cut_the_connection(or
         return piece
 
     wire.fault = cut_once
-    file = ward.draw(ward.image)
-    ward.submit(ward.image, file, client_id="berta")
-    assert cuts and ward.store.problems == () and len(orthanc.segmentations()) == 2
+    arrives(orthanc, ward)
+    assert cuts
     cuts.clear()
     wire.fault = lambda piece, up: None if not cuts and not cuts.append(piece) else piece
     ward.look()  # a question is asked again, too

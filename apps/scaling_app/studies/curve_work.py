@@ -21,6 +21,7 @@ from scaling_app.studies.train_runs import Material, names_since, observations_o
 from scaling_app.trials import wire, workplace
 from scaling_app.trials.crew import Crew
 from scaling_app.trials.training import CaseScore
+from scaling_app.words import count
 
 if TYPE_CHECKING:
     from scaling_app.studies.studies import Studies
@@ -198,6 +199,5 @@ class CurveWork:
 
 
 def _describe(run: RunDue) -> str:
-    cases = "case" if run.n == 1 else "cases"
     how = f" with {run.strategy}" if run.purpose == "arm" else ""
-    return f"Training on {run.n} {cases}{how} (fold {run.fold + 1}), testing on {len(run.test_ids)}"
+    return f"Training on {count(run.n, 'case')}{how} (fold {run.fold + 1}), testing on {len(run.test_ids)}"

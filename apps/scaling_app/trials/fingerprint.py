@@ -223,11 +223,12 @@ def _read(
     turn = Canonical.of(image)
     spacing = turn.turn(spacing_of(image))
     turned = turn.apply(label.as_tensor())[0]
+    turned_image = turn.apply(image.as_tensor())
     first = image.as_tensor()[0]
     values = thinned(first)
     inside = first[_mask(label, structures)]
     return _CasePrint(
-        shape=tuple(turn.apply(image).shape[1:]),
+        shape=tuple(turned_image.shape[1:]),
         spacing=spacing,
         channels=image.shape[0],
         low=float(np.percentile(values.numpy(), _CLIP[0])),
@@ -235,7 +236,7 @@ def _read(
         foreground=thinned(inside, _SAMPLED_VOXELS).numpy(),
         thickness_mm={name: _thickness(turned == value, spacing) for name, value in structures.items()},
         box_mm=_box_mm(torch.isin(turned, _values(label, structures)), spacing),
-        leans=leans(turn.apply(image.as_tensor())[0].numpy(), turned.numpy(), list(structures.values())),
+        leans=leans(turned_image[0].numpy(), turned.numpy(), list(structures.values())),
     )
 
 
