@@ -37,7 +37,7 @@ def served() -> FastAPI:
     from monailabel.app import app as stock
     from monailabel.endpoints import login
 
-    from scaling_app.monai_app.dicom_studies import DicomStudies
+    from scaling_app.monai_app.dicom.studies import DicomStudies
     from scaling_app.monai_app.routes import every
 
     server = FastAPI(openapi_url=None)

@@ -16,9 +16,9 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 from orthanc import PASSWORD, USER, Orthanc, running_orthanc
 
 from scaling_app.imaging.geometry import read_grid, read_label, write_label
-from scaling_app.monai_app import dicom_studies
-from scaling_app.monai_app.dicom_studies import DicomStudies
-from scaling_app.monai_app.pacs import Pacs
+from scaling_app.monai_app.dicom import studies as dicom_studies
+from scaling_app.monai_app.dicom.pacs import Pacs
+from scaling_app.monai_app.dicom.studies import DicomStudies
 from scaling_app.studies.conf import read_conf
 from scaling_app.studies.labels.intake import LabelIntake
 from scaling_app.studies.studies import Studies

@@ -19,8 +19,8 @@ from wire import Wire, certificate, cut_after, wire_to
 
 from benchmarks.common.made_series import make_series
 from scaling_app.imaging.geometry import read_label
-from scaling_app.monai_app.pacs import UNSURE, Pacs
-from scaling_app.monai_app.pacs_session import PacsError
+from scaling_app.monai_app.dicom.connection import PacsError
+from scaling_app.monai_app.dicom.pacs import UNSURE, Pacs
 
 pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")
 

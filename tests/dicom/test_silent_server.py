@@ -16,9 +16,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from monailabel.config import settings
 
-from scaling_app.monai_app.dicom_studies import DicomStudies
-from scaling_app.monai_app.pacs import Pacs
-from scaling_app.monai_app.pacs_session import PacsError
+from scaling_app.monai_app.dicom.connection import PacsError
+from scaling_app.monai_app.dicom.pacs import Pacs
+from scaling_app.monai_app.dicom.studies import DicomStudies
 from scaling_app.web.storage_answers import answer_storage_errors
 
 pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")

@@ -14,8 +14,8 @@ from benchmarks.common.made_series import OBLIQUE, as_bytes, make_series, voxels
 from scaling_app.backups.making import back_up
 from scaling_app.backups.restoring import restore
 from scaling_app.imaging.geometry import read_image, read_label, write_label
-from scaling_app.monai_app import pacs
-from scaling_app.monai_app.pacs_session import PacsError
+from scaling_app.monai_app.dicom import pacs
+from scaling_app.monai_app.dicom.connection import PacsError
 from scaling_app.studies.labels.readers import TAG, reader_with
 
 pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")

@@ -23,11 +23,11 @@ from scaling_app.backups import holding
 from scaling_app.backups.restoring import finish_restore
 from scaling_app.ledger import utc_now
 from scaling_app.monai_app.batch_task import BatchInfer
-from scaling_app.monai_app.dicom_studies import DicomStudies
+from scaling_app.monai_app.dicom.pacs import Pacs
+from scaling_app.monai_app.dicom.studies import DicomStudies
 from scaling_app.monai_app.infer_task import Segmentation
 from scaling_app.monai_app.lent_images import LentImages
 from scaling_app.monai_app.next_case import NextCase
-from scaling_app.monai_app.pacs import Pacs
 from scaling_app.monai_app.scoring import SufficiencyScoring
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer

@@ -17,7 +17,7 @@ from monailabel.config import settings
 from monailabel.utils.async_tasks.utils import tasks
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from scaling_app.monai_app.dicom_studies import DicomStudies
+from scaling_app.monai_app.dicom.studies import DicomStudies
 from scaling_app.monai_app.roles import AnyUser
 from scaling_app.service.metrics import CONTENT_TYPE, NO_ROUTE, Metrics, ServerFacts
 from scaling_app.studies.place import is_url

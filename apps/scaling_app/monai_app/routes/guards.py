@@ -20,8 +20,8 @@ from monailabel.endpoints import datastore, logs, ohif
 from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import processes, tasks
 
-from scaling_app.monai_app.dicom_proxy import add_dicom_proxy
-from scaling_app.monai_app.dicom_studies import DicomStudies
+from scaling_app.monai_app.dicom.proxy import add_dicom_proxy
+from scaling_app.monai_app.dicom.studies import DicomStudies
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
 from scaling_app.monai_app.served import Served
 from scaling_app.studies.place import is_url

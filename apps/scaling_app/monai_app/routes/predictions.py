@@ -15,7 +15,7 @@ from monailabel.endpoints import batch_infer, infer
 from monailabel.interfaces.tasks.batch_infer import BatchInferImageType
 from pydicom.dataset import Dataset
 
-from scaling_app.monai_app.dicom_studies import DicomStudies
+from scaling_app.monai_app.dicom.studies import DicomStudies
 from scaling_app.monai_app.roles import Admin, AnyUser
 from scaling_app.monai_app.routes.guards import shown
 from scaling_app.monai_app.routes.lent_images import require_lent

@@ -24,7 +24,7 @@ from pydicom.dataset import Dataset
 
 from scaling_app.imaging.dicom_segmentation import STORAGE
 from scaling_app.imaging.dicom_series import SeriesError
-from scaling_app.monai_app.pacs_session import PacsError, said_of, session_with
+from scaling_app.monai_app.dicom.connection import PacsError, said_of, session_with
 
 logger = logging.getLogger(__name__)
 

@@ -32,9 +32,9 @@ from scaling_app.imaging.dicom_segmentation import (
 from scaling_app.imaging.dicom_series import Series, SeriesError
 from scaling_app.imaging.geometry import ImageError, grid_of, read_label, write_label
 from scaling_app.imaging.label_fit import fit_label
-from scaling_app.monai_app.dicom_images import KIND, DicomImages
-from scaling_app.monai_app.pacs import Pacs, SegmentationFacts, newest_first
-from scaling_app.monai_app.pacs_session import PacsError
+from scaling_app.monai_app.dicom.connection import PacsError
+from scaling_app.monai_app.dicom.images import KIND, DicomImages
+from scaling_app.monai_app.dicom.pacs import Pacs, SegmentationFacts, newest_first
 from scaling_app.studies.labels.checks import parse_label_info
 from scaling_app.studies.listing import FileProblem
 from scaling_app.studies.studies import FINAL

@@ -19,9 +19,9 @@ from monailabel.interfaces.exception import ImageNotFoundException
 from pydicom.dataset import Dataset
 
 from scaling_app.imaging.dicom_series import Series, SeriesError, series_of, write_volume
-from scaling_app.monai_app.pacs import Pacs, SeriesFacts
-from scaling_app.monai_app.pacs_memory import PacsMemory
-from scaling_app.monai_app.pacs_session import PacsError
+from scaling_app.monai_app.dicom.connection import PacsError
+from scaling_app.monai_app.dicom.memory import PacsMemory
+from scaling_app.monai_app.dicom.pacs import Pacs, SeriesFacts
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.studies.listing import MOST_NAMED, FileProblem
 from scaling_app.studies.studies import FINAL

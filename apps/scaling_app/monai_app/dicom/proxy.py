@@ -16,7 +16,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
 from requests import Response as Answer
 
-from scaling_app.monai_app.pacs import Pacs
+from scaling_app.monai_app.dicom.pacs import Pacs
 from scaling_app.monai_app.roles import Annotator, AnyUser
 from scaling_app.web.turnstile import Turnstile
 

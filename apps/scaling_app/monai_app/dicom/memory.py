@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from scaling_app.monai_app.pacs import SegmentationFacts, SeriesFacts
+from scaling_app.monai_app.dicom.pacs import SegmentationFacts, SeriesFacts
 from scaling_app.storage import whole_file, write_whole_text
 
 logger = logging.getLogger(__name__)
