@@ -249,9 +249,7 @@ def test_a_label_comes_back_into_the_right_segments(case: CaseNodes, tmp_path: P
     assert values_in_boxes(exported(case, tmp_path)) == RIGHT
 
 
-def test_an_automatic_segmentation_without_a_class_still_gives_it_a_segment(
-    case: CaseNodes, tmp_path: Path
-) -> None:
+def test_a_prediction_without_a_class_still_gives_it_a_segment(case: CaseNodes, tmp_path: Path) -> None:
     inner(case).RemoveSegment("tumour")
     exported(case, tmp_path)
     case.fill((tmp_path / "label.nii.gz").read_bytes())

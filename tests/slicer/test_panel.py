@@ -161,7 +161,7 @@ def test_a_blind_case_is_marked_and_its_segmentation_withheld(
     wait(lambda: connected.session.state.phase == "open")
     assert connected.ui.blindFrame.isVisible()
     assert "withheld, because" in connected.ui.blindLabel.text
-    assert not connected.ui.automaticButton.isVisible()
+    assert not connected.ui.predictionButton.isVisible()
 
 
 def test_the_segment_editor_works_on_the_case_with_slicers_own_node(at_work: object) -> None:
@@ -316,16 +316,16 @@ def test_next_with_unsent_edits_asks_inside_the_panel(
     assert len(server.saved) == 1
 
 
-def test_the_automatic_segmentation_is_a_button_away(
+def test_the_prediction_is_a_button_away(
     connected: object, server: StubServer, wait: Callable, image_file: Path, tmp_path: Path
 ) -> None:
-    server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
+    server.prediction = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
     connected.ui.nextButton.click()
     wait(lambda: connected.session.state.phase == "open")
-    connected.ui.automaticButton.click()
+    connected.ui.predictionButton.click()
     wait(lambda: not connected.session.state.filling)
     paint(connected.session.nodes, "anterior")
-    assert not connected.ui.automaticButton.enabled
+    assert not connected.ui.predictionButton.enabled
 
 
 def test_a_structure_is_chosen_and_stays_chosen(connected: object, wait: Callable) -> None:
@@ -466,7 +466,7 @@ def test_a_saved_scene_brings_case_and_plot_back(
     assert (charts, series > 4) == (1, True)
     again.ui.connectButton.click()
     wait(lambda: again.session.state.phase == "open")
-    assert not again.ui.automaticButton.isEnabled()
+    assert not again.ui.predictionButton.isEnabled()
     again.ui.nextButton.click()
     assert again.ui.waitingFrame.isVisible()
     again.ui.stayButton.click()

@@ -116,7 +116,7 @@ def test_a_saved_scene_keeps_the_minutes_and_does_not_invent_blindness(
 def test_a_saved_scene_knows_that_its_case_had_a_label_before(
     connected: object, server: StubServer, wait: Callable, image_file: Path, tmp_path: Path
 ) -> None:
-    server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
+    server.prediction = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
     connected.session.cases.reopen("case_007")
     wait(lambda: connected.session.state.phase == "open")
     load_scene(save_scene(tmp_path))
@@ -243,7 +243,7 @@ def test_a_doubt_that_cannot_be_confirmed_is_told_in_the_servers_words(
 def test_a_label_in_doubt_can_be_looked_at_again(
     doubtful: object, server: StubServer, wait: Callable, image_file: Path, tmp_path: Path
 ) -> None:
-    server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
+    server.prediction = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
     doubtful.ui.doubtBox.setCurrentIndex(1)
     doubtful.ui.reopenButton.click()
     wait(lambda: doubtful.session.state.phase == "open")

@@ -104,11 +104,11 @@ def test_a_submit_button_that_is_grey_says_why(open_case: object, wait: Callable
     assert ui.submitReason.text.startswith("This label has arrived")
 
 
-def test_an_automatic_segmentation_that_cannot_be_had_says_why(open_case: object) -> None:
+def test_a_prediction_that_cannot_be_had_says_why(open_case: object) -> None:
     ui = open_case.ui
-    assert not ui.automaticReason.isVisible()
+    assert not ui.predictionReason.isVisible()
     paint_all(open_case.session)
-    assert "would be overwritten" in ui.automaticReason.text
+    assert "would be overwritten" in ui.predictionReason.text
 
 
 def test_a_server_without_a_model_says_that_it_has_to_be_trained(
@@ -119,14 +119,14 @@ def test_a_server_without_a_model_says_that_it_has_to_be_trained(
     wait(lambda: connected.session.state.phase == "ready")
     connected.ui.nextButton.click()
     wait(lambda: connected.session.state.phase == "open")
-    assert "has to be trained first" in connected.ui.automaticReason.text
+    assert "has to be trained first" in connected.ui.predictionReason.text
 
 
 def test_a_label_in_doubt_says_why_it_cannot_be_opened(
     open_case: object, server: StubServer, wait: Callable, image_file: Path, tmp_path: Path
 ) -> None:
     server.checks = [{"image": "case_003", "sentence": "Posterior is far smaller than in other cases."}]
-    server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6)})
+    server.prediction = label_file(image_file, tmp_path, {1: slice(2, 6)})
     open_case.session.forecast.ask()
     wait(lambda: open_case.ui.doubtRow.isVisible())
     assert not open_case.ui.reopenReason.isVisible()

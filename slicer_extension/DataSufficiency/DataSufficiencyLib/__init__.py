@@ -6,7 +6,7 @@
     wording, forecast_words               every sentence that a person reads
     ports                                 what a session needs from outside: transport, timers, editor
     states                                the state of a session, data alone, and what may follow from it
-    server_offer, case_at_hand, fetching, automatic, forecast_watch, training, elsewhere,
+    server_offer, case_at_hand, fetching, prediction, forecast_watch, training, elsewhere,
     submission, cases, connection         what happens when: each acts on the state; no widgets
     reasons                               why a button is grey
     session                               these parts, put together

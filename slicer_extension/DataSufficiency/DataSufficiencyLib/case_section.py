@@ -12,7 +12,7 @@ from scaling_app_client.drafts import Draft
 from .forecast_words import minutes_text
 from .notice_label import as_markup, show_notice, show_text
 from .question_rows import QuestionRows
-from .reasons import why_no_automatic, why_no_submit
+from .reasons import why_no_prediction, why_no_submit
 from .server_words import in_the_panels_language, rule_name
 from .session import Session
 from .wording import blind_sentence
@@ -30,7 +30,7 @@ class CaseSection:
         ui.strategyBox.currentIndexChanged.connect(lambda _index: self._show_rule())
         ui.nextButton.clicked.connect(lambda _checked=False: session.cases.next_case(self._strategy))
         ui.submitButton.clicked.connect(self._submit)
-        ui.automaticButton.clicked.connect(lambda _checked=False: session.automatic.fill_in())
+        ui.predictionButton.clicked.connect(lambda _checked=False: session.prediction.fill_in())
         ui.sendButton.clicked.connect(lambda _checked=False: session.cases.submit(self._questions.answers()))
         ui.backButton.clicked.connect(lambda _checked=False: session.cases.take_back())
         ui.submitFirstButton.clicked.connect(self._submit_first)
@@ -96,12 +96,12 @@ class CaseSection:
         ui.blindFrame.setVisible(bool(case and case.blind))
         if case is not None and case.blind:
             ui.blindLabel.setText(blind_sentence())
-        ui.automaticButton.setVisible(not (case and case.blind))
-        ui.automaticButton.setEnabled(self._session.automatic.possible)
-        why_not = why_no_automatic(self._state)
+        ui.predictionButton.setVisible(not (case and case.blind))
+        ui.predictionButton.setEnabled(self._session.prediction.possible)
+        why_not = why_no_prediction(self._state)
         tip = why_not or _("Ask the server's model for a first segmentation of this case")
-        ui.automaticButton.setToolTip(tip)
-        show_text(ui.automaticReason, "" if case and case.blind else why_not)
+        ui.predictionButton.setToolTip(tip)
+        show_text(ui.predictionReason, "" if case and case.blind else why_not)
         words = _("{case} has changes that were not submitted.")
         show_text(ui.waitingLabel, words.format(case=case.image_id) if case else "")
         self.show_time()

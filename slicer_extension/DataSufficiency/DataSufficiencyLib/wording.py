@@ -105,13 +105,13 @@ def _case_words() -> dict[str, tuple[str, str]]:
         "loading": (INFO, _("Loading {case}...")),
         "fetching_stopped": (INFO, _("The scene was closed, so the next case was not loaded.")),
         "cannot_load": (BAD, _("Slicer could not load {case}: {detail}")),
-        "asking_automatic": (INFO, _("Asking for the prediction...")),
-        "no_automatic": (
+        "asking_prediction": (INFO, _("Asking for the prediction...")),
+        "no_prediction": (
             WARNING,
             _("There is no prediction yet: the model has to be trained first."),
         ),
-        "automatic_unreadable": (BAD, _("The prediction could not be loaded: {detail}")),
-        "automatic_too_late": (
+        "prediction_unreadable": (BAD, _("The prediction could not be loaded: {detail}")),
+        "prediction_too_late": (
             INFO,
             _("The prediction came after you had begun to draw, so it was left out."),
         ),
