@@ -279,7 +279,7 @@ class House:
 
     def _disagreements(self, history: bool) -> list[str]:
         found = []
-        problems = str(self.request("GET", "/sufficiency/").json().get("problems"))
+        doubts = str(self.request("GET", "/sufficiency/").json().get("doubts"))
         cases = {i: (digest, minutes) for i, digest, minutes in self.ledger(
             "select image_id, label_hash, minutes from cases left join minutes using (image_id)"
         )}  # fmt: skip
@@ -291,7 +291,7 @@ class House:
             if len(others) != len(self.files_of(image)) - 1:
                 found.append(f"the server gives a label of {image} that is in no file of its own")
             found += [
-                f"{name} lies beside the label and is not named" for name in others if name not in problems
+                f"{name} lies beside the label and is not named" for name in others if name not in doubts
             ]
             digest, minutes = cases.get(image, (None, None))
             if digest != hashlib.sha256(content).hexdigest():

@@ -1,7 +1,7 @@
 """The `--conf KEY VALUE` options of the app: read once, typed, every mistake a sentence.
 
 MONAI Label hands every value over as text. `read_conf` turns them into one frozen `Conf`; nothing else
-in the package looks at the raw dictionary. `KEYS` is also what the README's table is tested against.
+in the package looks at the raw dictionary. The README's table is tested against its fields.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,70 +30,6 @@ FOREIGN_KEYS = frozenset({"server_mode"})
 
 class ConfError(ValueError):
     """A `--conf` option that cannot be used; the message is one line for the person who typed it."""
-
-
-@dataclass(frozen=True)
-class Conf:
-    """What the app was started with.
-
-    Attributes:
-        labels: foreground structure -> label value, or None to take them from the labels.
-        dimension: 2 or 3, or None to see it in the images.
-        network: network of published models and curve runs.
-        capacity: size of the network: a word, or the number of channels of its first level; None: what suits the device.
-        coarse_to_fine: whether two networks are trained where the structures fill little of the cases.
-        strategy: how training data are augmented, unless a request says otherwise; may be `AUTO`.
-        compare: the strategies that the curve job compares with the session's own; None means what
-            the strategy needs (see `train_options.strategies_to_compare`).
-        patient_pattern: regular expression searched in the image id; its first group, or the whole
-            match, names the patient.
-        curve_minutes: wall-clock budget of one `learning_curve` job, minutes.
-        ledger: the SQLite file; published models lie beside it.
-        blind_fraction: share of the cases served at random that are blind.
-        second_readers: share of the labelled cases that another annotator is asked to read, too.
-        tolerance_mm: tolerance of the surface Dice (NSD), mm.
-        target: Dice aimed at, in (0, 1), or None.
-        hosts: names by which browsers reach a web server in front of this one.
-        minutes_per_point: minutes that one Dice point saves on each case still to be labelled, or None.
-        steps: training steps of a run; None: as many as its cases ask for.
-        max_minutes: wall-clock bound of one training, minutes.
-        memory_gb: memory that one training may take for cases and batches, GiB.
-        upload_gb: bound on a file that is uploaded, as sent and as an image in memory, GiB.
-        seed: of every split, draw and training.
-        label_history: replaced labels that are kept, of each image.
-        mlflow: address of the MLflow store that is told of published trainings, or None.
-        scheduler: address of the Dask scheduler whose workers carry out the curve's runs, or None.
-    """
-
-    labels: Mapping[str, int] | None
-    dimension: Literal[2, 3] | None
-    network: str
-    capacity: str | int | None
-    coarse_to_fine: bool
-    strategy: str
-    compare: tuple[str, ...] | None
-    patient_pattern: str
-    curve_minutes: float
-    ledger: Path
-    blind_fraction: float
-    second_readers: float
-    tolerance_mm: float
-    target: float | None
-    hosts: tuple[str, ...]
-    minutes_per_point: float | None
-    steps: int | None
-    max_minutes: float
-    memory_gb: float
-    upload_gb: float
-    seed: int
-    label_history: int
-    mlflow: str | None
-    scheduler: str | None
-
-    @property
-    def upload_bytes(self) -> int:
-        """`upload_gb` in bytes."""
-        return int(self.upload_gb * (1 << 30))
 
 
 def _number(low: float, high: float, *, open_ends: bool = False) -> Callable[[str], float]:
@@ -240,52 +176,80 @@ def _one_of(text: str, choices: Collection[str]) -> str:
     return text
 
 
+def _option(default: str, parse: Callable[[str], object]) -> Any:
+    """A field of `Conf`: its default as a person would type it, and its parser."""
+    return field(metadata={"default": default, "parse": parse})
+
+
+@dataclass(frozen=True)
+class Conf:
+    """What the app was started with: a field is an option, and says what it means."""
+
+    labels: Mapping[str, int] | None = _option("", lambda t: parse_labels(t) if t else None)
+    """Foreground structure -> label value, or None to take them from the labels."""
+    dimension: Literal[2, 3] | None = _option("auto", _dimension)
+    """2 or 3, or None to see it in the images."""
+    network: str = _option(DEFAULT_NETWORK, _network)
+    """Network of published models and curve runs."""
+    capacity: str | int | None = _option(AUTO, _capacity)
+    """Size of the network: a word, or the number of channels of its first level; None: what suits the device."""
+    coarse_to_fine: bool = _option(AUTO, _automatic)
+    """Whether two networks are trained where the structures fill little of the cases."""
+    strategy: str = _option("baseline", _strategy)
+    """How training data are augmented, unless a request says otherwise; may be `AUTO`."""
+    compare: tuple[str, ...] | None = _option(AUTO, parse_compare)
+    """The strategies that the curve job compares with the session's own; None: what the strategy needs."""
+    patient_pattern: str = _option(DEFAULT_PATIENT_PATTERN, _pattern)
+    """Searched in the image id; its first group, or the whole match, names the patient."""
+    curve_minutes: float = _option("30", _number(0.1, 10080))
+    """Wall-clock budget of one `learning_curve` job, minutes."""
+    ledger: Path = _option("", str)  # noqa: RUF009 (a field, no value)
+    """The SQLite file; published models lie beside it."""
+    blind_fraction: float = _option("0.225", _number(0, 0.5))
+    """Share of the cases served at random that are blind."""
+    second_readers: float = _option("0", _share)
+    """Share of the labelled cases that another annotator is asked to read, too."""
+    tolerance_mm: float = _option("2", _number(0, 50, open_ends=True))
+    """Tolerance of the surface Dice (NSD), mm."""
+    target: float | None = _option("", lambda t: _number(0, 1, open_ends=True)(t) if t else None)
+    """Dice aimed at, in (0, 1), or None."""
+    hosts: tuple[str, ...] = _option("", _hosts)
+    """Names by which browsers reach a web server in front of this one."""
+    minutes_per_point: float | None = _option("", lambda t: _number(0, 1000)(t) if t else None)
+    """Minutes that one point of Dice saves on each case still to be labelled, or None."""
+    steps: int | None = _option(AUTO_STEPS, _steps)
+    """Training steps of a run; None: as many as its cases ask for."""
+    max_minutes: float = _option("60", _number(0.05, 10080))
+    """Wall-clock bound of one training, minutes."""
+    memory_gb: float = _option("4", _number(0.25, 4096))
+    """RAM that one training may take for cases and, without a GPU, batches, GiB."""
+    upload_gb: float = _option("2", _number(0.01, 64))
+    """Largest file that is taken, as sent and as an image in memory, GiB."""
+    label_history: int = _option("10", _whole(1, 1000))
+    """Replaced labels that are kept, of each image."""
+    mlflow: str | None = _option("", _store)
+    """Address of the MLflow store that is told of published trainings, or None."""
+    scheduler: str | None = _option("", _scheduler)
+    """Address of the Dask scheduler whose workers carry out the curve's runs, or None."""
+    seed: int = _option("0", _whole(0, 2**31 - 1))
+    """Of every split, draw and training."""
+
+    @property
+    def upload_bytes(self) -> int:
+        """`upload_gb` in bytes."""
+        return int(self.upload_gb * (1 << 30))
+
+
 @dataclass(frozen=True)
 class Key:
-    """One option: its name, its default as a person would type it, its parser, its meaning."""
+    """One option: its name, its default as a person would type it, its parser."""
 
     name: str
     default: str
     parse: Callable[[str], object]
-    meaning: str
 
 
-KEYS: tuple[Key, ...] = (
-    Key("labels", "", lambda t: parse_labels(t) if t else None, "the structures, in the order of values"),
-    Key("dimension", "auto", _dimension, "spatial dimensions of the images"),
-    Key("network", DEFAULT_NETWORK, _network, "network of the published model and of the curve runs"),
-    Key("capacity", AUTO, _capacity, "size of the network; auto: large on a GPU, else small"),
-    Key("coarse_to_fine", AUTO, _automatic, "two networks where the structures fill little of the cases"),
-    Key("strategy", "baseline", _strategy, "how training data are augmented"),
-    Key("compare", AUTO, parse_compare, "strategies that the curve job compares with it"),
-    Key("patient_pattern", DEFAULT_PATIENT_PATTERN, _pattern, "finds the patient in an image id"),
-    Key("curve_minutes", "30", _number(0.1, 10080), "budget of one learning_curve job, minutes"),
-    Key("ledger", "", str, "path of the SQLite ledger"),
-    Key("blind_fraction", "0.225", _number(0, 0.5), "share of cases to be labelled without a prediction"),
-    Key("second_readers", "0", _share, "share of labelled cases that another annotator reads, too"),
-    Key("tolerance_mm", "2", _number(0, 50, open_ends=True), "tolerance of the surface Dice, mm"),
-    Key("target", "", lambda t: _number(0, 1, open_ends=True)(t) if t else None, "Dice aimed at"),
-    Key("hosts", "", _hosts, "names by which browsers reach a web server in front of this one"),
-    Key(
-        "minutes_per_point",
-        "",
-        lambda t: _number(0, 1000)(t) if t else None,
-        "minutes that one point of Dice saves on each case still to be labelled",
-    ),
-    Key("steps", AUTO_STEPS, _steps, "training steps of a run, or auto: as many as its cases ask for"),
-    Key("max_minutes", "60", _number(0.05, 10080), "wall-clock bound of one training, minutes"),
-    Key(
-        "memory_gb",
-        "4",
-        _number(0.25, 4096),
-        "RAM that a training may take for cases and, without a GPU, batches, GiB",
-    ),
-    Key("upload_gb", "2", _number(0.01, 64), "largest file taken, as sent and as an image in memory, GiB"),
-    Key("label_history", "10", _whole(1, 1000), "replaced labels that are kept, of each image"),
-    Key("mlflow", "", _store, "MLflow store that is told of published trainings"),
-    Key("scheduler", "", _scheduler, "Dask scheduler whose workers carry out the curve's runs"),
-    Key("seed", "0", _whole(0, 2**31 - 1), "seed of splits, draws and trainings"),
-)
+KEYS = tuple(Key(option.name, **option.metadata) for option in fields(Conf))
 
 
 def default_ledger(app_dir: Path, studies: str) -> Path:
