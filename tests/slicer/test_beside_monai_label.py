@@ -86,7 +86,7 @@ def test_its_submit_says_nothing_about_another_case_that_has_a_label(
     stock.ui.nextSampleButton.click()
     wait(lambda: server.told_times)
     pass_time(wait, 0.2)
-    server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6)})
+    server.prediction = label_file(image_file, tmp_path, {1: slice(2, 6)})
     server.label_times["case_007"] = 1000
     module.session.cases.reopen("case_007")
     wait(lambda: module.session.state.phase == "open")

@@ -44,7 +44,7 @@ def test_correcting_the_first_label_of_all_keeps_its_class_values(
     session: Session, server: StubServer, wait: Callable, tmp_path: Path
 ) -> None:
     open_first_case(session, server, wait)
-    session.cases.submit(Answers(accepted_classes=True))
+    session.cases.submit(Answers(accepted_structures=True))
     wait(lambda: session.state.phase == "sent" and session.state.info.labels)
     session.nodes.segmentation.GetSegmentation().RemoveSegment("kidney")
     session.cases.submit()
@@ -169,14 +169,14 @@ def test_a_label_that_was_turned_away_counts_as_not_submitted(
     at_work.cases.submit()
     wait(lambda: at_work.state.phase == "open")
     at_work.cases.next_case("random")
-    assert (at_work.state.phase, at_work.state.waiting_strategy) == ("open", "random")
+    assert (at_work.state.phase, at_work.state.waiting_rule) == ("open", "random")
 
 
 def test_submitting_answers_the_question_about_the_next_case(at_work: Session, wait: Callable) -> None:
     at_work.cases.next_case("random")
     at_work.cases.submit()
     wait(lambda: at_work.state.phase == "sent")
-    assert at_work.state.waiting_strategy is None
+    assert at_work.state.waiting_rule is None
 
 
 def test_the_label_checks_outlive_the_servers_return(
@@ -242,15 +242,15 @@ def test_an_address_that_is_none_leaves_no_forecast_of_the_former_server(connect
     )
 
 
-def test_an_automatic_segmentation_that_was_cut_off_can_be_asked_for_again(
+def test_a_prediction_that_was_cut_off_can_be_asked_for_again(
     connected: Session, server: StubServer, wait: Callable
 ) -> None:
     connected.cases.next_case("random")
     wait(lambda: connected.state.phase == "open")
-    connected.automatic.fill_in()
+    connected.prediction.fill_in()
     connected.connection.connect(server.url)
     wait(lambda: connected.state.phase == "open")
-    assert connected.automatic.possible
+    assert connected.prediction.possible
 
 
 def test_questions_end_with_the_connection(at_work: Session) -> None:
@@ -345,11 +345,11 @@ def test_a_token_goes_to_no_other_server(session: Session, server: StubServer, w
 def test_a_case_in_doubt_is_opened_again_with_its_label(
     connected: Session, server: StubServer, wait: Callable, image_file: Path, tmp_path: Path
 ) -> None:
-    server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
+    server.prediction = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
     connected.cases.reopen("case_007")
     wait(lambda: connected.state.phase == "open")
     assert connected.state.case.image_id == "case_007"
-    assert not connected.automatic.possible
+    assert not connected.prediction.possible
     connected.cases.submit()
     wait(lambda: connected.state.phase == "sent")
     values = label_values(server.saved[0]["content"], tmp_path)
@@ -368,7 +368,7 @@ def test_a_drawing_is_not_left_for_a_case_in_doubt(at_work: Session) -> None:
 def test_a_label_that_cannot_be_read_leaves_no_half_case(
     connected: Session, server: StubServer, wait: Callable
 ) -> None:
-    server.automatic = b"broken"
+    server.prediction = b"broken"
     connected.cases.reopen("case_007")
     wait(lambda: connected.state.phase == "ready")
     assert connected.state.notice.level == "bad"

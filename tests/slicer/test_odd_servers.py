@@ -133,16 +133,16 @@ def test_a_case_that_is_none_is_said_and_the_next_can_be_asked_for(
         (lambda handler: handler.send(b"no label"), "The prediction could not be loaded"),
     ],
 )
-def test_an_automatic_segmentation_that_is_none_is_said_and_the_case_stays(
+def test_a_prediction_that_is_none_is_said_and_the_case_stays(
     connected: Session, server: StubServer, wait: Callable, answer: Callable, words: str
 ) -> None:
     connected.cases.next_case("random")
     wait(lambda: connected.state.phase == "open")
     server.handlers["POST", "/infer/segmentation"] = answer
-    connected.automatic.fill_in()
+    connected.prediction.fill_in()
     wait(lambda: connected.state.notice and not connected.state.filling)
     assert words in connected.state.notice.text
-    assert connected.state.phase == "open" and connected.automatic.possible
+    assert connected.state.phase == "open" and connected.prediction.possible
 
 
 def test_minutes_that_a_login_page_held_up_are_sent_again(

@@ -56,9 +56,9 @@ def test_every_widget_of_the_ui_file_is_reached_by_name(module: object) -> None:
 def test_connecting_fills_the_panel(connected: object) -> None:
     ui = connected.ui
     assert "6 of 60" in ui.serverStatus.text
-    assert [ui.strategyBox.itemText(i) for i in range(ui.strategyBox.count)] == [
-        "in random order",
-        "unlike those so far",
+    assert [ui.ruleBox.itemText(i) for i in range(ui.ruleBox.count)] == [
+        "random",
+        "most unlike first",
     ]
     assert ui.adviceLabel.text == "Please label 5 more cases, then look again."
     assert ui.reasonLabel.text.startswith("The server says: 5 more cases of this kind raise the Dice")
@@ -67,7 +67,7 @@ def test_connecting_fills_the_panel(connected: object) -> None:
     assert rows[1][2].startswith("+5.2 (2.5 to ")
     assert rows[1][3] == "1 h 30 min"
     assert rows[-1][1] == "target 85"
-    assert ui.priorLabel.text.startswith("60 % of this forecast rest on your own cases")
+    assert ui.priorLabel.text.startswith("60 % of this forecast rests on your own cases")
     assert ui.strategySummary.text == "With GenDA your 6 cases work like 10 (7 to 13)."
     assert "7 of 24 unlabelled cases that were looked at lie outside" in ui.coverageLabel.text
 
@@ -161,7 +161,7 @@ def test_a_blind_case_is_marked_and_its_segmentation_withheld(
     wait(lambda: connected.session.state.phase == "open")
     assert connected.ui.blindFrame.isVisible()
     assert "withheld, because" in connected.ui.blindLabel.text
-    assert not connected.ui.automaticButton.isVisible()
+    assert not connected.ui.predictionButton.isVisible()
 
 
 def test_the_segment_editor_works_on_the_case_with_slicers_own_node(at_work: object) -> None:
@@ -316,16 +316,16 @@ def test_next_with_unsent_edits_asks_inside_the_panel(
     assert len(server.saved) == 1
 
 
-def test_the_automatic_segmentation_is_a_button_away(
+def test_the_prediction_is_a_button_away(
     connected: object, server: StubServer, wait: Callable, image_file: Path, tmp_path: Path
 ) -> None:
-    server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
+    server.prediction = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
     connected.ui.nextButton.click()
     wait(lambda: connected.session.state.phase == "open")
-    connected.ui.automaticButton.click()
+    connected.ui.predictionButton.click()
     wait(lambda: not connected.session.state.filling)
     paint(connected.session.nodes, "anterior")
-    assert not connected.ui.automaticButton.enabled
+    assert not connected.ui.predictionButton.enabled
 
 
 def test_a_structure_is_chosen_and_stays_chosen(connected: object, wait: Callable) -> None:
@@ -361,10 +361,10 @@ def test_a_target_can_be_taken_back_and_set_again(
 
 
 def test_a_running_computation_is_shown_with_its_time(connected: object, wait: Callable) -> None:
-    connected.ui.updateButton.click()
+    connected.ui.measureButton.click()
     wait(lambda: "0 of 9 trainings" in connected.ui.stateLabel.text)
     assert "About 4 min left" in connected.ui.stateLabel.text
-    assert not connected.ui.updateButton.enabled
+    assert not connected.ui.measureButton.enabled
 
 
 def test_steps_come_from_the_server_and_go_back_to_it(
@@ -466,7 +466,7 @@ def test_a_saved_scene_brings_case_and_plot_back(
     assert (charts, series > 4) == (1, True)
     again.ui.connectButton.click()
     wait(lambda: again.session.state.phase == "open")
-    assert not again.ui.automaticButton.isEnabled()
+    assert not again.ui.predictionButton.isEnabled()
     again.ui.nextButton.click()
     assert again.ui.waitingFrame.isVisible()
     again.ui.stayButton.click()

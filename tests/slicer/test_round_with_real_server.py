@@ -131,7 +131,7 @@ def test_a_radiologists_round(module: object, server: object, wait: Callable) ->
     for _ in range(8):
         done.append(label_one(module, server, wait))
         assert ui.blindFrame.isVisible() == bool(session.state.case.blind)
-        assert ui.automaticButton.isVisible() == (not session.state.case.blind)
+        assert ui.predictionButton.isVisible() == (not session.state.case.blind)
     assert len(set(done)) == 10
 
     train(module, wait)  # first tests the model of before on the new cases

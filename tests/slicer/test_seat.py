@@ -29,7 +29,7 @@ def no_plot(monkeypatch: pytest.MonkeyPatch) -> None:
 # The server ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("press", ["nextButton", "trainButton", "updateButton"])
+@pytest.mark.parametrize("press", ["nextButton", "trainButton", "measureButton"])
 def test_a_server_that_has_gone_is_not_called_connected_after_any_press(
     connected: object, server: StubServer, wait: Callable, press: str
 ) -> None:
@@ -104,11 +104,11 @@ def test_a_submit_button_that_is_grey_says_why(open_case: object, wait: Callable
     assert ui.submitReason.text.startswith("This label has arrived")
 
 
-def test_an_automatic_segmentation_that_cannot_be_had_says_why(open_case: object) -> None:
+def test_a_prediction_that_cannot_be_had_says_why(open_case: object) -> None:
     ui = open_case.ui
-    assert not ui.automaticReason.isVisible()
+    assert not ui.predictionReason.isVisible()
     paint_all(open_case.session)
-    assert "would be overwritten" in ui.automaticReason.text
+    assert "would be overwritten" in ui.predictionReason.text
 
 
 def test_a_server_without_a_model_says_that_it_has_to_be_trained(
@@ -119,14 +119,14 @@ def test_a_server_without_a_model_says_that_it_has_to_be_trained(
     wait(lambda: connected.session.state.phase == "ready")
     connected.ui.nextButton.click()
     wait(lambda: connected.session.state.phase == "open")
-    assert "has to be trained first" in connected.ui.automaticReason.text
+    assert "has to be trained first" in connected.ui.predictionReason.text
 
 
 def test_a_label_in_doubt_says_why_it_cannot_be_opened(
     open_case: object, server: StubServer, wait: Callable, image_file: Path, tmp_path: Path
 ) -> None:
     server.checks = [{"image": "case_003", "sentence": "Posterior is far smaller than in other cases."}]
-    server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6)})
+    server.prediction = label_file(image_file, tmp_path, {1: slice(2, 6)})
     open_case.session.forecast.ask()
     wait(lambda: open_case.ui.doubtRow.isVisible())
     assert not open_case.ui.reopenReason.isVisible()
@@ -177,7 +177,9 @@ def test_one_of_a_thing_is_not_spoken_of_as_many(connected: object) -> None:
         == "Please label one more case, then look again."
     )
     assert "on one test case." in effect_tip(StrategyEffect("genda", None, None, None, 1), 6)
-    assert label_question("overlap", "", 1) == "One voxel lies in two classes"
+    assert label_question("overlap", "organ, nodule", 1) == (
+        "One voxel lies in two structures. There the later one holds of: organ, nodule"
+    )
 
 
 # Room ---------------------------------------------------------------------------------------------
@@ -231,7 +233,7 @@ def test_what_is_to_be_trained_can_be_read(panel: object, server: StubServer, wa
     wait(lambda: panel.session.state.phase == "ready")
     panel.parent.resize(NARROW, 900)
     panel_bench.settle(panel, NARROW)
-    boxes = [panel.ui.trainerBox, panel.ui.trainingStrategyBox, panel.ui.strategyBox, panel.ui.structureBox]
+    boxes = [panel.ui.trainerBox, panel.ui.trainingStrategyBox, panel.ui.ruleBox, panel.ui.structureBox]
     assert panel_bench.cut_off(boxes) == []
 
 

@@ -133,7 +133,7 @@ def test_a_case_of_another_server_is_not_sent_there_unasked(
     assert at_work.cases.from_elsewhere
     at_work.cases.submit()
     at_work.cases.next_case("random")
-    assert (at_work.state.waiting_strategy, at_work.state.phase) == ("random", "ready")
+    assert (at_work.state.waiting_rule, at_work.state.phase) == ("random", "ready")
     at_work.connection.connect(server.url)
     wait(lambda: at_work.state.phase == "open")
     at_work.connection.connect(other.url)
@@ -188,10 +188,10 @@ def test_a_case_that_was_deleted_before_its_image_came(
 
 def test_unsent_edits_are_asked_about_before_the_next_case(at_work: Session, wait: object) -> None:
     at_work.cases.next_case("random")
-    assert at_work.state.waiting_strategy == "random"
+    assert at_work.state.waiting_rule == "random"
     assert at_work.state.phase == "open"
     at_work.cases.stay()
-    assert at_work.state.waiting_strategy is None
+    assert at_work.state.waiting_rule is None
     at_work.cases.next_case("random", drop_unsent=True)
     wait(lambda: at_work.state.phase == "open" and not at_work.state.edited)
 
@@ -205,25 +205,23 @@ def test_the_former_case_leaves_the_scene(at_work: Session, server: StubServer, 
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 1
 
 
-def test_a_blind_case_gets_no_automatic_segmentation(
-    connected: Session, server: StubServer, wait: object
-) -> None:
+def test_a_blind_case_gets_no_prediction(connected: Session, server: StubServer, wait: object) -> None:
     server.blind = True
     connected.cases.next_case("random")
     wait(lambda: connected.state.phase == "open")
-    connected.automatic.fill_in()
-    assert not connected.automatic.possible
+    connected.prediction.fill_in()
+    assert not connected.prediction.possible
     assert not connected.state.filling
     assert not [r for r in server.requests if "/infer/" in r]
 
 
-def test_the_automatic_segmentation_fills_the_segments(
+def test_the_prediction_fills_the_segments(
     connected: Session, server: StubServer, wait: object, image_file: Path, tmp_path: Path
 ) -> None:
-    server.automatic = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
+    server.prediction = label_file(image_file, tmp_path, {1: slice(2, 6), 2: slice(8, 10)})
     connected.cases.next_case("random")
     wait(lambda: connected.state.phase == "open")
-    connected.automatic.fill_in()
+    connected.prediction.fill_in()
     wait(lambda: not connected.state.filling)
     assert not connected.state.edited
     connected.cases.submit()
@@ -233,13 +231,13 @@ def test_the_automatic_segmentation_fills_the_segments(
     assert np.unique(values[8:10, 4:9, 2:5]).tolist() == [2]
 
 
-def test_an_automatic_segmentation_that_comes_late_spares_the_drawing(
+def test_a_prediction_that_comes_late_spares_the_drawing(
     connected: Session, server: StubServer, wait: object, image_file: Path, tmp_path: Path
 ) -> None:
-    server.automatic = label_file(image_file, tmp_path, {2: slice(8, 10)})
+    server.prediction = label_file(image_file, tmp_path, {2: slice(8, 10)})
     connected.cases.next_case("random")
     wait(lambda: connected.state.phase == "open")
-    connected.automatic.fill_in()
+    connected.prediction.fill_in()
     paint(connected.nodes, "anterior")
     wait(lambda: not connected.state.filling)
     assert "left out" in connected.state.notice.text
@@ -251,7 +249,7 @@ def test_a_new_name_is_to_be_submitted_but_is_no_drawing(connected: Session, wai
     wait(lambda: connected.state.phase == "open")
     connected.nodes.segmentation.GetSegmentation().GetSegment("anterior").SetName("Anterior part")
     assert (connected.state.edited, connected.state.drawn) == (True, False)
-    assert connected.automatic.possible
+    assert connected.prediction.possible
 
 
 def test_a_new_name_after_submitting_can_be_submitted(at_work: Session, wait: object) -> None:

@@ -6,12 +6,12 @@
     wording, forecast_words               every sentence that a person reads
     ports                                 what a session needs from outside: transport, timers, editor
     states                                the state of a session, data alone, and what may follow from it
-    server_offer, case_at_hand, fetching, automatic, forecast_watch, training, elsewhere,
+    server_offer, case_at_hand, fetching, prediction, forecast_watch, training, elsewhere,
     submission, cases, connection         what happens when: each acts on the state; no widgets
     reasons                               why a button is grey
     session                               these parts, put together
     transport, timers, settings           the files that touch qt without showing anything
-    label_set, segment_review,            MRML: classes and colours, segments against classes,
+    label_set, segment_review,            MRML: structures and colours, segments against structures,
     label_export, case_nodes,             export and import, the case in the scene,
     curve_nodes                           the curve as tables and a chart
     panel and *_section                   widgets; editor_section has the Segment Editor, plot_section the plot

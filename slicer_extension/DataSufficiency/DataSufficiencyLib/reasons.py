@@ -27,7 +27,7 @@ def why_no_submit(state: SessionState, from_elsewhere: bool, busy: bool) -> str:
     return ""
 
 
-def why_no_automatic(state: SessionState) -> str:
+def why_no_prediction(state: SessionState) -> str:
     """Why the prediction cannot be filled in, for a case that may have one."""
     if state.drawn:
         return _("You have drawn on this case already; it would be overwritten.")

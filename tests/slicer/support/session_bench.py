@@ -64,6 +64,6 @@ def label_file(image: Path, folder: Path, values: dict[int, slice]) -> bytes:
     voxels = np.zeros(reference.shape, np.uint8)
     for value, where in values.items():
         voxels[where, 4:9, 2:5] = value
-    path = folder / "automatic.nii.gz"
+    path = folder / "prediction.nii.gz"
     nibabel.save(nibabel.Nifti1Image(voxels, reference.affine), path)
     return path.read_bytes()

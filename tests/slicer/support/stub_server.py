@@ -244,7 +244,7 @@ class StubServer(ThreadingHTTPServer):
         self.train_stats: dict = {}
         self.job = {"state": "idle", "done": 0, "total": 0, "eta_seconds": None}
         self.checks: list[dict] = []
-        self.automatic: bytes = b""
+        self.prediction: bytes = b""
         self.connections: set[socket.socket] = set()
         self.handlers: dict[tuple[str, str], Callable[[_Handler], None]] = {}
 
@@ -389,7 +389,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.place.path == "/datastore/image/info":
             self.answer({"name": server.image.name})
         elif self.place.path == "/datastore/label":
-            self.send(server.automatic)
+            self.send(server.prediction)
         elif self.place.path == "/datastore/label/info":
             saved_at = server.label_times.get(self.query["label"])
             server.told_times.append(saved_at)
@@ -427,7 +427,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _post_infer(self) -> None:
-        self.send(self.server.automatic)
+        self.send(self.server.prediction)
 
     def _get_train(self) -> None:
         if self.server.training is None:

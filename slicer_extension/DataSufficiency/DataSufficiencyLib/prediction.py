@@ -12,7 +12,7 @@ from .wording import explain, say
 _FILE_NAME = "segmentation.nii.gz"
 
 
-class AutomaticSegmentation:
+class CasePrediction:
     """Fills the segments of a session's case by the server's model; withheld for a blind case."""
 
     def __init__(self, state: SessionState, editor: Editor, changed: Signal) -> None:
@@ -31,29 +31,29 @@ class AutomaticSegmentation:
             return
         assert state.client is not None and state.case is not None and state.info is not None
         state.filling = True
-        state.notice = say("asking_automatic")
+        state.notice = say("asking_prediction")
         state.client.infer(
             state.info.models[0],
             state.case.image_id,
-            same_case(state, self._on_automatic),
+            same_case(state, self._on_prediction),
             same_case(state, self._on_failed),
         )
         self._changed.emit()
 
-    def _on_automatic(self, content: bytes) -> None:
+    def _on_prediction(self, content: bytes) -> None:
         state = self._state
         state.filling = False
         state.notice = None
         if state.phase == "open" and state.drawn:
-            state.notice = say("automatic_too_late")
+            state.notice = say("prediction_too_late")
         elif state.phase == "open":
             try:
                 self._editor.fill(content, _FILE_NAME)
             except NOT_LOADED as error:
-                state.notice = say("automatic_unreadable", detail=error)
+                state.notice = say("prediction_unreadable", detail=error)
         self._changed.emit()
 
     def _on_failed(self, failure: Failure) -> None:
         self._state.filling = False
-        self._state.notice = say("no_automatic") if failure.kind == "not_found" else explain(failure)
+        self._state.notice = say("no_prediction") if failure.kind == "not_found" else explain(failure)
         self._changed.emit()
