@@ -23,3 +23,15 @@ def counted(numbers: Iterable[int], word: str) -> str:
     low, high = known[0], known[-1]
     most = count(high, word)
     return most if low == high else f"{low:,} to {most}"
+
+
+def tenths(number: float) -> str:
+    """A number to a tenth. A loss too small to be seen is `0.0`, not `-0.0`."""
+    text = f"{number:.1f}"
+    return "0.0" if text == "-0.0" else text
+
+
+def signed_tenths(number: float) -> str:
+    """A difference to a tenth: `+2.0`, `-0.3`; one too small to be seen has no sign."""
+    text = tenths(number)
+    return text if text.startswith("-") or text == "0.0" else f"+{text}"

@@ -68,7 +68,7 @@ class JsonReader:
             raise self._fault(name, "a number")
         if not low <= value <= high:
             raise self._fault(name, f"a number between {low:g} and {high:g}")
-        return float(value)
+        return float(value) + 0.0  # JSON has a zero with a minus, which no figure on a screen needs
 
     def integer(self, name: str, low: float = -math.inf) -> int | None:
         value = self.number(name, low)

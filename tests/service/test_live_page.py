@@ -148,7 +148,7 @@ def test_a_server_that_goes_away_is_named_and_taken_up_again(open_page, server: 
     before = text(page, "advice")
     server.stop()
     wind_on(page)
-    page.get_by_text("The server does not answer. What stands below is of before.").wait_for()
+    page.get_by_text("The server does not answer. What stands below is from before.").wait_for()
     page.clock.set_system_time("2031-01-01")  # a clock that is wrong changes nothing
     for _ in range(6):
         with page.expect_event("requestfailed"):
@@ -237,7 +237,7 @@ def test_who_has_to_sign_in_sees_nothing_before_and_goes_on_afterwards(open_page
     page.get_by_role("button", name="The label of a/b c is right").wait_for(state="detached")
     shown.token = "second"
     wind_on(page)
-    page.get_by_text("The sign-in has run out. What stands below is of before.").wait_for()
+    page.get_by_text("The sign-in has run out. What stands below is from before.").wait_for()
     page.get_by_label("Name").fill("reader")
     page.get_by_label("Password", exact=True).fill("right")
     page.keyboard.press("Enter")
@@ -344,7 +344,7 @@ def test_a_slow_server_is_asked_one_thing_at_a_time(open_page, shown: Shown) -> 
     with page.expect_request("**/report/often"):
         wind_on(page)
     wind_on(page, 31)
-    page.get_by_text("The server does not answer. What stands below is of before.").wait_for()
+    page.get_by_text("The server does not answer. What stands below is from before.").wait_for()
 
 
 def test_a_saved_report_follows_nothing(answered) -> None:

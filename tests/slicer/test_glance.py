@@ -82,8 +82,8 @@ def test_next_case_and_next_five_come_with_points_range_and_minutes(connect: Cal
     ui = connect(12)
     one, five = (100 * (dice_at(12 + extra) - dice_at(12)) for extra in (1, 5))
     first, second = ui.nextLabel.text.splitlines()
-    assert first == f"Next case: +{one:.1f} points (0.2 to 0.8) for 18 min."
-    assert second == f"Next 5: +{five:.1f} points (1.0 to 3.0) for 1 h 30 min."
+    assert first == f"Next case: +{one:.1f} points (80 %: 0.2 to 0.8), 18 min of your time."
+    assert second == f"Next 5: +{five:.1f} points (80 %: 1.0 to 3.0), 1 h 30 min of your time."
     assert ui.adviceLabel.text == "Please label 5 more cases, then look again."
     assert "chance of 89 %" in panel_bench.read(ui.adviceLabel.toolTip)
 
@@ -194,7 +194,7 @@ def test_a_training_is_said_in_time_and_effect(
     ui.stepsSpin.setValue(800)
     assert "about 12 min" in ui.trainingEffect.text
     ui.trainerBox.setCurrentIndex(1)
-    assert ui.trainingEffect.text.startswith("Measures the forecast,")
+    assert ui.trainingEffect.text.startswith("Measures the learning curve,")
     assert "30 min at most" in ui.trainingEffect.text
 
 
@@ -204,7 +204,7 @@ def test_a_server_that_has_gone_is_said_beside_the_old_numbers(
     ui = connect(12)
     server.stop()
     module.session.forecast.ask()
-    wait(lambda: "has not answered for 1 min: these numbers are of before" in ui.glanceNote.text)
+    wait(lambda: "has not answered for 1 min: these numbers are from before" in ui.glanceNote.text)
 
 
 def test_labels_in_doubt_are_said_though_their_part_is_folded(
@@ -236,7 +236,7 @@ def test_a_rule_for_the_next_case_says_what_it_does_while_one_is_chosen(
 ) -> None:
     ui = connect(12)
     assert ui.nextRuleWhat.text.startswith("Random order")
-    ui.strategyBox.setCurrentIndex(1)
+    ui.ruleBox.setCurrentIndex(1)
     assert ui.nextRuleWhat.text.startswith("The case that the labelled ones explain worst")
     ui.nextButton.click()
     wait(lambda: module.session.state.phase == "open")
@@ -248,14 +248,16 @@ def test_enough_labels_without_a_measurement_name_the_button_to_press(
 ) -> None:
     server.measured = False
     ui = connect(5)
-    assert f"press {ui.updateButton.text}." in ui.adviceLabel.text
-    ui.updateButton.click()
-    wait(lambda: ui.adviceLabel.text.startswith("The first forecast is being measured."))
+    assert f"press {ui.measureButton.text}." in ui.adviceLabel.text
+    ui.measureButton.click()
+    wait(lambda: ui.adviceLabel.text.startswith("The learning curve is being measured for a first forecast."))
     server.job = {"state": "idle", "message": "Cross-validation needs labels of at least two patients."}
     wait(lambda: "needs labels of at least two patients" in ui.stateLabel.text)
 
 
-@pytest.mark.parametrize(("trainer", "words"), [("segmentation", "model"), ("learning_curve", "forecast")])
+@pytest.mark.parametrize(
+    ("trainer", "words"), [("segmentation", "model"), ("learning_curve", "learning curve")]
+)
 def test_a_training_is_called_by_what_it_makes(
     module: object, connect: Callable, server: StubServer, wait: Callable, trainer: str, words: str
 ) -> None:
@@ -297,7 +299,7 @@ AGREEMENT = {
 
 def test_what_two_readers_agree_to_stands_in_one_line_with_range_and_n() -> None:
     told = readers_text(Payload.from_json({**sufficiency(12), "agreement": AGREEMENT}))
-    assert told == "Two readers agree to 88 points (84 to 91), n = 7 cases."
+    assert told == "Two readers agree to 88 points (80 %: 84 to 91), n = 7 cases."
 
 
 @pytest.mark.parametrize(

@@ -292,8 +292,8 @@ def test_the_first_label_of_all_makes_the_classes(scene: object, image_file: Pat
     paint(nodes, "kidney", 1, 3)
     paint(nodes, "cyst", 5, 8)
     (question,) = nodes.review(Answers()).questions
-    assert (question.kind, question.name) == ("classes", "kidney = 1, cyst = 2")
-    agreed = Answers(accepted_classes=True)
+    assert (question.kind, question.name) == ("structures", "kidney = 1, cyst = 2")
+    agreed = Answers(accepted_structures=True)
     info = nodes.export(nodes.review(agreed), str(tmp_path / "label.nii.gz"), agreed)
     nodes.stop()
     assert info == [{"name": "kidney", "idx": 1}, {"name": "cyst", "idx": 2}]

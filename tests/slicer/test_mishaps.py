@@ -44,7 +44,7 @@ def test_correcting_the_first_label_of_all_keeps_its_class_values(
     session: Session, server: StubServer, wait: Callable, tmp_path: Path
 ) -> None:
     open_first_case(session, server, wait)
-    session.cases.submit(Answers(accepted_classes=True))
+    session.cases.submit(Answers(accepted_structures=True))
     wait(lambda: session.state.phase == "sent" and session.state.info.labels)
     session.nodes.segmentation.GetSegmentation().RemoveSegment("kidney")
     session.cases.submit()
@@ -169,14 +169,14 @@ def test_a_label_that_was_turned_away_counts_as_not_submitted(
     at_work.cases.submit()
     wait(lambda: at_work.state.phase == "open")
     at_work.cases.next_case("random")
-    assert (at_work.state.phase, at_work.state.waiting_strategy) == ("open", "random")
+    assert (at_work.state.phase, at_work.state.waiting_rule) == ("open", "random")
 
 
 def test_submitting_answers_the_question_about_the_next_case(at_work: Session, wait: Callable) -> None:
     at_work.cases.next_case("random")
     at_work.cases.submit()
     wait(lambda: at_work.state.phase == "sent")
-    assert at_work.state.waiting_strategy is None
+    assert at_work.state.waiting_rule is None
 
 
 def test_the_label_checks_outlive_the_servers_return(

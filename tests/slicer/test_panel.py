@@ -56,9 +56,9 @@ def test_every_widget_of_the_ui_file_is_reached_by_name(module: object) -> None:
 def test_connecting_fills_the_panel(connected: object) -> None:
     ui = connected.ui
     assert "6 of 60" in ui.serverStatus.text
-    assert [ui.strategyBox.itemText(i) for i in range(ui.strategyBox.count)] == [
-        "in random order",
-        "unlike those so far",
+    assert [ui.ruleBox.itemText(i) for i in range(ui.ruleBox.count)] == [
+        "random",
+        "most unlike first",
     ]
     assert ui.adviceLabel.text == "Please label 5 more cases, then look again."
     assert ui.reasonLabel.text.startswith("The server says: 5 more cases of this kind raise the Dice")
@@ -67,7 +67,7 @@ def test_connecting_fills_the_panel(connected: object) -> None:
     assert rows[1][2].startswith("+5.2 (2.5 to ")
     assert rows[1][3] == "1 h 30 min"
     assert rows[-1][1] == "target 85"
-    assert ui.priorLabel.text.startswith("60 % of this forecast rest on your own cases")
+    assert ui.priorLabel.text.startswith("60 % of this forecast rests on your own cases")
     assert ui.strategySummary.text == "With GenDA your 6 cases work like 10 (7 to 13)."
     assert "7 of 24 unlabelled cases that were looked at lie outside" in ui.coverageLabel.text
 
@@ -361,10 +361,10 @@ def test_a_target_can_be_taken_back_and_set_again(
 
 
 def test_a_running_computation_is_shown_with_its_time(connected: object, wait: Callable) -> None:
-    connected.ui.updateButton.click()
+    connected.ui.measureButton.click()
     wait(lambda: "0 of 9 trainings" in connected.ui.stateLabel.text)
     assert "About 4 min left" in connected.ui.stateLabel.text
-    assert not connected.ui.updateButton.enabled
+    assert not connected.ui.measureButton.enabled
 
 
 def test_steps_come_from_the_server_and_go_back_to_it(

@@ -282,7 +282,7 @@ def test_nothing_is_said_to_be_certain(share: float, said: str) -> None:
     assert target.tip == (
         f"{said} chance that it is reached already; {said} chance that no number of cases reaches it"
     )
-    assert prior_text(curve).startswith(f"{said} of this forecast rest on your own cases")
+    assert prior_text(curve).startswith(f"{said} of this forecast rests on your own cases")
 
 
 def test_coverage_speaks_of_the_cases_that_were_looked_at() -> None:
@@ -311,7 +311,7 @@ def hostile(module: object, server: StubServer, wait: Callable) -> object:
 
 
 def test_only_labels_with_texts_of_our_own_may_read_markup(hostile: object) -> None:
-    hostile.session.state.questions = (Question("classes", "", MARKUP),)
+    hostile.session.state.questions = (Question("structures", "", MARKUP),)
     hostile.panel.refresh()
     assert MARKUP in hostile.ui.doubtsLabel.text
     labels = hostile.parent.findChildren(qt.QLabel)
@@ -324,10 +324,10 @@ def test_tooltips_show_the_servers_texts_as_they_stand(
 ) -> None:
     ui = hostile.ui
     assert MARKUP in panel_bench.read(ui.strategyTable.item(0, 0).toolTip())
-    assert panel_bench.read(ui.strategyBox.itemData(0, qt.Qt.ToolTipRole)) == MARKUP
+    assert panel_bench.read(ui.ruleBox.itemData(0, qt.Qt.ToolTipRole)) == MARKUP
     route = ("POST", "/sufficiency/update")
     server.handlers[route] = lambda handler: handler.answer({"detail": MARKUP}, 409)
-    ui.updateButton.click()
+    ui.measureButton.click()
     wait(lambda: MARKUP in panel_bench.read(ui.caseStatus.toolTip))
 
 

@@ -29,7 +29,7 @@ def no_plot(monkeypatch: pytest.MonkeyPatch) -> None:
 # The server ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("press", ["nextButton", "trainButton", "updateButton"])
+@pytest.mark.parametrize("press", ["nextButton", "trainButton", "measureButton"])
 def test_a_server_that_has_gone_is_not_called_connected_after_any_press(
     connected: object, server: StubServer, wait: Callable, press: str
 ) -> None:
@@ -177,7 +177,9 @@ def test_one_of_a_thing_is_not_spoken_of_as_many(connected: object) -> None:
         == "Please label one more case, then look again."
     )
     assert "on one test case." in effect_tip(StrategyEffect("genda", None, None, None, 1), 6)
-    assert label_question("overlap", "", 1) == "One voxel lies in two classes"
+    assert label_question("overlap", "organ, nodule", 1) == (
+        "One voxel lies in two structures. There the later one holds of: organ, nodule"
+    )
 
 
 # Room ---------------------------------------------------------------------------------------------
@@ -231,7 +233,7 @@ def test_what_is_to_be_trained_can_be_read(panel: object, server: StubServer, wa
     wait(lambda: panel.session.state.phase == "ready")
     panel.parent.resize(NARROW, 900)
     panel_bench.settle(panel, NARROW)
-    boxes = [panel.ui.trainerBox, panel.ui.trainingStrategyBox, panel.ui.strategyBox, panel.ui.structureBox]
+    boxes = [panel.ui.trainerBox, panel.ui.trainingStrategyBox, panel.ui.ruleBox, panel.ui.structureBox]
     assert panel_bench.cut_off(boxes) == []
 
 

@@ -133,7 +133,7 @@ def test_a_case_of_another_server_is_not_sent_there_unasked(
     assert at_work.cases.from_elsewhere
     at_work.cases.submit()
     at_work.cases.next_case("random")
-    assert (at_work.state.waiting_strategy, at_work.state.phase) == ("random", "ready")
+    assert (at_work.state.waiting_rule, at_work.state.phase) == ("random", "ready")
     at_work.connection.connect(server.url)
     wait(lambda: at_work.state.phase == "open")
     at_work.connection.connect(other.url)
@@ -188,10 +188,10 @@ def test_a_case_that_was_deleted_before_its_image_came(
 
 def test_unsent_edits_are_asked_about_before_the_next_case(at_work: Session, wait: object) -> None:
     at_work.cases.next_case("random")
-    assert at_work.state.waiting_strategy == "random"
+    assert at_work.state.waiting_rule == "random"
     assert at_work.state.phase == "open"
     at_work.cases.stay()
-    assert at_work.state.waiting_strategy is None
+    assert at_work.state.waiting_rule is None
     at_work.cases.next_case("random", drop_unsent=True)
     wait(lambda: at_work.state.phase == "open" and not at_work.state.edited)
 

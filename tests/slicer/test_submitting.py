@@ -100,8 +100,8 @@ def test_a_server_without_classes_learns_them_from_the_first_label(
     session.nodes.segmentation.GetSegmentation().AddEmptySegment("kidney", "kidney")
     paint(session.nodes, "kidney")
     session.cases.submit()
-    assert [question.kind for question in session.state.questions] == ["classes"]
-    session.cases.submit(Answers(accepted_classes=True))
+    assert [question.kind for question in session.state.questions] == ["structures"]
+    session.cases.submit(Answers(accepted_structures=True))
     wait(lambda: session.state.phase == "sent" and session.state.info.labels == {"kidney": 1})
     session.cases.next_case("random")
     wait(lambda: session.state.phase == "open")
@@ -262,7 +262,7 @@ def test_drawing_on_while_the_label_is_on_its_way_is_a_new_edit(
     wait(lambda: at_work.state.phase == "open")
     assert at_work.state.edited
     at_work.cases.next_case("random")
-    assert at_work.state.waiting_strategy == "random"
+    assert at_work.state.waiting_rule == "random"
 
 
 def test_the_window_ticks_through_a_slow_submission(

@@ -30,6 +30,7 @@ from scaling_app.commands.launch import free_port, init_app, server_command, ter
 from scaling_app.imaging.geometry import read_label, spacing_of
 from scaling_app.imaging.scores import score_case
 from scaling_app.storage import whole_file, write_whole_text
+from scaling_app.words import signed_tenths, tenths
 from scaling_app_client.answers import NextCase
 from scaling_app_client.blocking import Server
 from scaling_app_client.messages import Failure
@@ -317,17 +318,17 @@ class _Display:
                 row.image,
                 "blind" if row.blind else "",
                 now,
-                _range(gain) if gain else "",
+                _range(gain, signed_tenths) if gain else "",
                 f"{chance:.0%}" if chance is not None else "",
             )
         advice = self.record.rows[-1].advice if self.record.rows else ""
         return Group(table, Text(advice, style="bold"), Text(self.note, style="dim"))
 
 
-def _range(value: Interval) -> str:
+def _range(value: Interval, text: Callable[[float], str] = tenths) -> str:
     if value.lo80 is None or value.hi80 is None:
-        return f"{100 * value.mean:.1f}"
-    return f"{100 * value.mean:.1f} ({100 * value.lo80:.1f} to {100 * value.hi80:.1f})"
+        return text(100 * value.mean)
+    return f"{text(100 * value.mean)} ({text(100 * value.lo80)} to {text(100 * value.hi80)})"
 
 
 def _outcome(record: DemoRecord) -> Table:
@@ -343,9 +344,7 @@ def _outcome(record: DemoRecord) -> Table:
                 continue
             low, high = truth["mean"] - truth["half95"], truth["mean"] + truth["half95"]
             inside = (dice.lo80 or 0.0) <= truth["mean"] <= (1.0 if dice.hi80 is None else dice.hi80)
-            measured = (
-                f"{100 * truth['mean']:.1f} ({100 * low:.1f} to {100 * high:.1f}), {truth['cases']} cases"
-            )
+            measured = f"{tenths(100 * truth['mean'])} ({tenths(100 * low)} to {tenths(100 * high)}), {truth['cases']} cases"
             table.add_row(
                 f"{made.n} labels",
                 f"{truth['n']} labels",

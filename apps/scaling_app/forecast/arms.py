@@ -31,6 +31,7 @@ from scaling_app.forecast.evidence import logit_error
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.posterior import CurvePosterior
 from scaling_app.forecast.scores import Score, by_structure
+from scaling_app.words import signed_tenths
 
 LONGER = "longer"
 """`genda+longer` is the arm that trains with `genda` for `LONGER_TIMES` times the steps."""
@@ -154,8 +155,8 @@ def choose_strategy(observations: Sequence[Score], own: tuple[str, str]) -> Choi
 
 
 def _effect_in_words(result: StrategyEffect) -> str:
-    mean, lo80, hi80 = (100 * result.dice_difference[key] for key in ("mean", "lo80", "hi80"))
-    return f"{result.name}: {mean:+.1f} points of Dice on {result.n_cases} cases (80 %: {lo80:+.1f} to {hi80:+.1f})"
+    mean, lo80, hi80 = (signed_tenths(100 * result.dice_difference[key]) for key in ("mean", "lo80", "hi80"))
+    return f"{result.name}: {mean} points of Dice on {result.n_cases} cases (80 %: {lo80} to {hi80})"
 
 
 def _compare(

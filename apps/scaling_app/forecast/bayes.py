@@ -20,6 +20,7 @@ from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.prior import CurvePrior, shipped_prior
 from scaling_app.forecast.scores import OVERALL, Score, by_structure
 from scaling_app.forecast.shift_alarm import find_shift, first_scores
+from scaling_app.words import tenths
 
 DRAWS = 4000
 _LEVELS = 50
@@ -139,7 +140,7 @@ class BayesForecaster(Forecaster):
             low, high = sorted(np.sign(points[0]) * points[1:])
             notes.append(
                 f"{drawn} drawn with a prediction on screen; this is taken to {change} the Dice by "
-                f"{abs(points[0]):.1f} points (80 % range {low:.1f} to {high:.1f}), which is corrected."
+                f"{tenths(abs(points[0]))} points (80 % range {tenths(low)} to {tenths(high)}), which is corrected."
             )
         return notes
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from scaling_app.forecast.agreement import Readers
 from scaling_app.forecast.arms import LONGER_TIMES
+from scaling_app.words import signed_tenths, tenths
 
 P_TARGET = 0.9
 P_LOW_GAIN = 0.8
@@ -223,7 +224,7 @@ def _longer_helps(e: StopEvidence) -> bool:
 
 
 def _longer_in_words(longer: Mapping[str, float]) -> str:
-    mean, lo80, hi80 = (f"{100 * longer[key]:+.1f}" for key in ("mean", "lo80", "hi80"))
+    mean, lo80, hi80 = (signed_tenths(100 * longer[key]) for key in ("mean", "lo80", "hi80"))
     return (
         f"trainings of {LONGER_TIMES} times the steps change the Dice by {mean} points on the same cases "
         f"(80 %: {lo80} to {hi80})"
@@ -234,7 +235,9 @@ def _instead(e: StopEvidence) -> str:
     """What longer trainings bring, where that is more than the cases do."""
     if e.longer is None or not _longer_helps(e) or e.longer["mean"] <= e.gain:
         return ""
-    return f"; training {LONGER_TIMES} times as long gains {100 * e.longer['mean']:.1f} points without them"
+    return (
+        f"; training {LONGER_TIMES} times as long gains {tenths(100 * e.longer['mean'])} points without them"
+    )
 
 
 def _of_longer(e: StopEvidence) -> str:
@@ -258,7 +261,7 @@ def _continue(e: StopEvidence) -> Advice:
             f"{e.cases} more cases of this kind{left} raise the Dice by {points} or more with a chance of "
             f"{chance}{cost}{_instead(e)}."
         )
-    reason = f"expected gain {100 * e.gain:.1f} points"
+    reason = f"expected gain {tenths(100 * e.gain)} points"
     rising = [name for name, p in e.p_gain_by_structure.items() if p > 0.5]
     if rising and len(rising) < len(e.p_gain_by_structure):
         reason += f"; most likely to gain: {', '.join(rising)}"

@@ -11,7 +11,9 @@ from html import escape
 from typing import Any, Literal, NamedTuple
 
 from scaling_app.service.outcomes import Outcome
+from scaling_app.service.page import gain_points
 from scaling_app.service.payloads import Curve, ForecastRow, MeasuredPoint, Range, StrategyEffect
+from scaling_app.words import tenths
 
 Json = dict[str, Any]
 
@@ -105,7 +107,8 @@ def gain_figure(rows: Sequence[ForecastRow]) -> Json:
                     "thickness": 1.6,
                     "width": 7,
                 },
-                "hovertemplate": "%{x} cases: %{y:+.1f} points<extra></extra>",
+                "customdata": [gain_points(gain.mean) for gain in gains],
+                "hovertemplate": "%{x} cases: %{customdata} points<extra></extra>",
             }
         ],
         "layout": {
@@ -247,7 +250,7 @@ def _band(points: Sequence[Drawn], width: Literal["80", "95"]) -> Json:
 
 
 def _line(points: Sequence[Drawn], dash: str) -> Json:
-    texts = [f"{p.n} cases: {_in_points(p.mean):.1f}" + _range_text(*p.range80) for p in points]
+    texts = [f"{p.n} cases: {tenths(_in_points(p.mean))}" + _range_text(*p.range80) for p in points]
     return {
         "type": "scatter",
         "mode": "lines",
@@ -377,7 +380,11 @@ def _in_points(dice: float) -> float:
 
 
 def _range_text(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f" (80 %: {_in_points(low):.1f} to {_in_points(high):.1f})"
+    return (
+        ""
+        if low is None or high is None
+        else f" (80 %: {tenths(_in_points(low))} to {tenths(_in_points(high))})"
+    )
 
 
 def _differences(rows: Sequence[Range | Outcome], high: str, low: str, scale: float = 100.0) -> list[float]:

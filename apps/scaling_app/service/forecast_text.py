@@ -14,6 +14,7 @@ from scaling_app.forecast.lengths import flat_end_note
 from scaling_app.forecast.scores import OVERALL
 from scaling_app.forecast.stopping import percent
 from scaling_app.service.page import points, spread
+from scaling_app.words import signed_tenths
 
 _TABLE_WIDTH = 80
 """Characters from which the rows stand in a table; below, each is a few lines of its own."""
@@ -96,13 +97,18 @@ def _table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
             points(row["mean"]),
             spread(row["lo80"], row["hi80"]),
             spread(row["lo95"], row["hi95"]),
-            points(row["gain_mean"]),
-            spread(row["gain_lo80"], row["gain_hi80"]),
+            _gain(row["gain_mean"]),
+            spread(row["gain_lo80"], row["gain_hi80"], _gain),
         )
     return table
 
 
 def _block(row: Mapping[str, Any]) -> str:
     wide = f"80 %: {spread(row['lo80'], row['hi80'])}, 95 %: {spread(row['lo95'], row['hi95'])}"
-    gain = f"{points(row['gain_mean'])} (80 %: {spread(row['gain_lo80'], row['gain_hi80'])})"
+    gain = f"{_gain(row['gain_mean'])} (80 %: {spread(row['gain_lo80'], row['gain_hi80'], _gain)})"
     return f"{row['structure']}, {row['n']} cases\n  Dice {points(row['mean'])} ({wide})\n  gain {gain}"
+
+
+def _gain(dice: float) -> str:
+    """With a minus that every terminal has."""
+    return signed_tenths(100 * dice)

@@ -12,6 +12,8 @@ from html import escape
 from importlib import resources
 from typing import Any
 
+from scaling_app.words import signed_tenths, tenths
+
 Json = dict[str, Any]
 
 _POLICY = "default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src data: blob:"
@@ -200,14 +202,12 @@ _SWATCHES: Mapping[str, str] = {
 
 def points(dice: float | None) -> str:
     """Dice in points, one decimal; a dash where it is not known."""
-    return "–" if dice is None else f"{100 * dice:.1f}"
+    return "–" if dice is None else tenths(100 * dice)
 
 
 def gain_points(dice: float | None) -> str:
     """A difference of Dice in points, with its sign; nothing has none."""
-    if dice is None:
-        return "–"
-    return f"{100 * dice:+.1f}".replace("-", "−") if round(100 * dice, 1) else "0.0"
+    return "–" if dice is None else signed_tenths(100 * dice).replace("-", "−")
 
 
 def spread(low: float | None, high: float | None, text: Any = points) -> str:

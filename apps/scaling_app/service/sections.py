@@ -18,7 +18,7 @@ from scaling_app.service.payloads import (
     ReaderAgreement,
     Target,
 )
-from scaling_app.words import count
+from scaling_app.words import count, tenths
 
 MIN_CASES = 4
 _ACTIONS = {"continue": "Go on labelling", "stop": "You may stop here", "wait": "Not yet clear"}
@@ -219,7 +219,7 @@ def information_section(payload: Payload) -> str:
         return ""
     rows = "".join(
         f'<span>{escape(name)}</span><span class="bar" role="img" aria-label="{percent(1 - share)} own cases">'
-        f'<span style="width:{100 * (1 - share):.1f}%"></span></span>'
+        f'<span style="width:{tenths(100 * (1 - share))}%"></span></span>'
         f'<span class="value">{percent(1 - share)} own</span>'
         for name, share in shares
     )
@@ -244,7 +244,7 @@ def coverage_section(payload: Payload) -> str:
         "The forecast says little about them.</p>"
     )
     if coverage.cases:
-        rows = [[c.image, "–" if c.distance is None else f"{c.distance:.1f}"] for c in coverage.cases]
+        rows = [[c.image, "–" if c.distance is None else tenths(c.distance)] for c in coverage.cases]
         said += numbers(table(["Image", "Distance"], rows), "Which ones (label some of these next)")
     return section("Cases that the labelled ones do not cover", said)
 

@@ -11,7 +11,7 @@
     reasons                               why a button is grey
     session                               these parts, put together
     transport, timers, settings           the files that touch qt without showing anything
-    label_set, segment_review,            MRML: classes and colours, segments against classes,
+    label_set, segment_review,            MRML: structures and colours, segments against structures,
     label_export, case_nodes,             export and import, the case in the scene,
     curve_nodes                           the curve as tables and a chart
     panel and *_section                   widgets; editor_section has the Segment Editor, plot_section the plot

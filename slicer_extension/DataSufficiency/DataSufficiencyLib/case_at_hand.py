@@ -29,5 +29,5 @@ def leave_case(state: SessionState, clock: ActiveClock) -> None:
     state.case = None
     state.edited = state.drawn = state.filling = False
     state.questions = ()
-    state.waiting_strategy = None
+    state.waiting_rule = None
     clock.stop()

@@ -30,7 +30,7 @@ class CaseNodes(VTKObservationMixin):
 
     Signals:
         edited: Somebody drew, or added or removed a segment.
-        renamed: A segment has another name, and with it perhaps another class.
+        renamed: A segment has another name, and with it perhaps another structure.
         looked: The mouse moved over an image, or a view was scrolled: somebody is there.
         gone: One of the nodes was deleted or the scene was closed; carries `scene` or `node`.
     """
@@ -54,7 +54,7 @@ class CaseNodes(VTKObservationMixin):
 
     @property
     def labels(self) -> Mapping[str, int]:
-        """The classes that the segments are compared with."""
+        """The structures that the segments are compared with."""
         return self._labels
 
     @property
@@ -67,7 +67,7 @@ class CaseNodes(VTKObservationMixin):
             self._quiet -= 1
 
     def open(self, case_id: str, file_name: str, content: bytes, labels: Mapping[str, int]) -> None:
-        """Load a case's image and give it a segmentation with one segment per class.
+        """Load a case's image and give it a segmentation with one segment per structure.
 
         Raises:
             LoadError: When Slicer cannot read the image. The scene is then as before.
@@ -106,7 +106,7 @@ class CaseNodes(VTKObservationMixin):
         self._watch_views()
 
     def use_labels(self, labels: Mapping[str, int]) -> None:
-        """The classes of the task, as the server named them; each gets a segment."""
+        """The structures of the task, as the server named them; each gets a segment."""
         self._labels = dict(labels)
         self._quiet += 1
         add_missing_segments(self.segmentation, labels)

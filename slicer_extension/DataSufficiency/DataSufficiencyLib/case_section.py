@@ -25,10 +25,10 @@ class CaseSection:
         self._ui, self._session, self._state = ui, session, session.state
         self._questions = QuestionRows(ui.questionHolder.layout())
         self._questions.changed.connect(lambda: ui.sendButton.setEnabled(self._questions.complete))
-        self._strategies: list[str] = []
+        self._rules: list[str] = []
         self._unsent: list[Draft] = []
-        ui.strategyBox.currentIndexChanged.connect(lambda _index: self._show_rule())
-        ui.nextButton.clicked.connect(lambda _checked=False: session.cases.next_case(self._strategy))
+        ui.ruleBox.currentIndexChanged.connect(lambda _index: self._show_rule())
+        ui.nextButton.clicked.connect(lambda _checked=False: session.cases.next_case(self._rule))
         ui.submitButton.clicked.connect(self._submit)
         ui.predictionButton.clicked.connect(lambda _checked=False: session.prediction.fill_in())
         ui.sendButton.clicked.connect(lambda _checked=False: session.cases.submit(self._questions.answers()))
@@ -42,14 +42,14 @@ class CaseSection:
 
     def refresh(self) -> None:
         ui, session, state = self._ui, self._session, self._state
-        self._show_strategies()
+        self._show_rules()
         self._show_rule()
         self._show_case()
         self._show_questions()
         self._show_unsent()
         show_notice(ui.caseStatus, state.notice)
         ui.nextButton.setEnabled(state.phase in ("ready", "open", "sent"))
-        ui.waitingFrame.setVisible(state.waiting_strategy is not None)
+        ui.waitingFrame.setVisible(state.waiting_rule is not None)
         can_submit = state.can_submit or session.cases.from_elsewhere
         ui.submitButton.setEnabled(can_submit and not session.submission.busy and not state.questions)
         why_not = why_no_submit(state, session.cases.from_elsewhere, session.submission.busy)
@@ -65,30 +65,30 @@ class CaseSection:
         self._ui.timeLabel.setText(text)
 
     @property
-    def _strategy(self) -> str:
-        index = self._ui.strategyBox.currentIndex
-        return self._strategies[index] if 0 <= index < len(self._strategies) else ""
+    def _rule(self) -> str:
+        index = self._ui.ruleBox.currentIndex
+        return self._rules[index] if 0 <= index < len(self._rules) else ""
 
-    def _show_strategies(self) -> None:
+    def _show_rules(self) -> None:
         info = self._state.info
         names = list(info.rules) if info else []
-        self._ui.strategyBox.setEnabled(bool(names))
-        if names == self._strategies:
+        self._ui.ruleBox.setEnabled(bool(names))
+        if names == self._rules:
             return
-        self._strategies = names
-        self._ui.strategyBox.clear()
+        self._rules = names
+        self._ui.ruleBox.clear()
         for index, name in enumerate(names):
-            self._ui.strategyBox.addItem(rule_name(name))
-            self._ui.strategyBox.setItemData(index, as_markup(self._rule(name)), 3)  # Qt::ToolTipRole
+            self._ui.ruleBox.addItem(rule_name(name))
+            self._ui.ruleBox.setItemData(index, as_markup(self._what(name)), 3)  # Qt::ToolTipRole
 
-    def _rule(self, name: str) -> str:
+    def _what(self, name: str) -> str:
         """What a rule for the next case does, in a sentence."""
         return in_the_panels_language(self._state.info.rules[name]) if self._state.info else ""
 
     def _show_rule(self) -> None:
         """Only while there is no case to draw: it is of use when one is chosen."""
         choosing = self._state.phase in ("ready", "sent")
-        show_text(self._ui.nextRuleWhat, self._rule(self._strategy) if choosing and self._strategy else "")
+        show_text(self._ui.nextRuleWhat, self._what(self._rule) if choosing and self._rule else "")
 
     def _show_case(self) -> None:
         ui, case = self._ui, self._state.case
@@ -160,7 +160,7 @@ class CaseSection:
         self._submit()
 
     def _drop(self, _checked: bool = False) -> None:
-        self._session.cases.next_case(self._state.waiting_strategy or self._strategy, drop_unsent=True)
+        self._session.cases.next_case(self._state.waiting_rule or self._rule, drop_unsent=True)
 
     def _resend(self, _checked: bool = False) -> None:
         index = self._ui.unsentBox.currentIndex

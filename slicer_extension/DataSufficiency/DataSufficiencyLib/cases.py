@@ -46,17 +46,17 @@ class Cases:
         editor.looked.connect(clock.touch)
         editor.gone.connect(self._on_gone)
 
-    def next_case(self, strategy: str, drop_unsent: bool = False) -> None:
+    def next_case(self, rule: str, drop_unsent: bool = False) -> None:
         """Fetch the next case. With edits that were not submitted, only after `drop_unsent` was said."""
         state = self._state
         if state.phase not in ("ready", "open", "sent") or state.client is None:
             return
         if state.edited and not drop_unsent:
-            state.waiting_strategy = strategy
+            state.waiting_rule = rule
             self._changed.emit()
             return
         self._make_room()
-        self._fetching.start(strategy)
+        self._fetching.start(rule)
 
     def reopen(self, image_id: str) -> None:
         """Fetch a case that has a label, and its label, to look at them again."""
@@ -66,7 +66,7 @@ class Cases:
 
     def stay(self) -> None:
         """Do not go on to the next case after all."""
-        self._state.waiting_strategy = None
+        self._state.waiting_rule = None
         self._changed.emit()
 
     def adopt(self, case: CaseAtHand, image: Any, segmentation: Any, minutes: float = 0.0) -> None:
@@ -101,8 +101,8 @@ class Cases:
     def submit(self, answers: Answers | None = None) -> None:
         """Send the label of the case at hand, once; with questions open, ask them first."""
         if self._state.can_submit:
-            self._state.waiting_strategy = None
-            self._offer.keep_classes()
+            self._state.waiting_rule = None
+            self._offer.keep_structures()
             self._submission.submit(answers or Answers())
 
     def take_back(self) -> None:

@@ -150,7 +150,7 @@ class Connection:
         state = self._state
         state.server_turn += 1
         state.info = None
-        state.notice = state.waiting_strategy = None
+        state.notice = state.waiting_rule = None
         state.questions = ()
         state.filling = False
         self._forecast.forget()

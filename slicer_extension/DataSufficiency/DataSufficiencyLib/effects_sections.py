@@ -35,7 +35,10 @@ class StrategiesSection:
     def __init__(self, ui: Any, state: SessionState) -> None:
         self._ui, self._state = ui, state
         self._shown: Any = self
-        prepare_table(ui.strategyTable, (_("Strategy"), _("Worth,\nin cases"), _("Dice,\nin points")))
+        prepare_table(
+            ui.strategyTable,
+            (_("Strategy"), _("Worth,\nin cases\n(80 %)"), _("Gain,\nin points\n(80 %)")),
+        )
         ui.strategyTable.horizontalHeader().setToolTip(
             _(
                 "How many cases one case is worth, and the difference in Dice, both against the session's own strategy "
@@ -166,9 +169,9 @@ class CoverageSection:
     def __init__(self, ui: Any, state: SessionState) -> None:
         self._ui, self._state = ui, state
         self._shown: Any = self
-        prepare_table(ui.coverageTable, (_("Case"), _("Unlikeness")))
+        prepare_table(ui.coverageTable, (_("Case"), _("Distance")))
         ui.coverageTable.horizontalHeader().setToolTip(
-            _("How many times as far off as labelled cases are from each other")
+            _("How far its shape lies outside the labelled ones, as a multiple of what is usual among them")
         )
 
     def refresh(self) -> None:

@@ -22,12 +22,12 @@ class Fetching:
     def __init__(self, state: SessionState, editor: Editor, clock: ActiveClock, changed: Signal) -> None:
         self._state, self._editor, self._clock, self._changed = state, editor, clock, changed
 
-    def start(self, strategy: str) -> None:
-        """Ask the server for the case that this strategy picks."""
+    def start(self, rule: str) -> None:
+        """Ask the server for the case that this rule picks."""
         state = self._state
         assert state.client is not None
         state.notice = say("asking_next")
-        state.client.next_case(strategy, same_case(state, self._on_next), same_case(state, self._on_failed))
+        state.client.next_case(rule, same_case(state, self._on_next), same_case(state, self._on_failed))
         self._changed.emit()
 
     def again(self, image_id: str) -> None:

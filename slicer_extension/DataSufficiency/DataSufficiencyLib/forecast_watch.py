@@ -64,7 +64,7 @@ class ForecastWatch:
             state.notice = say("server_back")
         self._changed.emit()
         if before is not None and before.n_labelled != answer.n_labelled:
-            self._offer.look_again()  # a label of somebody else's may have made classes
+            self._offer.look_again()  # a label of somebody else's may have made structures
         if self._ask_again:
             self._ask_again = False
             self.ask()

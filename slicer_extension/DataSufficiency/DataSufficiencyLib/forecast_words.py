@@ -24,7 +24,7 @@ from .server_words import in_the_panels_language
 
 #: After the name of a strategy that was trained for more steps.
 _LONGER = "+longer"
-#: The trainer that measures the forecast; the others make models.
+#: The trainer that measures the learning curve; the others make models.
 MEASURING = "learning_curve"
 _DOUBTS_SHOWN = 3
 #: Seconds that do not count in the age of a forecast.
@@ -184,7 +184,8 @@ def prior_text(curve: Curve | None) -> str:
     if curve is None or curve.prior_share is None:
         return ""
     words = _(
-        "{percent} of this forecast rest on your own cases, the rest on earlier tasks; the gains rest on those more."
+        "{percent} of this forecast rests on your own cases, the rest on learning curves of other tasks. The gains rest on "
+        "those even more."
     )
     return words.format(percent=percent_text(1 - curve.prior_share))
 
@@ -220,12 +221,12 @@ def job_text(answer: Payload) -> str:
     if not job.running:
         if answer.status == "computing":
             return _("A new forecast is being computed.")
-        return _("The last measuring: {sentence}").format(sentence=job.message) if job.message else ""
+        return _("The last measurement: {sentence}").format(sentence=job.message) if job.message else ""
     if job.total:
-        words = _("The forecast is being measured: {done} of {total} trainings are done.")
+        words = _("The learning curve is being measured: {done} of {total} trainings are done.")
         text = words.format(done=job.done or 0, total=job.total)
     else:
-        text = _("The forecast is being measured.")
+        text = _("The learning curve is being measured.")
     if job.eta_seconds is not None:
         text += " " + left_text(job.eta_seconds / 60)
     return text
@@ -289,7 +290,9 @@ def training_text(trainer: str, plan: TrainingPlan | None, steps: int | None, la
         labels: How many labels there are.
     """
     if trainer == MEASURING:
-        effect = _("Measures the forecast, and compares the strategies; the model in use stays as it is.")
+        effect = _(
+            "Measures the learning curve, and compares the strategies; the model in use stays as it is."
+        )
     elif labels:
         words = _("Makes a new model from your {count} labels; it then makes the predictions.")
         effect = words.format(count=labels)
@@ -311,13 +314,13 @@ def _duration(plan: TrainingPlan | None, steps: int | None) -> str:
 
 def trainer_name(name: str) -> str:
     """What a trainer makes, as people call it."""
-    known = {"segmentation": _("the model"), MEASURING: _("the forecast")}
+    known = {"segmentation": _("the model"), MEASURING: _("the learning curve")}
     return known.get(name, name)
 
 
 def under_way_text(measures: bool, minutes_left: float | None) -> str:
     """What runs on the server, and how long still."""
-    text = _("The forecast is being measured.") if measures else _("A new model is being trained.")
+    text = _("The learning curve is being measured.") if measures else _("A new model is being trained.")
     return text if minutes_left is None else f"{text} {left_text(minutes_left)}"
 
 
@@ -344,7 +347,7 @@ def best_strategy(effects: tuple[StrategyEffect, ...]) -> StrategyEffect | None:
 def strategy_summary(effects: tuple[StrategyEffect, ...], n: int | None) -> str:
     """The sentence above the table of strategies."""
     if not any(effect.kappa for effect in effects):
-        return _("Not measured yet: the strategies are compared when the forecast is measured.")
+        return _("Not measured yet: the strategies are compared when the learning curve is measured.")
     best = best_strategy(effects)
     if best is None:
         return _("No strategy is sure to help on your cases so far.")

@@ -18,7 +18,9 @@ class GlanceSection:
     def __init__(self, ui: Any, state: SessionState) -> None:
         self._ui, self._state = ui, state
         make_headline(ui.adviceLabel)
-        in_brackets = _("In brackets: the range that holds with 80 % probability. The time is yours.")
+        in_brackets = _(
+            "In brackets: the range that holds with 80 % probability. The time is judged by your pace."
+        )
         ui.nextLabel.setToolTip(in_brackets)
         ui.nowLabel.setToolTip(
             _("The Dice expected of a model trained on all labels so far. In brackets: its 80 % range.")

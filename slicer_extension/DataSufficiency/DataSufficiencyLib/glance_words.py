@@ -68,9 +68,9 @@ def _first_forecast(answer: Payload, cases: int | None) -> str:
     if cases:
         return _("Please label {count} more cases for a first forecast.").format(count=cases)
     if answer.job.running:
-        return _("The first forecast is being measured. You can go on labelling.")
+        return _("The learning curve is being measured for a first forecast. You can go on labelling.")
     if answer.n_labelled:
-        return _("For a first forecast, open Forecast below and press Measure the forecast.")
+        return _("For a first forecast, open Forecast below and press Measure the learning curve.")
     return _("Please label a few cases for a first forecast.")
 
 
@@ -95,7 +95,7 @@ def _continue(cases: int, left: int | None) -> str:
 
 
 def next_text(answer: Payload | None) -> str:
-    """What the next case and the next five bring: `Next case: +0.5 points (0.2 to 0.8) for 18 min.`"""
+    """What the next case and the next five bring: `Next case: +0.5 points (80 %: 0.2 to 0.8), 18 min of your time.`"""
     rows = answer.overall.forecast if answer is not None and answer.overall is not None else ()
     ahead = {row.extra: _worth(row) for row in rows if row.gain is not None}
     parts = []
@@ -111,7 +111,7 @@ def _worth(row: ForecastRow) -> str:
     gain = _in_points(row.gain)
     if row.minutes is None:
         return gain
-    return _("{gain} for {time}").format(gain=gain, time=minutes_text(row.minutes))
+    return _("{gain}, {time} of your time").format(gain=gain, time=minutes_text(row.minutes))
 
 
 def _in_points(gain: Interval) -> str:
@@ -119,29 +119,29 @@ def _in_points(gain: Interval) -> str:
     if gain.lo80 is None or gain.hi80 is None:
         return _("{mean} points").format(mean=mean)
     low, high = tenths(gain.lo80), tenths(gain.hi80)
-    return _("{mean} points ({low} to {high})").format(mean=mean, low=low, high=high)
+    return _("{mean} points (80 %: {low} to {high})").format(mean=mean, low=low, high=high)
 
 
 def now_text(forecast: ForecastState) -> str:
-    """How good it is now, and what has changed: `Dice now: 81.5 points (79 to 84), +0.4 since the last label.`"""
+    """How good it is now, and what has changed: `Dice now: 81.5 points (80 %: 79 to 84), +0.4 since the last label.`"""
     answer = forecast.latest
     now = answer.overall.now if answer is not None and answer.overall is not None else None
     if now is None:
         return ""
     level = _("Dice now: {mean} points").format(mean=tenths(now.mean))
     if now.lo80 is not None and now.hi80 is not None:
-        words = _("Dice now: {mean} points ({low} to {high})")
+        words = _("Dice now: {mean} points (80 %: {low} to {high})")
         level = words.format(mean=tenths(now.mean), low=points(now.lo80), high=points(now.hi80))
     return level + _since(answer, forecast.before, now) + "."
 
 
 def readers_text(answer: Payload | None) -> str:
-    """What a model need not pass: `Two readers agree to 88 points (84 to 91), n = 6 cases.`"""
+    """What a model need not pass: `Two readers agree to 88 points (80 %: 84 to 91), n = 6 cases.`"""
     agreement = answer.agreement if answer is not None else None
     dice = agreement.dice if agreement is not None else None
     if agreement is None or dice is None or dice.lo80 is None or dice.hi80 is None:
         return ""
-    words = _("Two readers agree to {mean} points ({low} to {high}), n = {count} cases.")
+    words = _("Two readers agree to {mean} points (80 %: {low} to {high}), n = {count} cases.")
     return words.format(
         mean=points(dice.mean), low=points(dice.lo80), high=points(dice.hi80), count=agreement.n_cases
     )
@@ -164,10 +164,10 @@ def note_text(state: SessionState, offline_minutes: float | None) -> str:
     answer, training = state.sufficiency, state.training
     parts = []
     if offline_minutes is not None:
-        words = _("The server has not answered for {time}: these numbers are of before.")
+        words = _("The server has not answered for {time}: these numbers are from before.")
         parts.append(words.format(time=minutes_text(max(1, offline_minutes))))
     elif state.forecast.trouble is not None:
-        parts.append(state.forecast.trouble.text + " " + _("These numbers are of before."))
+        parts.append(state.forecast.trouble.text + " " + _("These numbers are from before."))
     if answer is not None and answer.busy:
         parts.append(job_text(answer))
     elif training.running:

@@ -1,6 +1,6 @@
-"""From a segmentation to a label file in which every class has the value that the server expects.
+"""From a segmentation to a label file in which every structure has the value that the server expects.
 
-The value comes from the class's name through a colour table, on the grid of the image's own file. Segments' order,
+The value comes from the structure's name through a colour table, on the grid of the image's own file. Segments' order,
 IDs and visibility play no part: the values of a deleted, reordered, renamed or hidden segment are right.
 """
 
@@ -22,7 +22,7 @@ from .ports import ExportError
 _Plan = Sequence[tuple[str, str, str]]
 
 
-#: More classes than any label file can tell apart.
+#: More structures than any label file can tell apart.
 _VALUES = 65536
 _CHUNK_BYTES = 1 << 22
 
@@ -36,7 +36,7 @@ def export_label(
         segmentation: The `vtkMRMLSegmentationNode`.
         image: The volume node whose grid the label gets.
         labels: Class name to voxel value.
-        plan: (segment ID, segment name, class) of every segment to export, the later winning where they
+        plan: (segment ID, segment name, structure) of every segment to export, the later winning where they
             overlap; from `segment_review.review`.
         path: `.nii.gz`, `.nrrd` or `.png`.
 
@@ -68,14 +68,14 @@ def export_label(
 
 
 def label_info(labels: Mapping[str, int], counts: Mapping[str, int]) -> list[dict[str, Any]]:
-    """What MONAI Label stores beside a label: the name and the voxel value of each class in it."""
+    """What MONAI Label stores beside a label: the name and the voxel value of each structure in it."""
     return [{"name": name, "idx": value} for name, value in labels.items() if counts.get(name)]
 
 
 def _passes(plan: _Plan, labels: Mapping[str, int]) -> list[list[tuple[str, str, int]]]:
     """Split a plan so that in each part every name has one value and every value one name.
 
-    One part does, unless two segments were said to be of the same class, or two of one name of different ones.
+    One part does, unless two segments were said to be of the same structure, or two of one name of different ones.
     """
     parts: list[list[tuple[str, str, int]]] = []
     for segment_id, name, label in plan:

@@ -11,17 +11,17 @@ class Answers:
     """What the user decided.
 
     Attributes:
-        assigned: Segment ID to class, or to None for "leave it out".
+        assigned: Segment ID to structure, or to None for "leave it out".
         absent: Classes that are truly not in this image.
-        accepted_overlap: The higher class value wins where two segments overlap.
-        accepted_classes: The segments' names shall be the classes of a server that knows none yet.
+        accepted_overlap: The higher structure value wins where two segments overlap.
+        accepted_structures: The segments' names shall be the structures of a server that knows none yet.
         accepted_preview: What an effect shows as a preview shall not be part of the label.
     """
 
     assigned: Mapping[str, str | None] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
     accepted_overlap: bool = False
-    accepted_classes: bool = False
+    accepted_structures: bool = False
     accepted_preview: bool = False
 
 
@@ -29,10 +29,10 @@ class Answers:
 class Question:
     """Something to ask before a label is sent.
 
-    `kind` is `unknown` (which class is this segment?), `absent` (is this class truly not in the image?),
-    `overlap` (may the higher class win?), `classes` (shall these names be the server's classes?) or `preview`
+    `kind` is `unknown` (which structure is this segment?), `absent` (is this structure truly not in the image?),
+    `overlap` (may the higher structure win?), `structures` (shall these names be the server's structures?) or `preview`
     (shall it go without the result that an effect only previews so far?).
-    `subject` is a segment ID, a class, or empty.
+    `subject` is a segment ID, a structure, or empty; the `name` of an overlap has all structures, the later holding.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Review:
     """The plan for an export, and what is still open about it.
 
     Attributes:
-        plan: (segment ID, segment name, class), in the order of class values.
+        plan: (segment ID, segment name, structure), in the order of structure values.
         labels: Class name to voxel value: the server's, or the first label's own.
         questions: Nothing may be sent while there are any.
     """

@@ -1,4 +1,4 @@
-"""The classes of a labelling task: their names, the values of their voxels, their colours."""
+"""The structures of a labelling task: their names, the values of their voxels, their colours."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import slicer
 
-#: Tag on a segment: the class that it was made for, or that the user said it is.
-CLASS_TAG = "DataSufficiency.Class"
+#: Tag on a segment: the structure that it was made for, or that the user said it is.
+STRUCTURE_TAG = "DataSufficiency.Class"
 
 #: Colours that stay apart for colour-blind eyes (Okabe and Ito, "Color Universal Design", 2008, without black).
 _COLOURS = (
@@ -23,7 +23,7 @@ _COLOURS = (
 
 
 def colour_of(value: int) -> tuple[float, float, float]:
-    """The colour of a class value; the same in every case and every session."""
+    """The colour of a structure value; the same in every case and every session."""
     return _COLOURS[(value - 1) % len(_COLOURS)]
 
 
@@ -59,7 +59,7 @@ def _names_need_a_flag() -> bool:
 
 
 def add_missing_segments(segmentation: Any, labels: Mapping[str, int]) -> None:
-    """Give every class a segment of its name, colour and tag; segments that are there are kept."""
+    """Give every structure a segment of its name, colour and tag; segments that are there are kept."""
     inner = segmentation.GetSegmentation()
     present = {
         inner.GetNthSegment(i).GetName(): inner.GetNthSegment(i) for i in range(inner.GetNumberOfSegments())
@@ -69,7 +69,7 @@ def add_missing_segments(segmentation: Any, labels: Mapping[str, int]) -> None:
         if segment is None:
             segment = inner.GetSegment(inner.AddEmptySegment(name, name))
         segment.SetColor(*colour_of(value))
-        segment.SetTag(CLASS_TAG, name)
+        segment.SetTag(STRUCTURE_TAG, name)
 
 
 def segment_ids(segmentation: Any) -> list[str]:

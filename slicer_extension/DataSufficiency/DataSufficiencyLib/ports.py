@@ -43,7 +43,7 @@ class Editor(Protocol):
 
     Attributes:
         edited: Signal: somebody drew, or added or removed a segment.
-        renamed: Signal: a segment has another name, and with it perhaps another class.
+        renamed: Signal: a segment has another name, and with it perhaps another structure.
         looked: Signal: somebody is there.
         gone: Signal: image or segmentation went; carries `scene` or `node`.
         image, segmentation: The case as the editor holds it; None without one.
@@ -62,7 +62,7 @@ class Editor(Protocol):
 
     @property
     def labels(self) -> Mapping[str, int]:
-        """The classes that the segments are compared with."""
+        """The structures that the segments are compared with."""
 
     @property
     def drawn_on(self) -> bool:
@@ -73,19 +73,19 @@ class Editor(Protocol):
         """Its ending tells the format of the case's labels."""
 
     def open(self, case_id: str, file_name: str, content: bytes, labels: Mapping[str, int]) -> None:
-        """Load a case's image, with one empty segment per class. Raises `LoadError`."""
+        """Load a case's image, with one empty segment per structure. Raises `LoadError`."""
 
     def adopt(self, image: Any, segmentation: Any, labels: Mapping[str, int]) -> None:
         """Take an image and a segmentation that the editor has already; what they are is its own affair."""
 
     def use_labels(self, labels: Mapping[str, int]) -> None:
-        """The classes of the task, as the server named them; each gets a segment."""
+        """The structures of the task, as the server named them; each gets a segment."""
 
     def fill(self, content: bytes, file_name: str) -> None:
         """Replace the segments by those of a label file. Raises `LoadError`."""
 
     def review(self, answers: Answers) -> Review:
-        """Compare the segments with the classes."""
+        """Compare the segments with the structures."""
 
     def export(self, found: Review, path: str, answers: Answers) -> list[dict[str, Any]]:
         """Write the label file; returns what MONAI Label stores beside it. Raises `ExportError`."""

@@ -12,7 +12,7 @@ from .wording import explain, say
 _FILE_NAME = "segmentation.nii.gz"
 
 
-class Prediction:
+class CasePrediction:
     """Fills the segments of a session's case by the server's model; withheld for a blind case."""
 
     def __init__(self, state: SessionState, editor: Editor, changed: Signal) -> None:

@@ -25,16 +25,16 @@ class QuestionRows:
         self.changed = Signal()
         self._grid = grid
         self._rows: list[tuple[Question, Any, Any]] = []
-        self._classes: list[str] = []
+        self._structures: list[str] = []
         self._given = Answers()
 
-    def ask(self, questions: Sequence[Question], classes: Sequence[str]) -> None:
+    def ask(self, questions: Sequence[Question], structures: Sequence[str]) -> None:
         """Show these questions; answers to questions asked before for the same label stay."""
         if [row[0] for row in self._rows] == list(questions):
             return
         self._given = self.answers() if questions else Answers()
         self._clear()
-        self._classes = list(classes)
+        self._structures = list(structures)
         for number, question in enumerate(questions):
             words = qt.QLabel(breakable(label_question(question.kind, question.name, question.voxels)))
             words.setTextFormat(qt.Qt.PlainText)
@@ -57,40 +57,42 @@ class QuestionRows:
         """What was answered so far, earlier rounds included."""
         assigned = dict(self._given.assigned)
         absent = set(self._given.absent)
-        overlap, classes = self._given.accepted_overlap, self._given.accepted_classes
+        overlap, structures = self._given.accepted_overlap, self._given.accepted_structures
         preview = self._given.accepted_preview
         for question, _words, control in self._rows:
             if question.kind == "unknown" and control.currentIndex > 0:
                 chosen = control.currentIndex - 1
-                assigned[question.subject] = self._classes[chosen] if chosen < len(self._classes) else None
+                assigned[question.subject] = (
+                    self._structures[chosen] if chosen < len(self._structures) else None
+                )
             elif question.kind == "absent" and control.checked:
                 absent.add(question.subject)
             elif question.kind == "overlap" and control.checked:
                 overlap = True
-            elif question.kind == "classes" and control.checked:
-                classes = True
+            elif question.kind == "structures" and control.checked:
+                structures = True
             elif question.kind == "preview" and control.checked:
                 preview = True
-        return Answers(assigned, frozenset(absent), overlap, classes, preview)
+        return Answers(assigned, frozenset(absent), overlap, structures, preview)
 
     def _choice(self, question: Question) -> Any:
         box = qt.QComboBox()
         box.setSizeAdjustPolicy(qt.QComboBox.AdjustToMinimumContentsLengthWithIcon)
         box.setMinimumContentsLength(8)
         box.addItem(_("choose..."))
-        for name in self._classes:
+        for name in self._structures:
             box.addItem(_("it is {name}").format(name=name))
         box.addItem(_("leave it out"))
-        if question.guess in self._classes:
-            box.setCurrentIndex(1 + self._classes.index(question.guess))
+        if question.guess in self._structures:
+            box.setCurrentIndex(1 + self._structures.index(question.guess))
         box.currentIndexChanged.connect(lambda _index: self.changed.emit())
         return box
 
     def _confirmation(self, question: Question) -> Any:
         texts = {
             "absent": _("it is truly not in this image"),
-            "overlap": _("the class further down wins"),
-            "classes": _("these are the classes"),
+            "overlap": _("that is right"),
+            "structures": _("these are the structures"),
             "preview": _("send it without that result"),
         }
         box = qt.QCheckBox(texts[question.kind])

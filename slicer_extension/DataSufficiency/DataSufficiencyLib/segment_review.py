@@ -1,8 +1,8 @@
-"""Segments against classes, before anything is sent: what is clear, and what has to be asked.
+"""Segments against structures, before anything is sent: what is clear, and what has to be asked.
 
-A segment is of the class whose name it bears. Its place in the list, its visibility and its ID say
-nothing. What bears no class's name is asked about, with a guess (the class it was made for, or a name
-that differs in capitals and spaces alone), and so is every class that would come out empty.
+A segment is of the structure whose name it bears. Its place in the list, its visibility and its ID say
+nothing. What bears no structure's name is asked about, with a guess (the structure it was made for, or a name
+that differs in capitals and spaces alone), and so is every structure that would come out empty.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import vtk
 from vtk.util.numpy_support import vtk_to_numpy
 
 from .label_questions import Answers, Question, Review
-from .label_set import CLASS_TAG, segment_ids
+from .label_set import STRUCTURE_TAG, segment_ids
 
 _BINARY = "Binary labelmap"
 #: Under which the Segment Editor's effects keep a result that was not applied yet.
@@ -27,7 +27,7 @@ _SHARED = 65535
 
 @dataclass(frozen=True)
 class SegmentFacts:
-    """One segment: the class of its name (None if there is none), a guess, and how many voxels it has."""
+    """One segment: the structure of its name (None if there is none), a guess, and how many voxels it has."""
 
     segment_id: str
     name: str
@@ -37,7 +37,7 @@ class SegmentFacts:
 
 
 def review(segmentation: Any, labels: Mapping[str, int], answers: Answers) -> Review:
-    """Compare a segmentation with the classes of the task.
+    """Compare a segmentation with the structures of the task.
 
     Args:
         segmentation: A `vtkMRMLSegmentationNode`.
@@ -75,22 +75,23 @@ def review(segmentation: Any, labels: Mapping[str, int], answers: Answers) -> Re
     plan.sort(key=lambda entry: labels[entry[2]])
     overlap = 0 if answers.accepted_overlap else _overlap(segmentation, plan)
     if overlap:
-        questions.append(Question("overlap", "", "", None, overlap))
+        in_order = ", ".join(dict.fromkeys(label for _id, _name, label in plan))
+        questions.append(Question("overlap", "", in_order, None, overlap))
     return Review(tuple(plan), tuple(questions), labels)
 
 
 def _first_label(segmentation: Any, answers: Answers) -> Review:
-    """The server knows no classes: the names of what was drawn become the classes, once the user agrees."""
+    """The server knows no structures: the names of what was drawn become the structures, once the user agrees."""
     found = [_facts(segmentation, segment_id, {}) for segment_id in segment_ids(segmentation)]
     drawn = [segment for segment in found if segment.voxels]
     labels = {name: value for value, name in enumerate(dict.fromkeys(s.name for s in drawn), start=1)}
     if not labels:
         return Review((), (), {})
-    if answers.accepted_classes:
+    if answers.accepted_structures:
         empty = {s.segment_id: None for s in found if not s.voxels}
         return review(segmentation, labels, replace(answers, assigned=empty, absent=frozenset()))
     names = ", ".join(f"{name} = {value}" for name, value in labels.items())
-    return Review((), (Question("classes", "", names),), labels)
+    return Review((), (Question("structures", "", names),), labels)
 
 
 def has_preview(segmentation: Any) -> bool:
@@ -139,13 +140,13 @@ def _facts(segmentation: Any, segment_id: str, labels: Mapping[str, int]) -> Seg
 
 
 def _tagged(segment: Any, labels: Mapping[str, int]) -> str | None:
-    """The class in the segment's tag."""
-    return next((name for name in labels if segment.HasTag(CLASS_TAG) and _tag(segment) == name), None)
+    """The structure in the segment's tag."""
+    return next((name for name in labels if segment.HasTag(STRUCTURE_TAG) and _tag(segment) == name), None)
 
 
 def _tag(segment: Any) -> str:
     value = vtk.reference("")
-    segment.GetTag(CLASS_TAG, value)
+    segment.GetTag(STRUCTURE_TAG, value)
     return str(value)
 
 
@@ -173,7 +174,7 @@ def _mask(segmentation: Any, segment_id: str) -> tuple[tuple[int, ...], np.ndarr
 
 
 def _overlap(segmentation: Any, plan: list[tuple[str, str, str]]) -> int:
-    """How many voxels lie in segments of two classes or more. Segments that share a layer cannot overlap."""
+    """How many voxels lie in segments of two structures or more. Segments that share a layer cannot overlap."""
     inner = segmentation.GetSegmentation()
     if len({inner.GetLayerIndex(segment_id) for segment_id, _name, _label in plan}) < 2:
         return 0
@@ -184,11 +185,11 @@ def _overlap(segmentation: Any, plan: list[tuple[str, str, str]]) -> int:
     low = [min(extent[axis] for _label, extent, _mask in parts) for axis in (0, 2, 4)]
     high = [max(extent[axis] for _label, extent, _mask in parts) for axis in (1, 3, 5)]
     owner = np.zeros([high[axis] - low[axis] + 1 for axis in (2, 1, 0)], dtype=np.uint16)
-    classes = {label: number for number, label in enumerate(dict.fromkeys(p[0] for p in parts), start=1)}
+    structures = {label: number for number, label in enumerate(dict.fromkeys(p[0] for p in parts), start=1)}
     for label, extent, mask in parts:
         here = owner[tuple(slice(extent[2 * a] - low[a], extent[2 * a + 1] - low[a] + 1) for a in (2, 1, 0))]
-        taken = mask & (here != 0) & (here != classes[label])
-        np.copyto(here, classes[label], where=mask)
+        taken = mask & (here != 0) & (here != structures[label])
+        np.copyto(here, structures[label], where=mask)
         here[taken] = _SHARED
     return int(np.count_nonzero(owner == _SHARED))
 
@@ -210,4 +211,4 @@ def remember_assignments(segmentation: Any, answers: Answers) -> None:
     for segment_id, label in answers.assigned.items():
         segment = inner.GetSegment(segment_id)
         if segment is not None and label is not None:
-            segment.SetTag(CLASS_TAG, label)
+            segment.SetTag(STRUCTURE_TAG, label)

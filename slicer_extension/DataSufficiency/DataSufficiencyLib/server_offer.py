@@ -1,4 +1,4 @@
-"""What the server offers by now: a first label makes classes, a first training makes a model."""
+"""What the server offers by now: a first label makes structures, a first training makes a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .states import SessionState, same_server
 
 
 class ServerOffer:
-    """Keeps a session's `info` up to date, and the open case in step with its classes.
+    """Keeps a session's `info` up to date, and the open case in step with its structures.
 
     Args:
         changed: Told when something came.
@@ -26,15 +26,15 @@ class ServerOffer:
             state.client.info(same_server(state, self.learn), lambda _failure: None)
 
     def learn(self, info: ServerInfo) -> None:
-        """What the server offers; classes that it has got meanwhile hold for the open case, too."""
+        """What the server offers; structures that it has got meanwhile hold for the open case, too."""
         self._state.info = info
         if self._state.phase in ("open", "sent"):
-            self.keep_classes()
+            self.keep_structures()
         self._changed.emit()
 
-    def keep_classes(self) -> None:
-        """The server's classes of now are those of the open case; segments that were deleted stay so."""
+    def keep_structures(self) -> None:
+        """The server's structures of now are those of the open case; segments that were deleted stay so."""
         info = self._state.info
         if info is not None and self._editor.alive and self._editor.labels != info.labels:
             self._editor.use_labels(info.labels)
-            self._state.questions = ()  # they were about the former classes
+            self._state.questions = ()  # they were about the former structures

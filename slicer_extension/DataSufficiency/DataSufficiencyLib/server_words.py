@@ -14,9 +14,9 @@ def in_the_panels_language(sentence: str) -> str:
 def rule_name(name: str) -> str:
     """What a rule for the next case does, in a few words; of one that is not known, its name."""
     known = {
-        "random": _("in random order"),
+        "random": _("random"),
         "first": _("by name"),
-        "coverage": _("unlike those so far"),
+        "coverage": _("most unlike first"),
     }
     return known.get(name, name)
 

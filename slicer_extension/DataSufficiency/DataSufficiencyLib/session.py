@@ -18,7 +18,7 @@ from .fetching import Fetching
 from .forecast_watch import ForecastWatch
 from .lease import CaseLease
 from .ports import Editor, Timers
-from .prediction import Prediction
+from .prediction import CasePrediction
 from .server_offer import ServerOffer
 from .signal import Signal
 from .states import SessionState
@@ -57,7 +57,7 @@ class Session:
         offer = ServerOffer(state, nodes, changed)
         self.forecast = ForecastWatch(state, timers, offer, changed)
         self.training = TrainingWatch(state, timers, self.forecast, offer, changed)
-        self.prediction = Prediction(state, nodes, changed)
+        self.prediction = CasePrediction(state, nodes, changed)
         self.elsewhere = SubmittedElsewhere(state, clock, self.forecast, changed)
         self.submission = Submission(
             state, nodes, clock, drafts, self.forecast, offer, self.elsewhere, changed

@@ -87,7 +87,7 @@ class TrainingState:
 
     @property
     def measures(self) -> bool:
-        """Whether it measures the forecast, and makes no model."""
+        """Whether it measures the learning curve, and makes no model."""
         return self.task is not None and self.task.model == MEASURING
 
 
@@ -99,7 +99,7 @@ class SessionState:
         connection: How it is with the server; None when all is well.
         notice: What happened last to the case at hand.
         questions: To be answered before the label is sent.
-        waiting_strategy: By which the next case was asked for, while this one has changes not submitted.
+        waiting_rule: By which the next case was asked for, while this one has changes not submitted.
         edited: Changed since the last submission.
         drawn: Drawn on since the case was opened.
         watched: Somebody looks at the panel.
@@ -115,7 +115,7 @@ class SessionState:
     case: CaseAtHand | None = None
     notice: Notice | None = None
     questions: tuple[Question, ...] = ()
-    waiting_strategy: str | None = None
+    waiting_rule: str | None = None
     edited: bool = False
     drawn: bool = False
     watched: bool = False

@@ -163,7 +163,7 @@ class Submission:
     def _on_all_sent(self, draft: Draft, checks: tuple[str, ...] | None) -> None:
         self._drafts.forget(draft)
         self._arrived()
-        words = "sent_unchecked" if checks is None else "sent_with_checks" if checks else "sent"
+        words = "sent_unchecked" if checks is None else "sent_with_doubts" if checks else "sent"
         self._state.notice = say(words, case=draft.image_id, lines=checks or ())
         self._changed.emit()
 

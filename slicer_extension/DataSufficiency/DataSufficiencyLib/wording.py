@@ -151,7 +151,7 @@ def _label_words() -> dict[str, tuple[str, str]]:
         "sending": (INFO, _("Sending the label of {case}...")),
         "sent_unchecked": (GOOD, _("The label of {case} has arrived.")),
         "sent": (GOOD, _("The label of {case} has arrived. The label checks found nothing.")),
-        "sent_with_checks": (
+        "sent_with_doubts": (
             WARNING,
             _("The label of {case} has arrived, but please look at it again:\n{lines}"),
         ),
@@ -175,11 +175,11 @@ def _training_words() -> dict[str, tuple[str, str]]:
         "training_running": (INFO, _("A new model is being trained.")),
         "training_done": (GOOD, _("The last training went well: its model makes the predictions.")),
         "training_stopped": (INFO, _("The last training was stopped and made no new model.")),
-        "measuring_running": (INFO, _("The forecast is being measured.")),
-        "measuring_done": (INFO, _("The measuring of the forecast has ended.")),
+        "measuring_running": (INFO, _("The learning curve is being measured.")),
+        "measuring_done": (INFO, _("The learning curve has been measured.")),
         "measuring_stopped": (
             INFO,
-            _("The measuring of the forecast was stopped; what was measured so far counts."),
+            _("The measuring of the learning curve was stopped; what was measured so far counts."),
         ),
         "training_busy": (WARNING, _("A training is running already; only one can run at a time.")),
         "training_forbidden": (
@@ -224,14 +224,16 @@ def label_question(kind: str, name: str, voxels: int) -> str:
     if kind == "preview":
         return _("An effect's result is only a preview until you press Apply in the Segment Editor")
     if kind == "overlap" and voxels == 1:
-        return _("One voxel lies in two classes")
+        words = _("One voxel lies in two structures. There the later one holds of: {names}")
+        return words.format(names=name)
     if kind == "overlap":
-        return _("{count} voxels lie in two classes").format(count=voxels)
-    if kind == "classes":
-        return _("The server has no classes yet. This label makes them: {names}").format(names=name)
+        words = _("{count} voxels lie in two structures. There the later one holds of: {names}")
+        return words.format(count=voxels, names=name)
+    if kind == "structures":
+        return _("The server knows no structures yet. This label names them: {names}").format(names=name)
     if voxels == 0:
-        return _("{name} (empty) is none of the classes").format(name=name)
-    return _("{name} is none of the classes").format(name=name)
+        return _("{name} (empty) is none of the structures of this task").format(name=name)
+    return _("{name} is none of the structures of this task").format(name=name)
 
 
 def blind_sentence() -> str:

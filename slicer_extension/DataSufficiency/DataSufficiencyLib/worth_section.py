@@ -27,7 +27,12 @@ class WorthSection:
         self._structures: list[str] = [""]
         self._shown: tuple[Payload | None, str] | None = None
         self._target_shown: float | None = None
-        headers = (_("More\ncases"), _("Dice,\nin points"), _("Gain,\nin points"), _("Your\ntime"))
+        headers = (
+            _("More\ncases"),
+            _("Dice,\nin points\n(80 %)"),
+            _("Gain,\nin points\n(80 %)"),
+            _("Your\ntime"),
+        )
         prepare_table(ui.worthTable, headers, fitted=(0, 3))
         ui.worthTable.horizontalHeader().setToolTip(
             _("In brackets: the range that holds with 80 % probability")
@@ -36,7 +41,7 @@ class WorthSection:
         ui.structureBox.currentIndexChanged.connect(lambda _index: self.refresh())
         ui.targetButton.clicked.connect(self._set_target)
         ui.clearTargetButton.clicked.connect(lambda _checked=False: self._forecast.set_target(None))
-        ui.updateButton.clicked.connect(lambda _checked=False: self._forecast.update())
+        ui.measureButton.clicked.connect(lambda _checked=False: self._forecast.update())
         self._doubts: list[str] = []
         ui.reopenButton.clicked.connect(lambda _checked=False: self._for_doubt(session.cases.reopen))
         ui.confirmButton.clicked.connect(lambda _checked=False: self._for_doubt(self._forecast.confirm_label))
@@ -50,9 +55,9 @@ class WorthSection:
     def refresh(self) -> None:
         ui, state = self._ui, self._state
         answer = state.sufficiency
-        for widget in (ui.structureBox, ui.targetSpin, ui.targetButton, ui.updateButton):
+        for widget in (ui.structureBox, ui.targetSpin, ui.targetButton, ui.measureButton):
             widget.setEnabled(state.connected)
-        ui.updateButton.setEnabled(state.connected and not (answer is not None and answer.job.running))
+        ui.measureButton.setEnabled(state.connected and not (answer is not None and answer.job.running))
         ui.clearTargetButton.setEnabled(state.connected and answer is not None and answer.target is not None)
         ui.reopenButton.setEnabled(state.can_reopen)
         show_text(ui.reopenReason, why_no_reopen(state) if answer is not None and answer.doubts else "")

@@ -107,7 +107,8 @@ def draw(
     widget.parent.render(picture)
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(str(path))
-    assert clipped(widget.parent) == []
+    cut = clipped(widget.parent)
+    assert cut == [], f"{path.name}: {cut}"
     assert picture.width() == width
     assert widget.ui.scrollContents.width <= widget.ui.scrollArea.viewport().width, (
         "there is a scroll bar below"

@@ -140,7 +140,7 @@
   }
 
   function ofBefore() {
-    return document.querySelector('[data-part="advice"]').firstChild ? " What stands below is of before." : "";
+    return document.querySelector('[data-part="advice"]').firstChild ? " What stands below is from before." : "";
   }
 
   function sayWho(trouble) {

@@ -64,8 +64,8 @@
             <translation>Fall</translation>
         </message>
         <message>
-            <source>Choose by:</source>
-            <translation>Auswahl nach:</translation>
+            <source>Order:</source>
+            <translation>Reihenfolge:</translation>
         </message>
         <message>
             <source>How the server picks the next case</source>
@@ -81,15 +81,15 @@
         </message>
         <message>
             <source>Send the label of this case first</source>
-            <translation>Zuerst die Markierung dieses Falls einreichen</translation>
+            <translation>Zuerst die Annotation dieses Falls einreichen</translation>
         </message>
         <message>
-            <source>Submit it</source>
+            <source>Submit them</source>
             <translation>Einreichen</translation>
         </message>
         <message>
-            <source>Go on without it</source>
-            <translation>Ohne ihn weiter</translation>
+            <source>Discard them</source>
+            <translation>Verwerfen</translation>
         </message>
         <message>
             <source>What was drawn on this case is lost</source>
@@ -105,23 +105,23 @@
         </message>
         <message>
             <source>Active minutes on this case. They pause when nothing moves for a minute, and are sent with the label.</source>
-            <translation>Aktive Minuten an diesem Fall. Sie pausieren, wenn sich eine Minute lang nichts bewegt, und werden mit der Markierung gesendet.</translation>
+            <translation>Aktive Minuten an diesem Fall. Sie pausieren, wenn sich eine Minute lang nichts bewegt, und werden mit der Annotation gesendet.</translation>
         </message>
         <message>
             <source>Fill in the prediction</source>
-            <translation>Automatische Segmentierung einsetzen</translation>
+            <translation>Vorschlag einsetzen</translation>
         </message>
         <message>
             <source>Before the label is sent, please say:</source>
-            <translation>Bevor die Markierung gesendet wird, bitte angeben:</translation>
+            <translation>Bevor die Annotation gesendet wird, bitte angeben:</translation>
         </message>
         <message>
             <source>Send the label with these answers</source>
-            <translation>Die Markierung mit diesen Antworten senden</translation>
+            <translation>Die Annotation mit diesen Antworten senden</translation>
         </message>
         <message>
             <source>Send the label</source>
-            <translation>Markierung senden</translation>
+            <translation>Annotation senden</translation>
         </message>
         <message>
             <source>Send nothing yet, and change the segmentation</source>
@@ -133,15 +133,15 @@
         </message>
         <message>
             <source>Submit label</source>
-            <translation>Markierung einreichen</translation>
+            <translation>Annotation einreichen</translation>
         </message>
         <message>
             <source>Labels that were not sent yet</source>
-            <translation>Markierungen, die noch nicht gesendet wurden</translation>
+            <translation>Annotationen, die noch nicht gesendet wurden</translation>
         </message>
         <message>
             <source>Send the chosen label to the server</source>
-            <translation>Die gewählte Markierung an den Server senden</translation>
+            <translation>Die gewählte Annotation an den Server senden</translation>
         </message>
         <message>
             <source>Send again</source>
@@ -153,7 +153,7 @@
         </message>
         <message>
             <source>Delete this label from this computer; asks once more</source>
-            <translation>Löscht diese Markierung von diesem Rechner; fragt noch einmal nach</translation>
+            <translation>Löscht diese Annotation von diesem Rechner; fragt noch einmal nach</translation>
         </message>
         <message>
             <source>Forecast: table and plot</source>
@@ -177,11 +177,11 @@
         </message>
         <message>
             <source>none</source>
-            <translation>keine</translation>
+            <translation>keines</translation>
         </message>
         <message>
             <source>Set</source>
-            <translation>Setzen</translation>
+            <translation>Festlegen</translation>
         </message>
         <message>
             <source>Tell the server this target; it applies to everybody who labels there</source>
@@ -201,11 +201,11 @@
         </message>
         <message>
             <source>Labels in doubt</source>
-            <translation>Zweifelhafte Markierungen</translation>
+            <translation>Zweifelhafte Annotationen</translation>
         </message>
         <message>
             <source>The label to look at again, or to confirm</source>
-            <translation>Die Markierung, die noch einmal angesehen oder bestätigt werden soll</translation>
+            <translation>Die Annotation, die noch einmal angesehen oder bestätigt werden soll</translation>
         </message>
         <message>
             <source>Look at it again</source>
@@ -213,7 +213,7 @@
         </message>
         <message>
             <source>Load this case with its label, to correct and submit it. Submit the case at hand first.</source>
-            <translation>Diesen Fall mit seiner Markierung laden, um sie zu korrigieren und einzureichen. Reichen Sie zuerst den jetzigen Fall ein.</translation>
+            <translation>Lädt diesen Fall mit seiner Annotation, damit Sie sie korrigieren und einreichen können. Reichen Sie zuerst den jetzigen Fall ein.</translation>
         </message>
         <message>
             <source>It is right</source>
@@ -221,11 +221,11 @@
         </message>
         <message>
             <source>Tell the server that this label is right as it is; it then counts in the forecast</source>
-            <translation>Sagt dem Server, dass diese Markierung so richtig ist; sie zählt dann in der Prognose</translation>
+            <translation>Sagt dem Server, dass diese Annotation so richtig ist; sie zählt dann in der Prognose</translation>
         </message>
         <message>
-            <source>Measure the forecast</source>
-            <translation>Prognose messen</translation>
+            <source>Measure the learning curve</source>
+            <translation>Lernkurve messen</translation>
         </message>
         <message>
             <source>The server trains test models and compares the strategies; it goes on while you label</source>
@@ -245,7 +245,7 @@
         </message>
         <message>
             <source>Train on the server with the labels that it has; go on labelling meanwhile</source>
-            <translation>Trainiert auf dem Server mit den vorhandenen Markierungen; annotieren Sie inzwischen weiter</translation>
+            <translation>Trainiert auf dem Server mit den vorhandenen Annotationen; annotieren Sie inzwischen weiter</translation>
         </message>
         <message>
             <source>Start training</source>
@@ -257,7 +257,7 @@
         </message>
         <message>
             <source>Stop</source>
-            <translation>Stopp</translation>
+            <translation>Anhalten</translation>
         </message>
         <message>
             <source>Progress of the training</source>
@@ -272,8 +272,8 @@
             <translation>Was trainieren:</translation>
         </message>
         <message>
-            <source>The model that draws, or the forecast of what more cases bring</source>
-            <translation>Das Modell, das zeichnet, oder die Prognose, was weitere Fälle bringen</translation>
+            <source>The model that makes the predictions, or the learning curve that the forecast rests on</source>
+            <translation>Das Modell, von dem die Vorschläge kommen, oder die Lernkurve, auf der die Prognose beruht</translation>
         </message>
         <message>
             <source>Strategy:</source>
@@ -288,8 +288,8 @@
             <translation>Trainingsschritte:</translation>
         </message>
         <message>
-            <source>More steps take longer and may help. They hold for the model and the forecast, which is then measured.</source>
-            <translation>Mehr Schritte dauern länger und können helfen. Sie gelten für Modell und Prognose, die dann neu gemessen wird.</translation>
+            <source>More steps take longer and may help. They hold for the model and for the learning curve, which is then measured anew.</source>
+            <translation>Mehr Schritte dauern länger und können helfen. Sie gelten für das Modell und für die Lernkurve, die dann neu gemessen wird.</translation>
         </message>
         <message>
             <source>Coverage: cases unlike those labelled so far</source>
@@ -304,7 +304,7 @@
         <name>DataSufficiencyLib.case_section</name>
         <message>
             <source>Send this label to the server</source>
-            <translation>Sendet diese Markierung an den Server</translation>
+            <translation>Sendet diese Annotation an den Server</translation>
         </message>
         <message>
             <source>{minutes} active</source>
@@ -320,7 +320,7 @@
         </message>
         <message>
             <source>Ask the server's model for a first segmentation of this case</source>
-            <translation>Bittet das Modell des Servers um eine erste Segmentierung dieses Falls</translation>
+            <translation>Bittet das Modell des Servers um einen Vorschlag für diesen Fall</translation>
         </message>
         <message>
             <source>{case} has changes that were not submitted.</source>
@@ -344,11 +344,11 @@
         </message>
         <message>
             <source>{case} was opened from another server, or under another address of this one. If two servers name two patients alike, its label would be stored with the wrong patient. Does it belong to {server}?</source>
-            <translation>{case} wurde von einem anderen Server geöffnet oder unter einer anderen Adresse dieses Servers. Wenn zwei Server zwei Patienten gleich benennen, würde die Markierung beim falschen Patienten gespeichert. Gehört der Fall zu {server}?</translation>
+            <translation>{case} wurde von einem anderen Server geöffnet oder unter einer anderen Adresse dieses Servers. Wenn zwei Server zwei Patienten gleich benennen, würde die Annotation beim falschen Patienten gespeichert. Gehört der Fall zu {server}?</translation>
         </message>
         <message>
             <source>Delete the unsent label of {case} from this computer? It cannot be brought back.</source>
-            <translation>Die nicht gesendete Markierung von {case} von diesem Rechner löschen? Sie lässt sich nicht zurückholen.</translation>
+            <translation>Die nicht gesendete Annotation von {case} von diesem Rechner löschen? Sie lässt sich nicht zurückholen.</translation>
         </message>
     </context>
     <context>
@@ -359,31 +359,35 @@
         </message>
         <message>
             <source>Worth,
-in cases</source>
+in cases
+(80 %)</source>
             <translation>Wert,
-in Fällen</translation>
+in Fällen
+(80 %)</translation>
         </message>
         <message>
-            <source>Dice,
-in points</source>
-            <translation>Dice,
-in Punkten</translation>
+            <source>Gain,
+in points
+(80 %)</source>
+            <translation>Gewinn,
+in Punkten
+(80 %)</translation>
         </message>
         <message>
             <source>How many cases one case is worth, and the difference in Dice, both against the session's own strategy on the same cases. In brackets: the range that holds with 80 % probability</source>
-            <translation>Wie viele Fälle ein Fall wert ist, und der Unterschied im Dice, beides gegen die eigene Strategie der Sitzung auf denselben Fällen. In Klammern: der Bereich, der mit 80 % Wahrscheinlichkeit gilt</translation>
+            <translation>Wie viele Fälle ein Fall wert ist, und der Unterschied im Dice, beides verglichen mit der eigenen Strategie der Sitzung auf denselben Fällen. In Klammern: der Bereich, in dem der Wert mit 80 % Wahrscheinlichkeit liegt</translation>
         </message>
         <message>
             <source>Case</source>
             <translation>Fall</translation>
         </message>
         <message>
-            <source>Unlikeness</source>
-            <translation>Unähnlichkeit</translation>
+            <source>Distance</source>
+            <translation>Abstand</translation>
         </message>
         <message>
-            <source>How many times as far off as labelled cases are from each other</source>
-            <translation>Wie viele Male so weit entfernt, wie annotierte Fälle voneinander entfernt sind</translation>
+            <source>How far its shape lies outside the labelled ones, as a multiple of what is usual among them</source>
+            <translation>Wie weit die Form außerhalb der annotierten liegt, als Vielfaches dessen, was unter diesen üblich ist</translation>
         </message>
         <message>
             <source>{times} times</source>
@@ -470,11 +474,11 @@ in Punkten</translation>
         </message>
         <message>
             <source>It rests on {used} of {all} labels.</source>
-            <translation>Sie beruht auf {used} von {all} Markierungen.</translation>
+            <translation>Sie beruht auf {used} von {all} Annotationen.</translation>
         </message>
         <message>
-            <source>{percent} of this forecast rest on your own cases, the rest on earlier tasks; the gains rest on those more.</source>
-            <translation>{percent} dieser Prognose beruhen auf Ihren eigenen Fällen, der Rest auf früheren Aufgaben; auf ihnen beruht der Gewinn stärker.</translation>
+            <source>{percent} of this forecast rests on your own cases, the rest on learning curves of other tasks. The gains rest on those even more.</source>
+            <translation>{percent} dieser Prognose beruhen auf Ihren eigenen Fällen, der Rest auf Lernkurven anderer Aufgaben. Beim Gewinn ist deren Anteil noch größer.</translation>
         </message>
         <message>
             <source>and {count} more</source>
@@ -490,27 +494,27 @@ in Punkten</translation>
         </message>
         <message>
             <source>Forecast made just now.</source>
-            <translation>Prognose von eben.</translation>
+            <translation>Prognose gerade erstellt.</translation>
         </message>
         <message>
             <source>Forecast made {time} ago.</source>
-            <translation>Prognose von vor {time}.</translation>
+            <translation>Prognose vor {time} erstellt.</translation>
         </message>
         <message>
             <source>A new forecast is being computed.</source>
             <translation>Eine neue Prognose wird berechnet.</translation>
         </message>
         <message>
-            <source>The last measuring: {sentence}</source>
-            <translation>Das letzte Messen: {sentence}</translation>
+            <source>The last measurement: {sentence}</source>
+            <translation>Letzte Messung: {sentence}</translation>
         </message>
         <message>
-            <source>The forecast is being measured: {done} of {total} trainings are done.</source>
-            <translation>Die Prognose wird gemessen: {done} von {total} Trainings sind fertig.</translation>
+            <source>The learning curve is being measured: {done} of {total} trainings are done.</source>
+            <translation>Die Lernkurve wird gemessen: {done} von {total} Trainings sind fertig.</translation>
         </message>
         <message>
-            <source>The forecast is being measured.</source>
-            <translation>Die Prognose wird gemessen.</translation>
+            <source>The learning curve is being measured.</source>
+            <translation>Die Lernkurve wird gemessen.</translation>
         </message>
         <message>
             <source>test cases: {count}</source>
@@ -557,16 +561,16 @@ in Punkten</translation>
             <translation>Oberflächen-Dice in Punkten: {difference}.</translation>
         </message>
         <message>
-            <source>Measures the forecast, and compares the strategies; the model in use stays as it is.</source>
-            <translation>Misst die Prognose und vergleicht die Strategien; das benutzte Modell bleibt, wie es ist.</translation>
+            <source>Measures the learning curve, and compares the strategies; the model in use stays as it is.</source>
+            <translation>Misst die Lernkurve und vergleicht die Strategien; das benutzte Modell bleibt, wie es ist.</translation>
         </message>
         <message>
             <source>Makes a new model from your {count} labels; it then makes the predictions.</source>
-            <translation>Macht aus Ihren {count} Markierungen ein neues Modell; es übernimmt dann die automatische Segmentierung.</translation>
+            <translation>Macht aus Ihren {count} Annotationen ein neues Modell; von ihm kommen dann die Vorschläge.</translation>
         </message>
         <message>
             <source>Makes a new model from the labels; it then makes the predictions.</source>
-            <translation>Macht aus den Markierungen ein neues Modell; es übernimmt dann die automatische Segmentierung.</translation>
+            <translation>Macht aus den Annotationen ein neues Modell; von ihm kommen dann die Vorschläge.</translation>
         </message>
         <message>
             <source>Until then you can go on drawing.</source>
@@ -574,7 +578,7 @@ in Punkten</translation>
         </message>
         <message>
             <source>Takes about {time}, judging by the last time.</source>
-            <translation>Dauert etwa {time}, nach dem letzten Mal zu urteilen.</translation>
+            <translation>Dauert etwa {time}, gemessen am letzten Mal.</translation>
         </message>
         <message>
             <source>Takes {time} at most.</source>
@@ -589,8 +593,8 @@ in Punkten</translation>
             <translation>das Modell</translation>
         </message>
         <message>
-            <source>the forecast</source>
-            <translation>die Prognose</translation>
+            <source>the learning curve</source>
+            <translation>die Lernkurve</translation>
         </message>
         <message>
             <source>A new model is being trained.</source>
@@ -601,8 +605,8 @@ in Punkten</translation>
             <translation>Noch etwa {time}.</translation>
         </message>
         <message>
-            <source>Not measured yet: the strategies are compared when the forecast is measured.</source>
-            <translation>Noch nicht gemessen: Die Strategien werden verglichen, wenn die Prognose gemessen wird.</translation>
+            <source>Not measured yet: the strategies are compared when the learning curve is measured.</source>
+            <translation>Noch nicht gemessen: Die Strategien werden verglichen, wenn die Lernkurve gemessen wird.</translation>
         </message>
         <message>
             <source>No strategy is sure to help on your cases so far.</source>
@@ -624,12 +628,12 @@ in Punkten</translation>
     <context>
         <name>DataSufficiencyLib.glance_section</name>
         <message>
-            <source>In brackets: the range that holds with 80 % probability. The time is yours.</source>
-            <translation>In Klammern: der Bereich, der mit 80 % Wahrscheinlichkeit gilt. Die Zeit ist Ihre.</translation>
+            <source>In brackets: the range that holds with 80 % probability. The time is judged by your pace.</source>
+            <translation>In Klammern: der Bereich, in dem der Wert mit 80 % Wahrscheinlichkeit liegt. Die Zeit ist nach Ihrem Tempo geschätzt.</translation>
         </message>
         <message>
             <source>The Dice expected of a model trained on all labels so far. In brackets: its 80 % range.</source>
-            <translation>Der Dice, der von einem mit allen bisherigen Markierungen trainierten Modell erwartet wird. In Klammern: sein 80-%-Bereich.</translation>
+            <translation>Der Dice, der von einem mit allen bisherigen Annotationen trainierten Modell zu erwarten ist. In Klammern: sein 80-%-Bereich.</translation>
         </message>
     </context>
     <context>
@@ -644,7 +648,7 @@ in Punkten</translation>
         </message>
         <message>
             <source>Every case has a label.</source>
-            <translation>Jeder Fall hat eine Markierung.</translation>
+            <translation>Alle Fälle sind annotiert.</translation>
         </message>
         <message>
             <source>More cases seem to add little, but it is too early to stop.</source>
@@ -656,7 +660,7 @@ in Punkten</translation>
         </message>
         <message>
             <source>There is no advice yet. You can go on labelling.</source>
-            <translation>Es gibt noch keinen Rat. Sie können weiter annotieren.</translation>
+            <translation>Es gibt noch keine Empfehlung. Sie können weiter annotieren.</translation>
         </message>
         <message>
             <source>The server says: {sentence}</source>
@@ -664,7 +668,7 @@ in Punkten</translation>
         </message>
         <message>
             <source>A first forecast takes {count} more labels. Images without a label: {left}. Please add images on the server.</source>
-            <translation>Eine erste Prognose braucht noch {count} Markierungen. Bilder ohne Markierung: {left}. Bitte fügen Sie auf dem Server Bilder hinzu.</translation>
+            <translation>Für eine erste Prognose fehlen noch {count} Annotationen, aber nur {left} Bilder haben noch keine. Bitte legen Sie weitere Bilder auf den Server.</translation>
         </message>
         <message>
             <source>Please label one more case for a first forecast.</source>
@@ -679,12 +683,12 @@ in Punkten</translation>
             <translation>Bitte annotieren Sie {count} weitere Fälle für eine erste Prognose.</translation>
         </message>
         <message>
-            <source>The first forecast is being measured. You can go on labelling.</source>
-            <translation>Die erste Prognose wird gemessen. Sie können weiter annotieren.</translation>
+            <source>The learning curve is being measured for a first forecast. You can go on labelling.</source>
+            <translation>Für eine erste Prognose wird die Lernkurve gemessen. Sie können weiter annotieren.</translation>
         </message>
         <message>
-            <source>For a first forecast, open Forecast below and press Measure the forecast.</source>
-            <translation>Für eine erste Prognose klappen Sie unten Prognose auf und drücken Sie Prognose messen.</translation>
+            <source>For a first forecast, open Forecast below and press Measure the learning curve.</source>
+            <translation>Für eine erste Prognose: Klappen Sie unten „Prognose“ auf und drücken Sie „Lernkurve messen“.</translation>
         </message>
         <message>
             <source>Please label a few cases for a first forecast.</source>
@@ -696,27 +700,27 @@ in Punkten</translation>
         </message>
         <message>
             <source>You can stop: the model is about as right as two readers agree.</source>
-            <translation>Sie können aufhören: Das Modell trifft etwa so gut, wie zwei Befunder übereinstimmen.</translation>
+            <translation>Sie können aufhören: Das Modell ist etwa so genau, wie zwei Befunder übereinstimmen.</translation>
         </message>
         <message>
             <source>You can stop: more cases of this kind are hardly worth your time.</source>
-            <translation>Sie können aufhören: Weitere Fälle dieser Art sind Ihre Zeit kaum wert.</translation>
+            <translation>Sie können aufhören: Weitere Fälle dieser Art lohnen sich kaum.</translation>
         </message>
         <message>
             <source>Please label the {count} cases that are left, then look again.</source>
-            <translation>Bitte annotieren Sie die {count} Fälle, die noch da sind, und sehen Sie dann wieder hierher.</translation>
+            <translation>Bitte annotieren Sie die {count} verbliebenen Fälle und sehen Sie dann wieder nach.</translation>
         </message>
         <message>
             <source>Please label the last case, then look again.</source>
-            <translation>Bitte annotieren Sie den letzten Fall und sehen Sie dann wieder hierher.</translation>
+            <translation>Bitte annotieren Sie den letzten Fall und sehen Sie dann wieder nach.</translation>
         </message>
         <message>
             <source>Please label one more case, then look again.</source>
-            <translation>Bitte annotieren Sie einen weiteren Fall und sehen Sie dann wieder hierher.</translation>
+            <translation>Bitte annotieren Sie noch einen Fall und sehen Sie dann wieder nach.</translation>
         </message>
         <message>
             <source>Please label {count} more cases, then look again.</source>
-            <translation>Bitte annotieren Sie {count} weitere Fälle und sehen Sie dann wieder hierher.</translation>
+            <translation>Bitte annotieren Sie {count} weitere Fälle und sehen Sie dann wieder nach.</translation>
         </message>
         <message>
             <source>Next case: {worth}.</source>
@@ -727,44 +731,44 @@ in Punkten</translation>
             <translation>Nächste 5: {worth}.</translation>
         </message>
         <message>
-            <source>{gain} for {time}</source>
-            <translation>{gain} für {time}</translation>
+            <source>{gain}, {time} of your time</source>
+            <translation>{gain}, {time} Ihrer Zeit</translation>
         </message>
         <message>
             <source>{mean} points</source>
             <translation>{mean} Punkte</translation>
         </message>
         <message>
-            <source>{mean} points ({low} to {high})</source>
-            <translation>{mean} Punkte ({low} bis {high})</translation>
+            <source>{mean} points (80 %: {low} to {high})</source>
+            <translation>{mean} Punkte (80 %: {low} bis {high})</translation>
         </message>
         <message>
             <source>Dice now: {mean} points</source>
             <translation>Dice jetzt: {mean} Punkte</translation>
         </message>
         <message>
-            <source>Dice now: {mean} points ({low} to {high})</source>
-            <translation>Dice jetzt: {mean} Punkte ({low} bis {high})</translation>
+            <source>Dice now: {mean} points (80 %: {low} to {high})</source>
+            <translation>Dice jetzt: {mean} Punkte (80 %: {low} bis {high})</translation>
         </message>
         <message>
-            <source>Two readers agree to {mean} points ({low} to {high}), n = {count} cases.</source>
-            <translation>Zwei Befunder stimmen zu {mean} Punkten überein ({low} bis {high}), n = {count} Fälle.</translation>
+            <source>Two readers agree to {mean} points (80 %: {low} to {high}), n = {count} cases.</source>
+            <translation>Zwei Befunder stimmen zu {mean} Punkten überein (80 %: {low} bis {high}), n = {count} Fälle.</translation>
         </message>
         <message>
             <source>, {change} since the last label</source>
-            <translation>, {change} seit der letzten Markierung</translation>
+            <translation>, {change} seit der letzten Annotation</translation>
         </message>
         <message>
             <source>, {change} since the last {count} labels</source>
-            <translation>, {change} seit den letzten {count} Markierungen</translation>
+            <translation>, {change} seit den letzten {count} Annotationen</translation>
         </message>
         <message>
-            <source>The server has not answered for {time}: these numbers are of before.</source>
-            <translation>Der Server antwortet seit {time} nicht: Diese Zahlen sind von vorher.</translation>
+            <source>The server has not answered for {time}: these numbers are from before.</source>
+            <translation>Der Server antwortet seit {time} nicht: Diese Zahlen stammen von vorher.</translation>
         </message>
         <message>
-            <source>These numbers are of before.</source>
-            <translation>Diese Zahlen sind von vorher.</translation>
+            <source>These numbers are from before.</source>
+            <translation>Diese Zahlen stammen von vorher.</translation>
         </message>
         <message>
             <source>You can go on drawing.</source>
@@ -772,11 +776,11 @@ in Punkten</translation>
         </message>
         <message>
             <source>One label is in doubt and left out: see the forecast below.</source>
-            <translation>Eine Markierung ist zweifelhaft und zählt nicht mit: siehe unten bei der Prognose.</translation>
+            <translation>Eine Annotation ist zweifelhaft und zählt nicht mit: siehe unten bei „Prognose“.</translation>
         </message>
         <message>
             <source>{count} labels are in doubt and left out: see the forecast below.</source>
-            <translation>{count} Markierungen sind zweifelhaft und zählen nicht mit: siehe unten bei der Prognose.</translation>
+            <translation>{count} Annotationen sind zweifelhaft und zählen nicht mit: siehe unten bei „Prognose“.</translation>
         </message>
     </context>
     <context>
@@ -833,12 +837,12 @@ in Punkten</translation>
             <translation>kommt in diesem Bild wirklich nicht vor</translation>
         </message>
         <message>
-            <source>the class further down wins</source>
-            <translation>die weiter unten stehende Klasse gilt</translation>
+            <source>that is right</source>
+            <translation>so ist es richtig</translation>
         </message>
         <message>
-            <source>these are the classes</source>
-            <translation>das sind die Klassen</translation>
+            <source>these are the structures</source>
+            <translation>das sind die Strukturen</translation>
         </message>
         <message>
             <source>send it without that result</source>
@@ -857,7 +861,7 @@ in Punkten</translation>
         </message>
         <message>
             <source>This label has arrived. Change it to send it again.</source>
-            <translation>Diese Markierung ist angekommen. Ändern Sie sie, um sie noch einmal zu senden.</translation>
+            <translation>Diese Annotation ist angekommen. Ändern Sie sie, um sie noch einmal zu senden.</translation>
         </message>
         <message>
             <source>First answer the questions, or go back to the segmentation.</source>
@@ -865,7 +869,7 @@ in Punkten</translation>
         </message>
         <message>
             <source>Another label is on its way.</source>
-            <translation>Eine andere Markierung ist unterwegs.</translation>
+            <translation>Eine andere Annotation ist unterwegs.</translation>
         </message>
         <message>
             <source>You have drawn on this case already; it would be overwritten.</source>
@@ -873,11 +877,11 @@ in Punkten</translation>
         </message>
         <message>
             <source>There is no prediction yet: the model has to be trained first.</source>
-            <translation>Es gibt noch keine automatische Segmentierung: Das Modell muss erst trainiert werden.</translation>
+            <translation>Es gibt noch keinen Vorschlag: Das Modell muss erst trainiert werden.</translation>
         </message>
         <message>
             <source>To look at it again, first submit the case at hand.</source>
-            <translation>Um sie noch einmal anzusehen, senden Sie erst den Fall, an dem Sie sind.</translation>
+            <translation>Um sie noch einmal anzusehen, reichen Sie zuerst den Fall ein, an dem Sie gerade arbeiten.</translation>
         </message>
         <message>
             <source>First connect to a server.</source>
@@ -900,7 +904,7 @@ in Punkten</translation>
         </message>
         <message>
             <source>This address is not encrypted (http): images and labels travel readable on the network.</source>
-            <translation>Diese Adresse ist nicht verschlüsselt (http): Bilder und Markierungen gehen lesbar durchs Netz.</translation>
+            <translation>Diese Adresse ist nicht verschlüsselt (http): Bilder und Annotationen gehen lesbar durchs Netz.</translation>
         </message>
         <message>
             <source>This address was taken from the MONAI Label module.</source>
@@ -914,16 +918,16 @@ in Punkten</translation>
     <context>
         <name>DataSufficiencyLib.server_words</name>
         <message>
-            <source>in random order</source>
-            <translation>in zufälliger Folge</translation>
+            <source>random</source>
+            <translation>zufällig</translation>
         </message>
         <message>
             <source>by name</source>
             <translation>nach Namen</translation>
         </message>
         <message>
-            <source>unlike those so far</source>
-            <translation>anders als bisherige</translation>
+            <source>most unlike first</source>
+            <translation>Unähnliche zuerst</translation>
         </message>
         <message>
             <source>Shows the network your cases as they are.</source>
@@ -943,7 +947,7 @@ in Punkten</translation>
         </message>
         <message>
             <source>Bends your cases towards each other's shapes, and carries their labels over to unlabelled images.</source>
-            <translation>Verbiegt Ihre Fälle zu den Formen der anderen hin und überträgt ihre Markierungen auf Bilder ohne Markierung.</translation>
+            <translation>Verbiegt Ihre Fälle zu den Formen der anderen hin und überträgt ihre Annotationen auf Bilder ohne Annotation.</translation>
         </message>
         <message>
             <source>Bends your cases into new shapes of the same kind.</source>
@@ -951,11 +955,11 @@ in Punkten</translation>
         </message>
         <message>
             <source>Bends your cases into new shapes; with few cases it begins on unlabelled images under carried labels.</source>
-            <translation>Verbiegt Ihre Fälle zu neuen Formen; bei wenigen Fällen beginnt es auf Bildern mit übertragenen Markierungen.</translation>
+            <translation>Verbiegt Ihre Fälle zu neuen Formen; bei wenigen Fällen beginnt es auf Bildern mit übertragenen Annotationen.</translation>
         </message>
         <message>
             <source>Paints new images for given labels, as far as that is shown to help.</source>
-            <translation>Malt neue Bilder zu vorhandenen Markierungen, soweit das nachweislich hilft.</translation>
+            <translation>Malt neue Bilder zu vorhandenen Annotationen, soweit das nachweislich hilft.</translation>
         </message>
         <message>
             <source>Changes shapes and brightness of your cases as the network's own errors ask.</source>
@@ -971,15 +975,15 @@ in Punkten</translation>
         </message>
         <message>
             <source>Random order; about one case in five is to be labelled without a prediction</source>
-            <translation>Zufällige Folge; etwa jeder fünfte Fall ist ohne Vorschlag zu annotieren</translation>
+            <translation>Zufällige Reihenfolge; etwa jeder fünfte Fall ist ohne Vorschlag zu annotieren</translation>
         </message>
         <message>
             <source>The first unlabelled case by name</source>
-            <translation>Der erste Fall ohne Markierung, nach Namen</translation>
+            <translation>Der erste Fall ohne Annotation, nach Namen</translation>
         </message>
         <message>
             <source>The case that the labelled ones explain worst; one in four at random</source>
-            <translation>Der Fall, den die annotierten am schlechtesten erklären; jeder vierte zufällig</translation>
+            <translation>Der Fall, der den annotierten am wenigsten gleicht; jeder vierte zufällig</translation>
         </message>
     </context>
     <context>
@@ -1030,7 +1034,7 @@ in Punkten</translation>
         </message>
         <message>
             <source>This is more than the server, or what stands in front of it, takes. Please tell its administrator.</source>
-            <translation>Das ist mehr, als der Server oder etwas vor ihm annimmt. Bitte sagen Sie es dem Administrator.</translation>
+            <translation>Das ist mehr, als der Server oder etwas vor ihm annimmt. Bitte sagen Sie es seiner Administration.</translation>
         </message>
         <message>
             <source>The server cannot do this now. Please try again later.</source>
@@ -1038,7 +1042,7 @@ in Punkten</translation>
         </message>
         <message>
             <source>Something between here and the server answers in its place, a proxy perhaps: the server may be down or starting, or the network wants a sign-in. Please try again in a minute, or ask your administrator.</source>
-            <translation>Etwas zwischen hier und dem Server antwortet an seiner Stelle, vielleicht ein Proxy: Der Server steht oder startet gerade, oder das Netz verlangt eine Anmeldung. Bitte versuchen Sie es in einer Minute noch einmal, oder fragen Sie Ihren Administrator.</translation>
+            <translation>Etwas zwischen diesem Rechner und dem Server antwortet an seiner Stelle, vielleicht ein Proxy: Der Server läuft nicht oder startet gerade, oder das Netz verlangt eine Anmeldung. Bitte versuchen Sie es in einer Minute noch einmal, oder fragen Sie Ihre Administration.</translation>
         </message>
         <message>
             <source>The server failed inside. Its log says why; please tell its administrator.</source>
@@ -1114,31 +1118,31 @@ in Punkten</translation>
         </message>
         <message>
             <source>Asking for the prediction...</source>
-            <translation>Die automatische Segmentierung wird angefragt...</translation>
+            <translation>Der Vorschlag wird angefragt...</translation>
         </message>
         <message>
             <source>There is no prediction yet: the model has to be trained first.</source>
-            <translation>Es gibt noch keine automatische Segmentierung: Das Modell muss erst trainiert werden.</translation>
+            <translation>Es gibt noch keinen Vorschlag: Das Modell muss erst trainiert werden.</translation>
         </message>
         <message>
             <source>The prediction could not be loaded: {detail}</source>
-            <translation>Die automatische Segmentierung ließ sich nicht laden: {detail}</translation>
+            <translation>Der Vorschlag ließ sich nicht laden: {detail}</translation>
         </message>
         <message>
             <source>The prediction came after you had begun to draw, so it was left out.</source>
-            <translation>Die automatische Segmentierung kam, nachdem Sie zu zeichnen begonnen hatten, und wurde deshalb weggelassen.</translation>
+            <translation>Der Vorschlag kam, nachdem Sie zu zeichnen begonnen hatten, und wurde deshalb weggelassen.</translation>
         </message>
         <message>
             <source>The scene was closed before {case} was submitted. Load the scene again if it was saved, or press Next case; the server offers {case} again later.</source>
-            <translation>Die Szene wurde geschlossen, bevor {case} eingereicht war. Laden Sie die Szene wieder, wenn sie gespeichert wurde, oder drücken Sie Nächster Fall; der Server bietet {case} später wieder an.</translation>
+            <translation>Die Szene wurde geschlossen, bevor {case} eingereicht war. Laden Sie die Szene wieder, wenn sie gespeichert wurde, oder drücken Sie „Nächster Fall“; der Server bietet {case} später wieder an.</translation>
         </message>
         <message>
             <source>Image or segmentation of {case} was deleted before it was submitted. Press Next case; the server offers {case} again later.</source>
-            <translation>Bild oder Segmentierung von {case} wurde gelöscht, bevor der Fall eingereicht war. Drücken Sie Nächster Fall; der Server bietet {case} später wieder an.</translation>
+            <translation>Bild oder Segmentierung von {case} wurde gelöscht, bevor der Fall eingereicht war. Drücken Sie „Nächster Fall“; der Server bietet {case} später wieder an.</translation>
         </message>
         <message>
             <source>{case} was opened from another server, or under another address of this one. It stays on the screen; Submit asks you whether it belongs here.</source>
-            <translation>{case} wurde von einem anderen Server geöffnet oder unter einer anderen Adresse dieses Servers. Der Fall bleibt auf dem Bildschirm; beim Senden wird gefragt, ob er hierher gehört.</translation>
+            <translation>{case} wurde von einem anderen Server geöffnet oder unter einer anderen Adresse dieses Servers. Der Fall bleibt auf dem Bildschirm; beim Einreichen wird gefragt, ob er hierher gehört.</translation>
         </message>
         <message>
             <source>Views that showed several slices now show one each: nobody can draw in several at once.</source>
@@ -1154,41 +1158,41 @@ in Punkten</translation>
         </message>
         <message>
             <source>The label of {case} could not be made: {detail}</source>
-            <translation>Die Markierung von {case} ließ sich nicht erstellen: {detail}</translation>
+            <translation>Die Annotation von {case} ließ sich nicht erstellen: {detail}</translation>
         </message>
         <message>
             <source>Sending the label of {case}...</source>
-            <translation>Die Markierung von {case} wird gesendet...</translation>
+            <translation>Die Annotation von {case} wird gesendet...</translation>
         </message>
         <message>
             <source>The label of {case} has arrived.</source>
-            <translation>Die Markierung von {case} ist angekommen.</translation>
+            <translation>Die Annotation von {case} ist angekommen.</translation>
         </message>
         <message>
             <source>The label of {case} has arrived. The label checks found nothing.</source>
-            <translation>Die Markierung von {case} ist angekommen. Die Prüfung hat nichts gefunden.</translation>
+            <translation>Die Annotation von {case} ist angekommen. Die Prüfungen haben nichts gefunden.</translation>
         </message>
         <message>
             <source>The label of {case} has arrived, but please look at it again:
 {lines}</source>
-            <translation>Die Markierung von {case} ist angekommen, aber bitte sehen Sie sie noch einmal an:
+            <translation>Die Annotation von {case} ist angekommen, aber bitte sehen Sie sie noch einmal an:
 {lines}</translation>
         </message>
         <message>
             <source>The label of {case} has arrived; the minutes it took did not.
 {lines}</source>
-            <translation>Die Markierung von {case} ist angekommen; die Minuten dafür nicht.
+            <translation>Die Annotation von {case} ist angekommen; die Minuten dafür nicht.
 {lines}</translation>
         </message>
         <message>
             <source>The label of {case} has not arrived. It is kept on this computer.
 {lines}</source>
-            <translation>Die Markierung von {case} ist nicht angekommen. Sie wird auf diesem Rechner aufbewahrt.
+            <translation>Die Annotation von {case} ist nicht angekommen. Sie wird auf diesem Rechner aufbewahrt.
 {lines}</translation>
         </message>
         <message>
             <source>The kept label of {case} could not be read from this computer, so nothing was sent: {detail}</source>
-            <translation>Die aufbewahrte Markierung von {case} konnte auf diesem Rechner nicht gelesen werden, daher wurde nichts gesendet: {detail}</translation>
+            <translation>Die aufbewahrte Annotation von {case} konnte auf diesem Rechner nicht gelesen werden, daher wurde nichts gesendet: {detail}</translation>
         </message>
         <message>
             <source>The server no longer has this case.</source>
@@ -1208,23 +1212,23 @@ in Punkten</translation>
         </message>
         <message>
             <source>The last training went well: its model makes the predictions.</source>
-            <translation>Das letzte Training ist gelungen: Sein Modell übernimmt die automatische Segmentierung.</translation>
+            <translation>Das letzte Training ist gelungen: Von seinem Modell kommen jetzt die Vorschläge.</translation>
         </message>
         <message>
             <source>The last training was stopped and made no new model.</source>
             <translation>Das letzte Training wurde abgebrochen und hat kein neues Modell gemacht.</translation>
         </message>
         <message>
-            <source>The forecast is being measured.</source>
-            <translation>Die Prognose wird gemessen.</translation>
+            <source>The learning curve is being measured.</source>
+            <translation>Die Lernkurve wird gemessen.</translation>
         </message>
         <message>
-            <source>The measuring of the forecast has ended.</source>
-            <translation>Das Messen der Prognose ist beendet.</translation>
+            <source>The learning curve has been measured.</source>
+            <translation>Die Lernkurve ist gemessen.</translation>
         </message>
         <message>
-            <source>The measuring of the forecast was stopped; what was measured so far counts.</source>
-            <translation>Das Messen der Prognose wurde abgebrochen; was bisher gemessen wurde, zählt.</translation>
+            <source>The measuring of the learning curve was stopped; what was measured so far counts.</source>
+            <translation>Das Messen der Lernkurve wurde abgebrochen; was bisher gemessen wurde, zählt.</translation>
         </message>
         <message>
             <source>A training is running already; only one can run at a time.</source>
@@ -1244,7 +1248,7 @@ in Punkten</translation>
         </message>
         <message>
             <source>The last training stopped: there are not enough labels yet.</source>
-            <translation>Das letzte Training brach ab: Es gibt noch nicht genug Markierungen.</translation>
+            <translation>Das letzte Training brach ab: Es gibt noch nicht genug Annotationen.</translation>
         </message>
         <message>
             <source>The last training failed: {lines}</source>
@@ -1256,31 +1260,31 @@ in Punkten</translation>
         </message>
         <message>
             <source>An effect's result is only a preview until you press Apply in the Segment Editor</source>
-            <translation>Das Ergebnis eines Werkzeugs ist nur eine Vorschau, bis Sie im Segment-Editor auf Anwenden (Apply) drücken</translation>
+            <translation>Das Ergebnis eines Werkzeugs ist nur eine Vorschau, bis Sie im Segment-Editor „Anwenden“ (Apply) drücken</translation>
         </message>
         <message>
-            <source>One voxel lies in two classes</source>
-            <translation>Ein Voxel liegt in zwei Klassen</translation>
+            <source>One voxel lies in two structures. There the later one holds of: {names}</source>
+            <translation>Ein Voxel liegt in zwei Strukturen. Dort gilt die spätere von: {names}</translation>
         </message>
         <message>
-            <source>{count} voxels lie in two classes</source>
-            <translation>{count} Voxel liegen in zwei Klassen</translation>
+            <source>{count} voxels lie in two structures. There the later one holds of: {names}</source>
+            <translation>{count} Voxel liegen in zwei Strukturen. Dort gilt die spätere von: {names}</translation>
         </message>
         <message>
-            <source>The server has no classes yet. This label makes them: {names}</source>
-            <translation>Der Server hat noch keine Klassen. Diese Markierung legt sie fest: {names}</translation>
+            <source>The server knows no structures yet. This label names them: {names}</source>
+            <translation>Der Server kennt noch keine Strukturen. Diese Annotation benennt sie: {names}</translation>
         </message>
         <message>
-            <source>{name} (empty) is none of the classes</source>
-            <translation>{name} (leer) ist keine der Klassen</translation>
+            <source>{name} (empty) is none of the structures of this task</source>
+            <translation>{name} (leer) ist keine der Strukturen dieser Aufgabe</translation>
         </message>
         <message>
-            <source>{name} is none of the classes</source>
-            <translation>{name} ist keine der Klassen</translation>
+            <source>{name} is none of the structures of this task</source>
+            <translation>{name} ist keine der Strukturen dieser Aufgabe</translation>
         </message>
         <message>
             <source>Blind case: please draw it from nothing. The prediction is withheld, because only labels made without seeing it measure fairly how good the model is.</source>
-            <translation>Blinder Fall: Bitte zeichnen Sie ihn von Grund auf. Die automatische Segmentierung wird zurückgehalten, denn nur Markierungen, die ohne sie entstanden, messen ehrlich, wie gut das Modell ist.</translation>
+            <translation>Blinder Fall: Bitte zeichnen Sie ihn ohne Vorschlag. Das Modell zeigt hier keinen, denn nur Annotationen, die ohne ihn entstanden sind, messen ehrlich, wie gut es ist.</translation>
         </message>
     </context>
     <context>
@@ -1293,15 +1297,19 @@ Fälle</translation>
         </message>
         <message>
             <source>Dice,
-in points</source>
+in points
+(80 %)</source>
             <translation>Dice,
-in Punkten</translation>
+in Punkten
+(80 %)</translation>
         </message>
         <message>
             <source>Gain,
-in points</source>
+in points
+(80 %)</source>
             <translation>Gewinn,
-in Punkten</translation>
+in Punkten
+(80 %)</translation>
         </message>
         <message>
             <source>Your
@@ -1311,7 +1319,7 @@ Zeit</translation>
         </message>
         <message>
             <source>In brackets: the range that holds with 80 % probability</source>
-            <translation>In Klammern: der Bereich, der mit 80 % Wahrscheinlichkeit gilt</translation>
+            <translation>In Klammern: der Bereich, in dem der Wert mit 80 % Wahrscheinlichkeit liegt</translation>
         </message>
         <message>
             <source>all together</source>

@@ -64,7 +64,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Choose by:</source>
+            <source>Order:</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -84,11 +84,11 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Submit it</source>
+            <source>Submit them</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Go on without it</source>
+            <source>Discard them</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -224,7 +224,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Measure the forecast</source>
+            <source>Measure the learning curve</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -272,7 +272,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The model that draws, or the forecast of what more cases bring</source>
+            <source>The model that makes the predictions, or the learning curve that the forecast rests on</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -288,7 +288,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>More steps take longer and may help. They hold for the model and the forecast, which is then measured.</source>
+            <source>More steps take longer and may help. They hold for the model and for the learning curve, which is then measured anew.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -359,12 +359,14 @@
         </message>
         <message>
             <source>Worth,
-in cases</source>
+in cases
+(80 %)</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Dice,
-in points</source>
+            <source>Gain,
+in points
+(80 %)</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -376,11 +378,11 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Unlikeness</source>
+            <source>Distance</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>How many times as far off as labelled cases are from each other</source>
+            <source>How far its shape lies outside the labelled ones, as a multiple of what is usual among them</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -471,7 +473,7 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{percent} of this forecast rest on your own cases, the rest on earlier tasks; the gains rest on those more.</source>
+            <source>{percent} of this forecast rests on your own cases, the rest on learning curves of other tasks. The gains rest on those even more.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -499,15 +501,15 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The last measuring: {sentence}</source>
+            <source>The last measurement: {sentence}</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The forecast is being measured: {done} of {total} trainings are done.</source>
+            <source>The learning curve is being measured: {done} of {total} trainings are done.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The forecast is being measured.</source>
+            <source>The learning curve is being measured.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -555,7 +557,7 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Measures the forecast, and compares the strategies; the model in use stays as it is.</source>
+            <source>Measures the learning curve, and compares the strategies; the model in use stays as it is.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -587,7 +589,7 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>the forecast</source>
+            <source>the learning curve</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -599,7 +601,7 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Not measured yet: the strategies are compared when the forecast is measured.</source>
+            <source>Not measured yet: the strategies are compared when the learning curve is measured.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -622,7 +624,7 @@ in points</source>
     <context>
         <name>DataSufficiencyLib.glance_section</name>
         <message>
-            <source>In brackets: the range that holds with 80 % probability. The time is yours.</source>
+            <source>In brackets: the range that holds with 80 % probability. The time is judged by your pace.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -677,11 +679,11 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The first forecast is being measured. You can go on labelling.</source>
+            <source>The learning curve is being measured for a first forecast. You can go on labelling.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>For a first forecast, open Forecast below and press Measure the forecast.</source>
+            <source>For a first forecast, open Forecast below and press Measure the learning curve.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -725,7 +727,7 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{gain} for {time}</source>
+            <source>{gain}, {time} of your time</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -733,7 +735,7 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{mean} points ({low} to {high})</source>
+            <source>{mean} points (80 %: {low} to {high})</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -741,11 +743,11 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Dice now: {mean} points ({low} to {high})</source>
+            <source>Dice now: {mean} points (80 %: {low} to {high})</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Two readers agree to {mean} points ({low} to {high}), n = {count} cases.</source>
+            <source>Two readers agree to {mean} points (80 %: {low} to {high}), n = {count} cases.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -757,11 +759,11 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The server has not answered for {time}: these numbers are of before.</source>
+            <source>The server has not answered for {time}: these numbers are from before.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>These numbers are of before.</source>
+            <source>These numbers are from before.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -831,11 +833,11 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>the class further down wins</source>
+            <source>that is right</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>these are the classes</source>
+            <source>these are the structures</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -912,7 +914,7 @@ in points</source>
     <context>
         <name>DataSufficiencyLib.server_words</name>
         <message>
-            <source>in random order</source>
+            <source>random</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -920,7 +922,7 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>unlike those so far</source>
+            <source>most unlike first</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -1210,15 +1212,15 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The forecast is being measured.</source>
+            <source>The learning curve is being measured.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The measuring of the forecast has ended.</source>
+            <source>The learning curve has been measured.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The measuring of the forecast was stopped; what was measured so far counts.</source>
+            <source>The measuring of the learning curve was stopped; what was measured so far counts.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -1254,23 +1256,23 @@ in points</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>One voxel lies in two classes</source>
+            <source>One voxel lies in two structures. There the later one holds of: {names}</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{count} voxels lie in two classes</source>
+            <source>{count} voxels lie in two structures. There the later one holds of: {names}</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The server has no classes yet. This label makes them: {names}</source>
+            <source>The server knows no structures yet. This label names them: {names}</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{name} (empty) is none of the classes</source>
+            <source>{name} (empty) is none of the structures of this task</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{name} is none of the classes</source>
+            <source>{name} is none of the structures of this task</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -1287,12 +1289,14 @@ cases</source>
         </message>
         <message>
             <source>Dice,
-in points</source>
+in points
+(80 %)</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
             <source>Gain,
-in points</source>
+in points
+(80 %)</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
