@@ -39,16 +39,26 @@ class StudiesIndex:
         self.file = folder / INDEX
         self.lock = FileLock(str(folder / LOCK), timeout=LOCK_SECONDS)
         self.was_rebuilt = False
-        self._written: tuple[tuple[int, int, int], LocalDatastoreModel] | None = None
+        self._last: tuple[tuple[int, int, int], LocalDatastoreModel] | None = None
 
-    def read_for_few(self, known: LocalDatastoreModel) -> LocalDatastoreModel:
-        """`read` for a change of few entries: where this process wrote the index last, its entries are those in use.
+    def read(self, known: LocalDatastoreModel) -> LocalDatastoreModel:
+        """The index as any process wrote it last; one that cannot be read is set aside. The lock is held.
 
-        Whoever changes one puts a copy of its own in its place first (`own_entry`).
+        It is parsed where its file is another than the one this process read or wrote last. Its entries are those in
+        use: whoever changes one puts a copy of its own in its place first (`own_entry`).
+
+        Args:
+            known: what takes the place of one that is missing or damaged; it is copied.
+
+        Raises:
+            OSError: the file cannot be read or set aside.
         """
-        if self._written is None or self._written[0] != self._stamp():
-            return self.read(known)
-        index = self._written[1]
+        stamp = self._stamp()
+        if self._last is None or self._last[0] != stamp:
+            index = self._parsed(known)
+            self._last = None if stamp is None else (stamp, index)
+        else:
+            index = self._last[1]
         return index.model_copy(update={"objects": dict(index.objects)})
 
     def _stamp(self) -> tuple[int, int, int] | None:
@@ -59,15 +69,7 @@ class StudiesIndex:
             return None
         return file.st_ino, file.st_mtime_ns, file.st_size
 
-    def read(self, known: LocalDatastoreModel) -> LocalDatastoreModel:
-        """The index as any process wrote it last; one that cannot be read is set aside. The lock is held.
-
-        Args:
-            known: what takes the place of one that is missing or damaged; it is copied.
-
-        Raises:
-            OSError: the file cannot be read or set aside.
-        """
+    def _parsed(self, known: LocalDatastoreModel) -> LocalDatastoreModel:
         try:
             index = LocalDatastoreModel.model_validate_json(self.file.read_bytes())
         except FileNotFoundError:
@@ -97,7 +99,7 @@ class StudiesIndex:
             flush(part)
             yield
         stamp = self._stamp()
-        self._written = None if stamp is None else (stamp, index)
+        self._last = None if stamp is None else (stamp, index)
 
     def write(self, index: LocalDatastoreModel) -> None:
         """Puts another index in the place of the one in use.
