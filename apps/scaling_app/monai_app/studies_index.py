@@ -39,6 +39,7 @@ class StudiesIndex:
         self.file = folder / INDEX
         self.lock = FileLock(str(folder / LOCK), timeout=LOCK_SECONDS)
         self.was_rebuilt = False
+        self._texts: dict[str, tuple[ImageLabelModel, str]] = {}
         self._last: tuple[tuple[int, int, int], LocalDatastoreModel] | None = None
 
     def read(self, known: LocalDatastoreModel) -> LocalDatastoreModel:
@@ -95,11 +96,23 @@ class StudiesIndex:
             OSError: it cannot be written; the one in use stays.
         """
         with whole_file(self.file) as part:
-            part.write_text(text_of(index), encoding="utf-8")
+            part.write_text(self._text(index), encoding="utf-8")
             flush(part)
             yield
         stamp = self._stamp()
         self._last = None if stamp is None else (stamp, index)
+
+    def _text(self, index: LocalDatastoreModel) -> str:
+        """The index in MONAI Label's form, a line for each image; of entries that stay the text is kept."""
+        kept, self._texts = self._texts, {}
+        for image, entry in index.objects.items():
+            known = kept.get(image)
+            self._texts[image] = (
+                known if known and known[0] is entry else (entry, entry.model_dump_json(fallback=str))
+            )
+        lines = ",\n".join(f"{json.dumps(image)}: {text}" for image, (_, text) in self._texts.items())
+        head = index.model_dump_json(exclude={"base_path", "objects"}, fallback=str)
+        return f'{head.removesuffix("}")},\n"objects": {{\n{lines}\n}}}}\n'
 
     def write(self, index: LocalDatastoreModel) -> None:
         """Puts another index in the place of the one in use.
@@ -136,8 +149,3 @@ def joined(facts: Mapping[str, object], more: Mapping[str, object]) -> dict[str,
             "send less"
         )
     return together
-
-
-def text_of(index: LocalDatastoreModel) -> str:
-    """The index in MONAI Label's form."""
-    return index.model_dump_json(exclude={"base_path"}, indent=2, fallback=str)
