@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
-from monailabel.endpoints import activelearning, infer, session, train
 from monailabel.endpoints import datastore as stock_datastore
+from monailabel.endpoints import infer, session, train
 from monailabel.utils.sessions import Sessions
 
 from scaling_app.imaging.geometry import read_image, read_label
@@ -36,7 +36,7 @@ def client_of(tmp_path, monkeypatch) -> Callable[..., TestClient]:
     """The routes over a desk, with nobody logged in."""
     lent = Sessions(str(tmp_path / "lent"))
 
-    def make(desk) -> TestClient:
+    def make(desk, **parts: Callable[..., object]) -> TestClient:
         app = SimpleNamespace(
             open_studies=desk.studies,
             datastore=lambda: desk.studies.datastore,
@@ -53,6 +53,7 @@ def client_of(tmp_path, monkeypatch) -> Callable[..., TestClient]:
             rule_names=lambda: ["random"],
             serving=nullcontext(),
             sessions=lambda: lent,
+            **parts,
         )
         monkeypatch.setattr(session, "app_instance", lambda: app)
         monkeypatch.setattr(stock_datastore, "app_instance", lambda: app)
@@ -175,16 +176,15 @@ def test_a_prediction_is_never_stored_as_a_label(desk_of, client_of):
     assert answer.status_code == 404
 
 
-def test_params_cannot_name_another_model_or_strategy_than_the_address(desk_of, client_of, monkeypatch):
-    client = client_of(desk_of(1))
+def test_params_cannot_name_another_model_or_strategy_than_the_address(desk_of, client_of):
     asked = []
-    monkeypatch.setattr(activelearning, "sample", lambda *said: asked.append(said) or {})
+    client = client_of(desk_of(1), next_sample=lambda request: asked.append(request) or {})
     answer = client.post(
         "/infer/segmentation", params={"image": "synthetic_000"}, data={"params": '{"model": "x"}'}
     )
     assert answer.status_code == 422 and "model" in answer.json()["detail"]
     client.post("/activelearning/random", json={"strategy": "x", "client_id": "ann"})
-    assert [said[:2] for said in asked] == [("random", {"client_id": "ann", "reader": "ann"})]
+    assert asked == [{"strategy": "random", "client_id": "ann", "reader": "ann"}]
 
 
 @pytest.mark.parametrize("value", ["\\ud800", "NaN"])
@@ -408,10 +408,9 @@ def test_a_ledger_that_cannot_be_written_is_no_fault_of_the_label():
     assert refused.value.status_code == 503 and "send it again later" in refused.value.detail
 
 
-def test_next_sample_says_what_was_found_where_there_is_no_image(desk_of, client_of, monkeypatch, tmp_path):
-    monkeypatch.setattr(activelearning, "sample", lambda *_: {})
+def test_next_sample_says_what_was_found_where_there_is_no_image(desk_of, client_of):
     desk = desk_of(1)
-    client = client_of(desk)
+    client = client_of(desk, next_sample=lambda _: {})
     assert client.post("/activelearning/random", json={}).json() == {}, "then every case has a label"
     image = desk.studies.image_path("synthetic_000")
     (image.parent / "patient1").mkdir()

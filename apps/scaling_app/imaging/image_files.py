@@ -7,6 +7,7 @@ them. Two-dimensional pictures (PNG, JPG, TIF) come in MONAI's order (column, ro
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,17 +32,22 @@ logger = logging.getLogger(__name__)
 
 def suffix_of(path: Path | str) -> str:
     """The file's kind in lower case: `.nii.gz`, `.seg.nrrd`, `.nrrd`, `.png`, ..."""
-    name = Path(path).name.lower()
+    name = _name_of(path).lower()
     for double in (".nii.gz", ".seg.nrrd"):
         if name.endswith(double):
             return double
-    return Path(name).suffix
+    dot = name.rfind(".")
+    return name[dot:] if 0 < dot < len(name) - 1 else ""
 
 
 def stem_of(path: Path | str) -> str:
     """The file's name without its kind: `a.b` for `a.b.nii.gz`."""
-    name = Path(path).name
-    return name[: len(name) - len(suffix_of(path))]
+    name = _name_of(path)
+    return name[: len(name) - len(suffix_of(name))]
+
+
+def _name_of(path: Path | str) -> str:
+    return os.path.basename(path)  # noqa: PTH119 - a `Path` for each file of a folder of thousands takes ten times as long
 
 
 def readable_kinds() -> tuple[str, ...]:

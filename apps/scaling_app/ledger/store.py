@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,6 +51,7 @@ class Store:
         _check_place(self.path, create)
         self._engine = _make_engine(self.path)
         self._pid = os.getpid()
+        self._own = threading.local()
         self._open()
 
     def __reduce__(self) -> tuple[type, tuple[Path]]:
@@ -69,6 +71,26 @@ class Store:
         """A number that changes with every write that can change a forecast."""
         with self._read() as connection:
             return connection.execute(select(tables.state.c.revision)).scalar_one()
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """All that this thread does with the ledger within is one transaction: durable when it ends, or undone by an error.
+
+        All other writers wait meanwhile: read no files in it.
+
+        Raises:
+            LedgerError: it cannot be written; nothing of it has happened.
+
+        Example:
+            >>> from tempfile import mkdtemp
+            >>> from scaling_app.ledger import Ledger
+            >>> ledger = Ledger(mkdtemp() + "/ledger.sqlite")
+            >>> with ledger.at_once():
+            ...     ledger.set_setting("target", 0.9)
+            ...     ledger.set_setting("minutes_per_point", 30)
+        """
+        with self._write():
+            yield
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
@@ -93,12 +115,20 @@ class Store:
         if self._pid != os.getpid():  # a fork must not share its parent's connections
             self._engine.dispose(close=False)
             self._pid = os.getpid()
+        joined: Connection | None = getattr(self._own, "connection", None)
         try:
+            if joined is not None:
+                yield joined
+                return
             with (
                 self._engine.connect().execution_options(ledger_write=write) as connection,
                 connection.begin(),
             ):
-                yield connection
+                self._own.connection = connection if write else None
+                try:
+                    yield connection
+                finally:
+                    self._own.connection = None
         except exc.StatementError as error:
             raise LedgerError(f"the ledger {self.path} refused: {error.orig}") from error
 

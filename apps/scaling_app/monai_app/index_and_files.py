@@ -13,6 +13,7 @@ from pathlib import Path
 
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastoreModel
 
+from scaling_app.monai_app.studies_index import own_entry
 from scaling_app.studies import listing
 from scaling_app.studies.label_history import UNKEPT_TAG, LabelHistory
 
@@ -60,11 +61,17 @@ def take_labels(
         found = listing.list_labels(folder, images, known, not_served)
     for gone in known.keys() - found.files.keys():
         logger.info("The label %s of %s is gone", tag, gone)
-        del index.objects[gone].labels[tag]
+        _own_labels(index, gone).pop(tag, None)
     for image_id, ending in found.files.items():
         if image_id not in known:
-            index.objects[image_id].labels[tag] = _entry(image_id, ending)
+            _own_labels(index, image_id)[tag] = _entry(image_id, ending)
     return found.problems if tag != UNKEPT_TAG else ()
+
+
+def _own_labels(index: LocalDatastoreModel, image_id: str) -> dict[str, DataModel]:
+    """The labels of an image, to be changed: other indices in use may share its entry until now."""
+    entry = own_entry(index, image_id)
+    return {} if entry is None else entry.labels
 
 
 def _entry(image_id: str, ending: str) -> DataModel:

@@ -52,6 +52,9 @@ class Served(Protocol):
     def trainer_names(self) -> list[str]:
         """The trainers."""
 
+    def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The next case, by the rule that the request names under `strategy`; empty where there is none."""
+
     def take_label(
         self, image: str, path: Path, params: dict[str, Any], annotator: str | None
     ) -> dict[str, Any]:

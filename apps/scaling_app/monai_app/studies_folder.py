@@ -29,8 +29,9 @@ from monailabel.datastore.local import (
 )
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
+from scaling_app.monai_app.folder_watch import FolderWatch
 from scaling_app.monai_app.index_and_files import take_images, take_labels
-from scaling_app.monai_app.studies_index import StudiesIndex, joined, own_entry, text_of
+from scaling_app.monai_app.studies_index import StudiesIndex, joined, own_entry
 from scaling_app.storage import copy_whole, sweep_parts, taken_away
 from scaling_app.studies import listing
 from scaling_app.studies.label_history import LabelHistory, same_content
@@ -68,11 +69,13 @@ class StudiesFolder(LocalDatastore):
         self._problems: tuple[listing.FileProblem, ...] = ()
         self._missing: str | None = None
         self._unlabelled: tuple[object, list[str]] = None, []
-        watched = [f"*{kind}" for kind in listing.listed_kinds()]
-        super().__init__(str(path), extensions=watched, auto_reload=auto_reload, read_only=read_only)
+        kinds = [f"*{kind}" for kind in listing.listed_kinds()]
+        # MONAI Label's own watch would look through the folder at each of the changes that a saved label makes
+        super().__init__(str(path), extensions=kinds, auto_reload=False, read_only=read_only)
         self._sweep()
         if auto_reload:
-            self._handler.on_moved = self._on_any_event  # as whole files, and those of rsync, come
+            away = self._is_on_mount(str(self._images().resolve()))
+            FolderWatch(self._root, self._look_again, self._index.file, polling=away)
 
     @property
     def problems(self) -> tuple[listing.FileProblem, ...]:
@@ -129,7 +132,7 @@ class StudiesFolder(LocalDatastore):
         if listing.suffix_of(name) == listing.SEGMENTATION:
             raise ValueError(f"{name} is a segmentation and no image; send it as the label of one")
         with self._index.lock:
-            index = self._index.read_for_few(self._datastore)
+            index = self._index.read(self._datastore)
             names = {listing.stem_of(file): file for file in self._root_files()}
             if twin := next((file for stem, file in names.items() if listing.are_twins(stem, image)), None):
                 raise ValueError(
@@ -155,7 +158,7 @@ class StudiesFolder(LocalDatastore):
             OSError: not all of it can be deleted; nothing has changed.
         """
         with self._index.lock:
-            index = self._index.read_for_few(self._datastore)
+            index = self._index.read(self._datastore)
             gone = _image(index, image_id)
             del index.objects[image_id]
             # the image first: killed in between, there is no image any more, and not one without its labels
@@ -180,7 +183,7 @@ class StudiesFolder(LocalDatastore):
         """
         source = Path(label_filename)
         with self._index.lock:
-            index = self._index.read_for_few(self._datastore)
+            index = self._index.read(self._datastore)
             image = _image(index, image_id)
             ending = listing.label_ending(image_id, source.name, index.objects)
             goal = self._labels(label_tag) / f"{image_id}{ending}"
@@ -206,7 +209,7 @@ class StudiesFolder(LocalDatastore):
             OSError: it could not be taken away; it is in place.
         """
         with self._index.lock:
-            index = self._index.read_for_few(self._datastore)
+            index = self._index.read(self._datastore)
             image = own_entry(index, label_id)
             label = image.labels.pop(label_tag, None) if image else None
             if label is None:
@@ -296,7 +299,7 @@ class StudiesFolder(LocalDatastore):
     def _changing(self) -> Iterator[LocalDatastoreModel]:
         """The index as it is on the disk, to be changed; it is written and taken up when the context ends well."""
         with self._index.lock:
-            index = self._index.read_for_few(self._datastore)
+            index = self._index.read(self._datastore)
             yield index
             self._index.write(index)
             self._datastore = index
@@ -304,7 +307,7 @@ class StudiesFolder(LocalDatastore):
     def _reconcile_datastore(self) -> None:
         with self._index.lock:
             index = self._index.read(self._datastore)
-            before = text_of(index)
+            before = dict(index.objects)
             not_images = self._take_images(index)
             missing = None if index.objects else self._why_none(not_images)
             problems = [*not_images, *self._damaged()]
@@ -314,7 +317,7 @@ class StudiesFolder(LocalDatastore):
                 problems += take_labels(
                     index, tag, self._labels(tag), self._history, {problem.image for problem in not_images}
                 )
-            if text_of(index) != before or not self._index.file.exists():
+            if not _same(index.objects, before) or not self._index.file.exists():
                 self._index.write(index)
             self._datastore = index
             self._missing = missing
@@ -365,18 +368,10 @@ class StudiesFolder(LocalDatastore):
     def _root_files(self) -> list[str]:
         return [entry.name for entry in self._images().iterdir() if not entry.name.startswith(".")]
 
-    def _on_any_event(self, event: object) -> None:
-        """A file came, went or was moved; MONAI Label's watching ends with the first error."""
-        names = [
-            Path(os.fsdecode(path)).name for path in (event.src_path, getattr(event, "dest_path", "")) if path
-        ]
-        if all(name.startswith(".") for name in names):
-            return
-        self._look_again()
 
-    def _on_modify_event(self, event: object) -> None:
-        if Path(os.fsdecode(event.src_path)).name == self._index.file.name:
-            self._on_any_event(event)
+def _same(objects: Mapping[str, ImageLabelModel], before: Mapping[str, ImageLabelModel]) -> bool:
+    """Whether there are the same entries in the same state: one that is changed is replaced by one of its own."""
+    return objects.keys() == before.keys() and all(before[image] is entry for image, entry in objects.items())
 
 
 def _image(index: LocalDatastoreModel, image_id: str) -> ImageLabelModel:

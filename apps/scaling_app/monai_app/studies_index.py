@@ -39,16 +39,27 @@ class StudiesIndex:
         self.file = folder / INDEX
         self.lock = FileLock(str(folder / LOCK), timeout=LOCK_SECONDS)
         self.was_rebuilt = False
-        self._written: tuple[tuple[int, int, int], LocalDatastoreModel] | None = None
+        self._texts: dict[str, tuple[ImageLabelModel, str]] = {}
+        self._last: tuple[tuple[int, int, int], LocalDatastoreModel] | None = None
 
-    def read_for_few(self, known: LocalDatastoreModel) -> LocalDatastoreModel:
-        """`read` for a change of few entries: where this process wrote the index last, its entries are those in use.
+    def read(self, known: LocalDatastoreModel) -> LocalDatastoreModel:
+        """The index as any process wrote it last; one that cannot be read is set aside. The lock is held.
 
-        Whoever changes one puts a copy of its own in its place first (`own_entry`).
+        It is parsed where its file is another than the one this process read or wrote last. Its entries are those in
+        use: whoever changes one puts a copy of its own in its place first (`own_entry`).
+
+        Args:
+            known: what takes the place of one that is missing or damaged; it is copied.
+
+        Raises:
+            OSError: the file cannot be read or set aside.
         """
-        if self._written is None or self._written[0] != self._stamp():
-            return self.read(known)
-        index = self._written[1]
+        stamp = self._stamp()
+        if self._last is None or self._last[0] != stamp:
+            index = self._parsed(known)
+            self._last = None if stamp is None else (stamp, index)
+        else:
+            index = self._last[1]
         return index.model_copy(update={"objects": dict(index.objects)})
 
     def _stamp(self) -> tuple[int, int, int] | None:
@@ -59,15 +70,7 @@ class StudiesIndex:
             return None
         return file.st_ino, file.st_mtime_ns, file.st_size
 
-    def read(self, known: LocalDatastoreModel) -> LocalDatastoreModel:
-        """The index as any process wrote it last; one that cannot be read is set aside. The lock is held.
-
-        Args:
-            known: what takes the place of one that is missing or damaged; it is copied.
-
-        Raises:
-            OSError: the file cannot be read or set aside.
-        """
+    def _parsed(self, known: LocalDatastoreModel) -> LocalDatastoreModel:
         try:
             index = LocalDatastoreModel.model_validate_json(self.file.read_bytes())
         except FileNotFoundError:
@@ -93,11 +96,23 @@ class StudiesIndex:
             OSError: it cannot be written; the one in use stays.
         """
         with whole_file(self.file) as part:
-            part.write_text(text_of(index), encoding="utf-8")
+            part.write_text(self._text(index), encoding="utf-8")
             flush(part)
             yield
         stamp = self._stamp()
-        self._written = None if stamp is None else (stamp, index)
+        self._last = None if stamp is None else (stamp, index)
+
+    def _text(self, index: LocalDatastoreModel) -> str:
+        """The index in MONAI Label's form, a line for each image; of entries that stay the text is kept."""
+        kept, self._texts = self._texts, {}
+        for image, entry in index.objects.items():
+            known = kept.get(image)
+            self._texts[image] = (
+                known if known and known[0] is entry else (entry, entry.model_dump_json(fallback=str))
+            )
+        lines = ",\n".join(f"{json.dumps(image)}: {text}" for image, (_, text) in self._texts.items())
+        head = index.model_dump_json(exclude={"base_path", "objects"}, fallback=str)
+        return f'{head.removesuffix("}")},\n"objects": {{\n{lines}\n}}}}\n'
 
     def write(self, index: LocalDatastoreModel) -> None:
         """Puts another index in the place of the one in use.
@@ -134,8 +149,3 @@ def joined(facts: Mapping[str, object], more: Mapping[str, object]) -> dict[str,
             "send less"
         )
     return together
-
-
-def text_of(index: LocalDatastoreModel) -> str:
-    """The index in MONAI Label's form."""
-    return index.model_dump_json(exclude={"base_path"}, indent=2, fallback=str)

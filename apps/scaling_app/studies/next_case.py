@@ -186,17 +186,19 @@ def _second_reading(studies: Studies, request: Mapping[str, object]) -> dict[str
     image = second_reading_for(studies, reader, str(client) if client else None)
     if image is None:
         return None
-    studies.leases.take(image, reader)
-    studies.ledger.ask_reading(image, reader)
+    with studies.ledger.at_once():
+        studies.ledger.ask_reading(image, reader)
+        studies.leases.take(image, reader)
     return {"id": image, "blind": True, "message": SECOND_SENTENCE}
 
 
 def _serve(studies: Studies, ordered: Sequence[str], picked: Pick, reader: str) -> dict[str, object]:
     """The answer for a picked image; which images are blind is in the order."""
-    studies.leases.take(picked.image, reader)
-    studies.ledger.note_sampling_weight(picked.image, picked.weight)
     drawn = is_blind_at(ordered.index(picked.image), studies.conf.blind_fraction, studies.conf.seed)
-    blind = studies.ledger.assign_blind(picked.image, drawn)
+    with studies.ledger.at_once():
+        studies.ledger.note_sampling_weight(picked.image, picked.weight)
+        blind = studies.ledger.assign_blind(picked.image, drawn)
+        studies.leases.take(picked.image, reader)
     return {"id": picked.image, "blind": blind, "message": _message(blind, picked.why)}
 
 

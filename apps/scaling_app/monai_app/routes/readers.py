@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, HTTPException, Response
-from monailabel.endpoints import activelearning, datastore
+from monailabel.endpoints import datastore
 from monailabel.endpoints.user.auth import User
 from monailabel.interfaces.exception import LabelNotFoundException
 
@@ -64,9 +64,12 @@ def add_reader_routes(router: APIRouter, app: Served) -> None:
         others |= logged_in(user)
         reader = others[READER] = reader_name(user, others.get("client_id"))
         with app.serving:
-            sample = activelearning.sample(strategy, others, user.username)
-        missing = None if sample else app.nothing_to_serve(reader)
-        return sample if missing is None else {"message": missing}
+            # MONAI Label's own route notes in the index who was served what, too; here the lease says it
+            sample = app.next_sample({**others, "strategy": strategy})
+        if sample:
+            return {**sample, **app.datastore().get_image_info(sample["id"])}
+        missing = app.nothing_to_serve(reader)
+        return {} if missing is None else {"message": missing}
 
     @router.get("/datastore/label", tags=["Datastore"], response_model=None)
     def download_label(label: str, tag: str, user: AnyUser, client_id: str = "") -> Response:

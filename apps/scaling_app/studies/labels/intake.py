@@ -167,26 +167,25 @@ class LabelIntake:
             alone = drawn_here and readers.is_independent(
                 self.studies, image_id, reader_of(by), assisted=assisted
             )
-            ledger.save_case(
-                Case(
-                    image_id=image_id,
-                    label_hash=facts.label_hash,
-                    saved_at=returned.saved_at if returned else now,
-                    patient=self.studies.patient(image_id),
-                    annotator=by,
-                    blind=blind and not assisted,
-                    assisted=assisted,
-                    minutes=parse_minutes(params.get("minutes")),
-                    doubts=doubts,
-                    sampling_weight=ledger.sampling_weight(image_id),
-                ),
-                independent=alone,
+            case = Case(
+                image_id=image_id,
+                label_hash=facts.label_hash,
+                saved_at=returned.saved_at if returned else now,
+                patient=self.studies.patient(image_id),
+                annotator=by,
+                blind=blind and not assisted,
+                assisted=assisted,
+                minutes=parse_minutes(params.get("minutes")),
+                doubts=doubts,
+                sampling_weight=ledger.sampling_weight(image_id),
             )
-            # the note comes last: without it the label is read again, with it a missing case would not be
-            self.studies.ledger.keep_label_notes({image_id: note_of(facts, sent, doubts, stamp)})
-            if not doubts:
-                known = self.studies.structures()
-                self.studies.keep_structures(with_label(known, sorted(facts.counts), sent))
+            note = note_of(facts, sent, doubts, stamp)
+            with ledger.at_once():
+                ledger.save_case(case, independent=alone)
+                ledger.keep_label_notes({image_id: note})
+                if not doubts:
+                    known = self.studies.structures()
+                    self.studies.keep_structures(with_label(known, sorted(facts.counts), sent))
         return doubts
 
     def take_stock(self) -> bool:
