@@ -109,6 +109,25 @@ def test_a_large_scan_gets_a_coarser_grid_but_a_small_structure_stops_it(tmp_pat
     assert large.spacing[0] > 1.2 > small.spacing[0]
 
 
+@pytest.mark.parametrize(
+    ("side", "share", "finest", "coarsest"),
+    [
+        (192, 0.5, 1.8, 2.0),  # up to twice
+        (192, 0.08, 1.3, 1.5),  # a square of 15 pixels is 7.5 thick, and keeps five of them
+        (192, 0.05, 1.0, 1.0),  # one of 9 has none to give
+        (80, 0.5, 1.1, 1.25),  # 64 pixels of a picture stay
+    ],
+)
+def test_pixels_grow_while_all_structures_are_well_seen(
+    tmp_path: Path, side: int, share: float, finest: float, coarsest: float
+) -> None:
+    image = np.random.default_rng(0).normal(size=(side, side, 1)).astype(np.int16)
+    plan = make_plan([write(tmp_path, "a", image, block(image.shape, share), (1, 1, 5))])
+    assert plan.spatial_dims == 2
+    assert finest <= plan.spacing[0] <= coarsest
+    assert min(plan.median_shape) >= 64
+
+
 def test_less_memory_gives_smaller_batches(tmp_path: Path) -> None:
     image = np.random.default_rng(0).normal(size=(100, 100, 100)).astype(np.float32)
     case = write(tmp_path, "a", image, block(image.shape, 0.1), (1, 1, 1))

@@ -282,11 +282,15 @@ def _thinnest(prints: Sequence[_CasePrint], structures: Mapping[str, int]) -> fl
 
 def _thickness(mask: Tensor, spacing: tuple[float, ...]) -> float:
     """2 V / A in mm, with A the area of the voxels' faces: t for a plate, about 0.4 d for a tube and
-    0.2 d for a ball; 0 for an empty mask."""
+    0.2 d for a ball; 0 for an empty mask. How thick a single slice is says nothing of what lies in it."""
     if not bool(mask.any()):
         return 0.0
+    sides = [axis for axis in range(mask.ndim) if mask.shape[axis] > 1]
+    if not sides:
+        return min(spacing)
     voxel, area = math.prod(spacing), 0.0
-    for axis, size in enumerate(spacing):
+    for axis in sides:
+        size = spacing[axis]
         inside = mask.movedim(axis, 0)
         faces = int((inside[1:] != inside[:-1]).sum()) + int(inside[0].sum()) + int(inside[-1].sum())
         area += faces * voxel / size

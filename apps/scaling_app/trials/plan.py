@@ -38,6 +38,7 @@ DEFAULT_MEMORY = 4 * 2**30
 _BATCH = {2: 8, 3: 4}
 _COVERED = 1 / 4
 _THINNEST_VOXELS = 2.0
+_WELL_SEEN_VOXELS, _MOST_COARSER, _SMALLEST_PICTURE = 5.0, 2.0, 64
 _THICK = 32
 _DEEPEST, _COARSEST = 6, 8
 _LITTLE = 1 / 8
@@ -276,18 +277,28 @@ def _coarsened(plan: Plan, thinnest_mm: float, extent_mm: Sequence[float]) -> Pl
     """Enlarges the finest voxels until a patch covers a quarter of the median case, within reason.
 
     Measured by the patch of the small network: whoever asks for a larger one does not ask for a coarser grid.
+    Pixels grow on while all structures are well seen: from few pictures a network learns where a structure is sooner than
+    how its texture differs (`benchmarks/engine`).
     """
+    native = min(plan.spacing)
     for _ in range(64):
-        small = plan if width_of(plan.capacity) < width_of("small") else replace(plan, capacity="small")
-        patch, _ = _patch_and_batch(small, on_gpu=False)
-        if math.prod(patch) >= _COVERED * math.prod(plan.median_shape):
-            return plan
         finest = min(plan.spacing)
         coarser = [size * 1.1 if size < 1.5 * finest else size for size in plan.spacing]
-        if thinnest_mm < _THINNEST_VOXELS * min(coarser):
+        if thinnest_mm < _kept_voxels(plan, native) * min(coarser):
             return plan
         plan = _at_spacing(plan, extent_mm, coarser)
     return plan
+
+
+def _kept_voxels(plan: Plan, native: float) -> float:
+    """How many voxels the thinnest structure has to keep if those of a plan are to grow; infinite where they are not."""
+    small = plan if width_of(plan.capacity) < width_of("small") else replace(plan, capacity="small")
+    patch, _ = _patch_and_batch(small, on_gpu=False)
+    if math.prod(patch) < _COVERED * math.prod(plan.median_shape):
+        return _THINNEST_VOXELS
+    is_fine = 1.1 * min(plan.spacing) <= _MOST_COARSER * native
+    may_grow = plan.spatial_dims == 2 and is_fine and min(plan.median_shape) >= 1.1 * _SMALLEST_PICTURE
+    return _WELL_SEEN_VOXELS if may_grow else math.inf
 
 
 def _patch_and_batch(plan: Plan, on_gpu: bool) -> tuple[tuple[int, ...], int]:
