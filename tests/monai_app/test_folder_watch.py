@@ -99,6 +99,21 @@ def test_looking_takes_no_more_than_its_share_of_the_time(watched, tmp_path: Pat
     assert looks.count <= 1 + 5 / (0.2 / BUSY_SHARE)
 
 
+def test_a_look_that_fails_is_not_the_last(tmp_path: Path, caplog) -> None:
+    looks = Looks()
+
+    def failing() -> None:
+        looks()
+        raise ValueError("half an index")
+
+    FolderWatch(tmp_path, failing, tmp_path / "index.json", polling=False)
+    for name in ("a.nii.gz", "b.nii.gz"):
+        looks.seen.clear()
+        (tmp_path / name).touch()
+        assert looks.seen.wait(PATIENCE)
+    assert "could not be looked through" in caplog.text
+
+
 def test_a_folder_that_cannot_be_watched_is_said_and_served_all_the_same(tmp_path: Path, caplog) -> None:
     FolderWatch(tmp_path / "gone", Looks(), tmp_path / "index.json", polling=False)
     assert "is not watched" in caplog.text

@@ -34,7 +34,7 @@ class FolderWatch:
 
     Args:
         folder: what is watched.
-        look: is called soon after a change, in a thread of its own, never twice at once; it raises nothing.
+        look: is called soon after a change, in a thread of its own, never twice at once.
         rewritten: a file whose new content is a change, too; of others it is known by its time when it is asked for.
         polling: for folders that tell of no changes, as those of other machines.
     """
@@ -74,5 +74,8 @@ class FolderWatch:
             time.sleep(SETTLED_SECONDS)
             self._changed.clear()
             began = time.monotonic()
-            self._look()
+            try:
+                self._look()
+            except Exception:  # the next change is to be noticed all the same
+                logger.exception("%s could not be looked through", self._folder)
             time.sleep((time.monotonic() - began) * (1 / BUSY_SHARE - 1))
