@@ -1,23 +1,43 @@
-"""The index of a studies folder in step with its files: what came is entered, what went is struck out.
+"""The index of a studies folder in step with its files: what came is entered, what went is struck out, what is there counted.
 
-Whoever calls holds the lock of the index.
+Whoever changes it holds its lock.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastoreModel
 
 from scaling_app.monai_app.studies_index import own_entry
 from scaling_app.studies import listing
 from scaling_app.studies.label_history import UNKEPT_TAG, LabelHistory
+from scaling_app.studies.studies import FINAL
 
 logger = logging.getLogger(__name__)
+
+
+class Counted(NamedTuple):
+    """Which images of an index have a final label, and how many labels of each tag there are."""
+
+    index: LocalDatastoreModel
+    unlabelled: Sequence[str]
+    labelled: Sequence[str]
+    tags: Mapping[str, int]
+
+
+def counted(index: LocalDatastoreModel) -> Counted:
+    """Goes through an index once."""
+    split: tuple[list[str], list[str]] = [], []
+    for image_id, image in index.objects.items():
+        split[FINAL in image.labels].append(image_id)
+    return Counted(index, *split, Counter(tag for image in index.objects.values() for tag in image.labels))
 
 
 def take_images(

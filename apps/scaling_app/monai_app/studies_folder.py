@@ -30,7 +30,7 @@ from monailabel.datastore.local import (
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
 from scaling_app.monai_app.folder_watch import FolderWatch
-from scaling_app.monai_app.index_and_files import take_images, take_labels
+from scaling_app.monai_app.index_and_files import Counted, counted, take_images, take_labels
 from scaling_app.monai_app.studies_index import StudiesIndex, joined, own_entry
 from scaling_app.storage import copy_whole, sweep_parts, taken_away
 from scaling_app.studies import listing
@@ -68,7 +68,7 @@ class StudiesFolder(LocalDatastore):
         self._patterns, self._kept_labels = tuple(patterns), kept_labels
         self._problems: tuple[listing.FileProblem, ...] = ()
         self._missing: str | None = None
-        self._unlabelled: tuple[object, list[str]] = None, []
+        self._count: Counted | None = None
         kinds = [f"*{kind}" for kind in listing.listed_kinds()]
         # MONAI Label's own watch would look through the folder at each of the changes that a saved label makes
         super().__init__(str(path), extensions=kinds, auto_reload=False, read_only=read_only)
@@ -102,11 +102,28 @@ class StudiesFolder(LocalDatastore):
     def get_unlabeled_images(
         self, label_tag: str | None = None, labels: list[str] | None = None
     ) -> list[str]:
-        """The images without a final label; looked for once in each index, as none is changed once it is in use."""
-        index = self._datastore
-        if self._unlabelled[0] is not index:
-            self._unlabelled = index, super().get_unlabeled_images()
-        return list(self._unlabelled[1])
+        """The images without a final label."""
+        return list(self._counted().unlabelled)
+
+    def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
+        """The images with a final label."""
+        return list(self._counted().labelled)
+
+    def status(self) -> dict[str, object]:
+        """How many images there are, how many of them have a final label, and how many labels of each tag."""
+        counted = self._counted()
+        completed = len(counted.labelled)
+        return {
+            "total": completed + len(counted.unlabelled),
+            "completed": completed,
+            "label_tags": dict(counted.tags),
+        }
+
+    def _counted(self) -> Counted:
+        index, found = self._datastore, self._count
+        if found is None or found.index is not index:  # none is changed once it is in use
+            self._count = found = counted(index)
+        return found
 
     # what changes
 

@@ -39,7 +39,7 @@ class StudiesIndex:
         self.file = folder / INDEX
         self.lock = FileLock(str(folder / LOCK), timeout=LOCK_SECONDS)
         self.was_rebuilt = False
-        self._texts: dict[str, tuple[ImageLabelModel, str]] = {}
+        self._lines: dict[str, tuple[ImageLabelModel, str]] = {}
         self._last: tuple[tuple[int, int, int], LocalDatastoreModel] | None = None
 
     def read(self, known: LocalDatastoreModel) -> LocalDatastoreModel:
@@ -103,16 +103,17 @@ class StudiesIndex:
         self._last = None if stamp is None else (stamp, index)
 
     def _text(self, index: LocalDatastoreModel) -> str:
-        """The index in MONAI Label's form, a line for each image; of entries that stay the text is kept."""
-        kept, self._texts = self._texts, {}
+        """The index in MONAI Label's form, a line for each image; that of an entry that stays is kept."""
+        kept, lines = self._lines, {}
         for image, entry in index.objects.items():
             known = kept.get(image)
-            self._texts[image] = (
-                known if known and known[0] is entry else (entry, entry.model_dump_json(fallback=str))
-            )
-        lines = ",\n".join(f"{json.dumps(image)}: {text}" for image, (_, text) in self._texts.items())
-        head = index.model_dump_json(exclude={"base_path", "objects"}, fallback=str)
-        return f'{head.removesuffix("}")},\n"objects": {{\n{lines}\n}}}}\n'
+            if known is None or known[0] is not entry:
+                known = entry, f"{json.dumps(image)}: {entry.model_dump_json(fallback=str)}"
+            lines[image] = known
+        self._lines = lines
+        head = index.model_dump_json(exclude={"base_path", "objects"}, fallback=str).removesuffix("}")
+        body = ",\n".join([line for _, line in lines.values()])
+        return f'{head},\n"objects": {{\n{body}\n}}}}\n'
 
     def write(self, index: LocalDatastoreModel) -> None:
         """Puts another index in the place of the one in use.
