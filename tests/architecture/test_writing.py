@@ -27,7 +27,7 @@ EXCEPTIONS = {
     ("web/request_checks.py", "spooled"): SCRATCH,
     ("monai_app/infer_task.py", "Segmentation.__call__"): "reserves the name of an answer, which is deleted once it was sent",
     ("monai_app/studies_folder.py", "StudiesFolder.get_dataset_archive"): "an archive on its way out; deleted once it was sent",
-    ("monai_app/studies_index.py", "StudiesIndex.read"): RENAMES,
+    ("monai_app/studies_index.py", "StudiesIndex._parsed"): RENAMES,
     ("studies/label_history.py", "LabelHistory.keeping"): RENAMES,
     ("studies/labels/parsing_process.py", "_answer"): "a pipe to the server",
     ("experiments/runs_table.py", "RunsTable.add"): "appends the rows of a run in one write; repeats and a torn end are mended when it is read",
