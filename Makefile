@@ -6,6 +6,9 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.11 python3.12 python3.10,$(she
 OUT ?= demo
 DATA ?=
 
+# Without bytecode each process compiles anew what it imports, and pytest what its plugins are made of: ten seconds a worker.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Side by side: most seconds are those of types and contracts, each on one core.
 CHECKS := $(addprefix lint-,types panel rooms style figures)
 

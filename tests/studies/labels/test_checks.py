@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 
 from scaling_app.ledger import LASTING_DOUBTS
 from scaling_app.studies.conf import ConfError
-from scaling_app.studies.labels import intake as label_book
+from scaling_app.studies.labels import intake
 from scaling_app.studies.labels.checks import (
     Grid,
     LabelError,
@@ -102,7 +102,7 @@ def test_new_values_become_structures_only_where_that_is_plausible(values, other
 def test_doubts_that_no_confirmation_settles_are_those_that_stop_a_training():
     grid, other = Grid((4, 4, 4), np.eye(4)), Grid((4, 4, 3), np.eye(4))
     doubts = [*check_geometry(other, grid), *check_new_values({999: 1}, {}, 0, {})]
-    assert {*kinds(doubts), label_book.UNREADABLE, UNREADABLE_IMAGE, ODD_IMAGE} == set(LASTING_DOUBTS)
+    assert {*kinds(doubts), intake.UNREADABLE, UNREADABLE_IMAGE, ODD_IMAGE} == set(LASTING_DOUBTS)
 
 
 def test_the_sentence_says_what_to_do():
