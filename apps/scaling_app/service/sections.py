@@ -109,7 +109,7 @@ def missing(payload: Payload) -> str:
         ),
         (
             n_points > 0,
-            f"{count(n_points, 'measured point')} of the curve: train a model, then label on or start the curve job",
+            f"{count(n_points, 'measured point')} of the curve: train a model and label on, or have the learning curve measured",
         ),
     ]
     if doubts:
