@@ -214,7 +214,12 @@ def _minutes(text: Any) -> float | None:
 
 @dataclass(frozen=True)
 class NextCase:
-    """The case to label next. `blind` is None where the server does not say."""
+    """The case to label next.
+
+    Attributes:
+        file_name: Of its image; a name alone, without folders.
+        blind: None where the server does not say.
+    """
 
     image_id: str
     file_name: str
@@ -231,10 +236,19 @@ class NoCase:
 def read_next_case(data: dict[str, Any]) -> NextCase | NoCase:
     """Read the answer of `/activelearning/`."""
     reader = JsonReader(data, "next case")
-    if reader.raw("id") in (None, ""):
+    if not reader.text("id"):
         return NoCase(reader.text("message"))
-    image_id = str(reader.raw("id"))
-    return NextCase(image_id, reader.text("name") or image_id + ".nii.gz", reader.boolean("blind"))
+    image_id = reader.text("id")
+    name = reader.text("name") or image_id + ".nii.gz"
+    return NextCase(image_id, _last_part(name), reader.boolean("blind"))
+
+
+def _last_part(path: str) -> str:
+    """The name at the end of a path, as it may be written into a folder of ours."""
+    name = re.split(r"[/\\]", path)[-1]
+    if name in ("", ".", "..") or not name.isprintable():
+        raise BadAnswer(f"next case.name should be a file's name, but is {path[:60]!r}")
+    return name
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, Callable
 
 import requests
@@ -19,6 +21,7 @@ from .drafts import Draft, DraftStore
 from .messages import Failure, Reply, Request, failure_of_status
 from .payload import SCHEMA, Payload
 
+_CHUNK_BYTES = 1 << 20
 _BROKEN = (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)
 
 
@@ -32,30 +35,61 @@ class RequestsTransport:
         self, request: Request, on_done: Callable[[Reply], None], on_failed: Callable[[Failure], None]
     ) -> None:
         """Send; exactly one of the callbacks is called before this returns."""
-        self._http.trust_env = not is_local(request.url)  # no proxy leads to this computer
+        said: SimpleQueue[Reply | BaseException] = SimpleQueue()
+        # In a thread of its own, because whoever drips can hold a socket for ever; that thread ends with the process.
+        Thread(target=self._answer, args=(self._http, request, said), daemon=True).start()
         try:
-            answer = self._http.request(
-                request.method,
-                request.url,
-                headers=dict(request.headers),
-                data=request.body,
-                timeout=request.timeout_s,
-                allow_redirects=False,
-                auth=_as_it_is,
-                verify=os.environ.get("REQUESTS_CA_BUNDLE") or True,  # which no `trust_env` would leave out
-            )
-        except (requests.RequestException, ValueError) as error:
-            on_failed(Failure(_kind_of(error), str(error)))
-            return
-        if 200 <= answer.status_code < 300:
-            on_done(Reply(answer.status_code, answer.content, answer.headers.get("Date", "")))
+            answer = said.get(timeout=request.most_s)
+        except Empty:
+            self._http = requests.Session()
+            answer = request.dripping
+        if isinstance(answer, Reply):
+            on_done(answer)
+        elif isinstance(answer, Failure):
+            on_failed(answer)
         else:
-            detail = answer.content[:2000].decode("utf-8", "replace")
-            on_failed(failure_of_status(answer.status_code, detail))
+            raise answer
+
+    @staticmethod
+    def _answer(http: requests.Session, request: Request, said: SimpleQueue[Reply | BaseException]) -> None:
+        try:
+            said.put(_exchange(http, request))
+        except (requests.RequestException, ValueError) as error:
+            said.put(Failure(_kind_of(error), str(error)))
+        except BaseException as error:  # it is told where it was asked
+            said.put(error)
 
     def close(self) -> None:
         """Ends the connections."""
         self._http.close()
+
+
+def _exchange(http: requests.Session, request: Request) -> Reply:
+    """One question and its answer.
+
+    Raises:
+        Failure: for a status outside 2xx, or an answer without end.
+    """
+    http.trust_env = not is_local(request.url)  # no proxy leads to this computer
+    with http.request(
+        request.method,
+        request.url,
+        headers=dict(request.headers),
+        data=request.body,
+        timeout=request.timeout_s,
+        allow_redirects=False,
+        auth=_as_it_is,
+        verify=os.environ.get("REQUESTS_CA_BUNDLE") or True,  # which no `trust_env` would leave out
+        stream=True,
+    ) as answer:
+        body = bytearray()
+        for chunk in answer.iter_content(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > request.most_bytes:
+                raise request.endless
+        if 200 <= answer.status_code < 300:
+            return Reply(answer.status_code, bytes(body), answer.headers.get("Date", ""))
+        raise failure_of_status(answer.status_code, body[:2000].decode("utf-8", "replace"))
 
 
 def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -70,7 +104,7 @@ def _kind_of(error: Exception) -> str:
         return "expired" if "certificate has expired" in str(error) else "tls"
     if isinstance(error, requests.exceptions.ProxyError):
         return "gateway"
-    if isinstance(error, requests.exceptions.Timeout):
+    if isinstance(error, requests.exceptions.Timeout) or "Read timed out" in str(error):
         return "timeout"
     return "lost" if isinstance(error, _BROKEN) or "aborted" in str(error) else "unreachable"
 
@@ -80,7 +114,7 @@ class Server:
 
     Args:
         address: such as `http://127.0.0.1:8000`.
-        user, password: where the server asks for a login.
+        user, password: where the server asks for a login; kept in memory, for a sign-in that runs out.
         client_id: who labels; MONAI Label stores it beside a label.
         retries: how often a call that may be repeated is sent again when the server cannot be reached or fails inside.
         pause_s: before the first of them; twice as long before each further one.
@@ -103,8 +137,9 @@ class Server:
         self._retries, self._pause_s = retries, pause_s
         self._transport = RequestsTransport()
         self._calls = Client(self._transport, normal_address(address), client_id)
+        self._login = (user, password)
         if user:
-            self._calls.token = self._ask(self._calls.sign_in, user, password)
+            self._sign_in()
         self.info = self._greeted()
 
     def __enter__(self) -> Server:
@@ -276,17 +311,26 @@ class Server:
         )
         return saved
 
+    def _sign_in(self) -> None:
+        self._calls.token = ""
+        self._calls.token = self._ask(self._calls.sign_in, *self._login)
+
     def _ask(self, call: Callable[..., object], *what: object, repeat: bool = True) -> Any:
-        """What a call of `Client` hands to its `on_done`."""
-        answers: list[Any] = []
-        failures: list[Failure] = []
-        for attempt in range(self._retries + 1):
-            failures.clear()
+        """What a call of `Client` hands to its `on_done`. A sign-in that has run out is renewed, once."""
+        attempt, renewed = 0, False
+        while True:
+            answers: list[Any] = []
+            failures: list[Failure] = []
             call(*what, answers.append, failures.append)
             if answers:
                 return answers[0]
-            again = repeat and (failures[0].offline or failures[0].kind in ("server_error", "unable"))
+            failure = failures[0]
+            if failure.kind == "sign_in" and self._calls.token and not renewed:
+                self._sign_in()
+                renewed = True
+                continue
+            again = repeat and (failure.offline or failure.kind in ("server_error", "unable"))
             if not again or attempt == self._retries:
-                break
+                raise failure
             time.sleep(self._pause_s * 2**attempt)
-        raise failures[0]
+            attempt += 1

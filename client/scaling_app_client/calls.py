@@ -26,6 +26,8 @@ _T = TypeVar("_T")
 # How long nothing at all may move, in seconds. A busy MONAI Label server answers one request at a
 # time and may well be silent for half a minute.
 _QUICK_S, _NEXT_S, _LABEL_S, _IMAGE_S, _INFER_S = 60.0, 120.0, 300.0, 120.0, 600.0
+#: Of an image or a label.
+_FILE_BYTES = 16 << 30
 
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
@@ -135,7 +137,7 @@ class Client:
 
     def image(self, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
         path = "/datastore/image?" + urlencode({"image": image_id})
-        self._send("GET", path, on_done, on_failed, _content, timeout_s=_IMAGE_S)
+        self._file("GET", path, on_done, on_failed, timeout_s=_IMAGE_S)
 
     def image_name(self, image_id: str, on_done: Callable[[str], None], on_failed: OnFailed) -> None:
         """The name of an image's file, empty where the server does not say."""
@@ -144,16 +146,14 @@ class Client:
 
     def label(self, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
         what = {"label": image_id, "tag": "final", "client_id": self._client_id}
-        self._send(
-            "GET", "/datastore/label?" + urlencode(what), on_done, on_failed, _content, timeout_s=_IMAGE_S
-        )
+        self._file("GET", "/datastore/label?" + urlencode(what), on_done, on_failed, timeout_s=_IMAGE_S)
 
     def infer(self, model: str, image_id: str, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
         """A prediction, as the content of a `.nii.gz` file."""
         path = "/infer/{}?{}".format(quote(model, safe=""), urlencode({"image": image_id, "output": "image"}))
         params = {"result_extension": ".nii.gz", "client_id": self._client_id}
         headers, body = encode_multipart({"params": json.dumps(params)}, {})
-        self._send("POST", path, on_done, on_failed, _content, body, headers, _INFER_S)
+        self._file("POST", path, on_done, on_failed, body, headers, _INFER_S)
 
     def infer_file(
         self,
@@ -167,7 +167,7 @@ class Client:
         path = "/infer/{}?output=image".format(quote(model, safe=""))
         params = json.dumps({"client_id": self._client_id})
         headers, body = encode_multipart({"params": params}, {"file": (file_name, content)})
-        self._send("POST", path, on_done, on_failed, _content, body, headers, _INFER_S)
+        self._file("POST", path, on_done, on_failed, body, headers, _INFER_S)
 
     def save_label(
         self,
@@ -302,6 +302,18 @@ class Client:
     def _who(self) -> str:
         return urlencode({"client_id": self._client_id})
 
+    def _file(
+        self,
+        method: str,
+        path: str,
+        on_done: Callable[[bytes], None],
+        on_failed: OnFailed,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = _QUICK_S,
+    ) -> None:
+        self._send(method, path, on_done, on_failed, _content, body, headers, timeout_s, _FILE_BYTES)
+
     def _json(
         self,
         method: str,
@@ -335,6 +347,7 @@ class Client:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         timeout_s: float = _QUICK_S,
+        most_bytes: int = Request.most_bytes,
     ) -> None:
         def done(reply: Reply) -> None:
             try:
@@ -355,7 +368,9 @@ class Client:
         sent = dict(headers or {})
         if self.token:
             sent["Authorization"] = "Bearer " + self.token
-        self._transport.send(Request(method, self.address + path, sent, body, timeout_s), done, failed)
+        self._transport.send(
+            Request(method, self.address + path, sent, body, timeout_s, most_bytes), done, failed
+        )
 
 
 def _content(reply: Reply) -> bytes:

@@ -65,18 +65,23 @@ class DraftStore:
     def keep(self, draft: Draft) -> None:
         """Make the label exported to `prepare`'s path the draft; before this call the older one stands."""
         place = self._folder / draft.key
+        noted = self._write_note(
+            draft
+        )  # first: a full disk must not leave the new label under the older one's facts
         fresh = place / (_FRESH + draft.file_name)
         fresh.chmod(0o600)
         fresh.replace(place / draft.file_name)
-        self.note(draft)
+        noted.replace(place / _DRAFT_FILE)
 
     def note(self, draft: Draft) -> None:
         """Write what is known of a draft whose label is already kept."""
-        place = self._folder / draft.key
-        partial = place / (_DRAFT_FILE + ".part")
+        self._write_note(draft).replace(self._folder / draft.key / _DRAFT_FILE)
+
+    def _write_note(self, draft: Draft) -> Path:
+        partial = self._folder / draft.key / (_DRAFT_FILE + ".part")
         partial.write_text(json.dumps(asdict(draft), indent=1), encoding="utf-8")
         partial.chmod(0o600)
-        partial.replace(place / _DRAFT_FILE)
+        return partial
 
     def mark(self, draft: Draft, **changes: Any) -> Draft:
         """The draft with changed facts, written down."""

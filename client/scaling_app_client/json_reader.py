@@ -9,6 +9,8 @@ from typing import Any
 
 #: Of a whole number: Python's have no end, and those without one are no floating-point numbers.
 _MOST_DIGITS = 20
+#: Nothing that is counted or measured here is larger, seconds and minutes included.
+LARGEST = 1e9
 
 
 class BadAnswer(ValueError):
@@ -19,12 +21,15 @@ def parse_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`.
 
     Raises:
-        BadAnswer: When it is not UTF-8, not JSON, not an object, nested without end, or has a NaN, an infinity or a whole
-            number in it that is larger than any that is counted here.
+        BadAnswer: When it is not UTF-8, not JSON, not an object, nested without end, or has a NaN, an infinity, a whole
+            number in it that is larger than any that is counted here, or half a character (a lone surrogate).
     """
     try:
-        data = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_int=_whole)
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        text = body.decode("utf-8")
+        data = json.loads(text, parse_constant=_no_constant, parse_int=_whole)
+        if "\\ud" in text.lower():  # no address, no file and no window takes half a character
+            json.dumps(data, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
         raise BadAnswer(f"the answer is not JSON: {error}") from error
     if not isinstance(data, dict):
         raise BadAnswer(f"the answer is a JSON {type(data).__name__}, not an object")
@@ -59,8 +64,8 @@ class JsonReader:
     def raw(self, name: str) -> Any:
         return self._data.get(name)
 
-    def number(self, name: str, low: float = -math.inf, high: float = math.inf) -> float | None:
-        """A finite number inside [low, high]."""
+    def number(self, name: str, low: float = -LARGEST, high: float = LARGEST) -> float | None:
+        """A number inside [low, high]."""
         value = self._data.get(name)
         if value is None:
             return None
@@ -70,7 +75,7 @@ class JsonReader:
             raise self._fault(name, f"a number between {low:g} and {high:g}")
         return float(value) + 0.0  # JSON has a zero with a minus, which no figure on a screen needs
 
-    def integer(self, name: str, low: float = -math.inf) -> int | None:
+    def integer(self, name: str, low: float = -LARGEST) -> int | None:
         value = self.number(name, low)
         if value is None:
             return None

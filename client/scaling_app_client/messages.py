@@ -56,13 +56,34 @@ _STATUS_NAMES = {status.phrase for status in HTTPStatus}
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request. `timeout_s` is how long nothing at all may move, not the total time."""
+    """One HTTP request.
+
+    Attributes:
+        timeout_s: How long nothing at all may move.
+        most_bytes: How long an answer may be; a server that goes wrong may send without end.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     timeout_s: float = 60.0
+    most_bytes: int = 64 << 20
+
+    @property
+    def most_s(self) -> float:
+        """How long it may take in all, whatever moves: a byte now and then is no answer."""
+        return 10 * self.timeout_s
+
+    @property
+    def endless(self) -> Failure:
+        """Of an answer that is longer."""
+        return Failure("bad_answer", f"an answer of more than {self.most_bytes >> 20} MiB")
+
+    @property
+    def dripping(self) -> Failure:
+        """Of an answer that takes longer."""
+        return Failure("timeout", f"no whole answer within {self.most_s:g} s")
 
 
 @dataclass(frozen=True)

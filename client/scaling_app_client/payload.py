@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from .json_reader import BadAnswer, JsonReader
+from .json_reader import LARGEST, BadAnswer, JsonReader
 
 #: The version of `GET /sufficiency/` that this module reads.
 SCHEMA = 1
@@ -150,7 +150,7 @@ class StrategyEffect:
         difference = reader.child("dice_difference")
         return cls(
             name=reader.text("name"),
-            kappa=Interval.read(reader.child("kappa"), 0, float("inf"), _ONE_RANGE),
+            kappa=Interval.read(reader.child("kappa"), 0, LARGEST, _ONE_RANGE),
             dice_difference=Interval.read(difference, -1, 1),
             nsd_difference=Interval.read(reader.child("nsd_difference"), -1, 1),
             n_cases=difference.integer("n_cases", 0) if difference else None,

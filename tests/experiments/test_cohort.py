@@ -134,7 +134,7 @@ def test_channels_in_files_of_their_own_are_refused_with_what_to_do(tmp_path: Pa
         (
             ["case1.png", "case10.png"],
             ["case1_mask.png", "case10_mask.png"],
-            r"2 label\(s\) are named \*_mask",
+            r"2 labels named \*_mask",
         ),
         (["a.png"], ["mask_a.png"], r"named mask_\* where the image is \*, as mask_a and a"),
         (
@@ -142,7 +142,7 @@ def test_channels_in_files_of_their_own_are_refused_with_what_to_do(tmp_path: Pa
             ["p1_label.png"],
             "have the same name, and here they are called as p1_image and p1_label",
         ),
-        (["a_t1.nii.gz"], ["a.nii.gz"], r"1 image\(s\) are named \*_t1 where the label is \*"),
+        (["a_t1.nii.gz"], ["a.nii.gz"], r"1 image named \*_t1 where the label is \*"),
     ],
 )
 def test_labels_named_otherwise_get_a_hint(

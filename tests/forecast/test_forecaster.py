@@ -64,7 +64,7 @@ def test_an_unknown_structure_is_refused_with_the_list() -> None:
 def test_too_few_scores_carry_what_is_missing() -> None:
     with pytest.raises(TooFewPoints) as error:
         make_forecaster("bayes").fit(AVERAGES[:2])
-    assert error.value.missing == "2 score(s) so far, at least 3 are needed"
+    assert error.value.missing == "2 scores so far, at least 3 are needed"
     one_case = [Score(n, 0.5 + n / 100, case="a") for n in (2, 3, 4, 5)]
     with pytest.raises(TooFewPoints, match="scores of 1 case"):
         make_forecaster("bayes").fit(one_case)

@@ -69,7 +69,7 @@ def test_zero_dice_is_a_miss() -> None:
     [
         ("", "is empty"),
         ("n,dice\n", "no rows"),
-        ("cases,score\n4,0.5\n", "lacks the column(s) n, dice; found: cases, score"),
+        ("cases,score\n4,0.5\n", "has no column n, dice; found: cases, score"),
         ("n,dice\n4,81.2\n", "line 2: dice must be in [0, 1], got 81.2; percentages? give 0.812"),
         ("n,dice\n4,0.5\n8,-0.1\n", "line 3: dice must be in [0, 1]"),
         ("n,dice\n0,0.5\n", "line 2: n must be at least 1"),

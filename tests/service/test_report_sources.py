@@ -98,7 +98,7 @@ def test_a_bad_value_is_named_with_its_line(tmp_path: Path, bad: dict[str, str],
 
 def test_other_tables_are_refused(tmp_path: Path) -> None:
     (tmp_path / "curve.csv").write_text("n,dice\n4,0.5\n")
-    with pytest.raises(ValueError, match="lacks the column"):
+    with pytest.raises(ValueError, match="has no column"):
         report_from(tmp_path / "curve.csv", tmp_path / "out.html")
     with pytest.raises(ValueError, match="no row"):
         report_from(write_table(tmp_path / "empty.csv", []), tmp_path / "out.html")

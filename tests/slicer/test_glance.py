@@ -81,7 +81,7 @@ def test_the_line_stays_in_sight_while_the_rest_is_scrolled(module: object, conn
 def test_next_case_and_next_five_come_with_points_range_and_minutes(connect: Callable) -> None:
     ui = connect(12)
     one, five = (100 * (dice_at(12 + extra) - dice_at(12)) for extra in (1, 5))
-    first, second = ui.nextLabel.text.splitlines()
+    first, second = panel_bench.said(ui.nextLabel).splitlines()
     assert first == f"Next case: +{one:.1f} points (80 %: 0.2 to 0.8), 18 min of your time."
     assert second == f"Next 5: +{five:.1f} points (80 %: 1.0 to 3.0), 1 h 30 min of your time."
     assert ui.adviceLabel.text == "Please label 5 more cases, then look again."
@@ -156,7 +156,7 @@ def test_a_training_is_seen_with_its_time_though_its_part_is_folded(
     ui.trainButton.click()
     wait(lambda: ui.glanceNote.text == "A new model is being trained. You can go on drawing.")
     server.train_stats = {"segmentation": {"epoch": 100, "total_epochs": 400, "current_time": "0:02:00"}}
-    wait(lambda: "About 6 min left" in ui.glanceNote.text)
+    wait(lambda: "About 6 min left" in panel_bench.said(ui.glanceNote))
     server.training = {**server.training, "status": "DONE"}
     wait(lambda: not ui.glanceNote.isVisible())
 
@@ -182,7 +182,7 @@ def test_a_training_is_said_in_time_and_effect(
     module: object, connect: Callable, server: StubServer, wait: Callable
 ) -> None:
     ui = connect(12)
-    text = ui.trainingEffect.text
+    text = panel_bench.said(ui.trainingEffect)
     assert text.startswith("Makes a new model from your 12 labels")
     assert "Takes 1 h at most. Until then you can go on drawing." in text
     server.train_stats = {"segmentation": {"epoch": 400, "total_epochs": 400, "total_time": "0:06:00"}}
@@ -190,12 +190,12 @@ def test_a_training_is_said_in_time_and_effect(
     module.session.training.start("segmentation")
     wait(lambda: module.session.state.training.running)
     server.training = {**server.training, "status": "DONE"}
-    wait(lambda: "about 6 min, judging by the last time" in ui.trainingEffect.text)
+    wait(lambda: "about 6 min, judging by the last time" in panel_bench.said(ui.trainingEffect))
     ui.stepsSpin.setValue(800)
-    assert "about 12 min" in ui.trainingEffect.text
+    assert "about 12 min" in panel_bench.said(ui.trainingEffect)
     ui.trainerBox.setCurrentIndex(1)
     assert ui.trainingEffect.text.startswith("Measures the learning curve,")
-    assert "30 min at most" in ui.trainingEffect.text
+    assert "30 min at most" in panel_bench.said(ui.trainingEffect)
 
 
 def test_a_server_that_has_gone_is_said_beside_the_old_numbers(
@@ -204,7 +204,9 @@ def test_a_server_that_has_gone_is_said_beside_the_old_numbers(
     ui = connect(12)
     server.stop()
     module.session.forecast.ask()
-    wait(lambda: "has not answered for 1 min: these numbers are from before" in ui.glanceNote.text)
+    wait(
+        lambda: "has not answered for 1 min: these numbers are from before" in panel_bench.said(ui.glanceNote)
+    )
 
 
 def test_labels_in_doubt_are_said_though_their_part_is_folded(
@@ -248,7 +250,7 @@ def test_enough_labels_without_a_measurement_name_the_button_to_press(
 ) -> None:
     server.measured = False
     ui = connect(5)
-    assert f"press {ui.measureButton.text}." in ui.adviceLabel.text
+    assert f"press “{ui.measureButton.text}”." in ui.adviceLabel.text
     ui.measureButton.click()
     wait(lambda: ui.adviceLabel.text.startswith("The learning curve is being measured for a first forecast."))
     server.job = {"state": "idle", "message": "Cross-validation needs labels of at least two patients."}

@@ -67,7 +67,7 @@ def test_connecting_fills_the_panel(connected: object) -> None:
     assert rows[1][2].startswith("+5.2 (2.5 to ")
     assert rows[1][3] == "1 h 30 min"
     assert rows[-1][1] == "target 85"
-    assert ui.priorLabel.text.startswith("60 % of this forecast rests on your own cases")
+    assert panel_bench.said(ui.priorLabel).startswith("60 % of this forecast rests on your own cases")
     assert ui.strategySummary.text == "With GenDA your 6 cases work like 10 (7 to 13)."
     assert "7 of 24 unlabelled cases that were looked at lie outside" in ui.coverageLabel.text
 
@@ -362,8 +362,8 @@ def test_a_target_can_be_taken_back_and_set_again(
 
 def test_a_running_computation_is_shown_with_its_time(connected: object, wait: Callable) -> None:
     connected.ui.measureButton.click()
-    wait(lambda: "0 of 9 trainings" in connected.ui.stateLabel.text)
-    assert "About 4 min left" in connected.ui.stateLabel.text
+    wait(lambda: "0 of 9 trainings" in panel_bench.said(connected.ui.stateLabel))
+    assert "About 4 min left" in panel_bench.said(connected.ui.stateLabel)
     assert not connected.ui.measureButton.enabled
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import chart_picture
 import panel_bench
@@ -329,6 +330,20 @@ def test_tooltips_show_the_servers_texts_as_they_stand(
     server.handlers[route] = lambda handler: handler.answer({"detail": MARKUP}, 409)
     ui.measureButton.click()
     wait(lambda: MARKUP in panel_bench.read(ui.caseStatus.toolTip))
+
+
+def test_a_name_cannot_turn_around_what_stands_beside_it_and_is_sent_back_as_it_came(
+    module: object, server: StubServer, wait: Callable
+) -> None:
+    name, shown = "case\u202e7\x07", "case\ufffd7\ufffd"
+    server.checks = [{"image": name, "sentence": f"{name} is odd."}]
+    panel_bench.connect(module, server.url, wait)
+    ui = module.ui
+    wait(lambda: ui.doubtBox.count == 1)
+    assert ui.doubtBox.itemText(0) == shown
+    assert f"{shown}: {shown} is odd." in ui.doubtsLabel.text
+    ui.confirmButton.click()
+    wait(lambda: f"POST /sufficiency/case/{quote(name)}" in server.requests)
 
 
 def test_dialogs_show_the_servers_names_as_they_stand(

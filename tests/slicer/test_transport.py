@@ -16,7 +16,7 @@ import pytest
 import qt
 from DataSufficiencyLib.timers import QtTimers
 from DataSufficiencyLib.transport import Call, QtTransport, content_of, error_code, header_of
-from stub_server import StubServer
+from stub_server import StubServer, drip, drip_headers, endless
 
 from scaling_app_client.calls import Client, normal_address
 from scaling_app_client.messages import Failure, Request, encode_multipart
@@ -119,6 +119,27 @@ def test_a_slow_but_moving_answer_is_no_timeout(server: StubServer, transport: o
 
     server.handlers["GET", "/slow"] = drip
     assert ask(transport, wait, server.url + "/slow", timeout_s=0.3).answers[0].body == b"xxxxxx"
+
+
+@pytest.mark.parametrize(("answer", "words"), [(drip, "no whole answer within 3 s"), (drip_headers, "0.3 s")])
+def test_who_drips_without_end_is_given_up(
+    server: StubServer, transport: object, wait: object, answer: Callable, words: str
+) -> None:
+    server.handlers["GET", "/x"] = answer
+    (failure,) = ask(transport, wait, server.url + "/x", timeout_s=0.3).failures
+    assert (failure.kind, failure.detail) == ("timeout", words)
+
+
+def test_an_answer_without_end_is_given_up(server: StubServer, transport: object, wait: object) -> None:
+    server.handlers["GET", "/x"] = endless
+    caught = Caught()
+    request = Request("GET", server.url + "/x", most_bytes=1 << 20)
+    transport.send(request, caught.answers.append, caught.failures.append)
+    wait(lambda: caught.called)
+    assert (caught.failures[0].kind, caught.failures[0].detail) == (
+        "bad_answer",
+        "an answer of more than 1 MiB",
+    )
 
 
 def test_a_connection_that_breaks_is_lost(server: StubServer, transport: object, wait: object) -> None:

@@ -7,6 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from scaling_app.words import count
+
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
@@ -25,7 +27,7 @@ def under_label_names(images: Mapping[str, Path], labels: Collection[str]) -> di
     if several:
         case, names = next(iter(several.items()))
         raise ValueError(
-            f"{len(several)} case(s) have channels in files of their own, as {' and '.join(sorted(names)[:2])} of {case}; "
+            f"{count(len(several), 'case')} with channels in files of their own, as {' and '.join(sorted(names)[:2])} of {case}; "
             "join them into one file of several channels, or keep the files of one channel alone"
         )
     renamed = {names[0]: case for case, names in channels.items() if names[0].endswith("_0000")}
@@ -57,10 +59,10 @@ def naming_hint(images: Collection[str], labels: Collection[str]) -> str:
             f"an image and its label have the same name, and here they are called as {min(images)} and {min(labels)}: "
             "rename one of the two"
         )
-    (key, count), *_ = additions.most_common(1)
+    (key, number), *_ = additions.most_common(1)
     name, match = example[key]
     other = "image" if key[0] == "label" else "label"
     return (
-        f"{count} {key[0]}(s) are named {key[1]} where the {other} is *, as {name} and {match}: an image and its label "
+        f"{count(number, key[0])} named {key[1]} where the {other} is *, as {name} and {match}: an image and its label "
         "have the same name, so rename one of them"
     )

@@ -20,6 +20,7 @@ from scaling_app.forecast.scores import OVERALL, Score, by_structure, own_arm
 from scaling_app.forecast.stopping import STEPS, Advice, StopEvidence, advise, check_size, low_gain
 from scaling_app.storage import finite
 from scaling_app.strategies.catalogue import title_of, what_of
+from scaling_app.words import count
 
 PRIOR_DOMINATED_BELOW = 8
 SMALLEST_SHARE_TESTED = 0.5
@@ -133,7 +134,7 @@ def answer(forecaster: Forecaster, question: Question, observations: Sequence[Sc
     untested = all(seen.dice is None for seen in observations)
     still_to_label = max(0, (MEASURED_FROM if untested else MIN_CASES) - question.n_now) or None
     if question.n_now < MIN_CASES:
-        missing = f"{question.n_now} case(s) labelled, at least {MIN_CASES} are needed"
+        missing = f"{count(question.n_now, 'labelled case')} so far, at least {MIN_CASES} are needed"
         return too_few(missing, question, observations, still_to_label)
     if untested:
         return too_few("no model has been tested on these cases yet", question, observations, still_to_label)

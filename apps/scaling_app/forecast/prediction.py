@@ -17,6 +17,7 @@ from scaling_app.forecast.arms import StrategyEffect
 from scaling_app.forecast.calibration import UNCALIBRATED, Factor, edges
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.scores import OVERALL, Score, by_structure, check_scores, own_arm
+from scaling_app.words import count
 
 MIN_CASES = 4
 MEASURED_FROM = 5
@@ -172,6 +173,8 @@ class Forecaster(ABC):
 def _require_enough(observations: Sequence[Score]) -> None:
     cases = {o.case for o in observations if o.case}
     if len(observations) < MIN_SCORES:
-        raise TooFewPoints(f"{len(observations)} score(s) so far, at least {MIN_SCORES} are needed")
+        raise TooFewPoints(f"{count(len(observations), 'score')} so far, at least {MIN_SCORES} are needed")
     if cases and len(cases) < MIN_SCORES:
-        raise TooFewPoints(f"scores of {len(cases)} case(s) so far, of at least {MIN_SCORES} are needed")
+        raise TooFewPoints(
+            f"scores of {count(len(cases), 'case')} so far, of at least {MIN_SCORES} are needed"
+        )

@@ -139,7 +139,7 @@ def read_curve(path: str | Path) -> list[Score]:
     for line, row in rows_of(text, path):
         if missing := [name for name in ("n", "dice") if name not in row]:
             raise CurveError(
-                f"{path} lacks the column(s) {', '.join(missing)}; found: {', '.join(row)}. Its first line names the "
+                f"{path} has no column {', '.join(missing)}; found: {', '.join(row)}. Its first line names the "
                 "columns, separated by commas, semicolons or tabs"
             )
         for name in ("dataset", "steps"):

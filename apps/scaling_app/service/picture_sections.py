@@ -38,11 +38,13 @@ def curve_section(page: Page, payload: Payload) -> str:
         [_kind(p), str(p.n), points(p.dice), spread(p.lo80, p.hi80), str(p.n_cases or "–")]
         for p in _ordered(observed)
     ]
-    headings = ["Measured by", "Training cases", "Dice", "80 % range", "Test cases"]
+    headings = ["Measured by", "Training cases", "Dice, points", "80 % range", "Test cases"]
     content = numbers(table(headings, what), "The measured points")
     if overall and overall.curve:
         fine = [[str(p.n), *level(p), spread(p.lo95, p.hi95)] for p in overall.curve]
-        content += numbers(table(["Cases", "Dice", "80 % range", "95 % range"], fine), "The curve in numbers")
+        content += numbers(
+            table(["Cases", "Dice, points", "80 % range", "95 % range"], fine), "The curve in numbers"
+        )
     lead = (
         "Each mark is models of one size tested on cases that they were not trained on; its line is the 80 % range "
         "over those cases, which a single case does not have."
@@ -91,11 +93,18 @@ def structures_section(page: Page, payload: Payload) -> str:
         figure = figures.curve_figure(curve, observed, n_now=n_now, target=target, panel=True, y_range=limits)
         alt = f"Learning curve of {name}: {points(now.mean)} points now."
         chart = page.figure(f"structure-{k}", figure, alt, look="panel")
-        reads = f'<p class="muted small">{points(now.mean)} now, 80 %: {spread(now.lo80, now.hi80)}</p>'
+        reads = (
+            f'<p class="muted small">{points(now.mean)} points now, 80 %: {spread(now.lo80, now.hi80)}</p>'
+        )
         panels.append(f"<figure><figcaption><h3>{escape(name)}</h3>{reads}</figcaption>{chart}</figure>")
         rows.append([name, *level(now), *_gains(curve)])
     horizons = [f"+{row.extra}" for row in curves[0].forecast]
-    headings = ["Structure", "Dice now", "80 % range", *(f"Gain {h} (80 % range)" for h in horizons)]
+    headings = [
+        "Structure",
+        "Dice now, points",
+        "80 % range",
+        *(f"Gain {h}, points (80 % range)" for h in horizons),
+    ]
     body = f'<div class="panels">{"".join(panels)}</div>{numbers(table(headings, rows))}'
     lead = "Same scale in every panel: Dice in points against labelled training cases; dashed is forecast."
     return section("Structure by structure", body, lead=lead)
@@ -136,13 +145,19 @@ def strategies_section(page: Page, payload: Payload) -> str:
         if surface_known:
             row += _difference(strategy.nsd_difference or Range())
         rows.append([*row, str(difference.n_cases or "–")])
-    headings = ["Strategy", "Kappa", "80 % range", "Dice difference, points", "80 % range of the difference"]
+    headings = [
+        "Strategy",
+        "Worth in cases",
+        "80 % range",
+        "Dice difference, points",
+        "80 % range of the difference",
+    ]
     if surface_known:
         headings += ["Surface Dice difference, points", "80 % range of that"]
     headings.append("Test cases")
     lead = (
-        "Kappa says how many cases one labelled case counts for when the model is trained with that strategy instead of "
-        "the session's own, measured on the same training cases, seeds and test cases."
+        "How many cases one labelled case is worth when the model is trained with that strategy instead of the session's "
+        "own (kappa), measured on the same training cases, seeds and test cases."
     )
     if any(trained_longer(strategy.name) for strategy in strategies):
         lead += f" Longer training is that with {LONGER_TIMES} times the steps."

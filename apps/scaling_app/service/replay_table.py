@@ -136,7 +136,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
         lacking = [name for name in COLUMNS if name not in row]
         if lacking:
             raise ReplayTableError(
-                f"{path} is no table of `scaling-app replay`: it lacks the column(s) {', '.join(lacking)}; "
+                f"{path} is no table of `scaling-app replay`: it has no column {', '.join(lacking)}; "
                 "of other curves `scaling-app forecast` makes a forecast"
             )
         yield number, row

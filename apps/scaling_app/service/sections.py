@@ -50,15 +50,17 @@ def _tiles(payload: Payload, *, levels: bool) -> list[tuple[str, str, str]]:
     overall = payload.overall
     if levels and overall and overall.now:
         now = overall.now
-        tiles.append(("Dice now", points(now.mean), f"80 %: {spread(now.lo80, now.hi80)}"))
+        tiles.append(("Dice now, points", points(now.mean), f"80 %: {spread(now.lo80, now.hi80)}"))
         ahead = next((row for row in overall.forecast if row.extra >= 5), None)
         if ahead and ahead.gain:
             gain = ahead.gain
             more = f"80 %: {spread(gain.lo80, gain.hi80, gain_points)}"
-            tiles.append((f"Gain of {ahead.extra} more", gain_points(gain.mean), more))
+            tiles.append((f"Gain of {ahead.extra} more, points", gain_points(gain.mean), more))
     target = payload.target
     if target and target.p_reached is not None:
-        tiles.append((f"Target {points(target.dice)}", percent(target.p_reached), _target_note(target)))
+        tiles.append(
+            (f"Target {points(target.dice)} points", percent(target.p_reached), _target_note(target))
+        )
     annotation = payload.annotation or Annotation()
     if annotation.minutes_per_case is not None:
         spent = f"median of {annotation.n_timed}; {duration(annotation.minutes_total)} in all"
@@ -109,7 +111,7 @@ def missing(payload: Payload) -> str:
         ),
         (
             n_points > 0,
-            f"{count(n_points, 'measured point')} of the curve: train a model, then label on or start the curve job",
+            f"{count(n_points, 'measured point')} of the curve: train a model and label on, or have the learning curve measured",
         ),
     ]
     if doubts:
@@ -132,9 +134,9 @@ def forecast_table(payload: Payload) -> str:
     headings = [
         "",
         "Cases",
-        "Dice",
+        "Dice, points",
         "80 % range",
-        "Gain",
+        "Gain, points",
         "80 % range of the gain",
         "Chance of 1 point or more",
     ]
@@ -193,9 +195,9 @@ def readers_section(payload: Payload) -> str:
     headings = [
         "",
         "Cases",
-        "Dice",
+        "Dice, points",
         "80 % range",
-        f"NSD at {agreement.nsd_tolerance_mm:g} mm",
+        f"NSD at {agreement.nsd_tolerance_mm:g} mm, points",
         "80 % range",
         "Drawn by one alone",
     ]
@@ -245,7 +247,7 @@ def coverage_section(payload: Payload) -> str:
     )
     if coverage.cases:
         rows = [[c.image, "–" if c.distance is None else tenths(c.distance)] for c in coverage.cases]
-        said += numbers(table(["Image", "Distance"], rows), "Which ones (label some of these next)")
+        said += numbers(table(["Case", "Distance, times the usual"], rows), "Which ones (label some of these next)")
     return section("Cases that the labelled ones do not cover", said)
 
 

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from scaling_app_client.drafts import Draft
 
 from .forecast_words import minutes_text
-from .notice_label import as_markup, show_notice, show_text
+from .notice_label import as_it_is, as_markup, show_notice, show_text
 from .question_rows import QuestionRows
 from .reasons import why_no_prediction, why_no_submit
 from .server_words import in_the_panels_language, rule_name
@@ -78,7 +78,7 @@ class CaseSection:
         self._rules = names
         self._ui.ruleBox.clear()
         for index, name in enumerate(names):
-            self._ui.ruleBox.addItem(rule_name(name))
+            self._ui.ruleBox.addItem(as_it_is(rule_name(name)))
             self._ui.ruleBox.setItemData(index, as_markup(self._what(name)), 3)  # Qt::ToolTipRole
 
     def _what(self, name: str) -> str:
@@ -117,7 +117,7 @@ class CaseSection:
         self._unsent = session.submission.waiting()
         ui.unsentFrame.setVisible(bool(self._unsent))
         many = len({draft.server for draft in self._unsent}) > 1
-        names = [f"{d.image_id} ({d.server})" if many else d.image_id for d in self._unsent]
+        names = [as_it_is(f"{d.image_id} ({d.server})" if many else d.image_id) for d in self._unsent]
         if [ui.unsentBox.itemText(i) for i in range(ui.unsentBox.count)] != names:
             ui.unsentBox.clear()
             ui.unsentBox.addItems(names)

@@ -19,7 +19,7 @@ from .forecast_words import (
     training_text,
     what_text,
 )
-from .notice_label import show_notice, show_text
+from .notice_label import as_it_is, show_notice, show_text
 from .reasons import why_no_training
 from .server_words import in_the_panels_language
 from .session import Session
@@ -101,7 +101,7 @@ class TrainingSection:
         if names != self._trainers:
             self._trainers = names
             self._ui.trainerBox.clear()
-            self._ui.trainerBox.addItems([trainer_name(name) for name in names])
+            self._ui.trainerBox.addItems([as_it_is(trainer_name(name)) for name in names])
             self._show_strategies()
 
     def _trainer_chosen(self) -> None:
@@ -125,7 +125,7 @@ class TrainingSection:
         if names != self._strategies:
             self._strategies = names
             self._ui.trainingStrategyBox.clear()
-            self._ui.trainingStrategyBox.addItems([self._offered(name)[0] for name in names])
+            self._ui.trainingStrategyBox.addItems([as_it_is(self._offered(name)[0]) for name in names])
             self._show_what()
 
     def _offered(self, name: str) -> tuple[str, str]:

@@ -70,7 +70,7 @@ def _first_forecast(answer: Payload, cases: int | None) -> str:
     if answer.job.running:
         return _("The learning curve is being measured for a first forecast. You can go on labelling.")
     if answer.n_labelled:
-        return _("For a first forecast, open Forecast below and press Measure the learning curve.")
+        return _("For a first forecast, open “Forecast” below and press “Measure the learning curve”.")
     return _("Please label a few cases for a first forecast.")
 
 

@@ -10,6 +10,10 @@ from .wording import Notice
 
 #: Where a long name may go on in the next line.
 _PLACES = re.compile(r"[-_./:]+(?=\w)|[^-_./:]{12}(?=\w)")
+#: Between a number and its unit no line may end.
+_UNITS = re.compile(r"(?<=\d) (?=%|(?:min|h)\b)")
+#: What is no letter but an order to the screen: other control characters, and those that turn what follows around.
+_ORDERS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _SIGNS = {"info": "", "good": "\u2714 ", "warning": "\u26a0 ", "bad": "\u2716 "}
 
 
@@ -29,6 +33,7 @@ def show_text(label: Any, text: str) -> None:
 
 def breakable(text: str) -> str:
     """The text, its long names with places where a line may end: Qt ends lines at spaces alone, and grows wider."""
+    text = _UNITS.sub("\u00a0", as_it_is(text))
     return re.sub(r"\S{25,}", lambda name: _PLACES.sub("\\g<0>\u200b", name.group()), text)
 
 
@@ -49,6 +54,11 @@ def font_pixels(label: Any) -> int:
     return round(font.pointSizeF() * 4 / 3) if font.pointSizeF() > 0 else int(font.pixelSize())
 
 
+def as_it_is(text: str) -> str:
+    """The text, with a sign in the place of each character by which a name could disguise itself or its neighbours."""
+    return _ORDERS.sub("\ufffd", text)
+
+
 def as_markup(text: str) -> str:
     """The text for a tooltip or a dialog, where Qt looks for markup: it is shown as it stands."""
-    return "<qt>" + escape(text).replace("\n", "<br>") + "</qt>" if text else ""
+    return "<qt>" + escape(as_it_is(text)).replace("\n", "<br>") + "</qt>" if text else ""

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from scaling_app_client.payload import Curve, MeasuredPoint, Target
 
 from .curve_nodes import LINES, CurveNodes
-from .notice_label import font_pixels
+from .notice_label import as_it_is, font_pixels
 
 _HEIGHT = 260
 #: How the key draws each line style.
@@ -20,7 +20,7 @@ _STROKES = {
     "LineStyleNone": "\u25cf",
     "LineStyleSolid": "\u2501\u2501",
     "LineStyleDash": "\u254c\u254c",
-    "LineStyleDashDot": "\u2501\u00b7\u2501",
+    "LineStyleDashDot": "\u2509\u2509",  # VTK draws it as dots
 }
 
 
@@ -68,7 +68,7 @@ class PlotSection:
             self._drawn = None
         elif drawn != self._drawn:
             self._drawn = drawn
-            self._curves.show(curve, points, target, structure or _("all structures together"))
+            self._curves.show(curve, points, target, as_it_is(structure) or _("all structures together"))
             self._ui.plotKey.setText(_key(curve, points, target))
             self.hold()
 

@@ -9,7 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from .label_questions import Answers, Question
-from .notice_label import breakable
+from .notice_label import as_it_is, breakable
 from .signal import Signal
 from .wording import label_question
 
@@ -81,7 +81,7 @@ class QuestionRows:
         box.setMinimumContentsLength(8)
         box.addItem(_("choose..."))
         for name in self._structures:
-            box.addItem(_("it is {name}").format(name=name))
+            box.addItem(_("it is {name}").format(name=as_it_is(name)))
         box.addItem(_("leave it out"))
         if question.guess in self._structures:
             box.setCurrentIndex(1 + self._structures.index(question.guess))

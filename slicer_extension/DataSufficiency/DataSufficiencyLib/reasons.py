@@ -17,7 +17,7 @@ def why_no_submit(state: SessionState, from_elsewhere: bool, busy: bool) -> str:
     if not state.connected:
         return _("First connect to a server and load a case.")
     if state.case is None and state.phase == "ready":
-        return _("First load a case: press Next case.")
+        return _("First load a case: press “Next case”.")
     if state.phase == "sent" and not state.edited:
         return _("This label has arrived. Change it to send it again.")
     if state.questions:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import time
 from typing import Any, Callable
 
 import qt
@@ -31,19 +32,29 @@ class Call:
         self.reply = reply
         self.request = request
         self.open = True
-        self.timed_out = False
+        self.given_up: Failure | None = None
+        self._until = time.monotonic() + request.most_s
         self._on_done = on_done
         self._on_failed = on_failed
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(int(request.timeout_s * 1000))
-        self._timer.timeout.connect(self._give_up)
+        self._timer.timeout.connect(self._silent)
         self._timer.start()
 
     def moved(self, _done: int = 0, _total: int = 0) -> None:
-        """Some bytes went or came: the time-out starts anew."""
-        if self.open:
+        """Some bytes went or came: the time-out starts anew, until there was time enough."""
+        if self.open and time.monotonic() > self._until:
+            self._give_up(self.request.dripping)
+        elif self.open:
             self._timer.start()
+
+    def came(self, done: int = 0, total: int = 0) -> None:
+        """So many bytes of the answer are there."""
+        if self.open and max(done, total) > self.request.most_bytes:
+            self._give_up(self.request.endless)
+        else:
+            self.moved()
 
     def cancel(self) -> None:
         if self.open:
@@ -62,8 +73,11 @@ class Call:
     def fail(self, failure: Failure) -> None:
         self._on_failed(failure)
 
-    def _give_up(self) -> None:
-        self.timed_out = True
+    def _silent(self) -> None:
+        self._give_up(Failure("timeout", f"{self.request.timeout_s:g} s"))
+
+    def _give_up(self, failure: Failure) -> None:
+        self.given_up = failure
         self.reply.abort()
 
 
@@ -83,7 +97,7 @@ class QtTransport:
         call = Call(reply, request, on_done, on_failed)
         self._calls[reply] = call
         reply.uploadProgress.connect(call.moved)
-        reply.downloadProgress.connect(call.moved)
+        reply.downloadProgress.connect(call.came)
         return call
 
     def close(self) -> None:
@@ -120,8 +134,8 @@ class QtTransport:
         call.close()
         status = reply.attribute(qt.QNetworkRequest.HttpStatusCodeAttribute)
         body = content_of(reply.readAll())
-        if call.timed_out:
-            call.fail(Failure("timeout", f"{call.request.timeout_s:g} s"))
+        if call.given_up is not None:
+            call.fail(call.given_up)
         elif status is None:
             call.fail(_no_answer(reply))
         elif not 200 <= int(status) < 300:

@@ -119,13 +119,13 @@ def _case_words() -> dict[str, tuple[str, str]]:
             WARNING,
             _(
                 "The scene was closed before {case} was submitted. Load the scene again if it was saved, or press "
-                "Next case; the server offers {case} again later."
+                "“Next case”; the server offers {case} again later."
             ),
         ),
         "case_gone_node": (
             WARNING,
             _(
-                "Image or segmentation of {case} was deleted before it was submitted. Press Next case; the server "
+                "Image or segmentation of {case} was deleted before it was submitted. Press “Next case”; the server "
                 "offers {case} again later."
             ),
         ),
@@ -133,7 +133,7 @@ def _case_words() -> dict[str, tuple[str, str]]:
             WARNING,
             _(
                 "{case} was opened from another server, or under another address of this one. It stays on the "
-                "screen; Submit asks you whether it belongs here."
+                "screen; “Submit label” asks you whether it belongs here."
             ),
         ),
         "one_slice_a_view": (
@@ -222,7 +222,7 @@ def label_question(kind: str, name: str, voxels: int) -> str:
     if kind == "absent":
         return _("{name} is empty").format(name=name)
     if kind == "preview":
-        return _("An effect's result is only a preview until you press Apply in the Segment Editor")
+        return _("An effect's result is only a preview until you press “Apply” in the Segment Editor")
     if kind == "overlap" and voxels == 1:
         words = _("One voxel lies in two structures. There the later one holds of: {names}")
         return words.format(names=name)

@@ -11,7 +11,7 @@ from scaling_app_client.payload import Doubt, Payload
 
 from .forecast_words import doubts_text, prior_text, state_text, table_rows
 from .glance_words import advice_sentence
-from .notice_label import show_text
+from .notice_label import as_it_is, show_text
 from .plot_section import PlotSection
 from .reasons import why_no_reopen
 from .session import Session
@@ -115,10 +115,11 @@ class WorthSection:
         ui.doubtRow.setVisible(bool(doubts))
         names = list(dict.fromkeys(doubt.image for doubt in doubts))
         if names != self._doubts:
-            chosen = ui.doubtBox.currentText
+            index = ui.doubtBox.currentIndex
+            chosen = self._doubts[index] if 0 <= index < len(self._doubts) else ""
             self._doubts = names
             ui.doubtBox.clear()
-            ui.doubtBox.addItems(names)
+            ui.doubtBox.addItems([as_it_is(name) for name in names])
             ui.doubtBox.setCurrentIndex(names.index(chosen) if chosen in names else 0)
 
     def _for_doubt(self, action: Callable[[str], None]) -> None:
@@ -134,7 +135,7 @@ class WorthSection:
         box = self._ui.structureBox
         box.blockSignals(True)
         box.clear()
-        box.addItems([name or _("all together") for name in names])
+        box.addItems([as_it_is(name) or _("all together") for name in names])
         self._structures = names
         box.setCurrentIndex(names.index(chosen) if chosen in names else 0)
         box.blockSignals(False)

@@ -59,6 +59,11 @@ def read(tip: str) -> str:
     return qt.QTextDocumentFragment.fromHtml(tip).toPlainText()
 
 
+def said(label: qt.QLabel) -> str:
+    """A label's words, without what says where its lines may end."""
+    return label.text.replace("\u200b", "").replace("\u00a0", " ")
+
+
 def settle(widget: DataSufficiencyWidget, width: int = WIDTH) -> None:
     """Make the window so high that nothing has to be scrolled."""
     contents, area = widget.ui.scrollContents, widget.ui.scrollArea

@@ -154,7 +154,7 @@ def sufficiency(
     }
     if n < 4 or not measured:
         missing = (
-            f"{n} case(s) labelled, at least 4 are needed"
+            f"{n} labelled case{'' if n == 1 else 's'} so far, at least 4 are needed"
             if n < 4
             else "no model has been tested on these cases yet"
         )
@@ -466,3 +466,33 @@ def half(handler: Any) -> None:
     handler.wfile.write(b'{"schema": 1, "stat')
     handler.wfile.flush()
     break_off(handler.connection)
+
+
+def drip(handler: Any) -> None:
+    """A byte now and then, without end, until nobody listens."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000000")
+    handler.end_headers()
+    _pour(handler, b" ", 0.03)
+
+
+def drip_headers(handler: Any) -> None:
+    """The same, before there is an answer at all."""
+    handler.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
+    _pour(handler, b"x", 0.03)
+
+
+def endless(handler: Any) -> None:
+    """An answer of any length that is read."""
+    handler.send_response(200)
+    handler.end_headers()
+    _pour(handler, b" " * (1 << 18), 0.0)
+
+
+def _pour(handler: Any, drop: bytes, pause_s: float) -> None:
+    handler.close_connection = True
+    with contextlib.suppress(OSError):
+        while True:
+            handler.wfile.write(drop)
+            handler.wfile.flush()
+            time.sleep(pause_s)

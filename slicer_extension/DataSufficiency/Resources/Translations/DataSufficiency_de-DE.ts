@@ -391,7 +391,7 @@ in Punkten
         </message>
         <message>
             <source>{times} times</source>
-            <translation>{times}-mal</translation>
+            <translation>{times}-fach</translation>
         </message>
     </context>
     <context>
@@ -687,7 +687,7 @@ in Punkten
             <translation>Für eine erste Prognose wird die Lernkurve gemessen. Sie können weiter annotieren.</translation>
         </message>
         <message>
-            <source>For a first forecast, open Forecast below and press Measure the learning curve.</source>
+            <source>For a first forecast, open “Forecast” below and press “Measure the learning curve”.</source>
             <translation>Für eine erste Prognose: Klappen Sie unten „Prognose“ auf und drücken Sie „Lernkurve messen“.</translation>
         </message>
         <message>
@@ -856,7 +856,7 @@ in Punkten
             <translation>Verbinden Sie sich zuerst mit einem Server und laden Sie einen Fall.</translation>
         </message>
         <message>
-            <source>First load a case: press Next case.</source>
+            <source>First load a case: press “Next case”.</source>
             <translation>Laden Sie zuerst einen Fall: mit „Nächster Fall“.</translation>
         </message>
         <message>
@@ -1133,15 +1133,15 @@ in Punkten
             <translation>Der Vorschlag kam, nachdem Sie zu zeichnen begonnen hatten, und wurde deshalb weggelassen.</translation>
         </message>
         <message>
-            <source>The scene was closed before {case} was submitted. Load the scene again if it was saved, or press Next case; the server offers {case} again later.</source>
+            <source>The scene was closed before {case} was submitted. Load the scene again if it was saved, or press “Next case”; the server offers {case} again later.</source>
             <translation>Die Szene wurde geschlossen, bevor {case} eingereicht war. Laden Sie die Szene wieder, wenn sie gespeichert wurde, oder drücken Sie „Nächster Fall“; der Server bietet {case} später wieder an.</translation>
         </message>
         <message>
-            <source>Image or segmentation of {case} was deleted before it was submitted. Press Next case; the server offers {case} again later.</source>
+            <source>Image or segmentation of {case} was deleted before it was submitted. Press “Next case”; the server offers {case} again later.</source>
             <translation>Bild oder Segmentierung von {case} wurde gelöscht, bevor der Fall eingereicht war. Drücken Sie „Nächster Fall“; der Server bietet {case} später wieder an.</translation>
         </message>
         <message>
-            <source>{case} was opened from another server, or under another address of this one. It stays on the screen; Submit asks you whether it belongs here.</source>
+            <source>{case} was opened from another server, or under another address of this one. It stays on the screen; “Submit label” asks you whether it belongs here.</source>
             <translation>{case} wurde von einem anderen Server geöffnet oder unter einer anderen Adresse dieses Servers. Der Fall bleibt auf dem Bildschirm; beim Einreichen wird gefragt, ob er hierher gehört.</translation>
         </message>
         <message>
@@ -1259,7 +1259,7 @@ in Punkten
             <translation>{name} ist leer</translation>
         </message>
         <message>
-            <source>An effect's result is only a preview until you press Apply in the Segment Editor</source>
+            <source>An effect's result is only a preview until you press “Apply” in the Segment Editor</source>
             <translation>Das Ergebnis eines Werkzeugs ist nur eine Vorschau, bis Sie im Segment-Editor „Anwenden“ (Apply) drücken</translation>
         </message>
         <message>

@@ -683,7 +683,7 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>For a first forecast, open Forecast below and press Measure the learning curve.</source>
+            <source>For a first forecast, open “Forecast” below and press “Measure the learning curve”.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -852,7 +852,7 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>First load a case: press Next case.</source>
+            <source>First load a case: press “Next case”.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -1129,15 +1129,15 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The scene was closed before {case} was submitted. Load the scene again if it was saved, or press Next case; the server offers {case} again later.</source>
+            <source>The scene was closed before {case} was submitted. Load the scene again if it was saved, or press “Next case”; the server offers {case} again later.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Image or segmentation of {case} was deleted before it was submitted. Press Next case; the server offers {case} again later.</source>
+            <source>Image or segmentation of {case} was deleted before it was submitted. Press “Next case”; the server offers {case} again later.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{case} was opened from another server, or under another address of this one. It stays on the screen; Submit asks you whether it belongs here.</source>
+            <source>{case} was opened from another server, or under another address of this one. It stays on the screen; “Submit label” asks you whether it belongs here.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -1252,7 +1252,7 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>An effect's result is only a preview until you press Apply in the Segment Editor</source>
+            <source>An effect's result is only a preview until you press “Apply” in the Segment Editor</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
