@@ -243,7 +243,9 @@ def merge(runs: Path) -> list[Path]:
     digits = {"dice": 4, "nsd": 4, "hd95_mm": 2, "bce": 4, "seconds": 1}
     keys = ["dataset", "network", "capacity", "strategy", "n", "draw", "seed", "case", "structure"]
     for bank, parts in tables.items():
-        joined = pd.concat(parts, ignore_index=True).round(digits).sort_values(keys)
+        # a run that was killed while its scores were written may stand there twice
+        joined = pd.concat(parts, ignore_index=True).drop_duplicates([*keys, "steps"])
+        joined = joined.round(digits).sort_values(keys)
         joined.to_csv(bank, index=False, compression={"method": "gzip", "mtime": 0})
     return list(tables)
 
