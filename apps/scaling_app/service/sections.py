@@ -247,7 +247,9 @@ def coverage_section(payload: Payload) -> str:
     )
     if coverage.cases:
         rows = [[c.image, "–" if c.distance is None else tenths(c.distance)] for c in coverage.cases]
-        said += numbers(table(["Case", "Distance, times the usual"], rows), "Which ones (label some of these next)")
+        said += numbers(
+            table(["Case", "Distance, times the usual"], rows), "Which ones (label some of these next)"
+        )
     return section("Cases that the labelled ones do not cover", said)
 
 
