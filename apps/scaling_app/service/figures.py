@@ -146,7 +146,7 @@ def kappa_figure(strategies: Sequence[StrategyEffect]) -> Json:
         ],
         "layout": {
             **layout(),
-            "xaxis": {**axis("worth of one case, in cases; 80 % range"), "rangemode": "tozero"},
+            "xaxis": {**axis("worth in cases (80 %)"), "rangemode": "tozero"},
             "yaxis": {**axis(None), "type": "category", "range": [-0.6, len(shown) - 0.4]},
             "shapes": [
                 {
