@@ -55,7 +55,7 @@ class ServerInfo:
     """What the server offers.
 
     Attributes:
-        labels: Class name to the value of its voxels, background left out.
+        labels: Structure name to the value of its voxels, background left out.
         models: Names of the models that predict.
         trainers: Name of each trainer to the strategies that it offers.
         rules: Name to description of each next-case rule.
@@ -150,7 +150,7 @@ def _steps(entries: Any) -> int | None:
 
 
 def _labels(data: Mapping[str, Any]) -> dict[str, int]:
-    """Class values. A list counts from 1, as MONAI Label does; a mapping says the values itself."""
+    """Values of the structures. A list counts from 1, as MONAI Label does; a mapping says the values itself."""
     trainers = data.get("trainers")
     tasks = [*data["models"].values(), *(trainers.values() if isinstance(trainers, dict) else ())]
     candidates = [task.get("labels") for task in tasks if isinstance(task, dict)]

@@ -35,13 +35,13 @@ def export_label(
     Args:
         segmentation: The `vtkMRMLSegmentationNode`.
         image: The volume node whose grid the label gets.
-        labels: Class name to voxel value.
+        labels: Structure name to voxel value.
         plan: (segment ID, segment name, structure) of every segment to export, the later winning where they
             overlap; from `segment_review.review`.
         path: `.nii.gz`, `.nrrd` or `.png`.
 
     Returns:
-        Class name to the number of its voxels in the file.
+        Structure name to the number of its voxels in the file.
 
     Raises:
         ExportError: When Slicer cannot export or write, when the file is not whole (a full disk), or when a

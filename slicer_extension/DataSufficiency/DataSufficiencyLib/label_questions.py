@@ -12,7 +12,7 @@ class Answers:
 
     Attributes:
         assigned: Segment ID to structure, or to None for "leave it out".
-        absent: Classes that are truly not in this image.
+        absent: Structures that are truly not in this image.
         accepted_overlap: The higher structure value wins where two segments overlap.
         accepted_structures: The segments' names shall be the structures of a server that knows none yet.
         accepted_preview: What an effect shows as a preview shall not be part of the label.
@@ -48,7 +48,7 @@ class Review:
 
     Attributes:
         plan: (segment ID, segment name, structure), in the order of structure values.
-        labels: Class name to voxel value: the server's, or the first label's own.
+        labels: Structure name to voxel value: the server's, or the first label's own.
         questions: Nothing may be sent while there are any.
     """
 

@@ -41,7 +41,7 @@ def review(segmentation: Any, labels: Mapping[str, int], answers: Answers) -> Re
 
     Args:
         segmentation: A `vtkMRMLSegmentationNode`.
-        labels: Class name to voxel value.
+        labels: Structure name to voxel value.
         answers: What was decided so far.
     """
     if not labels:
