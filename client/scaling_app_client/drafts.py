@@ -65,9 +65,8 @@ class DraftStore:
     def keep(self, draft: Draft) -> None:
         """Make the label exported to `prepare`'s path the draft; before this call the older one stands."""
         place = self._folder / draft.key
-        noted = self._write_note(
-            draft
-        )  # first: a full disk must not leave the new label under the older one's facts
+        # the facts first: a full disk must not leave the new label under the older one's
+        noted = self._write_note(draft)
         fresh = place / (_FRESH + draft.file_name)
         fresh.chmod(0o600)
         fresh.replace(place / draft.file_name)
