@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # Side by side: most seconds are those of types and contracts, each on one core.
 CHECKS := $(addprefix lint-,types panel rooms style figures)
 
-.PHONY: demo test quick lint docs format serve clean help $(CHECKS)
+.PHONY: demo test quick lint docs format serve clean help $(CHECKS) $(QUICK)
 
 help:
 	@echo "make demo [DATA=DIR]  an annotation session on a real server, with its forecast (under 6 minutes)"
@@ -38,8 +38,17 @@ SPREAD := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 test: lint
 	$(BIN)/python -m pytest $(SPREAD)
 
-quick: lint
-	$(BIN)/python -m pytest -q $(SPREAD) -m "not slow" $(addprefix tests/,architecture storage log ledger forecast curve service studies)
+# The rooms that need PyTorch to be loaded start first; those that do not, and the checks, run beside them.
+QUICK := quick-studies quick-forecast
+
+quick: $(VENV)/.installed
+	@$(MAKE) --no-print-directory --keep-going --output-sync --jobs 2 $(QUICK) $(CHECKS)
+
+quick-studies: ROOMS := studies service
+quick-forecast: ROOMS := forecast ledger curve architecture storage log
+
+$(QUICK):
+	$(BIN)/python -m pytest -q -m "not slow" $(addprefix tests/,$(ROOMS))
 
 lint: $(VENV)/.installed
 	@$(MAKE) --no-print-directory --keep-going --output-sync --jobs 2 $(CHECKS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,16 +41,18 @@ class Desk:
 
 
 @pytest.fixture
-def desk_of(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
+def desk_of(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Desk]:
     """Makes a desk with `n` images; the same folder each time it is asked. Its trainings take the fastest network."""
 
     def make(n: int = 8, *, size: int = 16, **conf: str) -> Desk:
         labels = {}
+        drawn = tmp_path_factory.getbasetemp() / f"cases_{size}"  # once for all tests; each desk has copies
         for index in range(n):
-            case = synthetic.make_case(index, size=size)
-            suffix = ".nii.gz" if index % 2 else ".nrrd"
-            image = synthetic.write_case(case, tmp_path / "studies", tmp_path / "truth", suffix=suffix)
-            labels[case.case_id] = tmp_path / "truth" / image.name
+            case_id, name = _drawn(index, size, drawn)
+            for folder in ("studies", "truth"):
+                (tmp_path / folder).mkdir(exist_ok=True)
+                shutil.copyfile(drawn / folder / name, tmp_path / folder / name)
+            labels[case_id] = tmp_path / "truth" / name
         store = StudiesFolder(tmp_path / "studies")
         conf = {"network": "resunet", **conf}
         options = read_conf(conf, app_dir=tmp_path / "app", studies=str(tmp_path / "studies"))
@@ -58,4 +60,14 @@ def desk_of(tmp_path: Path) -> Iterator[Callable[..., Desk]]:
         studies.adopt_conf_labels()
         return Desk(studies, LabelIntake(studies), labels)
 
-    yield make
+    return make
+
+
+def _drawn(index: int, size: int, folder: Path) -> tuple[str, str]:
+    """The id and the file's name of a case of which `studies` and `truth` in this folder hold image and label."""
+    case_id = f"synthetic_{index:03d}"
+    name = case_id + (".nii.gz" if index % 2 else ".nrrd")
+    if not (folder / "truth" / name).exists():
+        case = synthetic.make_case(index, size=size)
+        synthetic.write_case(case, folder / "studies", folder / "truth", suffix=name.removeprefix(case_id))
+    return case_id, name

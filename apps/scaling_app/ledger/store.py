@@ -224,7 +224,7 @@ def _bring_up_to_date(connection: Connection, path: Path) -> None:
     if version == tables.SCHEMA_VERSION:
         return
     if version == 0:
-        tables.metadata.create_all(connection)
+        tables.metadata.create_all(connection, checkfirst=False)  # none is there: it is version 0
         connection.execute(tables.state.insert().values(id=1, revision=0))
         connection.execute(text(f"PRAGMA application_id={APPLICATION_ID}"))
     for older in range(version or tables.SCHEMA_VERSION, tables.SCHEMA_VERSION):
