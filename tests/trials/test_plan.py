@@ -184,6 +184,34 @@ def test_a_larger_network_never_gets_a_coarser_grid(tmp_path: Path, network: str
     assert voxels == sorted(voxels, reverse=True) and voxels[-1] < voxels[0]
 
 
+def test_many_structures_get_smaller_patches_of_the_same_memory(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(60, 60, 60)).astype(np.float32)
+    case = write(tmp_path, "a", image, block(image.shape), (1, 1, 1))
+    sizes = {
+        count: make_plan([case], {f"part {n}": n for n in range(1, count + 1)}, memory_bytes=64 * 2**20)
+        for count in (1, 8, 300)
+    }
+    voxels = {count: plan.batch * math.prod(plan.patch) for count, plan in sizes.items()}
+    assert voxels[300] < voxels[8] / 4
+    assert sizes[8].patch == sizes[1].patch
+    assert voxels[300] * 300 * 4 * 4 < 64 * 2**20  # logits, their exponentials, true classes, the gradient
+
+
+@pytest.mark.parametrize("shape", [(9, 8, 7), (1, 9, 8), (12, 10), (1, 1, 1)])
+def test_all_structures_are_measured_at_once_as_one_at_a_time(shape: tuple[int, ...]) -> None:
+    numbers = np.random.default_rng(1).integers(0, 5, shape).astype(np.uint8)
+    spacing = (0.5, 1.0, 3.0)[: len(shape)]
+    together = fingerprint._thicknesses(numbers, 5, spacing)
+    alone = [fingerprint._thicknesses((numbers == n).astype(np.uint8), 1, spacing)[0] for n in range(1, 6)]
+    assert together == alone and together[4] == 0
+
+
+def test_a_plate_is_as_thick_as_it_is() -> None:
+    plate = np.zeros((200, 200, 9), np.uint8)
+    plate[:, :, 3:6] = 1
+    assert fingerprint._thicknesses(plate, 1, (1.0, 1.0, 0.7))[0] == pytest.approx(3 * 0.7, rel=0.03)
+
+
 def test_memory_for_no_patch_is_refused_with_the_number_that_would_do(tmp_path: Path) -> None:
     image = np.random.default_rng(0).normal(size=(40, 40, 40)).astype(np.float32)
     cases = [write(tmp_path, "a", image, block(image.shape), (1, 1, 1))]

@@ -11,10 +11,13 @@ from pathlib import Path
 from statistics import mean
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from scaling_app.imaging import synthetic
+from scaling_app.imaging.geometry import read_image
 from scaling_app.imaging.network_table import NETWORKS
 from scaling_app.strategies import catalogue
 from scaling_app.strategies.base import Batch, Loss, Strategy
@@ -45,6 +48,27 @@ def test_training_learns_the_organ(prepared: PreparedCases, volumes: list[CaseFi
     assert model.report["steps"] == 60
     assert model.report["ended"] == "finished"
     assert model.train_ids == tuple(prepared.labelled[:4])
+
+
+def test_three_hundred_structures_are_learned_and_found_under_their_own_values(tmp_path: Path) -> None:
+    values = range(1000, 1300)
+    blocks = np.array([*values, *[0] * 43]).reshape(7, 7, 7).repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    cases = [
+        synthetic.write_case(
+            synthetic.SyntheticCase(name, 0.01 * blocks + number, blocks.astype(np.int16), np.eye(4)),
+            tmp_path / "images",
+            tmp_path / "labels",
+        )
+        for number, name in enumerate("ab")
+    ]
+    files = [CaseFiles(image.name, image.name, image, tmp_path / "labels" / image.name) for image in cases]
+    prepared = PreparedCases(make_plan(files), files, tmp_path / "cache", 2**30)
+    assert prepared[files[0].case_id].label.max() == 300
+    model = train(prepared, prepared.labelled[:1], replace(QUICK, steps=2))
+    (scored,) = test(model, files[1:])
+    assert [score.structure for score in scored.scores] == [f"structure_{value}" for value in values]
+    found = set(model.segment(read_image(files[1].image)).unique().tolist())
+    assert found - {0} and found <= {0, *values}
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(prepared: PreparedCases) -> None:

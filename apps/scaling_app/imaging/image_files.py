@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling_app.imaging.grids import Grid, is_singular
+from scaling_app.imaging.label_numbers import smallest_type
 from scaling_app.imaging.meta_image import meta_image_grid, read_meta_image, write_meta_image
 from scaling_app.imaging.nifti_files import nifti_grid, read_nifti, write_nifti
 from scaling_app.imaging.pictures import PICTURES, picture_grid, read_picture, write_picture
@@ -93,7 +94,7 @@ def read_label_array(path: Path) -> tuple[NDArray[np.integer[Any]], Grid]:
         array = _as_integers(array, path)
     if (low := int(array.min())) < 0:
         raise ImageError(f"{path.name} holds the label value {low}; label values start at 0 (background)")
-    return np.ascontiguousarray(array, dtype=_smallest_type(int(array.max()))), grid
+    return np.ascontiguousarray(array, dtype=smallest_type(int(array.max()))), grid
 
 
 def write_label_array(
@@ -116,7 +117,7 @@ def write_label_array(
     """
     highest = int(label.max(initial=0))
     fits = highest <= np.iinfo(at_least).max and at_least is not np.uint8
-    label = label.astype(at_least if fits else _smallest_type(highest))
+    label = label.astype(at_least if fits else smallest_type(highest))
     kind = suffix_of(out)
     writer = _KINDS[kind].write if kind in _KINDS else None
     if writer is None:
@@ -187,11 +188,6 @@ def _valid(grid: Grid, path: Path) -> Grid:
     if is_singular(grid.affine):
         raise ImageError(f"{path.name} does not say where its voxels lie (its affine is singular)")
     return grid
-
-
-def _smallest_type(highest: int) -> type[np.integer]:
-    """The smallest type that holds label values up to this one."""
-    return np.uint8 if highest <= 255 else np.int16 if highest <= 32767 else np.int32
 
 
 def _as_integers(array: np.ndarray, path: Path) -> np.ndarray:

@@ -32,10 +32,15 @@ def resize_image(image: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def resize_label(label: Tensor, shape: Sequence[int], values: Iterable[int]) -> Tensor:
-    """`(1, *S)` to `(1, *shape)`: each value's mask is resized linearly and the largest wins."""
+    """`(1, *S)` to `(1, *shape)`: each value's mask is resized linearly and the largest wins, the first of equal ones."""
     if tuple(label.shape[1:]) == tuple(shape):
         return label
-    masks = ((value, _resize_one((label[0] == value).float(), shape)) for value in values)
+    here = set(torch.unique(label).tolist())
+    masks = (
+        (value, _resize_one((label[0] == value).float(), shape))
+        for place, value in enumerate(values)
+        if place == 0 or value in here
+    )
     return largest(masks, shape).to(label.dtype)
 
 

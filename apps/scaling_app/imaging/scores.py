@@ -17,7 +17,10 @@ from dataclasses import dataclass
 import torch
 from monai.metrics import compute_dice
 from monai.metrics.utils import get_edge_surface_distance
+from scipy import ndimage
 from torch import Tensor
+
+from scaling_app.imaging.label_numbers import numbered
 
 _MARGIN = 1
 
@@ -71,17 +74,21 @@ def score_case(
     losses = probabilities
     if isinstance(probabilities, Tensor):
         losses = _cross_entropies(probabilities, reference, structures)
-    return [
-        _score(
-            name,
-            prediction[0] == value,
-            reference[0] == value,
-            spacing_mm,
-            tolerance_mm,
-            (losses or {}).get(name),
-        )
-        for name, value in structures.items()
-    ]
+    maps = [numbered(label[0].numpy(), list(structures.values())) for label in (prediction, reference)]
+    found = zip(*(ndimage.find_objects(numbers, len(structures)) for numbers in maps), strict=True)
+    scores = []
+    for number, (name, boxes) in enumerate(zip(structures, found, strict=True), start=1):
+        bce = (losses or {}).get(name)
+        if None in boxes:
+            scores.append(
+                _without_overlap(name, boxes[0] is not None, boxes[1] is not None, tolerance_mm, bce)
+            )
+            continue
+        box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(*boxes, strict=True))
+        masks = (torch.from_numpy(numbers[box] == number) for numbers in maps)
+        dice, nsd, hd95 = _agreement(*masks, _extended_axes(reference.shape[1:]), spacing_mm, tolerance_mm)
+        scores.append(StructureScore(name, dice, nsd, tolerance_mm, hd95, bce, False, False))
+    return scores
 
 
 def binary_cross_entropy(probability: Tensor, mask: Tensor) -> float:
@@ -116,27 +123,23 @@ def _cross_entropies(
     }
 
 
-def _score(
-    name: str,
-    predicted: Tensor,
-    true: Tensor,
-    spacing_mm: Sequence[float],
-    tolerance_mm: float,
-    bce: float | None,
+def _without_overlap(
+    name: str, is_predicted: bool, is_there: bool, tolerance_mm: float, bce: float | None
 ) -> StructureScore:
-    is_there, is_predicted = bool(true.any()), bool(predicted.any())
-    if not is_there:
-        return StructureScore(name, None, None, tolerance_mm, None, bce, False, is_predicted)
-    if not is_predicted:
-        return StructureScore(name, 0.0, 0.0, tolerance_mm, None, bce, True, False)
-    axes = _extended_axes(true.shape)
-    box = _bounding_box(predicted | true)
+    """The scores of a structure that one of the two maps does not hold, or both."""
+    score = 0.0 if is_there else None
+    return StructureScore(name, score, score, tolerance_mm, None, bce, is_there, is_predicted)
+
+
+def _agreement(
+    predicted: Tensor, true: Tensor, axes: Sequence[int], spacing_mm: Sequence[float], tolerance_mm: float
+) -> tuple[float, float | None, float | None]:
+    """Dice, NSD and HD95 of two masks `(*S)`, along these axes; the others are of length 1."""
     predicted, true = (
-        mask[box].squeeze(tuple(_others(axes, mask.ndim)))[None, None] for mask in (predicted, true)
+        mask.squeeze(tuple(_others(axes, mask.ndim)))[None, None] for mask in (predicted, true)
     )
     dice = float(compute_dice(predicted.float(), true.float()))
-    nsd, hd95 = _surface_scores(predicted, true, [spacing_mm[axis] for axis in axes], tolerance_mm)
-    return StructureScore(name, dice, nsd, tolerance_mm, hd95, bce, False, False)
+    return dice, *_surface_scores(predicted, true, [spacing_mm[axis] for axis in axes], tolerance_mm)
 
 
 def _extended_axes(shape: Sequence[int]) -> list[int]:
@@ -178,12 +181,3 @@ def _quantile95(distances: Tensor) -> float:
     low = math.floor(position)
     high = min(low + 1, len(values) - 1)
     return float(values[low] + (position - low) * (values[high] - values[low]))
-
-
-def _bounding_box(mask: Tensor) -> tuple[slice, ...]:
-    box = []
-    for axis in range(mask.ndim):
-        others = tuple(_others([axis], mask.ndim))
-        inside = torch.nonzero(mask.amax(others) if others else mask).flatten()
-        box.append(slice(int(inside[0]), int(inside[-1]) + 1))
-    return tuple(box)

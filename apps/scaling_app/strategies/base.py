@@ -33,8 +33,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 class PreparedCase:
     """A case on the plan's grid: oriented RAS, common spacing, intensities normalised.
 
-    `image` is `(C, *S)` float32 and `label` `(1, *S)` uint8 with values 0..K-1 (None in the pool).
-    `S` differs from case to case. Both may be memory-mapped: read, never write.
+    `image` is `(C, *S)` float32 and `label` `(1, *S)` with values 0..K-1, uint8 or from 256 structures on int16
+    (None in the pool). `S` differs from case to case. Both may be memory-mapped: read, never write.
     """
 
     case_id: str
@@ -56,7 +56,7 @@ class PreparedCase:
 
 @dataclass(frozen=True)
 class Batch:
-    """`image (B, C, *P)` float32, `label (B, 1, *P)` uint8, and the case of each sample."""
+    """`image (B, C, *P)` float32, `label (B, 1, *P)` as the cases have it, and the case of each sample."""
 
     image: Tensor
     label: Tensor

@@ -1,7 +1,7 @@
 """Cases on the plan's grid, prepared once and kept on disk.
 
 A prepared case is three arrays in a `CaseCache`, named by the content of the case's files and by what the plan
-says about preparation: image (float32), label (class indices, uint8) and a sample of foreground voxels.
+says about preparation: image (float32), label (class indices, uint8 or int16) and a sample of foreground voxels.
 Reading maps them into memory; while they fit the stated bound they stay in RAM.
 """
 

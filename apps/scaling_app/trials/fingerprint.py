@@ -14,7 +14,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from scaling_app.imaging.geometry import (
     same_grid,
     spacing_of,
 )
+from scaling_app.imaging.label_numbers import numbered, voxel_counts
 from scaling_app.trials.boxes import box_about
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.image_facts import kind_words
@@ -104,7 +104,7 @@ class Fingerprint:
     channels: int
     intensity: Intensity
     thinnest_mm: float
-    """Of the thinnest structure, the mean over its surface of how thick it is; see `_thickness`."""
+    """Of the thinnest structure, the mean over its surface of how thick it is; see `_thicknesses`."""
     median_box_mm: tuple[float, ...]
     """Extent of the box about all structures of a case."""
     mirrored: tuple[int, ...]
@@ -222,11 +222,13 @@ def _read(
         raise ValueError(f"case {case.case_id}: {difference}")
     turn = Canonical.of(image)
     spacing = turn.turn(spacing_of(image))
-    turned = turn.apply(label.as_tensor())[0]
+    numbers = torch.from_numpy(numbered(label.as_tensor().numpy(), list(structures.values())))
+    turned = turn.apply(numbers)[0]
     turned_image = turn.apply(image.as_tensor())
     first = image.as_tensor()[0]
     values = thinned(first)
-    inside = first[_mask(label, structures)]
+    inside = first[numbers[0] > 0]
+    thickness = _thicknesses(turned.numpy(), len(structures), spacing)
     return _CasePrint(
         shape=tuple(turned_image.shape[1:]),
         spacing=spacing,
@@ -234,18 +236,10 @@ def _read(
         low=float(np.percentile(values.numpy(), _CLIP[0])),
         zeros=float((values == 0).float().mean()),
         foreground=thinned(inside, _SAMPLED_VOXELS).numpy(),
-        thickness_mm={name: _thickness(turned == value, spacing) for name, value in structures.items()},
-        box_mm=_box_mm(torch.isin(turned, _values(label, structures)), spacing),
-        leans=leans(turned_image[0].numpy(), turned.numpy(), list(structures.values())),
+        thickness_mm=dict(zip(structures, thickness, strict=True)),
+        box_mm=_box_mm(turned > 0, spacing),
+        leans=leans(turned_image[0].numpy(), turned.numpy(), range(1, len(structures) + 1)),
     )
-
-
-def _mask(label: MetaTensor, structures: Mapping[str, int]) -> Tensor:
-    return torch.isin(label.as_tensor()[0], _values(label, structures))
-
-
-def _values(label: MetaTensor, structures: Mapping[str, int]) -> Tensor:
-    return torch.tensor(list(structures.values()), dtype=label.dtype)
 
 
 def _box_mm(mask: Tensor, spacing: tuple[float, ...]) -> tuple[float, ...] | None:
@@ -280,18 +274,18 @@ def _thinnest(prints: Sequence[_CasePrint], structures: Mapping[str, int]) -> fl
     return min((float(median(values)) for values in found if values), default=math.inf)
 
 
-def _thickness(mask: Tensor, spacing: tuple[float, ...]) -> float:
-    """2 V / A in mm, with A the area of the voxels' faces: t for a plate, about 0.4 d for a tube and
-    0.2 d for a ball; 0 for an empty mask. How thick a single slice is says nothing of what lies in it."""
-    if not bool(mask.any()):
-        return 0.0
-    sides = [axis for axis in range(mask.ndim) if mask.shape[axis] > 1]
+def _thicknesses(numbers: NDArray[np.integer[Any]], count: int, spacing: tuple[float, ...]) -> list[float]:
+    """Of the structures 1, ..., `count`: 2 V / A in mm, with A the area of the voxels' faces: t for a plate, about 0.4 d
+    for a tube and 0.2 d for a ball; 0 where there is none. How thick a single slice is says nothing of what lies in it."""
+    volume = voxel_counts(numbers, count)
+    sides = [axis for axis in range(numbers.ndim) if numbers.shape[axis] > 1]
     if not sides:
-        return min(spacing)
-    voxel, area = math.prod(spacing), 0.0
+        return [min(spacing) if n else 0.0 for n in volume[1:]]
+    voxel, area = math.prod(spacing), np.zeros(count + 1)
     for axis in sides:
-        size = spacing[axis]
-        inside = mask.movedim(axis, 0)
-        faces = int((inside[1:] != inside[:-1]).sum()) + int(inside[0].sum()) + int(inside[-1].sum())
-        area += faces * voxel / size
-    return 2 * int(mask.sum()) * voxel / area
+        planes = np.moveaxis(numbers, axis, 0)
+        differ = planes[1:] != planes[:-1]
+        ends = (planes[1:][differ], planes[:-1][differ], planes[0], planes[-1])
+        faces = sum(voxel_counts(np.ravel(end), count) for end in ends)
+        area += faces * voxel / spacing[axis]
+    return [float(2 * int(n) * voxel / a) if n else 0.0 for n, a in zip(volume[1:], area[1:], strict=True)]

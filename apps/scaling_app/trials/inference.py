@@ -21,6 +21,7 @@ from monai.inferers import sliding_window_inference
 from torch import Tensor, nn
 
 from scaling_app.imaging.geometry import Canonical
+from scaling_app.imaging.label_numbers import exchanged
 from scaling_app.imaging.networks import padded_shape, patch_multiples
 from scaling_app.imaging.resampling import largest, resize_map
 from scaling_app.trials.plan import Plan
@@ -96,11 +97,8 @@ def probability_maps(
 
 def to_label(indices: Tensor, plan: Plan, image: MetaTensor) -> MetaTensor:
     """Class indices `(1, *S)` to label values, on the image's grid."""
-    dtype = torch.uint8 if max(plan.class_values) <= 255 else torch.int32
-    label = torch.zeros(indices.shape, dtype=dtype)
-    for index, value in enumerate(plan.class_values):  # a table would need indices of 64 bits
-        label[indices == index] = value
-    return MetaTensor(label, affine=image.affine)
+    label = exchanged(indices.numpy(), dict(enumerate(plan.class_values)))
+    return MetaTensor(torch.from_numpy(label), affine=image.affine)
 
 
 def _predict_slabs(network: nn.Module, plan: Plan, prepared: Tensor, device: torch.device) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from monai.data import MetaTensor
 
 from scaling_app.imaging.geometry import ImageError, label_names, label_values, reading
+from scaling_app.imaging.label_numbers import exchanged
 
 if TYPE_CHECKING:
     from scaling_app.trials.case_files import CaseFiles
@@ -79,11 +80,7 @@ def renumbered(label: MetaTensor, case: CaseFiles) -> MetaTensor:
             f"the label holds the value {nameless[0]}, which its file gives no name; name the segment, as other labels "
             "number their structures differently"
         )
-    dtype = torch.uint8 if max(task.values()) <= 255 else torch.int32
-    turned = torch.zeros(label.shape, dtype=dtype)
-    for value, own in task.items():
-        turned[label.as_tensor() == value] = own
-    return MetaTensor(turned, meta=label.meta)
+    return MetaTensor(torch.from_numpy(exchanged(label.as_tensor().numpy(), task)), meta=label.meta)
 
 
 def names_in(case: CaseFiles) -> dict[int, str]:

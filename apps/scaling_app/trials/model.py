@@ -96,7 +96,7 @@ class TrainedModel:
         return cls(plan, network.to(device).eval(), ids, report, device, content["strategy"], pool_ids, fine)
 
     def segment(self, image: MetaTensor | Path | str) -> MetaTensor:
-        """Label values `(1, *S)` uint8 on the image's own grid, of any spacing and orientation."""
+        """Label values `(1, *S)` on the image's own grid, of any spacing and orientation."""
         image = _opened(image)
         return inference.labelled(self.maps(image), self.plan, image)
 

@@ -36,6 +36,7 @@ _STEP_SHARE = 0.5
 DEFAULT_MEMORY = 4 * 2**30
 """Bytes of RAM that a training may take for cases and batches, unless it is told."""
 _BATCH = {2: 8, 3: 4}
+_FEW_CLASSES, _CLASS_BYTES = 8, 24  # a voxel and class beyond these: 20 measured, at 30 to 300 classes
 _COVERED = 1 / 4
 _THINNEST_VOXELS = 2.0
 _WELL_SEEN_VOXELS, _MOST_COARSER, _SMALLEST_PICTURE = 5.0, 2.0, 64
@@ -303,8 +304,7 @@ def _kept_voxels(plan: Plan, native: float) -> float:
 
 def _patch_and_batch(plan: Plan, on_gpu: bool) -> tuple[tuple[int, ...], int]:
     """The median shape, rounded up to what the network takes, shrunk to the bound on a batch."""
-    per_voxel = NETWORKS[plan.network].bytes_per_voxel * width_of(plan.capacity)
-    voxels = plan.memory_mb * 2**20 // per_voxel
+    voxels = plan.memory_mb * 2**20 // _bytes_per_voxel(plan)
     if not on_gpu:
         voxels = min(voxels, int(_CPU_VOXELS[plan.spatial_dims] * NETWORKS[plan.network].speed))
     for batch in range(_BATCH[plan.spatial_dims], 1, -1):  # a larger patch is worth more than a larger batch
@@ -314,10 +314,14 @@ def _patch_and_batch(plan: Plan, on_gpu: bool) -> tuple[tuple[int, ...], int]:
     return patch, batch
 
 
+def _bytes_per_voxel(plan: Plan) -> int:
+    """Memory of a training step for each voxel of a batch: of the network, and of many classes' logits, loss and gradient."""
+    of_network = NETWORKS[plan.network].bytes_per_voxel * width_of(plan.capacity)
+    return of_network + _CLASS_BYTES * max(0, len(plan.class_values) - _FEW_CLASSES)
+
+
 def _require_room(plan: Plan) -> None:
-    needed = (
-        plan.batch * math.prod(plan.patch) * NETWORKS[plan.network].bytes_per_voxel * width_of(plan.capacity)
-    )
+    needed = plan.batch * math.prod(plan.patch) * _bytes_per_voxel(plan)
     if needed > plan.memory_mb * 2**20:
         raise ValueError(
             f"the smallest training step of {plan.network} ({plan.capacity}) takes {-(-needed // 2**20)} MiB and "

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 
 from scaling_app.imaging.geometry import Canonical, ImageError, read_image, read_label, same_grid, spacing_of
+from scaling_app.imaging.label_numbers import exchanged
 from scaling_app.imaging.resampling import resize_image, resize_label, shape_at
 from scaling_app.trials.boxes import Box, box_about, widened
 from scaling_app.trials.case_files import CaseFiles
@@ -126,12 +128,9 @@ def prepared_shape(plan: Plan, shape: tuple[int, ...], spacing: tuple[float, ...
 
 
 def class_indices(label: Tensor, plan: Plan) -> Tensor:
-    """Label values to class indices (uint8); values that are no structure of the plan are background."""
-    indices = torch.zeros(label.shape, dtype=torch.uint8)
-    for index, value in enumerate(plan.class_values):
-        if value:
-            indices[label == value] = index
-    return indices
+    """Label values to class indices; values that are no structure of the plan are background."""
+    classes = {value: index for index, value in enumerate(plan.class_values)}
+    return torch.from_numpy(exchanged(label.numpy(), classes))
 
 
 def preparation_hash(plan: Plan) -> str:
@@ -155,11 +154,14 @@ def by_class(table: Points, classes: int) -> list[Points]:
 
 def foreground_table(label: Tensor, classes: int) -> Points:
     """Rows (class, *voxel), at most 4096 per class, evenly spaced in scan order."""
-    rows = []
     array = label[0].numpy()
-    for index in range(1, classes):
-        flat = np.flatnonzero(array == index)
+    rows = [np.zeros((0, 1 + array.ndim), dtype=int)]
+    for index, box in enumerate(ndimage.find_objects(array, classes - 1), start=1):
+        if box is None:
+            continue
+        part = array[box]  # as many structures, as many small boxes
+        flat = np.flatnonzero(part == index)
         flat = flat[np.unique(np.linspace(0, len(flat) - 1, min(len(flat), _POINTS_PER_CLASS)).astype(int))]
-        voxels = np.stack(np.unravel_index(flat, array.shape), axis=1)
+        voxels = np.stack(np.unravel_index(flat, part.shape), axis=1) + [side.start for side in box]
         rows.append(np.concatenate([np.full((len(voxels), 1), index), voxels], axis=1))
     return np.concatenate(rows).astype(np.int32)

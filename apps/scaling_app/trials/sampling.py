@@ -254,7 +254,7 @@ def read_at(case: PreparedCase, points: Tensor, box: tuple[Tensor, Tensor]) -> t
     label = case.known_label[(slice(None), *inside)].float()[None]
     read = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0]
     classes = F.grid_sample(label, grid, mode="nearest", padding_mode="zeros", align_corners=False)[0]
-    return read, classes.to(torch.uint8)
+    return read, classes.to(case.known_label.dtype)
 
 
 def crop(case: PreparedCase, centre: Tensor, patch: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -264,7 +264,7 @@ def crop(case: PreparedCase, centre: Tensor, patch: Sequence[int]) -> tuple[Tens
     inside = tuple(slice(max(0, s), min(n, s + p)) for s, p, n in zip(start, patch, shape, strict=True))
     target = tuple(slice(i.start - s, i.stop - s) for i, s in zip(inside, start, strict=True))
     image = torch.zeros((case.image.shape[0], *patch))
-    label = torch.zeros((1, *patch), dtype=torch.uint8)
+    label = torch.zeros((1, *patch), dtype=case.known_label.dtype)
     image[(slice(None), *target)] = case.image[(slice(None), *inside)]
     label[(slice(None), *target)] = case.known_label[(slice(None), *inside)]
     return image, label

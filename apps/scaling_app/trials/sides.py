@@ -8,9 +8,12 @@ one side and now to the other, as cells under a microscope do, nothing tells a m
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from scaling_app.imaging.label_numbers import numbered
 
 _FEWEST = 4
 """Cases from which a common side can be told from chance."""
@@ -25,7 +28,9 @@ Lean = Mapping[str, float]
 """What lies on which side of an axis: -0.5 at the low end, 0.5 at the high one."""
 
 
-def leans(image: NDArray[np.float32], label: NDArray[np.generic], values: Sequence[int]) -> tuple[Lean, ...]:
+def leans(
+    image: NDArray[np.float32], label: NDArray[np.integer[Any]], values: Sequence[int]
+) -> tuple[Lean, ...]:
     """How a case leans along each axis.
 
     Args:
@@ -34,19 +39,24 @@ def leans(image: NDArray[np.float32], label: NDArray[np.generic], values: Sequen
         values: of the structures.
     """
     thin = tuple(slice(None, None, -(-n // _VOXELS_A_SIDE)) for n in image.shape)
-    image, label = image[thin].astype(np.float64), label[thin]
+    image, numbers = image[thin].astype(np.float64), numbered(label[thin], values)
     low, high = np.percentile(image, (0.5, 99.5))
     bright = np.clip(image, low, high) - low
-    found = {value: mask for value in values if (mask := label == value).any()}
-    inside = np.isin(label, list(found))
+    inside = numbers > 0
+    places = np.nonzero(inside)
     axes = []
     for axis in range(image.ndim):
         lean = {"brightness": _centre(bright, axis)}
-        if found:
+        if len(places[0]):
             middle = lean["structures"] = _centre(inside, axis)
             lean["brightness inside"] = _centre(np.where(inside, bright, 0), axis) - middle
-        if len(values) > 1:
-            lean |= {str(value): _centre(mask, axis) - middle for value, mask in found.items()}
+            if len(values) > 1:
+                of_each = _profiles(numbers[inside], places[axis], len(values), image.shape[axis])
+                lean |= {
+                    str(value): _centre_of(profile) - middle
+                    for value, profile in zip(values, of_each, strict=True)
+                    if profile.any()
+                }
         axes.append(lean)
     return tuple(axes)
 
@@ -68,7 +78,18 @@ def _is_even(cases: Sequence[Lean]) -> bool:
 
 def _centre(weights: NDArray[np.generic], axis: int) -> float:
     """Centre of mass along an axis, -0.5 to 0.5; 0 where nothing weighs."""
-    profile = weights.sum(axis=tuple(other for other in range(weights.ndim) if other != axis))
+    return _centre_of(weights.sum(axis=tuple(other for other in range(weights.ndim) if other != axis)))
+
+
+def _profiles(
+    numbers: NDArray[np.integer[Any]], places: NDArray[np.intp], count: int, length: int
+) -> NDArray[np.int64]:
+    """Voxels `(count, length)` of each structure at each place of an axis."""
+    at = (numbers.astype(np.int64) - 1) * length + places
+    return np.bincount(at, minlength=count * length).reshape(count, length)
+
+
+def _centre_of(profile: NDArray[Any]) -> float:
     total = float(profile.sum())
     places = (np.arange(len(profile)) + 0.5) / len(profile) - 0.5
     return float(profile @ places) / total if total > 0 else 0.0

@@ -16,9 +16,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from scaling_app.imaging.label_numbers import smallest_type
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.deformation.alignment import Placement, resample
 from scaling_app.strategies.deformation.atlas_store import Registered
@@ -117,8 +119,9 @@ def _brought(group: Group, case: PreparedCase, values: Sequence[int]) -> Tensor:
 def _most_frequent(
     shares: Tensor, placement: Placement, grid: Lattice, shape: Sequence[int], values: Sequence[int]
 ) -> Tensor:
-    """The most frequent class `(*S)` at every voxel, 0 where none is or outside the frame, uint8."""
-    read, classes = FieldReader(shares), torch.tensor([0, *values], dtype=torch.uint8)
+    """The most frequent class `(*S)` at every voxel, 0 where none is or outside the frame."""
+    read = FieldReader(shares)
+    classes = torch.from_numpy(np.array([0, *values], dtype=smallest_type(max(values, default=0))))
     origin, extent = torch.tensor(grid.origin_mm), torch.tensor(grid.extent_mm)
     offset, matrix = torch.tensor(placement.offset_mm), placement.matrix
     plane = torch.stack(torch.meshgrid(*[torch.arange(float(n)) for n in shape[1:]], indexing="ij"), dim=-1)

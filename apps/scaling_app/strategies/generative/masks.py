@@ -45,7 +45,7 @@ CaseDeformation = Callable[[PreparedCase, torch.Generator], PointMap | None]
 
 
 class Patches(NamedTuple):
-    """`image (B, C, *P)`, `label (B, 1, *P)` uint8, the case of each, and the draws' `z (B, kinds)`."""
+    """`image (B, C, *P)`, `label (B, 1, *P)`, the case of each, and the draws' `z (B, kinds)`."""
 
     image: Tensor
     label: Tensor
