@@ -31,11 +31,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "docs/*.md", "benchmarks/README.md", "benchmarks/*/README.md")
 
-_NUMBER = r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?!\.?\d)"
+_NUMBER = r"(?<![\w.])[-+]?(?:\d+(?:\.\d+)?|\.\d+)(?!\.?\d)"
 _FIGURE = re.compile(
     rf"({_NUMBER})\**(?: points)?(?:\s\(|,\s)(?:\d+ %:\s)?({_NUMBER})\sto\s({_NUMBER})\)?|({_NUMBER})\s\[({_NUMBER}),\s({_NUMBER})\]"
 )
-_DECIMAL = re.compile(r"(?<![\w.])[-+]?\d+\.\d+(?!\.?\d|\w)")
+_DECIMAL = re.compile(r"(?<![\w.])[-+]?\d*\.\d+(?!\.?\d|\w)")
 _SOURCE = re.compile(r"<!-- figures: (?P<paths>[^>]*?) -->")
 _CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 _UNREAD = re.compile(r"\]\([^)\s]*\)|<!--.*?-->", re.DOTALL)

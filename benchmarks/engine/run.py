@@ -40,7 +40,6 @@ from scaling_app.trials.plan import Plan, make_plan
 
 STEP_BYTES = 2**31
 PLANNED_STEPS = 1000
-HERE = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
@@ -370,7 +369,7 @@ def arguments(described: str | None, table: str, candidates: str) -> argparse.Ar
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True, help="folder for prepared cases")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / table)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / table)
     parser.add_argument("--tasks", default="acdc", help=f"of {', '.join(TASKS)}")
     parser.add_argument("--sizes", default="8")
     parser.add_argument("--draws", default="0", help="numbers of the draws")

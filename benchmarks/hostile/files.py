@@ -9,6 +9,7 @@ import bz2
 import gzip
 import io
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,8 +69,7 @@ def packed(head: bytes, length: int, how: str, piece: bytes = bytes(_PIECE)) -> 
 
 def nrrd_of(fields: str, data: bytes, sizes: str = "10 10 10", kind: str = "uint8") -> bytes:
     """An NRRD with more fields."""
-    axes = len(sizes.split())
-    head = f"NRRD0005\ntype: {kind}\ndimension: {axes}\nsizes: {sizes}\n{fields}\n\n"
+    head = f"NRRD0005\ntype: {kind}\ndimension: {len(sizes.split())}\nsizes: {sizes}\n{fields}\n\n"
     return head.encode() + data
 
 
@@ -389,8 +389,6 @@ def _others() -> list[Hostile]:
 
 
 def _zip() -> bytes:
-    import zipfile
-
     stream = io.BytesIO()
     with (
         zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive,

@@ -33,6 +33,7 @@ def test_every_figure_of_the_pages_stands_in_its_results(capsys: pytest.CaptureF
         "24.1 (95 %: 12.6\nto 38.9)",
         "0.5 [-2.3, 3.3]",
         "0.5 (-2.3 to 3.3) and 24.14",
+        ".5 (-2.3 to 3.3) and .5",
     ],
 )
 def test_a_figure_stands_as_the_page_rounds_it(text: str, folder: Path) -> None:
@@ -48,6 +49,7 @@ def test_a_figure_stands_as_the_page_rounds_it(text: str, folder: Path) -> None:
         "0.5 (12.6 to 38.9)",
         "24.141 (12.6 to 38.9)",  # more exact than the results
         "24.1 (12.6 to 38.9) and 7.5",  # a number that is nowhere
+        "24.1 (12.6 to 38.9) and .75",
     ],
 )
 def test_a_figure_that_the_results_do_not_give_is_told(text: str, folder: Path) -> None:

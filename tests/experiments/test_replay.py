@@ -141,7 +141,7 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from scaling_app.experiments.runs_table import RunsTable
-with RunsTable(Path(sys.argv[1]), {}, Path(sys.argv[1])).held():
+with RunsTable(Path(sys.argv[1]), {}).held():
     print("held", flush=True)
     time.sleep(60)
 """
@@ -405,24 +405,16 @@ def test_runs_that_would_not_compare_go_to_another_table(
     assert (tmp_path / "r.csv").read_text() == before
 
 
-def test_the_recipe_outlives_the_cache_and_is_found_where_it_was_kept_before(
+def test_the_recipe_outlives_the_cache(
     volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay_module, "run_once", stand_in)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    cache, recipe = tmp_path / "r.cache", tmp_path / "r.recipe.json"
     arguments = {"n_test": 2, "out": tmp_path / "r.csv"}
     replay(*folders(volumes), [1], **arguments)
-    shutil.rmtree(cache, ignore_errors=True)
+    shutil.rmtree(tmp_path / "r.cache", ignore_errors=True)
     with pytest.raises(CohortError, match="capacity small"):
         replay(*folders(volumes), [1], capacity="medium", **arguments)
-    cache.mkdir()
-    recipe.unlink()
-    (cache / recipe.name).write_text('{"capacity": "small", "step_bytes": 2147483648, "learning_rate": null}')
-    with pytest.raises(CohortError, match="capacity small"):
-        replay(*folders(volumes), [1], capacity="medium", **arguments)
-    replay(*folders(volumes), [1, 2], **arguments)
-    assert recipe.is_file()
 
 
 def test_all_runs_of_a_table_are_planned_for_the_same_memory_whatever_is_free_at_the_moment(

@@ -10,7 +10,7 @@ import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -45,7 +45,7 @@ Patient = Annotated[
 
 def main() -> None:
     """Runs the command line and turns mistakes in the input into one line and exit status 2."""
-    usage_error = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+    usage_error: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
     arguments = sys.argv[1:] or ["--help"]
     log_to_stderr()
     try:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console, Group
@@ -75,7 +76,7 @@ class DemoRecord:
     synthetic: bool
     structures: dict[str, int]
     rows: list[Row] = field(default_factory=list)
-    truth: list[dict] = field(default_factory=list)
+    truth: list[dict[str, Any]] = field(default_factory=list)
     forecasts: list[Forecast] = field(default_factory=list)
     final: Payload | None = None
     seconds: float = 0.0
@@ -178,7 +179,7 @@ def _train(server: Server, trainer: str, on_wait: Callable[[], None]) -> None:
         raise ServerError(f"{trainer} failed: {task.lines[-1] if task.lines else '?'}")
 
 
-def _truth(server: Server, cases: DemoCases, structures: dict[str, int]) -> dict:
+def _truth(server: Server, cases: DemoCases, structures: dict[str, int]) -> dict[str, Any]:
     """Mean Dice of the published model over the kept cases, with a 95 % t-interval over cases."""
     dice = []
     for image, label in cases.truth:

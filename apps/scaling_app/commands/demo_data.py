@@ -56,9 +56,9 @@ def prepare_cases(
     labels = {}
     for case in in_session:
         copy_whole(case.image, studies / case.image.name)
-        labels[stem_of(case.image)] = case.label
+        labels[stem_of(case.image)] = case.known_label
     flat = in_session[0].image.suffix in (".png", ".jpg", ".tif")
-    tested = tuple((case.image, case.label) for case in truth)
+    tested = tuple((case.image, case.known_label) for case in truth)
     return DemoCases(studies, labels, tested, 2 if flat else 3, synthetic=data is None)
 
 

@@ -94,7 +94,7 @@ def little_to_gain(ledger: Ledger) -> bool:
     return answer_question(curve_observations(ledger), n_now=len(ledger.usable_cases())).low_gain
 
 
-def forecast_from(ledger: Ledger, *, n_pool: int | None = None, method: str = "bayes") -> dict[str, Any]:
+def forecast_from(ledger: Ledger, *, n_pool: int | None = None) -> dict[str, Any]:
     """The forecast's part of the answer, from what the ledger holds now.
 
     Raises:
@@ -118,7 +118,6 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None, method: str = "b
         n_pool=n_pool,
         n_blind=sum(case.blind and not case.assisted for case in cases),
         minutes_saved_per_point=ledger.setting("minutes_per_point"),
-        method=method,
         history=[earlier] if earlier is not None else [],
         readers=readers_in(ledger, cases),
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
@@ -27,20 +29,20 @@ def montage_row(
     label: Tensor,
     deformation: PointMap | None,
     spacing_mm: Sequence[float],
-) -> np.ndarray:
+) -> NDArray[Any]:
     """One row `(HEIGHT, W, 3)` uint8: case, deformed case, deformed grid, log Jacobian.
 
     Volumes are shown in the slice that holds most of the structures, the same one in every panel, y upwards; pictures
     as in their files, y downwards.
     """
-    axis, index = _slice_of(case.label[0], spacing_mm)
+    axis, index = _slice_of(case.known_label[0], spacing_mm)
     windows = [np.quantile(channel.numpy(), [0.005, 0.995]) for channel in _shown(case.image)]
     shape = tuple(case.image.shape[1:])
     points = voxel_grid(shape)
     moved = deformation(points) if deformation is not None else points
     size = _panel_size(shape, axis, spacing_mm)
     panels = [
-        _outlined(_planes(case.image, axis, index), _cut(case.label[0], axis, index), windows, size),
+        _outlined(_planes(case.image, axis, index), _cut(case.known_label[0], axis, index), windows, size),
         _outlined(_planes(image, axis, index), _cut(label[0], axis, index), windows, size),
         _grid_picture(moved, axis, index, size, spacing_mm),
         _volume_picture(moved, axis, index, size),
@@ -50,7 +52,7 @@ def montage_row(
     return row[::-1] if axis is None else row
 
 
-def stack_rows(rows: Sequence[np.ndarray]) -> np.ndarray:
+def stack_rows(rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Rows one under the other, on white."""
     width = max(row.shape[1] for row in rows)
     padded = [np.pad(row, ((0, GAP), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
@@ -87,7 +89,7 @@ def _panel_size(shape: Sequence[int], axis: int | None, spacing_mm: Sequence[flo
     return HEIGHT, max(24, round(HEIGHT * across / up))
 
 
-def _enlarge(plane: Tensor, size: tuple[int, int]) -> np.ndarray:
+def _enlarge(plane: Tensor, size: tuple[int, int]) -> NDArray[Any]:
     """A plane `(X, Y)` as a picture of `size`, x to the right and y upwards, linear."""
     return F.interpolate(
         plane.T.flip(0)[None, None].float(), size=size, mode="bilinear", align_corners=False
@@ -95,8 +97,8 @@ def _enlarge(plane: Tensor, size: tuple[int, int]) -> np.ndarray:
 
 
 def _outlined(
-    planes: Sequence[Tensor], classes: Tensor, windows: Sequence[np.ndarray], size: tuple[int, int]
-) -> np.ndarray:
+    planes: Sequence[Tensor], classes: Tensor, windows: Sequence[NDArray[Any]], size: tuple[int, int]
+) -> NDArray[Any]:
     """One plane in grey, or three in colour, each within its window, with the outlines of the classes."""
     shown = [
         np.clip((_enlarge(plane, size) - low) / max(high - low, 1e-6), 0, 1)
@@ -113,7 +115,7 @@ def _outlined(
 
 def _grid_picture(
     moved: Tensor, axis: int | None, index: int, size: tuple[int, int], spacing_mm: Sequence[float]
-) -> np.ndarray:
+) -> NDArray[Any]:
     """Where lines of equal coordinate of the source come to lie, about sixteen across."""
     shown = [a for a in range(moved.shape[-1]) if a != axis]
     extents = [moved.shape[a] * spacing_mm[a] for a in shown]
@@ -127,7 +129,7 @@ def _grid_picture(
     return picture.astype(np.uint8)
 
 
-def _volume_picture(moved: Tensor, axis: int | None, index: int, size: tuple[int, int]) -> np.ndarray:
+def _volume_picture(moved: Tensor, axis: int | None, index: int, size: tuple[int, int]) -> NDArray[Any]:
     """log2 of the relative volume that is read: blue where the sample shrank, red where it grew."""
     change = (
         jacobian(moved).clamp(min=1e-3).log2().neg()

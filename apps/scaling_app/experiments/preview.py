@@ -10,9 +10,11 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -22,7 +24,7 @@ from scaling_app.experiments.montage import montage_row, stack_rows
 from scaling_app.experiments.preview_generative import preview_genseg
 from scaling_app.imaging.nifti_files import write_volume
 from scaling_app.storage import whole_file, write_whole_text
-from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
+from scaling_app.strategies.base import PointMap, PreparedCase, Strategy, StrategyContext
 from scaling_app.strategies.deformation.quality import QualityReport
 from scaling_app.strategies.deformation.shape_coverage import shape_coverage
 from scaling_app.strategies.deformation.velocity import Deformation
@@ -95,7 +97,8 @@ def preview(
     )
     tell("learning from the cases", 0, len(cases) + len(pool))
     made.prepare(cases, context)
-    quality, rows = QualityReport(plan.classes), []
+    quality = QualityReport(plan.classes)
+    rows: list[NDArray[Any]] = []
     generator = torch.Generator().manual_seed(seed)
     for index in range(count):
         case = _sample(cases, made.added_cases(), index)
@@ -132,10 +135,10 @@ def _without_label(case: PreparedCase) -> PreparedCase:
 
 
 def _deformed(
-    made: Strategy, case: PreparedCase, deformation, generator: torch.Generator
+    made: Strategy, case: PreparedCase, deformation: PointMap | None, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Image and label of a sample on the whole grid of its case."""
-    image, label = case.image.float(), case.label
+    image, label = case.image.float(), case.known_label
     if isinstance(deformation, Deformation):
         image, label = warp_volumes([image, label], [True, False], deformation)
     return made.appearance(image[None], generator)[0], label

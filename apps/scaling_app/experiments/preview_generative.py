@@ -8,12 +8,14 @@ intensities. They are written to the output folder alone, never to a datastore, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
@@ -31,10 +33,14 @@ from scaling_app.strategies.generative.networks import neighbourhood
 from scaling_app.strategies.generative.proof import diversity
 from scaling_app.strategies.making import make_strategy
 from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.length import steps_for
 from scaling_app.trials.plan import make_plan
 from scaling_app.trials.training import RunSettings, StepReport, TrainedModel, train
 
 logger = logging.getLogger(__name__)
+
+MOST_CASES = 20
+"""Cases to learn from, at most: GenSeg is for few."""
 
 _COLUMNS = ("mask", "generated", "real, warped", "difference")
 _COLOURS = np.array([[0, 0, 0], [230, 97, 0], [93, 58, 155], [26, 133, 255], [212, 17, 89], [64, 176, 166]])
@@ -63,10 +69,8 @@ def preview_genseg(
     count: int,
     out: Path | str,
     *,
-    most_cases: int = 20,
     steps: int = 300,
     seed: int = 0,
-    options: Mapping[str, str] | None = None,
     on_phase: Callable[[str, int, int], None] | None = None,
 ) -> Path:
     """Trains a generator on the cases and writes what it makes.
@@ -76,9 +80,7 @@ def preview_genseg(
         images, labels: folders whose files share names.
         count: generated pairs to write.
         out: folder for the pairs, `montage.png` and `quality.json`.
-        most_cases: cases to learn from, at most: GenSeg is for few.
         steps: of the training whose generator is shown, and of the segmenter that judges it.
-        options: of the strategy.
         on_phase: told of a phase of the work, and how much of it is done, of how much.
 
     Returns:
@@ -87,17 +89,16 @@ def preview_genseg(
     Raises:
         ValueError: no pairs of files, one case alone, cases that cannot be used, or another strategy.
     """
-    if not isinstance(make_strategy(strategy), GenSeg):
-        raise ValueError(f"{strategy!r} generates nothing; use one of {', '.join(generating())}")
+    _generating(strategy)
     out = Path(out)
     files = find_cases(images, labels)
-    chosen = np.random.default_rng(seed).permutation(len(files))[:most_cases]
+    chosen = np.random.default_rng(seed).permutation(len(files))[:MOST_CASES]
     files = [files[i] for i in sorted(chosen)]
     check_cases(files)
     out.mkdir(parents=True, exist_ok=True)
     plan = make_plan(files, coarse_to_fine=False)
     cases = PreparedCases(plan, files, out / "cache", _MEMORY_BYTES)
-    settings = RunSettings(strategy=strategy, steps=steps, seed=seed, options=dict(options or {}))
+    settings = RunSettings(strategy=strategy, steps=steps, seed=seed)
     model = train(cases, cases.labelled, settings, on_step=_steps_of("training the generator", on_phase))
     coupling, prepared = _taken_up(strategy, cases, settings, model)
     pairs = generate(coupling, max(count, 8))
@@ -111,6 +112,13 @@ def preview_genseg(
     return write_whole_text(out / "quality.json", to_json(quality, indent=2) + "\n")
 
 
+def _generating(strategy: str) -> GenSeg:
+    made = make_strategy(strategy)
+    if not isinstance(made, GenSeg):
+        raise ValueError(f"{strategy!r} generates nothing; use one of {', '.join(generating())}")
+    return made
+
+
 def _steps_of(
     phase: str, on_phase: Callable[[str, int, int], None] | None
 ) -> Callable[[StepReport], None] | None:
@@ -122,14 +130,16 @@ def _steps_of(
 def generate(coupling: Coupling, count: int) -> GeneratedPairs:
     """Fresh pairs from all the cases, painted a few at a time."""
     ids = [i for cases in coupling.rotation.cases_of.values() for i in cases]
-    made, sources = [], []
+    made: list[tuple[Tensor, ...]] = []
+    sources: list[str] = []
     for first in range(0, count, _AT_ONCE):
         synthetic = coupling.synthesise(min(_AT_ONCE, count - first), ids, lambda image, _: image)
         patches: Patches = synthetic.patches
         where = neighbourhood(coupling.trainer.one_hot(patches.label), coupling.trainer.task.radii)
         made.append((synthetic.pairs.image.cpu(), patches.image, patches.label, where.cpu()))
         sources.extend(patches.case_ids)
-    return GeneratedPairs(*map(torch.cat, zip(*made, strict=True)), tuple(sources))
+    image, source, label, where = (torch.cat(parts) for parts in zip(*made, strict=True))
+    return GeneratedPairs(image, source, label, where, tuple(sources))
 
 
 def write_pairs(pairs: GeneratedPairs, count: int, spacing: Sequence[float], out: Path) -> None:
@@ -155,8 +165,7 @@ def _taken_up(
     strategy: str, cases: PreparedCases, settings: RunSettings, model: TrainedModel
 ) -> tuple[Coupling, list[PreparedCase]]:
     """The trained run's generator, ready to make pairs."""
-    genseg = make_strategy(strategy)
-    plan = cases.plan
+    genseg, plan = _generating(strategy), cases.plan
     prepared = [cases[unit] for unit in cases.units(cases.labelled)]
     context = StrategyContext(
         spatial_dims=plan.spatial_dims,
@@ -164,7 +173,7 @@ def _taken_up(
         patch=plan.patch,
         structures=plan.classes,
         seed=settings.seed,
-        steps=settings.steps,
+        steps=settings.steps or steps_for(len(prepared)),
         device=model.device,
         cache_dir=cases.cache_dir / "strategies",
         options=settings.options,
@@ -282,7 +291,7 @@ def _window(image: Tensor) -> tuple[float, float]:
     return float(low), float(max(high, low + 1e-6))
 
 
-def _grey(image: Tensor, low: float | None = None, high: float | None = None) -> np.ndarray:
+def _grey(image: Tensor, low: float | None = None, high: float | None = None) -> NDArray[Any]:
     """`(C, H, W)` to `(H, W)` or, with three channels, `(H, W, 3)`, uint8."""
     if low is None or high is None:
         low, high = _window(image)
@@ -296,6 +305,6 @@ def _png_note() -> PngInfo:
     return note
 
 
-def _mean(values) -> float | None:
+def _mean(values: Iterable[float]) -> float | None:
     values = list(values)
     return sum(values) / len(values) if values else None

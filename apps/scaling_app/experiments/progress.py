@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -76,7 +76,7 @@ class Bars:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
 
-    def _update(self, name: str, **what: object) -> None:
+    def _update(self, name: str, **what: Any) -> None:
         if name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name, total=None, note="")
         self._bars.start()  # only now: a command that is refused shows no bars

@@ -144,7 +144,7 @@ def replay(
         for arm in {arm.name: arm for arm in arms}.values()
     ]
     recipe = {"capacity": capacity, "step_bytes": step_bytes, "learning_rate": learning_rate, "pool": pool}
-    table = RunsTable(out, recipe, cache / f"{out.stem}.recipe.json")
+    table = RunsTable(out, recipe)
     with table.held():
         table.open(runs)
         missing = [run for run in runs if run.key not in table.finished]
@@ -182,7 +182,7 @@ def run_once(
         steps=run.steps,
         seed=training_seed(run.seed, run.draw, run.n),
         learning_rate=run.learning_rate,
-        options=run.arm.options,
+        options=dict(run.arm.options),
     )
     began = time.perf_counter()
     pool_ids = [case.case_id for case in run.pool]
@@ -228,14 +228,14 @@ class _Replaying:
                     if should_stop():
                         return
 
-    def _ended(self, run: ReplayRun, future: Future | None) -> None:
+    def _ended(self, run: ReplayRun, future: Future[list[dict[str, object]]] | None) -> None:
         if future is None:
             self.waiting.appendleft(run)
             return
         rows = future.result()
         self.table.add(run, rows)
         self.done += 1
-        dices = [row["dice"] for row in rows if row["dice"] is not None]
+        dices = [dice for row in rows if isinstance(dice := row["dice"], int | float)]
         self._tell(run, None, sum(dices) / len(dices) if dices else None)
 
     def _look(self) -> None:

@@ -27,8 +27,10 @@ from scaling_app.storage import inert, restored, write_whole_text
 
 logger = logging.getLogger(__name__)
 
-FORMER_COLUMNS = ("dataset", "network", "strategy", "n", "draw", "seed", "case", "structure")
-FORMER_COLUMNS += ("dice", "nsd", "hd95_mm", "bce", "seconds", "steps")
+FORMER_COLUMNS = (
+    *("dataset", "network", "strategy", "n", "draw", "seed", "case", "structure"),
+    *("dice", "nsd", "hd95_mm", "bce", "seconds", "steps"),
+)
 """Those of tables that were begun before there were more; they are continued with the new ones."""
 COLUMNS = (*FORMER_COLUMNS, "patient", "carried", "carried_dice", "fallback", "synthesis", "trained_steps")
 """The last ones say what the strategy did in the run: images under carried labels and how good such labels are, why it
@@ -43,13 +45,11 @@ class RunsTable:
     Attributes:
         path: where it lies.
         recipe: what all its runs are made with and no column tells.
-        former_file: where the recipe was kept before, which may be deleted with the cache.
         finished: keys of the runs that it holds.
     """
 
     path: Path
     recipe: Mapping[str, object]
-    former_file: Path
     finished: set[tuple[str, ...]] = field(default_factory=set)
 
     @contextmanager
@@ -123,10 +123,9 @@ class RunsTable:
                 )
 
     def _check_same_recipe(self) -> None:
-        file = next((f for f in (self._recipe_file, self.former_file) if f.is_file()), None)
-        if file is None:
+        if not self._recipe_file.is_file():
             return
-        for name, value in json.loads(file.read_text(encoding="utf-8")).items():
+        for name, value in json.loads(self._recipe_file.read_text(encoding="utf-8")).items():
             if self.recipe[name] != value:
                 raise CohortError(
                     f"the runs in {self.path} have {name} {value}, not {self.recipe[name]}, which the table does not "
@@ -186,7 +185,7 @@ def _key_of(row: dict[str, str]) -> tuple[str, ...]:
     return tuple(row[name] for name in KEY)
 
 
-def _csv_text(rows: Sequence[dict], *, header: bool) -> str:
+def _csv_text(rows: Sequence[Mapping[str, object]], *, header: bool) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     if header:

@@ -153,7 +153,7 @@ def label_names(path: Path | str) -> dict[int, str]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turns what the readers raise on a damaged file into an `ImageError`, which names the file but not its folder."""
+    """Turns what the parsers raise on a damaged file into an `ImageError`, which names the file but not its folder."""
     try:
         yield
     except ImageError:

@@ -122,7 +122,7 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
             if path not in ledgers:
                 ledgers[path] = Ledger(path, create=False)
             revision = ledgers[path].revision()
-            forecast = forecast_from(ledgers[path], n_pool=question["n_pool"], method=question["method"])
+            forecast = forecast_from(ledgers[path], n_pool=question["n_pool"])
             ledgers[path].save_forecast(forecast, revision)
             answer: dict[str, Any] = {"forecast": forecast, "revision": revision}
         except Exception as error:

@@ -65,19 +65,10 @@ class ForecastKeeper:
     Args:
         ledger: what happened.
         live: asked at every answer; must be quick.
-        model: the name that the answer carries.
-        method: the forecast method.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        live: Callable[[], LiveFacts] = LiveFacts,
-        *,
-        model: str = "segmentation",
-        method: str = "bayes",
-    ) -> None:
-        self._ledger, self._live, self._model, self._method = ledger, live, model, method
+    def __init__(self, ledger: Ledger, live: Callable[[], LiveFacts] = LiveFacts) -> None:
+        self._ledger, self._live = ledger, live
         self._lock = Lock()
         self._idle = Event()
         self._idle.set()
@@ -148,11 +139,7 @@ class ForecastKeeper:
             return "computing"
 
     def _compute(self, key: _Key) -> None:
-        question = {
-            "ledger": str(Path(self._ledger.path).resolve()),
-            "n_pool": key[1],
-            "method": self._method,
-        }
+        question = {"ledger": str(Path(self._ledger.path).resolve()), "n_pool": key[1]}
         try:
             answer = self._ask(question)
         except Exception as error:
@@ -198,7 +185,7 @@ class ForecastKeeper:
             **facts,
             "doubts": [*live.doubts, *facts["doubts"]],
             "schema": SCHEMA,
-            "model": self._model,
+            "model": "segmentation",
             "n_pool": live.n_pool,
             "coverage": live.coverage,
             "job": job,

@@ -111,11 +111,10 @@ class Page:
         )
 
 
-def section(title: str, body: str, *, lead: str = "", anchor: str = "") -> str:
+def section(title: str, body: str, *, lead: str = "") -> str:
     """A titled block; `lead` and `title` are text, `body` is HTML."""
     introduction = f'<p class="lead">{escape(lead)}</p>' if lead else ""
-    place = f' id="{anchor}"' if anchor else ""
-    return f"<section{place}><h2>{escape(title)}</h2>{introduction}{body}</section>"
+    return f"<section><h2>{escape(title)}</h2>{introduction}{body}</section>"
 
 
 def table(

@@ -17,10 +17,10 @@ TITLE = "Learning curves of a replay"
 COLOURS = 8
 
 
-def replay_html(curves: Sequence[ReplayCurve], *, title: str = TITLE) -> str:
+def replay_html(curves: Sequence[ReplayCurve]) -> str:
     """The page as text: a section per dataset."""
-    page = Page(title)
-    page.add(f'<header class="top"><h1>{escape(title)}</h1></header>')
+    page = Page(TITLE)
+    page.add(f'<header class="top"><h1>{TITLE}</h1></header>')
     names = list(dict.fromkeys(curve.name for curve in curves))
     for k, dataset in enumerate(dict.fromkeys(curve.dataset for curve in curves)):
         chosen = [curve for curve in curves if curve.dataset == dataset]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import zip_longest
 
+from scaling_app.forecast.prediction import MIN_CASES
 from scaling_app.forecast.stopping import percent
 from scaling_app.service.methods_text import methods_text
 from scaling_app.service.page import duration, gain_points, numbers, points, section, spread, table
@@ -20,7 +21,6 @@ from scaling_app.service.payloads import (
 )
 from scaling_app.words import count, tenths
 
-MIN_CASES = 4
 _ACTIONS = {"continue": "Go on labelling", "stop": "You may stop here", "wait": "Not yet clear"}
 
 

@@ -208,7 +208,7 @@ class Conf:
     blind_fraction: float = _option("0.225", _number(0, 0.5))
     """Share of the cases served at random that are blind."""
     second_readers: float = _option("0", _share)
-    """Share of the labelled cases that another annotator is asked to read, too."""
+    """Share of the labelled cases that another reader is asked to read, too."""
     tolerance_mm: float = _option("2", _number(0, 50, open_ends=True))
     """Tolerance of the surface Dice (NSD), mm."""
     target: float | None = _option("", lambda t: _number(0, 1, open_ends=True)(t) if t else None)

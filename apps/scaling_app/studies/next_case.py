@@ -15,7 +15,7 @@ An image that no model of the task could use (damaged, or of another kind than t
 named; when no others are left it is served, with that sentence.
 
 What is in somebody else's hands is not served (`studies.leases`); what one was handed within the hour comes again when
-nothing else is left. With `second_readers`, some labelled cases are handed to another annotator first, whatever the
+nothing else is left. With `second_readers`, some labelled cases are handed to another reader first, whatever the
 rule (`studies.labels.readers`).
 """
 
@@ -181,7 +181,7 @@ def _reader(request: Mapping[str, object]) -> str:
 
 
 def _second_reading(studies: Studies, request: Mapping[str, object]) -> dict[str, object] | None:
-    """The answer with a labelled case that this annotator is to read, too; None when none is due."""
+    """The answer with a labelled case that this reader is to read, too; None when none is due."""
     reader, client = _reader(request), request.get("client_id")
     image = second_reading_for(studies, reader, str(client) if client else None)
     if image is None:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def infos_of_labels(studies: Studies) -> dict[str, dict[str, object]]:
-    """The names, annotators and minutes that the ledger holds of the labels that are there."""
+    """The names, readers and minutes that the ledger holds of the labels that are there."""
     notes = studies.ledger.label_notes()
     infos: dict[str, dict[str, object]] = {}
     for case in studies.ledger.cases():
