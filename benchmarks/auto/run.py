@@ -33,7 +33,8 @@ from benchmarks.common.paired_runs import Runs
 from benchmarks.common.tables import markdown
 from scaling_app.curve.curve_points import deal_folds
 from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort, patient_of
-from scaling_app.experiments.replay import Arm, ReplayRun, run_once
+from scaling_app.experiments.replay import run_once
+from scaling_app.experiments.replay_run import Arm, ReplayRun
 from scaling_app.experiments.runs_table import FORMER_COLUMNS
 from scaling_app.forecast.arms import choose_strategy, compare_arms
 from scaling_app.forecast.scores import Score

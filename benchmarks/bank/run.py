@@ -29,7 +29,8 @@ import torch
 from rich.console import Console
 
 from scaling_app.experiments.cohort import patient_of
-from scaling_app.experiments.replay import Arm, replay
+from scaling_app.experiments.replay import replay
+from scaling_app.experiments.replay_run import Arm
 from scaling_app.experiments.runs_table import FORMER_COLUMNS
 from scaling_app.imaging.network_table import DEFAULT_NETWORK
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from benchmarks.contract.damage import damaged, genuine
 from benchmarks.contract.pools import Try
-from scaling_app.imaging.geometry import ImageError, read_image
-from scaling_app.imaging.untrusted import judge
+from scaling_app.imaging.geometry import read_image
+from scaling_app.imaging.untrusted import ImageError, judge
 from scaling_app.studies.labels.contents import read_content
 
 MOST_BYTES = 16 << 20

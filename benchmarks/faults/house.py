@@ -24,7 +24,9 @@ from benchmarks.common.served import launched
 from benchmarks.faults.warm import WarmServer
 from scaling_app.commands.launch import free_port, init_app, server_command
 from scaling_app.imaging import synthetic
-from scaling_app.imaging.geometry import Grid, read_grid, write_label
+from scaling_app.imaging.geometry import write_label
+from scaling_app.imaging.grids import Grid
+from scaling_app.imaging.image_files import read_grid
 
 CASES = 12
 LABELLED = 8

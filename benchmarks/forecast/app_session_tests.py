@@ -21,9 +21,9 @@ from benchmarks.common.tables import Row, share, with_interval
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, edges, widened
 from scaling_app.forecast.forecaster import make_forecaster
-from scaling_app.forecast.prediction import OVERALL, Forecaster
+from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.prior import learned_prior, shipped_templates
-from scaling_app.forecast.scores import Score
+from scaling_app.forecast.scores import OVERALL, Score
 
 TABLE = Path(__file__).parent / "data" / "app_sessions.csv.gz"
 DATASET = "msd_hippocampus"

@@ -40,7 +40,8 @@ from scaling_app.studies.train_options import TrainOptions, parse_options
 from scaling_app.studies.train_runs import plan_for, prepare, settings_of, train_and_publish
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.model import TrainedModel
-from scaling_app.trials.training import CaseScore, test, train
+from scaling_app.trials.testing import CaseScore, test
+from scaling_app.trials.training import train
 
 COLUMNS = ("order", "n_now", "kind", "run", "n", "case", "structure", "dice")
 TRUTH_CASES = 60

@@ -19,7 +19,7 @@ from scaling_app.forecast.answer import Answer
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.forecaster import answer_question, make_forecaster
 from scaling_app.forecast.prior import shipped_prior
-from scaling_app.forecast.scores import CurveError
+from scaling_app.forecast.score_table import CurveError
 from scaling_app.forecast.shift_alarm import find_shift
 from scaling_app.forecast.simulation import SPREAD, Truth, random_truth, simulate_session
 from scaling_app.forecast.stopping import check_size

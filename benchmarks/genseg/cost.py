@@ -23,7 +23,8 @@ from benchmarks.genseg.run import ARMS
 from scaling_app.experiments.cohort import find_cases
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import make_plan
-from scaling_app.trials.training import RunSettings, train
+from scaling_app.trials.run_settings import RunSettings
+from scaling_app.trials.training import train
 
 MEASURED = ("baseline", "genseg", "genseg without proof")
 

@@ -26,7 +26,7 @@ from scaling_app.experiments.cohort import find_cases
 from scaling_app.forecast.arms import LONGER_TIMES, longer_name
 from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.trials.case_files import CaseFiles
-from scaling_app.trials.training import test
+from scaling_app.trials.testing import test
 
 RESULT = Path(__file__).parent / "results" / "longer_sessions.md"
 N_NOW = 16

@@ -50,6 +50,37 @@ def imported_by(node: ast.AST) -> list[str]:
     return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
 
 
+def test_a_name_is_imported_from_the_module_that_makes_it() -> None:
+    """Or from a package that lists it: one way to each thing."""
+    made = {_module_of(path): _made_in(ast.parse(path.read_text())) for path in MODULES}
+    packages = {_module_of(path) for path in MODULES if path.name == "__init__.py"}
+    others = [p for folder in ("tests", "benchmarks", "docs") for p in (ROOT / folder).rglob("*.py")]
+    passed_on = [
+        f"{path.relative_to(ROOT)}: {alias.name} from {node.module}"
+        for path in [*MODULES, *others]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module in made and node.module not in packages
+        for alias in node.names
+        if alias.name not in made[node.module]
+    ]
+    assert passed_on == []
+
+
+def _module_of(path: Path) -> str:
+    parts = path.relative_to(APP.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _made_in(tree: ast.AST) -> set[str]:
+    """What a module defines, in functions and branches, too."""
+    return {
+        node.id if isinstance(node, ast.Name) else node.name
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+        or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    }
+
+
 def test_each_module_keeps_to_one_job() -> None:
     others = [
         p for folder in ("client", "slicer_extension", "benchmarks") for p in (ROOT / folder).rglob("*.py")

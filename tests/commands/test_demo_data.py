@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scaling_app.commands.demo_data import prepare_cases
-from scaling_app.imaging.geometry import stem_of
+from scaling_app.imaging.image_files import stem_of
 from scaling_app.imaging.synthetic import make_case, write_case
 
 

@@ -15,9 +15,10 @@ import pytest
 import SimpleITK
 
 from benchmarks.hostile.files import meta_of, nifti_of, nrrd_of, packed
-from scaling_app.imaging.geometry import ImageError, label_names, read_grid, read_image
+from scaling_app.imaging.geometry import read_image
 from scaling_app.imaging.image_channels import channels_of
-from scaling_app.imaging.untrusted import Header, judge, read_through, unpacking
+from scaling_app.imaging.image_files import label_names, read_grid
+from scaling_app.imaging.untrusted import Header, ImageError, judge, read_through, unpacking
 from scaling_app.studies.labels import checks, parsing_process
 
 MIB = 1 << 20

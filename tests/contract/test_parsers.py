@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from benchmarks.contract.damage import KINDS, TEXTS, edited, genuine
 from benchmarks.hostile.files import ZEROS, endless_keys, meta_of, nifti_of, nrrd_of, png_of
-from scaling_app.imaging.geometry import ImageError, label_names, read_grid, read_image, read_label
-from scaling_app.imaging.untrusted import judge
+from scaling_app.imaging.geometry import read_image, read_label
+from scaling_app.imaging.image_files import label_names, read_grid
+from scaling_app.imaging.untrusted import ImageError, judge
 from scaling_app.studies.labels.parsing_process import memory_for
 
 MOST_BYTES = 16 << 20

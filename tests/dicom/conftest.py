@@ -15,7 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from orthanc import PASSWORD, USER, Orthanc, running_orthanc
 
-from scaling_app.imaging.geometry import read_grid, read_label, write_label
+from scaling_app.imaging.geometry import read_label, write_label
+from scaling_app.imaging.image_files import read_grid
 from scaling_app.monai_app.dicom import studies as dicom_studies
 from scaling_app.monai_app.dicom.pacs import Pacs
 from scaling_app.monai_app.dicom.studies import DicomStudies

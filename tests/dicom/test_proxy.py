@@ -9,11 +9,11 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
 from monailabel.config import settings
+from monailabel.endpoints.user.auth import RBAC
 
 from benchmarks.common.made_series import as_bytes, make_series
 from scaling_app.monai_app.dicom.pacs import Pacs
 from scaling_app.monai_app.dicom.proxy import add_dicom_proxy
-from scaling_app.monai_app.roles import RBAC
 from scaling_app.web.storage_answers import answer_storage_errors
 
 pytestmark = pytest.mark.slow_processes

@@ -11,7 +11,7 @@ import pytest
 from scaling_app.experiments import progress as module
 from scaling_app.experiments.progress import LogLines, shown
 from scaling_app.experiments.replay import ReplayProgress
-from scaling_app.trials.training import StepReport
+from scaling_app.trials.step_report import StepReport
 
 RUN = SimpleNamespace(strategy="genda", network="resunet", n=4, draw=0, seed=1)
 

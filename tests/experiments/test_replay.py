@@ -20,10 +20,12 @@ from PIL import Image
 from scaling_app.experiments import replay as replay_module
 from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import CohortError, find_cases
-from scaling_app.experiments.replay import COLUMNS, Arm, ReplayProgress, ReplayRun, replay
-from scaling_app.experiments.replay_run import KEY
-from scaling_app.experiments.runs_table import FORMER_COLUMNS
-from scaling_app.imaging.geometry import read_image, stem_of, write_label
+from scaling_app.experiments.replay import ReplayProgress, replay
+from scaling_app.experiments.replay_run import Arm, ReplayRun
+from scaling_app.experiments.runs_table import COLUMNS, FORMER_COLUMNS
+from scaling_app.forecast.score_table import RUN as KEY
+from scaling_app.imaging.geometry import read_image, write_label
+from scaling_app.imaging.image_files import stem_of
 from scaling_app.trials import workplace
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.workplace import ClusterError

@@ -9,7 +9,8 @@ import nibabel as nib
 import pytest
 
 from scaling_app.experiments import replay as replay_module
-from scaling_app.experiments.replay import ReplayRun, replay
+from scaling_app.experiments.replay import replay
+from scaling_app.experiments.replay_run import ReplayRun
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.twins import Twins, united
 

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from scaling_app.forecast.answer import observed_points
-from scaling_app.forecast.forecaster import METHODS, TooFewPoints, answer_question, make_forecaster
-from scaling_app.forecast.scores import CurveError, Score
+from scaling_app.forecast.forecaster import METHODS, answer_question, make_forecaster
+from scaling_app.forecast.prediction import TooFewPoints
+from scaling_app.forecast.score_table import CurveError
+from scaling_app.forecast.scores import Score
 from scaling_app.forecast.simulation import random_truth, simulate_session
 
 AVERAGES = [Score(n, dice) for n, dice in ((4, 0.60), (8, 0.70), (16, 0.75), (32, 0.79))]

@@ -8,13 +8,8 @@ from pathlib import Path
 import pytest
 
 from scaling_app.forecast import score_table, scores
-from scaling_app.forecast.scores import (
-    CurveError,
-    Score,
-    check_scores,
-    own_arm,
-    read_curve,
-)
+from scaling_app.forecast.score_table import CurveError
+from scaling_app.forecast.scores import Score, check_scores, own_arm, read_curve
 
 
 def write(tmp_path: Path, text: str) -> Path:

@@ -14,17 +14,15 @@ from PIL import Image
 
 from scaling_app.imaging.geometry import (
     Canonical,
-    ImageError,
-    is_image_file,
-    label_names,
     label_values,
     read_image,
     read_label,
     same_grid,
     spacing_of,
-    stem_of,
     write_label,
 )
+from scaling_app.imaging.image_files import is_image_file, label_names, stem_of
+from scaling_app.imaging.untrusted import ImageError
 
 OBLIQUE = np.array([[0.0, 0.0, 2.5, -10.0], [-0.8, 0.1, 0.0, 20.0], [0.1, 0.8, 0.0, 5.0], [0, 0, 0, 1.0]])
 

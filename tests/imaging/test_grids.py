@@ -23,16 +23,9 @@ from odd_headers import (
 )
 from PIL import Image
 
-from scaling_app.imaging.geometry import (
-    ImageError,
-    grid_of,
-    read_grid,
-    read_image,
-    read_label,
-    same_grid,
-    spacing_of,
-    write_label,
-)
+from scaling_app.imaging.geometry import grid_of, read_image, read_label, same_grid, spacing_of, write_label
+from scaling_app.imaging.image_files import read_grid
+from scaling_app.imaging.untrusted import ImageError
 
 EXAMPLES = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

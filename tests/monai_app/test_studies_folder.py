@@ -11,7 +11,8 @@ import nrrd
 import numpy as np
 import pytest
 
-from scaling_app.imaging.geometry import label_names, read_label, write_label
+from scaling_app.imaging.geometry import read_label, write_label
+from scaling_app.imaging.image_files import label_names
 from scaling_app.monai_app.studies_folder import StudiesFolder
 
 NAME = "synthetic_000"

@@ -20,7 +20,7 @@ from DataSufficiencyLib.forecast_watch import ForecastWatch
 from DataSufficiencyLib.label_set import segment_ids
 from DataSufficiencyLib.training import TrainingWatch
 
-from scaling_app.imaging.geometry import read_grid
+from scaling_app.imaging.image_files import read_grid
 
 pytestmark = pytest.mark.slow_server
 

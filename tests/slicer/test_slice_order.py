@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 sys.path.append(str(Path(__file__).parents[1] / "imaging" / "support"))
 from odd_headers import NiftiHeader, apart, nifti_headers, write_nrrd
 
-from scaling_app.imaging.geometry import read_grid, read_image, read_label, same_grid
+from scaling_app.imaging.geometry import read_image, read_label, same_grid
+from scaling_app.imaging.image_files import read_grid
 
 SHAPE = (6, 5, 4)
 DRAWN = np.zeros(SHAPE, np.uint8)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from scaling_app.imaging.geometry import ImageError, read_image, read_label, write_label
+from scaling_app.imaging.geometry import read_image, read_label, write_label
 from scaling_app.imaging.synthetic import STRUCTURES
+from scaling_app.imaging.untrusted import ImageError
 from scaling_app.trials import cases as cases_module
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases

@@ -20,7 +20,9 @@ from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.plan import Plan, make_plan
 from scaling_app.trials.preparation import prepare_image
-from scaling_app.trials.training import RunSettings, StepReport, train
+from scaling_app.trials.run_settings import RunSettings
+from scaling_app.trials.step_report import StepReport
+from scaling_app.trials.training import train
 
 CPU = torch.device("cpu")
 SMALL_STEP = 12 * 2**20

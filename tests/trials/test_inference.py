@@ -19,7 +19,9 @@ from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.model import TrainedModel, new_network
 from scaling_app.trials.plan import Plan, make_plan
-from scaling_app.trials.training import RunSettings, test, train
+from scaling_app.trials.run_settings import RunSettings
+from scaling_app.trials.testing import test
+from scaling_app.trials.training import train
 
 CPU = torch.device("cpu")
 

@@ -14,15 +14,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scaling_app.imaging.geometry import ImageError
 from scaling_app.imaging.synthetic import STRUCTURES
+from scaling_app.imaging.untrusted import ImageError
 from scaling_app.strategies import catalogue
 from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import Pool, PreparedCases
 from scaling_app.trials.model import TrainedModel, predictor_from
 from scaling_app.trials.plan import Plan, make_plan
-from scaling_app.trials.training import RunSettings, train
+from scaling_app.trials.run_settings import RunSettings
+from scaling_app.trials.training import train
 
 STEPS = 2
 

@@ -6,14 +6,9 @@ import logging
 from collections.abc import Callable, Iterable
 
 from scaling_app.experiments.cohort import CohortError
-from scaling_app.imaging.geometry import (
-    ImageError,
-    label_values,
-    read_image,
-    read_label,
-    same_grid,
-    suffix_of,
-)
+from scaling_app.imaging.geometry import label_values, read_image, read_label, same_grid
+from scaling_app.imaging.image_files import suffix_of
+from scaling_app.imaging.untrusted import ImageError
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.image_facts import ImageFacts, Usual, blank_words
 from scaling_app.trials.label_names import renumbered

@@ -34,8 +34,11 @@ from scaling_app.strategies.generative.proof import diversity
 from scaling_app.strategies.making import make_strategy
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.length import steps_for
+from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.plan import make_plan
-from scaling_app.trials.training import RunSettings, StepReport, TrainedModel, train
+from scaling_app.trials.run_settings import RunSettings
+from scaling_app.trials.step_report import StepReport
+from scaling_app.trials.training import train
 
 logger = logging.getLogger(__name__)
 

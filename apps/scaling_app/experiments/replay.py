@@ -22,7 +22,7 @@ from scaling_app.curve.curve_points import digest_of, training_seed
 from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import Cohort, CohortError, find_cases, make_cohort
 from scaling_app.experiments.replay_run import Arm, ReplayRun
-from scaling_app.experiments.runs_table import COLUMNS, RunsTable
+from scaling_app.experiments.runs_table import RunsTable
 from scaling_app.imaging.network_table import DEFAULT_NETWORK, NETWORKS
 from scaling_app.imaging.networks import width_of
 from scaling_app.strategies.catalogue import names as strategy_names
@@ -32,12 +32,12 @@ from scaling_app.trials.fingerprint import found_structures
 from scaling_app.trials.length import AUTO_STEPS
 from scaling_app.trials.plan import default_capacity, make_plan
 from scaling_app.trials.plan import step_bytes as usual_step_bytes
-from scaling_app.trials.step_report import OnStep
-from scaling_app.trials.training import CaseScore, RunSettings, StepReport, test, train
+from scaling_app.trials.run_settings import RunSettings
+from scaling_app.trials.step_report import OnStep, StepReport
+from scaling_app.trials.testing import CaseScore, test
+from scaling_app.trials.training import train
 from scaling_app.trials.twins import Twins
 from scaling_app.trials.workplace import AnyPlace, cluster, here
-
-__all__ = ["COLUMNS", "Arm", "ReplayProgress", "ReplayRun", "replay", "run_once"]
 
 
 @dataclass(frozen=True)

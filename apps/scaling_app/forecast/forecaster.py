@@ -8,7 +8,7 @@ from scaling_app.forecast.agreement import Readers
 from scaling_app.forecast.answer import Answer, Question, answer, default_horizons
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.history import was_low_gain
-from scaling_app.forecast.prediction import Forecaster, Prediction, TooFewPoints
+from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.rivals.gaussian_process import GaussianProcess
 from scaling_app.forecast.rivals.lstm import LstmForecaster
 from scaling_app.forecast.rivals.published_methods import Exponential, LastValue, Mmf, PowerLaw, PowerLawFloor
@@ -29,16 +29,6 @@ _FACTORIES: dict[str, Callable[[], Forecaster]] = {
 }
 METHODS: tuple[str, ...] = tuple(_FACTORIES)
 """The names of the methods, the default first."""
-
-__all__ = [
-    "METHODS",
-    "Answer",
-    "Forecaster",
-    "Prediction",
-    "TooFewPoints",
-    "answer_question",
-    "make_forecaster",
-]
 
 
 def make_forecaster(method: str) -> Forecaster:

@@ -19,8 +19,6 @@ from pathlib import Path
 
 from scaling_app.forecast.score_table import CurveError, number_of, rows_of, score_of, steps_of, table_text
 
-__all__ = ["CurveError", "Score", "check_scores", "read_curve"]
-
 OVERALL = "overall"
 """The mean over structures."""
 

@@ -16,20 +16,14 @@ import torch
 from monai.data import MetaTensor
 
 from scaling_app.imaging.grids import Grid
-from scaling_app.imaging.image_files import ImageError as ImageError  # whoever reads images needs these
-from scaling_app.imaging.image_files import is_image_file as is_image_file
-from scaling_app.imaging.image_files import label_names as label_names
 from scaling_app.imaging.image_files import (
     read_grid,
     read_image_array,
     read_label_array,
     write_label_array,
 )
-from scaling_app.imaging.image_files import readable_kinds as readable_kinds
-from scaling_app.imaging.image_files import reading as reading
-from scaling_app.imaging.image_files import stem_of as stem_of
-from scaling_app.imaging.image_files import suffix_of as suffix_of
 from scaling_app.imaging.label_fit import fit_label
+from scaling_app.imaging.untrusted import ImageError
 
 _GRID = "grid"
 """Under this name an image that was read keeps its `Grid`."""

@@ -24,8 +24,7 @@ from scaling_app.imaging.meta_image import meta_image_grid, read_meta_image, wri
 from scaling_app.imaging.nifti_files import nifti_grid, read_nifti, write_nifti
 from scaling_app.imaging.pictures import PICTURES, picture_grid, read_picture, write_picture
 from scaling_app.imaging.segmentation_nrrd import nrrd_grid, nrrd_header, read_nrrd, write_nrrd
-from scaling_app.imaging.untrusted import READ_ERRORS, judge
-from scaling_app.imaging.untrusted.header import ImageError as ImageError  # whoever reads files needs it
+from scaling_app.imaging.untrusted import READ_ERRORS, ImageError, judge
 from scaling_app.storage import whole_file
 
 logger = logging.getLogger(__name__)

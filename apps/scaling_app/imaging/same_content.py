@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from scaling_app.imaging.geometry import ImageError, read_image, reading, suffix_of
+from scaling_app.imaging.geometry import read_image
+from scaling_app.imaging.image_files import reading, suffix_of
 from scaling_app.imaging.nifti_files import read_first_slices
+from scaling_app.imaging.untrusted import ImageError
 
 FIRST_VOXELS = 2**20
 """Of an image, about so many are compared first."""

@@ -25,7 +25,7 @@ from scaling_app.studies.labels.images import fault_of_file, usual_image
 
 if TYPE_CHECKING:
     from scaling_app.studies.studies import Published, Studies
-    from scaling_app.trials.training import TrainedModel
+    from scaling_app.trials.model import TrainedModel
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,9 @@ class Segmentation(InferTask):
             HTTPException: 409 before the first training; 422 when the image cannot be read, or is of another kind than
                 the model's.
         """
-        from scaling_app.imaging.geometry import ImageError, grid_of, read_image, suffix_of, write_label
+        from scaling_app.imaging.geometry import grid_of, read_image, write_label
+        from scaling_app.imaging.image_files import suffix_of
+        from scaling_app.imaging.untrusted import ImageError
 
         published = self.studies.published()
         if published is None:

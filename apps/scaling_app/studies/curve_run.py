@@ -9,8 +9,10 @@ from pathlib import Path
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.plan import Plan
+from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.step_report import OnStep
-from scaling_app.trials.training import CaseScore, RunSettings, test, train
+from scaling_app.trials.testing import CaseScore, test
+from scaling_app.trials.training import train
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from scaling_app.studies.curve_run import CurveRun, carry_out
 from scaling_app.studies.train_runs import Material, names_since, observations_of
 from scaling_app.trials import wire, workplace
 from scaling_app.trials.crew import Crew
-from scaling_app.trials.training import CaseScore
+from scaling_app.trials.testing import CaseScore
 from scaling_app.words import count
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from scaling_app.ledger import Run
 
 if TYPE_CHECKING:
-    from scaling_app.trials.training import CaseScore
+    from scaling_app.trials.testing import CaseScore
 
 logger = logging.getLogger(__name__)
 

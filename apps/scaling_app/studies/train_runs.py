@@ -12,7 +12,7 @@ from typing import Any, Literal
 from scaling_app.curve.curve_points import digest_of
 from scaling_app.curve.ledger_curve import curve_observations
 from scaling_app.forecast.arms import Choice, choose_strategy
-from scaling_app.imaging.image_files import ImageError
+from scaling_app.imaging.untrusted import ImageError
 from scaling_app.ledger import Case, Observation, Run, utc_now
 from scaling_app.ledger.records import Kind
 from scaling_app.strategies.catalogue import AUTO
@@ -26,8 +26,12 @@ from scaling_app.studies.train_options import OptionError, TrainOptions
 from scaling_app.studies.train_stats import TrainStats, latest_accuracy
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.plan import Plan, make_plan, step_bytes
-from scaling_app.trials.training import CaseScore, RunSettings, StepReport, TrainedModel, test, train
+from scaling_app.trials.run_settings import RunSettings
+from scaling_app.trials.step_report import StepReport
+from scaling_app.trials.testing import CaseScore, test
+from scaling_app.trials.training import train
 
 logger = logging.getLogger(__name__)
 

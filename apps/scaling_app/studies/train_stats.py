@@ -13,7 +13,7 @@ from scaling_app.storage import write_whole_text
 
 if TYPE_CHECKING:
     from scaling_app.ledger import Ledger
-    from scaling_app.trials.training import StepReport
+    from scaling_app.trials.step_report import StepReport
 
 WRITE_EVERY_SECONDS = 1.0
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from scaling_app.imaging.geometry import ImageError
+from scaling_app.imaging.untrusted import ImageError
 from scaling_app.storage import sha256_of
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.trials.case_cache import CaseCache

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from scaling_app.imaging.geometry import (
     Canonical,
-    ImageError,
     label_values,
     read_image,
     read_label,
@@ -27,6 +26,7 @@ from scaling_app.imaging.geometry import (
     spacing_of,
 )
 from scaling_app.imaging.label_numbers import numbered, voxel_counts
+from scaling_app.imaging.untrusted import ImageError
 from scaling_app.trials.boxes import box_about
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.image_facts import kind_words

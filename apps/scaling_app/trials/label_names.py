@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 import torch
 from monai.data import MetaTensor
 
-from scaling_app.imaging.geometry import ImageError, label_names, label_values, reading
+from scaling_app.imaging.geometry import label_values
+from scaling_app.imaging.image_files import label_names, reading
 from scaling_app.imaging.label_numbers import exchanged
+from scaling_app.imaging.untrusted import ImageError
 
 if TYPE_CHECKING:
     from scaling_app.trials.case_files import CaseFiles

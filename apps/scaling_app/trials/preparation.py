@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from scaling_app.imaging.geometry import Canonical, ImageError, read_image, read_label, same_grid, spacing_of
+from scaling_app.imaging.geometry import Canonical, read_image, read_label, same_grid, spacing_of
 from scaling_app.imaging.label_numbers import exchanged
 from scaling_app.imaging.resampling import resize_image, resize_label, shape_at
+from scaling_app.imaging.untrusted import ImageError
 from scaling_app.trials.boxes import Box, box_about, widened
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.image_facts import MOST_APART, blank_value, blank_words, kind_words

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from scaling_app.imaging.geometry import Canonical, ImageError, read_image, read_label, same_grid, spacing_of
+from scaling_app.imaging.geometry import Canonical, read_image, read_label, same_grid, spacing_of
 from scaling_app.imaging.resampling import largest
 from scaling_app.imaging.scores import StructureScore, binary_cross_entropy, score_case
+from scaling_app.imaging.untrusted import ImageError
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.inference import to_label
 from scaling_app.trials.label_names import renumbered

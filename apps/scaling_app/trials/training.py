@@ -38,10 +38,7 @@ from scaling_app.trials.pace import Pace
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.sampling import PatchSampler, Prefetcher, drawing_threads, step_seed
 from scaling_app.trials.step_report import OnStep, Phase, StepReport
-from scaling_app.trials.testing import CaseScore, test
 from scaling_app.trials.two_trainings import TWO, as_one, in_two, telling
-
-__all__ = ["CaseScore", "RunSettings", "StepReport", "TrainedModel", "TrainingError", "test", "train"]
 
 logger = logging.getLogger(__name__)
 

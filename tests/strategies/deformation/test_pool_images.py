@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from scaling_app.imaging.geometry import ImageError
+from scaling_app.imaging.untrusted import ImageError
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.deformation import atlas_store, group
 from scaling_app.strategies.making import make_strategy

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from scaling_app.imaging.grids import Grid
 from scaling_app.ledger import LASTING_DOUBTS
 from scaling_app.studies.conf import ConfError
 from scaling_app.studies.labels import intake
 from scaling_app.studies.labels.checks import (
-    Grid,
     LabelError,
     check_geometry,
     check_label_info,

@@ -12,7 +12,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from scaling_app.imaging.geometry import ImageError, read_label, write_label
+from scaling_app.imaging.geometry import read_label, write_label
+from scaling_app.imaging.untrusted import ImageError
 from scaling_app.ledger import Observation, Run, utc_now
 from scaling_app.studies.labels.checks import LabelError
 from scaling_app.studies.studies import file_hash

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_app.imaging.geometry import label_names, read_label, write_label
+from scaling_app.imaging.geometry import read_label, write_label
 from scaling_app.imaging.grids import Grid
+from scaling_app.imaging.image_files import label_names
 from scaling_app.imaging.label_fit import fit_label
 from scaling_app.studies.labels.voxel_order import in_image_order
 

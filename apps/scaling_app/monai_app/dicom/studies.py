@@ -30,8 +30,9 @@ from scaling_app.imaging.dicom_segmentation import (
     write_segmentation,
 )
 from scaling_app.imaging.dicom_series import Series, SeriesError
-from scaling_app.imaging.geometry import ImageError, grid_of, read_label, write_label
+from scaling_app.imaging.geometry import grid_of, read_label, write_label
 from scaling_app.imaging.label_fit import fit_label
+from scaling_app.imaging.untrusted import ImageError
 from scaling_app.monai_app.dicom.connection import PacsError
 from scaling_app.monai_app.dicom.images import KIND, DicomImages
 from scaling_app.monai_app.dicom.pacs import Pacs, SegmentationFacts, newest_first

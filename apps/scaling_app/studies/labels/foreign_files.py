@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Any
 
 import scaling_app
-from scaling_app.imaging.image_files import ImageError
+from scaling_app.imaging.untrusted import ImageError
 from scaling_app.studies.labels import parsing_process
 from scaling_app.studies.labels.contents import LabelContent, facts_from_json
 

@@ -15,7 +15,7 @@ import torch
 from monai.data import MetaTensor
 
 from scaling_app.imaging.image_channels import channels_of
-from scaling_app.imaging.image_files import ImageError
+from scaling_app.imaging.untrusted import ImageError
 from scaling_app.ledger import Doubt, Ledger
 from scaling_app.studies.labels.contents import image_grid
 from scaling_app.studies.studies import Studies

@@ -21,9 +21,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from scaling_app.imaging.image_files import ImageError, read_grid, read_image_array, reading, suffix_of
+from scaling_app.imaging.image_files import read_grid, read_image_array, reading, suffix_of
 from scaling_app.imaging.pictures import load_picture
-from scaling_app.imaging.untrusted import Header, judge, read_through
+from scaling_app.imaging.untrusted import Header, ImageError, judge, read_through
 from scaling_app.studies.labels.checks import require_alike
 from scaling_app.studies.labels.contents import facts_to_json, read_content
 

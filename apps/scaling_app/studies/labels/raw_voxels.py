@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from scaling_app.imaging.geometry import suffix_of, write_label
-from scaling_app.imaging.image_files import read_grid
+from scaling_app.imaging.geometry import write_label
+from scaling_app.imaging.image_files import read_grid, suffix_of
 from scaling_app.imaging.result_kind import result_kind
 from scaling_app.imaging.untrusted import judge
 

@@ -32,7 +32,8 @@ def in_image_order(
     if fit is None or (not fit.moved and label.shape == image.shape):
         yield path
         return
-    from scaling_app.imaging.geometry import read_label, suffix_of, write_label
+    from scaling_app.imaging.geometry import read_label, write_label
+    from scaling_app.imaging.image_files import suffix_of
 
     voxels = np.ascontiguousarray(fit.apply(np.asarray(read_label(path)[0])))
     with tempfile.TemporaryDirectory() as folder:
