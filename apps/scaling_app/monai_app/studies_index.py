@@ -90,14 +90,13 @@ class StudiesIndex:
 
     @contextmanager
     def prepared(self, index: LocalDatastoreModel) -> Iterator[None]:
-        """Another index, written beside the one in use and on the disk; it takes the place when the context ends well.
+        """Another index, written beside the one in use; it is flushed and takes the place when the context ends well.
 
         Raises:
             OSError: it cannot be written; the one in use stays.
         """
         with whole_file(self.file) as part:
             part.write_text(self._text(index), encoding="utf-8")
-            flush(part)
             yield
         stamp = self._stamp()
         self._last = None if stamp is None else (stamp, index)
