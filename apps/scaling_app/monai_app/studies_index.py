@@ -62,6 +62,10 @@ class StudiesIndex:
             index = self._last[1]
         return index.model_copy(update={"objects": dict(index.objects)})
 
+    def is_as_known(self) -> bool:
+        """Whether the file is still the one that this process read or wrote last."""
+        return self._last is not None and self._last[0] == self._stamp()
+
     def _stamp(self) -> tuple[int, int, int] | None:
         """Another for each file that was put in the place of the one before."""
         try:
