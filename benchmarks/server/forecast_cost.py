@@ -15,16 +15,20 @@ from scaling_app.ledger import Case, Ledger, Observation, Run, utc_now
 
 LABELS, RUNS, STRUCTURES = 500, 70, 2
 MEASURE = """
-import json, resource, sys, time
-from scaling_app.curve.ledger_curve import forecast_from
-from scaling_app.ledger import Ledger
+import io, json, resource, sys, time
+import scaling_app.curve.ledger_curve
+from scaling_app.service import forecast_worker
+told, sys.stdin, sys.stdout = sys.stdout, io.StringIO(sys.argv[1]), io.StringIO()
+answer = sys.stdout
 began, cpu = time.perf_counter(), time.process_time()
-forecast = forecast_from(Ledger(sys.argv[1], create=False), n_pool=1500)
+forecast_worker.main()
 print(json.dumps({
     "seconds": round(time.perf_counter() - began, 2), "cpu_seconds": round(time.process_time() - cpu, 2),
-    "memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1), "status": forecast["status"],
-}))
+    "memory_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    "status": json.loads(answer.getvalue())["forecast"]["status"],
+}), file=told)
 """
+"""As the server's own process answers, once its libraries are loaded."""
 
 
 def forecast_cost(repeats: int = 3) -> dict[str, object]:
@@ -32,10 +36,11 @@ def forecast_cost(repeats: int = 3) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ledger.sqlite"
         scores = fill(Ledger(path))
+        question = json.dumps({"ledger": str(path), "n_pool": 1500, "method": "bayes"})
         told = [
             json.loads(
                 subprocess.run(
-                    [sys.executable, "-c", MEASURE, str(path)], check=True, capture_output=True
+                    [sys.executable, "-c", MEASURE, question], check=True, capture_output=True
                 ).stdout
             )
             for _ in range(repeats)

@@ -127,3 +127,55 @@ def test_a_file_that_comes_into_served_studies_is_listed_soon(tmp_path: Path, de
     while store.list_images() != ["new"]:
         assert time.monotonic() < ends
         time.sleep(0.05)
+
+
+def test_what_the_server_changed_itself_sends_nobody_through_the_folder(
+    tmp_path: Path, desk_of, monkeypatch
+) -> None:
+    desk, looks = desk_of(3), Looks()
+    monkeypatch.setattr(StudiesFolder, "_look_again", lambda _: looks())
+    store = StudiesFolder(tmp_path / "studies", auto_reload=True)
+    time.sleep(SETTLED_SECONDS)
+    one, two, three = (str(path) for path in desk.labels.values())
+    for image in desk.labels:
+        store.save_label(image, one, "final", {"client_id": "anna"})
+    store.save_label("synthetic_000", two, "final", {})
+    store.save_label("synthetic_000", three, "reader-1", {})
+    store.update_image_info("synthetic_001", {"scanner": "new"})
+    assert quiet(looks) == 0
+
+
+@pytest.mark.parametrize("change", ["comes", "goes", "is beside", "index"])
+def test_what_somebody_else_changed_beside_it_is_noticed(
+    tmp_path: Path, desk_of, monkeypatch, change: str
+) -> None:
+    desk, looks = desk_of(2), Looks()
+    monkeypatch.setattr(StudiesFolder, "_look_again", lambda _: looks())
+    store = StudiesFolder(tmp_path / "studies", auto_reload=True)
+    time.sleep(SETTLED_SECONDS)
+    label = str(desk.labels["synthetic_000"])
+    store.save_label("synthetic_000", label, "final", {})
+    folder = tmp_path / "studies" / "labels" / "final"
+    if change == "comes":
+        shutil.copy(desk.labels["synthetic_001"], folder)
+    elif change == "goes":
+        (folder / Path(label).name).unlink()
+    elif change == "is beside":
+        shutil.copy(label, folder / "synthetic_000.mha")
+    else:
+        other = StudiesFolder(tmp_path / "studies")
+        other.set_description("by another process")
+    assert looks.seen.wait(PATIENCE)
+
+
+def test_a_file_that_was_named_is_looked_for_again_when_it_goes(tmp_path: Path, desk_of) -> None:
+    desk_of(1)
+    odd = tmp_path / "studies" / "odd.seg.nrrd"
+    odd.write_bytes(b"no image")
+    store = StudiesFolder(tmp_path / "studies", auto_reload=True)
+    assert [problem.image for problem in store.problems] == ["odd"]
+    odd.unlink()
+    ends = time.monotonic() + PATIENCE
+    while store.problems:
+        assert time.monotonic() < ends
+        time.sleep(0.05)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from threading import Barrier, Lock
+from threading import Barrier, Event, Lock
 
 import pytest
 
@@ -116,3 +117,32 @@ def test_readers_who_ask_at_once_never_share_a_case(ledger) -> None:
         handed = [image for mine in pool.map(work, map(str, range(8))) for image in mine]
     assert sorted(handed) == images
     assert {lease.image_id for lease in ledger.leases()} == set(images)
+
+
+def test_who_ends_a_lease_and_who_is_handed_a_case_do_not_wait_for_each_other(ledger) -> None:
+    leases, begun = Leases(ledger, Clock()), Event()
+    leases.take("a", "anna")
+
+    def hand_out() -> None:
+        with ledger.at_once():  # as the next case is served
+            begun.set()
+            time.sleep(0.3)  # the other wants the ledger by now
+            leases.take("b", "ben")
+
+    with ThreadPoolExecutor(2) as pool:
+        served, began = pool.submit(hand_out), time.monotonic()
+        assert begun.wait(10)
+        assert leases.end("a", "anna")
+        served.result(60)
+    assert time.monotonic() - began < 20
+    assert leases.others("carl") == {"b"}
+
+
+def test_a_lease_is_no_more_than_what_came_with_it(ledger) -> None:
+    leases = Leases(ledger, Clock())
+    leases.take("a", "anna")
+    with pytest.raises(ZeroDivisionError), ledger.at_once():
+        leases.take("b", "ben")
+        leases.end("a", "anna")
+        raise ZeroDivisionError
+    assert leases.others("carl") == {"a"} == {lease.image_id for lease in ledger.leases() if not lease.ended}

@@ -1,6 +1,10 @@
 """MONAI Label's own command line with MONAI loaded the lean way: `python -m scaling_app.commands.label_server`."""
 
-from monailabel.main import Main
+from scaling_app.web.undisturbed import hasten_start
+
+hasten_start()
+
+from monailabel.main import Main  # noqa: E402 - what is loaded here takes most of the start
 
 if __name__ == "__main__":
     Main().run()

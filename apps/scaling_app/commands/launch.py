@@ -16,6 +16,7 @@ from scaling_app.imaging.dicom_segmentation import require_writer
 from scaling_app.log.lines import JSON, VARIABLE
 from scaling_app.storage import copy_whole, keep_private
 from scaling_app.studies.place import is_url, require_writable_studies
+from scaling_app.web.undisturbed import hasten_start
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _ENTRY = "from scaling_app.monai_app.app import ScalingApp"
@@ -108,6 +109,7 @@ def serve(
         print(f"{where}  app folder: {folder}", flush=True)
     try:
         with terminated_like_interrupted():
+            hasten_start()
             from scaling_app.monai_app.serving import Keys, run_server
 
             keys = None if certificate is None or key is None else Keys(certificate, key)

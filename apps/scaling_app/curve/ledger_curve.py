@@ -8,7 +8,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from statistics import fmean, median
+from statistics import median
 from typing import Any
 
 from scaling_app import __version__
@@ -18,7 +18,6 @@ from scaling_app.forecast.forecaster import answer_question
 from scaling_app.forecast.scores import OVERALL, Score, evidence_of
 from scaling_app.forecast.stopping import confirming_size
 from scaling_app.ledger import Case, Ledger, Run, utc_now
-from scaling_app.ledger import Observation as Seen
 from scaling_app.storage import inert
 
 CURVE_POINTS = 18
@@ -38,37 +37,37 @@ def _curve(ledger: Ledger) -> tuple[str | None, list[Score]]:
     """The recipe of the curve, and the observations made with it."""
     runs = {run.run_id: run for run in ledger.runs()}
     cases = {case.image_id: case for case in ledger.cases()}
-    seen_now = [seen for seen in ledger.observations(current=True) if runs[seen.run_id].n >= 1]
-    recipe = _recipe_in_use(seen_now, runs)
+    seen_now = [seen for seen in ledger.scored() if runs[seen[0]].n >= 1]
+    recipe = _recipe_in_use({seen[0] for seen in seen_now}, runs)
     found = []
-    for seen in seen_now:
-        run, case = runs[seen.run_id], cases.get(seen.image_id)
+    for run_id, image, structure, kind, dice, nsd, assisted in seen_now:
+        run, case = runs[run_id], cases.get(image)
         if run.recipe != recipe:
             continue
         found.append(
             Score(
                 n=run.n,
-                dice=seen.dice,
-                structure=seen.structure,
-                case=seen.image_id,
-                run=seen.run_id,
+                dice=dice,
+                structure=structure,
+                case=image,
+                run=run_id,
                 seed=run.seed,
-                kind=seen.kind,
-                assisted=seen.assisted or (case is not None and case.assisted),
+                kind=kind,
+                assisted=assisted or (case is not None and case.assisted),
                 blind=case is not None and case.blind and not case.assisted,
                 strategy=run.strategy,
                 network=run.network,
                 weight=(case.sampling_weight if case is not None else None) or 1.0,
-                nsd=seen.nsd,
+                nsd=nsd,
                 patient=case.patient if case is not None else "",
             )
         )
     return recipe, found
 
 
-def _recipe_in_use(seen_now: Sequence[Seen], runs: Mapping[str, Run]) -> str | None:
+def _recipe_in_use(seen_now: Iterable[str], runs: Mapping[str, Run]) -> str | None:
     """The settings of the newest run of the curve; before there is one, of the newest that was tested."""
-    tested = [runs[i] for i in {seen.run_id for seen in seen_now}]
+    tested = [runs[i] for i in seen_now]
     curve = [run for run in tested if run.purpose in ("fold", "nested")]
     newest = max(curve or tested, key=lambda run: (run.started_at, run.run_id), default=None)
     return newest.recipe if newest else None
@@ -104,7 +103,8 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None) -> dict[str, Any
     recipe, observations = _curve(ledger)
     n_now = len(cases)
     annotation = annotation_time(cases)
-    earlier = ledger.forecast_up_to(confirming_size(n_now), evidence_of(observations))
+    evidence = evidence_of(observations)
+    earlier = ledger.forecast_up_to(confirming_size(n_now), evidence)
     if earlier is not None and earlier.get("recipe", recipe) != recipe:
         earlier = None  # of another curve: what it found does not confirm what this one finds
     horizons = default_horizons(max(n_now, 1))
@@ -120,6 +120,7 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None) -> dict[str, Any
         minutes_saved_per_point=ledger.setting("minutes_per_point"),
         history=[earlier] if earlier is not None else [],
         readers=readers_in(ledger, cases),
+        evidence=evidence,
     )
     payload = answer.payload()
     for curve in filter(None, [payload["overall"], *payload["structures"]]):
@@ -188,7 +189,7 @@ def overall_scores(observations: Iterable[Score]) -> list[Score]:
     return [
         Score(
             n=group[0].n,
-            dice=fmean(seen.dice for seen in group if seen.dice is not None),
+            dice=math.fsum([seen.dice for seen in group if seen.dice is not None]) / len(group),
             structure=OVERALL,
             case=case,
             run=run,

@@ -239,20 +239,28 @@ def observed_points(observations: Sequence[Score]) -> tuple[Json, ...]:
     """
     points: list[Json] = []
     for structure, group in by_structure(o for o in observations if o.dice is not None).items():
-        cells: dict[tuple[str, str, int], dict[tuple[str, str], list[Score]]] = {}
-        for index, o in enumerate(group):
-            cell = cells.setdefault((o.kind, o.strategy if o.kind == "arm" else "", o.n), {})
-            row = f"row {index}"
-            cell.setdefault((o.case or row, o.unit or row), []).append(o)
-        for (kind, strategy, n), cases in sorted(cells.items()):
-            values = np.array([sum(o.dice or 0.0 for o in tests) / len(tests) for tests in cases.values()])
-            weights = np.array([tests[0].weight for tests in cases.values()])
-            over = mean_over_patients(values, weights, np.array([unit for _, unit in cases]))
+        cells: dict[tuple[str, str, int], list[Score]] = {}
+        for o in group:
+            cells.setdefault((o.kind, o.strategy if o.kind == "arm" else "", o.n), []).append(o)
+        for (kind, strategy, n), tests in sorted(cells.items()):
+            values, weights, patients = _by_case(tests)
+            over = mean_over_patients(values, weights, patients)
             lo80, hi80 = over.edges(0.8) or (None, None)
             point: Json = {"n": n, "dice": over.mean, "lo80": lo80, "hi80": hi80, "n_cases": len(values)}
             named = {"strategy": strategy} if strategy else {}
             points.append({**point, "kind": kind, "structure": structure, **named})
     return tuple(points)
+
+
+def _by_case(tests: Sequence[Score]) -> tuple[Array, Array, NDArray[Any]]:
+    """Mean Dice `(C,)` of each case over its tests, its weight and the index of its patient."""
+    cases: dict[object, int] = {}
+    patients: dict[object, int] = {}
+    case = [cases.setdefault(o.case or row, len(cases)) for row, o in enumerate(tests)]
+    patient = [patients.setdefault(o.unit or row, len(patients)) for row, o in enumerate(tests)]
+    first = np.unique(case, return_index=True)[1]
+    values = np.bincount(case, [o.dice or 0.0 for o in tests]) / np.bincount(case)
+    return values, np.array([o.weight for o in tests])[first], np.array(patient)[first]
 
 
 def _curve_json(table: _DrawTable, name: str) -> Json:

@@ -214,11 +214,12 @@ def _case_correlation(groups: list[list[Score]]) -> Array:
 def _case_means(group: list[Score]) -> dict[str, float]:
     """Mean deviation of each case from its runs' means."""
     runs: dict[tuple[object, ...], list[float]] = {}
-    for o in group:
-        runs.setdefault(o.run_key, []).append(o.dice or 0.0)
+    keys = [o.run_key for o in group]
+    for o, key in zip(group, keys, strict=True):
+        runs.setdefault(key, []).append(o.dice or 0.0)
     means = {key: sum(scores) / len(scores) for key, scores in runs.items()}
     deviations: dict[str, list[float]] = {}
-    for o in group:
+    for o, key in zip(group, keys, strict=True):
         if o.case:
-            deviations.setdefault(o.case, []).append((o.dice or 0.0) - means[o.run_key])
+            deviations.setdefault(o.case, []).append((o.dice or 0.0) - means[key])
     return {case: sum(values) / len(values) for case, values in deviations.items()}

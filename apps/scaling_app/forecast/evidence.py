@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from scipy.special import logit
 
 from scaling_app.forecast.families import ERROR_CLIP, Array
@@ -122,8 +123,7 @@ def structure_data(observations: Sequence[Score]) -> StructureData:
     sizes, level = np.unique([float(o.n) for o in found], return_inverse=True)
     case_names = [o.case or f"row {i}" for i, o in enumerate(found)]
     cases, case = np.unique(case_names, return_inverse=True)
-    owner = np.empty(len(cases), dtype=object)
-    owner[case] = [o.unit or name for o, name in zip(found, case_names, strict=True)]
+    owners = {name: o.unit or name for o, name in zip(found, case_names, strict=True)}
     weight = np.ones(len(cases))
     weight[case] = [o.weight for o in found]
     runs: dict[tuple[object, ...], int] = {}
@@ -137,7 +137,7 @@ def structure_data(observations: Sequence[Score]) -> StructureData:
         y=error if averaged else logit_error(1.0 - error),
         level=level,
         case=case,
-        patient=np.unique(owner.astype(str), return_inverse=True)[1],
+        patient=np.unique([owners[name] for name in cases.tolist()], return_inverse=True)[1],
         run=run,
         run_sizes=run_sizes,
         offsets=np.array(columns).T.reshape(len(found), -1),
@@ -155,6 +155,8 @@ def logit_error(dice: Array) -> Array:
 class Elimination:
     """Sums over observations that do not depend on the spread, for a given set of row weights.
 
+    They are kept by run, which has one size: those by level are sums of theirs.
+
     Args:
         data: the structure's arrays.
         row_weight: `(M,)` robustness weights, 1 for a Gaussian.
@@ -171,25 +173,31 @@ class Elimination:
             slope = fitted * (1.0 - fitted)
             y = logit(fitted) + (data.y - fitted) / slope
         self.weight = row_weight * data.case_weight[data.case] * slope**2
-        levels, runs = np.eye(len(data.sizes))[data.level], np.eye(len(data.run_sizes))[data.run]
-        side = [levels] if data.averaged else [levels, runs, data.offsets]
         self.y = y
-        self.design = np.column_stack([*side, y])
-        self.gram = self.design.T @ (self.weight[:, None] * self.design)
-        k, last = len(data.sizes), len(self.gram) - 1
-        order = np.r_[k:last, :k, last]
-        self._side_first = np.ix_(order, order)
         self.log_weight = float(np.log(self.weight).sum())
+        groups, count = (data.level, len(data.sizes)) if data.averaged else (data.run, len(data.run_sizes))
+        rest = y[:, None] if data.averaged else np.column_stack([data.offsets, y])
+        weighted = self.weight[:, None] * rest
+        beside = _sums(groups, count, weighted)
+        own: Array = np.diag(np.bincount(groups, self.weight, count))
+        self._base = np.block([[own, beside], [beside.T, rest.T @ weighted]])
         if not data.averaged:
+            self._of_level = np.zeros((len(self._base), len(data.sizes)))
+            self._of_level[data.run, data.level] = 1.0
+            cases = len(data.case_weight)
+            table = np.bincount(data.case * count + data.run, self.weight, cases * count)
             self.case_weight = np.bincount(data.case, self.weight)
-            self.case_sum = np.zeros((len(self.case_weight), self.design.shape[1]))
-            np.add.at(self.case_sum, data.case, self.weight[:, None] * self.design)
+            self.case_sum = np.column_stack([table.reshape(cases, count), _sums(data.case, cases, weighted)])
+            ones = (np.ones(cases), (data.patient, np.arange(cases)))
+            self._by_patient = csr_array(ones)
 
     def evidence(self, spread: Spread) -> LevelEvidence:
         """Integrates cases, runs and offsets out."""
         gram, log_det = self._without_cases(spread)
         prior = self._side_precision(spread)
-        arranged = gram[self._side_first]
+        k, last = len(self.data.sizes), len(gram) - 1
+        order = np.r_[k:last, :k, last]
+        arranged = gram[np.ix_(order, order)]
         _diagonal(arranged)[: len(prior)] += prior
         reduced, log_det_side = schur_complement(arranged, len(prior))
         log_det += float(log_det_side) - float(np.log(prior).sum())
@@ -206,7 +214,8 @@ class Elimination:
             return rest
         inner = gram[side, side] + np.diag(self._side_precision(spread))
         effects = np.linalg.solve(inner, gram[side, -1] - gram[side, :k] @ levels)
-        rest = rest - self.design[:, side] @ effects
+        of_run, of_offset = np.split(effects, [len(self.data.run_sizes)])
+        rest = rest - of_run[self.data.run] - self.data.offsets @ of_offset
         own, shared, gain = self._nested(spread)
         patient = self.data.patient
         left = np.bincount(self.data.case, self.weight * rest) / spread.residual**2
@@ -227,20 +236,24 @@ class Elimination:
         return offsets, np.sqrt(np.diag(inner)[-q:] + np.diag(answer @ covariance @ answer.T))
 
     def _without_cases(self, spread: Spread) -> tuple[Array, float]:
+        """The sums by level, run and offset, and of y, once the cases are integrated out; and ln of their determinant."""
         rows = len(self.data.y)
-        gram = self.gram / spread.residual**2
+        base = self._base / spread.residual**2
         log_det = rows * 2 * np.log(spread.residual) - self.log_weight
         if self.data.averaged:
-            return gram, log_det
+            return base, log_det
         own, shared, gain = self._nested(spread)
-        gram = gram - self.case_sum.T @ ((own / gain / spread.residual**4)[:, None] * self.case_sum)
-        if not shared.any():
-            return gram, log_det + float(np.log(gain).sum())
-        patients = np.zeros((len(shared), gram.shape[1]))
-        np.add.at(patients, self.data.patient, self.case_sum / (gain * spread.residual**2)[:, None])
-        known = 1.0 + shared * np.bincount(self.data.patient, self.case_weight / gain) / spread.residual**2
-        gram = gram - patients.T @ ((shared / known)[:, None] * patients)
-        return gram, log_det + float(np.log(gain).sum() + np.log(known).sum())
+        base = base - self.case_sum.T @ ((own / gain / spread.residual**4)[:, None] * self.case_sum)
+        log_det += float(np.log(gain).sum())
+        if shared.any():
+            patients = self._by_patient @ (self.case_sum / (gain * spread.residual**2)[:, None])
+            known = (
+                1.0 + shared * np.bincount(self.data.patient, self.case_weight / gain) / spread.residual**2
+            )
+            base = base - patients.T @ ((shared / known)[:, None] * patients)
+            log_det += float(np.log(known).sum())
+        with_levels = np.concatenate([self._of_level.T @ base, base])
+        return np.concatenate([with_levels @ self._of_level, with_levels], axis=1), log_det
 
     def _nested(self, spread: Spread) -> tuple[Array, Array, Array]:
         """Variance of u `(C,)` and of v `(P,)`, and `1 + var u * information` of each case `(C,)`."""
@@ -281,6 +294,11 @@ def schur_complement(matrix: Array, size: int) -> tuple[Array, Array]:
 def _diagonal(matrix: Array) -> Array:
     """A view of the diagonals `(..., N)`."""
     return np.einsum("...ii->...i", matrix)
+
+
+def _sums(index: NDArray[Any], count: int, columns: Array) -> Array:
+    """`(count, C)`: the columns `(M, C)` summed by index."""
+    return np.column_stack([np.bincount(index, column, count) for column in columns.T])
 
 
 def robust_weights(residuals: Array, spread: Spread, weight: Array) -> Array:

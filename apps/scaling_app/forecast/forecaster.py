@@ -57,6 +57,7 @@ def answer_question(
     history: Sequence[Answer | Mapping[str, object]] = (),
     minutes_saved_per_point: float | None = None,
     readers: Readers | None = None,
+    evidence: str | None = None,
 ) -> Answer:
     """Forecasts a session; status `too_few` rather than an error when there is not enough to say.
 
@@ -73,6 +74,7 @@ def answer_question(
         history: forecasts (or payloads) of earlier updates, oldest first; the stop rule asks for two opinions.
         minutes_saved_per_point: minutes that one Dice point saves on each case still to be labelled.
         readers: how far two readers agree, where cases were read twice.
+        evidence: `evidence_of` these observations, where it is known.
 
     Raises:
         CurveError: the same evidence counted twice.
@@ -85,7 +87,8 @@ def answer_question(
     sizes = tuple(horizons) if horizons is not None else default_horizons(max(n_now, 1))
     if not sizes or min(sizes) < 1:
         raise ValueError(f"horizons must be training-set sizes of at least 1, got {list(sizes)}")
-    evidence = evidence_of(observations)
+    if evidence is None:
+        evidence = evidence_of(observations)
     question = Question(
         n_now=n_now,
         horizons=sizes,

@@ -39,13 +39,15 @@ class MissRate:
         log_prior = -0.5 * ((a + 2.0) / 1.5) ** 2 - 0.5 * ((b - 1.2) / 1.0) ** 2
         log_prior -= np.logaddexp.reduce(log_prior)
         log_likelihood = np.zeros_like(a)
-        counts = Counter(o.unit for o in observations)
+        units = [o.unit for o in observations]
+        counts = Counter(units)
         weights = {o.case or row: o.weight for row, o in enumerate(observations)}
         mean_weight = sum(weights.values()) / len(weights)
         totals: dict[tuple[int, bool], float] = {}
-        for o in observations:
-            share = 1.0 / (1.0 + 0.5 * (counts[o.unit] - 1)) if o.unit else 1.0
-            totals[o.n, o.missed] = totals.get((o.n, o.missed), 0.0) + share * (o.weight / mean_weight)
+        for o, unit in zip(observations, units, strict=True):
+            share = 1.0 / (1.0 + 0.5 * (counts[unit] - 1)) if unit else 1.0
+            key = o.n, o.missed
+            totals[key] = totals.get(key, 0.0) + share * (o.weight / mean_weight)
         for (n, missed), total in totals.items():
             x = a - b * np.log(n)
             log_likelihood -= total * np.logaddexp(0.0, -x if missed else x)

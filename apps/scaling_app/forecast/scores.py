@@ -167,7 +167,7 @@ def check_scores(observations: Sequence[Score], lines: Sequence[int] | None = No
     seen: dict[tuple[object, ...], int] = {}
     place = "row" if lines is None else "line"
     for number, o in zip(lines or range(1, len(observations) + 1), observations, strict=True):
-        key = (o.structure, o.case, *o.run_key) if o.case else (o.structure, o.dice, *o.run_key)
+        key = (o.structure, o.case or o.dice, o.run_key)
         if key in seen:
             what = f"case {o.case!r}" if o.case else f"n={o.n}, dice={o.dice}"
             raise CurveError(
@@ -285,19 +285,30 @@ def _flag(text: str, name: str) -> bool:
 
 def _twin_cases(observations: Sequence[Score]) -> tuple[str, str] | None:
     """Two cases of different patients, scored alike throughout, with scores enough to tell."""
-    scores: dict[str, dict[tuple[object, ...], float]] = {}
-    units: dict[str, str] = {}
+    scores: dict[str, list[float]] = defaultdict(list)
     for o in observations:
         if o.case and o.dice is not None:
+            scores[o.case].append(o.dice)
+    alike: dict[tuple[float, ...], list[str]] = defaultdict(list)
+    for case, found in scores.items():
+        fine = {dice for dice in found if not (dice * 1000).is_integer() and 0 < dice < 1}
+        if len(fine) >= TELLING_SCORES:
+            alike[tuple(sorted(found))].append(case)
+    suspects = {case for cases in alike.values() if len(cases) > 1 for case in cases}
+    return _first_twins([o for o in observations if o.case in suspects]) if suspects else None
+
+
+def _first_twins(observations: Sequence[Score]) -> tuple[str, str] | None:
+    """The first two cases of different patients with the same scores in the same runs."""
+    tables: dict[str, dict[object, float | None]] = defaultdict(dict)
+    units: dict[str, str] = {}
+    for o in observations:
+        if o.dice is not None:
+            tables[o.case][o.structure, o.run_key] = o.dice
             units[o.case] = o.unit
-            scores.setdefault(o.case, {})[(o.structure, *o.run_key)] = o.dice
-    signatures: dict[tuple[object, ...], str] = {}
-    for case, table in scores.items():
-        fine = {dice for dice in table.values() if not (dice * 1000).is_integer() and 0 < dice < 1}
-        if len(fine) < TELLING_SCORES:
-            continue
-        signature = tuple(sorted(((repr(key), dice) for key, dice in table.items())))
-        first = signatures.setdefault(signature, case)
+    seen: dict[frozenset[object], str] = {}
+    for case, table in tables.items():
+        first = seen.setdefault(frozenset(table.items()), case)
         if units[first] != units[case]:
             return first, case
     return None

@@ -170,6 +170,20 @@ class RunBook(Store):
             rows = connection.execute(wanted).all()
         return [Observation(*row) for row in rows]
 
+    def scored(self) -> list[tuple[str, str, str, str, float | None, float | None, bool]]:
+        """Run, image, structure, kind, Dice, NSD and `assisted` of each current observation, in the order of writing.
+
+        For a forecast, which reads all of them each time.
+        """
+        table = tables.observations
+        wanted = [
+            table.c[name] for name in ("run_id", "image_id", "structure", "kind", "dice", "nsd", "assisted")
+        ]
+        with self._read() as connection:
+            return [
+                tuple(row) for row in connection.execute(_only_current(select(*wanted).order_by(table.c.id)))
+            ]
+
     def _runs(self, condition: Any) -> list[Run]:
         wanted = select(*_FACTS).order_by(tables.runs.c.started_at, tables.runs.c.run_id)
         members = select(tables.run_cases).order_by(tables.run_cases.c.position)

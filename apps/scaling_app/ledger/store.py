@@ -1,9 +1,10 @@
 """The file under the ledger: opening, migrating, and short transactions that many processes may run.
 
 Write-ahead logging lets readers work while one writer writes. A write takes the lock when it begins
-(`BEGIN IMMEDIATE`) and waits for its turn, so two writers never meet half-way, and a commit is on the disk
-before it returns (`synchronous=FULL`). Python's sqlite3 would begin transactions on its own and late;
-`isolation_level = None` leaves that to us.
+(`BEGIN IMMEDIATE`) and waits for its turn, so two writers never meet half-way. Threads of one process queue for it, as
+SQLite's own waiting is a sleep. What was committed is on the disk before the call returns. But nobody else waits for that:
+the log is flushed when the lock is free again, once for all who have committed meanwhile (`SharedFlush`). Python's sqlite3
+would begin transactions on its own and late; `isolation_level = None` leaves that to us.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, select, te
 
 from scaling_app.ledger import tables
 from scaling_app.ledger.tables import APPLICATION_ID
+from scaling_app.storage import SharedFlush
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -49,10 +51,16 @@ class Store:
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
         self.path = Path(path)
         _check_place(self.path, create)
-        self._engine = _make_engine(self.path)
-        self._pid = os.getpid()
+        self._flushes_itself = True
+        self._engine = _make_engine(self.path, lambda: self._flushes_itself)
         self._own = threading.local()
+        self._begin_process()
         self._open()
+
+    def _begin_process(self) -> None:
+        self._pid = os.getpid()
+        self._turn = threading.Lock()
+        self._flush = SharedFlush(Path(f"{os.path.realpath(self.path)}-wal"))
 
     def __reduce__(self) -> tuple[type, tuple[Path]]:
         return type(self), (self.path,)
@@ -79,7 +87,8 @@ class Store:
         All other writers wait meanwhile: read no files in it.
 
         Raises:
-            LedgerError: it cannot be written; nothing of it has happened.
+            LedgerError: it cannot be written; nothing of it has happened. Or the disk does not keep what it has taken; then it
+                may have.
 
         Example:
             >>> from tempfile import mkdtemp
@@ -91,6 +100,33 @@ class Store:
         """
         with self._write():
             yield
+
+    @contextmanager
+    def kept_at_end(self) -> Iterator[None]:
+        """What this thread writes within waits for the disk once, when it ends: locks that are taken within wait for none.
+
+        Others see it before that.
+
+        Raises:
+            LedgerError: the disk does not keep it.
+        """
+        if self._owes() is not None:
+            yield
+            return
+        self._own.owed = False
+        try:
+            yield
+        finally:
+            owed, self._own.owed = self._own.owed, None
+            if owed:
+                self._wait_for_disk()
+
+    def once_kept(self, call: Callable[[], None]) -> None:
+        """Has it called when what this thread writes now is committed; never if that is undone."""
+        if getattr(self._own, "connection", None) is None:
+            call()
+        else:
+            self._own.afterwards.append(call)
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
@@ -114,23 +150,53 @@ class Store:
     def _transaction(self, *, write: bool) -> Iterator[Connection]:
         if self._pid != os.getpid():  # a fork must not share its parent's connections
             self._engine.dispose(close=False)
-            self._pid = os.getpid()
+            self._begin_process()
         joined: Connection | None = getattr(self._own, "connection", None)
         try:
             if joined is not None:
                 yield joined
-                return
-            with (
-                self._engine.connect().execution_options(ledger_write=write) as connection,
-                connection.begin(),
-            ):
-                self._own.connection = connection if write else None
+            elif write:
+                with self._writing() as connection:
+                    yield connection
+            else:
+                with self._engine.connect() as connection, connection.begin():
+                    yield connection
+        except exc.StatementError as error:
+            raise LedgerError(f"the ledger {self.path} refused: {error.orig}") from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """A transaction that this thread's further ones join, on the disk when it ends."""
+        afterwards: list[Callable[[], None]] = []
+        with self._turn, self._engine.connect().execution_options(ledger_write=True) as connection:
+            before = _changes(connection)
+            with connection.begin():
+                self._own.connection, self._own.afterwards = connection, afterwards
                 try:
                     yield connection
                 finally:
                     self._own.connection = None
-        except exc.StatementError as error:
-            raise LedgerError(f"the ledger {self.path} refused: {error.orig}") from error
+            for call in afterwards:
+                call()
+            changed = _changes(connection) != before
+        if not changed:
+            return
+        if self._owes() is None:
+            self._wait_for_disk()
+        else:
+            self._own.owed = True
+
+    def _owes(self) -> bool | None:
+        """Whether this thread has written what is not on the disk yet; None where it waits for that at once."""
+        return getattr(self._own, "owed", None)
+
+    def _wait_for_disk(self) -> None:
+        if self._flushes_itself:  # SQLite has done it
+            return
+        try:
+            self._flush()
+        except OSError as error:
+            raise LedgerError(f"the ledger {self.path} could not be flushed: {error.strerror}") from error
 
     def _open(self) -> None:
         deadline = time.monotonic() + BUSY_SECONDS
@@ -139,6 +205,7 @@ class Store:
                 self._use_write_ahead_log()
                 with self._write() as connection:
                     _bring_up_to_date(connection, self.path)
+                self._wait_for_disk()  # new tables count as no change
                 return
             except LedgerError as error:
                 locked = isinstance(error.__cause__, exc.OperationalError) and "locked" in str(error)
@@ -158,6 +225,8 @@ class Store:
             raise LedgerError(f"the ledger {self.path} refused: {error}") from wrapped
         finally:
             raw.close()
+        self._flushes_itself = mode != "wal"
+        self._engine.dispose()  # other connections are opened as that wants it
         if mode != "wal":
             logger.warning("%s: no write-ahead log here (journal mode %s); readers may wait", self.path, mode)
 
@@ -177,7 +246,7 @@ def _check_place(path: Path, create: bool) -> None:
         )
 
 
-def _make_engine(path: Path) -> Engine:
+def _make_engine(path: Path, flushes_itself: Callable[[], bool]) -> Engine:
     engine = create_engine(
         f"sqlite:///{path}",
         pool_size=4,
@@ -189,7 +258,7 @@ def _make_engine(path: Path) -> Engine:
     def _prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA synchronous={'FULL' if flushes_itself() else 'NORMAL'}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -197,6 +266,12 @@ def _make_engine(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
+
+
+def _changes(connection: Connection) -> int:
+    """The rows that this connection has ever changed."""
+    driver: Any = connection.connection.driver_connection
+    return int(driver.total_changes)
 
 
 def _pragma(connection: Connection, name: str) -> int:

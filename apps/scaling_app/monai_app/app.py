@@ -51,6 +51,7 @@ from scaling_app.studies.train_options import number_option, parse_options, stra
 from scaling_app.web import scratch
 from scaling_app.web.starting import end_a_starting_server, is_starting
 from scaling_app.web.storage_answers import answer_storage_errors
+from scaling_app.web.undisturbed import answer_promptly
 
 if TYPE_CHECKING:
     from monailabel.interfaces.datastore import Datastore
@@ -230,6 +231,7 @@ class ScalingApp(MONAILabelApp):
         door.stand_before(server)
         watching.time_requests(server, metrics)
         scratch.leave_at_the_end(self.scratch)
+        answer_promptly()
         threading.Thread(target=self._watch, name="labels", daemon=True).start()
 
     def info(self) -> dict:

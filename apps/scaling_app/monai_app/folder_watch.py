@@ -1,7 +1,7 @@
 """Notices that files of a folder came or went, and has it looked through once for a burst of changes.
 
 One saved label is half a dozen changes of files, and `rsync` makes thousands: each with a look of its own would keep the
-server from answering.
+server from answering. A change that the server made itself is known to it, and needs no look.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ SETTLED_SECONDS = 0.3
 """How long a look waits for further changes."""
 BUSY_SHARE = 0.1
 """The most of the time that looking may take while changes go on."""
+MOST_KNOWN = 200
+"""Changed files that are asked about one by one."""
 
 _CHANGES = {"created", "deleted", "moved"}
 
@@ -37,11 +39,20 @@ class FolderWatch:
         look: is called soon after a change, in a thread of its own, never twice at once.
         rewritten: a file whose new content is a change, too; of others it is known by its time when it is asked for.
         polling: for folders that tell of no changes, as those of other machines.
+        is_known: whether a file that came or went is as expected; asked once it is quiet again.
     """
 
-    def __init__(self, folder: Path, look: Callable[[], None], rewritten: Path, *, polling: bool) -> None:
-        self._folder, self._look, self._rewritten = folder, look, rewritten
-        self._changed = threading.Event()
+    def __init__(
+        self,
+        folder: Path,
+        look: Callable[[], None],
+        rewritten: Path,
+        *,
+        polling: bool,
+        is_known: Callable[[Path], bool] = lambda path: False,
+    ) -> None:
+        self._folder, self._look, self._rewritten, self._is_known = folder, look, rewritten, is_known
+        self._changed, self._paths, self._lock = threading.Event(), set[Path](), threading.Lock()
         handler = FileSystemEventHandler()
         handler.on_any_event = self._note  # type: ignore[method-assign]
         try:
@@ -58,7 +69,10 @@ class FolderWatch:
             return
         paths = [Path(os.fsdecode(path)) for path in (event.src_path, event.dest_path) if path]
         rewritten = event.event_type == "modified" and self._rewritten in paths
-        if (rewritten or event.event_type in _CHANGES) and any(self._is_seen(path) for path in paths):
+        if (rewritten or event.event_type in _CHANGES) and (seen := set(filter(self._is_seen, paths))):
+            with self._lock:
+                if len(self._paths) <= MOST_KNOWN:
+                    self._paths |= seen
             self._changed.set()
 
     def _is_seen(self, path: Path) -> bool:
@@ -75,7 +89,13 @@ class FolderWatch:
             self._changed.clear()
             began = time.monotonic()
             try:
-                self._look()
+                if not self._are_all_known():
+                    self._look()
             except Exception:  # the next change is to be noticed all the same
                 logger.exception("%s could not be looked through", self._folder)
             time.sleep((time.monotonic() - began) * (1 / BUSY_SHARE - 1))
+
+    def _are_all_known(self) -> bool:
+        with self._lock:
+            paths, self._paths = self._paths, set()
+        return len(paths) <= MOST_KNOWN and all(map(self._is_known, paths))

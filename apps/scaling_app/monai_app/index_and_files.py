@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastoreModel
 
-from scaling_app.monai_app.studies_index import own_entry
+from scaling_app.monai_app.studies_index import StudiesIndex, own_entry
 from scaling_app.studies import listing
 from scaling_app.studies.label_history import UNKEPT_TAG, LabelHistory
 from scaling_app.studies.studies import FINAL
@@ -38,6 +38,25 @@ def counted(index: LocalDatastoreModel) -> Counted:
     for image_id, image in index.objects.items():
         split[FINAL in image.labels].append(image_id)
     return Counted(index, *split, Counter(tag for image in index.objects.values() for tag in image.labels))
+
+
+def is_as_known(file: StudiesIndex, index: LocalDatastoreModel, path: Path) -> bool:
+    """Whether a file is there or not as the index says, and the index itself is the one in use."""
+    return file.is_as_known() if path == file.file else _is_listed(index, path) == path.is_file()
+
+
+def _is_listed(index: LocalDatastoreModel, path: Path) -> bool:
+    """Whether a file is an image or a label that the index knows."""
+    if path.parent == Path(index.image_path()):
+        image_id, ending = listing.split_name(path.name)
+        image = index.objects.get(image_id)
+        return image is not None and image.image.ext == ending
+    if path.parent.parent != Path(index.label_path(None)):
+        return False
+    image_id, ending = listing.label_owner(path.name, index.objects)
+    image = index.objects.get(image_id)
+    label = None if image is None else image.labels.get(path.parent.name)
+    return label is not None and label.ext == ending
 
 
 def take_images(

@@ -30,7 +30,7 @@ from monailabel.datastore.local import (
 from monailabel.interfaces.exception import ImageNotFoundException, LabelNotFoundException
 
 from scaling_app.monai_app.folder_watch import FolderWatch
-from scaling_app.monai_app.index_and_files import Counted, counted, take_images, take_labels
+from scaling_app.monai_app.index_and_files import Counted, counted, is_as_known, take_images, take_labels
 from scaling_app.monai_app.studies_index import StudiesIndex, joined, own_entry
 from scaling_app.storage import copy_whole, sweep_parts, taken_away
 from scaling_app.studies import listing
@@ -75,7 +75,9 @@ class StudiesFolder(LocalDatastore):
         self._sweep()
         if auto_reload:
             away = self._is_on_mount(str(self._images().resolve()))
-            FolderWatch(self._root, self._look_again, self._index.file, polling=away)
+            FolderWatch(
+                self._root, self._look_again, self._index.file, polling=away, is_known=self._is_as_known
+            )
 
     @property
     def problems(self) -> tuple[listing.FileProblem, ...]:
@@ -112,12 +114,8 @@ class StudiesFolder(LocalDatastore):
     def status(self) -> dict[str, object]:
         """How many images there are, how many of them have a final label, and how many labels of each tag."""
         counted = self._counted()
-        completed = len(counted.labelled)
-        return {
-            "total": completed + len(counted.unlabelled),
-            "completed": completed,
-            "label_tags": dict(counted.tags),
-        }
+        done, left = len(counted.labelled), len(counted.unlabelled)
+        return {"total": done + left, "completed": done, "label_tags": dict(counted.tags)}
 
     def _counted(self) -> Counted:
         index, found = self._datastore, self._count
@@ -283,6 +281,10 @@ class StudiesFolder(LocalDatastore):
             self._reconcile_datastore()
         except OSError:
             logger.exception("The studies folder could not be looked through")
+
+    def _is_as_known(self, path: Path) -> bool:
+        """Whether a file that came or went is as the index says; where something was named it may be that."""
+        return not self._problems and not self._missing and is_as_known(self._index, self._datastore, path)
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         """The labelled images with their labels and the index as a ZIP file, which is the caller's to delete.

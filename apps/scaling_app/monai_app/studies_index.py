@@ -62,6 +62,10 @@ class StudiesIndex:
             index = self._last[1]
         return index.model_copy(update={"objects": dict(index.objects)})
 
+    def is_as_known(self) -> bool:
+        """Whether the file is still the one that this process read or wrote last."""
+        return self._last is not None and self._last[0] == self._stamp()
+
     def _stamp(self) -> tuple[int, int, int] | None:
         """Another for each file that was put in the place of the one before."""
         try:
@@ -90,14 +94,13 @@ class StudiesIndex:
 
     @contextmanager
     def prepared(self, index: LocalDatastoreModel) -> Iterator[None]:
-        """Another index, written beside the one in use and on the disk; it takes the place when the context ends well.
+        """Another index, written beside the one in use; it is flushed and takes the place when the context ends well.
 
         Raises:
             OSError: it cannot be written; the one in use stays.
         """
         with whole_file(self.file) as part:
             part.write_text(self._text(index), encoding="utf-8")
-            flush(part)
             yield
         stamp = self._stamp()
         self._last = None if stamp is None else (stamp, index)

@@ -8,6 +8,7 @@ that would import the server's main module, and with it PyTorch, into every work
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -130,6 +131,7 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
             answer = {"error": str(error) if isinstance(error, ValueError) else _describe(error)}
         answers.write(json.dumps(answer, allow_nan=False) + "\n")
         answers.flush()
+        gc.collect()  # while nobody waits
 
 
 def _describe(error: Exception) -> str:
@@ -139,6 +141,7 @@ def _describe(error: Exception) -> str:
 def main() -> None:
     """Serves standard input and output; whatever else is printed goes to standard error."""
     log_to_stderr()
+    gc.disable()  # a forecast makes tens of thousands of scores, and few circles
     answers, sys.stdout = sys.stdout, sys.stderr
     if hasattr(os, "nice"):
         os.nice(NICENESS)

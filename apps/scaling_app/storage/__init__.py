@@ -4,6 +4,7 @@ from scaling_app.storage.digests import sha256_of
 from scaling_app.storage.finite_json import finite, to_json
 from scaling_app.storage.inert_cells import inert, restored
 from scaling_app.storage.private_files import keep_private, tighten
+from scaling_app.storage.shared_flush import SharedFlush
 from scaling_app.storage.whole_files import (
     copy_whole,
     flush,
@@ -17,6 +18,7 @@ from scaling_app.storage.whole_files import (
 )
 
 __all__ = [
+    "SharedFlush",
     "copy_whole",
     "finite",
     "flush",

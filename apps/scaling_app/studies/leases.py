@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from threading import RLock
+from threading import Lock
 
 from scaling_app.ledger import Lease, Ledger, utc_now
 
@@ -36,7 +36,7 @@ class Leases:
 
     def __init__(self, ledger: Ledger, clock: Callable[[], float] = time.monotonic) -> None:
         self._ledger, self._clock = ledger, clock
-        self._lock = RLock()
+        self._lock = Lock()
         now, day = clock(), utc_now()
         self._held = {}
         for lease in ledger.leases():
@@ -61,7 +61,8 @@ class Leases:
         Raises:
             LedgerError: it cannot be written; nothing has changed.
         """
-        self._write(image_id, Held(reader, self._clock(), ended=False))
+        with self._ledger.at_once():
+            self._write(image_id, Held(reader, self._clock(), ended=False))
 
     def renew(self, image_id: str, reader: str) -> bool:
         """That reader is still at it; False where the case has gone to somebody else, or was given back."""
@@ -72,14 +73,24 @@ class Leases:
         return self._change(image_id, reader, ended=True)
 
     def _change(self, image_id: str, reader: str, *, ended: bool) -> bool:
-        with self._lock:
-            held = self._held.get(image_id)
-            if held is None or held.reader != reader or held.ended:
+        if self._held_by(image_id, reader) is None:  # most often: that takes no writing
+            return False
+        with self._ledger.at_once():  # others who change leases wait here
+            held = self._held_by(image_id, reader)
+            if held is None:
                 return False
             self._write(image_id, replace(held, since=self._clock(), ended=ended))
             return True
 
-    def _write(self, image_id: str, held: Held) -> None:
+    def _held_by(self, image_id: str, reader: str) -> Held | None:
         with self._lock:
-            self._ledger.keep_lease(Lease(image_id, held.reader, utc_now(), held.ended))
+            held = self._held.get(image_id)
+        return None if held is None or held.reader != reader or held.ended else held
+
+    def _write(self, image_id: str, held: Held) -> None:
+        self._ledger.keep_lease(Lease(image_id, held.reader, utc_now(), held.ended))
+        self._ledger.once_kept(lambda: self._know(image_id, held))
+
+    def _know(self, image_id: str, held: Held) -> None:
+        with self._lock:
             self._held[image_id] = held

@@ -63,7 +63,7 @@ def add_reader_routes(router: APIRouter, app: Served) -> None:
         others = {key: value for key, value in (params or {}).items() if key != "strategy"}  # it would win
         others |= logged_in(user)
         reader = others[READER] = reader_name(user, others.get("client_id"))
-        with app.serving:
+        with app.open_studies.ledger.kept_at_end(), app.serving:  # nobody else waits for the disk
             # MONAI Label's own route notes in the index who was served what, too; here the lease says it
             sample = app.next_sample({**others, "strategy": strategy})
         if sample:
@@ -98,7 +98,7 @@ def add_reader_routes(router: APIRouter, app: Served) -> None:
             raise HTTPException(422, f"ended must be true or false, not {known['ended']!r}.")
         require_image(app.open_studies, image)
         leases, reader = app.open_studies.leases, reader_name(user, known.get("client_id"))
-        with app.serving:
+        with app.open_studies.ledger.kept_at_end(), app.serving:
             if known.get("ended"):
                 leases.end(image, reader)
                 return {"image": image, "held": False}

@@ -57,8 +57,7 @@ class LabelIntake:
     ) -> tuple[str, tuple[Doubt, ...]]:
         """Takes a label that a viewer submits: checks it, has it stored, records it.
 
-        A label counts as taken once its file is in place. When the ledger cannot be written then, the next look at
-        the folder writes it, with what was sent.
+        It counts as taken once its file is in place. Where the ledger cannot be written then, the next look does that.
 
         Returns:
             The datastore's id of the label, and the doubts about it.
@@ -75,12 +74,16 @@ class LabelIntake:
         with in_image_order(path, facts.grid, grid or facts.grid, named) as usable:
             if usable != path:
                 path, facts = usable, self.files.label_facts(usable)
-            stored = self._store(image_id, path, facts, params, annotator)
-        try:
-            self.studies.leases.end(image_id, reader_of(annotator or client_of(params)))
-        except LedgerError:  # it ends by itself
-            logger.exception("The lease of %s could not be ended", image_id)
-        return stored
+            stored = None
+            try:
+                with self.studies.ledger.kept_at_end():  # the next label need not wait for that
+                    stored = self._store(image_id, path, facts, params, annotator)
+            except LedgerError:
+                if stored is None:
+                    raise
+                logger.exception("The label of %s is stored; the ledger may not be", image_id)
+                return stored[0], (RECORDED_LATER,)
+            return stored
 
     def _store(
         self,
@@ -151,7 +154,7 @@ class LabelIntake:
             annotator: the user's name where users log in; else the client's id is taken.
             stamp: the file's when it was read; without it the next look reads it again.
             returned: what is known of this very label from before it went away.
-            drawn_here: whether a viewer sent it, so that it is known what was on its screen.
+            drawn_here: whether a viewer sent it, so that it is known what was on its screen; the lease ends with it.
         """
         now = utc_now()
         client = client_of(params)
@@ -186,6 +189,8 @@ class LabelIntake:
                 if not doubts:
                     known = self.studies.structures()
                     self.studies.keep_structures(with_label(known, sorted(facts.counts), sent))
+                if drawn_here:
+                    self.studies.leases.end(image_id, reader_of(by))
         return doubts
 
     def take_stock(self) -> bool:
@@ -200,9 +205,7 @@ class LabelIntake:
         notes = self.studies.ledger.label_notes()
         changed = False
         if known and not self.studies.datastore.list_images():
-            logger.warning(
-                "There is not one image: the studies seem not to be there, and all labels are kept"
-            )
+            logger.warning("There is not one image: the studies seem not to be there; all labels are kept")
             return False
         for gone in set(known) - set(labels):
             changed |= self._remove(gone, notes.get(gone))

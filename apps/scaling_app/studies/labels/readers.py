@@ -98,7 +98,7 @@ def store_beside(
     *,
     assisted: bool,
 ) -> str:
-    """Takes a second reading, which leaves the case's own label where it is; returns the label's id.
+    """Takes a second reading, which leaves the case's own label where it is and ends its reader's lease; returns the label's id.
 
     Raises:
         LabelError: something about it is doubted but how much it holds; nothing was stored.
@@ -109,9 +109,11 @@ def store_beside(
     label_id = studies.save_label(image_id, path, tag_of(reader), params)
     alone = is_independent(studies, image_id, reader, assisted=assisted)
     minutes = parse_minutes(params.get("minutes"))
-    studies.ledger.save_reading(
-        Reading(image_id, reader, label_hash, utc_now(), independent=alone, minutes=minutes)
-    )
+    with studies.ledger.at_once():
+        studies.ledger.save_reading(
+            Reading(image_id, reader, label_hash, utc_now(), independent=alone, minutes=minutes)
+        )
+        studies.leases.end(image_id, reader)
     return label_id
 
 
