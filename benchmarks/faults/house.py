@@ -29,7 +29,7 @@ from scaling_app.imaging.geometry import Grid, read_grid, write_label
 CASES = 12
 LABELLED = 8
 SIZE = 28
-START_SECONDS = 180
+START_SECONDS = 600
 END_SECONDS = 60
 AGREE_SECONDS = 300
 ENDINGS = (".nii.gz", ".nrrd", ".seg.nrrd", ".nii")
