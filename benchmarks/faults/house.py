@@ -31,7 +31,7 @@ from scaling_app.imaging.image_files import read_grid
 CASES = 12
 LABELLED = 8
 SIZE = 28
-START_SECONDS = 180
+START_SECONDS = 600
 END_SECONDS = 60
 AGREE_SECONDS = 300
 ENDINGS = (".nii.gz", ".nrrd", ".seg.nrrd", ".nii")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.faults import damage, full_disk, kills
+from benchmarks.faults import damage, full_disk, kills, slow_disk
 from benchmarks.faults.dicom_house import DicomHouse
 from benchmarks.faults.house import House
 from benchmarks.faults.outcomes import Outcome, append, read, table
@@ -30,6 +30,7 @@ PARTS = {
     "kills": kills.kill_often,
     "full-disk": full_disk.every_route_without_room,
     "little-disk": full_disk.labels_with_little_room,
+    "slow-disk": slow_disk.slow_flushes,
     "lock": damage.locked_ledger,
     "damage": damage.damaged_files,
     "clock": damage.clock_set_back,
@@ -40,6 +41,7 @@ DICOMWEB = ("kills", "clock")
 FAULT_OF = {
     "full-disk": "full disk",
     "little-disk": "nearly full disk",
+    "slow-disk": "slow disk",
     "lock": "locked ledger",
     "damage": "damaged file",
     "clock": "clock set back",
@@ -77,7 +79,7 @@ def run(options: argparse.Namespace) -> None:
             continue
         with tempfile.TemporaryDirectory(prefix="faults-") as above, contextlib.ExitStack() as stack:
             folder = Path(above) / "disk"
-            if "disk" in part:
+            if part in ("full-disk", "little-disk"):
                 try:
                     stack.enter_context(full_disk.small_disk(folder))
                 except OSError as error:

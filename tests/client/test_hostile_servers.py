@@ -153,7 +153,7 @@ def test_a_disk_that_is_full_leaves_the_older_label_with_its_facts(
     store = DraftStore(str(tmp_path))
     older = Draft("http://one", "case", "label.nii.gz", [{"name": "organ", "idx": 1}], 3.0, True)
     store.prepare(older).write_bytes(b"older")
-    store.keep(older)
+    older = store.keep(older)
     newer = Draft("http://one", "case", "label.nii.gz", [], 5.0, False)
     store.prepare(newer).write_bytes(b"newer")
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from benchmarks.common.served import Served, served
-from scaling_app.commands.launch import free_port
-from tests.login_server import AUDIENCE, LoginServer, jwk, new_key, running_login_server
+from tests.login_server import LoginServer
+from tests.openid_provider import running_provider
 
 
 @pytest.fixture(scope="session")
@@ -22,36 +18,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield server
 
 
-PROVIDER = Path(__file__).parent / "openid"
-PEOPLE = {
-    f"{role}-person": {"password": f"{role}-Tr0ub4dor", "roles": [f"monailabel-{role}"]}
-    for role in ("user", "annotator", "reviewer", "admin")
-}
-
-
-def openid_provider() -> str:
-    """Why there is no certified OpenID provider here, or nothing."""
-    if shutil.which("node") is None:
-        return "there is no node to run an OpenID provider with"
-    if not (PROVIDER / "node_modules" / "oidc-provider").is_dir():
-        return f"`npm ci --prefix {PROVIDER.relative_to(Path.cwd())}` brings the OpenID provider that this test needs"
-    return ""
-
-
 @pytest.fixture(scope="session")
 def login() -> Iterator[LoginServer]:
     """The certified OpenID provider where it is there, else what a realm says of itself. The test holds its key."""
-    if openid_provider():
-        with running_login_server() as running:
-            yield running
-        return
-    key, port = new_key(), free_port()
-    told = {"port": port, "audience": AUDIENCE, "keys": [jwk(key, "one", private=True)], "people": PEOPLE}
-    command = ["node", str(PROVIDER / "provider.mjs"), json.dumps(told)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None and process.stdout.readline() == b"listening\n"
-        yield LoginServer(f"http://127.0.0.1:{port}", {"one": key})
-        process.terminate()
+    with running_provider() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

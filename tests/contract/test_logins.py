@@ -15,8 +15,8 @@ from benchmarks.contract.routes import ask_everything
 from docs.contract import access
 from scaling_app.monai_app import door
 from scaling_app.monai_app.roles import EVERYBODY, Rule, claim_names, table_of
-from tests.contract.conftest import PEOPLE, openid_provider
 from tests.login_server import LoginServer, new_key
+from tests.openid_provider import PEOPLE, what_it_lacks
 
 pytestmark = pytest.mark.slow_server
 
@@ -110,7 +110,7 @@ def test_forged_tokens_open_nothing(guarded, login):
     assert ask(guarded, "GET", "/info/", login.token(realm_access="admin")).status_code == 403
 
 
-@pytest.mark.skipif(bool(openid_provider()), reason=openid_provider())
+@pytest.mark.skipif(bool(what_it_lacks()), reason=what_it_lacks())
 def test_people_of_an_openid_provider_log_in_with_name_and_password(guarded):
     for name, person in PEOPLE.items():
         form = {"username": name, "password": person["password"], "grant_type": "password"}

@@ -21,7 +21,7 @@ from viewer import Viewer
 
 from benchmarks.common.made_series import SHAPE, make_series
 from scaling_app.commands.launch import free_port
-from tests.login_server import running_login_server
+from tests.openid_provider import running_provider
 
 pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")
 
@@ -81,7 +81,7 @@ def web_server(folder: Path, sessions: int, upstream: str) -> Iterator[str]:
 
 
 def test_people_who_are_signed_in_work_in_the_viewer_under_their_own_name_and_role(tmp_path: Path) -> None:
-    with running_orthanc(tmp_path / "orthanc") as orthanc, running_login_server() as login:
+    with running_orthanc(tmp_path / "orthanc") as orthanc, running_provider() as login:
         image = orthanc.send(make_series())
         tokens = {
             "s-anna": login.token(preferred_username="anna"),

@@ -8,12 +8,14 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import typer
 import yaml
 
+from deploy.without_an_engine import REFUSED, steps
 from scaling_app.commands.cli import app
 from scaling_app.studies.conf import KEYS
 
@@ -47,13 +49,6 @@ def require_known(words: list[str]) -> None:
     assert set(keys) <= {key.name for key in KEYS}
 
 
-def steps() -> list[tuple[str, str]]:
-    """The Dockerfile's instructions."""
-    text = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
-    lines = (line.strip() for line in text.splitlines())
-    return [tuple(line.split(None, 1)) for line in lines if line and not line.startswith("#")]  # type: ignore[misc]
-
-
 def said(instruction: str) -> list[str]:
     return [words for name, words in steps() if name == instruction]
 
@@ -77,6 +72,17 @@ def test_the_container_is_built_from_what_is_there_and_starts_our_command_as_a_u
         subprocess.run(["sh", "-n", "-c", words], check=True)
     extras = set(re.findall(r"\.\[([\w,]+)\]", " ".join(said("RUN")))[0].split(","))
     assert extras <= set(re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
+
+
+@pytest.mark.slow_server
+@pytest.mark.timeout(1500)
+def test_the_steps_of_the_container_make_a_server_that_answers() -> None:
+    """Installed from what the Dockerfile copies, and not from this checkout, as the container's user."""
+    command = [sys.executable, str(DEPLOY / "without_an_engine.py"), "--offline"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode == REFUSED:
+        pytest.skip(done.stdout[-200:])
+    assert done.returncode == 0 and "HEALTHCHECK passed" in done.stdout, done.stdout[-3000:]
 
 
 def test_the_compose_file_names_what_it_has_and_opens_the_web_server_alone() -> None:

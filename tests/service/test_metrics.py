@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -14,6 +15,7 @@ from scaling_app.ledger.notes import LAST_BACKUP
 from scaling_app.monai_app import watching
 from scaling_app.service.metrics import Metrics, ServerFacts
 
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 FACTS = ServerFacts(4, {("train", "running"): 1}, 1, 2, True, False, False, {"studies": 7, "app": 8})
 
 
@@ -52,6 +54,15 @@ def test_it_counts_labels_runs_and_queues(tmp_path: Path) -> None:
     assert found["scaling_app_last_backup_timestamp_seconds",] == 1767225600
     assert found["process_resident_memory_bytes",] > 1e6
     assert not {"Miller", "anna", "hash"} & {word for key in found for word in key}
+
+
+def test_the_page_for_operators_names_every_number(tmp_path: Path) -> None:
+    ledger, metrics = metrics_of(tmp_path)
+    ledger.save_forecast({"n_in_curve": 2})
+    ledger.set_setting(LAST_BACKUP, {"at": "2026-01-01T00:00:00+00:00", "bytes": 1})
+    given = set(re.findall(r"^# HELP (scaling_app_\w+)", metrics.text().decode(), re.MULTILINE))
+    named = set(re.findall(r"scaling_app_\w+", OPERATIONS.read_text(encoding="utf-8")))
+    assert {name for name in given if not name.endswith("_created")} == named
 
 
 def test_what_is_not_there_is_not_told(tmp_path: Path) -> None:

@@ -81,8 +81,7 @@ class Submission:
         )
         try:
             info = self._editor.export(found, str(self._drafts.prepare(draft)), answers)
-            draft = replace(draft, label_info=info)
-            self._drafts.keep(draft)
+            draft = self._drafts.keep(replace(draft, label_info=info))
         except (ExportError, OSError, MemoryError) as error:
             logger.exception("Cannot export the label of %s", case.image_id)
             state.notice = say("cannot_export", case=case.image_id, detail=error)
