@@ -16,7 +16,8 @@ from scaling_app.forecast import forecaster
 from scaling_app.forecast.answer import observed_points
 from scaling_app.forecast.evidence import Elimination, StructureData, structure_data
 from scaling_app.forecast.forecaster import answer_question
-from scaling_app.forecast.scores import CurveError, Score, check_scores, evidence_of
+from scaling_app.forecast.score_table import CurveError
+from scaling_app.forecast.scores import Score, check_scores, evidence_of
 
 PATIENTS, RUNS = 25, 9
 
