@@ -29,7 +29,10 @@ from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/*.md", "benchmarks/README.md", "benchmarks/*/README.md")
+PAGES = (
+    *("README.md", "apps/scaling_app/README.md", "slicer_extension/README.md", "client/README.md"),
+    *("docs/*.md", "benchmarks/README.md", "benchmarks/*/README.md"),
+)
 
 _NUMBER = r"(?<![\w.])[-+]?(?:\d+(?:\.\d+)?|\.\d+)(?!\.?\d)"
 _FIGURE = re.compile(

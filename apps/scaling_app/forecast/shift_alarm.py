@@ -1,6 +1,6 @@
 """Did something change in the middle of the session?
 
-Another scanner, another annotator or another protocol moves the test-then-train scores away from what
+Another scanner, another reader or another protocol moves the test-then-train scores away from what
 the session's own past says. Each score has a predictive distribution given the scores before it, under
 the very model of the forecast; its position in it, as a standard normal deviate, would be white noise if
 nothing had changed (Dawid's prequential principle). A two-sided cumulative sum of the deviates, reset at

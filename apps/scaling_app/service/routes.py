@@ -70,7 +70,7 @@ def make_router(
         ledger: where targets and facts about cases go.
         start_update: starts the curve job; raises `UpdateRefusedError` (409) or its own `HTTPException`.
         has_image: whether the datastore knows that image.
-        user, annotator, admin: dependencies that let a role in; readers are users, facts about cases come
+        user, annotator, admin: dependencies that let a role in; who only looks is a user, facts about cases come
             from annotators, the target too; steps are set and jobs started by admins.
         training: what is being trained; asked often.
         name_of: who an annotator is, from what `annotator` returns and what the viewer calls itself.
@@ -100,14 +100,14 @@ def make_router(
 
 
 def _add_views(router: APIRouter, keeper: ForecastKeeper, ledger: Ledger, user: Dependency) -> None:
-    readers = [Depends(user)]
+    looking = [Depends(user)]
 
-    @router.get("/", response_model=Payload, dependencies=readers)
+    @router.get("/", response_model=Payload, dependencies=looking)
     def sufficiency() -> JSONResponse:
         """What the next labelled case is worth."""
         return JSONResponse(keeper.payload())
 
-    @router.get("/curve.csv", response_class=PlainTextResponse, dependencies=readers)
+    @router.get("/curve.csv", response_class=PlainTextResponse, dependencies=looking)
     def curve() -> PlainTextResponse:
         """The observations behind the curve, as `scaling-app forecast` reads them."""
         headers = {"Content-Disposition": 'attachment; filename="curve.csv"'}
@@ -116,24 +116,24 @@ def _add_views(router: APIRouter, keeper: ForecastKeeper, ledger: Ledger, user: 
 
 
 def _add_live_report(router: APIRouter, live: LiveReport, user: Dependency) -> None:
-    readers = [Depends(user)]
+    looking = [Depends(user)]
 
-    @router.get("/report", response_class=HTMLResponse, dependencies=readers)
+    @router.get("/report", response_class=HTMLResponse, dependencies=looking)
     def report() -> HTMLResponse:
         """The same for people: a page that follows the server while it is open."""
         return HTMLResponse(live.page(), headers=_UNKEPT)
 
-    @router.get("/report.html", response_class=HTMLResponse, dependencies=readers)
+    @router.get("/report.html", response_class=HTMLResponse, dependencies=looking)
     def report_file() -> HTMLResponse:
         """The report as a file to keep: it needs no server, and stays as it is."""
         headers = {"Content-Disposition": 'attachment; filename="report.html"', **_UNKEPT}
         return HTMLResponse(live.file(), headers=headers)
 
-    @router.get("/report/often", dependencies=readers, include_in_schema=False)
+    @router.get("/report/often", dependencies=looking, include_in_schema=False)
     def often(request: Request) -> Response:
         return _unless_known(request, live.often())
 
-    @router.get("/report/sections", dependencies=readers, include_in_schema=False)
+    @router.get("/report/sections", dependencies=looking, include_in_schema=False)
     def below(request: Request) -> Response:
         return _unless_known(request, live.sections())
 

@@ -30,7 +30,10 @@ logger = logging.getLogger(__name__)
 ANISOTROPIC = 3.0
 """Ratio of voxel sizes or patch sides from which the random affine map stays within the slices."""
 
-_CPU_VOXELS = {2: 294_912, 3: 368_640}  # of a batch: about 0.1 s per step of the small residual U-Net
+_CPU_VOXELS = {
+    2: 294_912,
+    3: 368_640,
+}  # of a batch of the cheap network; others take so many less as they are slower
 _GPU_SHARE = 0.8
 _STEP_SHARE = 0.5
 DEFAULT_MEMORY = 4 * 2**30

@@ -113,7 +113,7 @@ def _fields(name: str, stream: BinaryIO) -> dict:
             field.lower().replace(" ", "") in _DECISIVE
         ):  # to pynrrd another field, to Slicer's parser the same
             raise ImageError(
-                f"{name} calls a field of its header {field[:40]!r}, which readers understand differently"
+                f"{name} calls a field of its header {field[:40]!r}, which programs understand differently"
             )
     if len(set(fields) & _EXACT) > len({field.replace(" ", "") for field in set(fields) & _EXACT}):
         raise ImageError(

@@ -57,9 +57,9 @@ _SURELY_UNFOLDED = 2
 """So few factors never folded a sampled grid."""
 _ROD = 3.0
 """Where two sides of a voxel are so many times longer than the third, its simplices are flat, and RED's bound is too
-high for them: there its fields are tried on the voxels themselves. Thick slices alone never sampled a fold."""
+high for them: there its fields are checked on the voxels themselves. Thick slices alone never sampled a fold."""
 _LEAST_ON_VOXELS = 0.05
-"""Margin of that trial."""
+"""Margin of that check."""
 
 
 class _Deforming(Strategy):
