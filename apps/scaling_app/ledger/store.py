@@ -122,7 +122,7 @@ class Store:
                 self._wait_for_disk()
 
     def once_kept(self, call: Callable[[], None]) -> None:
-        """Has it called when what this thread writes now is committed; never if that is undone."""
+        """Has it called when what this thread writes now is committed; never if that is undone. It writes nothing itself."""
         if getattr(self._own, "connection", None) is None:
             call()
         else:
