@@ -13,6 +13,8 @@ import pytest
 
 from scaling_app.imaging.geometry import read_label, write_label
 from scaling_app.imaging.image_files import label_names
+from scaling_app.monai_app import studies_index
+from scaling_app.monai_app.index_and_files import counted
 from scaling_app.monai_app.studies_folder import StudiesFolder
 
 NAME = "synthetic_000"
@@ -299,3 +301,54 @@ def test_a_link_in_a_circle_stops_nothing(desk_of) -> None:
     for folder in (place(desk), labels(desk)):
         (folder / "circle.nii.gz").symlink_to("circle.nii.gz")
     assert listed(place(desk))[0] == [NAME]
+
+
+# what grows with the images
+
+
+def test_what_is_counted_on_from_before_is_what_is_counted_anew(desk_of) -> None:
+    desk = desk_of(4)
+    store = desk.studies.datastore
+    images = list(desk.labels)
+    before = counted(store._datastore)
+
+    def agrees() -> bool:
+        nonlocal before
+        before, anew = counted(store._datastore, before), counted(store._datastore)
+        same = {*before.unlabelled} == {*anew.unlabelled} and {*before.labelled} == {*anew.labelled}
+        return same and before.tags == anew.tags and store.status()["completed"] == len(anew.labelled)
+
+    for image in (images[1], images[0], images[1]):
+        store.save_label(image, str(desk.labels[images[2]]), "final", {})
+        assert agrees()
+    store.save_label(images[3], str(desk.labels[images[3]]), "original", {})
+    assert agrees() and before.tags == {"final": 2, "original": 1}
+    store.remove_label(images[3], "original")
+    store.remove_label(images[1], "final")
+    assert agrees() and before.tags == {"final": 1}
+    store.remove_image(images[2])
+    assert agrees() and images[2] not in before.unlabelled
+
+
+def test_the_index_says_the_same_whether_its_lines_are_kept_or_made_anew(desk_of) -> None:
+    desk = desk_of(3)
+    store, folder = desk.studies.datastore, place(desk)
+    desk.submit(*desk.labels)
+    store.update_label_info(NAME, "final", {"seen": "yes"})
+    store.remove_label("synthetic_001", "final")
+    store.remove_image("synthetic_002")
+    said = (folder / "datastore_v2.json").read_bytes()
+    again = StudiesFolder(folder)
+    again.set_description(again.description())  # written by one that has kept no lines
+    assert (folder / "datastore_v2.json").read_bytes() == said
+
+
+def test_a_saved_label_writes_the_line_of_its_own_image_alone(desk_of, monkeypatch) -> None:
+    desk, made = desk_of(6), []
+    desk.submit(NAME)
+    real = studies_index._line
+    monkeypatch.setattr(
+        studies_index, "_line", lambda image, entry: (made.append(image), real(image, entry))[1]
+    )
+    desk.submit("synthetic_003")
+    assert made == ["synthetic_003"]

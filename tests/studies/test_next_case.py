@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scaling_app.studies.next_case import CoverageCase, FirstCase, RandomCase, is_blind_at
+from scaling_app.studies.splits import random_order
 
 
 def serve(desk, strategy, reader="anna"):
@@ -101,3 +102,15 @@ def test_leases_outlive_the_server(desk_of):
     taken = serve(desk, RandomCase(desk.studies))["id"]
     again = desk_of(2, size=8)
     assert serve(again, RandomCase(again.studies), "ben")["id"] != taken
+
+
+def test_the_next_random_case_asks_only_about_those_that_stand_before_it(desk_of, monkeypatch) -> None:
+    desk, asked = desk_of(8, blind_fraction="0"), []
+    ordered = random_order(desk.studies.datastore.list_images(), desk.studies.conf.seed)
+    desk.submit(*ordered[:2])
+    real = desk.studies.has_label
+    monkeypatch.setattr(
+        desk.studies, "has_label", lambda image, *tag: (asked.append(image), real(image, *tag))[1]
+    )
+    assert RandomCase(desk.studies)({"reader": "anna"})["id"] == ordered[2]
+    assert asked == list(ordered[:3])

@@ -175,14 +175,13 @@ class RunBook(Store):
 
         For a forecast, which reads all of them each time.
         """
-        table = tables.observations
-        wanted = [
-            table.c[name] for name in ("run_id", "image_id", "structure", "kind", "dice", "nsd", "assisted")
-        ]
+        seen = tables.observations.c
+        wanted = select(
+            seen.run_id, seen.image_id, seen.structure, seen.kind, seen.dice, seen.nsd, seen.assisted
+        )
         with self._read() as connection:
-            return [
-                tuple(row) for row in connection.execute(_only_current(select(*wanted).order_by(table.c.id)))
-            ]
+            rows: list[Any] = [*connection.execute(_only_current(wanted.order_by(seen.id)))]
+        return rows
 
     def _runs(self, condition: Any) -> list[Run]:
         wanted = select(*_FACTS).order_by(tables.runs.c.started_at, tables.runs.c.run_id)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastoreModel
 
-from scaling_app.monai_app.studies_index import StudiesIndex, own_entry
+from scaling_app.monai_app.studies_index import StudiesIndex, changed_entries, own_entry
 from scaling_app.studies import listing
 from scaling_app.studies.label_history import UNKEPT_TAG, LabelHistory
 from scaling_app.studies.studies import FINAL
@@ -24,20 +24,36 @@ logger = logging.getLogger(__name__)
 
 
 class Counted(NamedTuple):
-    """Which images of an index have a final label, and how many labels of each tag there are."""
+    """Which images of an index have a final label (keys, in its order), and how many labels of each tag there are."""
 
     index: LocalDatastoreModel
-    unlabelled: Sequence[str]
-    labelled: Sequence[str]
+    unlabelled: Mapping[str, None]
+    labelled: Mapping[str, None]
     tags: Mapping[str, int]
 
 
-def counted(index: LocalDatastoreModel) -> Counted:
-    """Goes through an index once."""
-    split: tuple[list[str], list[str]] = [], []
-    for image_id, image in index.objects.items():
-        split[FINAL in image.labels].append(image_id)
-    return Counted(index, *split, Counter(tag for image in index.objects.values() for tag in image.labels))
+def counted(index: LocalDatastoreModel, before: Counted | None = None) -> Counted:
+    """Goes through an index once; where others were counted before, only through what has changed since."""
+    changed = None if before is None else changed_entries(before.index, index)
+    if before is None or changed is None or any(_lost_its_label(before, index, image) for image in changed):
+        split: tuple[dict[str, None], dict[str, None]] = {}, {}
+        for image_id, image in index.objects.items():
+            split[FINAL in image.labels][image_id] = None
+        return Counted(
+            index, *split, Counter(tag for image in index.objects.values() for tag in image.labels)
+        )
+    unlabelled, labelled, tags = dict(before.unlabelled), dict(before.labelled), Counter(before.tags)
+    for image_id in changed:
+        tags.subtract(before.index.objects[image_id].labels.keys())
+        tags.update(index.objects[image_id].labels.keys())
+        if FINAL in index.objects[image_id].labels and image_id in unlabelled:
+            del unlabelled[image_id]
+            labelled[image_id] = None
+    return Counted(index, unlabelled, labelled, +tags)
+
+
+def _lost_its_label(before: Counted, index: LocalDatastoreModel, image_id: str) -> bool:
+    return image_id in before.labelled and FINAL not in index.objects[image_id].labels
 
 
 def is_as_known(file: StudiesIndex, index: LocalDatastoreModel, path: Path) -> bool:

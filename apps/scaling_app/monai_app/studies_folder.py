@@ -120,7 +120,7 @@ class StudiesFolder(LocalDatastore):
     def _counted(self) -> Counted:
         index, found = self._datastore, self._count
         if found is None or found.index is not index:  # none is changed once it is in use
-            self._count = found = counted(index)
+            self._count = found = counted(index, found)
         return found
 
     # what changes

