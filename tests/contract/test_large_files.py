@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
+import subprocess
+import sys
 import tempfile
 import tracemalloc
 
@@ -177,3 +180,14 @@ def test_large_files_are_read_one_at_a_time_and_a_killed_reading_gives_its_turn_
             for child in (first, second):
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
+
+
+def test_a_server_that_ends_before_it_has_heard_of_the_parser_leaves_no_traceback_in_the_log():
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-m", parsing_process.__name__]
+    with subprocess.Popen(command, stdin=theirs, stderr=subprocess.PIPE, text=True) as parser:
+        theirs.close()
+        assert select.select([ours], [], [], 120)[0]
+        ours.close()  # with its word unread
+        said = parser.communicate(timeout=120)[1]
+    assert (parser.returncode, said) == (0, "")

@@ -1,4 +1,4 @@
-"""On a disk that takes its time only those wait who save, and what was acknowledged is there after a kill."""
+"""On a disk that takes its time looking is quicker than saving, and what was acknowledged is there after a kill."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ died.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -214,8 +215,9 @@ def main() -> None:
     sys.stdout = sys.stderr
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    orders.sendall(b".")
-    with tempfile.TemporaryFile() as turns:  # a lock on it is a process's own, and ends with it
+    # a lock on `turns` is a process's own, and ends with it; the connection of a server that ended too soon is reset
+    with tempfile.TemporaryFile() as turns, contextlib.suppress(ConnectionError):
+        orders.sendall(b".")
         while (order := _next_order(orders)) is not None:
             text, answers = order
             if os.fork() == 0:
