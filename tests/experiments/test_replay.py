@@ -20,13 +20,13 @@ from PIL import Image
 from scaling_app.experiments import replay as replay_module
 from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import CohortError, find_cases
-from scaling_app.experiments.replay import ReplayProgress, replay
+from scaling_app.experiments.replay import ReplayProgress, replay, run_once
 from scaling_app.experiments.replay_run import Arm, ReplayRun
 from scaling_app.experiments.runs_table import COLUMNS, FORMER_COLUMNS
 from scaling_app.forecast.score_table import RUN as KEY
 from scaling_app.imaging.geometry import read_image, write_label
 from scaling_app.imaging.image_files import stem_of
-from scaling_app.trials import workplace
+from scaling_app.trials import run_settings, workplace
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.workplace import ClusterError
 
@@ -137,6 +137,27 @@ def test_a_replay_goes_on_where_a_kill_left_it(
     replay(*folders(volumes), [1, 2], **arguments)
     assert made[4:] == [(2, 1)]
     assert out.read_text() == whole
+
+
+@pytest.mark.slow_training
+def test_a_replay_whose_steps_follow_the_cases_trains_no_run_twice(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_settings, "steps_for", lambda cases: cases + 1)
+    made: list[int] = []
+
+    def counted(run: ReplayRun, **more) -> list[dict[str, object]]:
+        made.append(run.n)
+        return run_once(run, **more)
+
+    monkeypatch.setattr(replay_module, "run_once", counted)
+    arguments = {"n_test": 2, "out": tmp_path / "runs.csv", "networks": ["resunet"]}
+    for _ in "ab":
+        out = replay(*folders(volumes), [1, 2], **arguments)
+    assert made == [1, 2]
+    with out.open() as file:
+        told = {(row["n"], row["steps"], row["trained_steps"]) for row in csv.DictReader(file)}
+    assert told == {("1", "auto", "2"), ("2", "auto", "3")}
 
 
 HOLDER = """

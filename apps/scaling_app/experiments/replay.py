@@ -23,13 +23,13 @@ from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import Cohort, CohortError, find_cases, make_cohort
 from scaling_app.experiments.replay_run import Arm, ReplayRun
 from scaling_app.experiments.runs_table import RunsTable
+from scaling_app.forecast.score_table import RUN as KEY
 from scaling_app.imaging.network_table import DEFAULT_NETWORK, NETWORKS
 from scaling_app.imaging.networks import width_of
 from scaling_app.strategies.catalogue import names as strategy_names
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.crew import Crew
 from scaling_app.trials.fingerprint import found_structures
-from scaling_app.trials.length import AUTO_STEPS
 from scaling_app.trials.plan import default_capacity, make_plan
 from scaling_app.trials.plan import step_bytes as usual_step_bytes
 from scaling_app.trials.run_settings import RunSettings
@@ -285,19 +285,13 @@ def _rows_of(run: ReplayRun, scored: CaseScore, fixed: Mapping[str, object]) -> 
     patients = {case.case_id: case.patient for case in run.testing}
     for score in scored.scores:
         yield {
-            "dataset": run.dataset,
-            "network": run.network,
-            "strategy": run.strategy,
-            "n": run.n,
-            "draw": run.draw,
-            "seed": run.seed,
+            **dict(zip(KEY, run.key, strict=True)),
             "case": scored.case_id,
             "structure": score.structure,
             "dice": score.dice,
             "nsd": score.nsd,
             "hd95_mm": score.hd95_mm,
             "bce": score.bce,
-            "steps": run.steps or AUTO_STEPS,
             "patient": patients[scored.case_id],
             **fixed,
         }

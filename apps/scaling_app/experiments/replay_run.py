@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scaling_app.forecast.score_table import RUN as KEY
 from scaling_app.trials.case_files import CaseFiles
+from scaling_app.trials.length import AUTO_STEPS
 
 
 @dataclass(frozen=True)
@@ -49,5 +50,6 @@ class ReplayRun:
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Identifies the run in the table."""
-        return tuple(str(getattr(self, name)) for name in KEY)
+        """Identifies the run in the table: what its rows hold in these columns."""
+        told = {"steps": self.steps or AUTO_STEPS}
+        return tuple(str(told.get(name) or getattr(self, name)) for name in KEY)
