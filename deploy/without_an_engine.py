@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 ABOVE = Path(__file__).resolve().parents[1]
 DOCKERFILE = ABOVE / "deploy" / "Dockerfile"
@@ -110,6 +111,8 @@ class Root:
         if self.offline and words.startswith("apt-get"):
             packages = words.partition("install ")[2].partition("&&")[0].split()
             words = f"dpkg -s {shlex.join(word for word in packages if not word.startswith('-'))} > /dev/null"
+            if subprocess.run(self.command(["sh", "-ec", words])).returncode:
+                refuse("not all packages that the Dockerfile installs are here")
         elif self.offline:
             more = {"PIP_NO_BUILD_ISOLATION": "false", "PIP_NO_INDEX": "1"}
         print(f"RUN {words}", flush=True)
@@ -138,7 +141,7 @@ def build_and_serve(root: Root) -> None:
 def leave_the_network() -> None:
     """This process and what it starts have a network of their own from now on: nobody reaches the server."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "no network of its own can be made")
+        refuse("no network of its own can be made here")
     with socket.socket() as one:
         fcntl.ioctl(one, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", UP_AND_RUNNING))
 
@@ -148,8 +151,7 @@ def inside(offline: bool) -> None:
     if {Path(place).stat().st_dev for place in (sys.prefix, sys.base_prefix, "/")} != {
         Path("/").stat().st_dev
     }:
-        print(f"{sys.prefix} and its Python have to lie on the file system of /")
-        raise SystemExit(REFUSED)
+        refuse(f"{sys.prefix} and its Python have to lie on the file system of /")
     with tempfile.TemporaryDirectory(prefix="without-an-engine-") as folder:
         above = Path(folder)
         mount("-t", "tmpfs", "tmpfs", folder)
@@ -169,8 +171,13 @@ def inside(offline: bool) -> None:
 def mount(*words: str) -> None:
     """Mounts, or ends with what `mount` says: it takes root, and a kernel that lets one."""
     if subprocess.run(["mount", *words]).returncode:
-        print(f"nothing can be mounted here: mount {shlex.join(words)}")
-        raise SystemExit(REFUSED)
+        refuse(f"nothing can be mounted here: mount {shlex.join(words)}")
+
+
+def refuse(why: str) -> NoReturn:
+    """Ends with what the machine lacks."""
+    print(why, flush=True)
+    raise SystemExit(REFUSED)
 
 
 def main() -> int:
@@ -186,9 +193,10 @@ def main() -> int:
     if options.inside:
         inside(options.offline)
     if os.getuid() != 0:
-        print("run it as root: it mounts a copy of the file system")
-        return REFUSED
+        refuse("run it as root: it mounts a copy of the file system")
     spaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    if shutil.which(spaces[0]) is None or subprocess.run([*spaces, "true"]).returncode:
+        refuse("no namespaces can be made here")
     again = [sys.executable, __file__, "--inside", *sys.argv[1:]]
     return subprocess.run([*spaces, *again]).returncode
 
