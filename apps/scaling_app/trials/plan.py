@@ -30,10 +30,8 @@ logger = logging.getLogger(__name__)
 ANISOTROPIC = 3.0
 """Ratio of voxel sizes or patch sides from which the random affine map stays within the slices."""
 
-_CPU_VOXELS = {
-    2: 294_912,
-    3: 368_640,
-}  # of a batch of the cheap network; others take so many less as they are slower
+# Of a batch of the cheap network; others take so many less as they are slower.
+_CPU_VOXELS = {2: 294_912, 3: 368_640}
 _GPU_SHARE = 0.8
 _STEP_SHARE = 0.5
 DEFAULT_MEMORY = 4 * 2**30
