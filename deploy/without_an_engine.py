@@ -62,7 +62,7 @@ class Root:
     def take(self, instruction: str, words: str) -> None:
         """Carries out one instruction."""
         if instruction == "FROM":
-            self._let_everybody_reach_python()
+            self._let_everybody_read_python()
         elif instruction == "WORKDIR":
             self.folder = words
             self._inside(words).mkdir(parents=True, exist_ok=True)
@@ -92,11 +92,15 @@ class Root:
     def _inside(self, path: str) -> Path:
         return self.path / path.lstrip("/")
 
-    def _let_everybody_reach_python(self) -> None:
-        for place in (Path(sys.prefix), Path(sys.base_prefix)):
-            for folder in (place, *place.parents):
-                inside = self._inside(str(folder))
-                inside.chmod(inside.stat().st_mode | 0o055)
+    def _let_everybody_read_python(self) -> None:
+        """An image's Python is everybody's to read; this one may have been installed under a strict umask."""
+        places = [Path(sys.prefix), Path(sys.base_prefix)]
+        for folder in {parent for place in places for parent in place.parents}:
+            inside = self._inside(str(folder))
+            inside.chmod(inside.stat().st_mode | 0o055)
+        closed = "( -type d ! -perm -055 -o -type f ! -perm -044 -o -type f -perm -100 ! -perm -011 )"
+        found = ["find", *(str(self._inside(str(place))) for place in places), *closed.split()]
+        subprocess.run([*found, "-exec", "chmod", "go+rX", "{}", "+"], check=True)
 
     def _copy(self, source: Path, goal: Path, *, whole: bool) -> None:
         if source.is_dir():
@@ -152,6 +156,7 @@ def inside(offline: bool) -> None:
         Path("/").stat().st_dev
     }:
         refuse(f"{sys.prefix} and its Python have to lie on the file system of /")
+    os.umask(0o022)  # that of an engine's steps
     with tempfile.TemporaryDirectory(prefix="without-an-engine-") as folder:
         above = Path(folder)
         mount("-t", "tmpfs", "tmpfs", folder)
@@ -159,7 +164,9 @@ def inside(offline: bool) -> None:
         for place in places:
             place.mkdir()
         changed, work, root = map(str, places)
-        mount("-t", "overlay", "overlay", "-o", f"lowerdir=/,upperdir={changed},workdir={work}", root)
+        # a file whose mode alone changes is not copied: PyTorch's are large
+        told = f"lowerdir=/,upperdir={changed},workdir={work},metacopy=on"
+        mount("-t", "overlay", "overlay", "-o", told, root)
         mount("-t", "proc", "proc", f"{root}/proc")
         mount("--rbind", "/dev", f"{root}/dev")
         try:

@@ -31,8 +31,9 @@ from rich.console import Console
 from scaling_app.experiments.cohort import patient_of
 from scaling_app.experiments.replay import replay
 from scaling_app.experiments.replay_run import Arm
-from scaling_app.experiments.runs_table import FORMER_COLUMNS
+from scaling_app.experiments.runs_table import COLUMNS, FORMER_COLUMNS
 from scaling_app.imaging.network_table import DEFAULT_NETWORK
+from scaling_app.trials.length import AUTO_STEPS
 
 BANK = Path(__file__).parent / "results" / "bank.csv.gz"
 PRODUCT_BANK = BANK.with_name("product.csv.gz")
@@ -43,6 +44,7 @@ LEARNING_RATE = 3e-3
 """Lower than the network's own: on 32 training cases it reached a lower loss in so few steps."""
 STEP_MB = 20
 """Bounds a training step and with it the working resolution, so that hundreds of runs fit."""
+PRODUCT_ENDING = ".product.csv"
 POOL = 12
 """Unlabelled images of the draw that RegDA and GenDA may learn from."""
 
@@ -211,15 +213,21 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _table(data_set: str, cell: Cell) -> str:
     """One table holds runs of one learning rate and memory, which it does not tell."""
-    return f"{data_set}.{cell.capacity}" + (".product.csv" if cell.steps is None else ".csv")
+    return f"{data_set}.{cell.capacity}" + (PRODUCT_ENDING if cell.steps is None else ".csv")
 
 
 def split(runs: Path) -> None:
-    """Lays the bank out as the tables that it was joined from."""
+    """Lays both banks out as the tables that they were joined from."""
     runs.mkdir(parents=True, exist_ok=True)
-    table = pd.read_csv(BANK, dtype=str, keep_default_na=False)
-    for (name, capacity), rows in table.groupby(["dataset", "capacity"]):
-        rows.to_csv(runs / f"{name}.{capacity}.csv", columns=FORMER_COLUMNS, index=False)
+    for bank in (BANK, PRODUCT_BANK):
+        table = pd.read_csv(bank, dtype=str, keep_default_na=False)
+        columns, ending = FORMER_COLUMNS, ".csv"
+        if bank == PRODUCT_BANK:
+            made = table.reindex(columns=COLUMNS, fill_value="")
+            table = made.assign(capacity=table["capacity"], trained_steps=table["steps"], steps=AUTO_STEPS)
+            columns, ending = COLUMNS, PRODUCT_ENDING
+        for (name, capacity), rows in table.groupby(["dataset", "capacity"]):
+            rows.to_csv(runs / f"{name}.{capacity}{ending}", columns=columns, index=False)
 
 
 def merge(runs: Path) -> list[Path]:
