@@ -29,10 +29,15 @@ LONGER = 40
 MINUTES = 600  # no crowd on the machine uses the budget up
 
 
-@pytest.fixture
+def cluster_of(n_workers: int) -> distributed.LocalCluster:
+    """Worker processes, each with a nanny that starts another when it dies."""
+    return distributed.LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0")
+
+
+@pytest.fixture(scope="module")
 def workers() -> Iterator[distributed.LocalCluster]:
-    """Two worker processes, each with a nanny that starts another when it dies."""
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    """Two, for the tests of this file: each loads PyTorch and MONAI."""
+    with cluster_of(2) as cluster:
         yield cluster
 
 
@@ -71,23 +76,24 @@ def test_a_worker_that_is_killed_in_mid_run_costs_no_run_and_none_counts_twice(d
     assert not any(path.exists() for path in left)
 
 
-def test_a_cluster_that_goes_away_leaves_its_runs_to_this_machine(desk_of, workers):
-    desk = desk_of(5, size=12, scheduler=workers.scheduler_address)
-    desk.submit(*desk.labels)
+def test_a_cluster_that_goes_away_leaves_its_runs_to_this_machine(desk_of):
+    with cluster_of(1) as cluster:
+        desk = desk_of(5, size=12, scheduler=cluster.scheduler_address)
+        desk.submit(*desk.labels)
 
-    def end_it() -> None:
-        folder = desk.studies.folder / UNDER_WAY
-        while not any(folder.glob("*.step.json")):
-            time.sleep(0.05)
-        workers.close()
+        def end_it() -> None:
+            folder = desk.studies.folder / UNDER_WAY
+            while not any(folder.glob("*.step.json")):
+                time.sleep(0.05)
+            cluster.close()
 
-    ending = threading.Thread(target=end_it, daemon=True)
-    ending.start()
-    result = run_curve_job(desk.studies, options_for(desk, steps=8), MINUTES)
-    ending.join(30)
+        ending = threading.Thread(target=end_it, daemon=True)
+        ending.start()
+        result = run_curve_job(desk.studies, options_for(desk, steps=8), MINUTES)
+        ending.join(30)
     assert result["done"] == result["total"] == len(desk.studies.ledger.runs())
     assert {run.state for run in desk.studies.ledger.runs()} == {"done"}
-    assert "on this machine" in result["message"] and workers.scheduler_address in result["message"]
+    assert "on this machine" in result["message"] and cluster.scheduler_address in result["message"]
     assert desk.studies.ledger.job()["message"] == result["message"]
 
 
@@ -115,6 +121,7 @@ def test_runs_of_a_server_that_died_are_taken_up_by_the_next_one_and_count_once(
     desk.submit(*desk.labels)
     taken_up, unfinished = tmp_path / "taken up", desk.studies.folder / "unfinished"
     with distributed.Client(workers.scheduler_address, set_as_default=False) as client:
+        client.wait_for_workers(2)  # that of the test before may still be starting
         client.run(keep_every_step, taken_up)
     server = multiprocessing.get_context("spawn").Process(
         target=one_job, args=(desk.studies.conf, tmp_path / "studies")
