@@ -144,11 +144,21 @@ DESIGN = (
 )
 CURVE = (2, 4, 8, 16, 32, 64)
 ALL = ("none", "red", "genda-carried-first", "regda-carried", "genda-adversarial")
+FEW_TO_16 = (2, 4, 8, 16)
+
+
+def _product(sizes: tuple[int, ...], arms: tuple[str, ...], draws: int, **more: tuple[str, ...]) -> Cell:
+    """A cell of the app's own recipe."""
+    return Cell(sizes, arms, network=DEFAULT_NETWORK, draws=draws, steps=None, **more)
+
+
 PRODUCT = (
-    *(Cell(CURVE, ("baseline",), network=DEFAULT_NETWORK, draws=draws, steps=None) for draws in (1, 2, 3)),
-    Cell((2, 4, 8, 16), ALL, FIRST_FIVE, network=DEFAULT_NETWORK, draws=1, steps=None),
-    Cell((2, 8, 32), ("none",), network=DEFAULT_NETWORK, draws=3, steps=None),
-    Cell((2, 4, 8, 16), ALL, FIRST_FIVE, network=DEFAULT_NETWORK, draws=3, steps=None),
+    _product(CURVE, ("baseline",), 1),
+    _product(FEW_TO_16, ALL, 1, data_sets=FIRST_FIVE),
+    _product(CURVE, ("baseline",), 2),
+    _product(CURVE, ("baseline",), 3),
+    _product((2, 8, 32), ("none",), 3),
+    _product(FEW_TO_16, ALL, 3, data_sets=FIRST_FIVE),
 )
 RECIPES = {"short": DESIGN, "product": PRODUCT}
 
