@@ -153,7 +153,7 @@ def test_half_a_file_of_a_killed_backup_goes_with_the_next_one(
 
 def test_without_a_ledger_there_is_nothing_to_back_up(tmp_path: Path) -> None:
     (tmp_path / "studies").mkdir()
-    with pytest.raises(ValueError, match="there is no ledger at .*name the same places as for the server"):
+    with pytest.raises(ValueError, match=r"there is no ledger at .*name the same places as for the server"):
         making.back_up(
             tmp_path / "b.tar", ledger=tmp_path / "app" / "ledger.sqlite", studies=tmp_path / "studies"
         )
