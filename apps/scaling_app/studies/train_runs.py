@@ -268,7 +268,7 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
     accuracy = latest_accuracy(studies.ledger)
     if studies.conf.mlflow is not None:
         steps = settings_of(options).steps_on(len(split.training))
-        tell(studies.conf.mlflow, run, steps, scores, accuracy, model_file)
+        tell(studies.conf.mlflow, run, steps, scores, accuracy, model, studies.folder)
     return stats.end(accuracy, n_train=len(split.training), n_val=len(split.validation))
 
 
