@@ -214,6 +214,7 @@ class DicomStudies(DicomImages):
         """Brings the labels here in step with the newest Segmentation of each image."""
         present = {one.sop for _, found in self._memory.segmentations.values() for one in found}
         self._unusable = {sop: said for sop, said in self._unusable.items() if sop in present}
+        self._name_flaws()
         of_image: defaultdict[str, list[SegmentationFacts]] = defaultdict(list)
         for _, found in self._memory.segmentations.values():
             for one in found:
@@ -230,6 +231,16 @@ class DicomStudies(DicomImages):
             elif newest and newest[0].sop != held:
                 with self._one_refused():
                     self._adopt_first(image, newest, held, began)
+
+    def _name_flaws(self) -> None:
+        """Leaves out the Segmentations of which nobody can tell whose they are, where a study has images here."""
+        studies = {facts.study for facts in self._memory.images.values()}
+        for _, found in self._memory.segmentations.values():
+            for one in found:
+                if one.flaw and one.study in studies and one.sop not in self._unusable:
+                    sentence = f"A Segmentation by {one.who or 'somebody'} (series {one.series}) is left out: {one.flaw}."
+                    logger.warning("%s", sentence)
+                    self._unusable[one.sop] = FileProblem(one.of_series or one.series, sentence)
 
     def _adopt_first(
         self, image: str, newest: Sequence[SegmentationFacts], held: str | None, began: float
