@@ -132,8 +132,8 @@ def test_a_correction_by_another_program_is_taken_up_by_its_names(orthanc, ward_
     assert np.array_equal(ward.label(image), correction[0].numpy())
 
 
-def test_what_is_no_volume_or_no_label_of_its_series_is_named_and_left_out(orthanc, ward_of) -> None:
-    good = orthanc.send(make_series())
+def test_what_is_no_volume_or_no_label_of_its_series_is_named_and_left_out(orthanc, ward_of, caplog) -> None:
+    good = orthanc.send(make_series(patient="DOE^JANE"))
     gap = orthanc.send(make_series(change=lambda one: one.pop(2)))
     turned = orthanc.send(
         make_series(change=lambda one: setattr(one[0], "ImageOrientationPatient", list(OBLIQUE)))
@@ -152,7 +152,9 @@ def test_what_is_no_volume_or_no_label_of_its_series_is_named_and_left_out(ortha
     orthanc.send([strange])
     before = ward.label(good)
     ward.look()
-    assert "lies at no slice" in " ".join(problem.sentence for problem in ward.store.problems)
+    (said,) = [problem.sentence for problem in ward.store.problems if problem.image == good]
+    assert "lies at no slice" in said and "DOE^JANE" in said
+    assert "lies at no slice" in caplog.text and "DOE" not in caplog.text
     assert np.array_equal(ward.label(good), before)
 
 

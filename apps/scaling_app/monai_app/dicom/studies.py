@@ -121,7 +121,9 @@ class DicomStudies(DicomImages):
                     f"A label by {who or 'somebody'} of the series {self._called(image_id)} was not stored at "
                     f"{now:%Y-%m-%d %H:%M}: {error} {error.outcome} Whoever drew it was told; the label before counts."
                 )
-                logger.warning("%s", self._unsent[image_id])
+                logger.warning(
+                    "The label of the series %s was not stored: %s %s", image_id, error, error.outcome
+                )
                 raise
             facts = SegmentationFacts(
                 str(instance.SOPInstanceUID),
@@ -257,8 +259,9 @@ class DicomStudies(DicomImages):
                 instance = self.pacs.instance(facts.study, facts.series, facts.sop)
                 found = read_segmentation(instance, series, self._known())
             except ImageError as error:
-                sentence = f"A label by {facts.who or 'somebody'} of the series {self._called(image)} is left out: {error}."
-                logger.warning("%s", sentence)
+                who = facts.who or "somebody"
+                sentence = f"A label by {who} of the series {self._called(image)} is left out: {error}."
+                logger.warning("A label by %s of the series %s is left out: %s", who, image, error)
                 self._unusable[facts.sop] = FileProblem(image, sentence)
                 continue
             names = [{"name": name, "idx": value} for value, name in sorted(found.names.items())]
