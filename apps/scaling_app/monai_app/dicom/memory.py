@@ -77,6 +77,20 @@ class PacsMemory:
         """The Segmentations of an image."""
         return [one for _, found in self.segmentations.values() for one in found if one.of_series == image]
 
+    def of_path(self, path: str) -> list[SegmentationFacts]:
+        """The Segmentations whose voxels a DICOMweb address hands out: those of a study, a series or an instance."""
+        parts = path.split("/")
+        if parts[0] != "studies" or parts[-1] in ("studies", "metadata", "series", "instances"):
+            return []
+        named = dict(zip(parts[::2], parts[1::2], strict=False))
+        wanted = [named.get(kind) for kind in ("studies", "series", "instances")]
+        return [
+            one
+            for _, found in self.segmentations.values()
+            for one in found
+            if all(w in (None, its) for w, its in zip(wanted, (one.study, one.series, one.sop), strict=True))
+        ]
+
     def headers(self, image: str) -> list[Dataset] | None:
         """The headers of an image that was fetched before."""
         try:

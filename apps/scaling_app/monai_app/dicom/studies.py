@@ -150,6 +150,14 @@ class DicomStudies(DicomImages):
         voxels = _on_grid(file, series)
         return write_segmentation(Segmented(voxels, self._names(voxels, {})), series, predicted=True)
 
+    def labels_at(self, path: str) -> dict[str, set[str]]:
+        """The images whose labels a DICOMweb address hands out, with who drew them."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for one in self._memory.of_path(path):
+            if one.of_series in self._datastore.objects:
+                found[one.of_series].add(one.who)
+        return dict(found)
+
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Takes a prediction away; a label is deleted on the server.
 
