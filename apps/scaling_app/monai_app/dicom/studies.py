@@ -85,7 +85,7 @@ class DicomStudies(DicomImages):
 
     def _labels_left_out(self) -> list[FileProblem]:
         unsent = [FileProblem(image, said) for image, said in sorted(self._unsent.items())]
-        return [*unsent, *(self._unusable[sop] for sop in sorted(self._unusable))]
+        return [*unsent, *(said for _, said in sorted(self._unusable.items()))]
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict) -> str:
         """Sends a label to the server, and then keeps what its Segmentation says; a prediction stays here.
@@ -134,9 +134,8 @@ class DicomStudies(DicomImages):
                 when,
             )
             self._saved[image_id] = time.monotonic()
-            self._memory.segmentations[facts.series] = (1, [facts])
+            self._memory.note(facts.series, 1, [facts])
             self._keep(facts, back.voxels, series, info)
-            self._memory.keep()
         return image_id
 
     def as_prediction(self, image_id: str, file: Path) -> Dataset:
@@ -196,39 +195,36 @@ class DicomStudies(DicomImages):
         images = self.pacs.images()
         if self._memory.images and not images:
             raise PacsError(f"The DICOM server at {self.name()} lists no series any more.")
-        changed = self._take_series(images)
-        changed |= self._ask_segmentations()
-        changed |= self._judge()
-        if changed:
-            self._memory.keep()
+        self._take_series(images)
+        self._ask_segmentations()
+        self._judge()
+        self._memory.keep()
         self._adopt(began)
 
-    def _ask_segmentations(self) -> bool:
+    def _ask_segmentations(self) -> None:
         """Asks for the Segmentations that are new, and forgets those that are gone."""
         listed = {one.uid: one for one in self.pacs.segmentation_series()}
-        known, changed = self._memory.segmentations, False
+        known = self._memory.instances()
         for uid, series in listed.items():
-            if uid not in known or (series.instances and known[uid][0] != series.instances):
+            if uid not in known or (series.instances and known[uid] != series.instances):
                 with self._one_refused():
-                    known[uid] = (series.instances or 1, self.pacs.segmentations(series))
-                    changed = True
+                    self._memory.note(uid, series.instances or 1, self.pacs.segmentations(series))
         settled = time.monotonic() - SETTLE_SECONDS
         with self._labelling:
             for uid in set(known) - set(listed):
-                if all(self._saved.get(one.of_series, float("-inf")) < settled for one in known[uid][1]):
-                    del known[uid]
-                    changed = True
-        return changed
+                found = self._memory.of_series(uid)
+                if all(self._saved.get(one.of_series, float("-inf")) < settled for one in found):
+                    self._memory.drop(uid)
 
     def _adopt(self, began: float) -> None:
         """Brings the labels here in step with the newest Segmentation of each image."""
-        present = {one.sop for _, found in self._memory.segmentations.values() for one in found}
+        known = self._memory.segmentations()
+        present = {one.sop for one in known}
         self._unusable = {sop: said for sop, said in self._unusable.items() if sop in present}
-        self._name_flaws()
+        self._name_flaws(known)
         of_image: defaultdict[str, list[SegmentationFacts]] = defaultdict(list)
-        for _, found in self._memory.segmentations.values():
-            for one in found:
-                of_image[one.of_series].append(one)
+        for one in known:
+            of_image[one.of_series].append(one)
         for image in list(self._datastore.objects):
             label = self._datastore.label(image, FINAL)
             held = label.info.get("SOPInstanceUID") if label else None
@@ -242,15 +238,14 @@ class DicomStudies(DicomImages):
                 with self._one_refused():
                     self._adopt_first(image, newest, held, began)
 
-    def _name_flaws(self) -> None:
+    def _name_flaws(self, known: Sequence[SegmentationFacts]) -> None:
         """Leaves out the Segmentations of which nobody can tell whose they are, where a study has images here."""
         studies = {facts.study for facts in self._memory.images.values()}
-        for _, found in self._memory.segmentations.values():
-            for one in found:
-                if one.flaw and one.study in studies and one.sop not in self._unusable:
-                    sentence = f"A Segmentation by {one.who or 'somebody'} (series {one.series}) is left out: {one.flaw}."
-                    logger.warning("%s", sentence)
-                    self._unusable[one.sop] = FileProblem(one.of_series or one.series, sentence)
+        for one in known:
+            if one.flaw and one.study in studies and one.sop not in self._unusable:
+                sentence = f"A Segmentation by {one.who or 'somebody'} (series {one.series}) is left out: {one.flaw}."
+                logger.warning("%s", sentence)
+                self._unusable[one.sop] = FileProblem(one.of_series or one.series, sentence)
 
     def _adopt_first(
         self, image: str, newest: Sequence[SegmentationFacts], held: str | None, began: float
