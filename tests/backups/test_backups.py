@@ -138,14 +138,26 @@ def test_no_other_file_is_replaced(backed_up: Make, tmp_path: Path, other: str) 
     assert (tmp_path / "backup.tar").read_text() == other
 
 
+def test_half_a_file_of_a_killed_backup_goes_with_the_next_one(
+    desk: Desk, backed_up: Make, tmp_path: Path
+) -> None:
+    old, young = (tmp_path / f".part-{digits * 12}-backup.tar" for digits in "ab")
+    foreign = tmp_path / ".part-of-something-else"
+    for file in (old, young, foreign):
+        file.write_bytes(b"half")
+    for file in (old, foreign):
+        os.utime(file, (0, 0))
+    backed_up()
+    assert not old.exists() and young.exists() and foreign.exists()
+
+
 def test_without_a_ledger_there_is_nothing_to_back_up(tmp_path: Path) -> None:
-    for name in ("app", "studies"):
-        (tmp_path / name).mkdir()
-    with pytest.raises(ValueError, match="there is no ledger at"):
+    (tmp_path / "studies").mkdir()
+    with pytest.raises(ValueError, match=r"there is no ledger at .*name the same places as for the server"):
         making.back_up(
             tmp_path / "b.tar", ledger=tmp_path / "app" / "ledger.sqlite", studies=tmp_path / "studies"
         )
-    assert {f.name for f in tmp_path.rglob("*")} == {"app", "studies", ".lock"}
+    assert {f.name for f in tmp_path.rglob("*")} == {"studies"}
 
 
 def test_a_full_disk_leaves_the_backup_before(
@@ -197,6 +209,31 @@ def test_a_folder_that_somebody_holds_is_left_alone(
     with FileLock(str(elsewhere.ledger.parent / lock)), pytest.raises(FolderHeldError, match=who):
         restore(tmp_path / "backup.tar", ledger=elsewhere.ledger, studies=elsewhere.studies)
     assert contents(elsewhere.studies) == {} and not elsewhere.ledger.exists()
+
+
+@pytest.mark.parametrize(("shared", "mode"), [(False, 0o600), (True, 0o660)])
+def test_what_comes_back_is_for_its_user_alone_and_for_the_group_of_a_shared_folder(
+    desk: Desk, backed_up: Make, tmp_path: Path, shared: bool, mode: int
+) -> None:
+    backed_up()
+    studies, app = tmp_path / "studies again", tmp_path / "app again"
+    studies.mkdir()
+    studies.chmod(0o2770 if shared else 0o755)
+    command = [
+        sys.executable,
+        "-m",
+        "scaling_app.commands.cli",
+        "restore",
+        "backup.tar",
+        "--studies",
+        studies,
+        "--app",
+        app,
+    ]
+    subprocess.run(command, cwd=tmp_path, umask=0o022, check=True)
+    modes = {stat.S_IMODE(file.stat().st_mode) for file in studies.rglob("*") if file.is_file()}
+    assert modes == {mode}
+    assert not any(stat.S_IMODE(place.stat().st_mode) & 0o077 for place in (app, *app.rglob("*")))
 
 
 def test_no_server_starts_while_a_restore_is_at_work(tmp_path: Path) -> None:

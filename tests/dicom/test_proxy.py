@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
 from monailabel.config import settings
-from monailabel.endpoints.user.auth import RBAC
+from monailabel.endpoints.user.auth import RBAC, User
 
 from benchmarks.common.made_series import as_bytes, make_series
 from scaling_app.monai_app.dicom.pacs import Pacs
 from scaling_app.monai_app.dicom.proxy import add_dicom_proxy
+from scaling_app.monai_app.routes import readers
 from scaling_app.web.storage_answers import answer_storage_errors
 
 pytestmark = pytest.mark.slow_processes
 
 
-def proxy(pacs: Pacs) -> TestClient:
+def proxy(pacs: Pacs, *show: Callable[[str, User], object]) -> TestClient:
     router, server = APIRouter(), FastAPI()
-    add_dicom_proxy(router, pacs)
+    add_dicom_proxy(router, pacs, *show)
     server.include_router(router)
     answer_storage_errors(server)
     return TestClient(server, raise_server_exceptions=False)
@@ -110,3 +112,45 @@ def test_a_dicom_server_that_is_silent_or_knows_us_not_is_named(orthanc, viewer,
         monkeypatch.setattr(settings, "MONAI_LABEL_DICOMWEB_PROXY_TIMEOUT", 0.2)
         answer = proxy(Pacs(f"http://127.0.0.1:{deaf.getsockname()[1]}")).get("/proxy/dicom/qido/studies")
     assert answer.status_code == 503 and "did not answer in time" in answer.json()["detail"]
+
+
+def test_who_reads_a_label_here_has_seen_it_and_who_reads_the_case_alone_may_not(
+    orthanc, ward_of, monkeypatch
+) -> None:
+    pytest.importorskip("highdicom", reason="highdicom is not installed: pip install '.[dicom]'")
+    image = orthanc.send(make_series())
+    ward = ward_of()
+    ward.submit(image, ward.draw(image))
+    (held,) = orthanc.segmentations()
+    study = f"/proxy/dicom/wado/studies/{held.StudyInstanceUID}"
+    label = f"{study}/series/{held.SeriesInstanceUID}"
+    ledger, app = ward.studies.ledger, SimpleNamespace(open_studies=ward.studies)
+    client = proxy(
+        ward.store.pacs, lambda path, user: readers.show_labels(app, ward.store.labels_at(path), user)
+    )
+    who = "ben"
+    monkeypatch.setattr(readers, "reader_name", lambda *_: who)
+    for harmless in (
+        f"{label}/metadata",
+        f"{study}/series",
+        f"{study}/series/{image}",
+        "/proxy/dicom/qido/studies",
+    ):
+        assert client.get(harmless).status_code == 200
+    assert not ledger.saw_label_of_others(image, "ben")
+    for place in (
+        label,
+        f"{label}/instances/{held.SOPInstanceUID}/frames/1",
+        study,
+        label.replace("wado", "qido"),
+    ):
+        who = f"reader of {place}"
+        client.get(place)  # Orthanc cuts no frames of one bit out
+        assert ledger.saw_label_of_others(image, who.casefold())
+    who = "anna"
+    assert client.get(label).status_code == 200 and not ledger.saw_label_of_others(image, "anna")
+    who = "carl"
+    ledger.ask_reading(image, "carl")
+    refused = client.get(label)
+    assert refused.status_code == 409 and "Second reading" in refused.json()["detail"]
+    assert not ledger.saw_label_of_others(image, "carl")

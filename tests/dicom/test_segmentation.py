@@ -197,6 +197,28 @@ def test_frames_of_unequal_spacing_are_refused() -> None:
         series_of(make_series(multi_frame=True, modality="MR", change=push))
 
 
+def _scale_frames(instance: Dataset) -> None:
+    for slope, frame in enumerate(instance.PerFrameFunctionalGroupsSequence, start=1):
+        scaled = Dataset()
+        scaled.RescaleSlope, scaled.RescaleIntercept = slope, 0
+        frame.PixelValueTransformationSequence = [scaled]
+
+
+FRAMES = {
+    "9 frames, and says where 7 lie": lambda i: setattr(
+        i, "PerFrameFunctionalGroupsSequence", list(i.PerFrameFunctionalGroupsSequence)[:7]
+    ),
+    "7 frames, and says where 9 lie": lambda i: setattr(i, "NumberOfFrames", 7),
+    "scaled in different ways": _scale_frames,
+}
+
+
+@pytest.mark.parametrize("sentence", FRAMES)
+def test_frames_that_are_not_what_their_header_says_are_refused(sentence: str) -> None:
+    with pytest.raises(SeriesError, match=sentence):
+        series_of(make_series(multi_frame=True, modality="MR", change=lambda i: FRAMES[sentence](i[0])))
+
+
 def test_a_segmentation_of_another_series_is_refused() -> None:
     one, other = series_of(make_series()), series_of(make_series(axes=STRAIGHT))
     written = write_segmentation(Segmented(a_label(one.shape), {}), one)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from orthanc import running_orthanc
 from other_program import by_dcmqi
+from pydicom.dataset import Dataset
 
 from benchmarks.common.made_series import OBLIQUE, as_bytes, make_series, voxels_of
 from scaling_app.backups.making import back_up
@@ -131,8 +132,8 @@ def test_a_correction_by_another_program_is_taken_up_by_its_names(orthanc, ward_
     assert np.array_equal(ward.label(image), correction[0].numpy())
 
 
-def test_what_is_no_volume_or_no_label_of_its_series_is_named_and_left_out(orthanc, ward_of) -> None:
-    good = orthanc.send(make_series())
+def test_what_is_no_volume_or_no_label_of_its_series_is_named_and_left_out(orthanc, ward_of, caplog) -> None:
+    good = orthanc.send(make_series(patient="DOE^JANE"))
     gap = orthanc.send(make_series(change=lambda one: one.pop(2)))
     turned = orthanc.send(
         make_series(change=lambda one: setattr(one[0], "ImageOrientationPatient", list(OBLIQUE)))
@@ -151,8 +152,35 @@ def test_what_is_no_volume_or_no_label_of_its_series_is_named_and_left_out(ortha
     orthanc.send([strange])
     before = ward.label(good)
     ward.look()
-    assert "lies at no slice" in " ".join(problem.sentence for problem in ward.store.problems)
+    (said,) = [problem.sentence for problem in ward.store.problems if problem.image == good]
+    assert "lies at no slice" in said and "DOE^JANE" in said
+    assert "lies at no slice" in caplog.text and "DOE" not in caplog.text
     assert np.array_equal(ward.label(good), before)
+
+
+def test_a_segmentation_of_which_nobody_can_tell_whose_it_is_is_named_and_left_out(orthanc, ward_of) -> None:
+    study = make_series()[0].StudyInstanceUID
+    image, other = (orthanc.send(make_series(study=study, seed=seed)) for seed in (0, 1))
+    ward = ward_of()
+    ward.submit(image, ward.draw(image))
+    before = ward.label(image)
+    for number, references in enumerate((None, [image, other]), start=1):
+        strange = orthanc.segmentations()[0]
+        strange.pop("ReferencedSeriesSequence", None)
+        if references:
+            strange.ReferencedSeriesSequence = [Dataset() for _ in references]
+            for item, uid in zip(strange.ReferencedSeriesSequence, references, strict=True):
+                item.SeriesInstanceUID = uid
+        strange.SOPInstanceUID = strange.file_meta.MediaStorageSOPInstanceUID = f"1.2.826.0.1.{number}"
+        strange.SeriesInstanceUID, strange.ContentDate = f"1.2.826.0.2.{number}", "20990101"
+        orthanc.send([strange])
+    ward.look()
+    said = " ".join(problem.sentence for problem in ward.store.problems)
+    assert "does not say which series it was drawn on" in said and "names several series" in said
+    assert list(ward.studies.label_paths()) == [image] and np.array_equal(ward.label(image), before)
+    again = ward_of()  # what is known of the server is kept
+    again.look()
+    assert len(again.store.problems) == 2
 
 
 def test_a_backup_brings_back_what_no_dicom_server_holds(orthanc, ward_of, tmp_path: Path) -> None:

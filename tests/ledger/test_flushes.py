@@ -11,8 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
-from scaling_app.ledger import Ledger, LedgerError
+from scaling_app.ledger import Ledger, LedgerError, tables, utc_now
+from scaling_app.ledger.store import LONG_LOG_BYTES
 from scaling_app.storage import SharedFlush
 
 PATIENCE = 60.0
@@ -122,6 +124,64 @@ def test_writers_who_come_while_the_disk_is_busy_share_the_next_flush(
             writer.result(PATIENCE)
     assert len(disk.sizes) <= 3
     assert disk.sizes[-1] == disk.file.stat().st_size
+
+
+def test_a_long_log_is_brought_into_the_file_once_nobody_waits_for_the_lock(ledger: Ledger) -> None:
+    log, much = Path(f"{ledger.path}-wal"), "x" * (1 << 19)
+    before = ledger.path.stat().st_size
+    with ledger.kept_at_end():
+        for number in range(20):
+            ledger.set_setting(f"s{number}", much)
+        assert ledger.path.stat().st_size == before, "a commit has flushed the file, and all writers waited"
+    assert ledger.path.stat().st_size > 20 * len(much)
+    for number in range(60):
+        ledger.set_setting("again", f"{number}{much}")
+        assert log.stat().st_size < 3 * LONG_LOG_BYTES, "a log that begins anew is short"
+
+
+def test_who_looks_waits_for_no_disk_and_a_label_saved_later_is_not_there_without_the_note(
+    ledger: Ledger, disk: Disk, new_case
+) -> None:
+    disk.goes_on.clear()
+    ledger.note_exposure("a", "ben", utc_now(), label_by="anna")
+    ledger.note_exposure("b", "ben", utc_now())
+    assert ledger.saw_label_of_others("a", "ben") and ledger.was_exposed("b", "ben")
+    assert disk.reached.wait(PATIENCE), "the flush begins at once"
+    with ThreadPoolExecutor(1) as threads:
+        saving = threads.submit(ledger.save_case, new_case())
+        time.sleep(0.3)
+        assert not saving.done()
+        disk.goes_on.set()
+        saving.result(PATIENCE)
+    assert disk.sizes[-1] == disk.file.stat().st_size
+
+
+def test_who_looks_again_writes_nothing(ledger: Ledger, disk: Disk) -> None:
+    for _ in range(3):
+        for client, label_by in (("ben", "anna"), ("ben", ""), ("ben", None), (None, None), (None, "anna")):
+            ledger.note_exposure("a", client, utc_now(), label_by=label_by)
+    with ledger._read() as connection:
+        assert len(connection.execute(select(tables.exposures)).all()) == 5
+
+
+def test_a_note_within_what_waits_for_the_disk_is_waited_for(ledger: Ledger, disk: Disk) -> None:
+    with ledger.kept_at_end():
+        ledger.note_exposure("a", "ben", utc_now())
+        assert disk.sizes == []
+    with ledger.at_once():
+        ledger.note_exposure("b", "ben", utc_now())
+    assert disk.sizes[-1] == disk.file.stat().st_size
+
+
+def test_a_note_that_the_disk_does_not_keep_is_said_in_the_log(
+    ledger: Ledger, disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk.error = OSError(errno.EIO, os.strerror(errno.EIO))
+    ledger.note_exposure("a", "ben", utc_now())
+    until = time.monotonic() + PATIENCE
+    while "could not be flushed: Input/output error" not in caplog.text and time.monotonic() < until:
+        time.sleep(0.01)
+    assert "could not be flushed: Input/output error" in caplog.text
 
 
 def test_a_disk_that_does_not_keep_it_is_said(ledger: Ledger, disk: Disk, new_case) -> None:

@@ -75,6 +75,25 @@ def test_what_only_looks_like_a_file_of_images_is_not_named_either(written) -> N
     assert "Roe" not in text() and "main.py and 3.5 cases" in text() and text().count(".nii.gz") == 1
 
 
+def test_a_series_that_nobody_has_heard_of_is_not_named_either(written) -> None:
+    logger, text = written
+    uid, known = "1.2.826.0.1.3680043.8.498.12857995849524220884", "1.2.840.10008.5.1.4.1.1.66.4"
+    logger.warning(
+        "The series %s is left out. Asked: http://pacs/studies/%s/series/%s.%s", uid, uid, uid, "1"
+    )
+    logger.warning("SOP class %s, version 0.1.0, from 192.168.100.100:8042, 1.2.3.4.5", known)
+    assert uid not in text() and text().count("case-") == 3
+    assert f"{known}, version 0.1.0, from 192.168.100.100:8042, 1.2.3.4.5" in text()
+
+
+def test_who_may_ask_for_names_is_told_those_of_unknown_series_but_not_without_end(written) -> None:
+    veil = Veil(b"k" * 16)
+    lines = [veil.over(f"series 1.2.826.0.1.3680043.8.498.{number}") for number in range(1000)]
+    meant = veil.names()
+    assert all(meant[line.removeprefix("series ")].endswith(f".{n}") for n, line in enumerate(lines))
+    assert len(meant) < log_veil._MOST_UIDS
+
+
 def test_other_words_stay_as_they_are(written) -> None:
     logger, text = written
     said = "sub-071 and Doe_John_19610 are no names; 12 cases, Dice 0.81; http://127.0.0.1:8000 (case 042)"

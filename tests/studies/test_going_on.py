@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from scaling_app.monai_app.train_tasks import SegmentationTrainer
-from scaling_app.studies import curve_run, splits, train_runs
+from scaling_app.studies import curve_job, curve_run, splits, train_runs
 from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.train_options import parse_options
 from scaling_app.studies.train_runs import train_and_publish
 from scaling_app.studies.train_stats import TrainStats
+from scaling_app.studies.unfinished import MOST_OTHERS, sweep_curve_checkpoints
 from scaling_app.trials import training
 from scaling_app.trials.model import TrainedModel
 
@@ -204,3 +205,34 @@ def test_a_model_that_cannot_be_read_any_more_is_replaced_by_the_next_training(d
     train_and_publish(desk.studies, options_for(desk))
     assert desk.studies.published().run_id != published.run_id
     assert desk.studies.published().load("cpu") is not None
+
+
+def test_checkpoints_that_no_run_asks_for_are_bounded(desk_of):
+    desk = desk_of(3)
+    folder = desk.studies.folder / "unfinished"
+    folder.mkdir(parents=True)
+    names = ["due", "done", "published-now", *(f"other-{n}" for n in range(9)), ".part-0123456789ab-due"]
+    for age, name in enumerate(names):
+        file = folder / f"{name}.pt"
+        file.write_bytes(b"checkpoint")
+        os.utime(file, (10_000 - age, 10_000 - age))
+    model = desk.studies.folder / ".part-0123456789ab-published-then.pt"
+    model.write_bytes(b"half")
+    os.utime(model, (0, 0))
+    sweep_curve_checkpoints(desk.studies, {"due"}, {"done"})
+    assert sorted(file.stem for file in unfinished(desk)) == sorted(
+        ["due", "published-now", *(f"other-{n}" for n in range(MOST_OTHERS))]
+    )
+    assert not model.exists()
+
+
+def test_a_curve_job_leaves_no_checkpoints_of_runs_that_are_over(desk_of, monkeypatch):
+    desk = desk_of(6, patient_pattern=r"\d+")
+    desk.submit(*list(desk.labels)[:5])
+    folder = desk.studies.folder / "unfinished"
+    folder.mkdir(parents=True)
+    for n in range(MOST_OTHERS + 5):
+        (folder / f"fold-5-0-4-{n:012x}.pt").write_bytes(b"of a label that was corrected since")
+    monkeypatch.setattr(curve_job.CurveWork, "all_of", lambda _, due, total: ("None is begun.", 0, total))
+    run_curve_job(desk.studies, options_for(desk), 1.0)
+    assert len(unfinished(desk)) == MOST_OTHERS

@@ -88,9 +88,10 @@ def test_two_annotators_are_never_handed_the_same_case_within_its_hour(desk_of, 
     assert serve(desk, rule, "emil")["id"] == handed[2]
 
 
-def test_a_case_given_back_goes_to_others_first(desk_of):
+@pytest.mark.parametrize("strategy", [RandomCase, FirstCase, CoverageCase])
+def test_a_case_given_back_goes_to_others_first(desk_of, strategy):
     desk = desk_of(3, size=8)
-    rule = RandomCase(desk.studies)
+    rule = strategy(desk.studies)
     first = serve(desk, rule)["id"]
     desk.studies.leases.end(first, "anna")
     assert serve(desk, rule)["id"] != first

@@ -91,6 +91,20 @@ def test_a_token_is_refused(login: LoginServer, realm: Realm, kind: str) -> None
         realm.person(BAD[kind](login))
 
 
+@pytest.mark.parametrize("field", ["alg", "kid", "typ", "crit", "b64", "zip"])
+@pytest.mark.parametrize("value", [[], {}, [[]], {"a": 1}, None, True, 7, 1e300, "", "\x00"])
+def test_a_header_of_any_form_is_refused_and_breaks_nothing(
+    login: LoginServer, realm: Realm, field: str, value: object
+) -> None:
+    realm.person(login.token())  # the keys are at hand
+    header = {"alg": "RS256", "kid": "one", "typ": "JWT", field: value}
+    body = login.token().split(".")[1]
+    token = f"{part(header)}.{body}.{part('no seal')}"
+    realm.is_at_hand(token)
+    with pytest.raises(jwt.InvalidTokenError):
+        realm.person(token)
+
+
 def test_keys_that_are_too_short_shared_or_for_other_things_sign_nothing(
     login: LoginServer, realm: Realm
 ) -> None:

@@ -21,16 +21,18 @@ from pydantic import ValidationError
 from scaling_app import __version__
 from scaling_app.backups.archive import digest_of, open_backup, write_archive
 from scaling_app.backups.manifest import APP, LEDGER, STUDIES, BackupError, Entry, Manifest
-from scaling_app.ledger import Ledger, utc_now
+from scaling_app.ledger import Ledger, LedgerError, utc_now
 from scaling_app.ledger.copying import copy_ledger
 from scaling_app.ledger.notes import LAST_BACKUP
 from scaling_app.ledger.processes import folder_name, is_left
 from scaling_app.ledger.tables import SCHEMA_VERSION
-from scaling_app.storage import make_folder, second_name
+from scaling_app.storage import make_folder, second_name, sweep_parts
 from scaling_app.studies.place import HISTORY, INDEX, LABELS, LOCK, LOCK_SECONDS, PUBLISHED, STATS
 
 _STAGE = ".backup-"
 _ATTEMPTS = 5
+_ABANDONED_SECONDS = 3600.0
+"""A backup that was killed leaves half a file, as large as it had become; one at work writes all the time."""
 
 
 def back_up(
@@ -51,7 +53,10 @@ def back_up(
         LedgerError: there is no ledger, or none that can be copied.
         OSError: something cannot be read or written; `goal` is as it was.
     """
+    if not ledger.is_file():
+        raise LedgerError(f"there is no ledger at {ledger}: name the same places as for the server")
     _require_no_other_file(goal)
+    sweep_parts(goal.absolute().parent, _ABANDONED_SECONDS)
     with ExitStack() as stages:
         beside = stages.enter_context(_stage(ledger.parent))
         if remote:

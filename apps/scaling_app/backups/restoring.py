@@ -23,7 +23,7 @@ from scaling_app.backups.holding import restoring
 from scaling_app.backups.manifest import APP, LEDGER, STUDIES, BackupError, Manifest
 from scaling_app.ledger import Ledger
 from scaling_app.ledger.copying import require_sound
-from scaling_app.storage import copy_whole, flush, make_folder, write_whole_text
+from scaling_app.storage import copy_whole, flush, make_folder, open_as_folder, write_whole_text
 
 logger = logging.getLogger(__name__)
 
@@ -132,6 +132,7 @@ def _finish(ledger: Path, studies: Path, paths: Iterable[str]) -> None:
         make_folder(goal.parent)
         if staged.exists():
             _move(staged, goal)
+        open_as_folder(goal)
         folders.add(goal.parent)
     flush(ledger.parent)
     shutil.rmtree(stages[STUDIES], ignore_errors=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import sys
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -14,14 +13,17 @@ SOON = timedelta(days=21)
 _CONNECT_SECONDS = 10.0
 
 
-def require_pair(certificate: Path | None, key: Path | None) -> None:
-    """Checks that https can be spoken with these files; says so on standard error where the certificate ends soon.
+def require_pair(certificate: Path | None, key: Path | None) -> str | None:
+    """Checks that https can be spoken with these files.
+
+    Returns:
+        A sentence where the certificate has ended, or ends soon.
 
     Raises:
         ValueError: only one of them, one that cannot be read, or a key of another certificate.
     """
     if certificate is None and key is None:
-        return
+        return None
     if certificate is None or key is None:
         raise ValueError("https takes both --ssl-certfile and --ssl-keyfile")
     for option, file in (("--ssl-certfile", certificate), ("--ssl-keyfile", key)):
@@ -35,8 +37,7 @@ def require_pair(certificate: Path | None, key: Path | None) -> None:
         raise ValueError(
             f"--ssl-certfile {certificate} and --ssl-keyfile {key} are no certificate with its unlocked key in PEM ({error})"
         ) from None
-    if (warning := said_of(ends_at(certificate.read_bytes()))) is not None:
-        print(f"scaling-app: {warning}", file=sys.stderr)
+    return said_of(ends_at(certificate.read_bytes()))
 
 
 def _refuse_password_prompt() -> bytes:

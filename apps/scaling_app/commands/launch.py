@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scaling_app.commands.certificates import require_pair
 from scaling_app.imaging.dicom_segmentation import require_writer
-from scaling_app.log.lines import JSON, VARIABLE
+from scaling_app.log.lines import JSON, VARIABLE, warn_before_start
 from scaling_app.storage import copy_whole, keep_private
 from scaling_app.studies.place import is_url, require_writable_studies
 from scaling_app.web.undisturbed import hasten_start
@@ -96,7 +96,7 @@ def serve(
     else:
         require_writable_studies(Path(studies))
     keep_private()
-    require_pair(certificate, key)
+    warning = require_pair(certificate, key)
     folder = app_dir or default_app_dir()
     read_conf(conf, app_dir=folder, studies=studies)
     check_port_free(host, port)
@@ -107,6 +107,8 @@ def serve(
         scheme = "http" if certificate is None else "https"
         where = f"Scaling App on {scheme}://{host}:{port}  (page: /sufficiency/report)"
         print(f"{where}  app folder: {folder}", flush=True)
+    if warning is not None:
+        warn_before_start(__name__, warning)
     try:
         with terminated_like_interrupted():
             hasten_start()

@@ -207,6 +207,10 @@ def _groups(header: Dataset) -> list[tuple[Dataset, Dataset, Dataset]]:
         if int(header.get("NumberOfFrames") or 1) > 1:
             raise SeriesError("it has several frames and does not say where they lie")
         return [(header, header, header)]
+    if len(frames) != int(header.get("NumberOfFrames") or 1):
+        raise SeriesError(f"it has {header.get('NumberOfFrames')} frames, and says where {len(frames)} lie")
+    if len({_scale(frame) for frame in frames}) > 1:
+        raise SeriesError("the values of its frames are scaled in different ways, which is not read")
     shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
 
     def group(frame: Dataset, name: str) -> Dataset:
@@ -215,6 +219,12 @@ def _groups(header: Dataset) -> list[tuple[Dataset, Dataset, Dataset]]:
 
     names = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
     return [tuple(group(frame, name) for name in names) for frame in frames]  # type: ignore[misc]
+
+
+def _scale(frame: Dataset) -> tuple[float, float] | None:
+    """Slope and intercept of a frame's values, where it has its own."""
+    said = frame.get("PixelValueTransformationSequence")
+    return (float(said[0].RescaleSlope), float(said[0].RescaleIntercept)) if said else None
 
 
 def _numbers(where: Dataset, name: str, count: int) -> NDArray[np.float64]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, Table, delete, func, or_, select, update
+from sqlalchemy import Connection, Table, and_, delete, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from scaling_app.ledger import tables
@@ -145,15 +145,21 @@ class CaseBook(Store):
     def note_exposure(
         self, image_id: str, client: str | None, at: datetime, *, label_by: str | None = None
     ) -> None:
-        """A prediction for that image went to that viewer (None: an unknown one).
+        """A prediction for that image went to that viewer (None: an unknown one); the first time is kept.
+
+        Whoever looks need not wait for the disk: a label that is saved later is not there without this (`kept_soon`).
 
         Args:
             label_by: it was no prediction but the label of that reader (empty: of an unknown one).
         """
-        with self._write() as connection:
-            connection.execute(
-                tables.exposures.insert().values(image_id=image_id, client=client, at=at, label_by=label_by),
-            )
+        table = tables.exposures
+        row = {"image_id": image_id, "client": client, "label_by": label_by}
+        same = and_(*(table.c[name].is_not_distinct_from(value) for name, value in row.items()))
+        with self._read() as connection:
+            if connection.execute(select(table.c.id).where(same).limit(1)).first() is not None:
+                return
+        with self.kept_soon(), self._write() as connection:
+            connection.execute(table.insert().values(at=at, **row))
 
     def was_exposed(self, image_id: str, client: str | None, before: datetime | None = None) -> bool:
         """Whether that viewer may have had a prediction of that image on screen, before that time where one is given.

@@ -3,7 +3,8 @@
 Write-ahead logging lets readers work while one writer writes. A write takes the lock when it begins
 (`BEGIN IMMEDIATE`) and waits for its turn, so two writers never meet half-way. Threads of one process queue for it, as
 SQLite's own waiting is a sleep. What was committed is on the disk before the call returns. But nobody else waits for that:
-the log is flushed when the lock is free again, once for all who have committed meanwhile (`SharedFlush`). Python's sqlite3
+the log is flushed when the lock is free again, once for all who have committed meanwhile (`SharedFlush`). So is what SQLite
+would do in the middle of a commit, and everybody would wait for: bringing a long log into the file. Python's sqlite3
 would begin transactions on its own and late; `isolation_level = None` leaves that to us.
 """
 
@@ -15,7 +16,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BUSY_SECONDS = 30.0
+LONG_LOG_BYTES = 4 << 20
+"""A log of this length is brought into the file, so that reading stays quick: SQLite's own measure."""
 
 
 class LedgerError(ValueError):
@@ -60,7 +63,8 @@ class Store:
     def _begin_process(self) -> None:
         self._pid = os.getpid()
         self._turn = threading.Lock()
-        self._flush = SharedFlush(Path(f"{os.path.realpath(self.path)}-wal"))
+        self._log_file = Path(f"{os.path.realpath(self.path)}-wal")
+        self._flush = SharedFlush(self._log_file)
 
     def __reduce__(self) -> tuple[type, tuple[Path]]:
         return type(self), (self.path,)
@@ -120,6 +124,24 @@ class Store:
             owed, self._own.owed = self._own.owed, None
             if owed:
                 self._wait_for_disk()
+
+    @contextmanager
+    def kept_soon(self) -> Iterator[None]:
+        """What this thread writes within is committed, and its flush begun, when it ends; nobody waits for the disk.
+
+        A process that is killed loses none of it. A machine that fails before the flush does, but then nothing that was written
+        later is there either. Within `kept_at_end` or `at_once` those wait for it.
+        """
+        if self._owes() is not None:
+            yield
+            return
+        self._own.owed = False
+        try:
+            yield
+        finally:
+            owed, self._own.owed = self._own.owed, None
+            if owed and not self._flushes_itself:
+                self._flush.soon()
 
     def once_kept(self, call: Callable[[], None]) -> None:
         """Has it called when what this thread writes now is committed; never if that is undone. It writes nothing itself."""
@@ -197,6 +219,20 @@ class Store:
             self._flush()
         except OSError as error:
             raise LedgerError(f"the ledger {self.path} could not be flushed: {error.strerror}") from error
+        self._shorten_log()
+
+    def _shorten_log(self) -> None:
+        """Brings a long log into the file, while others read and write; what is in either is kept."""
+        with suppress(FileNotFoundError):
+            if self._log_file.stat().st_size <= LONG_LOG_BYTES:
+                return
+            raw = self._engine.raw_connection()
+            try:
+                raw.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            except sqlite3.OperationalError as error:
+                logger.warning("%s: the log could not be brought into the file: %s", self.path, error)
+            finally:
+                raw.close()
 
     def _open(self) -> None:
         deadline = time.monotonic() + BUSY_SECONDS
@@ -258,7 +294,12 @@ def _make_engine(path: Path, flushes_itself: Callable[[], bool]) -> Engine:
     def _prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None
         connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute(f"PRAGMA synchronous={'FULL' if flushes_itself() else 'NORMAL'}")
+        if flushes_itself():
+            connection.execute("PRAGMA synchronous=FULL")
+            return
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA journal_size_limit=0")  # a log that begins anew is short
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

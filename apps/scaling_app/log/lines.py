@@ -34,6 +34,15 @@ def json_format() -> dict[str, Any]:
 
 def log_to_stderr(level: int = logging.WARNING) -> None:
     """Has a process that serves the server log to its standard error, in the server's form."""
+    logging.basicConfig(level=level, handlers=[_to_stderr()])
+
+
+def warn_before_start(name: str, sentence: str) -> None:
+    """Says something on standard error before the server's log begins, in its form."""
+    _to_stderr().handle(logging.LogRecord(name, logging.WARNING, "", 0, sentence, None, None))
+
+
+def _to_stderr() -> logging.Handler:
     handler = logging.StreamHandler()
     if wants_json():
         from pythonjsonlogger.json import JsonFormatter
@@ -41,7 +50,7 @@ def log_to_stderr(level: int = logging.WARNING) -> None:
         handler.setFormatter(JsonFormatter(**{k: v for k, v in json_format().items() if k != "()"}))
     else:
         handler.setFormatter(logging.Formatter(PLAIN))
-    logging.basicConfig(level=level, handlers=[handler])
+    return handler
 
 
 class LoggedLines(io.TextIOBase):

@@ -36,6 +36,13 @@ _SECRET = re.compile(
 )
 _IN_ADDRESS = re.compile(r"(?P<said>://[^/\s:@]*:)[^/\s@]+(?=@)")
 _TOKEN = re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*")
+_UID = re.compile(r"(?<![\d.])(?!1\.2\.840\.10008\.)[012](?:\.\d+){4,}(?![\d.]*\d)")
+"""Of a study, a series or an instance; those of the standard itself begin with its root."""
+
+_SHORTEST_UID = 20
+_MOST_UIDS = 10_000
+"""That are told by their pseudonyms, of images that are not served."""
+
 _HIDDEN = re.compile(r"PASSWORD|TOKEN$|API_KEY|SECRET")
 _STARTS = re.compile(r"(?<![^\W_])(?=[^\s])")
 
@@ -89,7 +96,16 @@ class Veil:
         for pattern in (_SECRET, _IN_ADDRESS):
             text = pattern.sub(r"\g<said>***", text)
         text = _TOKEN.sub("***", text)
-        return self._file.sub(self._renamed, self._without_names(text))
+        text = _UID.sub(self._stands_for, self._without_names(text))
+        return self._file.sub(self._renamed, text)
+
+    def _stands_for(self, found: re.Match[str]) -> str:
+        if len(found[0]) < _SHORTEST_UID:
+            return found[0]
+        known = self.pseudonym(found[0])
+        if len(self._meant) < len(self._names) + _MOST_UIDS:
+            self._meant.setdefault(known, found[0])
+        return known
 
     def _renamed(self, found: re.Match[str]) -> str:
         name = found["name"]
@@ -167,7 +183,8 @@ def hang(veil: Veil) -> None:
     for handler in {id(h): h for one in loggers for h in one.handlers}.values():
         inner = handler.formatter or logging.Formatter()
         handler.setFormatter(_Veiled(inner, veil))
-    for chatty in ("watchdog", "highdicom"):  # they name each file, and each image, that comes
+    # they name each file, and each image, that comes, or each question that is asked every few seconds
+    for chatty in ("watchdog", "highdicom", "dicomweb_client"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     threading.excepthook = lambda told: logging.getLogger("threading").error(

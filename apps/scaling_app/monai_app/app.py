@@ -232,7 +232,7 @@ class ScalingApp(MONAILabelApp):
         watching.time_requests(server, metrics)
         scratch.leave_at_the_end(self.scratch)
         answer_promptly()
-        threading.Thread(target=self._watch, name="labels", daemon=True).start()
+        self._begin_looking()
 
     def info(self) -> dict:
         """MONAI Label's description of the app, with the structures and the forecast's summary."""
@@ -333,6 +333,11 @@ class ScalingApp(MONAILabelApp):
             return f"{of} in other annotators' hands; ask again later."
         return store.nothing_to_serve() if isinstance(store, StudiesFolder) else None
 
+    def _begin_looking(self) -> None:
+        threading.Thread(target=self._watch, name="labels", daemon=True).start()
+        # it may take minutes, and what others save or delete is seen within seconds
+        threading.Thread(target=self._compare_readers, name="readers", daemon=True).start()
+
     def _watch(self) -> None:
         """Looks for labels that came or went past the server, and for trainings that died."""
         while True:
@@ -342,10 +347,17 @@ class ScalingApp(MONAILabelApp):
                 discretion.learn_names(self.veil, self.open_studies)
                 scratch.sweep(self.scratch)
                 self.take_stock()
-                self.agreements.measure()
                 close_interrupted_runs(self.open_studies.ledger, "interrupted: the process ended")
             except Exception:
                 logger.exception("The labels could not be looked through")
+            time.sleep(LOOK_EVERY_SECONDS)
+
+    def _compare_readers(self) -> None:
+        while True:
+            try:
+                self.agreements.measure()
+            except Exception:
+                logger.exception("The readers could not be compared")
             time.sleep(LOOK_EVERY_SECONDS)
 
     def summary(self) -> dict:

@@ -3,7 +3,7 @@
 from scaling_app.storage.digests import sha256_of
 from scaling_app.storage.finite_json import finite, to_json
 from scaling_app.storage.inert_cells import inert, restored
-from scaling_app.storage.private_files import keep_private, tighten
+from scaling_app.storage.private_files import keep_private, open_as_folder, tighten
 from scaling_app.storage.shared_flush import SharedFlush
 from scaling_app.storage.whole_files import (
     copy_whole,
@@ -25,6 +25,7 @@ __all__ = [
     "inert",
     "keep_private",
     "make_folder",
+    "open_as_folder",
     "require_writable",
     "restored",
     "second_name",

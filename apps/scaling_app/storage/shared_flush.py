@@ -5,11 +5,14 @@ Databases call it group commit. Eight writers that each waited for a flush of th
 
 from __future__ import annotations
 
+import logging
 import threading
 from contextlib import suppress
 from pathlib import Path
 
 from scaling_app.storage.whole_files import flush
+
+logger = logging.getLogger(__name__)
 
 
 class SharedFlush:
@@ -24,6 +27,7 @@ class SharedFlush:
         self._asking, self._flushing = threading.Lock(), threading.Lock()
         self._asked = self._done = 0
         self._failure: tuple[int, int, OSError] | None = None
+        self._expected = False
 
     def __call__(self) -> None:
         """Waits until it is there.
@@ -40,7 +44,22 @@ class SharedFlush:
             if self._failure is not None and self._failure[0] <= mine <= self._failure[1]:
                 raise self._failure[2]
 
+    def soon(self) -> None:
+        """Has it there as soon as the disk can, without waiting; a failure is said in the log."""
+        with self._asking:
+            if self._expected:  # that flush has not begun
+                return
+            self._expected = True
+        threading.Thread(target=self._flush_unasked, name="flush", daemon=True).start()
+
+    def _flush_unasked(self) -> None:
+        try:
+            self()
+        except OSError as error:
+            logger.error("%s could not be flushed: %s", self._file, error.strerror)
+
     def _flush_all(self) -> None:
+        self._expected = False
         first, last = self._done + 1, self._asked
         try:
             with suppress(FileNotFoundError):

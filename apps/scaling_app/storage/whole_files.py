@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -23,6 +24,7 @@ from scaling_app.storage.private_files import open_as_folder
 PART_PREFIX = ".part-"
 """What a file that is being written is called at first. One that a killed writer left may be deleted."""
 
+_PART = re.compile(rf"{re.escape(PART_PREFIX)}[0-9a-f]{{12}}(-|$)")
 _PROBE_BYTES = 1 << 16
 _LONGEST_TAIL = 200
 """Bytes of a part's name that are the file's own: file systems end at 255."""
@@ -191,7 +193,7 @@ def sweep_parts(folder: Path, older_than_seconds: float = 0.0) -> None:
     """
     for part in folder.glob(f"{PART_PREFIX}*"):
         with suppress(OSError):
-            if time.time() - part.stat().st_mtime >= older_than_seconds:
+            if _PART.match(part.name) and time.time() - part.stat().st_mtime >= older_than_seconds:
                 part.unlink()
 
 

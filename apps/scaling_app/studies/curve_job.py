@@ -40,6 +40,7 @@ from scaling_app.studies.train_runs import (
     settings_of,
     test_then_train,
 )
+from scaling_app.studies.unfinished import curve_checkpoint, sweep_curve_checkpoints
 from scaling_app.trials.plan import Plan
 
 logger = logging.getLogger(__name__)
@@ -140,7 +141,9 @@ class _CurveJob:
         if not planned:
             return "Cross-validation needs labels of at least two patients.", 0, 0
         finished = {run.run_id for run in self.studies.ledger.runs() if run.state == "done"}
-        return self.doing.all_of([run for run in planned if run.run_id not in finished], len(planned))
+        due = [run for run in planned if run.run_id not in finished]
+        sweep_curve_checkpoints(self.studies, {run.run_id for run in due}, finished)
+        return self.doing.all_of(due, len(planned))
 
     def look_at_pool(self, done: int, total: int) -> None:
         """Compares the shapes of unlabelled images with those of the labelled cases; a failure is only noted."""
@@ -216,7 +219,7 @@ class _CurveJob:
             tolerance_mm=self.studies.conf.tolerance_mm,
             cache_dir=self.studies.cache_dir,
             memory_bytes=memory_for_cases(self.studies),
-            checkpoint=self.studies.folder / "unfinished" / f"{due.run_id}.pt",
+            checkpoint=curve_checkpoint(self.studies, due.run_id),
             shared=shared,
         )
 

@@ -151,10 +151,8 @@ class FirstCase(NextCaseRule):
         if second := _second_reading(self.studies, request):
             return second
         reader = _reader(request)
-        unlabelled = sorted(
-            set(self.studies.datastore.get_unlabeled_images()) - self.studies.leases.others(reader)
-        )
-        picked = _first_usable(self.studies, [(unlabelled, _first)])
+        free, late = _free_and_late(self.studies, sorted(self.studies.datastore.list_images()), reader)
+        picked = _first_usable(self.studies, (([image], _first) for image in chain(free, late)))
         if picked is None:
             return {}
         self.studies.leases.take(picked.image, reader)

@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 from scaling_app.ledger import Run
 
 if TYPE_CHECKING:
+    from scaling_app.trials.model import TrainedModel
     from scaling_app.trials.testing import CaseScore
 
 logger = logging.getLogger(__name__)
@@ -61,7 +63,8 @@ def tell(
     steps: int,
     held_out: Sequence[CaseScore],
     accuracy: float | None,
-    model: Path,
+    model: TrainedModel,
+    folder: Path,
 ) -> bool:
     """Writes one published training into the store; says whether it is there, and never raises.
 
@@ -69,10 +72,11 @@ def tell(
         steps: that it took.
         held_out: its scores on the patients held out; their mean Dice is told for each structure, and no name of them.
         accuracy: the mean Dice that the viewer shows, or None.
-        model: the file, beside the ledger. Its folder's name is the experiment's; with a SQLite store copies of models go
-            into `mlflow` there, while a server has a place of its own.
+        model: it goes without names of cases.
+        folder: the ledger's. Its name is the experiment's; with a SQLite store models go into `mlflow` there, while a server
+            has a place of its own.
     """
-    folder = model.resolve().parent
+    folder = folder.resolve()
     of_structure: dict[str, list[float]] = {}
     for score in (one for scored in held_out for one in scored.scores):
         if score.dice is not None and math.isfinite(score.dice):
@@ -88,18 +92,19 @@ def tell(
         "run": run.run_id,
         "options": {key: str(value) for key, value in options.items()},
         "scores": scores,
-        "model": str(model),
         "artifacts": (folder / "mlflow").as_uri() if urlsplit(store).scheme == "sqlite" else None,
     }
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", __name__],
-            input=json.dumps(told),
-            text=True,
-            capture_output=True,
-            timeout=SECONDS,
-            env={**os.environ, **_ENVIRONMENT},
-        )
+        with tempfile.TemporaryDirectory() as place:
+            told["model"] = str(model.without_cases().save(Path(place) / f"{run.run_id}.pt"))
+            done = subprocess.run(
+                [sys.executable, "-m", __name__],
+                input=json.dumps(told),
+                text=True,
+                capture_output=True,
+                timeout=SECONDS,
+                env={**os.environ, **_ENVIRONMENT},
+            )
     except (OSError, subprocess.SubprocessError) as error:
         logger.warning("The training is published; MLflow was not told of it (%s)", type(error).__name__)
         return False

@@ -24,6 +24,7 @@ from scaling_app.studies.studies import Published, Studies
 from scaling_app.studies.tracking import tell
 from scaling_app.studies.train_options import OptionError, TrainOptions
 from scaling_app.studies.train_stats import TrainStats, latest_accuracy
+from scaling_app.studies.unfinished import published_checkpoint
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.model import TrainedModel
@@ -267,7 +268,7 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
     accuracy = latest_accuracy(studies.ledger)
     if studies.conf.mlflow is not None:
         steps = settings_of(options).steps_on(len(split.training))
-        tell(studies.conf.mlflow, run, steps, scores, accuracy, model_file)
+        tell(studies.conf.mlflow, run, steps, scores, accuracy, model, studies.folder)
     return stats.end(accuracy, n_train=len(split.training), n_val=len(split.validation))
 
 
@@ -335,11 +336,7 @@ def _checkpoint(
     """Where an unfinished training of these very labels and options is kept; those of others are deleted."""
     labels = [f"{i}:{material.cases[i].label_hash}" for i in run.train_ids]
     facts = [run.settings_hash, str(run.seed), *(str(model and model.run_id) for model in earlier), *labels]
-    file = studies.folder / "unfinished" / f"published-{digest_of(*facts)[:16]}.pt"
-    for other in file.parent.glob("published-*.pt"):
-        if other != file:
-            other.unlink(missing_ok=True)
-    return file
+    return published_checkpoint(studies, digest_of(*facts)[:16])
 
 
 def _split(studies: Studies, material: Material) -> splits.Split:

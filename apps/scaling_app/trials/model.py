@@ -52,6 +52,11 @@ class TrainedModel:
         """Writes weights, plan and report, whole or not at all."""
         return write_whole(self.content(), Path(path))
 
+    def without_cases(self) -> TrainedModel:
+        """It predicts the same, and names no case nor keeps what a strategy took from their images: for other places."""
+        fine = self.fine and self.fine.without_cases()
+        return replace(self, train_ids=(), pool_ids=(), strategy_state={}, fine=fine)
+
     def content(self) -> dict[str, Any]:
         """Tensors and plain values, which `of_content` takes."""
         return {

@@ -123,6 +123,12 @@ class Realm:
         """
         if len(token) > MOST_BYTES:
             raise InvalidTokenError("too long")
+        try:
+            return self._person(token)
+        except (TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+            raise InvalidTokenError("of no form that a token has") from error  # a list where a word has to be
+
+    def _person(self, token: str) -> Person:
         header = jwt.get_unverified_header(token)
         if header.get("alg") not in ALGORITHMS:
             raise InvalidTokenError("not signed as it must be")

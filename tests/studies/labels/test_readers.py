@@ -267,3 +267,23 @@ def test_two_readers_who_save_at_the_same_moment_lose_nothing(desk, tmp_path) ->
     for who in set(people) - {last}:
         assert file_hash(desk.studies.stored_label(CASE, tag_of(who))) == kept[who]
     assert {one.reader for one in measured(desk)} == set(people) - {last}
+
+
+def test_a_reading_that_comes_while_others_are_compared_is_compared_next(desk, tmp_path, monkeypatch) -> None:
+    ask(desk, "ben")
+    send(desk, CASE, redrawn(desk, CASE, tmp_path), "ben")
+    book = AgreementBook(desk.studies, desk.intake.files)
+    compare = desk.intake.files.agreement
+    other = next(image for image in desk.labels if image != CASE)
+
+    def meanwhile(*args):
+        monkeypatch.undo()
+        desk.submit(other, client_id="anna")
+        assert ask(desk, "ben")["id"] == other
+        send(desk, other, redrawn(desk, other, tmp_path), "ben")
+        return compare(*args)
+
+    monkeypatch.setattr(desk.intake.files, "agreement", meanwhile)
+    for _ in range(2):
+        book.measure()
+    assert {one.image_id for one in desk.studies.ledger.reading_scores()} == {CASE, other}

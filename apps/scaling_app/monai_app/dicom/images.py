@@ -23,6 +23,7 @@ from scaling_app.monai_app.dicom.connection import PacsError
 from scaling_app.monai_app.dicom.memory import PacsMemory
 from scaling_app.monai_app.dicom.pacs import Pacs, SeriesFacts
 from scaling_app.monai_app.studies_folder import StudiesFolder
+from scaling_app.monai_app.studies_index import own_entry
 from scaling_app.studies.listing import MOST_NAMED, FileProblem
 from scaling_app.studies.studies import FINAL
 
@@ -82,7 +83,7 @@ class DicomImages(StudiesFolder):
     def _series_left_out(self) -> list[FileProblem]:
         return [
             FileProblem(uid, f"The series {self._called(uid)} is left out: {sentence}.")
-            for uid, sentence in sorted(self._memory.judged.items())
+            for uid, sentence in sorted(self._memory.judged().items())
             if sentence and uid in self._memory.images
         ]
 
@@ -151,11 +152,11 @@ class DicomImages(StudiesFolder):
             self.get_image_uri(image)
         return super().datalist(full_path)
 
-    def _take_series(self, images: Mapping[str, SeriesFacts]) -> bool:
+    def _take_series(self, images: Mapping[str, SeriesFacts]) -> None:
         """Takes up which series there are; one that has grown or shrunk is fetched and judged anew."""
         before = self._memory.images
         if images == before and set(images) - self._unfit() == set(self._datastore.objects):
-            return False
+            return
         for uid, facts in before.items():
             if uid not in images or facts.instances != images[uid].instances:
                 self._memory.forget(uid)
@@ -163,9 +164,8 @@ class DicomImages(StudiesFolder):
                     # read anew, on the grid that the series has by now
                     self.update_label_info(uid, FINAL, {"SOPInstanceUID": ""})
                 Path(super().get_image_uri(uid) or self._images() / f"{uid}{KIND}").unlink(missing_ok=True)
-        self._memory.images = dict(images)
+        self._memory.take_images(images)
         self._list_images()
-        return True
 
     def _list_images(self) -> None:
         unfit = self._unfit()
@@ -187,17 +187,20 @@ class DicomImages(StudiesFolder):
                         "PatientID": facts.patient,
                         "Modality": facts.modality,
                     }
-                    if uid in index.objects:
-                        index.objects[uid].image.info.update(info)
-                    else:
+                    entry = index.objects.get(uid)
+                    if entry is None:
                         model = DataModel(ext=KIND, info={**info, "ts": int(time.time())})
                         index.objects[uid] = ImageLabelModel(image=model)
+                    elif not info.items() <= entry.image.info.items():
+                        entry = own_entry(index, uid)
+                        entry.image.info = {**entry.image.info, **info}
 
-    def _judge(self) -> bool:
+    def _judge(self) -> None:
         """Looks at the headers of series that nobody has opened yet, for a moment."""
-        until, changed = time.monotonic() + JUDGING_SECONDS, False
-        for uid, facts in list(self._memory.images.items()):
-            if uid in self._memory.judged:
+        until = time.monotonic() + JUDGING_SECONDS
+        judged = self._memory.judged()
+        for uid, facts in self._memory.images.items():
+            if uid in judged:
                 continue
             if time.monotonic() > until:
                 break
@@ -208,11 +211,9 @@ class DicomImages(StudiesFolder):
                 except SeriesError as error:
                     sentence = str(error)
                     logger.warning("The series %s is left out: %s", uid, error)
-                self._memory.judged[uid] = sentence
-                changed = True
+                self._memory.judge(uid, sentence)
         if set(self._datastore.objects) & self._unfit():
             self._list_images()
-        return changed
 
     @contextmanager
     def _one_refused(self) -> Iterator[None]:
@@ -239,7 +240,7 @@ class DicomImages(StudiesFolder):
 
     def _left_out(self, image: str, error: SeriesError) -> SeriesError:
         """Leaves a series out from now on; what is to be said of it."""
-        self._memory.judged[image] = str(error)
+        self._memory.judge(image, str(error))
         self._list_images()
         self._memory.keep()
         return SeriesError(f"The series {self._called(image)} is left out: {error}.")
@@ -271,7 +272,7 @@ class DicomImages(StudiesFolder):
         return facts
 
     def _unfit(self) -> set[str]:
-        return {uid for uid, sentence in self._memory.judged.items() if sentence}
+        return {uid for uid, sentence in self._memory.judged().items() if sentence}
 
     def _called(self, uid: str) -> str:
         facts = self._memory.images.get(uid)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -20,21 +20,23 @@ logger = logging.getLogger(__name__)
 NAME = "pacs.json"
 
 
-@dataclass
 class PacsMemory:
-    """What is known of the series and Segmentations of a server.
+    """What is known of the series and Segmentations of a server; any thread may ask and tell.
+
+    Args:
+        folder: where it is kept.
 
     Attributes:
-        folder: where it is kept.
-        images: the series that are served or were found unfit, by their UID.
-        judged: series whose headers were looked at, by their UID: what speaks against them, or an empty text.
-        segmentations: the Segmentations of each series of such, by its UID, with the number of its instances.
+        images: the series that are served or were found unfit, by their UID; set as a whole.
     """
 
-    folder: Path
-    images: dict[str, SeriesFacts] = field(default_factory=dict)
-    judged: dict[str, str] = field(default_factory=dict)
-    segmentations: dict[str, tuple[int, list[SegmentationFacts]]] = field(default_factory=dict)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.images: Mapping[str, SeriesFacts] = {}
+        self._judged: dict[str, str] = {}
+        self._segmentations: dict[str, tuple[int, tuple[SegmentationFacts, ...]]] = {}
+        self._telling, self._keeping = threading.Lock(), threading.Lock()
+        self._told = self._kept = 0
 
     @classmethod
     def read(cls, folder: Path) -> PacsMemory:
@@ -43,9 +45,9 @@ class PacsMemory:
         try:
             told = json.loads((folder / NAME).read_text())
             memory.images = {uid: SeriesFacts(**facts) for uid, facts in told["images"].items()}
-            memory.judged = dict(told["judged"])
-            memory.segmentations = {
-                uid: (count, [_from_json(one) for one in found])
+            memory._judged = dict(told["judged"])
+            memory._segmentations = {
+                uid: (count, tuple(_from_json(one) for one in found))
                 for uid, (count, found) in told["segmentations"].items()
             }
         except FileNotFoundError:
@@ -58,24 +60,88 @@ class PacsMemory:
         return memory
 
     def keep(self) -> None:
-        """Writes it down.
+        """Writes down what is new since the last time.
 
         Raises:
             OSError: it cannot be written.
         """
-        told = {
-            "images": {uid: asdict(facts) for uid, facts in self.images.items()},
-            "judged": self.judged,
-            "segmentations": {
-                uid: (count, [{**asdict(one), "when": one.when.isoformat()} for one in found])
-                for uid, (count, found) in self.segmentations.items()
-            },
-        }
-        write_whole_text(self.folder / NAME, json.dumps(told))
+        with self._keeping:
+            with self._telling:
+                state, judged, segmentations = self._told, dict(self._judged), dict(self._segmentations)
+                images = self.images
+            if state == self._kept:
+                return
+            told = {
+                "images": {uid: vars(facts) for uid, facts in images.items()},
+                "judged": judged,
+                "segmentations": {
+                    uid: (count, [{**vars(one), "when": one.when.isoformat()} for one in found])
+                    for uid, (count, found) in segmentations.items()
+                },
+            }
+            write_whole_text(self.folder / NAME, json.dumps(told))
+            self._kept = state
+
+    def take_images(self, images: Mapping[str, SeriesFacts]) -> None:
+        """These are the series that there are."""
+        with self._telling:
+            self.images = dict(images)
+            self._told += 1
+
+    def judge(self, image: str, sentence: str) -> None:
+        """What speaks against a series, or an empty text."""
+        with self._telling:
+            self._judged[image] = sentence
+            self._told += 1
+
+    def judged(self) -> dict[str, str]:
+        """Series whose headers were looked at, by their UID: what speaks against them, or an empty text."""
+        with self._telling:
+            return dict(self._judged)
+
+    def note(self, series: str, instances: int, found: Iterable[SegmentationFacts]) -> None:
+        """The Segmentations of a series of such, by its UID, with the number of its instances."""
+        with self._telling:
+            self._segmentations[series] = instances, tuple(found)
+            self._told += 1
+
+    def drop(self, series: str) -> None:
+        """That series of Segmentations is gone."""
+        with self._telling:
+            self._segmentations.pop(series, None)
+            self._told += 1
+
+    def instances(self) -> dict[str, int]:
+        """How many instances each series of Segmentations had, by its UID."""
+        with self._telling:
+            return {series: count for series, (count, _) in self._segmentations.items()}
+
+    def of_series(self, series: str) -> tuple[SegmentationFacts, ...]:
+        """The Segmentations of a series of such."""
+        with self._telling:
+            return self._segmentations.get(series, (0, ()))[1]
+
+    def segmentations(self) -> list[SegmentationFacts]:
+        """All of them."""
+        with self._telling:
+            return [one for _, found in self._segmentations.values() for one in found]
 
     def of_image(self, image: str) -> list[SegmentationFacts]:
         """The Segmentations of an image."""
-        return [one for _, found in self.segmentations.values() for one in found if one.of_series == image]
+        return [one for one in self.segmentations() if one.of_series == image]
+
+    def of_path(self, path: str) -> list[SegmentationFacts]:
+        """The Segmentations whose voxels a DICOMweb address hands out: those of a study, a series or an instance."""
+        parts = path.split("/")
+        if parts[0] != "studies" or parts[-1] in ("studies", "metadata", "series", "instances"):
+            return []
+        named = dict(zip(parts[::2], parts[1::2], strict=False))
+        wanted = [named.get(kind) for kind in ("studies", "series", "instances")]
+        return [
+            one
+            for one in self.segmentations()
+            if all(w in (None, its) for w, its in zip(wanted, (one.study, one.series, one.sop), strict=True))
+        ]
 
     def headers(self, image: str) -> list[Dataset] | None:
         """The headers of an image that was fetched before."""
@@ -102,7 +168,9 @@ class PacsMemory:
 
     def forget(self, image: str) -> None:
         """Drops what is known of an image's headers."""
-        self.judged.pop(image, None)
+        with self._telling:
+            self._judged.pop(image, None)
+            self._told += 1
         self._header_file(image).unlink(missing_ok=True)
 
     def _header_file(self, image: str) -> Path:

@@ -55,7 +55,11 @@ class SeriesFacts:
 
 @dataclass(frozen=True)
 class SegmentationFacts:
-    """One Segmentation: of which series it is, who made it, and when."""
+    """One Segmentation: of which series it is, who made it, and when.
+
+    Attributes:
+        flaw: why nobody can tell of which series it is; else empty.
+    """
 
     sop: str
     series: str
@@ -63,6 +67,7 @@ class SegmentationFacts:
     of_series: str
     who: str
     when: datetime
+    flaw: str = ""
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ class Pacs:
         return self._search({"Modality": "SEG"})
 
     def segmentations(self, series: SeriesFacts) -> list[SegmentationFacts]:
-        """The Segmentations of a series that say whose they are.
+        """The Segmentations of a series, those with a flaw, too.
 
         Raises:
             PacsError: no usable answer.
@@ -124,23 +129,15 @@ class Pacs:
         try:
             headers = self.headers(series.study, series.uid)
         except SeriesError as error:
-            logger.warning("The Segmentations of the series %s are left out: %s", series.uid, error)
-            return []
-        with self._asking():
-            return [
-                SegmentationFacts(
-                    sop=str(header.get("SOPInstanceUID", "")),
-                    series=series.uid,
-                    study=series.study,
-                    of_series=str(header.ReferencedSeriesSequence[0].get("SeriesInstanceUID", "")),
-                    who=_person(header),
-                    when=_made_at(header),
-                )
-                for header in headers
-                if header.get("SOPClassUID") == STORAGE
-                and header.get("ReferencedSeriesSequence")
-                and _is_uid(header.get("SOPInstanceUID"))
-            ]
+            never = datetime.fromtimestamp(0).astimezone()
+            return [SegmentationFacts(series.uid, series.uid, series.study, "", "", never, str(error))]
+        found = []
+        for header in headers:
+            if header.get("SOPClassUID") == STORAGE and _is_uid(header.get("SOPInstanceUID")):
+                of_series, flaw = _of_series(header)
+                sop, who, when = str(header.SOPInstanceUID), _person(header), _made_at(header)
+                found.append(SegmentationFacts(sop, series.uid, series.study, of_series, who, when, flaw))
+        return found
 
     def headers(self, study: str, series: str) -> list[Dataset]:
         """The headers of a series' instances, without voxels.
@@ -330,6 +327,19 @@ def _series_facts(row: Dataset) -> SeriesFacts | None:
     count = row.get("NumberOfSeriesRelatedInstances")
     patient, modality = str(row.get("PatientID") or "").strip(), str(row.get("Modality") or "")
     return SeriesFacts(uid, study, patient, modality, int(count) if count else 0)
+
+
+def _of_series(header: Dataset) -> tuple[str, str]:
+    """The series that a Segmentation names, and what is wrong with how it does."""
+    try:
+        named = [str(one.SeriesInstanceUID) for one in header.get("ReferencedSeriesSequence") or ()]
+    except (AttributeError, TypeError):
+        named = []
+    if not named:
+        return "", "it does not say which series it was drawn on"
+    if len(set(named)) > 1:
+        return named[0], "it names several series, and nobody can tell which of them it was drawn on"
+    return named[0], ""
 
 
 def _is_uid(told: object) -> bool:

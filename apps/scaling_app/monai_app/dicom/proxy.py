@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import IO, Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import Response, StreamingResponse
+from monailabel.endpoints.user.auth import User
 from requests import Response as Answer
 
 from scaling_app.monai_app.dicom.pacs import Pacs
@@ -38,12 +39,21 @@ async def _body(request: Request) -> AsyncIterator[IO[bytes]]:
         yield file
 
 
-def add_dicom_proxy(router: APIRouter, pacs: Pacs) -> None:
-    """Adds the routes under the address that the viewer's configuration names."""
+def _nothing(*_: object) -> None:
+    """Nobody asks."""
+
+
+def add_dicom_proxy(router: APIRouter, pacs: Pacs, show: Callable[[str, User], object] = _nothing) -> None:
+    """Adds the routes under the address that the viewer's configuration names.
+
+    Args:
+        show: called with each address that is read, and who reads it; it may refuse.
+    """
 
     @router.get("/proxy/dicom/{service}/{path:path}", include_in_schema=False)
     def read(service: str, path: str, request: Request, user: AnyUser) -> Response:
         _require(_RESOURCE, service, path)
+        show(path, user)
         with ASKED.passed():
             found = pacs.read(service, path, request.url.query, request.headers.get("accept", "*/*"))
         return _passed_on(found)

@@ -85,7 +85,7 @@ class DicomStudies(DicomImages):
 
     def _labels_left_out(self) -> list[FileProblem]:
         unsent = [FileProblem(image, said) for image, said in sorted(self._unsent.items())]
-        return [*unsent, *(self._unusable[sop] for sop in sorted(self._unusable))]
+        return [*unsent, *(said for _, said in sorted(self._unusable.items()))]
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict) -> str:
         """Sends a label to the server, and then keeps what its Segmentation says; a prediction stays here.
@@ -121,7 +121,9 @@ class DicomStudies(DicomImages):
                     f"A label by {who or 'somebody'} of the series {self._called(image_id)} was not stored at "
                     f"{now:%Y-%m-%d %H:%M}: {error} {error.outcome} Whoever drew it was told; the label before counts."
                 )
-                logger.warning("%s", self._unsent[image_id])
+                logger.warning(
+                    "The label of the series %s was not stored: %s %s", image_id, error, error.outcome
+                )
                 raise
             facts = SegmentationFacts(
                 str(instance.SOPInstanceUID),
@@ -132,9 +134,8 @@ class DicomStudies(DicomImages):
                 when,
             )
             self._saved[image_id] = time.monotonic()
-            self._memory.segmentations[facts.series] = (1, [facts])
+            self._memory.note(facts.series, 1, [facts])
             self._keep(facts, back.voxels, series, info)
-            self._memory.keep()
         return image_id
 
     def as_prediction(self, image_id: str, file: Path) -> Dataset:
@@ -147,6 +148,14 @@ class DicomStudies(DicomImages):
         series = self._series(image_id)
         voxels = _on_grid(file, series)
         return write_segmentation(Segmented(voxels, self._names(voxels, {})), series, predicted=True)
+
+    def labels_at(self, path: str) -> dict[str, set[str]]:
+        """The images whose labels a DICOMweb address hands out, with who drew them."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        for one in self._memory.of_path(path):
+            if one.of_series in self._datastore.objects:
+                found[one.of_series].add(one.who)
+        return dict(found)
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
         """Takes a prediction away; a label is deleted on the server.
@@ -186,38 +195,36 @@ class DicomStudies(DicomImages):
         images = self.pacs.images()
         if self._memory.images and not images:
             raise PacsError(f"The DICOM server at {self.name()} lists no series any more.")
-        changed = self._take_series(images)
-        changed |= self._ask_segmentations()
-        changed |= self._judge()
-        if changed:
-            self._memory.keep()
+        self._take_series(images)
+        self._ask_segmentations()
+        self._judge()
+        self._memory.keep()
         self._adopt(began)
 
-    def _ask_segmentations(self) -> bool:
+    def _ask_segmentations(self) -> None:
         """Asks for the Segmentations that are new, and forgets those that are gone."""
         listed = {one.uid: one for one in self.pacs.segmentation_series()}
-        known, changed = self._memory.segmentations, False
+        known = self._memory.instances()
         for uid, series in listed.items():
-            if uid not in known or (series.instances and known[uid][0] != series.instances):
+            if uid not in known or (series.instances and known[uid] != series.instances):
                 with self._one_refused():
-                    known[uid] = (series.instances or 1, self.pacs.segmentations(series))
-                    changed = True
+                    self._memory.note(uid, series.instances or 1, self.pacs.segmentations(series))
         settled = time.monotonic() - SETTLE_SECONDS
         with self._labelling:
             for uid in set(known) - set(listed):
-                if all(self._saved.get(one.of_series, float("-inf")) < settled for one in known[uid][1]):
-                    del known[uid]
-                    changed = True
-        return changed
+                found = self._memory.of_series(uid)
+                if all(self._saved.get(one.of_series, float("-inf")) < settled for one in found):
+                    self._memory.drop(uid)
 
     def _adopt(self, began: float) -> None:
         """Brings the labels here in step with the newest Segmentation of each image."""
-        present = {one.sop for _, found in self._memory.segmentations.values() for one in found}
+        known = self._memory.segmentations()
+        present = {one.sop for one in known}
         self._unusable = {sop: said for sop, said in self._unusable.items() if sop in present}
+        self._name_flaws(known)
         of_image: defaultdict[str, list[SegmentationFacts]] = defaultdict(list)
-        for _, found in self._memory.segmentations.values():
-            for one in found:
-                of_image[one.of_series].append(one)
+        for one in known:
+            of_image[one.of_series].append(one)
         for image in list(self._datastore.objects):
             label = self._datastore.label(image, FINAL)
             held = label.info.get("SOPInstanceUID") if label else None
@@ -230,6 +237,15 @@ class DicomStudies(DicomImages):
             elif newest and newest[0].sop != held:
                 with self._one_refused():
                     self._adopt_first(image, newest, held, began)
+
+    def _name_flaws(self, known: Sequence[SegmentationFacts]) -> None:
+        """Leaves out the Segmentations of which nobody can tell whose they are, where a study has images here."""
+        studies = {facts.study for facts in self._memory.images.values()}
+        for one in known:
+            if one.flaw and one.study in studies and one.sop not in self._unusable:
+                sentence = f"A Segmentation by {one.who or 'somebody'} (series {one.series}) is left out: {one.flaw}."
+                logger.warning("%s", sentence)
+                self._unusable[one.sop] = FileProblem(one.of_series or one.series, sentence)
 
     def _adopt_first(
         self, image: str, newest: Sequence[SegmentationFacts], held: str | None, began: float
@@ -246,8 +262,9 @@ class DicomStudies(DicomImages):
                 instance = self.pacs.instance(facts.study, facts.series, facts.sop)
                 found = read_segmentation(instance, series, self._known())
             except ImageError as error:
-                sentence = f"A label by {facts.who or 'somebody'} of the series {self._called(image)} is left out: {error}."
-                logger.warning("%s", sentence)
+                who = facts.who or "somebody"
+                sentence = f"A label by {who} of the series {self._called(image)} is left out: {error}."
+                logger.warning("A label by %s of the series %s is left out: %s", who, image, error)
                 self._unusable[facts.sop] = FileProblem(image, sentence)
                 continue
             names = [{"name": name, "idx": value} for value, name in sorted(found.names.items())]

@@ -23,6 +23,7 @@ from monailabel.utils.async_tasks.utils import processes, tasks
 from scaling_app.monai_app.dicom.proxy import add_dicom_proxy
 from scaling_app.monai_app.dicom.studies import DicomStudies
 from scaling_app.monai_app.roles import Admin, Annotator, AnyUser
+from scaling_app.monai_app.routes.readers import show_labels
 from scaling_app.monai_app.served import Served
 from scaling_app.studies.place import is_url
 from scaling_app.web.request_checks import require_name
@@ -168,7 +169,7 @@ def _add_pages(router: APIRouter, app: Served) -> None:
 
     store = app.datastore() if is_url(app.studies) else None
     if isinstance(store, DicomStudies):
-        add_dicom_proxy(router, store.pacs)
+        add_dicom_proxy(router, store.pacs, lambda path, user: show_labels(app, store.labels_at(path), user))
 
     @router.api_route("/proxy/dicom/{path:path}", methods=["GET", "POST"], include_in_schema=False)
     def refuse_proxy(path: str, user: AnyUser) -> None:

@@ -54,7 +54,7 @@ class AgreementBook:
             if found != kept.get(image, []):
                 ledger.keep_reading_scores(image, found)
             self._settled[image] = state
-        self._seen = ledger.revision(), self.studies.conf.tolerance_mm
+        self._seen = seen  # what came while files were read is for the next look
 
     def _is_known(
         self, kept: Sequence[ReadingScore], read: Sequence[Reading], structures: Sequence[tuple[str, int]]

@@ -1,0 +1,85 @@
+"""What is known of a DICOM server, while several threads ask and tell."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from scaling_app.monai_app.dicom.memory import PacsMemory
+from scaling_app.monai_app.dicom.pacs import SegmentationFacts, SeriesFacts
+
+WHEN = datetime(2026, 1, 1, tzinfo=timezone.utc)
+IMAGES = 40
+
+
+def segmentation(number: int) -> SegmentationFacts:
+    return SegmentationFacts(f"sop{number}", f"seg{number}", "study", f"image{number % IMAGES}", "anna", WHEN)
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> PacsMemory:
+    """Of a server with some thousand labels."""
+    known = PacsMemory(tmp_path)
+    known.take_images({f"image{k}": SeriesFacts(f"image{k}", "study", "P", "CT", 3) for k in range(IMAGES)})
+    for number in range(3000):
+        known.note(f"seg{number}", 1, [segmentation(number)])
+    return known
+
+
+@pytest.fixture
+def hasty():
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_labels_come_and_go_while_others_ask_and_write_it_down(
+    memory: PacsMemory, hasty, tmp_path: Path
+) -> None:
+    """A save that met a look at the server ended with an error: the table changed its size under it."""
+    begun, stop = threading.Event(), threading.Event()
+
+    def look() -> None:
+        number = 10_000
+        while not stop.is_set():
+            number += 1
+            memory.note(f"seg{number}", 1, [segmentation(number)])
+            memory.judge(f"series{number}", "")
+            memory.drop(f"seg{number - 50}")
+            begun.set()
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    begun.wait()
+    try:
+        for number in range(40):
+            held = memory.of_image(f"image{number}")
+            assert {segmentation(number).sop} <= {one.sop for one in held}
+            assert len(memory.of_path("studies/study")) >= 3000
+            assert memory.judged() and len(memory.instances()) >= 3000
+            if number % 8 == 0:
+                memory.keep()
+    finally:
+        stop.set()
+        looking.join()
+    memory.keep()
+    again = PacsMemory.read(tmp_path)
+    assert again.segmentations() == memory.segmentations() and again.judged() == memory.judged()
+    assert again.images == memory.images
+
+
+def test_nothing_is_written_where_nothing_is_new(memory: PacsMemory, tmp_path: Path) -> None:
+    memory.keep()
+    (file,) = tmp_path.iterdir()
+    file.unlink()
+    memory.keep()
+    assert not file.exists()
+    memory.judge("image0", "it has two orientations")
+    memory.keep()
+    assert PacsMemory.read(tmp_path).judged() == {"image0": "it has two orientations"}
