@@ -21,6 +21,7 @@ from scaling_app.backups import holding, making, restoring
 from scaling_app.backups.holding import FolderHeldError
 from scaling_app.backups.manifest import BackupError, Manifest
 from scaling_app.backups.restoring import finish_restore, restore
+from scaling_app.commands.launch import init_app
 from scaling_app.ledger import Ledger, Run, utc_now
 from scaling_app.ledger.notes import LAST_BACKUP
 from scaling_app.monai_app.studies_folder import StudiesFolder
@@ -234,6 +235,8 @@ def test_what_comes_back_is_for_its_user_alone_and_for_the_group_of_a_shared_fol
     modes = {stat.S_IMODE(file.stat().st_mode) for file in studies.rglob("*") if file.is_file()}
     assert modes == {mode}
     assert not any(stat.S_IMODE(place.stat().st_mode) & 0o077 for place in (app, *app.rglob("*")))
+    init_app(app)  # what `serve` does first
+    assert (app / "main.py").is_file()
 
 
 def test_no_server_starts_while_a_restore_is_at_work(tmp_path: Path) -> None:

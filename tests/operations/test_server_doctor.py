@@ -82,6 +82,8 @@ def test_a_client_says_that_a_certificate_has_expired(https_stub, monkeypatch, t
     with pytest.raises(Failure) as caught:
         Server(https_stub(100), retries=0)
     assert caught.value.kind == "tls"  # good, and nobody known vouches for it
+    (*_, said) = findings_of(url, "", "")
+    assert not said.good and "set REQUESTS_CA_BUNDLE" in said.detail
 
 
 def test_a_server_that_is_not_there_is_a_finding_and_a_status(capsys) -> None:

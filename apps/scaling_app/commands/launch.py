@@ -27,7 +27,7 @@ def init_app(directory: Path) -> Path:
     """Makes a thin app folder that MONAI Label can start; model, ledger and logs will live in it.
 
     In one that was made before only the README is brought up to date: its `main.py`, which may have been edited,
-    imports the app of the installed version anyhow.
+    imports the app of the installed version anyhow. One that holds a ledger and models alone comes from a backup.
 
     Raises:
         FileExistsError: the folder holds something else already.
@@ -39,7 +39,7 @@ def init_app(directory: Path) -> Path:
         raise NotADirectoryError(f"{directory} is a file: name a folder for the app")
     main = directory / "main.py"
     made_before = main.is_file() and _ENTRY in main.read_text(encoding="utf-8", errors="replace")
-    if not made_before and directory.exists() and any(directory.iterdir()):
+    if not made_before and directory.exists() and {entry.name for entry in directory.iterdir()} - {"model"}:
         raise FileExistsError(f"{directory} is not empty, and no app folder: name a new one")
     directory.mkdir(parents=True, exist_ok=True)
     for name in ("README.md",) if made_before else ("main.py", "README.md"):
