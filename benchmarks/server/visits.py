@@ -56,7 +56,7 @@ class Visits:
         }
 
     def _client(self, number: int, clients: int, rounds: int, everybody: threading.Barrier) -> None:
-        luck, own = random.Random(number), self.labels[number::clients]
+        luck, own = random.Random(number), self.labels[number::clients] or self.labels
         with requests.Session() as http:
             everybody.wait()
             for turn in range(rounds + 1):
