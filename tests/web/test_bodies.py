@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi import FastAPI, HTTPException, UploadFile
 from fastapi.testclient import TestClient
@@ -105,6 +106,50 @@ def test_an_answer_given_before_the_end_of_a_body_ends_the_connection(server):
     assert status == 400 and headers[b"connection"] == b"close"
     client = TestClient(server)
     assert "connection" not in client.post("/file", files={"file": ("a", b"a")}).headers
+
+
+@pytest.fixture
+def slow_server(monkeypatch) -> FastAPI:
+    """It takes two uploads at once, a fifth of a second each; three more may wait."""
+    monkeypatch.setattr(bodies, "MOST_UPLOADS", 2)
+    monkeypatch.setattr(bodies, "MOST_WAITING", 3)
+    server = FastAPI()
+    bodies.bound_bodies(server, MOST)
+    server.state.at_once = server.state.most = 0
+
+    @server.post("/file")
+    async def keep(file: UploadFile) -> int:
+        server.state.at_once += 1
+        server.state.most = max(server.state.most, server.state.at_once)
+        await asyncio.sleep(0.2)
+        server.state.at_once -= 1
+        return len(await file.read())
+
+    return server
+
+
+def answers_to(server: FastAPI, uploads: int) -> list[int]:
+    """The statuses of so many uploads that come at once."""
+
+    async def ask() -> list[int]:
+        transport = httpx.ASGITransport(app=server)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+            sent = [client.post("/file", files={"file": ("a", b"abc")}) for _ in range(uploads)]
+            return sorted(answer.status_code for answer in await asyncio.gather(*sent))
+
+    return asyncio.run(ask())
+
+
+def test_uploads_that_come_at_once_wait_for_each_other_and_what_is_beyond_is_sent_away(slow_server):
+    assert answers_to(slow_server, 5) == [200] * 5  # were they refused, annotators would have to send again
+    assert slow_server.state.most == 2
+    assert answers_to(slow_server, 7) == [200] * 5 + [503] * 2
+
+
+def test_an_upload_that_has_waited_long_is_sent_away_and_its_place_is_another_s(slow_server, monkeypatch):
+    monkeypatch.setattr(bodies, "WAITING_SECONDS", 0.1)
+    assert answers_to(slow_server, 4) == [200, 200, 503, 503]
+    assert answers_to(slow_server, 2) == [200, 200]
 
 
 def test_what_is_beyond_the_places_is_sent_away_and_those_inside_go_on():

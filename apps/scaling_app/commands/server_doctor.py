@@ -69,7 +69,9 @@ def findings_of(address: str, user: str, password: str) -> Iterator[Finding]:
     except Failure as failure:
         cure = "; name a --user" if failure.kind == "sign_in" and not user else ""
         if failure.kind == "tls":
-            cure = "; where an authority of your own vouches for it, set REQUESTS_CA_BUNDLE to its certificate"
+            cure = (
+                "; where an authority of your own vouches for it, set REQUESTS_CA_BUNDLE to its certificate"
+            )
         yield Finding("Reachable", False, f"{failure}{cure}")
         return
     yield from _clock(address)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import MutableMapping
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 from fastapi import FastAPI, HTTPException
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
@@ -26,8 +28,14 @@ MOST_PLAIN_BYTES = 1 << 20
 MOST_DEPTH = 64
 """Of brackets in JSON. From some hundred on, encoders and copies end with an error of Python."""
 
-MOST_UPLOADS = 16
-"""Bodies of files at once: each may take as much of the disk as an upload may have."""
+MOST_UPLOADS = 12
+"""Bodies of files at once: each may take as much of the disk as an upload may have, and holds one of the threads that answer."""
+
+MOST_WAITING = 64
+"""Uploads that wait for a place beside these. Nothing of their bodies is read, and they hold no thread."""
+
+WAITING_SECONDS = 60.0
+"""How long one waits at most."""
 
 IDLE_SECONDS = 30.0
 """How long nothing of a body may come."""
@@ -79,7 +87,7 @@ async def _say_what_is_amiss(_: Request, error: Exception) -> JSONResponse:
 class _Bounded:
     def __init__(self, app: ASGIApp, most_bytes: int) -> None:
         self.app, self.most_bytes = app, most_bytes
-        self._uploads = 0
+        self._places, self._uploads = anyio.Semaphore(MOST_UPLOADS), 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -101,15 +109,33 @@ class _Bounded:
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > most:
             raise _too_large(most)
-        body = _Body(receive, most)
         if not upload:
+            body = _Body(receive, most)
             await self.app(scope, _replayed(await body.whole(), receive), send)
             return
-        if self._uploads >= MOST_UPLOADS:
+        async with self._place():
+            body = _Body(receive, most)
+            await self.app(scope, body.next, body.closing(send))
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        """A place for an upload for as long as the context lasts, after those that came before.
+
+        Raises:
+            HTTPException: 503 when too many wait, or the wait was too long.
+        """
+        if self._uploads >= MOST_UPLOADS + MOST_WAITING:
             raise busy()
         self._uploads += 1
         try:
-            await self.app(scope, body.next, body.closing(send))
+            with anyio.move_on_after(WAITING_SECONDS) as waiting:
+                await self._places.acquire()
+            if waiting.cancelled_caught:
+                raise busy()
+            try:
+                yield
+            finally:
+                self._places.release()
         finally:
             self._uploads -= 1
 
