@@ -8,9 +8,8 @@ first convolution is summed over the channels, which gives the same answers.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -67,10 +66,9 @@ class Pretraining:
         self.descent = Descent(self.network, suited.peak_rate, suited.average, torch.device("cpu"))
         self.step, self.cpu_seconds = 0, 0.0
 
-    def through(self) -> list[dict[str, object]]:
-        """Trains to the end, or goes on; rows of how well it does on unseen images."""
+    def through(self) -> Iterator[dict[str, object]]:
+        """Trains to the end, or goes on; every 250 steps a row of how well it does on unseen images."""
         self._resume()
-        rows: list[dict[str, object]] = []
         sampler, pace = ShapeSampler(self.form, SEED), Pace(self.steps, None)
         loss_of = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
         self.network.train()
@@ -86,9 +84,7 @@ class Pretraining:
             if self.step % _KEPT_EVERY == 0 or self.step == self.steps:
                 self._keep()
             if self.step % _TOLD_EVERY == 0 or self.step == self.steps:
-                rows.append(self._row())
-                print(rows[-1], flush=True)
-        return rows
+                yield self._row()
 
     def _row(self) -> dict[str, object]:
         self.descent.settle()
@@ -177,8 +173,3 @@ def start_of(plan: Plan, seed: int, body: Mapping[str, Tensor], file: Path, *, d
 def body_of(name: str, steps: int, work: Path) -> dict[str, Tensor]:
     """The mean weights that a pre-training left."""
     return read_safely(work / f"shapes-{name}-{steps}.pt")["body"]
-
-
-def described() -> str:
-    """What is computed, for a record."""
-    return json.dumps({name: [form.patch, form.channels, form.batch] for name, (form, _) in FORMS.items()})

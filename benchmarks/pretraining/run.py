@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,8 +111,11 @@ def _trained(
 
 def pretrained(name: str, steps: int, work: Path, out: Path) -> None:
     """Makes what a form's starts need, unless it is there."""
-    if not is_whole(name, steps, work):
-        add_rows(out / "pretraining.csv", PRETRAINING_COLUMNS, Pretraining(name, steps, work).through())
+    if is_whole(name, steps, work):
+        return
+    for row in Pretraining(name, steps, work).through():
+        add_rows(out / "pretraining.csv", PRETRAINING_COLUMNS, [row])
+        print(time.strftime("%H:%M:%S"), row, flush=True)
 
 
 def finished(out: Path) -> set[tuple[str, ...]]:
@@ -139,7 +141,7 @@ def main() -> None:
     parser.add_argument("--pretraining", type=int, default=STEPS, help="steps of the pre-training")
     parser.add_argument("--only-pretrain", default="", help="forms to pre-train; nothing else is run")
     args = parser.parse_args()
-    os.makedirs(args.out, exist_ok=True)
+    args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     for name in filter(None, args.only_pretrain.split(",")):
         pretrained(name, args.pretraining, args.work, args.out)

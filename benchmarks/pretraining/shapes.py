@@ -158,7 +158,8 @@ def _smooth(form: Form, draw: _Draws, scale: float) -> Tensor:
         return draw.normal(form.patch)
     longest = max(n * s for n, s in zip(form.patch, form.spacing, strict=True))
     coarse = [
-        min(n, max(3, round(n * s / (scale * longest)))) for n, s in zip(form.patch, form.spacing, strict=True)
+        min(n, max(3, round(n * s / (scale * longest))))
+        for n, s in zip(form.patch, form.spacing, strict=True)
     ]
     field = F.interpolate(draw.normal((1, 1, *coarse)), form.patch, mode=_MODES[form.dims])[0, 0]
     return field / field.std().clamp_min(1e-3)
