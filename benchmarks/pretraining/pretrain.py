@@ -88,11 +88,12 @@ class Pretraining:
 
     def _row(self) -> dict[str, object]:
         self.descent.settle()
-        per_kind = self.unseen_dice()
+        bodies, per_kind = self.unseen_dice()
         return {
             "form": self.name,
             "steps": self.steps,
             "step": self.step,
+            "bodies": f"{bodies:.4f}",
             "dice": f"{sum(per_kind.values()) / len(per_kind):.4f}",
             "kinds": " ".join(f"{kind}={dice:.4f}" for kind, dice in per_kind.items()),
             "loss": f"{self.descent.last_loss:.4f}",
@@ -100,18 +101,19 @@ class Pretraining:
         }
 
     @torch.inference_mode()
-    def unseen_dice(self) -> dict[str, float]:
-        """Dice of each kind over all voxels of images of another seed."""
+    def unseen_dice(self) -> tuple[float, dict[str, float]]:
+        """Dice of all bodies against the rest, and of each kind, over all voxels of images of another seed."""
         network, sampler = self._mean(), ShapeSampler(self.form, UNSEEN)
-        both = torch.zeros(1 + len(KINDS[self.form.dims]), 2)
+        kinds = KINDS[self.form.dims]
+        both = torch.zeros(1 + len(kinds), 2)
         for step in range(_TESTED):
             batch = sampler.batch(step)
             found, true = network(batch.image).argmax(1, keepdim=True), batch.label
-            for kind in range(1, len(both)):
-                one, other = found == kind, true == kind
+            for kind in range(len(both)):
+                one, other = (found > 0, true > 0) if kind == 0 else (found == kind, true == kind)
                 both[kind] += torch.tensor([2 * (one & other).sum(), one.sum() + other.sum()])
-        dice = both[:, 0] / both[:, 1].clamp_min(1)
-        return dict(zip(KINDS[self.form.dims], dice[1:].tolist(), strict=True))
+        bodies, *dice = (both[:, 0] / both[:, 1].clamp_min(1)).tolist()
+        return bodies, dict(zip(kinds, dice, strict=True))
 
     def _mean(self) -> nn.Module:
         assert self.descent.average is not None

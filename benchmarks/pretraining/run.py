@@ -34,7 +34,7 @@ STEPS = 2500
 KEY = ("task", "n", "draw", "arm", "pretraining")
 RUN_COLUMNS = (*KEY, "seed", "steps", "dice", "loss", "step_cpu_seconds", "patch", "batch")
 SCORE_COLUMNS = (*KEY, "case", "patient", "structure", "dice")
-PRETRAINING_COLUMNS = ("form", "steps", "step", "dice", "kinds", "loss", "cpu_seconds")
+PRETRAINING_COLUMNS = ("form", "steps", "step", "bodies", "dice", "kinds", "loss", "cpu_seconds")
 
 
 @dataclass(frozen=True)

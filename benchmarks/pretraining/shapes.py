@@ -28,6 +28,7 @@ _SMALLEST, _LARGEST = {2: 0.06, 3: 0.15}, 0.4  # half a body's length, in sides 
 _FEWEST, _MOST = 3, 30
 _CROWD = {2: 1.0, 3: 3.0}
 _BENDS = 0.06
+_CONTRAST = 0.5
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def computed(form: Form, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     grey = draw.chance(0.5) or form.channels == 1
     channels = 1 if grey else form.channels
     textures = torch.stack([_smooth(form, draw, draw.log_between(0.03, 0.3)) for _ in range(3)])
-    image = _mixture(textures, channels, draw)
+    image = _mixture(textures, torch.zeros(channels), draw)
     common = draw.log_between(_SMALLEST[form.dims], _LARGEST)
     room = _CROWD[form.dims] * draw.between(0.4, 1.2) / (2 * common) ** form.dims
     for _ in range(max(_FEWEST, min(_MOST, round(room)))):
@@ -91,11 +92,12 @@ def _add_body(
     kind = draw.below(len(KINDS[dims]))
     depth = _depth(KINDS[dims][kind], local, draw)
     mask = depth < 0
-    body = _mixture(textures[inside], len(image), draw)
-    if draw.chance(0.25):  # a rim, as of a wall
-        body = body + draw.between(-1.5, 1.5) * torch.exp(-((depth / draw.between(0.05, 0.2)) ** 2))
-    if draw.chance(0.2):  # little but the rim shows
-        body = image[inside] + 0.3 * (body - body.mean())
+    below = image[inside].mean(tuple(range(1, dims + 1)))
+    step = draw.between(_CONTRAST, 2.0) * (1 if draw.chance(0.5) else -1)
+    others = torch.tensor([draw.between(-1, 1) for _ in below]) * (len(below) > 1)
+    body = _mixture(textures[inside], below + step + others, draw)
+    if draw.chance(0.2):  # a rim, as of a wall
+        body = body + draw.between(-1, 1) * torch.exp(-((depth / draw.between(0.05, 0.2)) ** 2))
     image[inside] = torch.where(mask, body, image[inside])
     label[box][mask] = kind + 1
 
@@ -138,15 +140,14 @@ def _seen(image: Tensor, form: Form, draw: _Draws) -> Tensor:
         grain = _smooth(form, draw, 0.0 if draw.chance(0.5) else 0.015)
         if draw.chance(0.3):  # speckle grows with the signal
             grain = grain * (image - image.amin()) / image.std().clamp_min(1e-3)
-        image = image + draw.between(0, 0.35) * image.std() * grain
+        image = image + draw.between(0, 0.2) * image.std() * grain
     axes = tuple(range(1, form.dims + 1))
     return (image - image.mean(axes, keepdim=True)) / image.std(axes, keepdim=True).clamp_min(1e-3)
 
 
-def _mixture(textures: Tensor, channels: int, draw: _Draws) -> Tensor:
+def _mixture(textures: Tensor, level: Tensor, draw: _Draws) -> Tensor:
     """A level for each channel, and one of the textures on it."""
-    level = torch.tensor([draw.between(-1.5, 1.5) for _ in range(channels)])
-    weight = torch.tensor([draw.between(-1, 1) for _ in range(channels)]) * draw.between(0, 0.5)
+    weight = torch.tensor([draw.between(-1, 1) for _ in level]) * draw.between(0, 0.25)
     texture = textures[draw.below(len(textures))]
     shape = (-1, *(1,) * texture.ndim)
     return level.view(shape) + weight.view(shape) * texture[None]
