@@ -115,6 +115,7 @@ def main(results: Path = RESULTS) -> None:
     scores = pd.read_csv(results / "scores.csv")
     scores = scores.drop_duplicates(["task", "n", "draw", "arm", "case", "structure"], keep="last")
     pretraining = pd.read_csv(results / "pretraining.csv")
+    pretraining = pretraining.drop_duplicates(["form", "steps", "step"], keep="last")
     print(table(scores, pretraining, pd.read_csv(results / "runs.csv")))
 
 
