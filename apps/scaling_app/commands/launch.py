@@ -151,7 +151,15 @@ def check_port_free(host: str, port: int) -> None:
 
 
 def free_port() -> int:
-    """A port on loopback that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port on loopback that is free now, and that no other process is given before a server takes it.
+
+    After a connection that the server ends a port rests for a minute: the system gives it to nobody who asks for any, and
+    to a server that names it (`SO_REUSEADDR`, which servers set).
+    """
+    with socket.socket() as server, socket.socket() as client:
+        server.bind(("127.0.0.1", 0))
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.listen(1)
+        client.connect(server.getsockname())
+        server.accept()[0].close()
+        return int(server.getsockname()[1])
