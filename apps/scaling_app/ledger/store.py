@@ -114,6 +114,22 @@ class Store:
         Raises:
             LedgerError: the disk does not keep it.
         """
+        with self._owing(self._wait_for_disk):
+            yield
+
+    @contextmanager
+    def kept_soon(self) -> Iterator[None]:
+        """What this thread writes within is committed, and its flush begun, when it ends; nobody waits for the disk.
+
+        A process that is killed loses none of it. A machine that fails before the flush does, but then nothing that was written
+        later is there either. Within `kept_at_end` or `at_once` those wait for it.
+        """
+        with self._owing(self._flush_soon):
+            yield
+
+    @contextmanager
+    def _owing(self, settle: Callable[[], None]) -> Iterator[None]:
+        """Leaves the flush of what this thread writes within to its end; one that is within another leaves it to that."""
         if self._owes() is not None:
             yield
             return
@@ -123,25 +139,11 @@ class Store:
         finally:
             owed, self._own.owed = self._own.owed, None
             if owed:
-                self._wait_for_disk()
+                settle()
 
-    @contextmanager
-    def kept_soon(self) -> Iterator[None]:
-        """What this thread writes within is committed, and its flush begun, when it ends; nobody waits for the disk.
-
-        A process that is killed loses none of it. A machine that fails before the flush does, but then nothing that was written
-        later is there either. Within `kept_at_end` or `at_once` those wait for it.
-        """
-        if self._owes() is not None:
-            yield
-            return
-        self._own.owed = False
-        try:
-            yield
-        finally:
-            owed, self._own.owed = self._own.owed, None
-            if owed and not self._flushes_itself:
-                self._flush.soon()
+    def _flush_soon(self) -> None:
+        if not self._flushes_itself:
+            self._flush.soon()
 
     def once_kept(self, call: Callable[[], None]) -> None:
         """Has it called when what this thread writes now is committed; never if that is undone. It writes nothing itself."""
