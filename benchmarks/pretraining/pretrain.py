@@ -57,7 +57,7 @@ class Pretraining:
     def __init__(self, name: str, steps: int, work: Path) -> None:
         self.name, self.steps = name, steps
         self.form, strides = FORMS[name]
-        self.file = work / f"shapes-{name}-{steps}.pt"
+        self.file = _file(name, steps, work)
         classes = 1 + len(KINDS[self.form.dims])
         with seeded(SEED):
             network = build_network(NETWORK, self.form.dims, self.form.channels, classes, strides=strides)
@@ -141,7 +141,7 @@ class Pretraining:
 
 def is_whole(name: str, steps: int, work: Path) -> bool:
     """Whether a pre-training has been made to its end."""
-    file = work / f"shapes-{name}-{steps}.pt"
+    file = _file(name, steps, work)
     return file.is_file() and read_safely(file)["step"] == steps
 
 
@@ -174,4 +174,8 @@ def start_of(plan: Plan, seed: int, body: Mapping[str, Tensor], file: Path, *, d
 
 def body_of(name: str, steps: int, work: Path) -> dict[str, Tensor]:
     """The mean weights that a pre-training left."""
-    return read_safely(work / f"shapes-{name}-{steps}.pt")["body"]
+    return read_safely(_file(name, steps, work))["body"]
+
+
+def _file(name: str, steps: int, work: Path) -> Path:
+    return work / f"shapes-{name}-{steps}.pt"

@@ -63,6 +63,8 @@ def one_run(
     plan = make_plan(training, memory_bytes=STEP_BYTES)
     cases = PreparedCases(plan, training, work / "prepared", 2**32)
     name = f"{task}-{n}-{draw}-{arm}-{pretraining}"
+    if ARMS[arm].shapes:
+        pretrained(form_for(plan), pretraining, work, out)
     model = _trained(cases, plan, ARMS[arm], draw, pretraining, work, name)
     patients = {case.case_id: case.patient for case in cohort.test}
     key = dict(zip(KEY, (task, n, draw, arm, pretraining), strict=True))
@@ -155,12 +157,6 @@ def main() -> None:
                     key = (task, n, draw, arm, steps)
                     if tuple(map(str, key)) in finished(args.out):
                         continue
-                    if ARMS[arm].shapes:
-                        plan = make_plan(
-                            cohort_of(args.data, TASKS[task], [n], draw + 1).training(n, draw),
-                            memory_bytes=STEP_BYTES,
-                        )
-                        pretrained(form_for(plan), args.pretraining, args.work, args.out)
                     one_run(args.data, args.work, args.out, *key)
 
 
