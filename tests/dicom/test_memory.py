@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import sys
 import threading
 from datetime import datetime, timezone
@@ -83,3 +85,19 @@ def test_nothing_is_written_where_nothing_is_new(memory: PacsMemory, tmp_path: P
     memory.judge("image0", "it has two orientations")
     memory.keep()
     assert PacsMemory.read(tmp_path).judged() == {"image0": "it has two orientations"}
+
+
+@pytest.mark.parametrize("content", ["[1]", "null", "[5]", "[" * 100_000])
+def test_headers_that_are_damaged_are_asked_for_anew(
+    memory: PacsMemory, tmp_path: Path, content: str
+) -> None:
+    memory.keep_headers("image0", [])
+    (file,) = tmp_path.glob("**/image0.json.gz")
+    file.write_bytes(gzip.compress(content.encode()))
+    assert memory.headers("image0") is None
+    whole = bytearray(gzip.compress(json.dumps([{}] * 300).encode()))
+    for place in range(10, len(whole)):
+        bent = bytearray(whole)
+        bent[place] ^= 0x10
+        file.write_bytes(bent)
+        memory.headers("image0")

@@ -100,6 +100,25 @@ def test_a_body_that_stops_or_trickles_is_ended(server, monkeypatch):
     assert answer_to(server, [b" "] * 20, pause=0.02)[0] == 408  # it stops, in the end
 
 
+@pytest.mark.parametrize("pieces", [[], [b'{"a": 1']])
+def test_a_request_whose_client_goes_before_its_end_is_not_acted_on(pieces):
+    """A label was deleted, and a training begun with what is usual, by a request that had been cut off."""
+    acted: list[dict] = []
+
+    async def app(scope, receive, send) -> None:
+        acted.append(scope)
+
+    left = [{"type": "http.request", "body": piece, "more_body": True} for piece in pieces]
+    left.append({"type": "http.disconnect"})
+
+    async def receive() -> dict:
+        return left.pop(0)
+
+    scope = {"type": "http", "method": "DELETE", "path": "/label", "headers": [(b"content-length", b"50")]}
+    asyncio.run(bodies._Bounded(app, MOST)(scope, receive, receive))
+    assert not acted
+
+
 def test_an_answer_given_before_the_end_of_a_body_ends_the_connection(server):
     # else the rest would be read, and thrown away, for as long as it comes
     status, headers, _ = answer_to(server, [b"no form at all"] * 3, kind="multipart/form-data; boundary=x")

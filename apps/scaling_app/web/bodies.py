@@ -110,8 +110,9 @@ class _Bounded:
         if length.isdigit() and int(length) > most:
             raise _too_large(most)
         if not upload:
-            body = _Body(receive, most)
-            await self.app(scope, _replayed(await body.whole(), receive), send)
+            whole = await _Body(receive, most).whole()
+            if whole is not None:
+                await self.app(scope, _replayed(whole, receive), send)
             return
         async with self._place():
             body = _Body(receive, most)
@@ -181,11 +182,14 @@ class _Body:
 
         return answer
 
-    async def whole(self) -> bytes:
-        """All of it; JSON that is nested too deep is refused."""
+    async def whole(self) -> bytes | None:
+        """All of it, None where the client goes before its end; JSON that is nested too deep is refused."""
         pieces = []
         while not self._ended:
-            pieces.append((await self.next()).get("body", b""))
+            message = await self.next()
+            if message["type"] == "http.disconnect":  # what has come may say something else than the whole
+                return None
+            pieces.append(message.get("body", b""))
         text = b"".join(pieces)
         require_shallow(text)
         return text

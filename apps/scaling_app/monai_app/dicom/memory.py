@@ -6,6 +6,7 @@ import gzip
 import json
 import logging
 import threading
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +19,9 @@ from scaling_app.storage import whole_file, write_whole_text
 logger = logging.getLogger(__name__)
 
 NAME = "pacs.json"
+
+_DAMAGED = (EOFError, zlib.error, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What reading a file raises that is not what was written."""
 
 
 class PacsMemory:
@@ -52,7 +56,7 @@ class PacsMemory:
             }
         except FileNotFoundError:
             pass
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, *_DAMAGED) as error:
             logger.warning(
                 "What was known of the DICOM server cannot be read and is asked for anew: %s", error
             )
@@ -152,7 +156,7 @@ class PacsMemory:
                 ]
         except FileNotFoundError:
             return None
-        except (OSError, EOFError, ValueError) as error:
+        except (OSError, *_DAMAGED) as error:
             logger.warning("The headers kept of %s cannot be read and are asked for anew: %s", image, error)
             return None
 
