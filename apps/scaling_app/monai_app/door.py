@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from scaling_app.monai_app import roles
 from scaling_app.web.addresses import client_at, is_loopback
 from scaling_app.web.in_front import stand_in_front
+from scaling_app.web.places import client_of, note_client
 from scaling_app.web.rates import Rate
 from scaling_app.web.tokens import LoginUnavailableError, Realm, is_readable_on_its_way
 
@@ -136,7 +137,8 @@ class _Door:
                 _require(self._passwords.wait(address), "Too many tries to log in; wait a little.")
             return User(username="", roles=[])
         person = await self._known(scope, address)
-        self._count(scope, ("person", person.username))
+        note_client(scope, ("person", person.username))
+        self._count(scope, client_of(scope))
         if wanted not in person.roles:
             raise _RefusedError(
                 403,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, MutableMapping
-from contextlib import asynccontextmanager
+from collections import deque
+from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
-import anyio
 from fastapi import FastAPI, HTTPException
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scaling_app.storage.finite_json import finite
 from scaling_app.web.in_front import stand_in_front
-from scaling_app.web.turnstile import busy
+from scaling_app.web.places import Places, client_of
 
 MOST_PLAIN_BYTES = 1 << 20
 """Of a body that is no upload: options, a target, a list of images."""
@@ -31,8 +31,14 @@ MOST_DEPTH = 64
 MOST_UPLOADS = 12
 """Bodies of files at once: each may take as much of the disk as an upload may have, and holds one of the threads that answer."""
 
+SMALL_BYTES = 64 << 10
+"""Of a plain body that needs no place, and of what is read of an upload that waits for one."""
+
+MOST_PLAIN = 32
+"""Larger plain bodies at once: they stand in the memory until they are answered."""
+
 MOST_WAITING = 64
-"""Uploads that wait for a place beside these. Nothing of their bodies is read, and they hold no thread."""
+"""Bodies of each kind that wait for a place beside these. They hold no thread."""
 
 WAITING_SECONDS = 60.0
 """How long one waits at most."""
@@ -45,6 +51,12 @@ BODY_SECONDS = 600.0
 
 LEAST_RATE = 8 << 10
 """Bytes a second, after the first `IDLE_SECONDS`: a body that trickles keeps a place from others."""
+
+WANTED_SECONDS = 5.0
+"""Once somebody has waited so long for a place, no body may be idle for longer."""
+
+WANTED_RATE = 128 << 10
+"""Bytes a second, after the first `WANTED_SECONDS`, of a body whose place somebody wants."""
 
 _SPARE_BYTES = 1 << 20
 """For what stands around the file in a form."""
@@ -87,7 +99,9 @@ async def _say_what_is_amiss(_: Request, error: Exception) -> JSONResponse:
 class _Bounded:
     def __init__(self, app: ASGIApp, most_bytes: int) -> None:
         self.app, self.most_bytes = app, most_bytes
-        self._places, self._uploads = anyio.Semaphore(MOST_UPLOADS), 0
+        self._uploads, self._plain = (
+            Places(most, waiting=MOST_WAITING, seconds=WAITING_SECONDS) for most in (MOST_UPLOADS, MOST_PLAIN)
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -109,46 +123,55 @@ class _Bounded:
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > most:
             raise _too_large(most)
-        if not upload:
-            whole = await _Body(receive, most).whole()
-            if whole is not None:
-                await self.app(scope, _replayed(whole, receive), send)
+        ahead, client = _Ahead(receive), client_of(scope)
+        if upload:
+            async with self._uploads.one(client, ahead.gone):
+                body = _Body(ahead.next, most, self._uploads)
+                await self.app(scope, body.next, body.closing(send))
             return
-        async with self._place():
-            body = _Body(receive, most)
-            await self.app(scope, body.next, body.closing(send))
+        body = _Body(ahead.next, most, self._plain)
+        if await body.whole(SMALL_BYTES):
+            await self._answered(body, scope, receive, send)
+            return
+        async with self._plain.one(client, ahead.gone):
+            await body.whole(most)
+            await self._answered(body, scope, receive, send)
 
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        """A place for an upload for as long as the context lasts, after those that came before.
+    async def _answered(self, body: _Body, scope: Scope, receive: Receive, send: Send) -> None:
+        """Acts on a plain body, unless its client has gone before its end: it may say something else than the whole."""
+        if (text := body.text) is not None:
+            require_shallow(text)
+            await self.app(scope, _replayed(text, receive), send)
 
-        Raises:
-            HTTPException: 503 when too many wait, or the wait was too long.
-        """
-        if self._uploads >= MOST_UPLOADS + MOST_WAITING:
-            raise busy()
-        self._uploads += 1
-        try:
-            with anyio.move_on_after(WAITING_SECONDS) as waiting:
-                await self._places.acquire()
-            if waiting.cancelled_caught:
-                raise busy()
-            try:
-                yield
-            finally:
-                self._places.release()
-        finally:
-            self._uploads -= 1
+
+class _Ahead:
+    """The messages of the server, some of them read before they are wanted: else nobody would know that a client has gone."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._read: deque[MutableMapping[str, Any]] = deque()
+
+    async def next(self) -> MutableMapping[str, Any]:
+        return self._read.popleft() if self._read else await self._receive()
+
+    async def gone(self) -> None:
+        """Returns once the client has gone. Of one that has much more to send it cannot be told."""
+        while sum(len(message.get("body", b"")) for message in self._read) < SMALL_BYTES:
+            self._read.append(message := await self._receive())
+            if message["type"] == "http.disconnect":
+                return
+        await asyncio.Event().wait()
 
 
 class _Body:
     """A body as it comes in, counted."""
 
-    def __init__(self, receive: Receive, most: int) -> None:
-        self._receive, self._most = receive, most
+    def __init__(self, receive: Receive, most: int, places: Places) -> None:
+        self._receive, self._most, self._places = receive, most, places
+        self._pieces: list[bytes] = []
         self._found = 0
-        self._ended = False
-        self._began = time.monotonic()
+        self._ended = self._cut_off = False
+        self._began = self._heard = time.monotonic()
 
     async def next(self) -> MutableMapping[str, Any]:
         """The next message of the server.
@@ -158,19 +181,30 @@ class _Body:
         """
         if self._ended:
             return await self._receive()
-        lasting = min(BODY_SECONDS, IDLE_SECONDS + self._found / LEAST_RATE)
-        seconds = min(IDLE_SECONDS, self._began + lasting - time.monotonic())
-        try:
-            message = await asyncio.wait_for(self._receive(), max(seconds, 0.01))
-        except asyncio.TimeoutError:
-            raise HTTPException(
-                408, "The body did not come in time; send it again.", headers={"Connection": "close"}
-            ) from None
+        message = None
+        while message is None:
+            seconds = self._seconds_left()
+            if seconds <= 0:
+                raise HTTPException(
+                    408, "The body did not come in time; send it again.", headers={"Connection": "close"}
+                )
+            with suppress(asyncio.TimeoutError):  # somebody may come to want the place
+                message = await asyncio.wait_for(self._receive(), min(seconds, WANTED_SECONDS))
+        self._heard = time.monotonic()
         self._found += len(message.get("body", b""))
         self._ended = not message.get("more_body", False)
         if self._found > self._most:
             raise _too_large(self._most)
         return message
+
+    def _seconds_left(self) -> float:
+        """How long the next piece of it may take."""
+        idle, rate = IDLE_SECONDS, LEAST_RATE
+        if self._places.are_wanted(WANTED_SECONDS):
+            idle, rate = min(idle, WANTED_SECONDS), WANTED_RATE
+        now = time.monotonic()
+        lasting = min(BODY_SECONDS, idle + self._found / rate)
+        return min(self._heard + idle, self._began + lasting) - now
 
     def closing(self, send: Send) -> Send:
         """Sends answers; one given before the body has ended ends the connection, whose rest would be read for ever."""
@@ -182,17 +216,19 @@ class _Body:
 
         return answer
 
-    async def whole(self) -> bytes | None:
-        """All of it, None where the client goes before its end; JSON that is nested too deep is refused."""
-        pieces = []
-        while not self._ended:
+    async def whole(self, most: int) -> bool:
+        """Keeps what comes of it until it has more bytes than this; whether nothing more will come."""
+        self._began = self._heard = time.monotonic()  # it may have waited for a place
+        while not self._ended and self._found <= most:
             message = await self.next()
-            if message["type"] == "http.disconnect":  # what has come may say something else than the whole
-                return None
-            pieces.append(message.get("body", b""))
-        text = b"".join(pieces)
-        require_shallow(text)
-        return text
+            self._cut_off = message["type"] == "http.disconnect"
+            self._pieces.append(message.get("body", b""))
+        return self._ended
+
+    @property
+    def text(self) -> bytes | None:
+        """What was kept, None where the client has gone before the end."""
+        return None if self._cut_off else b"".join(self._pieces)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -1,0 +1,123 @@
+"""Places that requests hold while they are worked on, shared among the clients: none can keep the others out.
+
+The limiters of anyio and asyncio give places in the order in which they were asked for, so whoever asks often has them all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.types import Scope
+
+from scaling_app.web.addresses import client_at
+from scaling_app.web.turnstile import busy
+
+_CLIENT = "scaling_app.client"
+
+
+def note_client(scope: Scope, client: Hashable) -> None:
+    """Has a request count as one of this client, where whoever looked at it knows more than its address."""
+    scope[_CLIENT] = client
+
+
+def client_of(scope: Scope) -> Hashable:
+    """Whose request it is."""
+    return scope.get(_CLIENT) or client_at((scope.get("client") or ("",))[0])
+
+
+class _Turn:
+    """One who holds a place or waits for it.
+
+    Attributes:
+        place: resolved with True when the place is given, with False when another client takes the turn.
+    """
+
+    def __init__(self, client: Hashable) -> None:
+        self.client, self.since = client, time.monotonic()
+        self.place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    @property
+    def has_place(self) -> bool:
+        return self.place.done() and not self.place.cancelled() and self.place.result()
+
+
+class Places:
+    """So many at once, two thirds of them of one client at most; others wait.
+
+    Whoever holds the fewest comes first, then whoever waits longest. Where too many wait, the client with the most places and
+    turns loses its newest turn.
+
+    Args:
+        most: places.
+        waiting: turns beside them.
+        seconds: how long one waits at most.
+    """
+
+    def __init__(self, most: int, *, waiting: int, seconds: float) -> None:
+        self._most, self._of_one = most, -(-2 * most // 3)
+        self._most_waiting, self._seconds = waiting, seconds
+        self._held: Counter[Hashable] = Counter()
+        self._waiting: list[_Turn] = []
+
+    def are_wanted(self, seconds: float) -> bool:
+        """Whether somebody has waited so long."""
+        return any(time.monotonic() - turn.since >= seconds for turn in self._waiting)
+
+    @asynccontextmanager
+    async def one(self, client: Hashable, gone: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
+        """A place for as long as the context lasts.
+
+        Args:
+            gone: returns once the client has gone, with which the wait ends.
+
+        Raises:
+            HTTPException: 503 with `Retry-After` when too many wait, the wait was too long, or the client has gone.
+        """
+        turn = _Turn(client)
+        self._waiting.append(turn)
+        self._give()
+        try:
+            if not turn.has_place:
+                self._make_room()
+                left = asyncio.ensure_future(gone())
+                try:
+                    await asyncio.wait(
+                        {turn.place, left}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED
+                    )
+                finally:
+                    left.cancel()
+                    await asyncio.wait({left})  # until it has stopped reading
+            if not turn.has_place:
+                raise busy()
+            yield
+        finally:
+            if turn.has_place:
+                self._held[client] -= 1
+                self._held += Counter()  # drops those that hold none
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
+            self._give()
+
+    def _give(self) -> None:
+        while self._held.total() < self._most:
+            entitled = [turn for turn in self._waiting if self._held[turn.client] < self._of_one]
+            if not entitled:
+                return
+            turn = min(entitled, key=lambda turn: self._held[turn.client])  # the first of equals
+            self._waiting.remove(turn)
+            self._held[turn.client] += 1
+            turn.place.set_result(True)
+
+    def _make_room(self) -> None:
+        if len(self._waiting) <= self._most_waiting:
+            return
+        turns = Counter(turn.client for turn in self._waiting)
+        asks = {client: n + self._held[client] for client, n in turns.items()}
+        turn = max(reversed(self._waiting), key=lambda turn: asks[turn.client])  # the last of equals
+        self._waiting.remove(turn)
+        turn.place.set_result(False)
