@@ -132,7 +132,9 @@ class Comparison:
         for folder in folders.values():
             Path(folder).mkdir(parents=True, exist_ok=True)
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        environment |= {**folders, "nnUNet_n_proc_DA": "0", "OMP_NUM_THREADS": "1", "nnUNet_compile": "f"}
+        environment |= {**folders, "OMP_NUM_THREADS": "1", "nnUNet_compile": "f"}
+        # 0: batches are made in the process whose time is taken; the planner needs a thread
+        environment["nnUNet_n_proc_DA"] = "0" if name == "python" else "1"
         environment["PATH"] = f"{self.programs}{os.pathsep}{environment.get('PATH', '')}"
         subprocess.run([str(self.programs / name), *arguments], check=True, env=environment)
 
