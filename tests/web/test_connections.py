@@ -20,8 +20,8 @@ LARGE = 16
 
 
 async def app(scope, receive, send) -> None:
-    """Says how long the body was; `/large` has a large answer."""
-    n_bytes, more = 0, True
+    """Says how long the body was; `/large` has a large answer, `/early` does not wait for the body."""
+    n_bytes, more = 0, scope["path"] != "/early"
     while more:
         message = await receive()
         n_bytes += len(message.get("body", b""))
@@ -143,3 +143,14 @@ def test_a_long_answer_and_a_slow_body_are_waited_for(address, connect):
         client.sendall(bytes([letter]))
     require_end(client, b"4")
     assert len(requests.get(f"http://{address[0]}:{address[1]}/large", timeout=20).content) == LARGE << 20
+
+
+def test_the_rest_of_a_body_that_was_answered_ends_the_connection_and_is_no_header(address, connect, caplog):
+    """A second answer was sent to it: an error of the protocol in the log."""
+    client = connect(b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\nab")
+    require_end(client, b"0")
+    with contextlib.suppress(ConnectionError):
+        for _ in range(1000):
+            client.sendall(bytes(9000))
+    assert ended(client) and asked(address) == "0"
+    assert not caplog.records

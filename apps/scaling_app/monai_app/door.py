@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 import anyio
 from fastapi import FastAPI, Request
@@ -29,6 +28,7 @@ from scaling_app.web.in_front import stand_in_front
 from scaling_app.web.places import client_of, note_client
 from scaling_app.web.rates import Rate
 from scaling_app.web.tokens import LoginUnavailableError, Realm, is_readable_on_its_way
+from scaling_app.web.unwanted import thrown_away
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +44,6 @@ WRONG_TOKENS = (20, 1 / 3)
 PASSWORDS = (10, 1 / 6)
 """Tries to log in, from one address."""
 
-MOST_THROWN_AWAY = 64 << 20
-"""Bytes of a body that nobody wants: a client that sends it all reads the answer, one that is cut off may not."""
-
-_PATIENCE_SECONDS = 30
 _PERSON = "scaling_app.person"
 _LOOKING = 4
 """Tokens at once whose key has to be asked for."""
@@ -107,7 +103,7 @@ class _Door:
         try:
             scope[_PERSON] = await self._let_in(scope)
         except _RefusedError as refusal:
-            whole = await _thrown_away(scope, receive)
+            whole = await thrown_away(scope, receive)
             headers = refusal.headers if whole else {**refusal.headers, "Connection": "close"}
             await JSONResponse({"detail": refusal.sentence}, refusal.status, headers)(scope, receive, send)
             return
@@ -186,19 +182,3 @@ class _Door:
 def _require(seconds: float, sentence: str) -> None:
     if seconds > 0:
         raise _RefusedError(429, sentence, {"Retry-After": str(math.ceil(seconds))})
-
-
-async def _thrown_away(scope: Scope, receive: Receive) -> bool:
-    """Reads a body that nobody wants; whether that was all of it."""
-    headers = Headers(scope=scope)
-    length = headers.get("content-length", "")
-    if "expect" in headers or (length.isdigit() and int(length) > MOST_THROWN_AWAY):
-        return False
-    thrown = 0
-    with anyio.move_on_after(_PATIENCE_SECONDS):
-        while thrown <= MOST_THROWN_AWAY:
-            message: MutableMapping[str, Any] = await receive()
-            thrown += len(message.get("body", b""))
-            if not message.get("more_body", False):
-                return True
-    return False

@@ -34,6 +34,7 @@ class _Turn:
     """One who holds a place or waits for it.
 
     Attributes:
+        since: when it last began to want one.
         place: resolved with True when the place is given, with False when another client takes the turn.
     """
 
@@ -64,9 +65,25 @@ class Places:
         self._held: Counter[Hashable] = Counter()
         self._waiting: list[_Turn] = []
 
-    def are_wanted(self, seconds: float) -> bool:
-        """Whether somebody has waited so long."""
-        return any(time.monotonic() - turn.since >= seconds for turn in self._waiting)
+    def are_wanted(self, client: Hashable, seconds: float) -> bool:
+        """Whether somebody has waited so long who may ask for a place of this client: itself, or one that holds fewer.
+
+        Else whoever holds all they may have, and asks for more, would hurry the others.
+        """
+        return self._wanting(client, seconds) is not None
+
+    def promise(self, client: Hashable, seconds: float) -> None:
+        """Has the first who wants a place of this client want it anew: one is about to be free."""
+        if (turn := self._wanting(client, seconds)) is not None:
+            turn.since = time.monotonic()
+
+    def _wanting(self, client: Hashable, seconds: float) -> _Turn | None:
+        now = time.monotonic()
+        for turn in self._waiting:
+            of_fewer = turn.client == client or self._held[turn.client] < self._held[client]
+            if of_fewer and now - turn.since >= seconds:
+                return turn
+        return None
 
     @asynccontextmanager
     async def one(self, client: Hashable, gone: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
