@@ -92,6 +92,7 @@ class _Door:
         self._reads, self._changes = Rate(*READS), Rate(*CHANGES)
         self._wrong, self._passwords = Rate(*WRONG_TOKENS), Rate(*PASSWORDS)
         self._looking: anyio.CapacityLimiter | None = None
+        self._says_who_is_behind = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":  # no route is one
@@ -115,6 +116,7 @@ class _Door:
         Raises:
             _RefusedError: 401, 403, 429 or 503.
         """
+        self._warn_of_one_for_all(scope)
         rule = self.table.rule(scope["method"], get_route_path(scope))
         # what is not there is told to those alone who may look around
         wanted = settings.MONAI_LABEL_AUTH_ROLE_USER if rule is None else rule.role
@@ -142,6 +144,20 @@ class _Door:
                 {"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
             )
         return person
+
+    def _warn_of_one_for_all(self, scope: Scope) -> None:
+        """Says once that a web server in front is not believed: whoever comes through it shares one client's limits."""
+        if not self._says_who_is_behind:
+            return
+        address, named = (scope.get("client") or ("",))[0], Headers(scope=scope).getlist("x-forwarded-for")
+        if named and address not in ",".join(named):  # else uvicorn has taken it from there
+            self._says_who_is_behind = False
+            logger.warning(
+                "Requests come through a web server at %s, whose word is not taken for who asks: all of them count as one "
+                "client. If it is yours, start the server with FORWARDED_ALLOW_IPS=%s",
+                address,
+                address,
+            )
 
     async def _known(self, scope: Scope, address: str) -> User:
         kind, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
