@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import logging
 import socket
 import threading
 import time
@@ -11,8 +13,11 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 import uvicorn
+import uvicorn.protocols.http.h11_impl
+from fastapi import FastAPI
 
 from scaling_app.web import connections
+from scaling_app.web.bodies import bound_bodies
 
 MOST = 20
 LARGE = 16
@@ -124,6 +129,17 @@ def test_a_header_without_bound_is_refused(address, connect):
         for _ in range(1000):
             client.sendall(b"X: " + b"y" * 1000 + b"\r\n")
     assert ended(client) and asked(address) == "0"
+
+
+def test_an_answer_that_is_given_up_is_no_error_in_the_log(caplog):
+    """Operators watch the number of errors; whoever reads slowly had made one at each try."""
+    bound_bodies(FastAPI(), 1)
+    caplog.set_level("INFO")
+    sentence = "ASGI callable returned without completing response."
+    assert sentence in inspect.getsource(uvicorn.protocols.http.h11_impl)
+    logging.getLogger("uvicorn.error").error(sentence)
+    (said,) = caplog.records
+    assert said.levelno == logging.INFO and "slowly" in said.getMessage()
 
 
 def test_who_reads_no_answer_is_left(address, connect):

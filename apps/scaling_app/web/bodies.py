@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections import deque
@@ -92,6 +93,17 @@ def bound_bodies(server: FastAPI, most_bytes: float) -> None:
     """
     server.add_exception_handler(RequestValidationError, _say_what_is_amiss)
     stand_in_front(server, _Bounded, most_bytes=int(most_bytes))
+    logger = logging.getLogger("uvicorn.error")
+    if _not_read_on not in logger.filters:
+        logger.addFilter(_not_read_on)
+
+
+def _not_read_on(record: logging.LogRecord) -> bool:
+    """What uvicorn says of an answer that `_read_on` ended is no error: operators are called for those."""
+    if record.msg == "ASGI callable returned without completing response.":
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.msg = "An answer was read slowly while another wanted its place, and was ended."
+    return True
 
 
 async def _say_what_is_amiss(_: Request, error: Exception) -> JSONResponse:

@@ -12,10 +12,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from fastapi import HTTPException
 from starlette.types import Scope
 
 from scaling_app.web.addresses import client_at
 from scaling_app.web.turnstile import busy
+
+CLIENT_GONE = 499
+"""Where a client has gone nobody reads an answer; as nginx calls it, for those who count. It is no error of the server."""
 
 _CLIENT = "scaling_app.client"
 
@@ -93,7 +97,7 @@ class Places:
             gone: returns once the client has gone, with which the wait ends.
 
         Raises:
-            HTTPException: 503 with `Retry-After` when too many wait, the wait was too long, or the client has gone.
+            HTTPException: 503 with `Retry-After` when too many wait or the wait was too long, 499 when the client has gone.
         """
         turn = _Turn(client)
         self._waiting.append(turn)
@@ -106,6 +110,8 @@ class Places:
                     await asyncio.wait(
                         {turn.place, left}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED
                     )
+                    if left.done() and not turn.has_place:
+                        raise HTTPException(CLIENT_GONE, "The client has gone.")
                 finally:
                     left.cancel()
                     await asyncio.wait({left})  # until it has stopped reading
