@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import logging
 import socket
 import threading
 import time
@@ -11,8 +13,11 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 import uvicorn
+import uvicorn.protocols.http.h11_impl
+from fastapi import FastAPI
 
 from scaling_app.web import connections
+from scaling_app.web.bodies import bound_bodies
 
 MOST = 20
 LARGE = 16
@@ -20,8 +25,8 @@ LARGE = 16
 
 
 async def app(scope, receive, send) -> None:
-    """Says how long the body was; `/large` has a large answer."""
-    n_bytes, more = 0, True
+    """Says how long the body was; `/large` has a large answer, `/early` does not wait for the body."""
+    n_bytes, more = 0, scope["path"] != "/early"
     while more:
         message = await receive()
         n_bytes += len(message.get("body", b""))
@@ -126,6 +131,17 @@ def test_a_header_without_bound_is_refused(address, connect):
     assert ended(client) and asked(address) == "0"
 
 
+def test_an_answer_that_is_given_up_is_no_error_in_the_log(caplog):
+    """Operators watch the number of errors; whoever reads slowly had made one at each try."""
+    bound_bodies(FastAPI(), 1)
+    caplog.set_level("INFO")
+    sentence = "ASGI callable returned without completing response."
+    assert sentence in inspect.getsource(uvicorn.protocols.http.h11_impl)
+    logging.getLogger("uvicorn.error").error(sentence)
+    (said,) = caplog.records
+    assert said.levelno == logging.INFO and "slowly" in said.getMessage()
+
+
 def test_who_reads_no_answer_is_left(address, connect):
     client = connect(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
     time.sleep(3)
@@ -143,3 +159,14 @@ def test_a_long_answer_and_a_slow_body_are_waited_for(address, connect):
         client.sendall(bytes([letter]))
     require_end(client, b"4")
     assert len(requests.get(f"http://{address[0]}:{address[1]}/large", timeout=20).content) == LARGE << 20
+
+
+def test_the_rest_of_a_body_that_was_answered_ends_the_connection_and_is_no_header(address, connect, caplog):
+    """A second answer was sent to it: an error of the protocol in the log."""
+    client = connect(b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\nab")
+    require_end(client, b"0")
+    with contextlib.suppress(ConnectionError):
+        for _ in range(1000):
+            client.sendall(bytes(9000))
+    assert ended(client) and asked(address) == "0"
+    assert not caplog.records

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections import deque
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, Hashable, MutableMapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
+import anyio
 from fastapi import FastAPI, HTTPException
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
@@ -20,7 +23,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from scaling_app.storage.finite_json import finite
 from scaling_app.web.in_front import stand_in_front
+from scaling_app.web.pace import Pace
 from scaling_app.web.places import Places, client_of
+from scaling_app.web.unwanted import thrown_away
 
 MOST_PLAIN_BYTES = 1 << 20
 """Of a body that is no upload: options, a target, a list of images."""
@@ -50,13 +55,13 @@ BODY_SECONDS = 600.0
 """How long a whole body may take."""
 
 LEAST_RATE = 8 << 10
-"""Bytes a second, after the first `IDLE_SECONDS`: a body that trickles keeps a place from others."""
+"""Bytes a second: a body that trickles keeps a place from others."""
 
 WANTED_SECONDS = 5.0
-"""Once somebody has waited so long for a place, no body may be idle for longer."""
+"""Once somebody has waited so long for a place, no body, and no reader of an answer, may be idle for longer."""
 
 WANTED_RATE = 128 << 10
-"""Bytes a second, after the first `WANTED_SECONDS`, of a body whose place somebody wants."""
+"""Bytes a second of a body, or of an answer, whose place somebody wants."""
 
 _SPARE_BYTES = 1 << 20
 """For what stands around the file in a form."""
@@ -88,6 +93,17 @@ def bound_bodies(server: FastAPI, most_bytes: float) -> None:
     """
     server.add_exception_handler(RequestValidationError, _say_what_is_amiss)
     stand_in_front(server, _Bounded, most_bytes=int(most_bytes))
+    logger = logging.getLogger("uvicorn.error")
+    if _not_read_on not in logger.filters:
+        logger.addFilter(_not_read_on)
+
+
+def _not_read_on(record: logging.LogRecord) -> bool:
+    """What uvicorn says of an answer that `_read_on` ended is no error: operators are called for those."""
+    if record.msg == "ASGI callable returned without completing response.":
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.msg = "An answer was read slowly while another wanted its place, and was ended."
+    return True
 
 
 async def _say_what_is_amiss(_: Request, error: Exception) -> JSONResponse:
@@ -107,41 +123,91 @@ class _Bounded:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        ahead = _Ahead(receive)
         try:
             if "\0" in scope["path"]:
                 raise HTTPException(404, "There is nothing of that name.")
-            await self._bounded(scope, receive, send)
+            await self._bounded(scope, ahead, send)
         except HTTPException as error:
-            await JSONResponse({"detail": error.detail}, error.status_code, error.headers)(
-                scope, receive, send
-            )
+            headers = dict(error.headers or {})
+            if not (ahead.ended or "Connection" in headers or await thrown_away(scope, ahead.next)):
+                headers["Connection"] = "close"
+            await JSONResponse({"detail": error.detail}, error.status_code, headers)(scope, receive, send)
 
-    async def _bounded(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _bounded(self, scope: Scope, ahead: _Ahead, send: Send) -> None:
         headers = Headers(scope=scope)
         upload = headers.get("content-type", "").lower().startswith("multipart/")
         most = self.most_bytes + _SPARE_BYTES if upload else MOST_PLAIN_BYTES
         length = headers.get("content-length", "")
         if length.isdigit() and int(length) > most:
             raise _too_large(most)
-        ahead, client = _Ahead(receive), client_of(scope)
+        places, client = self._uploads if upload else self._plain, client_of(scope)
+        place = _Place(places, client)
+        body = _Body(ahead.next, most, place)
         if upload:
-            async with self._uploads.one(client, ahead.gone):
-                body = _Body(ahead.next, most, self._uploads)
-                await self.app(scope, body.next, body.closing(send))
+            async with places.one(client, ahead.gone):
+                body.begin()
+                await _read_on(place, self.app, scope, body.next, body.closing(send))
             return
-        body = _Body(ahead.next, most, self._plain)
         if await body.whole(SMALL_BYTES):
-            await self._answered(body, scope, receive, send)
+            await self._answered(body, scope, ahead, send)
             return
-        async with self._plain.one(client, ahead.gone):
+        async with places.one(client, ahead.gone):
+            body.begin()
             await body.whole(most)
-            await self._answered(body, scope, receive, send)
+            await _read_on(place, self._answered, body, scope, ahead, send)
 
-    async def _answered(self, body: _Body, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answered(self, body: _Body, scope: Scope, ahead: _Ahead, send: Send) -> None:
         """Acts on a plain body, unless its client has gone before its end: it may say something else than the whole."""
         if (text := body.text) is not None:
             require_shallow(text)
-            await self.app(scope, _replayed(text, receive), send)
+            await self.app(scope, _replayed(text, ahead.next), send)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What a request of a client holds, or will."""
+
+    places: Places
+    client: Hashable
+
+    def is_wanted(self) -> bool:
+        return self.places.are_wanted(self.client, WANTED_SECONDS)
+
+    def let_go(self) -> None:
+        """It is given up for whoever wants it; that is no reason to give up another."""
+        self.places.promise(self.client, WANTED_SECONDS)
+
+
+async def _read_on(place: _Place, work: Callable[..., Awaitable[None]], *told: Any) -> None:
+    """Answers for as long as the client reads what is sent: one who leaves it unread would keep a place that is wanted.
+
+    Args:
+        told: what the work is given, the way to send last.
+    """
+    *before, send = told
+    pace: Pace | None = None
+
+    with anyio.CancelScope() as whole:
+
+        async def answer(message: MutableMapping[str, Any]) -> None:
+            nonlocal pace
+            pace = pace or Pace(WANTED_SECONDS, WANTED_RATE)
+            pace.go_on()
+            sent = asyncio.ensure_future(send(message))
+            try:
+                while not sent.done():
+                    await asyncio.wait({sent}, timeout=min(max(pace.left, 0.05), WANTED_SECONDS))
+                    if not sent.done() and pace.left <= 0 and place.is_wanted():
+                        place.let_go()
+                        whole.cancel()
+                        await anyio.sleep_forever()
+            finally:
+                sent.cancel()
+            await sent
+            pace.count(len(message.get("body", b"")))
+
+        await work(*before, answer)
 
 
 class _Ahead:
@@ -150,28 +216,48 @@ class _Ahead:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._read: deque[MutableMapping[str, Any]] = deque()
+        self._pieces = bytearray()
+        self.ended = False
 
     async def next(self) -> MutableMapping[str, Any]:
-        return self._read.popleft() if self._read else await self._receive()
+        if self._pieces:
+            body, self._pieces = bytes(self._pieces), bytearray()
+            return {"type": "http.request", "body": body, "more_body": True}
+        message = self._read.popleft() if self._read else await self._receive()
+        self.ended = not message.get("more_body", False)
+        return message
 
     async def gone(self) -> None:
         """Returns once the client has gone. Of one that has much more to send it cannot be told."""
-        while sum(len(message.get("body", b"")) for message in self._read) < SMALL_BYTES:
-            self._read.append(message := await self._receive())
+        while len(self._pieces) < SMALL_BYTES:
+            message = await self._receive()
             if message["type"] == "http.disconnect":
+                self._read.append(message)
                 return
+            if self._read:  # the end was read before
+                continue
+            if message.get("more_body", False):
+                self._pieces += message.get("body", b"")  # as one: a client may send them byte by byte
+            else:
+                self._read.append(message)
         await asyncio.Event().wait()
 
 
 class _Body:
     """A body as it comes in, counted."""
 
-    def __init__(self, receive: Receive, most: int, places: Places) -> None:
-        self._receive, self._most, self._places = receive, most, places
+    def __init__(self, receive: Receive, most: int, place: _Place) -> None:
+        self._receive, self._most, self._place = receive, most, place
         self._pieces: list[bytes] = []
         self._found = 0
         self._ended = self._cut_off = False
-        self._began = self._heard = time.monotonic()
+        self.begin()
+
+    def begin(self) -> None:
+        """Its time begins: it may have waited for a place."""
+        self._end = time.monotonic() + BODY_SECONDS
+        self._least = Pace(IDLE_SECONDS, LEAST_RATE)
+        self._where_wanted = Pace(min(IDLE_SECONDS, WANTED_SECONDS), WANTED_RATE)
 
     async def next(self) -> MutableMapping[str, Any]:
         """The next message of the server.
@@ -181,17 +267,22 @@ class _Body:
         """
         if self._ended:
             return await self._receive()
+        self._least.go_on()
+        self._where_wanted.go_on()
         message = None
         while message is None:
             seconds = self._seconds_left()
             if seconds <= 0:
+                self._place.let_go()
                 raise HTTPException(
                     408, "The body did not come in time; send it again.", headers={"Connection": "close"}
                 )
             with suppress(asyncio.TimeoutError):  # somebody may come to want the place
                 message = await asyncio.wait_for(self._receive(), min(seconds, WANTED_SECONDS))
-        self._heard = time.monotonic()
-        self._found += len(message.get("body", b""))
+        found = len(message.get("body", b""))
+        self._least.count(found)
+        self._where_wanted.count(found)
+        self._found += found
         self._ended = not message.get("more_body", False)
         if self._found > self._most:
             raise _too_large(self._most)
@@ -199,12 +290,8 @@ class _Body:
 
     def _seconds_left(self) -> float:
         """How long the next piece of it may take."""
-        idle, rate = IDLE_SECONDS, LEAST_RATE
-        if self._places.are_wanted(WANTED_SECONDS):
-            idle, rate = min(idle, WANTED_SECONDS), WANTED_RATE
-        now = time.monotonic()
-        lasting = min(BODY_SECONDS, idle + self._found / rate)
-        return min(self._heard + idle, self._began + lasting) - now
+        left = min(self._least.left, self._end - time.monotonic())
+        return min(left, self._where_wanted.left) if self._place.is_wanted() else left
 
     def closing(self, send: Send) -> Send:
         """Sends answers; one given before the body has ended ends the connection, whose rest would be read for ever."""
@@ -218,7 +305,6 @@ class _Body:
 
     async def whole(self, most: int) -> bool:
         """Keeps what comes of it until it has more bytes than this; whether nothing more will come."""
-        self._began = self._heard = time.monotonic()  # it may have waited for a place
         while not self._ended and self._found <= most:
             message = await self.next()
             self._cut_off = message["type"] == "http.disconnect"

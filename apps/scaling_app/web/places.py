@@ -12,10 +12,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from fastapi import HTTPException
 from starlette.types import Scope
 
 from scaling_app.web.addresses import client_at
 from scaling_app.web.turnstile import busy
+
+CLIENT_GONE = 499
+"""Where a client has gone nobody reads an answer; as nginx calls it, for those who count. It is no error of the server."""
 
 _CLIENT = "scaling_app.client"
 
@@ -34,6 +38,7 @@ class _Turn:
     """One who holds a place or waits for it.
 
     Attributes:
+        since: when it last began to want one.
         place: resolved with True when the place is given, with False when another client takes the turn.
     """
 
@@ -64,9 +69,25 @@ class Places:
         self._held: Counter[Hashable] = Counter()
         self._waiting: list[_Turn] = []
 
-    def are_wanted(self, seconds: float) -> bool:
-        """Whether somebody has waited so long."""
-        return any(time.monotonic() - turn.since >= seconds for turn in self._waiting)
+    def are_wanted(self, client: Hashable, seconds: float) -> bool:
+        """Whether somebody has waited so long who may ask for a place of this client: itself, or one that holds fewer.
+
+        Else whoever holds all they may have, and asks for more, would hurry the others.
+        """
+        return self._wanting(client, seconds) is not None
+
+    def promise(self, client: Hashable, seconds: float) -> None:
+        """Has the first who wants a place of this client want it anew: one is about to be free."""
+        if (turn := self._wanting(client, seconds)) is not None:
+            turn.since = time.monotonic()
+
+    def _wanting(self, client: Hashable, seconds: float) -> _Turn | None:
+        now = time.monotonic()
+        for turn in self._waiting:
+            of_fewer = turn.client == client or self._held[turn.client] < self._held[client]
+            if of_fewer and now - turn.since >= seconds:
+                return turn
+        return None
 
     @asynccontextmanager
     async def one(self, client: Hashable, gone: Callable[[], Awaitable[Any]]) -> AsyncIterator[None]:
@@ -76,7 +97,7 @@ class Places:
             gone: returns once the client has gone, with which the wait ends.
 
         Raises:
-            HTTPException: 503 with `Retry-After` when too many wait, the wait was too long, or the client has gone.
+            HTTPException: 503 with `Retry-After` when too many wait or the wait was too long, 499 when the client has gone.
         """
         turn = _Turn(client)
         self._waiting.append(turn)
@@ -89,6 +110,8 @@ class Places:
                     await asyncio.wait(
                         {turn.place, left}, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED
                     )
+                    if left.done() and not turn.has_place:
+                        raise HTTPException(CLIENT_GONE, "The client has gone.")
                 finally:
                     left.cancel()
                     await asyncio.wait({left})  # until it has stopped reading

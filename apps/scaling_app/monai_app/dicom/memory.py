@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -120,6 +120,11 @@ class PacsMemory:
         """How many instances each series of Segmentations had, by its UID."""
         with self._telling:
             return {series: count for series, (count, _) in self._segmentations.items()}
+
+    def has_lost(self, series: str, held: Collection[str] | None) -> bool:
+        """Whether one of the Segmentations of a series is not among those that the server holds there; not where nobody knows."""
+        named = {one.sop for one in self.of_series(series)} - {series}  # by it where no header could be read
+        return held is not None and not named <= set(held)
 
     def of_series(self, series: str) -> tuple[SegmentationFacts, ...]:
         """The Segmentations of a series of such."""
