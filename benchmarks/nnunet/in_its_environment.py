@@ -97,6 +97,7 @@ def train(dataset: str, seconds: float) -> None:
 
 def predict(dataset: str, images: Path, out: Path) -> None:
     """Predicts all images of a folder as nnU-Net does: windows that overlap by half, mirrored where it trained so."""
+    out.mkdir(parents=True, exist_ok=True)
     predictor = nnUNetPredictor(
         device=torch.device("cpu"), perform_everything_on_device=False, allow_tqdm=False
     )
