@@ -123,6 +123,8 @@ def show_labels(
     others = [(image, drawn_by) for image, drawn_by in others if drawn_by != reader or not reader]
     for image, _ in others:
         require_not_read_blind(studies, image, reader)
+    if not others:  # most often: that takes no writing
+        return
     with studies.ledger.at_once():
         for image, drawn_by in others:
             studies.ledger.note_exposure(image, reader or None, utc_now(), label_by=drawn_by)
