@@ -11,7 +11,7 @@ from collections.abc import Hashable, MutableMapping
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import anyio
 from fastapi import FastAPI, HTTPException
@@ -198,7 +198,7 @@ class _Reader:
         self._asking = anyio.CancelScope()
         self._given_up = False
 
-    async def __aenter__(self) -> Self:
+    async def __aenter__(self) -> _Reader:
         return self
 
     async def __aexit__(self, *_: object) -> None:
