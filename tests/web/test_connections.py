@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import logging
 import socket
 import threading
@@ -13,11 +12,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 import uvicorn
-import uvicorn.protocols.http.h11_impl
 from fastapi import FastAPI
 
-from scaling_app.web import connections
-from scaling_app.web.bodies import bound_bodies
+from scaling_app.web import bodies, connections
 
 MOST = 20
 LARGE = 16
@@ -25,17 +22,18 @@ LARGE = 16
 
 
 async def app(scope, receive, send) -> None:
-    """Says how long the body was; `/large` has a large answer, `/early` does not wait for the body."""
+    """Says how long the body was; `/large` has a large answer, `/early` does not wait for the body, `/half` has no end."""
     n_bytes, more = 0, scope["path"] != "/early"
     while more:
         message = await receive()
         n_bytes += len(message.get("body", b""))
         more = message.get("more_body", False)
-    pieces = [bytes(1 << 20)] * LARGE if scope["path"] == "/large" else [b"%d" % n_bytes]
+    endless = scope["path"].endswith("/half")
+    pieces = [bytes(1 << 20)] * LARGE if scope["path"].endswith("/large") else [b"%d" % n_bytes]
     length = b"%d" % sum(map(len, pieces))
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
     for left, piece in reversed(list(enumerate(pieces))):
-        await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+        await send({"type": "http.response.body", "body": piece, "more_body": left > 0 or endless})
 
 
 @pytest.fixture(params=connections.PROTOCOLS)
@@ -48,7 +46,15 @@ def address(request, monkeypatch) -> Iterator[tuple[str, int]]:
     for name in ("connection_made", "data_received", "connection_lost"):
         monkeypatch.setattr(kind, name, getattr(kind, name))  # put back afterwards
     connections.bound_connections()
-    config = uvicorn.Config(app, port=0, http=kind, log_level="error", lifespan="off", ws="none")
+    with served(
+        uvicorn.Config(app, port=0, http=kind, log_level="error", lifespan="off", ws="none")
+    ) as place:
+        yield place
+
+
+@contextlib.contextmanager
+def served(config: uvicorn.Config) -> Iterator[tuple[str, int]]:
+    """Where a server of its own thread listens."""
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -131,15 +137,24 @@ def test_a_header_without_bound_is_refused(address, connect):
     assert ended(client) and asked(address) == "0"
 
 
-def test_an_answer_that_is_given_up_is_no_error_in_the_log(caplog):
+def test_an_answer_that_is_given_up_is_no_error_in_the_log_and_one_that_a_fault_ends_is(caplog, monkeypatch):
     """Operators watch the number of errors; whoever reads slowly had made one at each try."""
-    bound_bodies(FastAPI(), 1)
-    caplog.set_level("INFO")
-    sentence = "ASGI callable returned without completing response."
-    assert sentence in inspect.getsource(uvicorn.protocols.http.h11_impl)
-    logging.getLogger("uvicorn.error").error(sentence)
-    (said,) = caplog.records
-    assert said.levelno == logging.INFO and "slowly" in said.getMessage()
+    for name, value in {"MOST_UPLOADS": 1, "WANTED_SECONDS": 0.3}.items():
+        monkeypatch.setattr(bodies, name, value)
+    behind = FastAPI()
+    behind.mount("/bare", app)
+    bodies.bound_bodies(behind, 1 << 20)
+    caplog.set_level("INFO", "uvicorn.error")
+    config = uvicorn.Config(behind, port=0, log_config=None, lifespan="off", ws="none")
+    with served(config) as (host, port), socket.create_connection((host, port)) as slow:
+        start = "Host: x\r\nContent-Type: multipart/form-data\r\nContent-Length: 0\r\n\r\n"
+        slow.sendall(f"POST /bare/large HTTP/1.1\r\n{start}".encode())
+        time.sleep(0.3)
+        assert requests.post(f"http://{host}:{port}/bare", files={"a": b"a"}, timeout=20).ok
+        assert requests.get(f"http://{host}:{port}/bare/half", timeout=20).ok
+    (given_up, fault) = [record for record in caplog.records if "nswer" in record.msg or "ASGI" in record.msg]
+    assert given_up.levelno == logging.INFO and "slowly" in given_up.getMessage()
+    assert fault.levelno == logging.ERROR and "completing" in fault.getMessage()
 
 
 def test_who_reads_no_answer_is_left(address, connect):

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from fastapi import FastAPI, HTTPException, Request, UploadFile
-from fastapi.responses import StreamingResponse
+from fastapi import BackgroundTasks, FastAPI, HTTPException, Request, UploadFile
+from fastapi.responses import FileResponse, StreamingResponse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -253,6 +253,35 @@ def test_who_reads_its_answer_slowly_keeps_no_place_that_another_wants(clients, 
             task.cancel()
 
     asyncio.run(ask())
+
+
+def test_what_an_app_does_after_its_answer_is_done_though_the_answer_was_given_up(clients):
+    """The file of a prediction, which goes once it is sent, had stayed."""
+    tidied: list[str] = []
+
+    @clients.server.post("/tidy")
+    async def give(background: BackgroundTasks) -> FileResponse:
+        background.add_task(tidied.append, "gone")
+        return FileResponse(__file__)
+
+    async def ask() -> None:
+        slow = [
+            asyncio.ensure_future(clients.send([FORM + END], reads=0.9, address=f"10.0.1.{n}", path="/tidy"))
+            for n in range(3)
+        ]
+        await asyncio.sleep(0.1)
+        assert await asyncio.wait_for(clients.send([FORM + END]), 2) == 200
+        assert [task.done() for task in slow].count(True) == len(tidied) == 1
+        for task in slow:
+            task.cancel()
+
+    asyncio.run(ask())
+
+
+def test_a_body_that_stops_while_it_is_answered_ends_the_answer_and_is_no_error(clients, monkeypatch):
+    """Who asked for a file, and said that an upload would follow, had left a traceback in the log."""
+    monkeypatch.setattr(bodies, "IDLE_SECONDS", 0.3)
+    assert asyncio.run(clients.send([FORM, b"a", b"a"], pause=0.4, reads=0.2, path="/large")) == 200
 
 
 def test_what_the_server_does_with_a_piece_is_no_delay_of_the_client(clients, monkeypatch):

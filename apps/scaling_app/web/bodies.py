@@ -7,8 +7,9 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable, MutableMapping
+from collections.abc import Hashable, MutableMapping
 from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,15 +95,19 @@ def bound_bodies(server: FastAPI, most_bytes: float) -> None:
     server.add_exception_handler(RequestValidationError, _say_what_is_amiss)
     stand_in_front(server, _Bounded, most_bytes=int(most_bytes))
     logger = logging.getLogger("uvicorn.error")
-    if _not_read_on not in logger.filters:
-        logger.addFilter(_not_read_on)
+    if _say_given_up not in logger.filters:
+        logger.addFilter(_say_given_up)
 
 
-def _not_read_on(record: logging.LogRecord) -> bool:
-    """What uvicorn says of an answer that `_read_on` ended is no error: operators are called for those."""
-    if record.msg == "ASGI callable returned without completing response.":
+_given_up: ContextVar[bool] = ContextVar("given_up", default=False)
+"""Whether the answer to this request was ended by the server, and not by a fault."""
+
+
+def _say_given_up(record: logging.LogRecord) -> bool:
+    """What uvicorn says of an answer that was given up is no error: operators are called for those."""
+    if record.msg == "ASGI callable returned without completing response." and _given_up.get():
         record.levelno, record.levelname = logging.INFO, "INFO"
-        record.msg = "An answer was read slowly while another wanted its place, and was ended."
+        record.msg = "An answer was ended early: its client read it, or sent the rest, too slowly."
     return True
 
 
@@ -147,21 +152,23 @@ class _Bounded:
         if upload:
             async with places.one(client, ahead.gone):
                 body.begin()
-                await _read_on(place, self.app, scope, body.next, body.closing(send))
+                async with _Reader(place, body.next, body.closing(send)) as reader:
+                    await self.app(scope, reader.receive, reader.send)
             return
         if await body.whole(SMALL_BYTES):
-            await self._answered(body, scope, ahead, send)
+            await self._answered(body, scope, ahead.next, send)
             return
         async with places.one(client, ahead.gone):
             body.begin()
             await body.whole(most)
-            await _read_on(place, self._answered, body, scope, ahead, send)
+            async with _Reader(place, ahead.next, send) as reader:
+                await self._answered(body, scope, reader.receive, reader.send)
 
-    async def _answered(self, body: _Body, scope: Scope, ahead: _Ahead, send: Send) -> None:
+    async def _answered(self, body: _Body, scope: Scope, receive: Receive, send: Send) -> None:
         """Acts on a plain body, unless its client has gone before its end: it may say something else than the whole."""
         if (text := body.text) is not None:
             require_shallow(text)
-            await self.app(scope, _replayed(text, ahead.next), send)
+            await self.app(scope, _replayed(text, receive), send)
 
 
 @dataclass(frozen=True)
@@ -179,35 +186,53 @@ class _Place:
         self.places.promise(self.client, WANTED_SECONDS)
 
 
-async def _read_on(place: _Place, work: Callable[..., Awaitable[None]], *told: Any) -> None:
-    """Answers for as long as the client reads what is sent: one who leaves it unread would keep a place that is wanted.
+class _Reader:
+    """Whoever reads an answer, for as long as they do: one who leaves it unread would keep a place that is wanted.
 
-    Args:
-        told: what the work is given, the way to send last.
+    Who is given up has gone, for the app: it ends by itself, and tidies up what it made for the answer.
     """
-    *before, send = told
-    pace: Pace | None = None
 
-    with anyio.CancelScope() as whole:
+    def __init__(self, place: _Place, receive: Receive, send: Send) -> None:
+        self._place, self._receive, self._send = place, receive, send
+        self._pace: Pace | None = None
+        self._asking = anyio.CancelScope()
+        self._given_up = False
 
-        async def answer(message: MutableMapping[str, Any]) -> None:
-            nonlocal pace
-            pace = pace or Pace(WANTED_SECONDS, WANTED_RATE)
-            pace.go_on()
-            sent = asyncio.ensure_future(send(message))
-            try:
-                while not sent.done():
-                    await asyncio.wait({sent}, timeout=min(max(pace.left, 0.05), WANTED_SECONDS))
-                    if not sent.done() and pace.left <= 0 and place.is_wanted():
-                        place.let_go()
-                        whole.cancel()
-                        await anyio.sleep_forever()
-            finally:
-                sent.cancel()
-            await sent
-            pace.count(len(message.get("body", b"")))
+    async def __aenter__(self) -> _Reader:
+        return self
 
-        await work(*before, answer)
+    async def __aexit__(self, *_: object) -> None:
+        _given_up.set(self._given_up)
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        with anyio.CancelScope() as self._asking:
+            if not self._given_up:
+                try:
+                    return await self._receive()
+                except HTTPException:  # of the rest of a body, which can have no answer of its own any more
+                    if self._pace is None:
+                        raise
+                    self._given_up = True
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        if self._given_up:
+            return
+        pace = self._pace = self._pace or Pace(WANTED_SECONDS, WANTED_RATE)
+        pace.go_on()
+        sent = asyncio.ensure_future(self._send(message))
+        try:
+            while not sent.done():
+                await asyncio.wait({sent}, timeout=min(max(pace.left, 0.05), WANTED_SECONDS))
+                if not sent.done() and pace.left <= 0 and self._place.is_wanted():
+                    self._place.let_go()
+                    self._given_up = True
+                    self._asking.cancel()
+                    return
+        finally:
+            sent.cancel()
+        await sent
+        pace.count(len(message.get("body", b"")))
 
 
 class _Ahead:
