@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import psutil
+import SimpleITK
 import torch
 
 from benchmarks.bank.run import ARMS, DATA_SETS, VOLUMES, DataSet
@@ -39,6 +40,8 @@ RESULTS = Path(__file__).parent / "results"
 OURS, THEIRS = "ours", "nnunet"
 TIMES = 10
 CASES = 8
+THICKNESS_MM = {"acdc": 7.0}
+"""Of slices, where the files' own is a placeholder, by what nnU-Net's planner would find no network: the true one, to scale (about 10 to 2.8 mm)."""
 RUN = ("dataset", "n", "draw", "method")
 RUN_COLUMNS = (*RUN, "steps", "cpu_seconds", "patch", "batch", "parameters")
 SCORE_COLUMNS = (*RUN, "case", "patient", "structure", "dice")
@@ -60,6 +63,7 @@ class Comparison:
         self.structures = found_structures([*self.training, *self.testing])
         self.key = {"dataset": data_set.name, "n": CASES, "draw": draw}
         self.draw, self.name, self.programs = draw, data_set.name, programs
+        self.thickness = THICKNESS_MM.get(data_set.name)
         self.dataset = f"Dataset{501 + 10 * VOLUMES.index(data_set.name) + draw}_{data_set.name}"
         self.work = work / self.dataset
 
@@ -94,7 +98,7 @@ class Comparison:
         raw = self.work / "raw" / self.dataset
         if not (self.work / "preprocessed" / self.dataset / "nnUNetPlans.json").is_file():
             shutil.rmtree(raw, ignore_errors=True)
-            write_dataset(raw, self.training, self.structures)
+            write_dataset(raw, self.training, self.structures, self.thickness)
             number = self.dataset.removeprefix("Dataset").partition("_")[0]
             self._program(
                 "nnUNetv2_plan_and_preprocess", "-d", number, "-c", "3d_fullres", "-np", "1", "-npfp", "1"
@@ -105,7 +109,7 @@ class Comparison:
             self._program("python", str(there), "train", self.dataset, "--seconds", f"{seconds:.0f}")
         done = json.loads((result / "done.json").read_text())
         images, predicted = self.work / "test", self.work / "predicted"
-        write_images(images, self.testing)
+        write_images(images, self.testing, self.thickness)
         self._program("python", str(there), "predict", self.dataset, str(images), str(predicted))
         facts = {
             "steps": done["steps"],
@@ -121,7 +125,11 @@ class Comparison:
             assert case.label is not None
             image = read_image(case.image)
             reference = read_label(case.label, image)
-            prediction = read_label(predicted / f"{case.case_id}.nii.gz", image)
+            file = predicted / f"{case.case_id}.nii.gz"
+            placed = SimpleITK.ReadImage(str(file))
+            placed.CopyInformation(SimpleITK.ReadImage(str(case.image)))
+            SimpleITK.WriteImage(placed, str(file))
+            prediction = read_label(file, image)
             for score in score_case(
                 prediction.as_tensor(), reference.as_tensor(), self.structures, spacing_of(image)
             ):
@@ -152,13 +160,15 @@ class Comparison:
         )
 
 
-def write_dataset(folder: Path, cases: Sequence[CaseFiles], structures: dict[str, int]) -> None:
+def write_dataset(
+    folder: Path, cases: Sequence[CaseFiles], structures: dict[str, int], thickness: float | None
+) -> None:
     """Labelled cases as nnU-Net's raw data; the files have to be NIfTI, their values 1, 2, ... of all structures."""
-    write_images(folder / "imagesTr", cases)
+    write_images(folder / "imagesTr", cases, thickness)
     (folder / "labelsTr").mkdir(parents=True)
     for case in cases:
         assert case.label is not None
-        shutil.copy(case.label, folder / "labelsTr" / f"{case.case_id}.nii.gz")
+        write_file(case.label, folder / "labelsTr" / f"{case.case_id}.nii.gz", thickness)
     description = {
         "channel_names": {"0": "MRI"},
         "labels": {"background": 0, **structures},
@@ -168,11 +178,21 @@ def write_dataset(folder: Path, cases: Sequence[CaseFiles], structures: dict[str
     (folder / "dataset.json").write_text(json.dumps(description))
 
 
-def write_images(folder: Path, cases: Sequence[CaseFiles]) -> None:
+def write_images(folder: Path, cases: Sequence[CaseFiles], thickness: float | None) -> None:
     """Images under the names by which nnU-Net knows them."""
     folder.mkdir(parents=True, exist_ok=True)
     for case in cases:
-        shutil.copy(case.image, folder / f"{case.case_id}_0000.nii.gz")
+        write_file(case.image, folder / f"{case.case_id}_0000.nii.gz", thickness)
+
+
+def write_file(source: Path, target: Path, thickness: float | None) -> None:
+    """A copy, with slices of this thickness where one is given."""
+    if thickness is None:
+        shutil.copy(source, target)
+        return
+    volume = SimpleITK.ReadImage(str(source))
+    volume.SetSpacing((*volume.GetSpacing()[:2], thickness))
+    SimpleITK.WriteImage(volume, str(target), useCompression=True)
 
 
 def finished() -> dict[tuple[str, ...], dict[str, str]]:
