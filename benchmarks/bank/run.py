@@ -97,6 +97,10 @@ ARMS = {
         Arm("red-third", "red", {"deformed_share": "0.33"}),
         Arm("genda-third", "genda", {"genda_generator": "gaussian", "deformed_share": "0.33"}),
         Arm("genda-labelled", "genda", {"genda_generator": "gaussian", "genda_shapes": "labelled"}),
+        Arm("genda", "genda"),
+        Arm("genda+pool", "genda+pool"),
+        Arm("genseg", "genseg"),
+        Arm("genda+genseg", "genda+genseg"),
     )
 }
 
@@ -143,7 +147,8 @@ DESIGN = (
     Cell((4, 16, 64), ("baseline",), FLAT, network="swinunetr", draws=2),
 )
 CURVE = (2, 4, 8, 16, 32, 64)
-ALL = ("none", "red", "genda-carried-first", "regda-carried", "genda-adversarial")
+STRATEGIES = ("none", "red", "genda", "regda-carried", "genda+pool", "genseg", "genda+genseg")
+"""As the app runs them unless told otherwise."""
 FEW_TO_16 = (2, 4, 8, 16)
 
 
@@ -153,12 +158,9 @@ def _product(sizes: tuple[int, ...], arms: tuple[str, ...], draws: int, **more: 
 
 
 PRODUCT = (
-    _product(CURVE, ("baseline",), 1),
-    _product(FEW_TO_16, ALL, 1, data_sets=FIRST_FIVE),
-    _product(CURVE, ("baseline",), 2),
-    _product(CURVE, ("baseline",), 3),
-    _product((2, 8, 32), ("none",), 3),
-    _product(FEW_TO_16, ALL, 3, data_sets=FIRST_FIVE),
+    *(_product(CURVE, ("baseline",), draws) for draws in (1, 2, 3)),
+    _product((16, 32), ("none",), 3),
+    *(_product(FEW_TO_16, STRATEGIES, draws, data_sets=FIRST_FIVE) for draws in (1, 2, 3)),
 )
 RECIPES = {"short": DESIGN, "product": PRODUCT}
 

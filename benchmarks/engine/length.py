@@ -1,6 +1,6 @@
 """How long is long enough? One run at a constant rate, left for an end at ever greater lengths; resumable.
 
-    python -m benchmarks.engine.length --data DIR --work DIR --tasks acdc,busi --sizes 4,16
+    python -m benchmarks.engine.length --data DIR --work DIR --tasks acdc,busi --sizes 4,16 [--least 1200 --most 4800]
 
 At each length the run branches: the rate falls to zero over another third of the steps, and the mean of the weights
 is tested on development cases. The trunk goes on from where it branched, so all lengths share its steps. What a run
@@ -26,7 +26,7 @@ from scaling_app.trials import sampling
 
 WARMUP = 20
 PROBES = 8
-LENGTHS = (75, 150, 300, 600, 1200, 2400)
+LENGTHS = (75, 150, 300, 600, 1200, 2400, 4800)
 KEY = ("task", "n", "draw", "candidate")
 COLUMNS = (
     *KEY,
@@ -98,7 +98,7 @@ class Trunk(Trainer):
 
 
 def ladder(
-    data: Path, work: Path, task: str, n: int, draw: int, candidate: str, most: int, out: Path
+    data: Path, work: Path, task: str, n: int, draw: int, candidate: str, lengths: list[int], out: Path
 ) -> None:
     """One trunk with its branches; a row each."""
     chosen = recipe(candidate)
@@ -106,7 +106,7 @@ def ladder(
     ids = list(cases.labelled)
     voxels = sum(cases[unit].image[0].numel() for unit in cases.units(ids))
     trunk = Trunk(cases, ids, chosen, draw, 1.0)
-    for length in [step for step in LENGTHS if step <= most]:
+    for length in lengths:
         trunk.steps_to(length)
         state, used = trunk.state(), trunk.used
         signals = trunk.signals()
@@ -130,10 +130,9 @@ def ladder(
         trunk.used = used
 
 
-def _finished(out: Path, most: int) -> set[tuple[str, ...]]:
+def _finished(out: Path, last: int) -> set[tuple[str, ...]]:
     if not out.is_file():
         return set()
-    last = max(step for step in LENGTHS if step <= most)
     with out.open(newline="") as stream:
         return {tuple(row[k] for k in KEY) for row in csv.DictReader(stream) if int(row["trunk"]) >= last}
 
@@ -141,16 +140,18 @@ def _finished(out: Path, most: int) -> set[tuple[str, ...]]:
 def main() -> None:
     """Runs what the table lacks."""
     parser = arguments(__doc__, "lengths.csv", "product")
-    parser.add_argument("--most", type=int, default=LENGTHS[-1], help="longest trunk, steps")
+    parser.add_argument("--least", type=int, default=LENGTHS[0], help="shortest trunk, steps")
+    parser.add_argument("--most", type=int, default=LENGTHS[-2], help="longest trunk, steps")
     args = parser.parse_args()
+    lengths = [step for step in LENGTHS if args.least <= step <= args.most]
     torch.set_num_threads(1)
     for candidate in args.candidates.split(","):
         for draw in map(int, args.draws.split(",")):
             for n in map(int, args.sizes.split(",")):
                 for task in args.tasks.split(","):
                     key = (task, n, draw, candidate)
-                    if tuple(map(str, key)) not in _finished(args.out, args.most):
-                        ladder(args.data, args.work, *key, args.most, args.out)
+                    if tuple(map(str, key)) not in _finished(args.out, lengths[-1]):
+                        ladder(args.data, args.work, *key, lengths, args.out)
 
 
 if __name__ == "__main__":

@@ -101,3 +101,34 @@ def test_headers_that_are_damaged_are_asked_for_anew(
         bent[place] ^= 0x10
         file.write_bytes(bent)
         memory.headers("image0")
+
+
+@pytest.mark.parametrize(
+    "path, odd",
+    [
+        (("images", "image0", "instances"), "many"),
+        (("images", "image0", "patient"), ["P"]),
+        (("images",), ["image0"]),
+        (("judged",), {"image0": 5}),
+        (("segmentations", "seg0"), [1, [{"sop": "sop0"}]]),
+        (("segmentations", "seg0"), ["1", []]),
+        (("segmentations", "seg1", 1, 0, "when"), "tomorrow"),
+        (("segmentations", "seg1", 1, 0, "who"), None),
+    ],
+)
+def test_what_was_written_down_is_asked_for_anew_where_a_fact_is_of_another_kind(
+    memory: PacsMemory, tmp_path: Path, path: tuple[str | int, ...], odd: object
+) -> None:
+    """It had been taken as it was, and ended a later look with an error."""
+    memory.keep()
+    (file,) = tmp_path.iterdir()
+    told = json.loads(file.read_text())
+    place = told
+    for name in path[:-1]:
+        place = place[name]
+    place[path[-1]] = odd
+    file.write_text(json.dumps(told))
+    assert not PacsMemory.read(tmp_path).images and not PacsMemory.read(tmp_path).instances()
+    del place[path[-1]]
+    file.write_text("{" * 100_000)
+    assert not PacsMemory.read(tmp_path).images

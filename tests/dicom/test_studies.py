@@ -97,6 +97,30 @@ def test_the_newest_label_counts_and_what_is_deleted_there_is_gone_here(orthanc,
     assert not list((one.folder / "cache").glob(f"{other}*"))
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_correction_that_takes_the_place_of_a_label_in_its_series_is_seen(
+    orthanc, ward_of, monkeypatch, tmp_path: Path, restarted: bool
+) -> None:
+    """The series had as many instances as before, so nobody looked into it again."""
+    monkeypatch.setattr(pacs, "LISTED_SECONDS", 0.0)
+    monkeypatch.setattr(pacs, "LISTED_TIMES", 0.0)
+    image = orthanc.send(make_series())
+    ward, elsewhere = ward_of(), ward_of("elsewhere")
+    ward.submit(image, ward.draw(image))
+    ward.look()
+    (first,) = orthanc.segmentations()
+    elsewhere.submit(image, elsewhere.draw(image, value=2), label_info=[{"name": "liver", "idx": 2}])
+    (other,) = [seg for seg in orthanc.segmentations() if seg.SOPInstanceUID != first.SOPInstanceUID]
+    for series in (first.SeriesInstanceUID, other.SeriesInstanceUID):
+        orthanc.delete(str(series))
+    other.SeriesInstanceUID, other.ContentCreatorName = first.SeriesInstanceUID, "Another"
+    orthanc.send([other])
+    if restarted:
+        ward = ward_of()
+    ward.look()
+    assert set(np.unique(ward.label(image))) == {0, 2, 5}
+
+
 def test_a_label_of_a_series_that_grows_stays_where_it_was_drawn(orthanc, ward_of, monkeypatch) -> None:
     monkeypatch.setattr(pacs, "LISTED_SECONDS", 0.0)
     monkeypatch.setattr(pacs, "LISTED_TIMES", 0.0)

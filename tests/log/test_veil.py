@@ -13,7 +13,7 @@ import pytest
 from monailabel.config import settings
 
 from scaling_app.log import veil as log_veil
-from scaling_app.log.veil import Veil, hang, secrets_of, veil_at
+from scaling_app.log.veil import Veil, hang, hide_secrets_at_start, secrets_of, veil_at
 
 NAMES = ("Doe_John_1961", "Müller Änne (T1)", "sub-07_T1w", "sub-07", "1.2.840.113619.2.55", "MRN0042")
 TOKEN = jwt.encode({"sub": "reader"}, "a secret of at least thirty-two bytes", algorithm="HS256")
@@ -119,6 +119,17 @@ def test_secrets_are_not_said(written, line) -> None:
     logger, text = written
     logger.warning(line)
     assert TOKEN.split(".")[2] not in text() and "Tr0ub4dor" not in text() and "***" in text()
+
+
+@pytest.mark.parametrize("name", ["monailabel.main", "monailabel.interfaces.utils.app"])
+def test_the_options_of_a_start_are_told_without_their_secrets(caplog, name) -> None:
+    """They are told before a veil hangs: the password of an MLflow store had stood in the log."""
+    caplog.set_level("INFO")
+    hide_secrets_at_start()
+    told = {"mlflow": "http://anna:Tr0ub4dor@mlflow:5000/?token=Tr0ub4dor", "labels": "organ"}
+    logging.getLogger(name).info(f"conf: {told}; ssl_keyfile_password = Tr0ub4dor")
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "Tr0ub4dor" not in said and "anna:***@mlflow:5000" in said and "organ" in said
 
 
 def test_addresses_that_were_asked_for_keep_their_path_alone(written) -> None:

@@ -188,3 +188,17 @@ def test_no_route_of_the_table_stands_twice() -> None:
         server.get("/docs")(lambda: "twice")
     rules = roles.table_of(server).rules
     assert len({(rule.method, rule.path) for rule in rules}) == len(rules)
+
+
+def test_a_web_server_that_is_not_believed_is_named_once(served, caplog) -> None:
+    behind = {"X-Forwarded-For": "10.20.0.1"}
+    client = served()
+    caplog.clear()
+    caplog.set_level("WARNING")
+    assert client.get("/user").status_code == 200
+    assert client.get("/user", headers={"X-Forwarded-For": f"{ELSEWHERE}, 10.0.0.2"}).status_code == 200
+    assert not caplog.records
+    for _ in range(3):
+        client.get("/user", headers=behind)
+    (warning,) = caplog.records
+    assert f"FORWARDED_ALLOW_IPS={ELSEWHERE}" in warning.getMessage()

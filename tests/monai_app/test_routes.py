@@ -402,6 +402,20 @@ def test_a_downloaded_archive_of_the_labelled_images_leaves_nothing_behind(
     assert list(scratch.iterdir()) == []
 
 
+def test_who_downloads_all_labels_has_seen_them_and_nobody_who_is_to_read_one_alone_may(desk_of, client_of):
+    """A second reading drawn over the first one's archive had counted as independent."""
+    desk = desk_of(2)
+    client, ledger = client_of(desk), desk.studies.ledger
+    desk.submit("synthetic_000", "synthetic_001", client_id="ann")
+    ledger.ask_reading("synthetic_000", "bob")
+    refused = client.get("/datastore/dataset", params={"client_id": "bob"})
+    assert refused.status_code == 409 and "draw it from nothing" in refused.json()["detail"]
+    for name in ("ann", "carl"):
+        assert client.get("/datastore/dataset", params={"client_id": name}).status_code == 200
+    seen = [name for name in ("ann", "bob", "carl") if ledger.saw_label_of_others("synthetic_001", name)]
+    assert seen == ["carl"]
+
+
 def test_a_ledger_that_cannot_be_written_is_no_fault_of_the_label():
     with pytest.raises(HTTPException) as refused, refusing():
         raise LedgerError("the ledger refused: database or disk is full")

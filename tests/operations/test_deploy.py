@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import typer
 import yaml
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from deploy.without_an_engine import REFUSED, steps
 from scaling_app.commands.cli import app
@@ -103,6 +105,23 @@ def test_the_compose_file_names_what_it_has_and_opens_the_web_server_alone() -> 
     server = told["services"]["server"]
     assert (DEPLOY / server["build"]["context"] / server["build"]["dockerfile"]).is_file()
     require_known(server["command"])
+
+
+def test_behind_the_compose_file_s_web_server_each_client_is_one_of_its_own() -> None:
+    """All had the web server's address: one who tried passwords locked everybody out."""
+    server = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["server"]
+    seen = []
+
+    async def app(scope, receive, send) -> None:
+        seen.append(scope["client"][0])
+
+    proxied = ProxyHeadersMiddleware(
+        app, trusted_hosts=server["environment"].get("FORWARDED_ALLOW_IPS", "127.0.0.1")
+    )
+    for address in (b"10.20.0.1", b"172.18.0.9"):
+        scope = {"type": "http", "client": ("172.18.0.3", 5), "headers": [(b"x-forwarded-for", address)]}
+        asyncio.run(proxied(scope, None, None))
+    assert seen == ["10.20.0.1", "172.18.0.9"]
 
 
 @pytest.mark.skipif(shutil.which("caddy") is None, reason="Caddy is not installed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from pathlib import Path
@@ -14,6 +15,7 @@ from scaling_app.ledger import Case, Doubt, Ledger, Run, utc_now
 from scaling_app.ledger.notes import LAST_BACKUP
 from scaling_app.monai_app import watching
 from scaling_app.service.metrics import Metrics, ServerFacts
+from scaling_app.web.bodies import bound_bodies
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 FACTS = ServerFacts(4, {("train", "running"): 1}, 1, 2, True, False, False, {"studies": 7, "app": 8})
@@ -117,3 +119,27 @@ def test_errors_in_the_log_are_counted(tmp_path: Path) -> None:
     finally:
         logging.getLogger().handlers[:] = before
     assert told(metrics)["scaling_app_log_errors_total",] == 1
+
+
+def test_a_client_that_goes_is_no_error_of_the_server(tmp_path: Path) -> None:
+    """A label whose sending was given up had counted as 5xx, which operators are woken for."""
+    _, metrics = metrics_of(tmp_path)
+    server = FastAPI()
+
+    @server.post("/json")
+    def take(body: dict) -> int:
+        return len(body)
+
+    bound_bodies(server, 1 << 20)
+    watching.time_requests(server, metrics)
+    messages = [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> dict:
+        return messages.pop(0)
+
+    async def send(_: dict) -> None:
+        raise AssertionError("nobody reads it")
+
+    scope = {"type": "http", "method": "POST", "path": "/json", "headers": [], "query_string": b""}
+    asyncio.run(server(scope, receive, send))
+    assert told(metrics)["scaling_app_answers_total", "POST", "none", "4xx"] == 1

@@ -38,7 +38,7 @@ def test_too_few_cases_leave_everything_unknown_open() -> None:
     answer = Payload.from_json(sufficiency(1))
     assert answer.status == "too_few"
     assert answer.overall is None
-    assert "1 labelled case so far" in answer.message
+    assert "1 usable labelled case so far" in answer.message
 
 
 def test_forecast_rows_come_in_the_order_of_size() -> None:

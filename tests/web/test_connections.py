@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 import time
@@ -11,8 +12,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 import uvicorn
+from fastapi import FastAPI
 
-from scaling_app.web import connections
+from scaling_app.web import bodies, connections
 
 MOST = 20
 LARGE = 16
@@ -20,17 +22,18 @@ LARGE = 16
 
 
 async def app(scope, receive, send) -> None:
-    """Says how long the body was; `/large` has a large answer."""
-    n_bytes, more = 0, True
+    """Says how long the body was; `/large` has a large answer, `/early` does not wait for the body, `/half` has no end."""
+    n_bytes, more = 0, scope["path"] != "/early"
     while more:
         message = await receive()
         n_bytes += len(message.get("body", b""))
         more = message.get("more_body", False)
-    pieces = [bytes(1 << 20)] * LARGE if scope["path"] == "/large" else [b"%d" % n_bytes]
+    endless = scope["path"].endswith("/half")
+    pieces = [bytes(1 << 20)] * LARGE if scope["path"].endswith("/large") else [b"%d" % n_bytes]
     length = b"%d" % sum(map(len, pieces))
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
     for left, piece in reversed(list(enumerate(pieces))):
-        await send({"type": "http.response.body", "body": piece, "more_body": left > 0})
+        await send({"type": "http.response.body", "body": piece, "more_body": left > 0 or endless})
 
 
 @pytest.fixture(params=connections.PROTOCOLS)
@@ -43,7 +46,15 @@ def address(request, monkeypatch) -> Iterator[tuple[str, int]]:
     for name in ("connection_made", "data_received", "connection_lost"):
         monkeypatch.setattr(kind, name, getattr(kind, name))  # put back afterwards
     connections.bound_connections()
-    config = uvicorn.Config(app, port=0, http=kind, log_level="error", lifespan="off", ws="none")
+    with served(
+        uvicorn.Config(app, port=0, http=kind, log_level="error", lifespan="off", ws="none")
+    ) as place:
+        yield place
+
+
+@contextlib.contextmanager
+def served(config: uvicorn.Config) -> Iterator[tuple[str, int]]:
+    """Where a server of its own thread listens."""
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -126,6 +137,26 @@ def test_a_header_without_bound_is_refused(address, connect):
     assert ended(client) and asked(address) == "0"
 
 
+def test_an_answer_that_is_given_up_is_no_error_in_the_log_and_one_that_a_fault_ends_is(caplog, monkeypatch):
+    """Operators watch the number of errors; whoever reads slowly had made one at each try."""
+    for name, value in {"MOST_UPLOADS": 1, "WANTED_SECONDS": 0.3}.items():
+        monkeypatch.setattr(bodies, name, value)
+    behind = FastAPI()
+    behind.mount("/bare", app)
+    bodies.bound_bodies(behind, 1 << 20)
+    caplog.set_level("INFO", "uvicorn.error")
+    config = uvicorn.Config(behind, port=0, log_config=None, lifespan="off", ws="none")
+    with served(config) as (host, port), socket.create_connection((host, port)) as slow:
+        start = "Host: x\r\nContent-Type: multipart/form-data\r\nContent-Length: 0\r\n\r\n"
+        slow.sendall(f"POST /bare/large HTTP/1.1\r\n{start}".encode())
+        time.sleep(0.3)
+        assert requests.post(f"http://{host}:{port}/bare", files={"a": b"a"}, timeout=20).ok
+        assert requests.get(f"http://{host}:{port}/bare/half", timeout=20).ok
+    (given_up, fault) = [record for record in caplog.records if "nswer" in record.msg or "ASGI" in record.msg]
+    assert given_up.levelno == logging.INFO and "slowly" in given_up.getMessage()
+    assert fault.levelno == logging.ERROR and "completing" in fault.getMessage()
+
+
 def test_who_reads_no_answer_is_left(address, connect):
     client = connect(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
     time.sleep(3)
@@ -143,3 +174,14 @@ def test_a_long_answer_and_a_slow_body_are_waited_for(address, connect):
         client.sendall(bytes([letter]))
     require_end(client, b"4")
     assert len(requests.get(f"http://{address[0]}:{address[1]}/large", timeout=20).content) == LARGE << 20
+
+
+def test_the_rest_of_a_body_that_was_answered_ends_the_connection_and_is_no_header(address, connect, caplog):
+    """A second answer was sent to it: an error of the protocol in the log."""
+    client = connect(b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\nab")
+    require_end(client, b"0")
+    with contextlib.suppress(ConnectionError):
+        for _ in range(1000):
+            client.sendall(bytes(9000))
+    assert ended(client) and asked(address) == "0"
+    assert not caplog.records

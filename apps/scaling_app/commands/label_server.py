@@ -6,5 +6,8 @@ hasten_start()
 
 from monailabel.main import Main  # noqa: E402 - what is loaded here takes most of the start
 
+from scaling_app.log.veil import hide_secrets_at_start  # noqa: E402
+
 if __name__ == "__main__":
+    hide_secrets_at_start()
     Main().run()

@@ -134,7 +134,7 @@ def answer(forecaster: Forecaster, question: Question, observations: Sequence[Sc
     untested = all(seen.dice is None for seen in observations)
     still_to_label = max(0, (MEASURED_FROM if untested else MIN_CASES) - question.n_now) or None
     if question.n_now < MIN_CASES:
-        missing = f"{count(question.n_now, 'labelled case')} so far, at least {MIN_CASES} are needed"
+        missing = f"{count(question.n_now, 'usable labelled case')} so far, at least {MIN_CASES} are needed"
         return too_few(missing, question, observations, still_to_label)
     if untested:
         return too_few("no model has been tested on these cases yet", question, observations, still_to_label)

@@ -60,8 +60,8 @@ class Padded(nn.Module):
         after = [new - old - b for new, old, b in zip(padded, sizes, before, strict=True)]
         pads = [pad for axis in reversed(range(len(sizes))) for pad in (before[axis], after[axis])]
         logits = self.network(F.pad(image, pads))
-        inside = tuple(slice(b, b + n) for b, n in zip(before, sizes, strict=True))
-        return logits[(..., *inside)]
+        inside = (..., *(slice(b, b + n) for b, n in zip(before, sizes, strict=True)))
+        return logits[inside]
 
 
 def build_network(

@@ -30,7 +30,7 @@ SHORTEST = 3
 
 _SECRET = re.compile(
     r"(?P<said>\bbearer\s+|\bbasic\s+|"
-    r"\b(?:access_|refresh_|id_)?token[\"']?\s*[=:]\s*[\"']?|\b(?:password|client_secret|secret|api_key|code)[\"']?\s*[=:]\s*[\"']?)"
+    r"\b(?:access_|refresh_|id_)?token[\"']?\s*[=:]\s*[\"']?|\b(?:\w*password|client_secret|secret|api_key|code)[\"']?\s*[=:]\s*[\"']?)"
     r"[^\s\"'&,@}]+",
     re.IGNORECASE,
 )
@@ -44,6 +44,7 @@ _MOST_UIDS = 10_000
 """That are told by their pseudonyms, of images that are not served."""
 
 _HIDDEN = re.compile(r"PASSWORD|TOKEN$|API_KEY|SECRET")
+_OF_THE_START = ("monailabel.main", "monailabel.interfaces.utils.app")
 _STARTS = re.compile(r"(?<![^\W_])(?=[^\s])")
 
 
@@ -93,9 +94,7 @@ class Veil:
         """The text without names and secrets."""
         for secret in self._hidden:
             text = text.replace(secret, "***")
-        for pattern in (_SECRET, _IN_ADDRESS):
-            text = pattern.sub(r"\g<said>***", text)
-        text = _TOKEN.sub("***", text)
+        text = _without_secrets(text)
         text = _UID.sub(self._stands_for, self._without_names(text))
         return self._file.sub(self._renamed, text)
 
@@ -156,6 +155,25 @@ class _Veiled(logging.Formatter):
         """Without what stands behind the question mark: names that nobody knows, and tokens of careless programs."""
         path, mark, _ = asked.partition("?")
         return self._veil.over(path) + (f"{mark}..." if mark else "")
+
+
+def _without_secrets(text: str) -> str:
+    for pattern in (_SECRET, _IN_ADDRESS):
+        text = pattern.sub(r"\g<said>***", text)
+    return _TOKEN.sub("***", text)
+
+
+def hide_secrets_at_start() -> None:
+    """MONAI Label tells the options of a start before any veil can hang: without the secrets in them."""
+    for name in _OF_THE_START:
+        logger = logging.getLogger(name)
+        if _hide_secrets not in logger.filters:
+            logger.addFilter(_hide_secrets)
+
+
+def _hide_secrets(record: logging.LogRecord) -> bool:
+    record.msg, record.args = _without_secrets(record.getMessage()), None
+    return True
 
 
 def secrets_of(settings: Mapping[str, object]) -> list[str]:

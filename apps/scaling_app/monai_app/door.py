@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 import anyio
 from fastapi import FastAPI, Request
@@ -26,8 +25,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from scaling_app.monai_app import roles
 from scaling_app.web.addresses import client_at, is_loopback
 from scaling_app.web.in_front import stand_in_front
+from scaling_app.web.places import client_of, note_client
 from scaling_app.web.rates import Rate
 from scaling_app.web.tokens import LoginUnavailableError, Realm, is_readable_on_its_way
+from scaling_app.web.unwanted import thrown_away
 
 logger = logging.getLogger(__name__)
 
@@ -43,10 +44,6 @@ WRONG_TOKENS = (20, 1 / 3)
 PASSWORDS = (10, 1 / 6)
 """Tries to log in, from one address."""
 
-MOST_THROWN_AWAY = 64 << 20
-"""Bytes of a body that nobody wants: a client that sends it all reads the answer, one that is cut off may not."""
-
-_PATIENCE_SECONDS = 30
 _PERSON = "scaling_app.person"
 _LOOKING = 4
 """Tokens at once whose key has to be asked for."""
@@ -95,6 +92,7 @@ class _Door:
         self._reads, self._changes = Rate(*READS), Rate(*CHANGES)
         self._wrong, self._passwords = Rate(*WRONG_TOKENS), Rate(*PASSWORDS)
         self._looking: anyio.CapacityLimiter | None = None
+        self._says_who_is_behind = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":  # no route is one
@@ -106,7 +104,7 @@ class _Door:
         try:
             scope[_PERSON] = await self._let_in(scope)
         except _RefusedError as refusal:
-            whole = await _thrown_away(scope, receive)
+            whole = await thrown_away(scope, receive)
             headers = refusal.headers if whole else {**refusal.headers, "Connection": "close"}
             await JSONResponse({"detail": refusal.sentence}, refusal.status, headers)(scope, receive, send)
             return
@@ -118,6 +116,7 @@ class _Door:
         Raises:
             _RefusedError: 401, 403, 429 or 503.
         """
+        self._warn_of_one_for_all(scope)
         rule = self.table.rule(scope["method"], get_route_path(scope))
         # what is not there is told to those alone who may look around
         wanted = settings.MONAI_LABEL_AUTH_ROLE_USER if rule is None else rule.role
@@ -136,7 +135,8 @@ class _Door:
                 _require(self._passwords.wait(address), "Too many tries to log in; wait a little.")
             return User(username="", roles=[])
         person = await self._known(scope, address)
-        self._count(scope, ("person", person.username))
+        note_client(scope, ("person", person.username))
+        self._count(scope, client_of(scope))
         if wanted not in person.roles:
             raise _RefusedError(
                 403,
@@ -144,6 +144,20 @@ class _Door:
                 {"WWW-Authenticate": 'Bearer error="insufficient_scope"'},
             )
         return person
+
+    def _warn_of_one_for_all(self, scope: Scope) -> None:
+        """Says once that a web server in front is not believed: whoever comes through it shares one client's limits."""
+        if not self._says_who_is_behind:
+            return
+        address, named = (scope.get("client") or ("",))[0], Headers(scope=scope).getlist("x-forwarded-for")
+        if named and address not in ",".join(named):  # else uvicorn has taken it from there
+            self._says_who_is_behind = False
+            logger.warning(
+                "Requests come through a web server at %s, whose word is not taken for who asks: all of them count as one "
+                "client. If it is yours, start the server with FORWARDED_ALLOW_IPS=%s",
+                address,
+                address,
+            )
 
     async def _known(self, scope: Scope, address: str) -> User:
         kind, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
@@ -184,19 +198,3 @@ class _Door:
 def _require(seconds: float, sentence: str) -> None:
     if seconds > 0:
         raise _RefusedError(429, sentence, {"Retry-After": str(math.ceil(seconds))})
-
-
-async def _thrown_away(scope: Scope, receive: Receive) -> bool:
-    """Reads a body that nobody wants; whether that was all of it."""
-    headers = Headers(scope=scope)
-    length = headers.get("content-length", "")
-    if "expect" in headers or (length.isdigit() and int(length) > MOST_THROWN_AWAY):
-        return False
-    thrown = 0
-    with anyio.move_on_after(_PATIENCE_SECONDS):
-        while thrown <= MOST_THROWN_AWAY:
-            message: MutableMapping[str, Any] = await receive()
-            thrown += len(message.get("body", b""))
-            if not message.get("more_body", False):
-                return True
-    return False

@@ -20,6 +20,7 @@ from monailabel.utils.async_tasks.task import AsyncTask
 from monailabel.utils.async_tasks.utils import background_executors
 
 from scaling_app.log.lines import LoggedLines, json_format, wants_json
+from scaling_app.log.veil import hide_secrets_at_start
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ def run_server(
     words = ["start_server", "--app", str(app_dir), "--studies", studies]
     for key, value in conf.items():
         words += ["--conf", key, value]
+    hide_secrets_at_start()
     main = Main(actions="start_server")
     arguments = main.args_parser().parse_args([*words, "--host", host, "--port", str(port)])
     main.start_server_validate_args(arguments)

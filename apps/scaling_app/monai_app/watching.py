@@ -23,6 +23,7 @@ from scaling_app.service.metrics import CONTENT_TYPE, NO_ROUTE, Metrics, ServerF
 from scaling_app.studies.place import is_url
 from scaling_app.web.addresses import is_loopback
 from scaling_app.web.in_front import stand_in_front
+from scaling_app.web.places import CLIENT_GONE
 
 if TYPE_CHECKING:
     from scaling_app.studies.studies import Studies
@@ -66,7 +67,7 @@ class _Timed:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        status, began = 500, time.perf_counter()
+        status, began = CLIENT_GONE, time.perf_counter()
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -76,6 +77,9 @@ class _Timed:
 
         try:
             await self.app(scope, receive, noted)
+        except BaseException:
+            status = 500
+            raise
         finally:
             template = getattr(scope.get("route"), "path", NO_ROUTE)
             self.metrics.saw_request(scope["method"], template, status, time.perf_counter() - began)

@@ -30,7 +30,9 @@ def unbroken(html: str) -> str:
 
 @cache
 def _asset(name: str) -> str:
-    return resources.files("scaling_app.service").joinpath("assets", name).read_text(encoding="utf-8")
+    return (
+        resources.files("scaling_app.service").joinpath("assets").joinpath(name).read_text(encoding="utf-8")
+    )
 
 
 @cache

@@ -36,9 +36,9 @@ def probability_maps(
     boxes = parts_of(_suspected(found), *fine[1].reach(coarse[1].spacing))[:MOST_BOXES]
     parts = []
     for box in reversed(boxes):  # the one about the largest part comes last, and stands where two overlap
-        inside = on_grid(box, found.shape[1:], shape)
+        inside, in_box = on_grid(box, found.shape[1:], shape), (slice(None), *box)
         part = predict(*fine, prepare_image(fine[1], image, inside), device)
-        parts.append((inside, _believed(part, found[(slice(None), *box)])))
+        parts.append((inside, _believed(part, found[in_box])))
     for index in range(len(coarse[1].class_values)):
         whole = resize_map(found[index], shape)
         for inside, part in parts:

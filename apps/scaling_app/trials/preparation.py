@@ -59,7 +59,8 @@ def _prepare_box(plan: Plan, files: CaseFiles, image: MetaTensor) -> tuple[Tenso
     more = [a + -(-b // 2) for a, b in zip(margin, patch, strict=True)]
     box = widened(box, more, patch, classes.shape[1:])
     prepared = prepare_image(plan, image, box)
-    return prepared, _resized(classes[(slice(None), *box)], plan, prepared)
+    in_box = (slice(None), *box)
+    return prepared, _resized(classes[in_box], plan, prepared)
 
 
 def _classes_of(plan: Plan, files: CaseFiles, image: MetaTensor) -> Tensor:
@@ -100,7 +101,8 @@ def prepare_image(plan: Plan, image: MetaTensor, box: Box | None = None) -> Tens
         _require_scale(plan, shape)
         prepared = plan.intensity.apply(resize_image(turned, shape)).contiguous()
     else:
-        part = plan.intensity.apply(turned)[(slice(None), *box)]
+        in_box = (slice(None), *box)
+        part = plan.intensity.apply(turned)[in_box]
         prepared = resize_image(part, prepared_shape(plan, tuple(part.shape[1:]), spacing)).contiguous()
     if not bool(torch.isfinite(prepared.amin()) & torch.isfinite(prepared.amax())):
         raise ImageError(

@@ -246,12 +246,12 @@ def read_at(case: PreparedCase, points: Tensor, box: tuple[Tensor, Tensor]) -> t
     shape = torch.tensor(case.image.shape[1:])
     low = torch.minimum(box[0].floor().long().clamp_min(0), shape - 1)
     high = torch.maximum(torch.minimum(box[1].ceil().long(), shape - 1), low)
-    inside = tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))
+    inside = (slice(None), *(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True)))
     sizes = (high - low + 1).to(points.dtype)
     # grid_sample's convention for align_corners=False, last array axis first
     grid = torch.addcmul((1 - 2 * low) / sizes - 1, points, 2 / sizes).flip(-1)[None]
-    image = case.image[(slice(None), *inside)].float()[None]
-    label = case.known_label[(slice(None), *inside)].float()[None]
+    image = case.image[inside].float()[None]
+    label = case.known_label[inside].float()[None]
     read = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0]
     classes = F.grid_sample(label, grid, mode="nearest", padding_mode="zeros", align_corners=False)[0]
     return read, classes.to(case.known_label.dtype)
@@ -265,8 +265,9 @@ def crop(case: PreparedCase, centre: Tensor, patch: Sequence[int]) -> tuple[Tens
     target = tuple(slice(i.start - s, i.stop - s) for i, s in zip(inside, start, strict=True))
     image = torch.zeros((case.image.shape[0], *patch))
     label = torch.zeros((1, *patch), dtype=case.known_label.dtype)
-    image[(slice(None), *target)] = case.image[(slice(None), *inside)]
-    label[(slice(None), *target)] = case.known_label[(slice(None), *inside)]
+    whole, part = (slice(None), *inside), (slice(None), *target)
+    image[part] = case.image[whole]
+    label[part] = case.known_label[whole]
     return image, label
 
 

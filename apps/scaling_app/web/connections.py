@@ -112,7 +112,11 @@ class _Places:
         if place.header_bytes == 0:
             place.began = time.monotonic()
         place.header_bytes += n_bytes
-        if place.header_bytes > MOST_HEADER_BYTES and not protocol.transport.is_closing():
+        if place.header_bytes <= MOST_HEADER_BYTES or protocol.transport.is_closing():
+            return
+        if protocol.cycle is not None and protocol.cycle.more_body:  # the rest of a body that was answered
+            protocol.transport.close()
+        else:
             protocol.send_400_response(f"The header has more than {MOST_HEADER_BYTES} bytes.")
 
     def _look(self, protocol: Any) -> None:

@@ -154,7 +154,7 @@ def sufficiency(
     }
     if n < 4 or not measured:
         missing = (
-            f"{n} labelled case{'' if n == 1 else 's'} so far, at least 4 are needed"
+            f"{n} usable labelled case{'' if n == 1 else 's'} so far, at least 4 are needed"
             if n < 4
             else "no model has been tested on these cases yet"
         )

@@ -7,10 +7,10 @@ import json
 import logging
 import threading
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from pydantic import BaseModel
 from pydicom.dataset import Dataset
 
 from scaling_app.monai_app.dicom.pacs import SegmentationFacts, SeriesFacts
@@ -22,6 +22,14 @@ NAME = "pacs.json"
 
 _DAMAGED = (EOFError, zlib.error, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """What reading a file raises that is not what was written."""
+
+
+class _Told(BaseModel, strict=True):
+    """What is written down. Reading checks the kind of each fact: one of another kind would end a later look with an error."""
+
+    images: Mapping[str, SeriesFacts]
+    judged: dict[str, str]
+    segmentations: dict[str, tuple[int, tuple[SegmentationFacts, ...]]]
 
 
 class PacsMemory:
@@ -47,13 +55,12 @@ class PacsMemory:
         """As it was kept; empty where there is none, or what there is cannot be read."""
         memory = cls(folder)
         try:
-            told = json.loads((folder / NAME).read_text())
-            memory.images = {uid: SeriesFacts(**facts) for uid, facts in told["images"].items()}
-            memory._judged = dict(told["judged"])
-            memory._segmentations = {
-                uid: (count, tuple(_from_json(one) for one in found))
-                for uid, (count, found) in told["segmentations"].items()
-            }
+            told = _Told.model_validate_json((folder / NAME).read_bytes())
+            memory.images, memory._judged, memory._segmentations = (
+                told.images,
+                told.judged,
+                told.segmentations,
+            )
         except FileNotFoundError:
             pass
         except (OSError, *_DAMAGED) as error:
@@ -71,19 +78,13 @@ class PacsMemory:
         """
         with self._keeping:
             with self._telling:
-                state, judged, segmentations = self._told, dict(self._judged), dict(self._segmentations)
-                images = self.images
+                state = self._told
+                told = _Told.model_construct(
+                    images=self.images, judged=dict(self._judged), segmentations=dict(self._segmentations)
+                )
             if state == self._kept:
                 return
-            told = {
-                "images": {uid: vars(facts) for uid, facts in images.items()},
-                "judged": judged,
-                "segmentations": {
-                    uid: (count, [{**vars(one), "when": one.when.isoformat()} for one in found])
-                    for uid, (count, found) in segmentations.items()
-                },
-            }
-            write_whole_text(self.folder / NAME, json.dumps(told))
+            write_whole_text(self.folder / NAME, told.model_dump_json())
             self._kept = state
 
     def take_images(self, images: Mapping[str, SeriesFacts]) -> None:
@@ -119,6 +120,11 @@ class PacsMemory:
         """How many instances each series of Segmentations had, by its UID."""
         with self._telling:
             return {series: count for series, (count, _) in self._segmentations.items()}
+
+    def has_lost(self, series: str, held: Collection[str] | None) -> bool:
+        """Whether one of the Segmentations of a series is not among those that the server holds there; not where nobody knows."""
+        named = {one.sop for one in self.of_series(series)} - {series}  # by it where no header could be read
+        return held is not None and not named <= set(held)
 
     def of_series(self, series: str) -> tuple[SegmentationFacts, ...]:
         """The Segmentations of a series of such."""
@@ -179,7 +185,3 @@ class PacsMemory:
 
     def _header_file(self, image: str) -> Path:
         return self.folder / ".headers" / f"{image}.json.gz"
-
-
-def _from_json(told: dict[str, str]) -> SegmentationFacts:
-    return SegmentationFacts(**{**told, "when": datetime.fromisoformat(told["when"])})  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ from pydicom.dataset import Dataset
 from scaling_app.imaging.dicom_segmentation import STORAGE
 from scaling_app.imaging.dicom_series import SeriesError
 from scaling_app.monai_app.dicom.connection import PacsError, said_of, session_with
+from scaling_app.monai_app.dicom.held import HeldSegmentations
 
 logger = logging.getLogger(__name__)
 
@@ -84,6 +85,9 @@ class Pacs:
 
     Args:
         url: of its DICOMweb services.
+
+    Attributes:
+        held: the instances of each series of Segmentations.
     """
 
     def __init__(self, url: str) -> None:
@@ -98,6 +102,7 @@ class Pacs:
             stow_url_prefix=settings.MONAI_LABEL_STOW_PREFIX,
         )
         self._client.set_http_retry_params(retry=False)
+        self.held = HeldSegmentations(self._segmentations_from, _good_for)
 
     def images(self) -> dict[str, SeriesFacts]:
         """The series that are served, by their UID: of each modality, or as the operator's filter says.
@@ -256,10 +261,8 @@ class Pacs:
             return known.series
         began = time.monotonic()
         series, rows = self._list(wanted)
-        took = time.monotonic() - began
-        self._listed[key] = _Listing(
-            series, rows, time.monotonic() + max(LISTED_SECONDS, LISTED_TIMES * took)
-        )
+        ended = time.monotonic()
+        self._listed[key] = _Listing(series, rows, ended + _good_for(ended - began))
         return series
 
     def _are_as_many(self, wanted: Mapping[str, Any], rows: int) -> bool:
@@ -304,6 +307,10 @@ class Pacs:
             logger.warning("A series of the DICOM server cannot be read and is left out: %s", odd)
         return facts
 
+    def _segmentations_from(self, row: int) -> Sequence[Any]:
+        with self._asking():
+            return self._client.search_for_instances(search_filters={"Modality": "SEG"}, offset=row) or ()
+
     @contextmanager
     def _asking(self) -> Iterator[None]:
         try:
@@ -312,6 +319,10 @@ class Pacs:
             raise
         except Exception as error:  # whatever the libraries' parsers make of what no DICOM server sends
             raise said_of(self.url, error) from error
+
+
+def _good_for(took: float) -> float:
+    return max(LISTED_SECONDS, LISTED_TIMES * took)
 
 
 def _dataset(row: Mapping[str, Any]) -> Dataset:

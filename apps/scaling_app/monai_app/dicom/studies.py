@@ -204,9 +204,10 @@ class DicomStudies(DicomImages):
     def _ask_segmentations(self) -> None:
         """Asks for the Segmentations that are new, and forgets those that are gone."""
         listed = {one.uid: one for one in self.pacs.segmentation_series()}
-        known = self._memory.instances()
+        known, held = self._memory.instances(), self.pacs.held.of_series()
         for uid, series in listed.items():
-            if uid not in known or (series.instances and known[uid] != series.instances):
+            others = series.instances and known.get(uid) != series.instances
+            if uid not in known or others or self._memory.has_lost(uid, held.get(uid)):
                 with self._one_refused():
                     self._memory.note(uid, series.instances or 1, self.pacs.segmentations(series))
         settled = time.monotonic() - SETTLE_SECONDS

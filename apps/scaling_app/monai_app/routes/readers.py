@@ -106,22 +106,28 @@ def add_reader_routes(router: APIRouter, app: Served) -> None:
             return {"image": image, "held": leases.renew(image, reader)}
 
 
-def show_labels(app: Served, labels: Mapping[str, Collection[str]], user: User) -> None:
+def show_labels(
+    app: Served, labels: Mapping[str, Collection[str]], user: User, client: str | None = None
+) -> None:
     """Before labels are read past `GET /datastore/label`: refuses, or notes it, as there.
 
     Args:
         labels: image -> who drew its labels that are to be shown.
+        client: what the viewer calls itself.
 
     Raises:
         HTTPException: 409.
     """
-    studies, reader = app.open_studies, reader_name(user, None)
+    studies, reader = app.open_studies, reader_name(user, client)
     others = [(image, drawn_by) for image, who in labels.items() for drawn_by in map(reader_of, who)]
     others = [(image, drawn_by) for image, drawn_by in others if drawn_by != reader or not reader]
     for image, _ in others:
         require_not_read_blind(studies, image, reader)
-    for image, drawn_by in others:
-        studies.ledger.note_exposure(image, reader or None, utc_now(), label_by=drawn_by)
+    if not others:  # most often: that takes no writing
+        return
+    with studies.ledger.at_once():
+        for image, drawn_by in others:
+            studies.ledger.note_exposure(image, reader or None, utc_now(), label_by=drawn_by)
 
 
 def forget_reading(studies: Studies, image: str, tag: str) -> None:
