@@ -56,6 +56,7 @@ class Arm:
 
 ARMS = {
     "fresh": Arm(None),
+    "fresh-half": Arm(None, rate=0.5),
     "shapes": Arm(),
     "shapes-half": Arm(rate=0.5),
     "shapes-encoder": Arm(decoder=False),
