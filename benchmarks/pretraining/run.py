@@ -1,9 +1,9 @@
-"""Does a training on few cases gain by a start that has seen computed shapes? Pairs of trainings; resumable.
+"""Does a training on few cases gain by a start that has seen something? Pairs of trainings; resumable.
 
     python -m benchmarks.pretraining.run --data DIR --work DIR --tasks wbc,ventricle --sizes 2,4 --draws 0
 
 Both of a pair are the app's own training (`resenc`, `steps auto`, mean of the weights) with the same cases, seed and
-steps: `fresh` from fresh weights, `shapes` from those of `pretrain.py`, all but the last layer. Scores are of the
+steps: `fresh` from fresh weights, `shapes` from those of `pretrain.py`, `self` from those of `restoring.py`, all but the last layer. Scores are of the
 last model on development cases (`benchmarks.engine.run.cohort_of`): the final test cases are left out before anything
 is drawn. Runs that are in the table are not made again.
 """
@@ -13,16 +13,21 @@ from __future__ import annotations
 import argparse
 import csv
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
+from torch import Tensor
 
 from benchmarks.engine.run import TASKS, add_rows, cohort_of
 from benchmarks.pretraining.pretrain import Pretraining, body_of, form_for, is_whole, start_of
+from benchmarks.pretraining.restoring import restore
 from scaling_app.imaging.network_table import NETWORKS
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.model import TrainedModel
+from scaling_app.trials.model import TrainedModel, read_safely
 from scaling_app.trials.plan import Plan, make_plan
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.testing import test
@@ -31,26 +36,32 @@ from scaling_app.trials.training import train
 RESULTS = Path(__file__).parent / "results"
 STEP_BYTES = 2**31
 STEPS = 2500
+IMAGES = 100
+"""Most images without labels that are restored."""
 KEY = ("task", "n", "draw", "arm", "pretraining")
 RUN_COLUMNS = (*KEY, "seed", "steps", "dice", "loss", "step_cpu_seconds", "patch", "batch")
 SCORE_COLUMNS = (*KEY, "case", "patient", "structure", "dice")
 PRETRAINING_COLUMNS = ("form", "steps", "step", "bodies", "dice", "kinds", "loss", "cpu_seconds")
+RESTORING_COLUMNS = ("start", "steps", "images", "loss", "spoiled", "cpu_seconds")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One start: whether from shapes, with which share of the peak rate, and whether its decoder is taken too."""
+    """One start: what it has seen, with which share of the peak rate, and whether its decoder is taken too."""
 
-    shapes: bool = True
+    seen: Literal["shapes", "images"] | None = "shapes"
     rate: float = 1.0
     decoder: bool = True
 
 
 ARMS = {
-    "fresh": Arm(shapes=False),
+    "fresh": Arm(None),
+    "fresh-half": Arm(None, rate=0.5),
     "shapes": Arm(),
     "shapes-half": Arm(rate=0.5),
     "shapes-encoder": Arm(decoder=False),
+    "self": Arm("images"),
+    "self-half": Arm("images", rate=0.5),
 }
 
 
@@ -63,9 +74,13 @@ def one_run(
     plan = make_plan(training, memory_bytes=STEP_BYTES)
     cases = PreparedCases(plan, training, work / "prepared", 2**32)
     name = f"{task}-{n}-{draw}-{arm}-{pretraining}"
-    if ARMS[arm].shapes:
+    body = None
+    if ARMS[arm].seen == "shapes":
         pretrained(form_for(plan), pretraining, work, out)
-    model = _trained(cases, plan, ARMS[arm], draw, pretraining, work, name)
+        body = body_of(form_for(plan), pretraining, work)
+    elif ARMS[arm].seen == "images":
+        body = _restored(plan, cohort.draws[draw][:IMAGES], pretraining, work, out, f"{task}-{n}-{draw}")
+    model = _trained(cases, plan, ARMS[arm], draw, body, work, name)
     patients = {case.case_id: case.patient for case in cohort.test}
     key = dict(zip(KEY, (task, n, draw, arm, pretraining), strict=True))
     scores = [
@@ -96,12 +111,17 @@ def one_run(
 
 
 def _trained(
-    cases: PreparedCases, plan: Plan, arm: Arm, seed: int, pretraining: int, work: Path, name: str
+    cases: PreparedCases,
+    plan: Plan,
+    arm: Arm,
+    seed: int,
+    body: Mapping[str, Tensor] | None,
+    work: Path,
+    name: str,
 ) -> TrainedModel:
     settings = RunSettings(seed=seed, learning_rate=arm.rate * NETWORKS[plan.network].peak_rate)
     start = None
-    if arm.shapes:
-        body = body_of(form_for(plan), pretraining, work)
+    if body is not None:
         start = start_of(plan, seed, body, work / f"start-{name}.pt", decoder=arm.decoder)
     checkpoint = work / f"run-{name}.pt"
     model = train(cases, cases.labelled, settings, checkpoint=checkpoint, warm_start=start)
@@ -118,6 +138,18 @@ def pretrained(name: str, steps: int, work: Path, out: Path) -> None:
     for row in Pretraining(name, steps, work).through():
         add_rows(out / "pretraining.csv", PRETRAINING_COLUMNS, [row])
         print(time.strftime("%H:%M:%S"), row, flush=True)
+
+
+def _restored(
+    plan: Plan, cases: Sequence[CaseFiles], steps: int, work: Path, out: Path, name: str
+) -> Mapping[str, Tensor]:
+    """Weights that have restored the images of these cases."""
+    file = work / f"self-{name}-{steps}.pt"
+    if not file.is_file():
+        unlabelled = [replace(case, label=None) for case in cases]
+        told = restore(PreparedCases(plan, unlabelled, work / "prepared", 2**32), steps, file)
+        add_rows(out / "restoring.csv", RESTORING_COLUMNS, [{"start": name, "steps": steps, **told}])
+    return read_safely(file)["body"]
 
 
 def finished(out: Path) -> set[tuple[str, ...]]:
@@ -153,7 +185,7 @@ def main() -> None:
         for n in map(int, args.sizes.split(",")):
             for task in args.tasks.split(","):
                 for arm in args.arms.split(","):
-                    steps = args.pretraining if ARMS[arm].shapes else 0
+                    steps = args.pretraining if ARMS[arm].seen else 0
                     key = (task, n, draw, arm, steps)
                     if tuple(map(str, key)) in finished(args.out):
                         continue

@@ -17,7 +17,8 @@ from benchmarks.common.paired_runs import Runs, draws_of
 from benchmarks.engine.run import TASKS
 
 RESULTS = Path(__file__).parent / "results"
-CHOSEN = "shapes-half"
+RULED = ("shapes-half", "self-half")
+"""Arms that are held against the rule, one for each of what a start may have seen."""
 GAIN, COST, SETS = 2.0, -0.5, 5
 """The rule: at least so many points on so many sets, and on no set less than the cost."""
 
@@ -69,20 +70,22 @@ def by_task(scores: pd.DataFrame, arm: str) -> Iterator[tuple[str, float, float,
             yield task, *runs.mean(flat, _LEVEL), len(made)
 
 
-def table(frame: pd.DataFrame, pretraining: pd.DataFrame, runs: pd.DataFrame) -> str:
+def table(frame: pd.DataFrame, pretraining: pd.DataFrame, restoring: pd.DataFrame, runs: pd.DataFrame) -> str:
     """All of it."""
-    parts = ["# A start that has seen computed shapes", "", "## What the pre-training learned", ""]
+    parts = ["# Starts that have seen something", "", "## What the pre-training on shapes learned", ""]
     parts += _lines(pretraining.astype(object).to_dict("records"))
-    arms = [arm for arm in frame["arm"].unique() if arm not in ("fresh", CHOSEN)]
-    for arm in (CHOSEN, *arms):
+    parts += ["", "## What restoring their own images learned", "", *_lines(restoring.to_dict("records"))]
+    others = [arm for arm in frame["arm"].unique() if arm not in ("fresh", *RULED)]
+    for arm in (*RULED, *others):
         rows = list(by_size(frame, arm))
         if rows:
             parts += ["", f"## `{arm}` minus `fresh`", "", *_lines(rows)]
-    tasks = list(by_task(frame, CHOSEN))
-    if tasks:
-        parts += ["", f"## The rule: `{CHOSEN}` at n = 2 and 4 together", ""]
-        parts += _lines([{"task": t, "pairs": k, "gain": _said((m, a, b))} for t, m, a, b, k in tasks])
-        parts += ["", *_ruled(tasks)]
+    for arm in RULED:
+        tasks = list(by_task(frame, arm))
+        if tasks:
+            parts += ["", f"## The rule: `{arm}` at n = 2 and 4 together", ""]
+            parts += _lines([{"task": t, "pairs": k, "gain": _said((m, a, b))} for t, m, a, b, k in tasks])
+            parts += ["", *_ruled(tasks)]
     parts += ["", "## Runs", "", *_lines(runs.astype(object).to_dict("records"))]
     return "\n".join(parts)
 
@@ -116,7 +119,8 @@ def main(results: Path = RESULTS) -> None:
     scores = scores.drop_duplicates(["task", "n", "draw", "arm", "case", "structure"], keep="last")
     pretraining = pd.read_csv(results / "pretraining.csv")
     pretraining = pretraining.drop_duplicates(["form", "steps", "step"], keep="last")
-    print(table(scores, pretraining, pd.read_csv(results / "runs.csv")))
+    restoring = pd.read_csv(results / "restoring.csv").drop_duplicates(["start", "steps"], keep="last")
+    print(table(scores, pretraining, restoring, pd.read_csv(results / "runs.csv")))
 
 
 if __name__ == "__main__":
