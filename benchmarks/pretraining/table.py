@@ -94,13 +94,14 @@ def _ruled(tasks: list[tuple[str, float, float, float, int]]) -> list[str]:
     means = np.array([mean for _, mean, _, _, _ in tasks])
     rng = np.random.default_rng(0)
     drawn = means[rng.integers(len(means), size=(2000, len(means)))].mean(axis=1)
-    return [
-        f"- Sets measured: {len(tasks)} of {len(TASKS)}.",
-        f"- At least {GAIN:+.1f} points: {int((means >= GAIN).sum())} (asked: {SETS}).",
-        f"- Below {COST:+.1f}: {int((means < COST).sum())} (asked: none); with their whole interval: "
-        f"{sum(high < COST for _, _, _, high, _ in tasks)}.",
-        f"- Mean over these sets: {_said((float(means.mean()), *np.quantile(drawn, [0.025, 0.975])))}, by sets drawn anew.",
-    ]
+    row = {
+        "sets measured": f"{len(tasks)} of {len(TASKS)}",
+        f"at least {GAIN:+.1f} (asked: {SETS})": int((means >= GAIN).sum()),
+        f"below {COST:+.1f} (asked: none)": int((means < COST).sum()),
+        "with their whole interval": sum(high < COST for _, _, _, high, _ in tasks),
+        "mean, by sets drawn anew": _said((float(means.mean()), *np.quantile(drawn, [0.025, 0.975]))),
+    }
+    return _lines([row])
 
 
 def _said(values: tuple[float, float, float]) -> str:
