@@ -197,7 +197,7 @@ def test_what_is_beyond_the_places_is_sent_away_and_those_inside_go_on():
 
 def test_temporary_files_of_a_killed_server_are_deleted_and_those_of_a_living_one_stay(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # as it was, afterwards: a browser would be started in that folder
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # afterwards as it was: others start a browser there
     me = this_process()
     child = os.fork()
     if child == 0:
