@@ -17,6 +17,7 @@ from fastapi.testclient import TestClient
 from scaling_app.ledger.processes import this_process
 from scaling_app.web import bodies, scratch
 from scaling_app.web.turnstile import Turnstile
+from tests.web.at_once import AtOnce
 
 MOST = 3 << 20
 
@@ -134,14 +135,12 @@ def slow_server(monkeypatch) -> FastAPI:
     monkeypatch.setattr(bodies, "MOST_WAITING", 3)
     server = FastAPI()
     bodies.bound_bodies(server, MOST)
-    server.state.at_once = server.state.most = 0
+    server.state.at_once = AtOnce()
 
     @server.post("/file")
     async def keep(file: UploadFile) -> int:
-        server.state.at_once += 1
-        server.state.most = max(server.state.most, server.state.at_once)
-        await asyncio.sleep(0.2)
-        server.state.at_once -= 1
+        with server.state.at_once.one():
+            await asyncio.sleep(0.2)
         return len(await file.read())
 
     return server
@@ -161,7 +160,7 @@ def answers_to(server: FastAPI, uploads: int) -> list[int]:
 
 def test_uploads_that_come_at_once_wait_for_each_other_and_what_is_beyond_is_sent_away(slow_server):
     assert answers_to(slow_server, 5) == [200] * 5  # were they refused, annotators would have to send again
-    assert slow_server.state.most == 2
+    assert slow_server.state.at_once.most == 2
     assert answers_to(slow_server, 7) == [200] * 5 + [503] * 2
 
 

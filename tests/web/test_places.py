@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scaling_app.monai_app import door
 from scaling_app.web import bodies
 from scaling_app.web.places import Places, client_of, note_client
+from tests.web.at_once import AtOnce
 
 FORM = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
 END = b"abc\r\n--x--\r\n"
@@ -151,7 +152,7 @@ def clients(monkeypatch) -> Clients:
         monkeypatch.setattr(bodies, name, value)
     server = FastAPI()
     bodies.bound_bodies(server, 3 << 20)
-    server.state.at_once = server.state.most = 0
+    server.state.at_once = AtOnce()
 
     @server.post("/file")
     async def keep(file: UploadFile) -> int:
@@ -159,10 +160,8 @@ def clients(monkeypatch) -> Clients:
 
     @server.post("/json")
     async def take(request: Request) -> int:
-        server.state.at_once += 1
-        server.state.most = max(server.state.most, server.state.at_once)
-        await asyncio.sleep(0.1)
-        server.state.at_once -= 1
+        with server.state.at_once.one():
+            await asyncio.sleep(0.1)
         return len(await request.body())
 
     @server.get("/large")
@@ -376,10 +375,10 @@ def test_plain_bodies_that_stand_in_the_memory_are_few_at_once_and_small_ones_pa
     async def ask() -> None:
         asked = [clients.send(large, address=f"10.0.1.{n}", **kind) for n in range(7)]
         assert await asyncio.gather(*asked) == [200] * 7
-        assert clients.server.state.most == 3
+        assert clients.server.state.at_once.most == 3
         asked = [clients.send(small, address=f"10.0.1.{n}", **kind) for n in range(12)]
         assert await asyncio.gather(*asked) == [200] * 12
-        assert clients.server.state.most == 12
+        assert clients.server.state.at_once.most == 12
 
     asyncio.run(ask())
 

@@ -56,11 +56,8 @@ class PacsMemory:
         memory = cls(folder)
         try:
             told = _Told.model_validate_json((folder / NAME).read_bytes())
-            memory.images, memory._judged, memory._segmentations = (
-                told.images,
-                told.judged,
-                told.segmentations,
-            )
+            memory.images, memory._judged = told.images, told.judged
+            memory._segmentations = told.segmentations
         except FileNotFoundError:
             pass
         except (OSError, *_DAMAGED) as error:
