@@ -24,6 +24,21 @@ def write(path: Path, rows: Sequence[Row]) -> None:
     part.replace(path)
 
 
+def add_rows(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Adds rows to a table, which is begun where there is none."""
+    fresh = not path.is_file()
+    with path.open("a", newline="") as stream:
+        writer = csv.DictWriter(stream, columns)
+        if fresh:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def finished(path: Path, key: Sequence[str]) -> dict[tuple[str, ...], dict[str, str]]:
+    """The rows of a table that grows by runs, by what tells a run; none where there is no table yet."""
+    return {tuple(row[name] for name in key): row for row in read(path)} if path.is_file() else {}
+
+
 def read(path: Path) -> list[dict[str, str]]:
     """Reads rows back, as text."""
     with path.open(encoding="utf-8", newline="") as stream:

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from benchmarks.common.tables import add_rows
 from benchmarks.engine.recipes import recipe
-from benchmarks.engine.run import TASKS, Trainer, add_rows, arguments, prepared, tested
+from benchmarks.engine.run import TASKS, Trainer, arguments, prepared, tested
 from scaling_app.strategies.making import make_strategy
 from scaling_app.trials import sampling
 

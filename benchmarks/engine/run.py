@@ -24,6 +24,7 @@ from monai.metrics import compute_dice
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.common.tables import add_rows
 from benchmarks.engine.recipes import CANDIDATES, Recipe, build, planned, recipe
 from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort
 from scaling_app.imaging.geometry import read_image, read_label
@@ -343,16 +344,6 @@ def one_run(
         for i in range(0, len(run.losses), every)
     ]
     add_rows(out.with_name("losses.csv"), ("run", "step", "loss"), curve)
-
-
-def add_rows(path: Path, columns: tuple[str, ...], rows: list[dict[str, object]]) -> None:
-    """Adds rows to a table, which is begun where there is none."""
-    fresh = not path.is_file()
-    with path.open("a", newline="") as stream:
-        writer = csv.DictWriter(stream, columns)
-        if fresh:
-            writer.writeheader()
-        writer.writerows(rows)
 
 
 def _finished(path: Path) -> set[tuple[str, ...]]:

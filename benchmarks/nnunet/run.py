@@ -11,7 +11,6 @@ testing; of nnU-Net's only the training counts. Both have one thread. Both are s
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import shutil
@@ -25,7 +24,7 @@ import SimpleITK
 import torch
 
 from benchmarks.bank.run import ARMS, DATA_SETS, VOLUMES, DataSet
-from benchmarks.engine.run import add_rows
+from benchmarks.common.tables import add_rows, finished
 from scaling_app.experiments.cohort import find_cases, make_cohort
 from scaling_app.experiments.replay import run_once
 from scaling_app.experiments.replay_run import ReplayRun
@@ -195,15 +194,6 @@ def write_file(source: Path, target: Path, thickness: float | None) -> None:
     SimpleITK.WriteImage(volume, str(target), useCompression=True)
 
 
-def finished() -> dict[tuple[str, ...], dict[str, str]]:
-    """The runs that are in the table."""
-    file = RESULTS / "runs.csv"
-    if not file.is_file():
-        return {}
-    with file.open(newline="") as stream:
-        return {tuple(row[name] for name in RUN): row for row in csv.DictReader(stream)}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -216,15 +206,16 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     RESULTS.mkdir(exist_ok=True)
+    runs = RESULTS / "runs.csv"
     for draw in range(arguments.draws):
         for name in arguments.only.split(","):
             data_set = next(d for d in DATA_SETS if d.name == name)
             key = (name, str(CASES), str(draw))
             comparison = Comparison(arguments.data, data_set, draw, arguments.work, arguments.environment)
-            if (*key, OURS) not in finished():
+            if (*key, OURS) not in finished(runs, RUN):
                 comparison.ours()
-            if (*key, THEIRS) not in finished():
-                comparison.theirs(TIMES * float(finished()[(*key, OURS)]["cpu_seconds"]))
+            if (*key, THEIRS) not in finished(runs, RUN):
+                comparison.theirs(TIMES * float(finished(runs, RUN)[(*key, OURS)]["cpu_seconds"]))
 
 
 if __name__ == "__main__":

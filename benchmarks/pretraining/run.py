@@ -11,7 +11,6 @@ is drawn. Runs that are in the table are not made again.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from benchmarks.engine.run import TASKS, add_rows, cohort_of
+from benchmarks.common.tables import add_rows, finished
+from benchmarks.engine.run import TASKS, cohort_of
 from benchmarks.pretraining.pretrain import Pretraining, body_of, form_for, is_whole, start_of
 from benchmarks.pretraining.restoring import restore
 from scaling_app.imaging.network_table import NETWORKS
@@ -152,14 +152,6 @@ def _restored(
     return read_safely(file)["body"]
 
 
-def finished(out: Path) -> set[tuple[str, ...]]:
-    """The keys of the runs that are in the table."""
-    if not (out / "runs.csv").is_file():
-        return set()
-    with (out / "runs.csv").open(newline="") as stream:
-        return {tuple(row[k] for k in KEY) for row in csv.DictReader(stream)}
-
-
 def main() -> None:
     """Runs what the table lacks: all tasks at the first size and draw, then at the next."""
     parser = argparse.ArgumentParser(
@@ -187,7 +179,7 @@ def main() -> None:
                 for arm in args.arms.split(","):
                     steps = args.pretraining if ARMS[arm].seen else 0
                     key = (task, n, draw, arm, steps)
-                    if tuple(map(str, key)) in finished(args.out):
+                    if tuple(map(str, key)) in finished(args.out / "runs.csv", KEY):
                         continue
                     one_run(args.data, args.work, args.out, *key)
 
