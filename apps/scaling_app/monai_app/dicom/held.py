@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from scaling_app.monai_app.dicom.connection import PacsError
+from scaling_app.monai_app.dicom.searching import in_parts
 
 _SOP, _SERIES = "00080018", "0020000E"
 
@@ -44,19 +45,16 @@ class HeldSegmentations:
         return self._held
 
     def _listed(self) -> Mapping[str, set[str]]:
+        found, _ = in_parts(self._rows_from, lambda named: named[1])
         held: defaultdict[str, set[str]] = defaultdict(set)
-        found: set[str] = set()
-        rows = 0
-        while part := self._ask(rows):
-            told = [(_text(row, _SERIES), _text(row, _SOP)) for row in part]
-            new = [(series, sop) for series, sop in told if sop and sop not in found]
-            if not new:  # some servers give the first part to every question
-                break
-            for series, sop in new:
-                held[series].add(sop)
-                found.add(sop)
-            rows += len(part)
+        for series, sop in found.values():
+            held[series].add(sop)
         return held
+
+    def _rows_from(self, row: int) -> list[tuple[str, str] | None]:
+        """Series and instance; one without a name is none."""
+        told = [(_text(one, _SERIES), _text(one, _SOP)) for one in self._ask(row)]
+        return [named if named[1] else None for named in told]
 
 
 def _text(row: Any, tag: str) -> str:

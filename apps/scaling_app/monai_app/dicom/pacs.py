@@ -26,6 +26,7 @@ from scaling_app.imaging.dicom_segmentation import STORAGE
 from scaling_app.imaging.dicom_series import SeriesError
 from scaling_app.monai_app.dicom.connection import PacsError, said_of, session_with
 from scaling_app.monai_app.dicom.held import HeldSegmentations
+from scaling_app.monai_app.dicom.searching import in_parts
 
 logger = logging.getLogger(__name__)
 
@@ -274,18 +275,13 @@ class Pacs:
             return len(last or ()) == min(rows, 1)
 
     def _list(self, wanted: Mapping[str, Any]) -> tuple[list[SeriesFacts], int]:
-        """Servers may answer in parts, and some give the first part to every question."""
-        found: dict[str, SeriesFacts] = {}
-        rows = 0
-        while True:
+        def ask(row: int) -> list[SeriesFacts | None]:
             with self._asking():
-                part = self._client.search_for_series(search_filters=dict(wanted), offset=rows) or ()
-            facts = self._facts_of(part)
-            new = {one.uid: one for one in facts if one is not None and one.uid not in found}
-            if not new:
-                return list(found.values()), rows
-            found |= new
-            rows += len(facts)
+                part = self._client.search_for_series(search_filters=dict(wanted), offset=row) or ()
+            return self._facts_of(part)
+
+        found, rows = in_parts(ask, lambda one: one.uid)
+        return list(found.values()), rows
 
     def _facts_of(self, part: Sequence[Any]) -> list[SeriesFacts | None]:
         """What the rows of a search say; an odd one hides no other.
