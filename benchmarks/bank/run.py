@@ -33,7 +33,6 @@ from scaling_app.experiments.replay import replay
 from scaling_app.experiments.replay_run import Arm
 from scaling_app.experiments.runs_table import COLUMNS, FORMER_COLUMNS
 from scaling_app.imaging.network_table import DEFAULT_NETWORK
-from scaling_app.trials.length import AUTO_STEPS
 
 BANK = Path(__file__).parent / "results" / "bank.csv.gz"
 PRODUCT_BANK = BANK.with_name("product.csv.gz")
@@ -233,31 +232,26 @@ def split(runs: Path) -> None:
     runs.mkdir(parents=True, exist_ok=True)
     for bank in (BANK, PRODUCT_BANK):
         table = pd.read_csv(bank, dtype=str, keep_default_na=False)
-        columns, ending = FORMER_COLUMNS, ".csv"
-        if bank == PRODUCT_BANK:
-            made = table.reindex(columns=COLUMNS, fill_value="")
-            table = made.assign(capacity=table["capacity"], trained_steps=table["steps"], steps=AUTO_STEPS)
-            columns, ending = COLUMNS, PRODUCT_ENDING
+        columns, ending = (COLUMNS, PRODUCT_ENDING) if bank == PRODUCT_BANK else (FORMER_COLUMNS, ".csv")
         for (name, capacity), rows in table.groupby(["dataset", "capacity"]):
             rows.to_csv(runs / f"{name}.{capacity}{ending}", columns=columns, index=False)
 
 
 def merge(runs: Path) -> list[Path]:
-    """Joins the tables of all runs, with capacity and patient as columns, into one compressed CSV for each recipe.
+    """Joins the tables of all runs, with the capacity as a column, into one compressed CSV for each recipe.
 
     Raises:
         FileNotFoundError: no tables there.
     """
     tables: dict[Path, list[pd.DataFrame]] = {}
     for path in sorted(runs.glob("*.csv")):
-        rows = pd.read_csv(path)
-        table = rows[list(FORMER_COLUMNS)]
         name, capacity, *product = path.stem.split(".")
-        if product:
-            table = table.assign(steps=rows["trained_steps"])
+        table = pd.read_csv(path, dtype={"case": str, "patient": str})
+        table = table[list(COLUMNS if product else FORMER_COLUMNS)]
         table.insert(2, "capacity", capacity)
-        pattern = next(data_set.patient for data_set in DATA_SETS if data_set.name == name)
-        table.insert(8, "patient", [patient_of(case, pattern) for case in table["case"]])
+        if not product:
+            pattern = next(data_set.patient for data_set in DATA_SETS if data_set.name == name)
+            table.insert(8, "patient", [patient_of(case, pattern) for case in table["case"]])
         tables.setdefault(PRODUCT_BANK if product else BANK, []).append(table)
     if not tables:
         raise FileNotFoundError(f"no tables in {runs}")
