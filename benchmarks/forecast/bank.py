@@ -1,8 +1,8 @@
 """Reads replays of segmentation trainings: one row per (run, test case, structure).
 
 The format is that of `scaling-app replay`: columns dataset, network, strategy, n, draw, seed, case, structure,
-dice, steps and more, optionally capacity. A curve is one (dataset, structure, network, capacity, strategy,
-steps); the dataset is the unit of independence.
+dice, steps (a number, or `auto`) and more, optionally capacity. A curve is one (dataset, structure, network, capacity,
+strategy, steps); the dataset is the unit of independence.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from scipy.special import expit
 
 from scaling_app.forecast.evidence import logit_error
 from scaling_app.forecast.scores import MISS_DICE
+from scaling_app.imaging.network_table import DEFAULT_NETWORK
+from scaling_app.trials.length import AUTO_STEPS
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Curve:
     network: str
     capacity: str
     strategy: str
-    steps: int
+    steps: str
     runs: tuple[Run, ...]
 
     @property
@@ -66,13 +68,14 @@ class Curve:
 
 
 def bank_files(folder: Path) -> list[Path]:
-    """The bank's tables in a folder, `bank*.csv` or `bank*.csv.gz`."""
-    return sorted([*folder.glob("bank*.csv"), *folder.glob("bank*.csv.gz")])
+    """The bank's tables in a folder: `bank` and `product`, `.csv` or `.csv.gz`."""
+    names = (f"{name}.csv{ending}" for name in ("bank", "product") for ending in ("", ".gz"))
+    return [folder / name for name in names if (folder / name).is_file()]
 
 
 def read_bank(paths: Sequence[Path], *, min_sizes: int = 4) -> list[Curve]:
     """Reads the tables; curves with fewer than `min_sizes` sizes are left out."""
-    groups: dict[tuple[str, ...], dict[tuple[int, int, int], dict[str, float | None]]]
+    groups: dict[tuple[str, str, str, str, str, str], dict[tuple[int, int, int], dict[str, float | None]]]
     groups = defaultdict(lambda: defaultdict(dict))
     for row in _rows(paths):
         key = (row["dataset"], row["structure"], row["network"], row.get("capacity", ""), row["strategy"])
@@ -84,10 +87,24 @@ def read_bank(paths: Sequence[Path], *, min_sizes: int = 4) -> list[Curve]:
         run = (int(row["n"]), int(row["draw"]), int(row["seed"]))
         groups[key][run][row["case"]] = dice
     curves = [
-        Curve(*key[:5], int(key[5]), tuple(Run(*run, dice) for run, dice in sorted(runs.items())))
+        Curve(*key, tuple(Run(*run, dice) for run, dice in sorted(runs.items())))
         for key, runs in groups.items()
     ]
     return [curve for curve in curves if len(curve.sizes) >= min_sizes]
+
+
+def own_curves(curves: Sequence[Curve]) -> list[Curve]:
+    """The curves that are asked about: what the app trains unless told otherwise."""
+    return [c for c in _plain(curves) if (c.network, c.steps) == (DEFAULT_NETWORK, AUTO_STEPS)]
+
+
+def prior_curves(curves: Sequence[Curve]) -> list[Curve]:
+    """The curves that the prior learns from: the default strategy with small networks, trainings of each length."""
+    return [c for c in _plain(curves) if c.network in (DEFAULT_NETWORK, "resunet")]
+
+
+def _plain(curves: Sequence[Curve]) -> list[Curve]:
+    return [c for c in curves if c.strategy == "baseline" and c.capacity in ("small", "")]
 
 
 def _rows(paths: Sequence[Path]) -> Iterator[dict[str, str]]:

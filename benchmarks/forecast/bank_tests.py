@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks.common.tables import Row, share, task_mean, with_interval
-from benchmarks.forecast.bank import Curve, Run
+from benchmarks.forecast.bank import Curve, Run, own_curves
 from benchmarks.forecast.lstm_curves import read_held_out
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, Factor, conformal_quantile, score, widened
@@ -234,15 +234,6 @@ def answers(sessions: Sequence[BankSession], forecaster_for: Callable[[Curve], F
         ]
         found.append(Answer(session, forecaster.centre(draws), draws, np.array(factors)))
     return found
-
-
-def own_curves(curves: Sequence[Curve]) -> list[Curve]:
-    """The curves that are asked about: the app's defaults."""
-    return [
-        c
-        for c in curves
-        if (c.strategy, c.network) == ("baseline", "resunet") and c.capacity in ("small", "")
-    ]
 
 
 def without(curve: Curve, calibration: Calibration | None = None) -> BayesForecaster:

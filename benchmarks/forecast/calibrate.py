@@ -25,9 +25,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit, logit
 
-from benchmarks.forecast.bank import Curve, bank_files, read_bank
+from benchmarks.forecast.bank import Curve, bank_files, own_curves, read_bank
 from benchmarks.forecast.bank_tests import BANDS as BANK_BANDS
-from benchmarks.forecast.bank_tests import Answer, answers, bank_sessions, own_curves, without
+from benchmarks.forecast.bank_tests import Answer, answers, bank_sessions, without
 from benchmarks.forecast.lcdb import SIZES, Library, read_curves
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, Factor, conformal_factor, score, write_calibration

@@ -34,7 +34,7 @@ def bank_curve(
         for n in sizes
         for draw in (0, 1)
     ]
-    return Curve(dataset, structure, "resunet", "small", strategy, 400, tuple(runs))
+    return Curve(dataset, structure, "resunet", "small", strategy, "400", tuple(runs))
 
 
 def test_an_order_never_widens_its_own_interval() -> None:
