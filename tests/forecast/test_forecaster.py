@@ -41,6 +41,22 @@ def test_every_method_predicts_ordered_finite_intervals(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("observations", [session(), AVERAGES], ids=["cases", "averages"])
+def test_a_forecast_at_a_size_does_not_depend_on_the_other_sizes_asked_for(
+    method: str, observations: list[Score]
+) -> None:
+    forecaster = make_forecaster(method).fit(observations)
+    alone, among = (
+        {p.structure: p for p in forecaster.predict(sizes) if p.n == 24}
+        for sizes in ([24], [13, 17, 24, 64, 1000])
+    )
+    for structure, p in alone.items():
+        for name, number in vars(p).items():
+            if name != "structure":
+                assert getattr(among[structure], name) == pytest.approx(number, abs=1e-9), (structure, name)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_takes_averaged_curves(method: str) -> None:
     (p,) = make_forecaster(method).fit(AVERAGES).predict([64])
     assert p.structure == "structure"

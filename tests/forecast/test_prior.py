@@ -9,6 +9,7 @@ import pytest
 from scipy.special import expit
 
 from scaling_app.forecast.prior import (
+    DEVIATIONS,
     Deviation,
     learned_prior,
     plateau_component,
@@ -88,9 +89,11 @@ def test_a_table_with_a_bank_gives_it_the_largest_share(tmp_path: Path) -> None:
     assert {c.name for c in learned_prior(table, without=["liver"]).components} == {"lcdb", "weak", "plateau"}
 
 
-@pytest.mark.parametrize("deviation", [Deviation(), Deviation(0.5, 0.1, 0.15, 0.8)])
-def test_the_deviations_covariance_is_positive_definite_up_to_infinity(deviation: Deviation) -> None:
+@pytest.mark.parametrize("deviation", [Deviation(), *DEVIATIONS.values()])
+def test_draws_of_the_deviation_have_its_covariance_up_to_infinity(deviation: Deviation) -> None:
     n = np.array([1.0, 2.0, 3.0, 8.0, 64.0, 1000.0, np.inf])
     covariance = deviation.covariance(n, n)
     assert np.isfinite(covariance).all()
     assert np.linalg.eigvalsh(covariance).min() > -1e-9
+    basis = deviation.basis(n)
+    np.testing.assert_allclose(basis @ basis.T, covariance, atol=1e-9)

@@ -160,7 +160,7 @@ class BayesForecaster(Forecaster):
         """Puts each structure's draws in an order in which levels correlate as case effects do, and gains agree.
 
         How steep a task's curve is, is what the session knows least of, and common to its structures: at about the same
-        level their draws are paired by gain, so that what is open about it does not average out.
+        level their draws are paired by the gain of twice the cases, so that what is open about it does not average out.
 
         Reference: R. Iman, W. Conover, Commun. Stat. Simul. Comput. 11(3), 1982.
         """
@@ -170,11 +170,11 @@ class BayesForecaster(Forecaster):
         gain, z = z[:, -1], z[:, :-1] @ np.linalg.cholesky(self._coupling).T
         coupled = []
         for index, name in enumerate(self.structures):
-            draws = self._draws(np.concatenate([[float(self.n_now)], n]), name)
-            later = (draws - draws[:, :1]).mean(1)
-            placed = np.empty_like(draws)
-            placed[_by_level(z[:, index], gain)] = draws[_by_level(draws[:, 0], later)]
-            coupled.append(placed[:, 1:])
+            draws = self._draws(np.concatenate([[self.n_now, 2.0 * self.n_now], n]), name)
+            now, ahead = draws[:, 0], draws[:, 2:]
+            placed = np.empty_like(ahead)
+            placed[_by_level(z[:, index], gain)] = ahead[_by_level(now, draws[:, 1] - now)]
+            coupled.append(placed)
         return coupled
 
 

@@ -87,23 +87,37 @@ class Target:
     """
 
     def __init__(self, at: ComponentAt, n: Array) -> None:
-        kernel = at.component.deviation.covariance
+        deviation = at.component.deviation
         self.levels = at.component.eta(n)
-        self.cross = kernel(n, at.sizes)
-        self.covariance = kernel(n, n)
+        self.cross = deviation.covariance(n, at.sizes)
+        self.ahead, self.seen = deviation.basis(n), deviation.basis(at.sizes)
 
-    def predictive(self, piece: Piece, template: NDArray[Any]) -> tuple[Array, Array]:
-        """Mean `(len(template), T)` and a root `(T, T)` of the covariance of eta.
+    def draws(self, piece: Piece, template: NDArray[Any], curves: Array, scores: Array) -> Array:
+        """eta `(B, T)`, a row for each template, of the curves and scores that these standard normal numbers stand for.
 
-        A Cholesky root, which follows rounding errors continuously; eigenvectors of equal values do not.
+        A curve of the prior is moved by what the evidence says beyond it (Matheron's rule). So a draw at one size
+        does not depend on the others.
+
+        Args:
+            piece: the posterior.
+            template: `(B,)`.
+            curves: `(B, BASIS)`.
+            scores: `(B, K)`.
+
+        Reference: J. Wilson et al., Pathwise Conditioning of Gaussian Processes, JMLR 22(105), 2021.
         """
-        covariance = self.covariance - self.cross @ piece.precision @ self.cross.T
-        mean = self.levels[template] + piece.innovation[template] @ self.cross.T
-        return mean, covariance_root(covariance)
+        own = piece.precision @ piece.at.covariance @ piece.precision
+        noise = scores @ covariance_root(piece.precision - own).T
+        pull = piece.innovation[template] - (curves @ self.seen.T) @ piece.precision - noise
+        moved: Array = self.levels[template] + curves @ self.ahead.T + pull @ self.cross.T
+        return moved
 
 
 def covariance_root(covariance: Array) -> Array:
-    """Cholesky root of a covariance `(T, T)` that rounding may have made slightly indefinite."""
+    """Cholesky root of a covariance `(K, K)` that rounding may have made slightly indefinite.
+
+    It follows rounding errors continuously; eigenvectors of equal values do not.
+    """
     for power in range(6):
         try:
             return np.linalg.cholesky(covariance + 10**power * _JITTER * np.eye(len(covariance)))

@@ -24,8 +24,8 @@ from scipy.stats import norm, qmc
 
 from scaling_app.forecast.evidence import Elimination, Spread, population_dice, robust_weights, structure_data
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.mixture import Piece, Target, components_at, condition, covariance_root, level_mean
-from scaling_app.forecast.prior import CurvePrior
+from scaling_app.forecast.mixture import Piece, Target, components_at, condition, level_mean
+from scaling_app.forecast.prior import BASIS, CurvePrior
 from scaling_app.forecast.scores import Score
 
 SPREAD_MEAN = np.log([0.5, 0.5, 0.25])
@@ -65,7 +65,7 @@ class CurvePosterior:
         self.mode = self._spread(mode)
 
     def draws(self, n: Array, size: int = 4000, seed: int = 0) -> tuple[Array, Array]:
-        """Joint draws of eta at sizes n.
+        """Joint draws of eta at sizes n; those at one size do not depend on the others.
 
         Args:
             n: `(T,)` sizes; infinity gives the ceiling.
@@ -80,7 +80,7 @@ class CurvePosterior:
         mass = np.exp(mass - mass.max())
         cumulative = np.cumsum(mass) / mass.sum()
         chosen = np.searchsorted(cumulative, (np.arange(size) + 0.5) / size)
-        noise = np.random.default_rng(seed).standard_normal((size, len(n)))
+        curves, scores = _standard_normal(seed, size, len(self.data.sizes))
         edges = np.cumsum([0] + [len(piece.log_mass) for piece in self.pieces])
         eta, variance = np.empty((size, len(n))), np.empty((size, len(n)))
         targets = {id(at): Target(at, n) for at in self._all}
@@ -88,9 +88,9 @@ class CurvePosterior:
         for piece, edge, start, stop in zip(self.pieces, edges, starts[:-1], starts[1:], strict=False):
             if start == stop:
                 continue
-            mean, root = targets[id(piece.at)].predictive(piece, chosen[start:stop] - edge)
-            eta[start:stop] = mean + noise[start:stop] @ root.T
-            variance[start:stop] = 0.0 if self.data.averaged else piece.spread.variance_at(n)
+            own = slice(start, stop)
+            eta[own] = targets[id(piece.at)].draws(piece, chosen[own] - edge, curves[own], scores[own])
+            variance[own] = 0.0 if self.data.averaged else piece.spread.variance_at(n)
         return eta, variance
 
     def dice_draws(self, n: Array, size: int = 4000, seed: int = 0) -> Array:
@@ -178,14 +178,19 @@ def prior_dice_draws(prior: CurvePrior, n: Array, size: int = 4000, seed: int = 
         )
     )
     chosen = np.searchsorted(mass / mass[-1], (np.arange(size) + 0.5) / size)
-    noise = np.random.default_rng(seed).standard_normal((size, len(n)))
+    curves, _ = _standard_normal(seed, size, 0)
     eta, first = np.empty((size, len(n))), 0
     for component in prior.components:
         own = np.flatnonzero((chosen >= first) & (chosen < first + len(component.templates)))
-        root = covariance_root(component.deviation.covariance(n, n))
-        eta[own] = component.eta(n)[chosen[own] - first] + noise[own] @ root.T
+        eta[own] = component.eta(n)[chosen[own] - first] + curves[own] @ component.deviation.basis(n).T
         first += len(component.templates)
     return population_dice(eta, np.broadcast_to(Spread(*np.exp(SPREAD_MEAN)).variance_at(n), eta.shape))
+
+
+def _standard_normal(seed: int, size: int, sizes: int) -> tuple[Array, Array]:
+    """What curves `(size, BASIS)` and scores `(size, sizes)` are made of."""
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((size, BASIS)), rng.standard_normal((size, sizes))
 
 
 def _curvature(function: Callable[[Array], float], point: Array, scale: Array) -> Array:

@@ -3,7 +3,7 @@
 The prior over the curve `eta(n) = logit e(n)` is a mixture of Gaussian processes, one per template:
 
     eta(n) = logit e_j(n) + delta(ln n),     j ~ component weights x template weights,
-    delta ~ GP(0, shift^2 + tilt^2 (x - x0)(x' - x0) + wiggle^2 exp(-(x - x')^2 / (2 length^2))).
+    delta ~ GP(0, shift^2 + wiggle^2 exp(-(x - x')^2 / (2 length^2))).
 
 Templates are power laws with floor and offset: fits to curves of other tasks (a learned component) or
 points that fill a broad box (the weak component). The shift makes a template's level its
@@ -30,12 +30,17 @@ from scipy.special import logit
 from scipy.stats import norm, qmc
 
 from scaling_app.forecast.families import Array, power_law_error
+from scaling_app.forecast.smooth_paths import fourier_basis
 
 DATA = Path(__file__).parent / "data"
 PLATEAU_SHARE = 0.1
 """Share of curves that rise no more, where nothing is known of segmentation."""
-_FAR = 40.0
+_FAR = 20.0
 """ln n that stands for infinitely many cases in the kernel: uncorrelated with anything observed."""
+_PERIOD = 2.0 * _FAR
+_HARMONICS = 60
+"""With this period they hold the kernel to rounding, for lengths from 0.8 on."""
+BASIS = 2 + 2 * _HARMONICS
 
 
 @dataclass(frozen=True)
@@ -43,16 +48,21 @@ class Deviation:
     """How far a real curve may stray from its template, logit units; `length` in units of ln n."""
 
     shift: float = 0.35
-    tilt: float = 0.0
     wiggle: float = 0.08
     length: float = 1.5
 
     def covariance(self, n: Array, m: Array) -> Array:
         """`(K, L)` covariance between the deviations at sizes n `(K,)` and m `(L,)`."""
         x, y = _log_size(n)[:, None], _log_size(m)[None, :]
-        smooth = self.wiggle**2 * np.exp(-0.5 * ((x - y) / self.length) ** 2)
-        slope = self.tilt**2 * np.clip(x - 2.0, -2.0, 4.0) * np.clip(y - 2.0, -2.0, 4.0)
-        return self.shift**2 + slope + smooth
+        return self.shift**2 + self.wiggle**2 * np.exp(-0.5 * ((x - y) / self.length) ** 2)
+
+    def basis(self, n: Array) -> Array:
+        """`(T, BASIS)`: its product with standard normal numbers is a draw of the deviation at sizes n `(T,)`.
+
+        The same numbers are the same curve, whatever sizes it is read at.
+        """
+        waves = fourier_basis(_log_size(n), self.length, _PERIOD, _HARMONICS)
+        return np.column_stack([np.full(len(n), self.shift), self.wiggle * waves])
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,14 @@ from scaling_app.forecast.families import Array
 from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.rivals.published_methods import mean_curves
 from scaling_app.forecast.scores import Score
+from scaling_app.forecast.smooth_paths import fourier_basis
 
 _DRAWS = 1000
+_FAR = 1e12
+"""Stands for infinitely many cases."""
+_PERIOD = 80.0
+_HARMONICS = 700
+"""For kernels of the lengths that are searched, from .14 on."""
 _MEAN = np.array([-2.0, np.log(0.5), np.log(0.5), np.log(0.03), np.log(1.0), np.log(0.02)])
 _SD = np.array([1.5, 1.0, 0.7, 0.7, 0.5, 0.7])
 _CASE_NOISE = np.log(0.1)
@@ -45,11 +51,21 @@ class _Process:
 
     def kernel(self, n: Array, m: Array) -> Array:
         height, length = np.exp(self.parameters[3:5])
-        x, y = np.log(np.minimum(n, 1e12))[:, None], np.log(np.minimum(m, 1e12))[None]
+        x, y = np.log(np.minimum(n, _FAR))[:, None], np.log(np.minimum(m, _FAR))[None]
         return height**2 * np.exp(-0.5 * ((x - y) / length) ** 2)
 
+    def basis(self, n: Array) -> Array:
+        """Of draws with that kernel."""
+        height, length = np.exp(self.parameters[3:5])
+        waves = fourier_basis(np.log(np.minimum(n, _FAR)), float(length), _PERIOD, _HARMONICS)
+        return height * waves
+
+    def noise_sd(self) -> Array:
+        """`(K,)` of the observed means."""
+        return np.sqrt(np.exp(2 * self.parameters[5]) / self.count + 1e-8)
+
     def noisy_covariance(self) -> Array:
-        return self.kernel(self.n, self.n) + np.diag(np.exp(2 * self.parameters[5]) / self.count + 1e-8)
+        return self.kernel(self.n, self.n) + np.diag(self.noise_sd() ** 2)
 
     def negative_log_likelihood(self) -> float:
         factor = cho_factor(self.noisy_covariance())
@@ -68,12 +84,12 @@ class GaussianProcess(Forecaster):
     def _draws(self, n: Array, structure: str) -> Array:
         process = self._processes[structure]
         factor = cho_factor(process.noisy_covariance())
-        cross = process.kernel(n, process.n)
-        mean = process.mean(n) + cross @ cho_solve(factor, process.error - process.mean(process.n))
-        covariance = process.kernel(n, n) - cross @ cho_solve(factor, cross.T)
-        values, vectors = np.linalg.eigh(covariance)
-        noise = np.random.default_rng(self.structures.index(structure)).standard_normal((_DRAWS, len(n)))
-        error = mean + noise @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
+        rng = np.random.default_rng(self.structures.index(structure))
+        curves = rng.standard_normal((_DRAWS, 1 + 2 * _HARMONICS))
+        noise = rng.standard_normal((_DRAWS, len(process.n))) * process.noise_sd()
+        beyond = process.error - process.mean(process.n) - curves @ process.basis(process.n).T - noise
+        error = process.mean(n) + curves @ process.basis(n).T
+        error += cho_solve(factor, beyond.T).T @ process.kernel(process.n, n)
         return np.clip(1.0 - error, 0.0, 1.0)
 
 
