@@ -1,0 +1,127 @@
+"""How much of a score is luck? The same cases trained several times, which differ in first weights and batches alone.
+
+    python -m benchmarks.luck.run --data DIR --runs RUNS_DIR      # trains, an hour; resumable
+    python -m benchmarks.luck.run --table                          # the table, from what is committed
+
+Cases, test cases and both recipes are those of the bank (`benchmarks/bank`): trainings of 400 steps, and what the app does.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import chi2
+
+from benchmarks.bank.run import DATA_SETS, LEARNING_RATE, STEP_MB, STEPS
+from benchmarks.common.tables import markdown
+from scaling_app.experiments.replay import replay
+from scaling_app.forecast.evidence import logit_error
+from scaling_app.imaging.network_table import DEFAULT_NETWORK
+
+RESULTS = Path(__file__).parent / "results"
+TABLE = RESULTS / "luck.csv.gz"
+SETS = ("busi", "hc18", "axondeepseg_sem", "wbc")
+SIZES = (4, 16)
+SEEDS = 4
+RECIPES: dict[str, dict[str, object]] = {
+    "400 steps": {
+        "networks": ["resunet"],
+        "steps": STEPS,
+        "step_bytes": STEP_MB * 2**20,
+        "learning_rate": LEARNING_RATE,
+    },
+    "app": {"networks": [DEFAULT_NETWORK], "steps": None},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="folder of the bank's data sets")
+    parser.add_argument("--runs", type=Path, help="folder for the tables of the runs")
+    parser.add_argument("--table", action="store_true", help="make the table, train nothing")
+    arguments = parser.parse_args()
+    if not arguments.table:
+        if arguments.data is None or arguments.runs is None:
+            parser.error("--data and --runs are needed to train")
+        _train(arguments.data, arguments.runs)
+        _join(arguments.runs)
+    scores = pd.read_csv(TABLE)
+    (RESULTS / "luck.md").write_text(markdown(list(rows_of(scores))) + "\n", encoding="utf-8")
+
+
+def _train(data: Path, runs: Path) -> None:
+    torch.set_num_threads(1)
+    runs.mkdir(parents=True, exist_ok=True)
+    for data_set in (one for name in SETS for one in DATA_SETS if one.name == name):
+        for recipe, options in RECIPES.items():
+            replay(
+                data / data_set.name / "images",
+                data / data_set.name / "labels",
+                sizes=SIZES,
+                seeds=SEEDS,
+                n_test=data_set.test,
+                out=runs / f"{data_set.name}.{recipe.replace(' ', '_')}.csv",
+                capacity="small",
+                patient_pattern=data_set.patient,
+                **options,  # type: ignore[arg-type]
+            )
+
+
+def _join(runs: Path) -> None:
+    """All runs in one table, without what only the trainings need."""
+    columns = ["dataset", "recipe", "n", "seed", "case", "patient", "structure", "dice", "trained_steps"]
+    parts = []
+    for recipe in RECIPES:
+        for path in sorted(runs.glob(f"*.{recipe.replace(' ', '_')}.csv")):
+            parts.append(pd.read_csv(path, dtype={"case": str, "patient": str}).assign(recipe=recipe))
+    TABLE.parent.mkdir(parents=True, exist_ok=True)
+    joined = pd.concat(parts)[columns].sort_values(columns[:-2])
+    joined.to_csv(TABLE, index=False, compression={"method": "gzip", "mtime": 0})
+
+
+def rows_of(scores: pd.DataFrame) -> Iterator[dict[str, str]]:
+    """A line for each data set, size and recipe, then one over the data sets for each size and recipe."""
+    keys = ["dataset", "n", "recipe"]
+    for (name, n, recipe), own in scores.groupby(keys):
+        means = own.groupby("seed")["dice"].mean().to_numpy()
+        yield {
+            "data set": str(name),
+            "n": str(n),
+            "recipe": str(recipe),
+            "trainings": str(len(means)),
+            "Dice": f"{means.mean():.3f}",
+            "from to": f"{means.min():.3f} to {means.max():.3f}",
+            "SD, points": _spread([100 * means]),
+            "SD, logit": _spread([logit_error(means)]),
+        }
+    for (n, recipe), own in scores.groupby(["n", "recipe"]):
+        groups = [rows.groupby("seed")["dice"].mean().to_numpy() for _, rows in own.groupby("dataset")]
+        yield {
+            "data set": f"all {len(groups)}",
+            "n": str(n),
+            "recipe": str(recipe),
+            "trainings": str(sum(map(len, groups))),
+            "Dice": f"{np.mean([group.mean() for group in groups]):.3f}",
+            "from to": "-",
+            "SD, points": _spread([100 * group for group in groups]),
+            "SD, logit": _spread([logit_error(group) for group in groups]),
+        }
+
+
+def _spread(groups: list[np.ndarray]) -> str:
+    """The standard deviation within groups, with its 95 % interval if the scores are normal."""
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+    free = sum(len(group) - 1 for group in groups)
+    low, high = chi2.ppf([0.975, 0.025], free)
+    return f"{np.sqrt(squares / free):.2f} ({np.sqrt(squares / low):.2f} to {np.sqrt(squares / high):.2f})"
+
+
+if __name__ == "__main__":
+    main()
