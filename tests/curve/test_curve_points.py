@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -24,10 +25,10 @@ def cases_of(n: int, scans: int = 1) -> list[UsableCase]:
     return [UsableCase(f"p{k // scans}_s{k % scans}", f"p{k // scans}", f"hash{k}") for k in range(n)]
 
 
-def due(cases, *, done=(), settings_hash="s", seed=0, blocks=None, arms=()):
+def due(cases, *, done=(), settings_hash="s", seed=0, blocks=None, arms=(), again=False):
     own = ArmDue("baseline", settings_hash)
     arms = [ArmDue(name, f"{settings_hash}-{name}") for name in arms]
-    return runs_due(cases, done=done, own=own, arms=arms, seed=seed, blocks=blocks or {})
+    return runs_due(cases, done=done, own=own, arms=arms, seed=seed, blocks=blocks or {}, again=again)
 
 
 def test_the_largest_checkpoint_reached_counts():
@@ -143,6 +144,22 @@ def test_arms_train_and_test_on_the_folds_of_the_sessions_own_runs_and_come_afte
         assert all(run.purpose == "arm" and run.settings_hash == f"s-{name}" for run in mine)
     assert [run.strategy for run in arms] == ["genda"] * len(folds) + ["red"] * len(folds)
     assert len({run.run_id for run in both}) == len(both)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(5, 40), st.integers(1, 3), st.integers(0, 3))
+def test_what_is_trained_again_differs_in_its_seed_alone_and_nobody_is_paired_with_it(n, scans, seed):
+    cases = cases_of(n, scans)
+    once, twice = (due(cases, seed=seed, arms=["red"], again=again) for again in (False, True))
+    more = [run for run in twice if run not in once]
+    own = [run for run in once if run.purpose != "arm"]
+    assert [run for run in twice if run not in more] == once and twice.index(more[0]) == len(own)
+    folds = {run.fold: run for run in once if run.purpose == "fold"}
+    assert [run.fold for run in more] == [0, 1]
+    for run in more:
+        fold = folds[run.fold]
+        assert replace(run, seed=fold.seed, run_id=fold.run_id) == fold
+        assert run.seed not in {other.seed for other in once} and run.run_id != fold.run_id
 
 
 def test_other_settings_of_an_arm_make_it_due_again_and_nothing_else():

@@ -20,6 +20,45 @@ from scaling_app.forecast.shift_alarm import find_shift, prequential_deviates, s
 from scaling_app.forecast.simulation import SPREAD, random_truth, simulate_session
 
 
+def draw_of_trainings(luck: float, trainings: int, rng: np.random.Generator) -> list[Score]:
+    """Trainings on 4, 8 and 16 cases, all tested on the same 20."""
+    case = rng.normal(0, 0.5, 20)
+    found = []
+    for n in (4, 8, 16):
+        for turn in range(trainings):
+            lucky = rng.normal(0, luck / np.sqrt(n))
+            error = expit(-1.5 - 0.4 * np.log(n / 8) + case + lucky + rng.normal(0, 0.25, 20))
+            found += [
+                Score(n, float(1 - e), case=f"c{i}", run=f"{n}-{turn}", kind="replay")
+                for i, e in enumerate(error)
+            ]
+    return found
+
+
+def test_trainings_made_again_tell_how_large_luck_is() -> None:
+    rng = np.random.default_rng(0)
+
+    def luck(of_each: float, trainings: int) -> np.ndarray:
+        made = [draw_of_trainings(of_each, trainings, rng) for _ in range(8)]
+        return np.array([CurvePosterior(scores, shipped_prior()).luck(8.0) for scores in made])
+
+    steady, lucky = luck(0.1, 3), luck(1.5, 3)
+    assert lucky.mean() > 3 * steady.mean()
+    slope = 0.15  # of the Dice over the logit of the error, about
+    assert lucky.mean() == pytest.approx(slope * 1.5 / np.sqrt(8), rel=0.5)
+
+
+def test_a_curve_of_one_training_a_size_says_what_luck_does_and_is_wider() -> None:
+    rng = np.random.default_rng(1)
+    one, three = (BayesForecaster().fit(draw_of_trainings(0.5, k, rng), 16) for k in (1, 3))
+    (note,) = [text for text in one.notes() if "luck" in text]
+    assert note.startswith("Each size was trained once. By luck alone, trainings on 16 cases differ by about ")
+    assert f"{100 * one.luck():.1f} points" in note
+    assert not [text for text in three.notes() if "luck" in text]
+    (narrow,), (wide,) = three.predict([16]), one.predict([16])
+    assert wide.hi80 - wide.lo80 > narrow.hi80 - narrow.lo80
+
+
 def test_no_miss_seen_leaves_hardly_any_expected() -> None:
     seen = [Score(8, 0.8, case=f"c{i}", run="r") for i in range(16)]
     rate = MissRate(seen)

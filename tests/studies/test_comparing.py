@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from scaling_app.curve import ledger_curve
 from scaling_app.curve.ledger_curve import forecast_from
 from scaling_app.ledger import Observation, Run, utc_now
 from scaling_app.monai_app.train_tasks import CurveTrainer
@@ -25,6 +26,12 @@ from scaling_app.studies.train_runs import train_and_publish
 pytestmark = pytest.mark.slow_training
 
 STEPS = 2
+
+
+@pytest.fixture(autouse=True)
+def steady(monkeypatch):
+    """No fold is trained again, however lucky so short trainings are."""
+    monkeypatch.setattr(ledger_curve, "LARGE_LUCK", 1.0)
 
 
 def options_for(desk, **request):
@@ -55,6 +62,33 @@ def test_arms_are_trained_on_the_sessions_folds_and_tested_on_the_same_cases(des
     assert last_own < min(run.started_at for run in arms)
     again = run_curve_job(desk.studies, options_for(desk), 10, ["none"])
     assert again == result and finished(desk, "arm") == arms
+
+
+def test_folds_are_trained_again_where_luck_is_large_with_weights_of_their_own(desk_of, monkeypatch):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    without = run_curve_job(desk.studies, options_for(desk), 10)
+    assert len(finished(desk, "fold")) == 5
+    monkeypatch.setattr(ledger_curve, "LARGE_LUCK", 0.0)
+    result = run_curve_job(desk.studies, options_for(desk), 10)
+    folds = finished(desk, "fold")
+    assert result["done"] == result["total"] == without["total"] + 2 and len(folds) == 7
+    twice = [run for run in folds if run.fold in (0, 1)]
+    assert len({run.seed for run in twice}) == 4 and len({(run.fold, run.train_ids) for run in twice}) == 2
+    observed = ledger_curve.curve_observations(desk.studies.ledger)
+    assert {run.run_id for run in twice} <= {o.run for o in observed if o.kind == "fold"}
+
+
+def test_a_fold_that_was_begun_again_is_ended_even_where_luck_looks_small_now(desk_of, monkeypatch):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    run_curve_job(desk.studies, options_for(desk), 10)
+    monkeypatch.setattr(ledger_curve, "LARGE_LUCK", 0.0)
+    cut = run_curve_job(desk.studies, options_for(desk), 0.0001)
+    assert cut["done"] == cut["total"] - 1
+    monkeypatch.setattr(ledger_curve, "LARGE_LUCK", 1.0)
+    result = run_curve_job(desk.studies, options_for(desk), 10)
+    assert result["done"] == result["total"] == cut["total"] and len(finished(desk, "fold")) == 7
 
 
 def test_a_strategy_that_is_another_one_here_is_not_trained_beside_it(desk_of, caplog):

@@ -1,11 +1,13 @@
 """Which runs the learning curve is still owed: ledger state in, list of runs out.
 
-Three kinds of runs are planned here (test-then-train points are free and made elsewhere):
+Four kinds of runs are planned here (test-then-train points are free and made elsewhere):
 
 - *folds*: cross-validation with up to 5 folds by patient, once the number of usable cases has reached one
   of `CURVE_SIZES`; every case is tested once, by a network that saw about 80 % of them;
 - *nested*: in some folds also a half and a quarter of the fold's training cases, tested on the same held
   out cases: the slope of the curve with paired noise;
+- *again*: some folds a second time with other first weights and batches, where the luck of a training is large: what
+  luck alone does;
 - *arms*: other strategies on the very same folds, once the session's own runs are done: what a strategy is
   worth, in pairs.
 
@@ -19,7 +21,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from scaling_app.forecast.prediction import MEASURED_FROM
@@ -29,6 +31,8 @@ FOLDS = 5
 NESTED_SHARES = (0.25, 0.5)
 NESTED_FOLDS = 2
 """In how many of the folds nested subsets are trained too."""
+REPEATED_FOLDS = 2
+"""How many folds are trained a second time where luck is large."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,7 @@ def runs_due(
     own: ArmDue,
     seed: int,
     blocks: Mapping[int, Sequence[str]],
+    again: bool = False,
     arms: Sequence[ArmDue] = (),
 ) -> list[RunDue]:
     """The runs still missing at the present curve size.
@@ -137,11 +142,12 @@ def runs_due(
         own: how the session's own curve is trained.
         seed: of folds, subsets and trainings.
         blocks: curve size -> image ids of the block begun there.
+        again: whether some folds are trained a second time.
         arms: the strategies to compare with it.
 
     Returns:
-        First the session's own, fewest training cases first, ties by fold; then one arm after the other,
-        fold by fold. Empty before the first curve size or with a single patient.
+        First the session's own, fewest training cases first, ties by fold; then those that are made again; then one arm
+        after the other, fold by fold. Empty before the first curve size or with a single patient.
     """
     curve_size = curve_size_of(len(cases))
     if curve_size is None:
@@ -151,6 +157,8 @@ def runs_due(
         _runs_of_block(members, curve_size, own, seed), key=lambda run: (run.n, run.fold, -run.share)
     )
     folds = sorted((run for run in wanted if run.purpose == "fold"), key=lambda run: run.fold)
+    if again:
+        wanted += [_once_more(run) for run in folds[:REPEATED_FOLDS]]
     wanted += [_as_arm(run, arm, seed, members) for arm in arms for run in folds]
     return [run for run in wanted if run.run_id not in done]
 
@@ -188,6 +196,12 @@ def _runs_of_block(members: Sequence[UsableCase], curve_size: int, own: ArmDue, 
             sizes.add(len(part))
             runs.append(_run("nested", part, test, curve_size, fold, share, own, seed))
     return runs
+
+
+def _once_more(fold: RunDue) -> RunDue:
+    """The same training and test cases with luck of their own."""
+    name = f"{fold.run_id}-again"
+    return replace(fold, run_id=name, seed=training_seed(fold.seed, "again"))
 
 
 def _as_arm(fold: RunDue, arm: ArmDue, seed: int, members: Sequence[UsableCase]) -> RunDue:

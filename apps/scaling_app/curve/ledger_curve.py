@@ -14,7 +14,8 @@ from typing import Any
 from scaling_app import __version__
 from scaling_app.forecast.agreement import Readers, TwoReadings, readers_of
 from scaling_app.forecast.answer import default_horizons, observed_points
-from scaling_app.forecast.forecaster import answer_question
+from scaling_app.forecast.forecaster import answer_question, make_forecaster
+from scaling_app.forecast.prediction import TooFewPoints
 from scaling_app.forecast.scores import OVERALL, Score, evidence_of
 from scaling_app.forecast.stopping import confirming_size
 from scaling_app.ledger import Case, Ledger, Run, utc_now
@@ -22,6 +23,8 @@ from scaling_app.storage import inert
 
 CURVE_POINTS = 18
 """Sizes at which the drawn curve is computed; between them it is straight to the eye."""
+LARGE_LUCK = 0.02
+"""Standard deviation of Dice over trainings: twice the smallest gain worth having."""
 
 
 def curve_observations(ledger: Ledger) -> list[Score]:
@@ -91,6 +94,19 @@ def little_to_gain(ledger: Ledger) -> bool:
         ValueError: the observations contradict themselves; the message says how.
     """
     return answer_question(curve_observations(ledger), n_now=len(ledger.usable_cases())).low_gain
+
+
+def luck_is_large(ledger: Ledger) -> bool:
+    """Whether trainings on as many cases as there are now differ so much by luck that some should be made twice.
+
+    Raises:
+        ValueError: the observations contradict themselves; the message says how.
+    """
+    try:
+        forecaster = make_forecaster("bayes").fit(curve_observations(ledger), len(ledger.usable_cases()))
+    except TooFewPoints:
+        return False
+    return forecaster.luck() >= LARGE_LUCK
 
 
 def forecast_from(ledger: Ledger, *, n_pool: int | None = None) -> dict[str, Any]:

@@ -109,8 +109,23 @@ class BayesForecaster(Forecaster):
         return sentences
 
     def notes(self) -> tuple[str, ...]:
-        """What was corrected for labels drawn with a prediction on screen, and what the prior rests on."""
-        return (*self._assistance_notes(), self._basis())
+        """What was corrected for labels drawn with a prediction on screen, what luck does, and what the prior rests on."""
+        return (*self._assistance_notes(), *self._luck_notes(), self._basis())
+
+    def luck(self) -> float:
+        """Standard deviation of the mean Dice over trainings on `n_now` cases, of the structure where it is largest."""
+        return max((posterior.luck(self.n_now) for posterior in self.posteriors.values()), default=0.0)
+
+    def _luck_notes(self) -> list[str]:
+        """Of curves with a single training of each size."""
+        told = [p.data for p in self.posteriors.values() if not p.data.averaged]
+        if not told or any(len(np.unique(data.run_sizes)) < len(data.run_sizes) for data in told):
+            return []
+        return [
+            f"Each size was trained once. By luck alone, trainings on {self.n_now} cases differ by about "
+            f"{tenths(100 * self.luck())} points (standard deviation). The ranges hold that; "
+            "a second training of the sizes would make them narrower."
+        ]
 
     def _basis(self) -> str:
         tasks = self.factor("level", 2 * self.n_now).n_tasks

@@ -102,6 +102,13 @@ class CurvePosterior:
         """`(K,)` posterior mean of eta at the observed sizes, at the mode of the spread."""
         return level_mean(self._search(self.mode))
 
+    def luck(self, n: float) -> float:
+        """Standard deviation of the mean Dice over trainings on n cases; 0 where scores are averages."""
+        eta, _ = self.draws(np.array([n]), 400)
+        apart = self.mode.run / np.sqrt(n)
+        rest = np.full_like(eta, self.mode.case**2 + self.mode.residual**2)
+        return float((population_dice(eta - apart, rest) - population_dice(eta + apart, rest)).mean() / 2.0)
+
     def offsets(self) -> tuple[Array, Array]:
         """Mean and standard deviation `(Q,)` of the offsets; the last is assistance (logit of the error)."""
         eta, _ = self.draws(self.data.sizes)

@@ -1,7 +1,7 @@
 """The `learning_curve` job: the runs that the curve is owed, cheapest first, within a budget.
 
-First the session's own curve, then other strategies on the same folds (arms), then, once in a session and
-whenever more cases seem to bring little, longer trainings; at last a look at the shapes of the images without
+First the session's own curve, then other strategies on the same folds (arms), then, where the luck of a training is
+large, some folds again, then, once in a session and whenever more cases seem to bring little, longer trainings; at last a look at the shapes of the images without
 labels. Every run is one ledger entry that begins and ends in one transaction each, so the job may be killed at
 any point; the next one goes on with what is still due, and in the middle of a training where its checkpoint
 stands. `curve_work` has them carried out, here or on other machines. The published model and its stats are never
@@ -24,7 +24,7 @@ from scaling_app.curve.curve_points import (
     curve_size_of,
     runs_due,
 )
-from scaling_app.curve.ledger_curve import little_to_gain
+from scaling_app.curve.ledger_curve import little_to_gain, luck_is_large
 from scaling_app.ledger import Run, utc_now
 from scaling_app.strategies.catalogue import same_as
 from scaling_app.studies.curve_run import CurveRun
@@ -78,6 +78,8 @@ def run_curve_job(
         test_then_train(studies, material)
         job = _CurveJob(studies, options, material, budget_minutes * 60, compared)
         message, done, total = job.work()
+        if 0 < done == total and job.asks_again():
+            message, done, total = job.work()
         if longer and 0 < done == total and job.asks_for(longer):
             job.compare(longer)
             message, done, total = job.work()
@@ -105,6 +107,7 @@ class _CurveJob:
         self.own = self._recipe(self.options.strategy)
         self.doing = CurveWork(studies, material, self.own.strategy, budget_s, self._made, self._times)
         self.arms: list[ArmDue] = []
+        self.again = False
         self.compare(compared)
         self.cases = [
             UsableCase(case.image_id, case.patient, case.label_hash) for case in material.cases.values()
@@ -121,6 +124,13 @@ class _CurveJob:
         tried = all(self._folds_done("arm", self._recipe(strategy)) >= own for strategy in longer)
         return (len(self.cases) >= LONGER_FROM and not tried) or little_to_gain(self.studies.ledger)
 
+    def asks_again(self) -> bool:
+        """Whether luck is large, so that some folds are to be trained a second time; so it is once that has begun."""
+        if not self.again and luck_is_large(self.studies.ledger):
+            self.again = True
+            return True
+        return False
+
     def _folds_done(self, purpose: str, recipe: ArmDue) -> set[int | None]:
         """At this curve size or an earlier one."""
         runs = self.studies.ledger.runs(purpose)
@@ -133,17 +143,24 @@ class _CurveJob:
             missing = CURVE_SIZES[0] - len(self.cases)
             return f"Cross-validation begins at {CURVE_SIZES[0]} cases: {missing} more to label.", 0, 0
         blocks = self._fix_block(curve_size)
-        own = runs_due(self.cases, done=(), own=self.own, seed=self.options.seed, blocks=blocks)
+        own = self._planned(blocks)
+        twice = {run.run_id for run in self._planned(blocks, again=True)} - {run.run_id for run in own}
+        known = self.studies.ledger.runs()
+        self.again = self.again or any(run.run_id in twice for run in known)
         arms = self._that_differ([run for run in own if run.purpose == "fold"])
-        planned = runs_due(
-            self.cases, done=(), own=self.own, arms=arms, seed=self.options.seed, blocks=blocks
-        )
+        planned = self._planned(blocks, arms, again=self.again)
         if not planned:
             return "Cross-validation needs labels of at least two patients.", 0, 0
-        finished = {run.run_id for run in self.studies.ledger.runs() if run.state == "done"}
+        finished = {run.run_id for run in known if run.state == "done"}
         due = [run for run in planned if run.run_id not in finished]
         sweep_curve_checkpoints(self.studies, {run.run_id for run in due}, finished)
         return self.doing.all_of(due, len(planned))
+
+    def _planned(
+        self, blocks: Mapping[int, Sequence[str]], arms: Sequence[ArmDue] = (), *, again: bool = False
+    ) -> list[RunDue]:
+        seed = self.options.seed
+        return runs_due(self.cases, done=(), own=self.own, arms=arms, seed=seed, blocks=blocks, again=again)
 
     def look_at_pool(self, done: int, total: int) -> None:
         """Compares the shapes of unlabelled images with those of the labelled cases; a failure is only noted."""

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 from scaling_app.storage import write_whole_text
 
 if TYPE_CHECKING:
-    from scaling_app.ledger import Ledger
+    from collections.abc import Iterable
+
+    from scaling_app.ledger import Ledger, Observation
     from scaling_app.trials.step_report import StepReport
 
 WRITE_EVERY_SECONDS = 1.0
@@ -36,13 +38,22 @@ def latest_accuracy(ledger: Ledger) -> float | None:
     folds = [seen for seen in current if seen.kind == "fold"]
     fold_n = {run.run_id: run.n for run in ledger.runs("fold")}
     most = max((fold_n.get(seen.run_id, 0) for seen in folds), default=0)
-    crossed = [seen.dice for seen in folds if fold_n.get(seen.run_id, 0) >= SAME_SIZE * most]
+    crossed = _once_each(seen for seen in folds if fold_n.get(seen.run_id, 0) >= SAME_SIZE * most)
     recent = [seen.dice for seen in current if seen.kind == "prequential"][-MOST_RECENT:]
     for evidence in (held_out, crossed, recent):
         known = [dice for dice in evidence if dice is not None]
         if known:
             return fmean(known)
     return None
+
+
+def _once_each(folds: Iterable[Observation]) -> list[float]:
+    """Means over the trainings that tested the same case: some folds are trained twice."""
+    tests: dict[tuple[str, str], list[float]] = {}
+    for seen in folds:
+        if seen.dice is not None:
+            tests.setdefault((seen.image_id, seen.structure), []).append(seen.dice)
+    return [fmean(scores) for scores in tests.values()]
 
 
 class TrainStats:
