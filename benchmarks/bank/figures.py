@@ -1,6 +1,6 @@
 """The scaling-law figures and their table, from the bank.
 
-    python -m benchmarks.bank.figures [--bank benchmarks/bank/results/bank.csv.gz] [--out benchmarks/bank/results]
+    python -m benchmarks.bank.figures [--bank benchmarks/bank/results] [--out benchmarks/bank/results]
 
 After Chu et al. (arXiv 2511.13883): error (1 - Dice) against the number of training cases, log-log, one panel
 for each task (data set and structure), with a power law `A n^-c` and a power law with a floor
@@ -28,6 +28,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.bank.longer import draw_longer, longer_rows, longer_trainings
 from benchmarks.common.tables import markdown
+from benchmarks.forecast.bank import bank_files
 from scaling_app.forecast.families import POWER_LAW, POWER_LAW_FLOOR, Array, Family, fit_family
 
 REPEATS = 500
@@ -51,6 +52,10 @@ MODELS = {
 STEPS = {
     ("resunet", "small", "baseline", "400"): ("400 steps", "#0b5394"),
     ("resunet", "small", "baseline", "1600"): ("1600 steps", "#c0504d"),
+}
+RECIPES = {
+    ("resenc", "small", "baseline", "auto"): ("the app's trainings", "#38761d"),
+    ("resunet", "small", "baseline", "400"): ("400 steps of a small Res-UNet", "#9fc5e8"),
 }
 KEYS = ["dataset", "structure", "network", "capacity", "strategy", "steps"]
 
@@ -198,18 +203,12 @@ def draw_all(curves: dict[tuple[str, ...], Points], table: pd.DataFrame, out: Pa
     """The pages that there are data for; the first shows all draws, the others those that their curves share."""
     tasks = list(dict.fromkeys((key[0], key[1]) for key in curves))
     baseline = table[table["strategy"] == "baseline"]
-    one, three = curves_of(alike(baseline, 1)), curves_of(alike(table[table["steps"] == 400], 3))
+    one, three = curves_of(alike(baseline, 1)), curves_of(alike(table[table["steps"] == "400"], 3))
     fits = "dashed: power law, solid: with a floor"
     pages: list[
         tuple[str, str, dict[tuple[str, ...], Points], dict[tuple[str, ...], tuple[str, str]], bool]
     ] = [
-        (
-            "bank_curves.png",
-            fits,
-            curves,
-            {("resunet", "small", "baseline", "400"): ("Res-UNet, affine + intensity", "#0b5394")},
-            True,
-        ),
+        ("bank_curves.png", f"affine + intensity, all draws; {fits}", curves, RECIPES, True),
         (
             "bank_networks.png",
             f"one draw; {fits}",
@@ -311,10 +310,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--bank", type=Path, default=results / "bank.csv.gz")
+    parser.add_argument("--bank", type=Path, default=results, help="folder of bank.csv.gz and product.csv.gz")
     parser.add_argument("--out", type=Path, default=results)
     arguments = parser.parse_args()
-    table = pd.read_csv(arguments.bank, keep_default_na=False, na_values=[""])
+    columns = [*KEYS, "n", "draw", "case", "patient", "dice"]
+    table = pd.concat(
+        pd.read_csv(file, usecols=columns, dtype={"steps": str}, keep_default_na=False, na_values=[""])
+        for file in bank_files(arguments.bank)
+    )
     curves = curves_of(table)
     longer = longer_trainings(table)
     made = [*draw_all(curves, table, arguments.out), draw_longer(longer, arguments.out)]
@@ -324,8 +327,8 @@ def main() -> None:
         "Made by `python -m benchmarks.bank.figures`: error e = 1 - Dice against n training cases, e = A n^-c and",
         "e = e_inf + A n^-c, relative errors counting alike; sizes at which nothing was found (error above 0.97) are",
         "left out. Brackets: 95 % intervals, draws of labels and test patients drawn anew (patients alone where there",
-        "is one draw). Exponents are sought from 0.02 to 3: at an edge the sizes do not tell. Trainings are short: floors are",
-        "those of these trainings, not of the data sets.",
+        "is one draw). Exponents are sought from 0.02 to 3: at an edge the sizes do not tell. `auto`: trained as the app does.",
+        "Floors are those of the trainings, not of the data sets.",
         "",
         *[f"![{path.stem}]({path.name})" for path in made[:-1]],
         "",
