@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmarks.bank.run import BANK, PRODUCT_BANK, STEPS, VOLUMES
+from benchmarks.bank.run import STEPS, VOLUMES, same_cases
 from benchmarks.common.paired_runs import Runs, draws_of
 from benchmarks.common.tables import markdown
 
@@ -48,24 +48,30 @@ class Measured:
 
 def main() -> None:
     """Prints both tables."""
-    found = runs_of(pd.read_csv(BANK), pd.read_csv(PRODUCT_BANK))
+    found = runs_of(*same_cases())
     print(f"# The app's own recipe\n\n{markdown(list(_curves(found)))}\n\n## Asked and reached\n")
     print(markdown(list(_bars(found))))
 
 
-def runs_of(short: pd.DataFrame, product: pd.DataFrame) -> dict[str, Runs]:
-    """The recipe's runs by data set, with `short` trainings of the same draws; arms `product`, `short`, `none`."""
-    alike = f"network == 'resunet' and capacity == 'small' and strategy == 'baseline' and steps == {STEPS}"
+def runs_of(product: pd.DataFrame, short: pd.DataFrame) -> dict[str, Runs]:
+    """The recipe's runs by data set, with `short` trainings of the same draws; arms `product`, `short`, `none`.
+
+    Raises:
+        ValueError: both were not tested on the same cases.
+    """
     parts = [
         product[product["strategy"] == "baseline"].assign(strategy="product"),
         product[product["strategy"] == "none"],
-        short.query(alike).assign(strategy="short"),
+        short.assign(strategy="short"),
     ]
     found = {}
     for name, rows in pd.concat(parts).groupby("dataset"):
-        known = set(rows.loc[rows["strategy"] == "product", "case"])
-        if known:
-            found[str(name)] = Runs(rows[rows["case"].isin(known)], "dice", ("product", "short", "none"))
+        tested = {arm: set(own["case"]) for arm, own in rows.groupby("strategy")}
+        if "product" not in tested:
+            continue
+        if any(cases != tested["product"] for cases in tested.values()):
+            raise ValueError(f"{name}: the recipes were tested on different cases")
+        found[str(name)] = Runs(rows, "dice", ("product", "short", "none"))
     return found
 
 

@@ -55,7 +55,7 @@ STEPS = {
 }
 RECIPES = {
     ("resenc", "small", "baseline", "auto"): ("the app's trainings", "#38761d"),
-    ("resunet", "small", "baseline", "400"): ("400 steps of a small Res-UNet", "#9fc5e8"),
+    ("resunet", "small", "baseline", "400"): ("400 steps of a small Res-UNet on the same cases", "#9fc5e8"),
 }
 KEYS = ["dataset", "structure", "network", "capacity", "strategy", "steps"]
 

@@ -1,16 +1,17 @@
 """Builds the bank of segmentation learning curves: trainings on growing numbers of cases.
 
-    python -m benchmarks.bank.run --data DIR --runs RUNS_DIR [--minutes M] [--only acdc,wbc] [--recipe product]
+    python -m benchmarks.bank.run --data DIR --runs RUNS_DIR [--minutes M] [--only acdc,wbc] [--recipe short]
     python -m benchmarks.bank.run --runs RUNS_DIR --split
     python -m benchmarks.bank.run --runs RUNS_DIR --merge
 
 The first form trains, cell of the design by cell, one CSV for each data set and capacity, and goes on where
 it was stopped. `--split` lays out the runs of the bank as it is, to go on from on another machine; `--merge`
-joins the tables into `benchmarks/bank/results/bank.csv.gz`, those of the product's recipe into `product.csv.gz`. `DIR` holds a folder for each data set with `images/`
+joins the tables into those of `benchmarks/bank/results` (`BANKS`). `DIR` holds a folder for each data set with `images/`
 and `labels/` (README.md beside this file: which, and their licences).
 
-Two recipes, of which a table tells the steps: `short`, trainings of 400 steps that hundreds of fit on two processor cores,
-and `product`, what the app does unless told otherwise.
+Recipes: `short`, trainings of 400 steps that hundreds of fit on two processor cores; `product`, what the app does unless
+told otherwise; `again`, the short baseline anew where the product's cases are others than those of `short`, which was run
+before the same image under two names counted as one patient's.
 
 All arms of a task train on the same cases with the same seed, steps, affine map and intensity changes (but
 `none`, which has neither). The pool are images of the same draw that are neither trained on nor tested; their
@@ -43,7 +44,8 @@ LEARNING_RATE = 3e-3
 """Lower than the network's own: on 32 training cases it reached a lower loss in so few steps."""
 STEP_MB = 20
 """Bounds a training step and with it the working resolution, so that hundreds of runs fit."""
-PRODUCT_ENDING = ".product.csv"
+BANKS = {"short": BANK, "product": PRODUCT_BANK, "again": BANK.with_name("again.csv.gz")}
+"""The tables by recipe."""
 POOL = 12
 """Unlabelled images of the draw that RegDA and GenDA may learn from."""
 
@@ -161,7 +163,13 @@ PRODUCT = (
     _product((16, 32), ("none",), 3),
     *(_product(FEW_TO_16, STRATEGIES, draws, data_sets=FIRST_FIVE) for draws in (1, 2, 3)),
 )
-RECIPES = {"short": DESIGN, "product": PRODUCT}
+OTHER_CASES = ("acdc", "busi", "wbc")
+"""Where the product's cases are others than those of the short recipe."""
+RECIPES = {
+    "short": DESIGN,
+    "product": PRODUCT,
+    "again": tuple(Cell(CURVE, ("baseline",), OTHER_CASES, draws=draws) for draws in (1, 2, 3)),
+}
 
 
 def main() -> None:
@@ -212,7 +220,7 @@ def _train(arguments: argparse.Namespace) -> None:
                 draws=cell.draws,
                 n_test=data_set.test,
                 steps=cell.steps,
-                out=arguments.runs / _table(data_set.name, cell),
+                out=arguments.runs / _table(data_set.name, cell.capacity, arguments.recipe),
                 capacity=cell.capacity,
                 patient_pattern=data_set.patient,
                 step_bytes=None if cell.steps is None else STEP_MB * 2**20,
@@ -222,19 +230,23 @@ def _train(arguments: argparse.Namespace) -> None:
             )
 
 
-def _table(data_set: str, cell: Cell) -> str:
+def _table(data_set: str, capacity: str, recipe: str) -> str:
     """One table holds runs of one learning rate and memory, which it does not tell."""
-    return f"{data_set}.{cell.capacity}" + (PRODUCT_ENDING if cell.steps is None else ".csv")
+    return ".".join([data_set, capacity, *([] if recipe == "short" else [recipe]), "csv"])
+
+
+def _columns(recipe: str) -> list[str]:
+    """Those of its tables; the short recipe's were begun before there were more."""
+    return list(FORMER_COLUMNS if recipe == "short" else COLUMNS)
 
 
 def split(runs: Path) -> None:
-    """Lays both banks out as the tables that they were joined from."""
+    """Lays the banks out as the tables that they were joined from."""
     runs.mkdir(parents=True, exist_ok=True)
-    for bank in (BANK, PRODUCT_BANK):
+    for recipe, bank in BANKS.items():
         table = pd.read_csv(bank, dtype=str, keep_default_na=False)
-        columns, ending = (COLUMNS, PRODUCT_ENDING) if bank == PRODUCT_BANK else (FORMER_COLUMNS, ".csv")
         for (name, capacity), rows in table.groupby(["dataset", "capacity"]):
-            rows.to_csv(runs / f"{name}.{capacity}{ending}", columns=columns, index=False)
+            rows.to_csv(runs / _table(name, capacity, recipe), columns=_columns(recipe), index=False)
 
 
 def merge(runs: Path) -> list[Path]:
@@ -243,26 +255,37 @@ def merge(runs: Path) -> list[Path]:
     Raises:
         FileNotFoundError: no tables there.
     """
-    tables: dict[Path, list[pd.DataFrame]] = {}
+    tables: dict[str, list[pd.DataFrame]] = {}
     for path in sorted(runs.glob("*.csv")):
-        name, capacity, *product = path.stem.split(".")
-        table = pd.read_csv(path, dtype={"case": str, "patient": str})
-        table = table[list(COLUMNS if product else FORMER_COLUMNS)]
+        name, capacity, *others = path.stem.split(".")
+        recipe = others[0] if others else "short"
+        table = pd.read_csv(path, dtype={"case": str, "patient": str})[_columns(recipe)]
         table.insert(2, "capacity", capacity)
-        if not product:
+        if recipe == "short":
             pattern = next(data_set.patient for data_set in DATA_SETS if data_set.name == name)
             table.insert(8, "patient", [patient_of(case, pattern) for case in table["case"]])
-        tables.setdefault(PRODUCT_BANK if product else BANK, []).append(table)
+        tables.setdefault(recipe, []).append(table)
     if not tables:
         raise FileNotFoundError(f"no tables in {runs}")
     digits = {"dice": 4, "nsd": 4, "hd95_mm": 2, "bce": 4, "seconds": 1}
     keys = ["dataset", "network", "capacity", "strategy", "n", "draw", "seed", "case", "structure"]
-    for bank, parts in tables.items():
+    for recipe, parts in tables.items():
         # a run that was killed while its scores were written may stand there twice
         joined = pd.concat(parts, ignore_index=True).drop_duplicates([*keys, "steps"])
         joined = joined.round(digits).sort_values(keys)
-        joined.to_csv(bank, index=False, compression={"method": "gzip", "mtime": 0})
-    return list(tables)
+        joined.to_csv(BANKS[recipe], index=False, compression={"method": "gzip", "mtime": 0})
+    return [BANKS[recipe] for recipe in tables]
+
+
+def same_cases() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The product's runs, and trainings of 400 steps on the same cases: what can be set side by side."""
+    as_text = {"steps": str, "case": str, "patient": str}
+    short, product, again = (
+        pd.read_csv(BANKS[recipe], dtype=as_text, keep_default_na=False, na_values=[""]) for recipe in RECIPES
+    )
+    short = short.query("network == 'resunet' and capacity == 'small' and strategy == 'baseline'")
+    short = short[(short["steps"] == str(STEPS)) & ~short["dataset"].isin(OTHER_CASES)]
+    return product, pd.concat([short, again])
 
 
 if __name__ == "__main__":
