@@ -27,6 +27,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.bank.longer import draw_longer, longer_rows, longer_trainings
+from benchmarks.bank.run import same_cases
 from benchmarks.common.tables import markdown
 from benchmarks.forecast.bank import bank_files
 from scaling_app.forecast.families import POWER_LAW, POWER_LAW_FLOOR, Array, Family, fit_family
@@ -204,11 +205,12 @@ def draw_all(curves: dict[tuple[str, ...], Points], table: pd.DataFrame, out: Pa
     tasks = list(dict.fromkeys((key[0], key[1]) for key in curves))
     baseline = table[table["strategy"] == "baseline"]
     one, three = curves_of(alike(baseline, 1)), curves_of(alike(table[table["steps"] == "400"], 3))
+    recipes = curves_of(pd.concat(same_cases()).query("strategy == 'baseline'"))
     fits = "dashed: power law, solid: with a floor"
     pages: list[
         tuple[str, str, dict[tuple[str, ...], Points], dict[tuple[str, ...], tuple[str, str]], bool]
     ] = [
-        ("bank_curves.png", f"affine + intensity, all draws; {fits}", curves, RECIPES, True),
+        ("bank_curves.png", f"affine + intensity, all draws; {fits}", recipes, RECIPES, True),
         (
             "bank_networks.png",
             f"one draw; {fits}",
