@@ -47,6 +47,7 @@ _LITTLE = 1 / 8
 _FOUND_VOXELS = 0.5
 _FINER = 1.5
 _MARGIN_VOXELS = 5
+_UNBOUNDED_MB = 2**40
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,22 @@ def _with_patch(plan: Plan, on_gpu: bool) -> Plan:
 def _in_two_looks(draft: Plan, prints: Fingerprint) -> Plan | None:
     """A coarse look at whole cases, and a finer one into the boxes; None where that brings no finer voxels.
 
+    Whether it does is asked without a bound on memory: nobody who allows more gets one look at coarser voxels for it.
+    """
+    whole = prints.median_extent_mm
+    coarse, fine, box, _ = _two_looks(replace(draft, memory_mb=_UNBOUNDED_MB), prints)
+    if math.prod(box) > _LITTLE * math.prod(whole) or min(coarse.spacing) < _FINER * min(fine.spacing):
+        return None
+    coarse, fine, _, margin = _two_looks(draft, prints)
+    if min(fine.spacing) >= min(_coarsened(draft, prints.thinnest_mm, whole).spacing):
+        return None
+    fine = replace(_with_patch(fine, on_gpu=False), margin_mm=_rounded(margin))
+    return replace(_with_patch(coarse, on_gpu=False), fine=fine)
+
+
+def _two_looks(draft: Plan, prints: Fingerprint) -> tuple[Plan, Plan, list[float], float]:
+    """The grids of a coarse and a fine look, the median box of the fine one, and how wide its margin is, in mm.
+
     The coarse voxels may be so large that the thinnest structure is just seen: it has to be found there, no more.
     """
     whole = prints.median_extent_mm
@@ -229,13 +246,8 @@ def _in_two_looks(draft: Plan, prints: Fingerprint) -> Plan | None:
     coarse = _coarsened(draft, seen, whole)
     margin = _MARGIN_VOXELS * min(coarse.spacing)
     box = [min(mm, inside + 2 * margin) for mm, inside in zip(whole, prints.median_box_mm, strict=True)]
-    if math.prod(box) > _LITTLE * math.prod(whole):
-        return None
     fine = _coarsened(_at_spacing(draft, box, draft.spacing), prints.thinnest_mm, box)
-    if min(coarse.spacing) < _FINER * min(fine.spacing):
-        return None
-    fine = replace(_with_patch(fine, on_gpu=False), margin_mm=_rounded(margin))
-    return replace(_with_patch(coarse, on_gpu=False), fine=fine)
+    return coarse, fine, box, margin
 
 
 def _dimensions(prints: Fingerprint, wanted: int | None) -> tuple[Literal[2, 3], int | None]:
@@ -278,7 +290,7 @@ def _rounded(mm: float) -> float:
 def _coarsened(plan: Plan, thinnest_mm: float, extent_mm: Sequence[float]) -> Plan:
     """Enlarges the finest voxels until a patch covers a quarter of the median case, within reason.
 
-    Measured by the patch of the small network: whoever asks for a larger one does not ask for a coarser grid.
+    Measured by the patch of the small network: whoever asks for a larger or smaller one does not ask for another grid.
     Pixels grow on while all structures are well seen: from few pictures a network learns where a structure is sooner than
     how its texture differs (`benchmarks/engine`).
     """
@@ -294,8 +306,7 @@ def _coarsened(plan: Plan, thinnest_mm: float, extent_mm: Sequence[float]) -> Pl
 
 def _kept_voxels(plan: Plan, native: float) -> float:
     """How many voxels the thinnest structure has to keep if those of a plan are to grow; infinite where they are not."""
-    small = plan if width_of(plan.capacity) < width_of("small") else replace(plan, capacity="small")
-    patch, _ = _patch_and_batch(small, on_gpu=False)
+    patch, _ = _patch_and_batch(replace(plan, capacity="small"), on_gpu=False)
     if math.prod(patch) < _COVERED * math.prod(plan.median_shape):
         return _THINNEST_VOXELS
     is_fine = 1.1 * min(plan.spacing) <= _MOST_COARSER * native
