@@ -87,19 +87,19 @@ class Target:
     """
 
     def __init__(self, at: ComponentAt, n: Array) -> None:
-        kernel = at.component.deviation.covariance
+        deviation = at.component.deviation
         self.levels = at.component.eta(n)
-        self.cross = kernel(n, at.sizes)
-        self.covariance = kernel(n, n)
+        self.cross = deviation.covariance(n, at.sizes)
+        self.features, self.observed = deviation.features(n), deviation.features(at.sizes)
 
     def predictive(self, piece: Piece, template: NDArray[Any]) -> tuple[Array, Array]:
-        """Mean `(len(template), T)` and a root `(T, T)` of the covariance of eta.
+        """Mean `(len(template), T)` and a root `(T, M)` of the covariance of eta, whose row of a size is that size's alone.
 
         A Cholesky root, which follows rounding errors continuously; eigenvectors of equal values do not.
         """
-        covariance = self.covariance - self.cross @ piece.precision @ self.cross.T
+        left = np.eye(self.features.shape[1]) - self.observed.T @ piece.precision @ self.observed
         mean = self.levels[template] + piece.innovation[template] @ self.cross.T
-        return mean, covariance_root(covariance)
+        return mean, self.features @ covariance_root(left)
 
 
 def covariance_root(covariance: Array) -> Array:
