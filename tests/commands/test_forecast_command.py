@@ -202,3 +202,37 @@ def test_a_flat_end_may_be_that_of_short_trainings(capsys, monkeypatch, curve) -
     said = answer(capsys, monkeypatch, str(flat), "--at", "32")["trainings"]
     assert "800 to 3,200 steps" in said
     assert "4 times the steps" in said
+
+
+def test_only_the_steps_of_the_curve_itself_are_named_however_they_are_written(
+    capsys, monkeypatch, curve
+) -> None:
+    header, *rows = with_steps(curve).read_text().splitlines()
+    own = [f"{row}.0,baseline" for row in rows]
+    other = [f"{row.rpartition(',')[0]},90000.0,genda" for row in rows[:24]]
+    both = curve.with_name("both.csv")
+    both.write_text("\n".join([f"{header},strategy", *own, *other]) + "\n")
+    assert (
+        answer(capsys, monkeypatch, str(both), "--at", "32")["trainings"]
+        == "Trainings of 800 to 3,200 steps."
+    )
+
+
+def test_steps_written_in_two_ways_are_one_curve(capsys, monkeypatch, curve) -> None:
+    header, *rows = curve.read_text().splitlines()
+    table = [f"{row},{'400' if row.startswith('4,') else '400.0'}" for row in rows]
+    path = curve.with_name("joined.csv")
+    path.write_text("\n".join([f"{header},steps", *table]) + "\n")
+    assert answer(capsys, monkeypatch, str(path), "--at", "32")["trainings"] == "Trainings of 400 steps."
+
+
+def test_a_table_of_one_training_a_size_says_why_its_ranges_are_wide(capsys, monkeypatch, curve) -> None:
+    said = answer(capsys, monkeypatch, str(curve), "--at", "32")["ranges"]
+    assert said.startswith("Each size was trained once.") and "the ranges are wide for it" in said
+    out, _ = words(capsys, monkeypatch, str(curve), "--at", "32")
+    assert said in " ".join(out.split())
+    for table, method in (
+        (runs_of(curve, draw=["0", "1"]), "bayes"),  # there the luck shows
+        (str(curve), "power_law"),  # and such ranges know of none
+    ):
+        assert answer(capsys, monkeypatch, table, "--at", "32", "--method", method)["ranges"] == ""

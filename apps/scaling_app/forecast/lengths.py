@@ -1,10 +1,11 @@
-"""How long a curve's trainings were, and what that leaves open where the curve is flat, in words."""
+"""How long a curve's trainings were and how many, and what that leaves open, in words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from scaling_app.forecast.arms import LONGER_TIMES
+from scaling_app.forecast.scores import Score
 from scaling_app.words import counted
 
 
@@ -19,8 +20,27 @@ def flat_end_note(steps: str) -> str:
     Args:
         steps: as `steps_in_words` says it.
     """
-    made = f"The trainings of this curve took {steps}. " if steps else ""
+    made = (
+        f"The trainings of this curve took {steps}."
+        if steps
+        else "How long its trainings were the table does not tell."
+    )
     return (
-        f"{made}It is flat at its end, and that may be their length: "
+        f"{made} The curve is flat at its end, and that may be their length: "
         f"{LONGER_TIMES} times the steps at one of its sizes would tell."
+    )
+
+
+def single_trainings_note(own: Sequence[Score]) -> str:
+    """Of a curve whose sizes were trained once each: why its ranges are wide; empty for others.
+
+    Args:
+        own: scores of one strategy and network.
+    """
+    runs = {o.run_key for o in own if o.case and o.dice is not None}
+    if not runs or len(runs) > len({o.n for o in own if o.case and o.dice is not None}):
+        return ""
+    return (
+        "Each size was trained once. So how much Dice differs from training to training was not measured but is taken from "
+        "other tasks, and the ranges are wide for it: further draws of the training cases would tell."
     )
