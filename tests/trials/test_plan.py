@@ -277,6 +277,9 @@ def test_memory_for_no_patch_is_refused_with_the_number_that_would_do(tmp_path: 
     cases = [write(tmp_path, "a", image, block(image.shape), (1, 1, 1))]
     with pytest.raises(ValueError, match=r"takes \d+ MiB and 1 MiB are allowed") as refused:
         make_plan(cases, network="resenc", capacity="large", memory_bytes=2**20)
+    for nothing in (0, -(2**20)):
+        with pytest.raises(ValueError, match=r"takes 1 MiB and -?\d MiB are allowed"):
+            make_plan(cases, network="resenc", memory_bytes=nothing)
     needed = int(re.search(r"takes (\d+) MiB", str(refused.value)).group(1))
     assert make_plan(cases, network="resenc", capacity="large", memory_bytes=needed * 2**20)
 

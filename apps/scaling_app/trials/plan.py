@@ -199,7 +199,7 @@ def make_plan(
         median_shape=(),
         network=network,
         capacity=capacity,
-        memory_mb=max(1, memory // 2**20),
+        memory_mb=memory // 2**20,
         slice_axis=slice_axis,
         mirrored=tuple(axes.index(axis) for axis in prints.mirrored if axis in axes),
     )
