@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scaling_app.curve.ledger_curve import curve_observations
+from scaling_app.curve.ledger_curve import curve_csv, curve_observations, forecast_from
+from scaling_app.forecast.scores import read_curve
 from scaling_app.imaging import synthetic
 from scaling_app.ledger import Doubt, Ledger
 from scaling_app.monai_app.infer_task import Segmentation
@@ -20,6 +21,7 @@ from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.train_options import OptionError, config_of, parse_options
 from scaling_app.studies.train_runs import train_and_publish
 from scaling_app.studies.train_stats import latest_accuracy
+from scaling_app.trials import pace, run_settings
 
 pytestmark = pytest.mark.slow_training
 
@@ -119,6 +121,40 @@ def test_a_curve_job_is_cheapest_first_resumable_and_leaves_the_model_alone(desk
     assert desk.studies.ledger.runs() == runs
     assert files == {p: hashlib.sha256(p.read_bytes()).digest() for p in files}
     assert {o.image_id for o in desk.studies.ledger.observations(kind="fold")} == set(desk.labels)
+
+
+def test_how_long_each_training_was_is_kept_and_said_with_how_many_wanted_time(
+    desk_of, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(run_settings, "steps_for", lambda cases: 2 * cases)
+    begun: list[pace.Pace] = []
+
+    def long_ones_after_a_step(self: pace.Pace, seconds: float) -> bool:
+        if any(known is self for known in begun):
+            return self.steps == 8
+        begun.append(self)
+        return False
+
+    monkeypatch.setattr(pace.Pace, "is_out_of_time", long_ones_after_a_step)
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    options = options_for(desk, steps="auto")
+    train_and_publish(desk.studies, options)
+    run_curve_job(desk.studies, options, budget_minutes=10)
+    ledger = desk.studies.ledger
+    assert [(run.steps, run.ended) for run in ledger.runs("published")] == [(10, "finished")]
+    assert {(run.steps, run.ended) for run in ledger.runs("nested")} == {(2, "finished"), (4, "finished")}
+    folds = ledger.runs("fold")
+    assert {(run.steps, run.ended) for run in folds} == {(1, "time")}
+    seen = curve_observations(ledger)
+    told = {o.run: o.steps for o in seen}
+    assert told == {run.run_id: run.steps for run in ledger.runs() if run.run_id in told}
+    said = forecast_from(ledger)["message"]
+    assert "The trainings of this curve took " in said
+    assert f"{len(folds)} of {len(told)} ended when their minutes were over" in said
+    table = tmp_path / "curve.csv"
+    table.write_text(curve_csv(seen), encoding="utf-8")
+    assert {o.run: o.steps for o in read_curve(table)} == told
 
 
 def test_a_run_cut_off_by_a_kill_is_done_again(desk_of, monkeypatch):

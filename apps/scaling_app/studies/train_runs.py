@@ -27,7 +27,7 @@ from scaling_app.studies.train_stats import TrainStats, latest_accuracy
 from scaling_app.studies.unfinished import published_checkpoint
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.model import TrainedModel
+from scaling_app.trials.model import TrainedModel, length_of
 from scaling_app.trials.plan import Plan, make_plan, step_bytes
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.step_report import StepReport
@@ -247,7 +247,10 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
         raise
     names = names_since(studies, model.plan)
     held_out = observations_of(run.run_id, "prequential", scores, material.cases, names)
-    studies.ledger.finish_run(run.run_id, held_out, model_file=str(model_file), message=choice.reason or None)
+    length = length_of(model.report)
+    studies.ledger.finish_run(
+        run.run_id, held_out, model_file=str(model_file), message=choice.reason or None, **length
+    )
     trained_on = {i: material.cases[i].patient for i in split.training}
     looked_at = {files.case_id: files.patient for files in material.pool if files.case_id in model.pool_ids}
     # predictions are made for images of the pool alone: where none was looked at, the guide gave nothing
