@@ -51,6 +51,19 @@ def test_the_next_training_first_tests_the_model_on_what_it_has_not_seen(desk_of
     assert desk.studies.published().train_ids == tuple(images[:5])
 
 
+def test_models_of_other_cases_begin_with_other_weights_and_one_of_the_same_cases_with_the_same(desk_of):
+    desk = desk_of(4)
+    desk.submit(*list(desk.labels)[:3])
+    for _ in range(2):
+        train_and_publish(desk.studies, options_for(desk, seed=7))
+    desk.submit(list(desk.labels)[3])
+    train_and_publish(desk.studies, options_for(desk, seed=7))
+    train_and_publish(desk.studies, options_for(desk, seed=8))
+    first, again, larger, other = (run.seed for run in finished(desk, "published"))
+    assert first == again and len({first, larger, other}) == 3
+    assert desk.studies.published().load("cpu").report["seed"] == other
+
+
 def test_a_patient_trained_on_never_tests_the_model(desk_of):
     desk = desk_of(4, patient_pattern="^(synthetic)_00[0-2]")
     images = sorted(desk.labels)

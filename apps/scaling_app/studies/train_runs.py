@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from scaling_app.curve.curve_points import digest_of
+from scaling_app.curve.curve_points import digest_of, training_seed
 from scaling_app.curve.ledger_curve import curve_observations
 from scaling_app.forecast.arms import Choice, choose_strategy
 from scaling_app.imaging.untrusted import ImageError
@@ -223,6 +223,7 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
     options = options.with_strategy(choice.strategy)
     guide = guide_for(studies, material, split.validation)
     parent = warm_start_for(guide, options, material, split.validation)
+    options = replace(options, seed=training_seed(options.seed, "published", *split.training))
     run = _new_run(studies, options, split.training, parent)
     _require_no_other(studies)
     studies.ledger.start_run(run)
