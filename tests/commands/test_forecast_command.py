@@ -236,3 +236,11 @@ def test_a_table_of_one_training_a_size_says_why_its_ranges_are_wide(capsys, mon
         (str(curve), "power_law"),  # and such ranges know of none
     ):
         assert answer(capsys, monkeypatch, table, "--at", "32", "--method", method)["ranges"] == ""
+
+
+def test_gains_count_from_the_largest_training_set_of_the_curve_itself(capsys, monkeypatch, curve) -> None:
+    header, *rows = curve.read_text().splitlines()
+    both = curve.with_name("arms.csv")
+    other = [f"{64},{row.partition(',')[2]},genda" for row in rows[:12]]
+    both.write_text("\n".join([f"{header},strategy", *(f"{row},baseline" for row in rows), *other]) + "\n")
+    assert answer(capsys, monkeypatch, str(both), "--at", "32")["n_now"] == 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 
 import nibabel as nib
@@ -18,8 +19,9 @@ from scaling_app.ledger import Doubt, Ledger
 from scaling_app.monai_app.infer_task import Segmentation
 from scaling_app.studies import curve_job, curve_run, splits, train_runs
 from scaling_app.studies.curve_job import run_curve_job
+from scaling_app.studies.planning import plan_for
 from scaling_app.studies.train_options import OptionError, config_of, parse_options
-from scaling_app.studies.train_runs import train_and_publish
+from scaling_app.studies.train_runs import gather, train_and_publish
 from scaling_app.studies.train_stats import latest_accuracy
 from scaling_app.trials import pace, run_settings
 
@@ -334,6 +336,17 @@ def test_two_processes_do_not_train_for_one_ledger_at_once(desk_of, monkeypatch)
 def test_unusable_options_say_what_is_possible(desk_of, request_, words):
     with pytest.raises(OptionError, match=words):
         parse_options(request_, desk_of(1).studies.conf)
+
+
+def test_no_memory_for_a_step_is_refused_with_the_option_that_would_do(desk_of):
+    desk = desk_of(3, memory_gb="0.25", capacity="64")
+    desk.submit(*desk.labels)
+    with pytest.raises(ValueError, match=r"MiB are allowed.*--conf memory_gb [\d.]+ would do") as refused:
+        train_and_publish(desk.studies, options_for(desk, network="swinunetr", max_minutes=0.05))
+    enough = re.search(r"memory_gb ([\d.]+) would do", str(refused.value)).group(1)
+    roomy = desk_of(3, memory_gb=enough, capacity="64")
+    options = parse_options({"network": "swinunetr"}, roomy.studies.conf)
+    assert plan_for(roomy.studies, options, gather(roomy.studies).of(desk.labels)).batch == 2
 
 
 def test_pictures_train_and_are_segmented_as_pictures(desk_of, tmp_path):

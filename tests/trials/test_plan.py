@@ -284,6 +284,20 @@ def test_memory_for_no_patch_is_refused_with_the_number_that_would_do(tmp_path: 
     assert make_plan(cases, network="resenc", capacity="large", memory_bytes=needed * 2**20)
 
 
+def test_a_case_of_the_smallest_patch_gets_a_smaller_batch_before_it_is_refused(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(16, 16, 16)).astype(np.float32)
+    cases = [write(tmp_path, "a", image, block(image.shape), (1, 1, 1))]
+    entry, batches = NETWORKS["swinunetr"], []
+    for of_patch in (4, 3, 2):
+        step = of_patch * 32**3 * entry.bytes_per_voxel * 8
+        plan = make_plan(cases, network="swinunetr", capacity="small", memory_bytes=step)
+        assert plan.patch == (32, 32, 32)
+        batches.append(plan.batch)
+    assert batches == [4, 3, 2]
+    with pytest.raises(ValueError, match=r"takes 200 MiB and 199 MiB"):
+        make_plan(cases, network="swinunetr", capacity="small", memory_bytes=step - 1)
+
+
 def test_large_patches_of_the_full_resolution_network_get_more_levels(volume_plan) -> None:
     small = replace(volume_plan, network="resenc", patch=(64, 64, 64), spacing=(1.0, 1.0, 1.0))
     assert len(small.strides) == 3

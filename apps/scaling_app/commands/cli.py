@@ -188,10 +188,10 @@ def forecast(
         raise ValueError(f"--target must be a Dice between 0 and 1, but is {target}")
     sizes = _sizes(at, option="--at")
     observations = read_curve(curve)
-    n_now = max(o.n for o in observations)
-    answer = answer_question(observations, n_now=n_now, horizons=sizes, target=target, method=method)
     arm = own_arm(observations)
     own = [o for o in observations if (o.strategy, o.network) == arm]
+    n_now = max(o.n for o in own)
+    answer = answer_question(observations, n_now=n_now, horizons=sizes, target=target, method=method)
     result = answer_of(answer.payload(), method=method, n_now=n_now, own=own)
     if as_json:
         typer.echo(json.dumps(result, indent=1, allow_nan=False))

@@ -83,8 +83,8 @@ class RunBook(Store):
             raise LedgerError(f"a run ends as done, failed or stopped, got {state!r}")
         with self._write(moves_forecast=True) as connection:
             _expect_state(connection, run_id, ("running",))
-            facts = {"state": state, "model_file": model_file, "message": message, "finished_at": utc_now()}
-            facts |= {"steps": steps, "ended": ended}
+            facts: dict[str, object] = {"state": state, "model_file": model_file, "message": message}
+            facts |= {"finished_at": utc_now(), "steps": steps, "ended": ended}
             connection.execute(update(tables.runs).where(tables.runs.c.run_id == run_id).values(**facts))
             _write_observations(connection, run_id, observations)
 

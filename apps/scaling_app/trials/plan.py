@@ -50,6 +50,20 @@ _MARGIN_VOXELS = 5
 _UNBOUNDED_MB = 2**40
 
 
+class NoRoomError(ValueError):
+    """Not even the smallest step of a plan's network fits the memory allowed; `ram_bytes`, of a training, would do.
+
+    None on a GPU, whose memory is what it is.
+    """
+
+    def __init__(self, plan: Plan, mib: int) -> None:
+        super().__init__(
+            f"the smallest training step of {plan.network} ({plan.capacity}) takes {mib} MiB and {plan.memory_mb} MiB are "
+            "allowed: allow more memory, or take a smaller capacity"
+        )
+        self.ram_bytes = None if torch.cuda.is_available() else math.ceil(mib * 2**20 / _STEP_SHARE)
+
+
 @dataclass(frozen=True)
 class Plan:
     """How cases are prepared and networks built for one task.
@@ -316,12 +330,13 @@ def _kept_voxels(plan: Plan, native: float) -> float:
 
 def _patch_and_batch(plan: Plan, on_gpu: bool) -> tuple[tuple[int, ...], int]:
     """The median shape, rounded up to what the network takes, shrunk to the bound on a batch."""
-    voxels = plan.memory_mb * 2**20 // _bytes_per_voxel(plan)
+    voxels = room = plan.memory_mb * 2**20 // _bytes_per_voxel(plan)
     if not on_gpu:
         voxels = min(voxels, int(_CPU_VOXELS[plan.spatial_dims] * NETWORKS[plan.network].speed))
     for batch in range(_BATCH[plan.spatial_dims], 1, -1):  # a larger patch is worth more than a larger batch
         patch = _fit(plan, plan.median_shape, voxels // batch)
-        if all(side >= n for side, n in zip(patch, plan.median_shape, strict=True)):
+        covers = all(side >= n for side, n in zip(patch, plan.median_shape, strict=True))
+        if covers and batch * math.prod(patch) <= room:  # the smallest patch may be larger
             break
     return patch, batch
 
@@ -335,10 +350,7 @@ def _bytes_per_voxel(plan: Plan) -> int:
 def _require_room(plan: Plan) -> None:
     needed = plan.batch * math.prod(plan.patch) * _bytes_per_voxel(plan)
     if needed > plan.memory_mb * 2**20:
-        raise ValueError(
-            f"the smallest training step of {plan.network} ({plan.capacity}) takes {-(-needed // 2**20)} MiB and "
-            f"{plan.memory_mb} MiB are allowed: allow more memory, or take a smaller capacity"
-        )
+        raise NoRoomError(plan, -(-needed // 2**20))
 
 
 def _fit(plan: Plan, shape: Sequence[int], voxels: int) -> tuple[int, ...]:
