@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from scaling_app.imaging.geometry import read_image
+from scaling_app.trials import coarse_to_fine, inference, two_trainings
 from scaling_app.trials import plan as plan_module
-from scaling_app.trials import two_trainings
 from scaling_app.trials.boxes import box_about, on_grid, parts_of, widened
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
@@ -145,6 +145,32 @@ def test_every_part_that_the_coarse_look_found_is_segmented_finely(plan: Plan, t
     assert not np.array_equal(alone, truth)
     total = sum(probability.float() for _, probability in model.maps(read_image(two.image)))
     assert torch.allclose(total, torch.ones(SHAPE), atol=0.01)
+
+
+def test_many_boxes_take_no_more_ram_than_one_may(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = written(tmp_path, 0, SMALL, FAR)
+    model = model_of(plan, coarse=4.0, fine=4.0)
+    usual = model.segment(two.image)
+    assert model.fine is not None
+    boxes: list[int] = []
+    predict = coarse_to_fine.predict
+
+    def noting(network: nn.Module, *more: object) -> Tensor:
+        found = predict(network, *more)
+        boxes.append(found.nbytes)
+        return found
+
+    spilled: list[int] = []
+    on_disk = inference._on_disk
+    monkeypatch.setattr(coarse_to_fine, "predict", noting)
+    monkeypatch.setattr(inference, "_on_disk", lambda shape: spilled.append(shape) or on_disk(shape))
+    assert torch.equal(model.segment(two.image), usual)
+    assert len(boxes) == 3 and not spilled
+    monkeypatch.setattr(inference, "_IN_RAM_BYTES", max(boxes))
+    assert torch.equal(model.segment(two.image), usual)
+    assert len(spilled) == 1
 
 
 def test_parts_that_only_the_fine_look_saw_are_not_believed(plan: Plan, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import chain, combinations
 
@@ -162,8 +162,20 @@ def _sides(plan: Plan, device: torch.device) -> list[tuple[int, ...]]:
     return [tuple(2 + axis for axis in chosen) for chosen in chain.from_iterable(turned)]
 
 
+def kept_within_ram(arrays: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Half-precision arrays as they come; on disk from where they would take more RAM together than one may."""
+    taken = 0
+    for array in arrays:
+        taken += array.nbytes
+        yield array if taken <= _IN_RAM_BYTES else _on_disk(tuple(array.shape)).copy_(array)
+
+
 def _half_precision_array(shape: tuple[int, ...]) -> Tensor:
     if 2 * math.prod(shape) <= _IN_RAM_BYTES:
         return torch.empty(shape, dtype=torch.float16)
+    return _on_disk(shape)
+
+
+def _on_disk(shape: tuple[int, ...]) -> Tensor:
     with tempfile.TemporaryFile() as file:  # the mapping keeps the unnamed file alive
         return torch.from_numpy(np.memmap(file, dtype=np.float16, mode="w+", shape=shape))
