@@ -100,6 +100,28 @@ def test_slabs_give_what_one_piece_gives(volume_plan: Plan, monkeypatch: pytest.
     assert torch.allclose(whole.float(), slabs.float(), atol=2e-2)
 
 
+@pytest.mark.parametrize("shape", [(60, 60, 30), (30, 64, 64), (16, 16, 100), (9, 9, 9)])
+def test_many_classes_on_a_wide_volume_take_no_more_ram_than_one_may(
+    volume_plan: Plan, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
+) -> None:
+    plan = replace(volume_plan, patch=(8, 8, 8))
+    image = torch.randn((1, *shape), generator=torch.Generator().manual_seed(0))
+    whole = inference.predict(Threshold(), plan, image, CPU)
+    bound = 4 * 3 * 24**3  # the logits of a core of two patches a side, and half a patch around it
+    taken: list[int] = []
+    slide = inference._slide
+
+    def noting(*arguments: object) -> Tensor:
+        logits = slide(*arguments)
+        taken.append(logits.nbytes)
+        return logits
+
+    monkeypatch.setattr(inference, "_slide", noting)
+    monkeypatch.setattr(inference, "_IN_RAM_BYTES", bound)
+    assert torch.allclose(inference.predict(Threshold(), plan, image, CPU).float(), whole.float(), atol=2e-2)
+    assert max(taken) <= bound
+
+
 class WholeWindow(nn.Module):
     """Class 1 where the window's mean is above 2.5: like a norm, it feels what a window is filled up with."""
 

@@ -40,7 +40,8 @@ def probability_maps(
     def looked_at() -> Iterator[Tensor]:
         for box, inside in zip(boxes, insides, strict=True):
             part = predict(*fine, prepare_image(fine[1], image, inside), device)
-            yield _believed(part, found[(slice(None), *box)])
+            in_box = (slice(None), *box)
+            yield _believed(part, found[in_box])
 
     parts = [*kept_within_ram(looked_at())]
     for index in range(len(coarse[1].class_values)):

@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import math
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import chain, combinations
+from itertools import chain, combinations, product
 
 import numpy as np
 import torch
@@ -105,17 +105,43 @@ def _predict_slabs(network: nn.Module, plan: Plan, prepared: Tensor, device: tor
     shape = tuple(prepared.shape[1:])
     classes = len(plan.class_values)
     out = _half_precision_array((classes, *shape))
-    axis = int(np.argmax(shape))
-    thickness = max(plan.patch[axis], _SLAB_BYTES // (4 * classes * max(1, math.prod(shape) // shape[axis])))
-    margin = plan.patch[axis] // 2
-    for start in range(0, shape[axis], thickness):
-        stop = min(shape[axis], start + thickness)
-        high = min(shape[axis], stop + margin)
-        low = max(0, min(start - margin, high - plan.patch[axis]))  # a window is never filled up with zeros
-        slab = prepared.narrow(1 + axis, low, high - low)
-        logits = _slide(network, plan, slab[None], device)[0].narrow(1 + axis, start - low, stop - start)
-        out.narrow(1 + axis, start, stop - start).copy_(torch.softmax(logits, dim=0))
+    for core in _cores(shape, plan.patch, classes):
+        read, inside = [], []
+        for (start, stop), n, side in zip(core, shape, plan.patch, strict=True):
+            high = min(n, stop + side // 2)
+            low = max(0, min(start - side // 2, high - side))  # a window is never filled up with zeros
+            read.append(slice(low, high))
+            inside.append(slice(start - low, stop - low))
+        of_read, of_core = (slice(None), *read), (slice(None), *inside)
+        into = (slice(None), *(slice(*ends) for ends in core))
+        logits = _slide(network, plan, prepared[of_read][None], device)[0]
+        out[into] = torch.softmax(logits[of_core], dim=0).half()
     return out
+
+
+def _cores(shape: Sequence[int], patch: Sequence[int], classes: int) -> Iterator[tuple[tuple[int, int], ...]]:
+    """Where the parts of a volume begin and end along each axis, which together are all of it.
+
+    Slabs across the longest axis; cut along others too where a slab's logits, with half a patch more on each side, would
+    not stay in RAM, but never below a patch.
+    """
+    longest = int(np.argmax(shape))
+    thin = _SLAB_BYTES // (4 * classes * max(1, math.prod(shape) // shape[longest]))
+    sides = [max(patch[axis], thin) if axis == longest else n for axis, n in enumerate(shape)]
+
+    def logits_bytes() -> int:
+        return (
+            4 * classes * math.prod(min(n, side + p) for n, side, p in zip(shape, sides, patch, strict=True))
+        )
+
+    while logits_bytes() > _IN_RAM_BYTES and any(s > p for s, p in zip(sides, patch, strict=True)):
+        axis = max(range(len(sides)), key=lambda a: sides[a] / patch[a])
+        sides[axis] = max(patch[axis], -(-sides[axis] // 2))
+    cuts = [
+        [(start, min(n, start + side)) for start in range(0, n, side)]
+        for n, side in zip(shape, sides, strict=True)
+    ]
+    return product(*cuts)
 
 
 def _predict_slices(network: nn.Module, plan: Plan, prepared: Tensor, device: torch.device) -> Tensor:
