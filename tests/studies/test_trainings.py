@@ -172,6 +172,17 @@ def test_how_long_each_training_was_is_kept_and_said_with_how_many_wanted_time(
     assert {o.run: o.steps for o in read_curve(table)} == told
 
 
+def test_the_last_word_on_a_training_that_its_minutes_cut_short_are_the_steps_made(desk_of, monkeypatch):
+    desk = desk_of(2, mlflow="http://127.0.0.1:1")
+    desk.submit(*desk.labels)
+    told: list[int] = []
+    monkeypatch.setattr(train_runs, "tell", lambda _, run, steps, *more: told.append(steps))
+    monkeypatch.setattr(pace.Pace, "is_out_of_time", lambda self, seconds: True)
+    stats = train_and_publish(desk.studies, options_for(desk))
+    assert (stats["epoch"], stats["total_epochs"], told) == (0, 0, [0])
+    assert [(run.steps, run.ended) for run in finished(desk)] == [(0, "time")]
+
+
 def test_a_run_cut_off_by_a_kill_is_done_again(desk_of, monkeypatch):
     desk = desk_of(5)
     desk.submit(*desk.labels)

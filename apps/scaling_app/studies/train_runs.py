@@ -238,9 +238,9 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
     checkpoint.unlink(missing_ok=True)
     accuracy = latest_accuracy(studies.ledger)
     if studies.conf.mlflow is not None:
-        steps = settings_of(options).steps_on(len(split.training))
-        tell(studies.conf.mlflow, run, steps, scores, accuracy, model, studies.folder)
-    return stats.end(accuracy, n_train=len(split.training), n_val=len(split.validation))
+        tell(studies.conf.mlflow, run, length["steps"], scores, accuracy, model, studies.folder)
+    counts = {"n_train": len(split.training), "n_val": len(split.validation)}
+    return stats.end(accuracy, steps=length["steps"], **counts)
 
 
 def _require_no_other(studies: Studies) -> None:
