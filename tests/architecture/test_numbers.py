@@ -97,7 +97,7 @@ def test_the_command_line_says_zero(width: int) -> None:
     level = dict.fromkeys(("mean", "lo80", "hi80", "lo95", "hi95"), 0.6)
     gain = {"gain_mean": TINY, "gain_lo80": -0.012, "gain_hi80": 0.02}
     answer = {"method": "power law", "n_now": 8, "points": [{"structure": "organ", "n": 9, **level, **gain}]}
-    answer |= {"message": "", "target": None, "advice": None, "trainings": ""}
+    answer |= {"message": "", "target": None, "advice": None, "trainings": "", "ranges": ""}
     out = io.StringIO()
     print_answer(answer, Console(file=out, width=width))
     assert "-0.0" not in out.getvalue()
