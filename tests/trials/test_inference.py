@@ -177,11 +177,17 @@ def dirty_memory() -> None:
     del blocks
 
 
-@pytest.mark.parametrize("patch", PATCHES)
+OF_SLICES = ((64, 64, 1), (64, 64, 2), (64, 2, 64), (2, 64, 64), (64, 64, 3), (64, 64, 8))
+
+
+@pytest.mark.parametrize(
+    ("network_name", "patch"),
+    [*(("resunet", patch) for patch in PATCHES), *(("resenc", patch) for patch in PATCHES + OF_SLICES)],
+)
 def test_reduced_precision_gives_the_gradients_of_full_precision_whatever_the_patch(
-    volume_plan: Plan, patch: tuple[int, ...]
+    volume_plan: Plan, network_name: str, patch: tuple[int, ...]
 ) -> None:
-    plan = replace(volume_plan, patch=patch, spacing=(1.0, 1.0, 1.0), capacity=8)
+    plan = replace(volume_plan, network=network_name, patch=patch, spacing=(1.0, 1.0, 1.0), capacity=8)
     torch.manual_seed(0)
     network = new_network(plan).to(memory_format=torch.channels_last_3d)
     image = torch.randn((2, 1, *patch)).to(memory_format=torch.channels_last_3d)
@@ -214,3 +220,11 @@ def test_processors_leave_bfloat16_alone_where_its_gradients_are_garbage(
     assert inference.uses_bfloat16(CPU, replace(cube, patch=(24, 24, 24)))
     assert inference.uses_bfloat16(CPU, replace(cube, spatial_dims=2, spacing=(1.0, 1.0), patch=(16, 16)))
     assert inference.uses_bfloat16(torch.device("cuda"), cube)
+    for patch, right in (
+        ((64, 64, 2), False),
+        ((64, 2, 64), False),
+        ((64, 64, 3), True),
+        ((2, 64, 64), False),
+    ):
+        few_slices = replace(cube, network="resenc", patch=patch, spacing=(1.0, 1.0, 1.0))
+        assert inference.uses_bfloat16(CPU, few_slices) == right

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from scaling_app.imaging.geometry import Canonical
 from scaling_app.imaging.label_numbers import exchanged
-from scaling_app.imaging.networks import padded_shape, patch_multiples
+from scaling_app.imaging.networks import padded_shape, patch_multiples, thick_axis
 from scaling_app.imaging.resampling import largest, resize_map
 from scaling_app.trials.plan import Plan
 from scaling_app.trials.preparation import prepare_image
@@ -55,8 +55,9 @@ def uses_bfloat16(device: torch.device, plan: Plan) -> bool:
     if device.type == "cuda" or plan.spatial_dims == 2:
         return True
     multiples = patch_multiples(plan.network, plan.spatial_dims, plan.strides)
-    coarsest = padded_shape(plan.patch, multiples)[0] // multiples[0]
-    return coarsest >= _SHORTEST_IN_BFLOAT16
+    padded = padded_shape(plan.patch, multiples)
+    first = {0, thick_axis(plan.network, plan.strides) or 0}  # a network may move its slices to the front
+    return all(padded[axis] // multiples[axis] >= _SHORTEST_IN_BFLOAT16 for axis in first)
 
 
 def reduced_precision(device: torch.device, plan: Plan) -> contextlib.AbstractContextManager[object]:
