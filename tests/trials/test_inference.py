@@ -218,8 +218,11 @@ def test_processors_leave_bfloat16_alone_where_its_gradients_are_garbage(
     assert not inference.uses_bfloat16(CPU, cube)
     assert not inference.uses_bfloat16(CPU, replace(cube, patch=(64, 64, 64), network="swinunetr"))
     assert inference.uses_bfloat16(CPU, replace(cube, patch=(24, 24, 24)))
-    assert inference.uses_bfloat16(CPU, replace(cube, spatial_dims=2, spacing=(1.0, 1.0), patch=(16, 16)))
+    assert inference.uses_bfloat16(CPU, replace(cube, spatial_dims=2, spacing=(1.0, 1.0), patch=(32, 32)))
     assert inference.uses_bfloat16(torch.device("cuda"), cube)
+    flat = replace(cube, spatial_dims=2, spacing=(1.0, 1.0), network="deeplab")
+    assert not inference.uses_bfloat16(CPU, replace(flat, patch=(8, 8)))
+    assert inference.uses_bfloat16(CPU, replace(flat, patch=(16, 16)))
     for patch, right in (
         ((64, 64, 2), False),
         ((64, 2, 64), False),

@@ -31,7 +31,7 @@ _SLAB_BYTES = 64 * 2**20
 _IN_RAM_BYTES = 1024 * 2**20
 _OVERLAP = 0.5
 _SLICES = 8
-_SHORTEST_IN_BFLOAT16 = 3
+_SHORTEST_IN_BFLOAT16, _FEWEST_IN_BFLOAT16 = 3, 4
 
 
 @cache
@@ -47,15 +47,18 @@ def uses_bfloat16(device: torch.device, plan: Plan) -> bool:
     """Whether a plan's network runs in bfloat16: where that is faster, and right.
 
     On processors, 3D convolutions of feature maps shorter than 3 along their first axis leave weight gradients
-    uninitialised in bfloat16 (torch 2.13), for patches of 16 voxels already. Trying it at run time is no way
-    to find out: some such shapes damage the heap. So the coarsest level is worked out from the patch.
+    uninitialised in bfloat16 (torch 2.13), for patches of 16 voxels already; so do 2D ones of maps of two pixels. Trying
+    it at run time is no way to find out: some such shapes damage the heap. So the coarsest level is worked out from the
+    patch.
     """
     if not gains_from_bfloat16(device.type):
         return False
-    if device.type == "cuda" or plan.spatial_dims == 2:
+    if device.type == "cuda":
         return True
     multiples = patch_multiples(plan.network, plan.spatial_dims, plan.strides)
     padded = padded_shape(plan.patch, multiples)
+    if plan.spatial_dims == 2:
+        return math.prod(padded) >= _FEWEST_IN_BFLOAT16 * math.prod(multiples)
     first = {0, thick_axis(plan.network, plan.strides) or 0}  # a network may move its slices to the front
     return all(padded[axis] // multiples[axis] >= _SHORTEST_IN_BFLOAT16 for axis in first)
 
