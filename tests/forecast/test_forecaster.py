@@ -53,28 +53,6 @@ def test_the_same_observations_give_the_same_forecast(method: str) -> None:
     assert answers[0] == answers[1]
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_what_is_said_of_one_size_does_not_depend_on_the_others(method: str) -> None:
-    never_found = [Score(o.n, 0.0, "s2", o.case, o.run, o.seed, o.kind) for o in session(structures=1)]
-    observations = [*session(), *never_found]
-    asked = ([24], [13, 24, 48, 1000], [24, *range(14, 20)])
-    answers = [
-        answer_question(observations, n_now=12, horizons=sizes, target=target, method=method).payload()
-        for sizes in asked
-        for target in (None, 0.9)
-    ]
-    said = [
-        [
-            (curve["now"], curve["ceiling"], next(row for row in curve["forecast"] if row["n"] == 24))
-            for curve in (answer["overall"], *answer["structures"])
-        ]
-        for answer in answers
-    ]
-    assert all(other == said[0] for other in said)
-    without_target = [answer["advice"] for answer in answers[::2]]
-    assert all(other == without_target[0] for other in without_target)
-
-
 def test_an_unknown_method_is_refused_with_the_list() -> None:
     with pytest.raises(ValueError, match="unknown method 'magic'; there are: bayes, last_value"):
         make_forecaster("magic")

@@ -170,11 +170,11 @@ class BayesForecaster(Forecaster):
         gain, z = z[:, -1], z[:, :-1] @ np.linalg.cholesky(self._coupling).T
         coupled = []
         for index, name in enumerate(self.structures):
-            # paired by what twice the cases bring, whatever is asked for
-            draws = self._draws(np.concatenate([[self.n_now, 2.0 * self.n_now], n]), name)
+            draws = self._draws(np.concatenate([[float(self.n_now)], n]), name)
+            later = (draws - draws[:, :1]).mean(1)
             placed = np.empty_like(draws)
-            placed[_by_level(z[:, index], gain)] = draws[_by_level(draws[:, 0], draws[:, 1] - draws[:, 0])]
-            coupled.append(placed[:, 2:])
+            placed[_by_level(z[:, index], gain)] = draws[_by_level(draws[:, 0], later)]
+            coupled.append(placed[:, 1:])
         return coupled
 
 

@@ -87,19 +87,19 @@ class Target:
     """
 
     def __init__(self, at: ComponentAt, n: Array) -> None:
-        deviation = at.component.deviation
+        kernel = at.component.deviation.covariance
         self.levels = at.component.eta(n)
-        self.cross = deviation.covariance(n, at.sizes)
-        self.features, self.observed = deviation.features(n), deviation.features(at.sizes)
+        self.cross = kernel(n, at.sizes)
+        self.covariance = kernel(n, n)
 
     def predictive(self, piece: Piece, template: NDArray[Any]) -> tuple[Array, Array]:
-        """Mean `(len(template), T)` and a root `(T, M)` of the covariance of eta, whose row of a size is that size's alone.
+        """Mean `(len(template), T)` and a root `(T, T)` of the covariance of eta.
 
         A Cholesky root, which follows rounding errors continuously; eigenvectors of equal values do not.
         """
-        left = np.eye(self.features.shape[1]) - self.observed.T @ piece.precision @ self.observed
+        covariance = self.covariance - self.cross @ piece.precision @ self.cross.T
         mean = self.levels[template] + piece.innovation[template] @ self.cross.T
-        return mean, self.features @ covariance_root(left)
+        return mean, covariance_root(covariance)
 
 
 def covariance_root(covariance: Array) -> Array:

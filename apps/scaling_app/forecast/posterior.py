@@ -24,7 +24,7 @@ from scipy.stats import norm, qmc
 
 from scaling_app.forecast.evidence import Elimination, Spread, population_dice, robust_weights, structure_data
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.mixture import Piece, Target, components_at, condition, level_mean
+from scaling_app.forecast.mixture import Piece, Target, components_at, condition, covariance_root, level_mean
 from scaling_app.forecast.prior import CurvePrior
 from scaling_app.forecast.scores import Score
 
@@ -80,16 +80,16 @@ class CurvePosterior:
         mass = np.exp(mass - mass.max())
         cumulative = np.cumsum(mass) / mass.sum()
         chosen = np.searchsorted(cumulative, (np.arange(size) + 0.5) / size)
-        targets = {id(at): Target(at, n) for at in self._all}
-        noise = _noise(size, [target.features for target in targets.values()], seed)
+        noise = np.random.default_rng(seed).standard_normal((size, len(n)))
         edges = np.cumsum([0] + [len(piece.log_mass) for piece in self.pieces])
         eta, variance = np.empty((size, len(n))), np.empty((size, len(n)))
+        targets = {id(at): Target(at, n) for at in self._all}
         starts = np.searchsorted(chosen, edges)
         for piece, edge, start, stop in zip(self.pieces, edges, starts[:-1], starts[1:], strict=False):
             if start == stop:
                 continue
             mean, root = targets[id(piece.at)].predictive(piece, chosen[start:stop] - edge)
-            eta[start:stop] = mean + noise[start:stop, : root.shape[1]] @ root.T
+            eta[start:stop] = mean + noise[start:stop] @ root.T
             variance[start:stop] = 0.0 if self.data.averaged else piece.spread.variance_at(n)
         return eta, variance
 
@@ -178,19 +178,14 @@ def prior_dice_draws(prior: CurvePrior, n: Array, size: int = 4000, seed: int = 
         )
     )
     chosen = np.searchsorted(mass / mass[-1], (np.arange(size) + 0.5) / size)
-    roots = [component.deviation.features(n) for component in prior.components]
-    noise = _noise(size, roots, seed)
+    noise = np.random.default_rng(seed).standard_normal((size, len(n)))
     eta, first = np.empty((size, len(n))), 0
-    for component, root in zip(prior.components, roots, strict=True):
+    for component in prior.components:
         own = np.flatnonzero((chosen >= first) & (chosen < first + len(component.templates)))
-        eta[own] = component.eta(n)[chosen[own] - first] + noise[own, : root.shape[1]] @ root.T
+        root = covariance_root(component.deviation.covariance(n, n))
+        eta[own] = component.eta(n)[chosen[own] - first] + noise[own] @ root.T
         first += len(component.templates)
     return population_dice(eta, np.broadcast_to(Spread(*np.exp(SPREAD_MEAN)).variance_at(n), eta.shape))
-
-
-def _noise(size: int, features: Sequence[Array], seed: int) -> Array:
-    """Standard normal weights of as many features as any of these has: of no concern how many sizes there are."""
-    return np.random.default_rng(seed).standard_normal((size, max(each.shape[1] for each in features)))
 
 
 def _curvature(function: Callable[[Array], float], point: Array, scale: Array) -> Array:

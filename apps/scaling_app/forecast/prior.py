@@ -30,11 +30,12 @@ from scipy.special import logit
 from scipy.stats import norm, qmc
 
 from scaling_app.forecast.families import Array, power_law_error
-from scaling_app.forecast.smooth import FAR, smooth_features
 
 DATA = Path(__file__).parent / "data"
 PLATEAU_SHARE = 0.1
 """Share of curves that rise no more, where nothing is known of segmentation."""
+_FAR = 40.0
+"""ln n that stands for infinitely many cases in the kernel: uncorrelated with anything observed."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,6 @@ class Deviation:
         smooth = self.wiggle**2 * np.exp(-0.5 * ((x - y) / self.length) ** 2)
         slope = self.tilt**2 * np.clip(x - 2.0, -2.0, 4.0) * np.clip(y - 2.0, -2.0, 4.0)
         return self.shift**2 + slope + smooth
-
-    def features(self, n: Array) -> Array:
-        """`(K, M)` features of sizes n `(K,)`: their products are the covariance, and M is the same for all n."""
-        x = _log_size(n)
-        straight = [np.full(len(x), self.shift), self.tilt * np.clip(x - 2.0, -2.0, 4.0)]
-        return np.hstack([np.stack(straight, axis=1), self.wiggle * smooth_features(x, self.length)])
 
 
 @dataclass(frozen=True)
@@ -246,4 +241,4 @@ def weak_prior() -> CurvePrior:
 
 def _log_size(n: Array) -> Array:
     with np.errstate(divide="ignore"):
-        return np.where(np.isinf(n), FAR, np.log(np.maximum(n, 1e-9)))
+        return np.where(np.isinf(n), _FAR, np.log(np.maximum(n, 1e-9)))

@@ -19,11 +19,9 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from scaling_app.forecast.families import Array
-from scaling_app.forecast.mixture import covariance_root
 from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.rivals.published_methods import mean_curves
 from scaling_app.forecast.scores import Score
-from scaling_app.forecast.smooth import smooth_features
 
 _DRAWS = 1000
 _MEAN = np.array([-2.0, np.log(0.5), np.log(0.5), np.log(0.03), np.log(1.0), np.log(0.02)])
@@ -50,11 +48,6 @@ class _Process:
         x, y = np.log(np.minimum(n, 1e12))[:, None], np.log(np.minimum(m, 1e12))[None]
         return height**2 * np.exp(-0.5 * ((x - y) / length) ** 2)
 
-    def features(self, n: Array) -> Array:
-        """Features `(T, M)` whose products are the kernel."""
-        height, length = np.exp(self.parameters[3:5])
-        return height * smooth_features(np.log(np.minimum(n, 1e12)), length)
-
     def noisy_covariance(self) -> Array:
         return self.kernel(self.n, self.n) + np.diag(np.exp(2 * self.parameters[5]) / self.count + 1e-8)
 
@@ -77,13 +70,10 @@ class GaussianProcess(Forecaster):
         factor = cho_factor(process.noisy_covariance())
         cross = process.kernel(n, process.n)
         mean = process.mean(n) + cross @ cho_solve(factor, process.error - process.mean(process.n))
-        features, observed = process.features(n), process.features(process.n)
-        left = np.eye(features.shape[1]) - observed.T @ cho_solve(factor, observed)
-        root = features @ covariance_root(left)
-        noise = np.random.default_rng(self.structures.index(structure)).standard_normal(
-            (_DRAWS, root.shape[1])
-        )
-        error = mean + noise @ root.T
+        covariance = process.kernel(n, n) - cross @ cho_solve(factor, cross.T)
+        values, vectors = np.linalg.eigh(covariance)
+        noise = np.random.default_rng(self.structures.index(structure)).standard_normal((_DRAWS, len(n)))
+        error = mean + noise @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
         return np.clip(1.0 - error, 0.0, 1.0)
 
 
