@@ -35,9 +35,10 @@ from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.studies.conf import read_conf
 from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.labels.intake import LabelIntake
+from scaling_app.studies.planning import plan_for, prepare
 from scaling_app.studies.studies import Studies
 from scaling_app.studies.train_options import TrainOptions, parse_options
-from scaling_app.studies.train_runs import plan_for, prepare, settings_of, train_and_publish
+from scaling_app.studies.train_runs import settings_of, train_and_publish
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.testing import CaseScore, test

@@ -202,3 +202,47 @@ def test_a_flat_end_may_be_that_of_short_trainings(capsys, monkeypatch, curve) -
     said = answer(capsys, monkeypatch, str(flat), "--at", "32")["trainings"]
     assert "800 to 3,200 steps" in said
     assert "4 times the steps" in said
+
+
+def test_only_the_steps_of_the_curve_itself_are_named_however_they_are_written(
+    capsys, monkeypatch, curve
+) -> None:
+    header, *rows = with_steps(curve).read_text().splitlines()
+    own = [f"{row}.0,baseline" for row in rows]
+    other = [f"{row.rpartition(',')[0]},90000.0,genda" for row in rows[:24]]
+    both = curve.with_name("both.csv")
+    both.write_text("\n".join([f"{header},strategy", *own, *other]) + "\n")
+    assert (
+        answer(capsys, monkeypatch, str(both), "--at", "32")["trainings"]
+        == "Trainings of 800 to 3,200 steps."
+    )
+
+
+def test_steps_written_in_two_ways_are_one_curve(capsys, monkeypatch, curve) -> None:
+    header, *rows = curve.read_text().splitlines()
+    table = [f"{row},{'400' if row.startswith('4,') else '400.0'}" for row in rows]
+    path = curve.with_name("joined.csv")
+    path.write_text("\n".join([f"{header},steps", *table]) + "\n")
+    assert answer(capsys, monkeypatch, str(path), "--at", "32")["trainings"] == "Trainings of 400 steps."
+
+
+def test_a_table_of_one_training_a_size_says_what_luck_does_to_its_ranges(
+    capsys, monkeypatch, curve
+) -> None:
+    said = answer(capsys, monkeypatch, str(curve), "--at", "32")["message"]
+    assert "Each size was trained once. By luck alone, trainings on 32 cases differ by about" in said
+    out, _ = words(capsys, monkeypatch, str(curve), "--at", "32")
+    assert said in " ".join(out.split())
+    for table, method in (
+        (runs_of(curve, draw=["0", "1"]), "bayes"),  # there the luck shows
+        (str(curve), "power_law"),  # and such ranges know of none
+    ):
+        assert "luck" not in answer(capsys, monkeypatch, table, "--at", "32", "--method", method)["message"]
+
+
+def test_gains_count_from_the_largest_training_set_of_the_curve_itself(capsys, monkeypatch, curve) -> None:
+    header, *rows = curve.read_text().splitlines()
+    both = curve.with_name("arms.csv")
+    other = [f"{64},{row.partition(',')[2]},genda" for row in rows[:12]]
+    both.write_text("\n".join([f"{header},strategy", *(f"{row},baseline" for row in rows), *other]) + "\n")
+    assert answer(capsys, monkeypatch, str(both), "--at", "32")["n_now"] == 16

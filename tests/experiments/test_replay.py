@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -382,6 +383,25 @@ def test_files_that_cannot_be_used_are_named_before_any_training(
     assert not (tmp_path / "new").exists()
 
 
+def test_a_label_of_three_hundred_structures_is_no_image(volumes: list[CaseFiles], tmp_path: Path) -> None:
+    reference = read_image(volumes[0].image)
+    shape = tuple(reference.shape[1:])
+    rng = np.random.default_rng(0)
+    parcels = np.arange(1, 301).reshape(10, 15, 2).repeat(2, 0).repeat(2, 1).repeat(4, 2)
+    parcels = parcels[:, : shape[1]]
+    assert parcels.shape == shape and len(np.unique(parcels)) > 200
+    noise = rng.integers(0, 256, shape)
+    for name, label, taken in (("parcels", parcels, True), ("noise", noise, False)):
+        path = tmp_path / f"{name}.nii.gz"
+        write_label(label[None], reference, path)
+        case = replace(volumes[0], label=path)
+        if taken:
+            check_cases([case], None)
+        else:
+            with pytest.raises(CohortError, match="different values, as an image does"):
+                check_cases([case], None)
+
+
 def test_every_case_is_looked_at_once_and_with_its_label(
     volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -480,3 +500,8 @@ def test_finished_runs_are_not_dropped_when_larger_training_sets_hold_more_struc
 def test_a_folder_is_no_table(volumes: list[CaseFiles], tmp_path: Path) -> None:
     with pytest.raises(CohortError, match="is a folder"):
         replay(*folders(volumes), [1], n_test=1, out=tmp_path)
+
+
+def test_no_training_of_a_set_is_refused(volumes: list[CaseFiles], tmp_path: Path) -> None:
+    with pytest.raises(CohortError, match="at least once"):
+        replay(*folders(volumes), [1], seeds=0, n_test=2, out=tmp_path / "r.csv")

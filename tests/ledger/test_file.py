@@ -17,6 +17,8 @@ TO_SCHEMA_2 = (
     "DROP TABLE readings",
     "DROP TABLE agreements",
     "DROP TABLE leases",
+    "ALTER TABLE runs DROP COLUMN steps",
+    "ALTER TABLE runs DROP COLUMN ended",
 )
 
 

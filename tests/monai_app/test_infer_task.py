@@ -26,6 +26,11 @@ def colour_volume(path) -> None:
 @pytest.mark.parametrize(
     ("name", "make", "words"),
     [
+        (
+            "wide.nii.gz",
+            lambda path: path.write_bytes(volume((16, 16, 16), spacing=30.0)),
+            "measures 480 x 480 x 480 mm, the others about 16 x 16 x 16",
+        ),
         ("far.nii.gz", lambda path: path.write_bytes(volume((16, 16, 16), spacing=1e6)), "voxels are 1e"),
         ("large.nrrd", lambda path: path.write_bytes(
             nrrd_of("encoding: gzip", packed(b"", 400**3, "gzip"), "400 400 400")

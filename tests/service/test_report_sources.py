@@ -236,3 +236,16 @@ def test_the_page_names_the_steps_and_what_a_flat_end_may_come_from(
     page = replay_html(read_replay(write_table(tmp_path / "runs.csv", rows)))
     assert "800 to 1,120 steps" in page
     assert ("4 times the steps" in page) == flat
+
+
+def test_the_page_says_of_each_flat_curve_how_long_its_trainings_were(tmp_path: Path) -> None:
+    rows = [
+        {**row(n, dice, strategy=strategy), "trained_steps": made}
+        for strategy, last, made in (("none", 0.7, "800.0"), ("red", 0.6, "1600.0"), ("genda", 0.6, ""))
+        for n, dice in ((2, 0.6), ("4.0", last))
+    ]
+    page = replay_html(read_replay(write_table(tmp_path / "runs.csv", rows)))
+    assert "Trainings of 800 to 1,600 steps." in page
+    assert "resunet, red: The trainings of this curve took 1,600 steps." in page
+    assert "resunet, genda: How long its trainings were the table does not tell." in page
+    assert "resunet, none:" not in page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 
 import nibabel as nib
@@ -11,15 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scaling_app.curve.ledger_curve import curve_observations
+from scaling_app.curve.ledger_curve import curve_csv, curve_observations, forecast_from
+from scaling_app.forecast.scores import read_curve
 from scaling_app.imaging import synthetic
 from scaling_app.ledger import Doubt, Ledger
 from scaling_app.monai_app.infer_task import Segmentation
 from scaling_app.studies import curve_job, curve_run, splits, train_runs
 from scaling_app.studies.curve_job import run_curve_job
+from scaling_app.studies.planning import plan_for
 from scaling_app.studies.train_options import OptionError, config_of, parse_options
-from scaling_app.studies.train_runs import train_and_publish
+from scaling_app.studies.train_runs import gather, train_and_publish
 from scaling_app.studies.train_stats import latest_accuracy
+from scaling_app.trials import pace, run_settings
 
 pytestmark = pytest.mark.slow_training
 
@@ -47,6 +51,19 @@ def test_the_next_training_first_tests_the_model_on_what_it_has_not_seen(desk_of
     assert {o.image_id for o in seen} == set(images[3:5]) and {o.run_id for o in seen} == {first.run_id}
     assert 0 <= stats["best_metric"] <= 1 and json.loads(desk.studies.stats_file.read_text()) == stats
     assert desk.studies.published().train_ids == tuple(images[:5])
+
+
+def test_models_of_other_cases_begin_with_other_weights_and_one_of_the_same_cases_with_the_same(desk_of):
+    desk = desk_of(4)
+    desk.submit(*list(desk.labels)[:3])
+    for _ in range(2):
+        train_and_publish(desk.studies, options_for(desk, seed=7))
+    desk.submit(list(desk.labels)[3])
+    train_and_publish(desk.studies, options_for(desk, seed=7))
+    train_and_publish(desk.studies, options_for(desk, seed=8))
+    first, again, larger, other = (run.seed for run in finished(desk, "published"))
+    assert first == again and len({first, larger, other}) == 3
+    assert desk.studies.published().load("cpu").report["seed"] == other
 
 
 def test_a_patient_trained_on_never_tests_the_model(desk_of):
@@ -119,6 +136,51 @@ def test_a_curve_job_is_cheapest_first_resumable_and_leaves_the_model_alone(desk
     assert desk.studies.ledger.runs() == runs
     assert files == {p: hashlib.sha256(p.read_bytes()).digest() for p in files}
     assert {o.image_id for o in desk.studies.ledger.observations(kind="fold")} == set(desk.labels)
+
+
+def test_how_long_each_training_was_is_kept_and_said_with_how_many_wanted_time(
+    desk_of, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(run_settings, "steps_for", lambda cases: 2 * cases)
+    begun: list[pace.Pace] = []
+
+    def long_ones_after_a_step(self: pace.Pace, seconds: float) -> bool:
+        if any(known is self for known in begun):
+            return self.steps == 8
+        begun.append(self)
+        return False
+
+    monkeypatch.setattr(pace.Pace, "is_out_of_time", long_ones_after_a_step)
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    options = options_for(desk, steps="auto")
+    train_and_publish(desk.studies, options)
+    run_curve_job(desk.studies, options, budget_minutes=10)
+    ledger = desk.studies.ledger
+    assert [(run.steps, run.ended) for run in ledger.runs("published")] == [(10, "finished")]
+    assert {(run.steps, run.ended) for run in ledger.runs("nested")} == {(2, "finished"), (4, "finished")}
+    folds = ledger.runs("fold")
+    assert {(run.steps, run.ended) for run in folds} == {(1, "time")}
+    seen = curve_observations(ledger)
+    told = {o.run: o.steps for o in seen}
+    assert told == {run.run_id: run.steps for run in ledger.runs() if run.run_id in told}
+    said = forecast_from(ledger)["message"]
+    assert "The trainings of this curve took " in said
+    assert f"{len(folds)} of {len(told)} ended when their minutes were over" in said
+    table = tmp_path / "curve.csv"
+    table.write_text(curve_csv(seen), encoding="utf-8")
+    assert {o.run: o.steps for o in read_curve(table)} == told
+
+
+def test_the_last_word_on_a_training_that_its_minutes_cut_short_are_the_steps_made(desk_of, monkeypatch):
+    desk = desk_of(2, mlflow="http://127.0.0.1:1")
+    desk.submit(*desk.labels)
+    told: list[int] = []
+    monkeypatch.setattr(train_runs, "tell", lambda _, run, steps, *more: told.append(steps))
+    monkeypatch.setattr(pace.Pace, "is_out_of_time", lambda self, seconds: True)
+    stats = train_and_publish(desk.studies, options_for(desk))
+    assert (stats["epoch"], stats["total_epochs"], told) == (0, 0, [0])
+    assert [(run.steps, run.ended) for run in finished(desk)] == [(0, "time")]
 
 
 def test_a_run_cut_off_by_a_kill_is_done_again(desk_of, monkeypatch):
@@ -285,6 +347,17 @@ def test_two_processes_do_not_train_for_one_ledger_at_once(desk_of, monkeypatch)
 def test_unusable_options_say_what_is_possible(desk_of, request_, words):
     with pytest.raises(OptionError, match=words):
         parse_options(request_, desk_of(1).studies.conf)
+
+
+def test_no_memory_for_a_step_is_refused_with_the_option_that_would_do(desk_of):
+    desk = desk_of(3, memory_gb="0.25", capacity="64")
+    desk.submit(*desk.labels)
+    with pytest.raises(ValueError, match=r"MiB are allowed.*--conf memory_gb [\d.]+ would do") as refused:
+        train_and_publish(desk.studies, options_for(desk, network="swinunetr", max_minutes=0.05))
+    enough = re.search(r"memory_gb ([\d.]+) would do", str(refused.value)).group(1)
+    roomy = desk_of(3, memory_gb=enough, capacity="64")
+    options = parse_options({"network": "swinunetr"}, roomy.studies.conf)
+    assert plan_for(roomy.studies, options, gather(roomy.studies).of(desk.labels)).batch == 2
 
 
 def test_pictures_train_and_are_segmented_as_pictures(desk_of, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from scaling_app.imaging.geometry import read_image
-from scaling_app.trials import two_trainings
+from scaling_app.trials import coarse_to_fine, inference, two_trainings
+from scaling_app.trials import plan as plan_module
 from scaling_app.trials.boxes import box_about, on_grid, parts_of, widened
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
@@ -25,7 +26,7 @@ from scaling_app.trials.step_report import StepReport
 from scaling_app.trials.training import train
 
 CPU = torch.device("cpu")
-SMALL_STEP = 12 * 2**20
+SMALL_STEP = {2: 8000, 3: 52_000}
 QUICK = RunSettings(strategy="none", steps=5, seed=3)
 SHAPE = (96, 96, 64)
 ALL = tuple(slice(0, n) for n in SHAPE)
@@ -50,6 +51,14 @@ def written(folder: Path, index: int, *boxes: Ranges, dimmer: Ranges | None = No
     return CaseFiles(f"case{index}", f"case{index}", *paths)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def small_steps() -> Iterator[None]:
+    """So few voxels a step that these small cases are large ones."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(plan_module, "_CPU_VOXELS", SMALL_STEP)
+        yield
+
+
 @pytest.fixture(scope="module")
 def sparse(tmp_path_factory: pytest.TempPathFactory) -> list[CaseFiles]:
     folder = tmp_path_factory.mktemp("sparse")
@@ -58,7 +67,7 @@ def sparse(tmp_path_factory: pytest.TempPathFactory) -> list[CaseFiles]:
 
 @pytest.fixture(scope="module")
 def plan(sparse: list[CaseFiles]) -> Plan:
-    return make_plan(sparse, {"thing": 1}, network="resunet", capacity=4, memory_bytes=SMALL_STEP)
+    return make_plan(sparse, {"thing": 1}, network="resunet", capacity=4)
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +89,7 @@ def after(steps: int) -> Callable[[], bool]:
 def test_where_structures_fill_little_the_fine_voxels_follow_them_and_the_coarse_ones_the_case(
     sparse: list[CaseFiles], plan: Plan
 ) -> None:
-    one = make_plan(
-        sparse, {"thing": 1}, network="resunet", capacity=4, memory_bytes=SMALL_STEP, coarse_to_fine=False
-    )
+    one = make_plan(sparse, {"thing": 1}, network="resunet", capacity=4, coarse_to_fine=False)
     assert one.fine is None
     assert plan.fine is not None and plan.fine.fine is None
     assert min(plan.fine.spacing) <= min(one.spacing) <= min(plan.spacing)
@@ -93,8 +100,7 @@ def test_where_structures_fill_little_the_fine_voxels_follow_them_and_the_coarse
 def test_where_structures_fill_the_case_the_plan_is_that_of_one_network(tmp_path: Path) -> None:
     filled = [written(tmp_path, 0, ((10, 80), (10, 80), (8, 50)))]
     plans = [
-        make_plan(filled, {"thing": 1}, memory_bytes=SMALL_STEP, coarse_to_fine=wanted)
-        for wanted in (True, False)
+        make_plan(filled, {"thing": 1}, network="resunet", coarse_to_fine=wanted) for wanted in (True, False)
     ]
     assert plans[0] == plans[1]
 
@@ -139,6 +145,32 @@ def test_every_part_that_the_coarse_look_found_is_segmented_finely(plan: Plan, t
     assert not np.array_equal(alone, truth)
     total = sum(probability.float() for _, probability in model.maps(read_image(two.image)))
     assert torch.allclose(total, torch.ones(SHAPE), atol=0.01)
+
+
+def test_many_boxes_take_no_more_ram_than_one_may(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = written(tmp_path, 0, SMALL, FAR)
+    model = model_of(plan, coarse=4.0, fine=4.0)
+    usual = model.segment(two.image)
+    assert model.fine is not None
+    boxes: list[int] = []
+    predict = coarse_to_fine.predict
+
+    def noting(network: nn.Module, *more: object) -> Tensor:
+        found = predict(network, *more)
+        boxes.append(found.nbytes)
+        return found
+
+    spilled: list[int] = []
+    on_disk = inference._on_disk
+    monkeypatch.setattr(coarse_to_fine, "predict", noting)
+    monkeypatch.setattr(inference, "_on_disk", lambda shape: spilled.append(shape) or on_disk(shape))
+    assert torch.equal(model.segment(two.image), usual)
+    assert len(boxes) == 3 and not spilled
+    monkeypatch.setattr(inference, "_IN_RAM_BYTES", max(boxes))
+    assert torch.equal(model.segment(two.image), usual)
+    assert len(spilled) == 1
 
 
 def test_parts_that_only_the_fine_look_saw_are_not_believed(plan: Plan, tmp_path: Path) -> None:

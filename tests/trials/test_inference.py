@@ -100,6 +100,28 @@ def test_slabs_give_what_one_piece_gives(volume_plan: Plan, monkeypatch: pytest.
     assert torch.allclose(whole.float(), slabs.float(), atol=2e-2)
 
 
+@pytest.mark.parametrize("shape", [(60, 60, 30), (30, 64, 64), (16, 16, 100), (9, 9, 9)])
+def test_many_classes_on_a_wide_volume_take_no_more_ram_than_one_may(
+    volume_plan: Plan, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
+) -> None:
+    plan = replace(volume_plan, patch=(8, 8, 8))
+    image = torch.randn((1, *shape), generator=torch.Generator().manual_seed(0))
+    whole = inference.predict(Threshold(), plan, image, CPU)
+    bound = 4 * 3 * 24**3  # the logits of a core of two patches a side, and half a patch around it
+    taken: list[int] = []
+    slide = inference._slide
+
+    def noting(*arguments: object) -> Tensor:
+        logits = slide(*arguments)
+        taken.append(logits.nbytes)
+        return logits
+
+    monkeypatch.setattr(inference, "_slide", noting)
+    monkeypatch.setattr(inference, "_IN_RAM_BYTES", bound)
+    assert torch.allclose(inference.predict(Threshold(), plan, image, CPU).float(), whole.float(), atol=2e-2)
+    assert max(taken) <= bound
+
+
 class WholeWindow(nn.Module):
     """Class 1 where the window's mean is above 2.5: like a norm, it feels what a window is filled up with."""
 
@@ -155,11 +177,17 @@ def dirty_memory() -> None:
     del blocks
 
 
-@pytest.mark.parametrize("patch", PATCHES)
+OF_SLICES = ((64, 64, 1), (64, 64, 2), (64, 2, 64), (2, 64, 64), (64, 64, 3), (64, 64, 8))
+
+
+@pytest.mark.parametrize(
+    ("network_name", "patch"),
+    [*(("resunet", patch) for patch in PATCHES), *(("resenc", patch) for patch in PATCHES + OF_SLICES)],
+)
 def test_reduced_precision_gives_the_gradients_of_full_precision_whatever_the_patch(
-    volume_plan: Plan, patch: tuple[int, ...]
+    volume_plan: Plan, network_name: str, patch: tuple[int, ...]
 ) -> None:
-    plan = replace(volume_plan, patch=patch, spacing=(1.0, 1.0, 1.0), capacity=8)
+    plan = replace(volume_plan, network=network_name, patch=patch, spacing=(1.0, 1.0, 1.0), capacity=8)
     torch.manual_seed(0)
     network = new_network(plan).to(memory_format=torch.channels_last_3d)
     image = torch.randn((2, 1, *patch)).to(memory_format=torch.channels_last_3d)
@@ -190,5 +218,16 @@ def test_processors_leave_bfloat16_alone_where_its_gradients_are_garbage(
     assert not inference.uses_bfloat16(CPU, cube)
     assert not inference.uses_bfloat16(CPU, replace(cube, patch=(64, 64, 64), network="swinunetr"))
     assert inference.uses_bfloat16(CPU, replace(cube, patch=(24, 24, 24)))
-    assert inference.uses_bfloat16(CPU, replace(cube, spatial_dims=2, spacing=(1.0, 1.0), patch=(16, 16)))
+    assert inference.uses_bfloat16(CPU, replace(cube, spatial_dims=2, spacing=(1.0, 1.0), patch=(32, 32)))
     assert inference.uses_bfloat16(torch.device("cuda"), cube)
+    flat = replace(cube, spatial_dims=2, spacing=(1.0, 1.0), network="deeplab")
+    assert not inference.uses_bfloat16(CPU, replace(flat, patch=(8, 8)))
+    assert inference.uses_bfloat16(CPU, replace(flat, patch=(16, 16)))
+    for patch, right in (
+        ((64, 64, 2), False),
+        ((64, 2, 64), False),
+        ((64, 64, 3), True),
+        ((2, 64, 64), False),
+    ):
+        few_slices = replace(cube, network="resenc", patch=patch, spacing=(1.0, 1.0, 1.0))
+        assert inference.uses_bfloat16(CPU, few_slices) == right

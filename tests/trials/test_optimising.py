@@ -68,3 +68,19 @@ def test_the_steps_are_those_of_plain_adamw_with_clipped_gradients() -> None:
         nn.utils.clip_grad_norm_(plain.parameters(), 5.0)
         optimiser.step()
     assert torch.equal(_weights(descent.network), _weights(plain))
+
+
+def test_many_steps_left_out_take_nothing_of_the_next_one_nor_of_a_resumed_run() -> None:
+    """A scale that halved at each would let small gradients vanish."""
+    steady, shaken = (Descent(_network(), 0.1, 0.0, CPU) for _ in "ab")
+    for _ in range(200):
+        _step(shaken, float("nan"))
+    for descent in (steady, shaken):
+        _step(descent, 1e-6)
+    assert torch.equal(_weights(shaken.network), _weights(steady.network))
+    shaken.settle()
+    _step(shaken, float("nan"))
+    shaken.settle()
+    resumed = Descent(_network(), 0.1, 0.0, CPU)
+    resumed.load_state_dict(shaken.state_dict())
+    assert (resumed.skipped, resumed.bad_in_a_row) == (shaken.skipped, shaken.bad_in_a_row) == (201, 1)

@@ -17,8 +17,9 @@ from scaling_app.imaging.network_table import NETWORKS
 from scaling_app.imaging.networks import patch_multiples
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.trials import fingerprint
+from scaling_app.trials import plan as planning
 from scaling_app.trials.case_files import CaseFiles
-from scaling_app.trials.fingerprint import found_structures
+from scaling_app.trials.fingerprint import Fingerprint, Intensity, found_structures
 from scaling_app.trials.plan import Plan, make_plan, step_bytes
 
 
@@ -184,6 +185,65 @@ def test_a_larger_network_never_gets_a_coarser_grid(tmp_path: Path, network: str
     assert voxels == sorted(voxels, reverse=True) and voxels[-1] < voxels[0]
 
 
+Task = tuple[tuple[int, ...], tuple[float, ...], float, tuple[float, ...]]
+"""Shape, voxel size, thickness of the thinnest structure and box about all of them, in mm, of a median case."""
+
+ODD_TASKS: list[Task] = [
+    ((223, 223, 14), (0.05, 0.01, 0.01), 0.1, (0.2, 2.2, 0.04)),
+    ((68, 68, 14), (25.0, 1.25, 5.0), 15.0, (34.0, 1.7, 70.0)),
+    ((583, 583), (0.86, 0.25), 10.0, (500.0, 43.0)),
+    ((285, 285), (0.08, 0.27), 0.43, (6.5, 7.6)),
+    ((640, 640, 1), (0.5, 0.5, 1.0), 20.0, (30.0, 30.0, 1.0)),
+]
+
+
+def _random_tasks(count: int) -> list[Task]:
+    rng = np.random.default_rng(19)
+    tasks = []
+    for _ in range(count):
+        dims = 2 if rng.random() < 0.3 else 3
+        shape = tuple(int(n) for n in 2 ** rng.uniform(1, 9.3, dims))
+        spacing = tuple(rng.choice([1, 1, 1.2, 2, 3.5, 8, 40], dims) * 2 ** rng.uniform(-6, 3))
+        box = tuple(
+            rng.choice([0.02, 0.1, 0.3, 1]) * n * size for n, size in zip(shape, spacing, strict=True)
+        )
+        tasks.append((shape, spacing, min(spacing) * 2 ** rng.uniform(-3, 6), box))
+    return tasks
+
+
+@pytest.mark.parametrize("network", ["resenc", "unet"])
+def test_neither_more_memory_nor_more_capacity_ever_makes_the_finest_voxels_coarser(
+    network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = CaseFiles("a", "a", Path("a"), Path("a"))
+    for shape, spacing, thinnest, box in ODD_TASKS + _random_tasks(8):
+        extent = tuple(n * size for n, size in zip(shape, spacing, strict=True))
+        prints = Fingerprint(
+            spacing, spacing, shape, extent, 1, Intensity("per_image"), thinnest, box, mirrored=()
+        )
+        monkeypatch.setattr(planning, "take_fingerprints", lambda *_, prints=prints: prints)
+        for structures in ({"one": 1}, {f"part {n}": n for n in range(1, 300)}):
+            by_memory = [
+                _finest(case, structures, network, "small", megabytes) for megabytes in (64, 128, 2048)
+            ]
+            by_width = [_finest(case, structures, network, width, 256) for width in (2, 4, 8, 32)]
+            for finest in (by_memory, by_width):
+                known = [size for size in finest if size is not None]
+                assert known == sorted(known, reverse=True), (shape, spacing, thinnest, box, finest)
+
+
+def _finest(
+    case: CaseFiles, structures: dict[str, int], network: str, width: str | int, megabytes: int
+) -> float | None:
+    """The finest voxels of a plan; None where its smallest step finds no room."""
+    try:
+        plan = make_plan([case], structures, network=network, capacity=width, memory_bytes=megabytes * 2**20)
+    except ValueError as error:
+        assert "MiB are allowed" in str(error)
+        return None
+    return min(min(look.spacing) for look in (plan, plan.fine) if look is not None)
+
+
 def test_many_structures_get_smaller_patches_of_the_same_memory(tmp_path: Path) -> None:
     image = np.random.default_rng(0).normal(size=(60, 60, 60)).astype(np.float32)
     case = write(tmp_path, "a", image, block(image.shape), (1, 1, 1))
@@ -217,8 +277,25 @@ def test_memory_for_no_patch_is_refused_with_the_number_that_would_do(tmp_path: 
     cases = [write(tmp_path, "a", image, block(image.shape), (1, 1, 1))]
     with pytest.raises(ValueError, match=r"takes \d+ MiB and 1 MiB are allowed") as refused:
         make_plan(cases, network="resenc", capacity="large", memory_bytes=2**20)
+    for nothing in (0, -(2**20)):
+        with pytest.raises(ValueError, match=r"takes 1 MiB and -?\d MiB are allowed"):
+            make_plan(cases, network="resenc", memory_bytes=nothing)
     needed = int(re.search(r"takes (\d+) MiB", str(refused.value)).group(1))
     assert make_plan(cases, network="resenc", capacity="large", memory_bytes=needed * 2**20)
+
+
+def test_a_case_of_the_smallest_patch_gets_a_smaller_batch_before_it_is_refused(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(16, 16, 16)).astype(np.float32)
+    cases = [write(tmp_path, "a", image, block(image.shape), (1, 1, 1))]
+    entry, batches = NETWORKS["swinunetr"], []
+    for of_patch in (4, 3, 2):
+        step = of_patch * 32**3 * entry.bytes_per_voxel * 8
+        plan = make_plan(cases, network="swinunetr", capacity="small", memory_bytes=step)
+        assert plan.patch == (32, 32, 32)
+        batches.append(plan.batch)
+    assert batches == [4, 3, 2]
+    with pytest.raises(ValueError, match=r"takes 200 MiB and 199 MiB"):
+        make_plan(cases, network="swinunetr", capacity="small", memory_bytes=step - 1)
 
 
 def test_large_patches_of_the_full_resolution_network_get_more_levels(volume_plan) -> None:

@@ -329,6 +329,10 @@ def test_a_loss_that_stays_undefined_ends_the_run(
         (None, {"strategy": "magic"}, "baseline"),
         (None, {"steps": 0}, "positive"),
         (None, {"max_minutes": -1.0}, "positive"),
+        (None, {"max_minutes": 0.0}, "positive"),
+        (None, {"max_minutes": float("nan")}, "positive"),
+        (None, {"learning_rate": float("nan")}, "positive"),
+        (None, {"learning_rate": float("inf")}, "positive"),
         (None, {"average": 1.0}, "below 1"),
     ],
 )

@@ -15,8 +15,9 @@ from scaling_app import __version__
 from scaling_app.forecast.agreement import Readers, TwoReadings, readers_of
 from scaling_app.forecast.answer import default_horizons, observed_points
 from scaling_app.forecast.forecaster import answer_question, make_forecaster
+from scaling_app.forecast.lengths import steps_in_words
 from scaling_app.forecast.prediction import TooFewPoints
-from scaling_app.forecast.scores import OVERALL, Score, evidence_of
+from scaling_app.forecast.scores import OVERALL, Score, evidence_of, own_arm
 from scaling_app.forecast.stopping import confirming_size
 from scaling_app.ledger import Case, Ledger, Run, utc_now
 from scaling_app.storage import inert
@@ -36,8 +37,8 @@ def curve_observations(ledger: Ledger) -> list[Score]:
     return _curve(ledger)[1]
 
 
-def _curve(ledger: Ledger) -> tuple[str | None, list[Score]]:
-    """The recipe of the curve, and the observations made with it."""
+def _curve(ledger: Ledger) -> tuple[str | None, list[Score], Mapping[str, Run]]:
+    """The recipe of the curve, the observations made with it, and all runs by their names."""
     runs = {run.run_id: run for run in ledger.runs()}
     cases = {case.image_id: case for case in ledger.cases()}
     seen_now = [seen for seen in ledger.scored() if runs[seen[0]].n >= 1]
@@ -63,9 +64,10 @@ def _curve(ledger: Ledger) -> tuple[str | None, list[Score]]:
                 weight=(case.sampling_weight if case is not None else None) or 1.0,
                 nsd=nsd,
                 patient=case.patient if case is not None else "",
+                steps=run.steps,
             )
         )
-    return recipe, found
+    return recipe, found, runs
 
 
 def _recipe_in_use(seen_now: Iterable[str], runs: Mapping[str, Run]) -> str | None:
@@ -81,7 +83,7 @@ def curve_csv(observations: Iterable[Score]) -> str:
     names = [field.name for field in fields(Score)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow(["trained_steps" if name == "steps" else name for name in names])  # as replays call them
     for seen in observations:
         writer.writerow([inert(getattr(seen, name)) for name in names])
     return text.getvalue()
@@ -116,7 +118,7 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None) -> dict[str, Any
         ValueError: the observations contradict themselves; the message says how.
     """
     cases = ledger.usable_cases()
-    recipe, observations = _curve(ledger)
+    recipe, observations, runs = _curve(ledger)
     n_now = len(cases)
     annotation = annotation_time(cases)
     evidence = evidence_of(observations)
@@ -144,6 +146,7 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None) -> dict[str, Any
         curve["curve"] = [{key: row[key] for key in _CURVE_KEYS} for row in rows]
         curve["forecast"] = [row for row in rows if row["n"] in horizons]
     payload["observed"] += observed_points(overall_scores(observations))
+    payload["message"] += lengths_note(observations, runs)
     return {
         **payload,
         "n_in_curve": n_now,
@@ -153,6 +156,24 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None) -> dict[str, Any
         "version": __version__,
         "recipe": recipe,
     }
+
+
+def lengths_note(observations: Sequence[Score], runs: Mapping[str, Run]) -> str:
+    """How long the trainings of the curve itself were, and how many of them wanted time; empty where nobody knows."""
+    if not observations:
+        return ""
+    arm = own_arm(observations)
+    own = [runs[name] for name in {o.run for o in observations if (o.strategy, o.network) == arm}]
+    steps = steps_in_words(run.steps for run in own)
+    if not steps:
+        return ""
+    cut = sum(run.ended == "time" for run in own)
+    short = (
+        f", and {cut} of {len(own)} ended when their minutes were over: more minutes may raise the curve"
+        if cut
+        else ""
+    )
+    return f" The trainings of this curve took {steps}{short}."
 
 
 def readers_in(ledger: Ledger, cases: Sequence[Case]) -> Readers | None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from scaling_app.experiments.cohort import CohortError
 from scaling_app.imaging.geometry import label_values, read_image, read_label, same_grid
@@ -16,7 +20,7 @@ from scaling_app.trials.label_names import renumbered
 logger = logging.getLogger(__name__)
 
 MOST_VALUES = 200
-"""A label of more values is an image saved as a label; the finest parcellations of brains have some 190."""
+"""A label of more values is an image saved as a label, unless they lie in pieces; most parcellations have up to 190."""
 _LOSSY = (".jpg", ".jpeg")
 _NAMED = 5
 
@@ -73,7 +77,7 @@ def _look_at(case: CaseFiles) -> tuple[ImageFacts, set[int]]:
         if (difference := same_grid(image, label)) is not None:
             raise ImageError(difference)
         values = label_values(label)
-        if len(values) > MOST_VALUES:
+        if len(values) > MOST_VALUES and not _lies_in_pieces(label.numpy()):
             raise ImageError(
                 f"the label holds {len(values)} different values, as an image does and a label map does not"
             )
@@ -81,6 +85,19 @@ def _look_at(case: CaseFiles) -> tuple[ImageFacts, set[int]]:
     if facts.blank is not None:
         raise ImageError(blank_words(facts.blank))
     return facts, values
+
+
+def _lies_in_pieces(label: NDArray[Any]) -> bool:
+    """Whether most neighbours are alike, outside the commonest value: those of an image are not."""
+    values, counts = np.unique(label, return_counts=True)
+    common, alike, pairs = values[counts.argmax()], 0, 0
+    for axis in range(1, label.ndim):
+        planes = np.moveaxis(label, axis, 0)
+        one, other = planes[1:], planes[:-1]
+        inside = (one != common) | (other != common)
+        pairs += int(inside.sum())
+        alike += int((inside & (one == other)).sum())
+    return 2 * alike >= pairs
 
 
 def _listed(items: list[str], between: str) -> str:

@@ -106,6 +106,8 @@ def replay(
     """
     arms = [chosen if isinstance(chosen, Arm) else Arm(chosen, chosen) for chosen in strategies]
     _check_names([arm.strategy for arm in arms], networks)
+    if seeds < 1:
+        raise CohortError(f"each training set is trained on at least once, not {seeds} times")
     out = Path(out)
     cache = cache_dir or out.with_name(out.stem + ".cache")
     twins = Twins(cache / "contents.json")

@@ -19,8 +19,12 @@ def flat_end_note(steps: str) -> str:
     Args:
         steps: as `steps_in_words` says it.
     """
-    made = f"The trainings of this curve took {steps}. " if steps else ""
+    made = (
+        f"The trainings of this curve took {steps}."
+        if steps
+        else "How long its trainings were the table does not tell."
+    )
     return (
-        f"{made}It is flat at its end, and that may be their length: "
+        f"{made} The curve is flat at its end, and that may be their length: "
         f"{LONGER_TIMES} times the steps at one of its sizes would tell."
     )

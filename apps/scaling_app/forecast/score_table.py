@@ -101,8 +101,24 @@ def score_of(text: str, name: str) -> float | None:
 
 def steps_of(row: Row) -> int | None:
     """The steps of the row's training; None where the table does not tell, or only that they were `auto`."""
-    told = (row.get(name, "") for name in ("trained_steps", "steps"))
-    return next((int(text) for text in told if text.isascii() and text.isdecimal()), None)
+    told = (whole_of(row.get(name, "")) for name in ("trained_steps", "steps"))
+    return next((steps for steps in told if steps), None)
+
+
+def whole_of(text: str) -> int | None:
+    """A whole number, as `1120.0` too, which a table becomes where some of its cells are empty; None for anything else."""
+    try:
+        number = number_of(text, "number")
+    except CurveError:
+        return None
+    return int(number) if number.is_integer() and number >= 0 and "," not in text else None
+
+
+def steps_asked(row: Row) -> str:
+    """What was asked for: a number, written in one way, or `auto`; empty where the table does not tell."""
+    text = row.get("steps", "")
+    number = whole_of(text)
+    return text if number is None else str(number)
 
 
 def _cells(reader: Iterator[list[str]], path: Path, skipped: int) -> Iterator[tuple[int, list[str]]]:

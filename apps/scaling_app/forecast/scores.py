@@ -17,7 +17,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaling_app.forecast.score_table import CurveError, number_of, rows_of, score_of, steps_of, table_text
+from scaling_app.forecast.score_table import (
+    CurveError,
+    number_of,
+    rows_of,
+    score_of,
+    steps_asked,
+    steps_of,
+    table_text,
+)
 
 OVERALL = "overall"
 """The mean over structures."""
@@ -140,8 +148,8 @@ def read_curve(path: str | Path) -> list[Score]:
                 f"{path} has no column {', '.join(missing)}; found: {', '.join(row)}. Its first line names the "
                 "columns, separated by commas, semicolons or tabs"
             )
-        for name in ("dataset", "steps"):
-            curves[name].add(row.get(name, ""))
+        curves["dataset"].add(row.get("dataset", ""))
+        curves["steps"].add(steps_asked(row))
         observations.append(_observation(row, line))
         lines.append(line)
     _check_one_curve(curves, path)

@@ -232,6 +232,12 @@ def deeplab(size: _Size) -> nn.Module:
     return DeepLab(size.channels, size.classes, size.width)
 
 
+def thick_axis(name: str, strides: Strides) -> int | None:
+    """The axis across thick slices that a network moves to the front inside; None where it moves none."""
+    coarse = [axis for axis, step in enumerate(strides[0]) if step == 1]
+    return coarse[0] if NETWORKS[name].keeps_slices and len(coarse) == 1 else None
+
+
 def resenc(size: _Size) -> nn.Module:
     """Residual encoder at full resolution."""
     levels = range(len(size.strides) + 1)
@@ -247,6 +253,6 @@ def resenc(size: _Size) -> nn.Module:
         widths=[size.width * min(2**level, _WIDEST) for level in levels],
         kernels=kernels,
         strides=size.strides,
-        coarse_first=coarse[0] if len(coarse) == 1 else None,
+        coarse_first=thick_axis("resenc", size.strides),
         adds=True,
     )

@@ -105,6 +105,8 @@ class Run:
             follows a colon is the strategy.
         parent_run: the run it started from (warm start) or is a part of.
         message: for people: why it failed or stopped, or why `auto` took this strategy.
+        steps: training steps that it took; None where nobody knows.
+        ended: `finished`, or `time` where its minutes were over first; None where nobody knows.
 
     Raises:
         ValueError: unknown purpose or state, or `n` differs from the number of `train_ids`.
@@ -125,6 +127,8 @@ class Run:
     parent_run: str | None = None
     state: RunState = "running"
     message: str | None = None
+    steps: int | None = None
+    ended: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "train_ids", tuple(self.train_ids))

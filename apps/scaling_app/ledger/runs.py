@@ -70,6 +70,9 @@ class RunBook(Store):
         state: str = "done",
         model_file: str | None = None,
         message: str | None = None,
+        *,
+        steps: int | None = None,
+        ended: str | None = None,
     ) -> None:
         """Ends a run and writes what it was observed to do, in one transaction: both or neither.
 
@@ -80,8 +83,9 @@ class RunBook(Store):
             raise LedgerError(f"a run ends as done, failed or stopped, got {state!r}")
         with self._write(moves_forecast=True) as connection:
             _expect_state(connection, run_id, ("running",))
-            ended = {"state": state, "model_file": model_file, "message": message, "finished_at": utc_now()}
-            connection.execute(update(tables.runs).where(tables.runs.c.run_id == run_id).values(**ended))
+            facts: dict[str, object] = {"state": state, "model_file": model_file, "message": message}
+            facts |= {"finished_at": utc_now(), "steps": steps, "ended": ended}
+            connection.execute(update(tables.runs).where(tables.runs.c.run_id == run_id).values(**facts))
             _write_observations(connection, run_id, observations)
 
     def add_observations(self, run_id: str, observations: Iterable[Observation]) -> None:

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 APPLICATION_ID = 0x5CA11A6E
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -132,6 +132,8 @@ runs = Table(
     Column("state", String, nullable=False),
     Column("message", Text),
     Column("process", Text),
+    Column("steps", Integer),
+    Column("ended", String),
 )
 
 run_cases = Table(
@@ -338,5 +340,11 @@ def _readers(connection: Connection) -> None:
         table.create(connection)
 
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _one_word_for_each, 2: _readers}
+def _lengths(connection: Connection) -> None:
+    """To schema 4: how long a training was, and why it ended."""
+    for column in ("steps INTEGER", "ended VARCHAR"):
+        connection.execute(text(f"ALTER TABLE runs ADD COLUMN {column}"))
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _one_word_for_each, 2: _readers, 3: _lengths}
 """`MIGRATIONS[v]` takes a file from schema `v` to `v + 1`; each runs inside the opening transaction."""

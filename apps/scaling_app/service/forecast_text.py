@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scaling_app.forecast.lengths import flat_end_note
-from scaling_app.forecast.scores import OVERALL
+from scaling_app.forecast.lengths import flat_end_note, steps_in_words
+from scaling_app.forecast.scores import OVERALL, Score
 from scaling_app.forecast.stopping import percent
 from scaling_app.service.page import points, spread
 from scaling_app.words import signed_tenths
@@ -20,13 +20,15 @@ _TABLE_WIDTH = 80
 """Characters from which the rows stand in a table; below, each is a few lines of its own."""
 
 
-def answer_of(payload: Mapping[str, Any], *, method: str, n_now: int, steps: str = "") -> dict[str, Any]:
+def answer_of(
+    payload: Mapping[str, Any], *, method: str, n_now: int, own: Sequence[Score] = ()
+) -> dict[str, Any]:
     """The JSON of the command, from the JSON of the service.
 
     Args:
         payload: of `Answer.payload`.
         method: how it was made.
-        steps: of the curve's trainings, in words.
+        own: the curve's own scores, for what its trainings were.
         n_now: number of cases of the largest training set in the curve.
     """
     points = []
@@ -36,6 +38,7 @@ def answer_of(payload: Mapping[str, Any], *, method: str, n_now: int, steps: str
             levels = {key: row[key] for key in ("n", "mean", "lo80", "hi80", "lo95", "hi95")}
             points.append({"structure": curve["name"], **levels, **gain})
     head = {key: payload[key] for key in ("status", "message")}
+    steps = steps_in_words(o.steps for o in own)
     note = flat_end_note(steps) if payload["low_gain"] else (f"Trainings of {steps}." if steps else "")
     return {"method": method, "n_now": n_now, **head, "points": points} | {
         "target": payload["target"],
@@ -57,7 +60,8 @@ def print_answer(answer: Mapping[str, Any], console: Console | None = None) -> N
             for row in rows:
                 console.print(Text(_block(row)))
     advice = (answer["advice"] or {}).get("sentence")
-    sentences = [answer["message"], target_sentence(answer["target"]), advice, answer["trainings"]]
+    target = target_sentence(answer["target"])
+    sentences = [answer["message"], target, advice, answer["trainings"]]
     for sentence in dict.fromkeys(sentences):
         if sentence:
             console.print(Text(sentence))

@@ -60,18 +60,21 @@ def _lead(curves: Sequence[ReplayCurve]) -> str:
         if drawn
         else "one draw of the training cases, so without ranges"
     )
-    steps = steps_in_words(made for curve in curves for made in curve.trained)
-    flat = [curve for curve in curves if curve.flat]
-    length = f" Trainings of {steps}." if steps else ""
-    if flat:
-        names = ", ".join(curve.name for curve in flat)
-        length = (
-            f" {names}: {flat_end_note(steps_in_words(made for curve in flat for made in curve.trained))}"
-        )
     return (
-        f"Mean Dice over {cases} and {structures}, in points; {ranges}.{length} On logarithmic axes a power law is a straight "
+        f"Mean Dice over {cases} and {structures}, in points; {ranges}.{_lengths(curves)} On logarithmic axes a power law is a straight "
         "line, and a floor bends it."
     )
+
+
+def _lengths(curves: Sequence[ReplayCurve]) -> str:
+    """How long the trainings were, and of which curves that may be why they are flat."""
+    steps = steps_in_words(made for curve in curves for made in curve.trained)
+    said = "" if not steps or all(curve.flat for curve in curves) else f" Trainings of {steps}."
+    flat: dict[str, list[str]] = {}
+    for curve in curves:
+        if curve.flat:
+            flat.setdefault(steps_in_words(curve.trained), []).append(curve.name)
+    return said + "".join(f" {'; '.join(names)}: {flat_end_note(made)}" for made, names in flat.items())
 
 
 def _tables(curves: Sequence[ReplayCurve]) -> str:

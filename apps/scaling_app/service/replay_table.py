@@ -15,7 +15,15 @@ from statistics import fmean, linear_regression, stdev
 
 from scipy.stats import t as student
 
-from scaling_app.forecast.score_table import CurveError, rows_of, score_of, steps_of, table_text
+from scaling_app.forecast.score_table import (
+    CurveError,
+    rows_of,
+    score_of,
+    steps_asked,
+    steps_of,
+    table_text,
+    whole_of,
+)
 from scaling_app.forecast.scores import MOST_CASES
 
 COLUMNS = ("dataset", "network", "strategy", "n", "draw", "case", "structure", "dice")
@@ -98,7 +106,7 @@ def read_replay(path: Path) -> list[ReplayCurve]:
         if score in seen:
             raise ReplayTableError(f"{path}, line {number} repeats line {seen[score]}; remove one of them")
         seen[score] = number
-        key = (row["dataset"], row["network"], row["strategy"], row.get("steps") or "")
+        key = (row["dataset"], row["network"], row["strategy"], steps_asked(row))
         tested[key].add((row["case"], row["structure"]))
         if (made := steps_of(row)) is not None:
             trained[key].add(made)
@@ -155,8 +163,8 @@ def _dice(row: Mapping[str, str], path: Path, number: int) -> float | None:
 
 
 def _size(row: Mapping[str, str], path: Path, number: int) -> int:
-    n = int(row["n"]) if row["n"].isdecimal() and len(row["n"]) <= len(str(MOST_CASES)) else 0
-    if not 1 <= n <= MOST_CASES:
+    n = whole_of(row["n"])
+    if n is None or not 1 <= n <= MOST_CASES:
         raise ReplayTableError(
             f"{path}, line {number}: n must be a whole number from 1 to {MOST_CASES}, got {row['n']!r}"
         )

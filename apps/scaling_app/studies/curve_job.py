@@ -29,14 +29,13 @@ from scaling_app.ledger import Run, utc_now
 from scaling_app.strategies.catalogue import same_as
 from scaling_app.studies.curve_run import CurveRun
 from scaling_app.studies.curve_work import CurveWork
+from scaling_app.studies.planning import memory_for_cases, plan_for
 from scaling_app.studies.shape_coverage_job import look_at_pool
 from scaling_app.studies.studies import Studies
 from scaling_app.studies.train_options import TrainOptions
 from scaling_app.studies.train_runs import (
     Material,
     gather,
-    memory_for_cases,
-    plan_for,
     settings_of,
     test_then_train,
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.model import length_of
 from scaling_app.trials.plan import Plan
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.step_report import OnStep
@@ -38,7 +39,16 @@ class CurveRun:
     shared: bool
 
 
-def carry_out(run: CurveRun, *, on_step: OnStep, should_stop: Callable[[], bool]) -> list[CaseScore]:
+@dataclass(frozen=True)
+class CurveResult:
+    """What came out: the scores, how many steps the training took, and why it ended."""
+
+    scores: list[CaseScore]
+    steps: int
+    ended: str
+
+
+def carry_out(run: CurveRun, *, on_step: OnStep, should_stop: Callable[[], bool]) -> CurveResult:
     """Trains and tests; the network is not kept."""
     cases = PreparedCases(
         run.plan, [*run.training, *run.pool], run.cache_dir, run.memory_bytes, shared=run.shared
@@ -52,4 +62,5 @@ def carry_out(run: CurveRun, *, on_step: OnStep, should_stop: Callable[[], bool]
         on_step=on_step,
         should_stop=should_stop,
     )
-    return test(model, run.testing, tolerance_mm=run.tolerance_mm, should_stop=should_stop)
+    scores = test(model, run.testing, tolerance_mm=run.tolerance_mm, should_stop=should_stop)
+    return CurveResult(scores, **length_of(model.report))

@@ -16,11 +16,10 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from scaling_app.curve.curve_points import RunDue, fits_budget
-from scaling_app.studies.curve_run import CurveRun, carry_out
+from scaling_app.studies.curve_run import CurveResult, CurveRun, carry_out
 from scaling_app.studies.train_runs import Material, names_since, observations_of
 from scaling_app.trials import wire, workplace
 from scaling_app.trials.crew import Crew
-from scaling_app.trials.testing import CaseScore
 from scaling_app.words import count
 
 if TYPE_CHECKING:
@@ -146,17 +145,20 @@ class CurveWork:
         crew.begin(due.run_id, run)
         return None
 
-    def _written_down(self, due: RunDue, run: CurveRun, future: Future[list[CaseScore]]) -> bool:
+    def _written_down(self, due: RunDue, run: CurveRun, future: Future[CurveResult]) -> bool:
         """Whether the run succeeded."""
         try:
-            scores = future.result()
+            made = future.result()
         except Exception as error:
             self._failed(due, error)
             run.checkpoint.unlink(missing_ok=True)
             return False
         names = names_since(self.studies, run.plan)
         self.studies.ledger.finish_run(
-            due.run_id, observations_of(due.run_id, due.purpose, scores, self.material.cases, names)
+            due.run_id,
+            observations_of(due.run_id, due.purpose, made.scores, self.material.cases, names),
+            steps=made.steps,
+            ended=made.ended,
         )
         run.checkpoint.unlink(missing_ok=True)
         return True

@@ -16,9 +16,10 @@ from scaling_app.curve.curve_points import digest_of
 from scaling_app.ledger import PoolCase, ShapeCoverage
 from scaling_app.strategies.deformation.shape_coverage import FEWEST, coverage
 from scaling_app.studies import splits
+from scaling_app.studies.planning import plan_for, prepare
 from scaling_app.studies.studies import Studies
 from scaling_app.studies.train_options import TrainOptions
-from scaling_app.studies.train_runs import Material, plan_for, prepare
+from scaling_app.studies.train_runs import Material
 from scaling_app.trials.model import TrainedModel
 
 logger = logging.getLogger(__name__)

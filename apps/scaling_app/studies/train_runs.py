@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from scaling_app.curve.curve_points import digest_of
+from scaling_app.curve.curve_points import digest_of, training_seed
 from scaling_app.curve.ledger_curve import curve_observations
 from scaling_app.forecast.arms import Choice, choose_strategy
 from scaling_app.imaging.untrusted import ImageError
@@ -18,6 +18,7 @@ from scaling_app.ledger.records import Kind
 from scaling_app.strategies.catalogue import AUTO
 from scaling_app.studies import splits
 from scaling_app.studies.labels.intake import LabelIntake
+from scaling_app.studies.planning import plan_for, prepare
 from scaling_app.studies.same_images import keep_together
 from scaling_app.studies.structures import placeholder, renamed
 from scaling_app.studies.studies import Published, Studies
@@ -26,17 +27,14 @@ from scaling_app.studies.train_options import OptionError, TrainOptions
 from scaling_app.studies.train_stats import TrainStats, latest_accuracy
 from scaling_app.studies.unfinished import published_checkpoint
 from scaling_app.trials.case_files import CaseFiles
-from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.model import TrainedModel
-from scaling_app.trials.plan import Plan, make_plan, step_bytes
+from scaling_app.trials.model import TrainedModel, length_of
+from scaling_app.trials.plan import Plan
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.step_report import StepReport
 from scaling_app.trials.testing import CaseScore, test
 from scaling_app.trials.training import train
 
 logger = logging.getLogger(__name__)
-
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -89,37 +87,6 @@ def _existing(studies: Studies, image_id: str) -> Path:
     if path is None:
         raise OptionError(f"The image of the label {image_id} is gone.")
     return path
-
-
-def plan_for(
-    studies: Studies,
-    options: TrainOptions,
-    cases: Sequence[CaseFiles],
-    dimension: Literal[2, 3] | None = None,
-) -> Plan:
-    """Spacing, patch and batch for these training cases, within half of the memory bound.
-
-    `dimension` is the session's unless it is given.
-    """
-    return make_plan(
-        cases,
-        studies.structures(),
-        spatial_dims=dimension or studies.conf.dimension,
-        network=options.network,
-        capacity=options.capacity,
-        memory_bytes=step_bytes(int(studies.conf.memory_gb * GIB)),
-        coarse_to_fine=options.coarse_to_fine,
-    )
-
-
-def prepare(studies: Studies, plan: Plan, cases: Sequence[CaseFiles]) -> PreparedCases:
-    """The cases on the plan's grid, cached within their memory bound."""
-    return PreparedCases(plan, cases, studies.cache_dir, memory_for_cases(studies))
-
-
-def memory_for_cases(studies: Studies) -> int:
-    """Bytes that prepared cases may take: the other half of the memory bound."""
-    return int(studies.conf.memory_gb * GIB / 2)
 
 
 def settings_of(options: TrainOptions) -> RunSettings:
@@ -223,6 +190,7 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
     options = options.with_strategy(choice.strategy)
     guide = guide_for(studies, material, split.validation)
     parent = warm_start_for(guide, options, material, split.validation)
+    options = replace(options, seed=training_seed(options.seed, "published", *split.training))
     run = _new_run(studies, options, split.training, parent)
     _require_no_other(studies)
     studies.ledger.start_run(run)
@@ -247,7 +215,10 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
         raise
     names = names_since(studies, model.plan)
     held_out = observations_of(run.run_id, "prequential", scores, material.cases, names)
-    studies.ledger.finish_run(run.run_id, held_out, model_file=str(model_file), message=choice.reason or None)
+    length = length_of(model.report)
+    studies.ledger.finish_run(
+        run.run_id, held_out, model_file=str(model_file), message=choice.reason or None, **length
+    )
     trained_on = {i: material.cases[i].patient for i in split.training}
     looked_at = {files.case_id: files.patient for files in material.pool if files.case_id in model.pool_ids}
     # predictions are made for images of the pool alone: where none was looked at, the guide gave nothing
@@ -267,9 +238,9 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
     checkpoint.unlink(missing_ok=True)
     accuracy = latest_accuracy(studies.ledger)
     if studies.conf.mlflow is not None:
-        steps = settings_of(options).steps_on(len(split.training))
-        tell(studies.conf.mlflow, run, steps, scores, accuracy, model, studies.folder)
-    return stats.end(accuracy, n_train=len(split.training), n_val=len(split.validation))
+        tell(studies.conf.mlflow, run, length["steps"], scores, accuracy, model, studies.folder)
+    counts = {"n_train": len(split.training), "n_val": len(split.validation)}
+    return stats.end(accuracy, steps=length["steps"], **counts)
 
 
 def _require_no_other(studies: Studies) -> None:

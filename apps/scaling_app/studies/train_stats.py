@@ -89,9 +89,9 @@ class TrainStats:
         if time.time() - self._written >= WRITE_EVERY_SECONDS:
             self._write()
 
-    def end(self, accuracy: float | None, **facts: int) -> dict[str, object]:
-        """The last word: total time, accuracy, and what else is known."""
-        self._stats |= {"epoch": self._stats["total_epochs"], "total_time": self._elapsed(), **facts}
+    def end(self, accuracy: float | None, *, steps: int, **facts: int) -> dict[str, object]:
+        """The last word: the steps that were made, which the minutes may have cut short, total time, accuracy, and what else is known."""
+        self._stats |= {"epoch": steps, "total_epochs": steps, "total_time": self._elapsed(), **facts}
         self._stats.pop("current_time", None)
         self._show(accuracy)
         self._write()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from scaling_app.imaging.geometry import Canonical
 from scaling_app.imaging.resampling import resize_map
 from scaling_app.trials.boxes import on_grid, parts_of, touching
-from scaling_app.trials.inference import predict
+from scaling_app.trials.inference import kept_within_ram, predict
 from scaling_app.trials.plan import Plan
 from scaling_app.trials.preparation import prepare_image
 
@@ -34,14 +34,19 @@ def probability_maps(
     shape = tuple(turn.apply(image).shape[1:])
     found = predict(*coarse, prepare_image(coarse[1], image), device)
     boxes = parts_of(_suspected(found), *fine[1].reach(coarse[1].spacing))[:MOST_BOXES]
-    parts = []
-    for box in reversed(boxes):  # the one about the largest part comes last, and stands where two overlap
-        inside, in_box = on_grid(box, found.shape[1:], shape), (slice(None), *box)
-        part = predict(*fine, prepare_image(fine[1], image, inside), device)
-        parts.append((inside, _believed(part, found[in_box])))
+    boxes = boxes[::-1]  # the one about the largest part comes last, and stands where two overlap
+    insides = [on_grid(box, found.shape[1:], shape) for box in boxes]
+
+    def looked_at() -> Iterator[Tensor]:
+        for box, inside in zip(boxes, insides, strict=True):
+            part = predict(*fine, prepare_image(fine[1], image, inside), device)
+            in_box = (slice(None), *box)
+            yield _believed(part, found[in_box])
+
+    parts = [*kept_within_ram(looked_at())]
     for index in range(len(coarse[1].class_values)):
         whole = resize_map(found[index], shape)
-        for inside, part in parts:
+        for inside, part in zip(insides, parts, strict=True):
             whole[inside] = resize_map(part[index], whole[inside].shape)
         yield index, whole
 
@@ -56,6 +61,6 @@ def _believed(fine: Tensor, coarse: Tensor) -> Tensor:
     seen = resize_map(_suspected(coarse), fine.shape[1:]) > 0
     own = _suspected(fine)
     unseen = own & ~touching(own, seen)
-    fine[:, unseen] = 0
-    fine[0, unseen] = 1
+    fine.masked_fill_(unseen, 0)
+    fine[0].masked_fill_(unseen, 1)
     return fine

@@ -55,6 +55,11 @@ class ImageFacts:
         return cls(tuple(map(int, shape)), spacing, int(image.shape[0]))
 
     @property
+    def extent(self) -> str:
+        """Its sides in mm, in words."""
+        return _by([n * size for n, size in zip(self.shape, self.spacing, strict=True)])
+
+    @property
     def kind(self) -> tuple[int, int]:
         """Dimensions and channels."""
         return len(self.shape), self.channels
@@ -96,9 +101,11 @@ class Usual:
         if apart[:3].any():
             mine, theirs = _by(image.spacing), _by(self.image.spacing)
             return f"the image's voxels are {mine} mm, those of the others about {theirs} mm{why}"
-        if apart.any():
+        if apart[3]:
             mine, theirs = _by(image.shape), _by(self.image.shape)
             return f"the image has {mine} voxels, the others have about {theirs}{why}"
+        if apart[4]:
+            return f"the image measures {image.extent} mm, the others about {self.image.extent}{why}"
         return None
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from itertools import chain, combinations
+from itertools import chain, combinations, product
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from scaling_app.imaging.geometry import Canonical
 from scaling_app.imaging.label_numbers import exchanged
-from scaling_app.imaging.networks import padded_shape, patch_multiples
+from scaling_app.imaging.networks import padded_shape, patch_multiples, thick_axis
 from scaling_app.imaging.resampling import largest, resize_map
 from scaling_app.trials.plan import Plan
 from scaling_app.trials.preparation import prepare_image
@@ -31,7 +31,7 @@ _SLAB_BYTES = 64 * 2**20
 _IN_RAM_BYTES = 1024 * 2**20
 _OVERLAP = 0.5
 _SLICES = 8
-_SHORTEST_IN_BFLOAT16 = 3
+_SHORTEST_IN_BFLOAT16, _FEWEST_IN_BFLOAT16 = 3, 4
 
 
 @cache
@@ -47,16 +47,20 @@ def uses_bfloat16(device: torch.device, plan: Plan) -> bool:
     """Whether a plan's network runs in bfloat16: where that is faster, and right.
 
     On processors, 3D convolutions of feature maps shorter than 3 along their first axis leave weight gradients
-    uninitialised in bfloat16 (torch 2.13), for patches of 16 voxels already. Trying it at run time is no way
-    to find out: some such shapes damage the heap. So the coarsest level is worked out from the patch.
+    uninitialised in bfloat16 (torch 2.13), for patches of 16 voxels already; so do 2D ones of maps of two pixels. Trying
+    it at run time is no way to find out: some such shapes damage the heap. So the coarsest level is worked out from the
+    patch.
     """
     if not gains_from_bfloat16(device.type):
         return False
-    if device.type == "cuda" or plan.spatial_dims == 2:
+    if device.type == "cuda":
         return True
     multiples = patch_multiples(plan.network, plan.spatial_dims, plan.strides)
-    coarsest = padded_shape(plan.patch, multiples)[0] // multiples[0]
-    return coarsest >= _SHORTEST_IN_BFLOAT16
+    padded = padded_shape(plan.patch, multiples)
+    if plan.spatial_dims == 2:
+        return math.prod(padded) >= _FEWEST_IN_BFLOAT16 * math.prod(multiples)
+    first = {0, thick_axis(plan.network, plan.strides) or 0}  # a network may move its slices to the front
+    return all(padded[axis] // multiples[axis] >= _SHORTEST_IN_BFLOAT16 for axis in first)
 
 
 def reduced_precision(device: torch.device, plan: Plan) -> contextlib.AbstractContextManager[object]:
@@ -105,17 +109,43 @@ def _predict_slabs(network: nn.Module, plan: Plan, prepared: Tensor, device: tor
     shape = tuple(prepared.shape[1:])
     classes = len(plan.class_values)
     out = _half_precision_array((classes, *shape))
-    axis = int(np.argmax(shape))
-    thickness = max(plan.patch[axis], _SLAB_BYTES // (4 * classes * max(1, math.prod(shape) // shape[axis])))
-    margin = plan.patch[axis] // 2
-    for start in range(0, shape[axis], thickness):
-        stop = min(shape[axis], start + thickness)
-        high = min(shape[axis], stop + margin)
-        low = max(0, min(start - margin, high - plan.patch[axis]))  # a window is never filled up with zeros
-        slab = prepared.narrow(1 + axis, low, high - low)
-        logits = _slide(network, plan, slab[None], device)[0].narrow(1 + axis, start - low, stop - start)
-        out.narrow(1 + axis, start, stop - start).copy_(torch.softmax(logits, dim=0))
+    for core in _cores(shape, plan.patch, classes):
+        read, inside = [], []
+        for (start, stop), n, side in zip(core, shape, plan.patch, strict=True):
+            high = min(n, stop + side // 2)
+            low = max(0, min(start - side // 2, high - side))  # a window is never filled up with zeros
+            read.append(slice(low, high))
+            inside.append(slice(start - low, stop - low))
+        of_read, of_core = (slice(None), *read), (slice(None), *inside)
+        into = (slice(None), *(slice(*ends) for ends in core))
+        logits = _slide(network, plan, prepared[of_read][None], device)[0]
+        out[into] = torch.softmax(logits[of_core], dim=0).half()
     return out
+
+
+def _cores(shape: Sequence[int], patch: Sequence[int], classes: int) -> Iterator[tuple[tuple[int, int], ...]]:
+    """Where the parts of a volume begin and end along each axis, which together are all of it.
+
+    Slabs across the longest axis; cut along others too where a slab's logits, with half a patch more on each side, would
+    not stay in RAM, but never below a patch.
+    """
+    longest = int(np.argmax(shape))
+    thin = _SLAB_BYTES // (4 * classes * max(1, math.prod(shape) // shape[longest]))
+    sides = [max(patch[axis], thin) if axis == longest else n for axis, n in enumerate(shape)]
+
+    def logits_bytes() -> int:
+        return (
+            4 * classes * math.prod(min(n, side + p) for n, side, p in zip(shape, sides, patch, strict=True))
+        )
+
+    while logits_bytes() > _IN_RAM_BYTES and any(s > p for s, p in zip(sides, patch, strict=True)):
+        axis = max(range(len(sides)), key=lambda a: sides[a] / patch[a])
+        sides[axis] = max(patch[axis], -(-sides[axis] // 2))
+    cuts = [
+        [(start, min(n, start + side)) for start in range(0, n, side)]
+        for n, side in zip(shape, sides, strict=True)
+    ]
+    return product(*cuts)
 
 
 def _predict_slices(network: nn.Module, plan: Plan, prepared: Tensor, device: torch.device) -> Tensor:
@@ -162,8 +192,20 @@ def _sides(plan: Plan, device: torch.device) -> list[tuple[int, ...]]:
     return [tuple(2 + axis for axis in chosen) for chosen in chain.from_iterable(turned)]
 
 
+def kept_within_ram(arrays: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Half-precision arrays as they come; on disk from where they would take more RAM together than one may."""
+    taken = 0
+    for array in arrays:
+        taken += array.nbytes
+        yield array if taken <= _IN_RAM_BYTES else _on_disk(tuple(array.shape)).copy_(array)
+
+
 def _half_precision_array(shape: tuple[int, ...]) -> Tensor:
     if 2 * math.prod(shape) <= _IN_RAM_BYTES:
         return torch.empty(shape, dtype=torch.float16)
+    return _on_disk(shape)
+
+
+def _on_disk(shape: tuple[int, ...]) -> Tensor:
     with tempfile.TemporaryFile() as file:  # the mapping keeps the unnamed file alive
         return torch.from_numpy(np.memmap(file, dtype=np.float16, mode="w+", shape=shape))

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from monai.data import MetaTensor
@@ -25,6 +25,13 @@ logger = logging.getLogger(__name__)
 _FORMAT = 1
 _ALIKE = ("spatial_dims", "channels", "class_values", "slice_axis")
 Report = dict[str, float | int | str | bool]
+
+
+class Length(TypedDict):
+    """How many steps a training took, and why it ended: `finished`, `time` or `asked`."""
+
+    steps: int
+    ended: str
 
 
 @dataclass
@@ -173,6 +180,11 @@ def predictor_from(path: Path, plan: Plan, device: torch.device) -> Callable[[Te
     except ValueError as error:
         logger.warning("unlabelled images are placed without predictions: %s", error)
         return None
+
+
+def length_of(report: Report) -> Length:
+    """What a training's report says of its length."""
+    return {"steps": int(report["steps"]), "ended": str(report["ended"])}
 
 
 def default_device() -> torch.device:

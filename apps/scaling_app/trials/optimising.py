@@ -52,7 +52,7 @@ class Descent:
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=peak_rate, weight_decay=_WEIGHT_DECAY, fused=on_gpu
         )
-        # its scale is a power of two, which changes no number: it is here to leave out a step without waiting for it
+        # it scales nothing: it is here to leave out a step without waiting for it
         self._scaler = torch.amp.GradScaler(device.type, init_scale=1.0)
         self.average = averaged(network, decay)
         self.last_loss: float | None = None
@@ -74,7 +74,9 @@ class Descent:
         self._scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
         self._scaler.step(self.optimiser)
-        self._scaler.update()
+        self._scaler.update(
+            1.0
+        )  # always: it would halve at each step left out, and a resumed run begin with another
         if self.average is not None:
             self.average.update_parameters(self.network)
         before, self._unread = self._unread, (loss.detach(), norm)
@@ -94,6 +96,7 @@ class Descent:
         """What a checkpoint holds of it, beside the weights. `settle` comes first."""
         return {
             "skipped": self.skipped,
+            "bad_in_a_row": self.bad_in_a_row,
             "loss": self.last_loss,
             "average": self.average and self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -105,6 +108,7 @@ class Descent:
             self.average.load_state_dict(content["average"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.skipped, self.last_loss = content["skipped"], content["loss"]
+        self.bad_in_a_row = content.get("bad_in_a_row", 0)
 
     def _read(self, result: tuple[Tensor, Tensor] | None) -> None:
         if result is None:

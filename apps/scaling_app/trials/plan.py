@@ -47,6 +47,21 @@ _LITTLE = 1 / 8
 _FOUND_VOXELS = 0.5
 _FINER = 1.5
 _MARGIN_VOXELS = 5
+_UNBOUNDED_MB = 2**40
+
+
+class NoRoomError(ValueError):
+    """Not even the smallest step of a plan's network fits the memory allowed; `ram_bytes`, of a training, would do.
+
+    None on a GPU, whose memory is what it is.
+    """
+
+    def __init__(self, plan: Plan, mib: int) -> None:
+        super().__init__(
+            f"the smallest training step of {plan.network} ({plan.capacity}) takes {mib} MiB and {plan.memory_mb} MiB are "
+            "allowed: allow more memory, or take a smaller capacity"
+        )
+        self.ram_bytes = None if torch.cuda.is_available() else math.ceil(mib * 2**20 / _STEP_SHARE)
 
 
 @dataclass(frozen=True)
@@ -198,7 +213,7 @@ def make_plan(
         median_shape=(),
         network=network,
         capacity=capacity,
-        memory_mb=max(1, memory // 2**20),
+        memory_mb=memory // 2**20,
         slice_axis=slice_axis,
         mirrored=tuple(axes.index(axis) for axis in prints.mirrored if axis in axes),
     )
@@ -222,6 +237,22 @@ def _with_patch(plan: Plan, on_gpu: bool) -> Plan:
 def _in_two_looks(draft: Plan, prints: Fingerprint) -> Plan | None:
     """A coarse look at whole cases, and a finer one into the boxes; None where that brings no finer voxels.
 
+    Whether it does is asked without a bound on memory: nobody who allows more gets one look at coarser voxels for it.
+    """
+    whole = prints.median_extent_mm
+    coarse, fine, box, _ = _two_looks(replace(draft, memory_mb=_UNBOUNDED_MB), prints)
+    if math.prod(box) > _LITTLE * math.prod(whole) or min(coarse.spacing) < _FINER * min(fine.spacing):
+        return None
+    coarse, fine, _, margin = _two_looks(draft, prints)
+    if min(fine.spacing) >= min(_coarsened(draft, prints.thinnest_mm, whole).spacing):
+        return None
+    fine = replace(_with_patch(fine, on_gpu=False), margin_mm=_rounded(margin))
+    return replace(_with_patch(coarse, on_gpu=False), fine=fine)
+
+
+def _two_looks(draft: Plan, prints: Fingerprint) -> tuple[Plan, Plan, list[float], float]:
+    """The grids of a coarse and a fine look, the median box of the fine one, and how wide its margin is, in mm.
+
     The coarse voxels may be so large that the thinnest structure is just seen: it has to be found there, no more.
     """
     whole = prints.median_extent_mm
@@ -229,13 +260,8 @@ def _in_two_looks(draft: Plan, prints: Fingerprint) -> Plan | None:
     coarse = _coarsened(draft, seen, whole)
     margin = _MARGIN_VOXELS * min(coarse.spacing)
     box = [min(mm, inside + 2 * margin) for mm, inside in zip(whole, prints.median_box_mm, strict=True)]
-    if math.prod(box) > _LITTLE * math.prod(whole):
-        return None
     fine = _coarsened(_at_spacing(draft, box, draft.spacing), prints.thinnest_mm, box)
-    if min(coarse.spacing) < _FINER * min(fine.spacing):
-        return None
-    fine = replace(_with_patch(fine, on_gpu=False), margin_mm=_rounded(margin))
-    return replace(_with_patch(coarse, on_gpu=False), fine=fine)
+    return coarse, fine, box, margin
 
 
 def _dimensions(prints: Fingerprint, wanted: int | None) -> tuple[Literal[2, 3], int | None]:
@@ -278,7 +304,7 @@ def _rounded(mm: float) -> float:
 def _coarsened(plan: Plan, thinnest_mm: float, extent_mm: Sequence[float]) -> Plan:
     """Enlarges the finest voxels until a patch covers a quarter of the median case, within reason.
 
-    Measured by the patch of the small network: whoever asks for a larger one does not ask for a coarser grid.
+    Measured by the patch of the small network: whoever asks for a larger or smaller one does not ask for another grid.
     Pixels grow on while all structures are well seen: from few pictures a network learns where a structure is sooner than
     how its texture differs (`benchmarks/engine`).
     """
@@ -294,8 +320,7 @@ def _coarsened(plan: Plan, thinnest_mm: float, extent_mm: Sequence[float]) -> Pl
 
 def _kept_voxels(plan: Plan, native: float) -> float:
     """How many voxels the thinnest structure has to keep if those of a plan are to grow; infinite where they are not."""
-    small = plan if width_of(plan.capacity) < width_of("small") else replace(plan, capacity="small")
-    patch, _ = _patch_and_batch(small, on_gpu=False)
+    patch, _ = _patch_and_batch(replace(plan, capacity="small"), on_gpu=False)
     if math.prod(patch) < _COVERED * math.prod(plan.median_shape):
         return _THINNEST_VOXELS
     is_fine = 1.1 * min(plan.spacing) <= _MOST_COARSER * native
@@ -305,12 +330,13 @@ def _kept_voxels(plan: Plan, native: float) -> float:
 
 def _patch_and_batch(plan: Plan, on_gpu: bool) -> tuple[tuple[int, ...], int]:
     """The median shape, rounded up to what the network takes, shrunk to the bound on a batch."""
-    voxels = plan.memory_mb * 2**20 // _bytes_per_voxel(plan)
+    voxels = room = plan.memory_mb * 2**20 // _bytes_per_voxel(plan)
     if not on_gpu:
         voxels = min(voxels, int(_CPU_VOXELS[plan.spatial_dims] * NETWORKS[plan.network].speed))
     for batch in range(_BATCH[plan.spatial_dims], 1, -1):  # a larger patch is worth more than a larger batch
         patch = _fit(plan, plan.median_shape, voxels // batch)
-        if all(side >= n for side, n in zip(patch, plan.median_shape, strict=True)):
+        covers = all(side >= n for side, n in zip(patch, plan.median_shape, strict=True))
+        if covers and batch * math.prod(patch) <= room:  # the smallest patch may be larger
             break
     return patch, batch
 
@@ -324,10 +350,7 @@ def _bytes_per_voxel(plan: Plan) -> int:
 def _require_room(plan: Plan) -> None:
     needed = plan.batch * math.prod(plan.patch) * _bytes_per_voxel(plan)
     if needed > plan.memory_mb * 2**20:
-        raise ValueError(
-            f"the smallest training step of {plan.network} ({plan.capacity}) takes {-(-needed // 2**20)} MiB and "
-            f"{plan.memory_mb} MiB are allowed: allow more memory, or take a smaller capacity"
-        )
+        raise NoRoomError(plan, -(-needed // 2**20))
 
 
 def _fit(plan: Plan, shape: Sequence[int], voxels: int) -> tuple[int, ...]:

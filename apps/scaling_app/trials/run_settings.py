@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from scaling_app.trials.length import steps_for
@@ -36,11 +37,11 @@ class RunSettings:
     def __post_init__(self) -> None:
         if (self.steps is not None and self.steps < 1) or self.times < 1:
             raise ValueError(f"steps {self.steps} and times {self.times} must be positive")
-        if self.learning_rate is not None and self.learning_rate <= 0:
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
             raise ValueError(f"the learning rate {self.learning_rate} must be positive")
         if self.average is not None and not 0 <= self.average < 1:
             raise ValueError(f"the average's decay is at least 0 and below 1, got {self.average}")
-        if self.max_minutes is not None and self.max_minutes <= 0:
+        if self.max_minutes is not None and not self.max_minutes > 0:
             raise ValueError(f"the time limit must be positive, got {self.max_minutes} minutes")
 
     def steps_on(self, cases: int) -> int:

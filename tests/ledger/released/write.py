@@ -36,7 +36,7 @@ def fill(ledger: Ledger) -> None:
     run = Run("fold-1", "fold", "none", "resunet", ["a", "b"], 2, 0, 0, "settings", AT)
     ledger.start_run(run)
     seen = Observation(run_id="fold-1", image_id="b", structure="organ", kind="fold", dice=0.8)
-    ledger.finish_run("fold-1", [seen])
+    ledger.finish_run("fold-1", [seen], steps=1250, ended="time")
     ledger.set_setting("structures", {"organ": 1})
     ledger.set_curve_block(5, ["a", "b"])
     ledger.save_forecast(

@@ -1,0 +1,55 @@
+"""Plans and prepared cases of a session, within the RAM that it may take: half for cases, half for a step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from scaling_app.studies.studies import Studies
+from scaling_app.studies.train_options import TrainOptions
+from scaling_app.trials.case_files import CaseFiles
+from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.plan import NoRoomError, Plan, make_plan, step_bytes
+
+GIB = 2**30
+
+
+def plan_for(
+    studies: Studies,
+    options: TrainOptions,
+    cases: Sequence[CaseFiles],
+    dimension: Literal[2, 3] | None = None,
+) -> Plan:
+    """Spacing, patch and batch for these training cases, within half of the memory bound.
+
+    `dimension` is the session's unless it is given.
+
+    Raises:
+        ValueError: no plan can be made; where it is for want of memory, the message says which `memory_gb` would do.
+    """
+    try:
+        return make_plan(
+            cases,
+            studies.structures(),
+            spatial_dims=dimension or studies.conf.dimension,
+            network=options.network,
+            capacity=options.capacity,
+            memory_bytes=step_bytes(int(studies.conf.memory_gb * GIB)),
+            coarse_to_fine=options.coarse_to_fine,
+        )
+    except NoRoomError as error:
+        if error.ram_bytes is None:
+            raise
+        enough = math.ceil(100 * error.ram_bytes / GIB) / 100
+        raise ValueError(f"{error}; --conf memory_gb {enough:g} would do") from error
+
+
+def prepare(studies: Studies, plan: Plan, cases: Sequence[CaseFiles]) -> PreparedCases:
+    """The cases on the plan's grid, cached within their memory bound."""
+    return PreparedCases(plan, cases, studies.cache_dir, memory_for_cases(studies))
+
+
+def memory_for_cases(studies: Studies) -> int:
+    """Bytes that prepared cases may take: the other half of the memory bound."""
+    return int(studies.conf.memory_gb * GIB / 2)
