@@ -52,7 +52,9 @@ def test_a_curve_of_one_training_a_size_says_what_luck_does_and_is_wider() -> No
     rng = np.random.default_rng(1)
     one, three = (BayesForecaster().fit(draw_of_trainings(0.5, k, rng), 16) for k in (1, 3))
     (note,) = [text for text in one.notes() if "luck" in text]
-    assert note.startswith("Each size was trained once. By luck alone, trainings on 16 cases differ by about ")
+    assert note.startswith(
+        "Each size was trained once. By luck alone, trainings on 16 cases differ by about "
+    )
     assert f"{100 * one.luck():.1f} points" in note
     assert not [text for text in three.notes() if "luck" in text]
     (narrow,), (wide,) = three.predict([16]), one.predict([16])
