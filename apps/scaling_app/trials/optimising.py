@@ -74,9 +74,8 @@ class Descent:
         self._scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
         self._scaler.step(self.optimiser)
-        self._scaler.update(
-            1.0
-        )  # always: it would halve at each step left out, and a resumed run begin with another
+        # it would halve at each step left out, and a resumed run would begin with another
+        self._scaler.update(1.0)
         if self.average is not None:
             self.average.update_parameters(self.network)
         before, self._unread = self._unread, (loss.detach(), norm)
