@@ -228,7 +228,7 @@ def test_steps_written_in_two_ways_are_one_curve(capsys, monkeypatch, curve) -> 
 
 def test_a_table_of_one_training_a_size_says_what_luck_does_to_its_ranges(capsys, monkeypatch, curve) -> None:
     said = answer(capsys, monkeypatch, str(curve), "--at", "32")["message"]
-    assert "Each size was trained once. By luck alone, trainings on 32 cases differ by about" in said
+    assert "Each size was trained once. By luck alone, trainings on 16 cases differ by about" in said
     out, _ = words(capsys, monkeypatch, str(curve), "--at", "32")
     assert said in " ".join(out.split())
     for table, method in (

@@ -213,7 +213,9 @@ def test_the_curve_is_measured_without_touching_the_model_in_use(server, trained
     assert models_of(server) == before
     ledger = ledger_of(server)
     assert {run.state for run in ledger.runs("fold")} == {"done"}
-    assert len(ledger.runs("fold")) == 5 and ledger.runs("nested")
+    folds = ledger.runs("fold")
+    assert {run.fold for run in folds} == set(range(5)) and ledger.runs("nested")
+    assert len({run.seed for run in folds}) == len(folds), "what is trained again has luck of its own"
     kinds = {seen.kind for seen in ledger.observations()}
     assert kinds == {"fold", "nested", "prequential", "arm"}
     assert {run.strategy for run in ledger.runs("arm")} == {"baseline+longer"}, "tried once, from 8 cases on"

@@ -130,7 +130,8 @@ def test_a_curve_job_is_cheapest_first_resumable_and_leaves_the_model_alone(desk
     rest = run_curve_job(desk.studies, options_for(desk), budget_minutes=10)
     assert rest["done"] == rest["total"] == len(finished(desk, "fold")) + len(finished(desk, "nested"))
     sizes = [run.n for run in desk.studies.ledger.runs() if run.purpose != "published"]
-    assert sizes == sorted(sizes) and smallest.n == min(sizes)
+    once = len({run.fold for run in finished(desk, "fold")}) + len(finished(desk, "nested"))
+    assert sizes[:once] == sorted(sizes[:once]) and smallest.n == min(sizes)
     runs = desk.studies.ledger.runs()
     assert run_curve_job(desk.studies, options_for(desk), budget_minutes=10)["done"] == rest["done"]
     assert desk.studies.ledger.runs() == runs
