@@ -9,7 +9,7 @@ Cases, test cases and both recipes are those of the bank (`benchmarks/bank`): tr
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from scipy.stats import chi2
 
-from benchmarks.bank.run import DATA_SETS, LEARNING_RATE, STEP_MB, STEPS
+from benchmarks.bank.run import DATA_SETS, LEARNING_RATE, STEP_MB, STEPS, same_cases
 from benchmarks.common.tables import markdown
 from scaling_app.experiments.replay import replay
 from scaling_app.forecast.evidence import logit_error
@@ -53,7 +53,21 @@ def main() -> None:
         _train(arguments.data, arguments.runs)
         _join(arguments.runs)
     scores = pd.read_csv(TABLE)
-    (RESULTS / "luck.md").write_text(markdown(list(rows_of(scores))) + "\n", encoding="utf-8")
+    product, short = same_cases()
+    bank = {"400 steps": short, "app": product[product["strategy"] == "baseline"]}
+    text = [
+        "# First weights and batches alone",
+        "",
+        markdown(list(rows_of(scores))),
+        "",
+        "## Beside draws of the training cases",
+        "",
+        "The same data sets in the bank, where each training is on other cases too. Share: of that variance, what first weights and "
+        "batches alone come to.",
+        "",
+        markdown(list(shares_of(scores, bank))),
+    ]
+    (RESULTS / "luck.md").write_text("\n".join(text) + "\n", encoding="utf-8")
 
 
 def _train(data: Path, runs: Path) -> None:
@@ -87,7 +101,7 @@ def _join(runs: Path) -> None:
 
 
 def rows_of(scores: pd.DataFrame) -> Iterator[dict[str, str]]:
-    """A line for each data set, size and recipe, then one over the data sets for each size and recipe."""
+    """A line for each data set, size and recipe, then one over the data sets."""
     keys = ["dataset", "n", "recipe"]
     for (name, n, recipe), own in scores.groupby(keys):
         means = own.groupby("seed")["dice"].mean().to_numpy()
@@ -108,19 +122,48 @@ def rows_of(scores: pd.DataFrame) -> Iterator[dict[str, str]]:
             "n": str(n),
             "recipe": str(recipe),
             "trainings": str(sum(map(len, groups))),
-            "Dice": f"{np.mean([group.mean() for group in groups]):.3f}",
+            "Dice": f"{np.mean([means.mean() for means in groups]):.3f}",
             "from to": "-",
-            "SD, points": _spread([100 * group for group in groups]),
-            "SD, logit": _spread([logit_error(group) for group in groups]),
+            "SD, points": _spread([100 * means for means in groups]),
+            "SD, logit": _spread([logit_error(means) for means in groups]),
         }
+
+
+def shares_of(scores: pd.DataFrame, bank: Mapping[str, pd.DataFrame]) -> Iterator[dict[str, str]]:
+    """Over the data sets that were drawn twice at least: the spread of seeds, that of draws, and their ratio."""
+    for (n, recipe), own in scores.groupby(["n", "recipe"]):
+        seeds, draws = (
+            {name: logit_error(rows.groupby(by)["dice"].mean().to_numpy()) for name, rows in groups}
+            for by, groups in (
+                ("seed", own.groupby("dataset")),
+                ("draw", bank[str(recipe)].query(f"n == {n}").groupby("dataset")),
+            )
+        )
+        names = [name for name in seeds if len(draws.get(name, ())) > 1]
+        if names:
+            alone, drawn = ([group[name] for name in names] for group in (seeds, draws))
+            yield {
+                "n": str(n),
+                "recipe": str(recipe),
+                "data sets": str(len(names)),
+                "SD of seeds, logit": _spread(alone),
+                "SD of draws, logit": _spread(drawn),
+                "share": f"{(_pooled(alone)[0] / _pooled(drawn)[0]) ** 2:.2f}",
+            }
+
+
+def _pooled(groups: list[np.ndarray]) -> tuple[float, int]:
+    """The standard deviation within groups, and its degrees of freedom."""
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+    free = sum(len(group) - 1 for group in groups)
+    return float(np.sqrt(squares / free)), free
 
 
 def _spread(groups: list[np.ndarray]) -> str:
     """The standard deviation within groups, with its 95 % interval if the scores are normal."""
-    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
-    free = sum(len(group) - 1 for group in groups)
-    low, high = chi2.ppf([0.975, 0.025], free)
-    return f"{np.sqrt(squares / free):.2f} ({np.sqrt(squares / low):.2f} to {np.sqrt(squares / high):.2f})"
+    deviation, free = _pooled(groups)
+    low, high = np.sqrt(free / chi2.ppf([0.975, 0.025], free)) * deviation
+    return f"{deviation:.2f} ({low:.2f} to {high:.2f})"
 
 
 if __name__ == "__main__":

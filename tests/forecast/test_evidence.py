@@ -13,6 +13,7 @@ from scaling_app.forecast.evidence import (
     ASSIST_SD,
     KIND_SD,
     PATIENT_SHARE,
+    SET_SHARE,
     Elimination,
     Spread,
     population_dice,
@@ -33,17 +34,36 @@ def dense_covariance(data, spread: Spread, rows: np.ndarray) -> np.ndarray:
         data.case[:, None] == data.case[None]
     )
     same_case = same_case / data.case_weight[data.case][:, None]
-    same_run = (data.run[:, None] == data.run[None]) / data.run_sizes[data.run][:, None]
+    training_set = data.run_set[data.run]
+    same_run = SET_SHARE * (training_set[:, None] == training_set) + (1 - SET_SHARE) * (
+        data.run[:, None] == data.run
+    )
+    same_run = same_run / data.run_sizes[data.run][:, None]
     offsets = (data.offsets * data.offset_sd**2) @ data.offsets.T
     return (
         spread.case**2 * same_case + spread.run**2 * same_run + offsets + np.diag(spread.residual**2 / rows)
     )
 
 
+def made_again(observations: list[Score], rng: np.random.Generator) -> list[Score]:
+    """Every third training twice and one of them three times, on the same cases with other seeds."""
+    runs = list(dict.fromkeys(o.run for o in observations))
+    times = {run: 3 if k == 0 else 2 for k, run in enumerate(runs[::3])}
+    more = [
+        replace(o, seed=seed, dice=float(np.clip((o.dice or 0.0) + rng.normal(0, 0.02), 0.05, 0.99)))
+        for o in observations
+        for seed in range(1, times.get(o.run, 1))
+    ]
+    return [*observations, *more]
+
+
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_level_likelihood_equals_the_dense_one(weighted: bool) -> None:
+def test_level_likelihood_equals_the_dense_one(weighted: bool, again: bool) -> None:
     rng = np.random.default_rng(1)
     observations = simulate_session(random_truth(rng), 9, rng, assisted_share=0.5)
+    if again:
+        observations = made_again(observations, rng)
     if weighted:
         observations = [Score(**{**vars(o), "weight": 1.0 + int(o.case[-1]) % 3}) for o in observations]
     data = structure_data(observations)
@@ -78,7 +98,8 @@ def test_level_likelihood_with_several_images_of_a_patient_equals_the_dense_one(
 
 def test_residuals_with_several_images_of_a_patient_are_those_of_the_best_prediction() -> None:
     rng = np.random.default_rng(5)
-    data = structure_data(of_patients(simulate_session(random_truth(rng), 12, rng), 3))
+    data = structure_data(of_patients(made_again(simulate_session(random_truth(rng), 12, rng), rng), 3))
+    assert len(set(data.run_set)) < len(data.run_sizes)
     levels = np.full(len(data.sizes), -1.2)
     found = Elimination(data, np.ones(len(data.y))).residuals(SPREAD, levels)
     covariance = dense_covariance(data, SPREAD, np.ones(len(data.y)))

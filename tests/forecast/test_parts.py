@@ -61,6 +61,14 @@ def test_a_curve_of_one_training_a_size_says_what_luck_does_and_is_wider() -> No
     assert wide.hi80 - wide.lo80 > narrow.hi80 - narrow.lo80
 
 
+def test_trainings_on_the_same_cases_count_for_less_than_those_on_others() -> None:
+    rng = np.random.default_rng(2)
+    others = draw_of_trainings(0.5, 3, rng)
+    same = [replace(o, run=o.run.partition("-")[0], seed=int(o.run[-1])) for o in others]
+    (far,), (near,) = (BayesForecaster().fit(scores, 16).predict([16]) for scores in (others, same))
+    assert near.hi80 - near.lo80 > 1.1 * (far.hi80 - far.lo80)
+
+
 def test_no_miss_seen_leaves_hardly_any_expected() -> None:
     seen = [Score(8, 0.8, case=f"c{i}", run="r") for i in range(16)]
     rate = MissRate(seen)

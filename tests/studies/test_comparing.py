@@ -76,7 +76,9 @@ def test_folds_are_trained_again_where_luck_is_large_with_weights_of_their_own(d
     twice = [run for run in folds if run.fold in (0, 1)]
     assert len({run.seed for run in twice}) == 4 and len({(run.fold, run.train_ids) for run in twice}) == 2
     observed = ledger_curve.curve_observations(desk.studies.ledger)
-    assert {run.run_id for run in twice} <= {o.run for o in observed if o.kind == "fold"}
+    seen = {(o.run, o.seed) for o in observed if o.kind == "fold"}
+    assert len(seen) == 7 and {run.seed for run in twice} <= {seed for _, seed in seen}
+    assert len({name for name, _ in seen}) == 5, "what was trained again shares its cases"
 
 
 def test_a_fold_that_was_begun_again_is_ended_even_where_luck_looks_small_now(desk_of, monkeypatch):

@@ -33,6 +33,7 @@ NESTED_FOLDS = 2
 """In how many of the folds nested subsets are trained too."""
 REPEATED_FOLDS = 2
 """How many folds are trained a second time where luck is large."""
+_AGAIN = "-again"
 
 
 @dataclass(frozen=True)
@@ -200,8 +201,12 @@ def _runs_of_block(members: Sequence[UsableCase], curve_size: int, own: ArmDue, 
 
 def _once_more(fold: RunDue) -> RunDue:
     """The same training and test cases with luck of their own."""
-    name = f"{fold.run_id}-again"
-    return replace(fold, run_id=name, seed=training_seed(fold.seed, "again"))
+    return replace(fold, run_id=fold.run_id + _AGAIN, seed=training_seed(fold.seed, "again"))
+
+
+def first_of(run_id: str) -> str:
+    """The run that this one is made again of, on the same cases; itself where it is none."""
+    return run_id.removesuffix(_AGAIN)
 
 
 def _as_arm(fold: RunDue, arm: ArmDue, seed: int, members: Sequence[UsableCase]) -> RunDue:

@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 from scaling_app import __version__
+from scaling_app.curve.curve_points import first_of
 from scaling_app.forecast.agreement import Readers, TwoReadings, readers_of
 from scaling_app.forecast.answer import default_horizons, observed_points
 from scaling_app.forecast.forecaster import answer_question, make_forecaster
@@ -54,7 +55,7 @@ def _curve(ledger: Ledger) -> tuple[str | None, list[Score], Mapping[str, Run]]:
                 dice=dice,
                 structure=structure,
                 case=image,
-                run=run_id,
+                run=first_of(run_id),
                 seed=run.seed,
                 kind=kind,
                 assisted=assisted or (case is not None and case.assisted),
@@ -219,10 +220,10 @@ _CURVE_KEYS = ("n", "mean", "lo80", "hi80", "lo95", "hi95")
 
 def overall_scores(observations: Iterable[Score]) -> list[Score]:
     """One score per run and test case: the mean over the structures that the case has."""
-    scores: dict[tuple[str, str, str], list[Score]] = defaultdict(list)
+    scores: dict[tuple[str, int, str, str], list[Score]] = defaultdict(list)
     for seen in observations:
         if seen.dice is not None:
-            scores[seen.run, seen.kind, seen.case].append(seen)
+            scores[seen.run, seen.seed, seen.kind, seen.case].append(seen)
     return [
         Score(
             n=group[0].n,
@@ -230,13 +231,14 @@ def overall_scores(observations: Iterable[Score]) -> list[Score]:
             structure=OVERALL,
             case=case,
             run=run,
+            seed=seed,
             kind=kind,
             strategy=group[0].strategy,
             network=group[0].network,
             weight=group[0].weight,
             patient=group[0].patient,
         )
-        for (run, kind, case), group in scores.items()
+        for (run, seed, kind, case), group in scores.items()
     ]
 
 

@@ -6,7 +6,7 @@ of the error, y = logit(1 - Dice):
     y_im = eta(n_m) + b_kind + b_assist [assisted] + v_p(i) + u_i + w_m + eps_im,
     v_p ~ N(0, r su^2)          a patient's cases are hard or easy together, r = `PATIENT_SHARE`,
     u_i ~ N(0, (1 - r) su^2)    and each of them for every model alike
-    w_m ~ N(0, sw^2 / n_m)      the luck of the training set
+    w_m ~ N(0, sw^2 / n_m)      the luck of a training; of its cases `SET_SHARE`, the rest of first weights and batches
     eps ~ t_5(0, se^2)          the rest (a Gaussian, reweighted)
     b   ~ N(0, tau^2)           offsets of the kind of run, and of labels drawn on a prediction
 
@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 from scipy.sparse import csr_array
 from scipy.special import logit
 
@@ -37,6 +38,8 @@ KIND_SD = 0.07
 ASSIST_SD = 0.25
 PATIENT_SHARE = 0.8
 """Of the variance over cases: a patient's images are much alike. Not estimated: sessions hardly tell."""
+SET_SHARE = 0.8
+"""Of the variance over trainings: what those on the same cases share. Measured in `benchmarks/luck`, not estimated."""
 _DEGREES = 5.0
 _LARGEST_LOGIT = 500.0
 """Its odds, times what the effects add, are still a number."""
@@ -88,6 +91,7 @@ class StructureData:
         patient: `(C,)` index of each case's patient.
         run: `(M,)` index of the run.
         run_sizes: `(R,)`.
+        run_set: `(R,)` index of each run's training cases.
         offsets: `(M, Q)` design of the offsets, the last column being assistance.
         offset_sd: `(Q,)`.
         case_weight: `(C,)` sampling weights, mean 1.
@@ -101,6 +105,7 @@ class StructureData:
     patient: NDArray[Any]
     run: NDArray[Any]
     run_sizes: Array
+    run_set: NDArray[Any]
     offsets: Array
     offset_sd: Array
     case_weight: Array
@@ -129,6 +134,8 @@ def structure_data(observations: Sequence[Score]) -> StructureData:
     runs: dict[tuple[object, ...], int] = {}
     run = np.array([runs.setdefault(o.run_key, len(runs)) for o in found], dtype=int)
     run_sizes = np.array([float(str(key[0])) for key in runs])
+    sets: dict[tuple[object, ...], int] = {}
+    set_of = {o.run_key: sets.setdefault(o.set_key, len(sets)) for o in found}
     kinds = sorted({o.kind for o in found})
     columns = [[float(o.kind == kind) for o in found] for kind in kinds] if len(kinds) > 1 else []
     columns.append([float(o.assisted) for o in found])
@@ -140,6 +147,7 @@ def structure_data(observations: Sequence[Score]) -> StructureData:
         patient=np.unique([owners[name] for name in cases.tolist()], return_inverse=True)[1],
         run=run,
         run_sizes=run_sizes,
+        run_set=np.array([set_of[key] for key in runs], dtype=int),
         offsets=np.array(columns).T.reshape(len(found), -1),
         offset_sd=np.array([KIND_SD] * (len(columns) - 1) + [ASSIST_SD]),
         case_weight=weight / weight.mean(),
@@ -190,6 +198,8 @@ class Elimination:
             self.case_sum = np.column_stack([table.reshape(cases, count), _sums(data.case, cases, weighted)])
             ones = (np.ones(cases), (data.patient, np.arange(cases)))
             self._by_patient = csr_array(ones)
+            self._luck = _precision_of_luck(data)
+            self._log_luck = float(np.linalg.slogdet(self._luck)[1])
 
     def evidence(self, spread: Spread) -> LevelEvidence:
         """Integrates cases, runs and offsets out."""
@@ -198,9 +208,9 @@ class Elimination:
         k, last = len(self.data.sizes), len(gram) - 1
         order = np.r_[k:last, :k, last]
         arranged = gram[np.ix_(order, order)]
-        _diagonal(arranged)[: len(prior)] += prior
+        arranged[: len(prior), : len(prior)] += prior
         reduced, log_det_side = schur_complement(arranged, len(prior))
-        log_det += float(log_det_side) - float(np.log(prior).sum())
+        log_det += float(log_det_side) - self._log_side_precision(spread)
         rows = len(self.data.y)
         return LevelEvidence(reduced, -0.5 * (log_det + rows * float(np.log(2 * np.pi))))
 
@@ -212,7 +222,7 @@ class Elimination:
         rest = self.y - levels[self.data.level]
         if self.data.averaged:
             return rest
-        inner = gram[side, side] + np.diag(self._side_precision(spread))
+        inner = gram[side, side] + self._side_precision(spread)
         effects = np.linalg.solve(inner, gram[side, -1] - gram[side, :k] @ levels)
         of_run, of_offset = np.split(effects, [len(self.data.run_sizes)])
         rest = rest - of_run[self.data.run] - self.data.offsets @ of_offset
@@ -229,7 +239,7 @@ class Elimination:
         gram, _ = self._without_cases(spread)
         k, q = len(self.data.sizes), self.data.offsets.shape[1]
         side = slice(k, -1)
-        inner: Array = np.linalg.inv(gram[side, side] + np.diag(self._side_precision(spread)))
+        inner: Array = np.linalg.inv(gram[side, side] + self._side_precision(spread))
         effects: Array = inner @ (gram[side, -1] - gram[side, :k] @ levels)
         answer = (inner @ gram[side, :k])[-q:]
         offsets: Array = effects[-q:]
@@ -267,9 +277,27 @@ class Elimination:
         return own, shared, 1.0 + own * self.case_weight / spread.residual**2
 
     def _side_precision(self, spread: Spread) -> Array:
+        """`(R + Q, R + Q)` of runs and offsets, before the scores."""
         if self.data.averaged:
-            return np.zeros(0)
-        return np.concatenate([self.data.run_sizes / spread.run**2, 1.0 / self.data.offset_sd**2])
+            return np.zeros((0, 0))
+        of_offsets: Array = np.diag(1.0 / self.data.offset_sd**2)
+        return block_diag(self._luck / spread.run**2, of_offsets)
+
+    def _log_side_precision(self, spread: Spread) -> float:
+        """Its ln determinant."""
+        if self.data.averaged:
+            return 0.0
+        runs = self._log_luck - 2.0 * len(self.data.run_sizes) * float(np.log(spread.run))
+        return runs - 2.0 * float(np.log(self.data.offset_sd).sum())
+
+
+def _precision_of_luck(data: StructureData) -> Array:
+    """`(R, R)` precision of the runs' effects for `sw = 1`: those on the same cases share `SET_SHARE` of their variance."""
+    trainings = np.bincount(data.run_set)[data.run_set]
+    apart = data.run_sizes / (1.0 - SET_SHARE)
+    shared = SET_SHARE / (1.0 - SET_SHARE + SET_SHARE * trainings)
+    same = data.run_set[:, None] == data.run_set
+    return np.diag(apart) - (apart * shared)[:, None] * same
 
 
 def schur_complement(matrix: Array, size: int) -> tuple[Array, Array]:

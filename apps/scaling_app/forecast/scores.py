@@ -60,7 +60,8 @@ class Score:
         dice: in [0, 1]; None where the structure is absent from the reference.
         structure: name of the labelled class.
         case: test case (patient); empty when `dice` is an average over cases.
-        run: the training run; empty when unknown.
+        run: the training run; empty when unknown. Runs of one name and size that differ in their seed share their
+            training cases.
         seed: of the run.
         kind: `prequential`, `fold`, `nested`, `arm` or `replay`.
         assisted: the reference was drawn with a prediction on screen.
@@ -117,6 +118,11 @@ class Score:
     def run_key(self) -> tuple[object, ...]:
         """What identifies the training run, as far as the table tells."""
         return (self.n, self.run, self.seed, self.kind, self.strategy, self.network, self.capacity)
+
+    @property
+    def set_key(self) -> tuple[object, ...]:
+        """What identifies its training cases: runs of one name that differ in their seed share them."""
+        return (*self.run_key[:2], None if self.run else self.seed, *self.run_key[3:])
 
 
 def read_curve(path: str | Path) -> list[Score]:
