@@ -164,7 +164,8 @@ def lengths_note(observations: Sequence[Score], runs: Mapping[str, Run]) -> str:
     if not observations:
         return ""
     arm = own_arm(observations)
-    own = [runs[name] for name in {o.run for o in observations if (o.strategy, o.network) == arm}]
+    names = {o.run for o in observations if (o.strategy, o.network) == arm}
+    own = [run for run in runs.values() if run.state == "done" and first_of(run.run_id) in names]
     steps = steps_in_words(run.steps for run in own)
     if not steps:
         return ""
