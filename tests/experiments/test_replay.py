@@ -8,7 +8,6 @@ import resource
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -16,11 +15,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from scaling_app.experiments import replay as replay_module
-from scaling_app.experiments.case_check import check_cases
-from scaling_app.experiments.cohort import CohortError, find_cases
+from scaling_app.experiments.cohort import CohortError
 from scaling_app.experiments.replay import ReplayProgress, replay, run_once
 from scaling_app.experiments.replay_run import Arm, ReplayRun
 from scaling_app.experiments.runs_table import COLUMNS, FORMER_COLUMNS
@@ -383,25 +380,6 @@ def test_files_that_cannot_be_used_are_named_before_any_training(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_label_of_three_hundred_structures_is_no_image(volumes: list[CaseFiles], tmp_path: Path) -> None:
-    reference = read_image(volumes[0].image)
-    shape = tuple(reference.shape[1:])
-    rng = np.random.default_rng(0)
-    parcels = np.arange(1, 301).reshape(10, 15, 2).repeat(2, 0).repeat(2, 1).repeat(4, 2)
-    parcels = parcels[:, : shape[1]]
-    assert parcels.shape == shape and len(np.unique(parcels)) > 200
-    noise = rng.integers(0, 256, shape)
-    for name, label, taken in (("parcels", parcels, True), ("noise", noise, False)):
-        path = tmp_path / f"{name}.nii.gz"
-        write_label(label[None], reference, path)
-        case = replace(volumes[0], label=path)
-        if taken:
-            check_cases([case], None)
-        else:
-            with pytest.raises(CohortError, match="different values, as an image does"):
-                check_cases([case], None)
-
-
 def test_every_case_is_looked_at_once_and_with_its_label(
     volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -411,14 +389,6 @@ def test_every_case_is_looked_at_once_and_with_its_label(
     replay(*folders(volumes), [1, 3], n_test=2, draws=3, pool=2, out=tmp_path / "r.csv")
     assert sorted(case.case_id for case in looked_at) == sorted(case.case_id for case in volumes)
     assert all(case.label is not None for case in looked_at)
-
-
-def test_a_jpeg_is_no_label(tmp_path: Path) -> None:
-    for kind, name in (("images", "a.png"), ("labels", "a.jpg")):
-        (tmp_path / kind).mkdir()
-        Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / kind / name)
-    with pytest.raises(CohortError, match="a: the label is a JPEG"):
-        check_cases(find_cases(tmp_path / "images", tmp_path / "labels"))
 
 
 def test_nothing_is_trained_twice_when_it_is_asked_for_twice(
