@@ -109,15 +109,13 @@ def _run(
         n=len(part.training),
         draw=part.draw,
         seed=0,
-        steps=bank.STEPS,
         structures=structures,
         training=part.training,
         testing=part.testing,
         pool=cohort.pool(N, part.draw, bank.POOL),
         cache_dir=(work / f"{name}.cache").resolve(),
         memory_bytes=2**30,
-        step_bytes=bank.STEP_MB * 2**20,
-        learning_rate=bank.LEARNING_RATE,
+        **bank.length_of(bank.STEPS),
     )
 
 

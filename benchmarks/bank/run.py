@@ -24,6 +24,7 @@ import argparse
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import pandas as pd
 import torch
@@ -36,7 +37,6 @@ from scaling_app.experiments.runs_table import COLUMNS, FORMER_COLUMNS
 from scaling_app.imaging.network_table import DEFAULT_NETWORK
 
 BANK = Path(__file__).parent / "results" / "bank.csv.gz"
-PRODUCT_BANK = BANK.with_name("product.csv.gz")
 STEPS = 400
 LONG = 1600
 """Steps of the few trainings that show what the short ones miss."""
@@ -44,7 +44,11 @@ LEARNING_RATE = 3e-3
 """Lower than the network's own: on 32 training cases it reached a lower loss in so few steps."""
 STEP_MB = 20
 """Bounds a training step and with it the working resolution, so that hundreds of runs fit."""
-BANKS = {"short": BANK, "product": PRODUCT_BANK, "again": BANK.with_name("again.csv.gz")}
+BANKS = {
+    "short": BANK,
+    "product": BANK.with_name("product.csv.gz"),
+    "again": BANK.with_name("again.csv.gz"),
+}
 """The tables by recipe."""
 POOL = 12
 """Unlabelled images of the draw that RegDA and GenDA may learn from."""
@@ -219,15 +223,28 @@ def _train(arguments: argparse.Namespace) -> None:
                 networks=[cell.network],
                 draws=cell.draws,
                 n_test=data_set.test,
-                steps=cell.steps,
                 out=arguments.runs / _table(data_set.name, cell.capacity, arguments.recipe),
                 capacity=cell.capacity,
                 patient_pattern=data_set.patient,
-                step_bytes=None if cell.steps is None else STEP_MB * 2**20,
-                learning_rate=None if cell.steps is None else LEARNING_RATE,
                 pool=POOL,
+                **length_of(cell.steps),
                 should_stop=lambda: time.monotonic() > deadline,
             )
+
+
+class Length(TypedDict):
+    """What `replay` is told of a training's length, and of what goes with it."""
+
+    steps: int | None
+    step_bytes: int | None
+    learning_rate: float | None
+
+
+def length_of(steps: int | None) -> Length:
+    """Short trainings have a memory of a step and a learning rate of their own; None leaves all to the app."""
+    if steps is None:
+        return {"steps": None, "step_bytes": None, "learning_rate": None}
+    return {"steps": steps, "step_bytes": STEP_MB * 2**20, "learning_rate": LEARNING_RATE}
 
 
 def _table(data_set: str, capacity: str, recipe: str) -> str:
@@ -281,7 +298,8 @@ def same_cases() -> tuple[pd.DataFrame, pd.DataFrame]:
     """The product's runs, and trainings of 400 steps on the same cases: what can be set side by side."""
     as_text = {"steps": str, "case": str, "patient": str}
     short, product, again = (
-        pd.read_csv(BANKS[recipe], dtype=as_text, keep_default_na=False, na_values=[""]) for recipe in RECIPES
+        pd.read_csv(BANKS[recipe], dtype=as_text, keep_default_na=False, na_values=[""])
+        for recipe in ("short", "product", "again")
     )
     short = short.query("network == 'resunet' and capacity == 'small' and strategy == 'baseline'")
     short = short[(short["steps"] == str(STEPS)) & ~short["dataset"].isin(OTHER_CASES)]

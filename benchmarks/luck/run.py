@@ -17,7 +17,7 @@ import pandas as pd
 import torch
 from scipy.stats import chi2
 
-from benchmarks.bank.run import DATA_SETS, LEARNING_RATE, STEP_MB, STEPS, same_cases
+from benchmarks.bank.run import DATA_SETS, STEPS, length_of, same_cases
 from benchmarks.common.tables import markdown
 from scaling_app.experiments.replay import replay
 from scaling_app.forecast.evidence import logit_error
@@ -28,15 +28,8 @@ TABLE = RESULTS / "luck.csv.gz"
 SETS = ("busi", "hc18", "axondeepseg_sem", "wbc")
 SIZES = (4, 16)
 SEEDS = 4
-RECIPES: dict[str, dict[str, object]] = {
-    "400 steps": {
-        "networks": ["resunet"],
-        "steps": STEPS,
-        "step_bytes": STEP_MB * 2**20,
-        "learning_rate": LEARNING_RATE,
-    },
-    "app": {"networks": [DEFAULT_NETWORK], "steps": None},
-}
+RECIPES = {"400_steps": ("resunet", STEPS), "app": (DEFAULT_NETWORK, None)}
+"""Network and steps."""
 
 
 def main() -> None:
@@ -74,17 +67,18 @@ def _train(data: Path, runs: Path) -> None:
     torch.set_num_threads(1)
     runs.mkdir(parents=True, exist_ok=True)
     for data_set in (one for name in SETS for one in DATA_SETS if one.name == name):
-        for recipe, options in RECIPES.items():
+        for recipe, (network, steps) in RECIPES.items():
             replay(
                 data / data_set.name / "images",
                 data / data_set.name / "labels",
                 sizes=SIZES,
+                networks=[network],
                 seeds=SEEDS,
                 n_test=data_set.test,
-                out=runs / f"{data_set.name}.{recipe.replace(' ', '_')}.csv",
+                out=runs / f"{data_set.name}.{recipe}.csv",
                 capacity="small",
                 patient_pattern=data_set.patient,
-                **options,  # type: ignore[arg-type]
+                **length_of(steps),
             )
 
 
@@ -93,8 +87,10 @@ def _join(runs: Path) -> None:
     columns = ["dataset", "recipe", "n", "seed", "case", "patient", "structure", "dice", "trained_steps"]
     parts = []
     for recipe in RECIPES:
-        for path in sorted(runs.glob(f"*.{recipe.replace(' ', '_')}.csv")):
-            parts.append(pd.read_csv(path, dtype={"case": str, "patient": str}).assign(recipe=recipe))
+        for path in sorted(runs.glob(f"*.{recipe}.csv")):
+            parts.append(
+                pd.read_csv(path, dtype={"case": str, "patient": str}).assign(recipe=recipe.replace("_", " "))
+            )
     TABLE.parent.mkdir(parents=True, exist_ok=True)
     joined = pd.concat(parts)[columns].sort_values(columns[:-2])
     joined.to_csv(TABLE, index=False, compression={"method": "gzip", "mtime": 0})
