@@ -181,15 +181,14 @@ def forecast(
 ) -> None:
     """Forecasts anyone's learning curve; no server needed."""
     from scaling_app.forecast.forecaster import answer_question
-    from scaling_app.forecast.scores import own_arm, read_curve
+    from scaling_app.forecast.scores import own_scores, read_curve
     from scaling_app.service.forecast_text import answer_of, print_answer
 
     if target is not None and not 0 < target < 1:
         raise ValueError(f"--target must be a Dice between 0 and 1, but is {target}")
     sizes = _sizes(at, option="--at")
     observations = read_curve(curve)
-    arm = own_arm(observations)
-    own = [o for o in observations if (o.strategy, o.network) == arm]
+    own = own_scores(observations)
     n_now = max(o.n for o in own)
     answer = answer_question(observations, n_now=n_now, horizons=sizes, target=target, method=method)
     result = answer_of(answer.payload(), method=method, n_now=n_now, own=own)

@@ -18,7 +18,7 @@ from scaling_app.forecast.answer import default_horizons, observed_points
 from scaling_app.forecast.forecaster import answer_question, make_forecaster
 from scaling_app.forecast.lengths import steps_in_words
 from scaling_app.forecast.prediction import TooFewPoints
-from scaling_app.forecast.scores import OVERALL, Score, evidence_of, own_arm
+from scaling_app.forecast.scores import OVERALL, Score, evidence_of, own_scores
 from scaling_app.forecast.stopping import confirming_size
 from scaling_app.ledger import Case, Ledger, Run, utc_now
 from scaling_app.storage import inert
@@ -161,10 +161,7 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None) -> dict[str, Any
 
 def lengths_note(observations: Sequence[Score], runs: Mapping[str, Run]) -> str:
     """How long the trainings of the curve itself were, and how many of them wanted time; empty where nobody knows."""
-    if not observations:
-        return ""
-    arm = own_arm(observations)
-    names = {o.run for o in observations if (o.strategy, o.network) == arm}
+    names = {o.run for o in own_scores(observations)}
     own = [run for run in runs.values() if run.state == "done" and first_of(run.run_id) in names]
     steps = steps_in_words(run.steps for run in own)
     if not steps:

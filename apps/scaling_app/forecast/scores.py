@@ -224,6 +224,12 @@ def own_arm(observations: Sequence[Score]) -> tuple[str, str]:
     return max(counts, key=lambda arm: counts[arm])
 
 
+def own_scores(observations: Sequence[Score]) -> list[Score]:
+    """Those of the session's own curve (`own_arm`); none where there are none."""
+    arm = own_arm(observations) if observations else None
+    return [o for o in observations if (o.strategy, o.network) == arm]
+
+
 _GROUPED = re.compile(r"\d{1,3}(\.\d{3})+")
 """A thousand, where the decimal sign is a comma."""
 

@@ -1,11 +1,11 @@
 """The `learning_curve` job: the runs that the curve is owed, cheapest first, within a budget.
 
 First the session's own curve, then other strategies on the same folds (arms), then, where the luck of a training is
-large, some folds again, then, once in a session and whenever more cases seem to bring little, longer trainings; at last a look at the shapes of the images without
-labels. Every run is one ledger entry that begins and ends in one transaction each, so the job may be killed at
-any point; the next one goes on with what is still due, and in the middle of a training where its checkpoint
-stands. `curve_work` has them carried out, here or on other machines. The published model and its stats are never
-written here, and the networks of these runs are not kept.
+large, some folds again, then, once in a session and whenever more cases seem to bring little, longer trainings; at last
+a look at the shapes of the images without labels. Every run is one ledger entry that begins and ends in one transaction
+each, so the job may be killed at any point; the next one goes on with what is still due, and in the middle of a training
+where its checkpoint stands. `curve_work` has them carried out, here or on other machines. The published model and its
+stats are never written here, and the networks of these runs are not kept.
 """
 
 from __future__ import annotations
