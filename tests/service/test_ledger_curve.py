@@ -167,3 +167,47 @@ def test_what_other_settings_or_hardly_fewer_cases_found_confirms_no_stop(
     ledger.save_forecast(earlier)
     forecast_from(ledger)
     assert asked["history"] == ([earlier] if counts else [])
+
+
+def test_a_training_on_the_same_cases_with_the_same_seed_counts_once_and_newly(ledger: Ledger) -> None:
+    for name in ("a", "b", "x", "y"):
+        ledger.save_case(Case(name, f"h-{name}", utc_now(), name))
+    start(ledger, "before", ["a", "b"], seed=1)
+    ledger.finish_run("before", [Observation("before", i, "liver", "fold", dice=0.5) for i in ("x", "y")])
+    ledger.save_case(Case("y", "corrected", utc_now(), "y"))  # only tests the run, which is made again all the same
+    start(ledger, "after", ["b", "a"], seed=1)
+    ledger.finish_run("after", [Observation("after", i, "liver", "fold", dice=0.6) for i in ("x", "y")])
+    start(ledger, "luck", ["a", "b"], seed=2)
+    ledger.finish_run("luck", [Observation("luck", i, "liver", "fold", dice=0.7) for i in ("x", "y")])
+    start(ledger, "others", ["a", "c"], seed=1)
+    ledger.finish_run("others", [Observation("others", "x", "liver", "fold", dice=0.8)])
+    seen = [(o.run, o.seed, o.case, o.dice) for o in curve_observations(ledger)]
+    assert sorted(seen) == [
+        ("before", 1, "x", 0.6),
+        ("before", 1, "y", 0.6),
+        ("before", 2, "x", 0.7),
+        ("before", 2, "y", 0.7),
+        ("others", 1, "x", 0.8),
+    ]
+
+
+def test_what_one_training_shows_of_several_cases_stays_together(ledger: Ledger) -> None:
+    """The same cases trained on twice and each model tested on what came after it: one model, and its luck counts once."""
+    for name in ("a", "x", "y"):
+        ledger.save_case(Case(name, f"h-{name}", utc_now(), name))
+    for name, tested in (("first", "x"), ("second", "y")):
+        start(ledger, name, ["a"], purpose="published")
+        ledger.finish_run(name, [Observation(name, tested, "liver", "prequential", dice=0.5)])
+    first, second = curve_observations(ledger)
+    assert first.run_key == second.run_key and (first.case, second.case) == ("x", "y")
+
+
+def test_trainings_replaced_by_newer_ones_are_not_counted_among_those_that_wanted_time(ledger: Ledger) -> None:
+    for k in range(6):
+        ledger.save_case(Case(f"c{k}", "h", utc_now(), f"p{k}", blind=True))
+    for name, ended in (("before", "time"), ("after", "finished")):
+        start(ledger, name, ["c0", "c1"])
+        tests = [Observation(name, f"c{k}", "liver", "fold", dice=0.5 + 0.05 * k) for k in range(2, 6)]
+        ledger.finish_run(name, tests, steps=400, ended=ended)
+    message = forecast_from(ledger)["message"]
+    assert "took 400 steps." in message and "minutes were over" not in message

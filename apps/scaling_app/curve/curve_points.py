@@ -204,11 +204,6 @@ def _once_more(fold: RunDue) -> RunDue:
     return replace(fold, run_id=fold.run_id + _AGAIN, seed=training_seed(fold.seed, "again"))
 
 
-def first_of(run_id: str) -> str:
-    """The run that this one is made again of, on the same cases; itself where it is none."""
-    return run_id.removesuffix(_AGAIN)
-
-
 def _as_arm(fold: RunDue, arm: ArmDue, seed: int, members: Sequence[UsableCase]) -> RunDue:
     """The same training and test cases with another strategy."""
     by_id = {case.image_id: case for case in members}

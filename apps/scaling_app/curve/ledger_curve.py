@@ -12,13 +12,12 @@ from statistics import median
 from typing import Any
 
 from scaling_app import __version__
-from scaling_app.curve.curve_points import first_of
 from scaling_app.forecast.agreement import Readers, TwoReadings, readers_of
 from scaling_app.forecast.answer import default_horizons, observed_points
 from scaling_app.forecast.forecaster import answer_question, make_forecaster
 from scaling_app.forecast.lengths import steps_in_words
 from scaling_app.forecast.prediction import TooFewPoints
-from scaling_app.forecast.scores import OVERALL, Score, evidence_of, own_scores
+from scaling_app.forecast.scores import OVERALL, Score, evidence_of, own_arm
 from scaling_app.forecast.stopping import confirming_size
 from scaling_app.ledger import Case, Ledger, Run, utc_now
 from scaling_app.storage import inert
@@ -38,24 +37,30 @@ def curve_observations(ledger: Ledger) -> list[Score]:
     return _curve(ledger)[1]
 
 
-def _curve(ledger: Ledger) -> tuple[str | None, list[Score], Mapping[str, Run]]:
-    """The recipe of the curve, the observations made with it, and all runs by their names."""
+def _curve(ledger: Ledger) -> tuple[str | None, list[Score], list[Run]]:
+    """The recipe of the curve, the observations made with it, and the runs that they are of.
+
+    Runs on the same cases share a name. With one seed too, as when a label was corrected or the same cases were trained on
+    again, they are one training, of which each case's newest score counts: their luck is the same.
+    """
     runs = {run.run_id: run for run in ledger.runs()}
     cases = {case.image_id: case for case in ledger.cases()}
     seen_now = [seen for seen in ledger.scored() if runs[seen[0]].n >= 1]
     recipe = _recipe_in_use({seen[0] for seen in seen_now}, runs)
-    found = []
+    names = _names_by_cases(runs)
+    found: dict[tuple[object, ...], tuple[str, Score]] = {}
     for run_id, image, structure, kind, dice, nsd, assisted in seen_now:
         run, case = runs[run_id], cases.get(image)
         if run.recipe != recipe:
             continue
-        found.append(
+        found[names[run_id], run.seed, kind, image, structure] = (
+            run_id,
             Score(
                 n=run.n,
                 dice=dice,
                 structure=structure,
                 case=image,
-                run=first_of(run_id),
+                run=names[run_id],
                 seed=run.seed,
                 kind=kind,
                 assisted=assisted or (case is not None and case.assisted),
@@ -66,9 +71,21 @@ def _curve(ledger: Ledger) -> tuple[str | None, list[Score], Mapping[str, Run]]:
                 nsd=nsd,
                 patient=case.patient if case is not None else "",
                 steps=run.steps,
-            )
+            ),
         )
-    return recipe, found, runs
+    used = dict.fromkeys(run_id for run_id, _ in found.values())
+    return recipe, [score for _, score in found.values()], [runs[run_id] for run_id in used]
+
+
+def _names_by_cases(runs: Mapping[str, Run]) -> dict[str, str]:
+    """Run -> the first run that was trained on the same cases in the same way."""
+    first: dict[tuple[object, ...], str] = {}
+    return {
+        name: first.setdefault(
+            (run.purpose, run.settings_hash, run.strategy, run.network, frozenset(run.train_ids)), name
+        )
+        for name, run in runs.items()
+    }
 
 
 def _recipe_in_use(seen_now: Iterable[str], runs: Mapping[str, Run]) -> str | None:
@@ -159,10 +176,10 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None) -> dict[str, Any
     }
 
 
-def lengths_note(observations: Sequence[Score], runs: Mapping[str, Run]) -> str:
+def lengths_note(observations: Sequence[Score], runs: Iterable[Run]) -> str:
     """How long the trainings of the curve itself were, and how many of them wanted time; empty where nobody knows."""
-    names = {o.run for o in own_scores(observations)}
-    own = [run for run in runs.values() if run.state == "done" and first_of(run.run_id) in names]
+    arm = own_arm(observations) if observations else None
+    own = [run for run in runs if run.state == "done" and (run.strategy, run.network) == arm]
     steps = steps_in_words(run.steps for run in own)
     if not steps:
         return ""
