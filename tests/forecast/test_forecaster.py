@@ -220,6 +220,17 @@ def test_a_target_is_reached_when_every_structure_is_there_in_the_same_draw() ->
     assert "not surely at" in forecast.advice.reason
 
 
+def test_cases_to_a_target_do_not_depend_on_the_sizes_asked_for() -> None:
+    observations = session(8, 3)
+    level = answer_question(observations, n_now=8).payload()["overall"]["now"]["mean"]
+    targets = [
+        answer_question(observations, n_now=8, horizons=sizes, target=level + 0.12).payload()["target"]
+        for sizes in ([16], [16, 8, 3], range(1, 257), [256, 16])
+    ]
+    assert all(target == targets[0] for target in targets), targets
+    assert targets[0]["cases"]["lo80"] > 11
+
+
 def test_a_target_below_the_present_needs_no_cases_and_one_above_the_ceiling_is_out_of_reach() -> None:
     easy = answer_question(session(32, 1), n_now=32, target=0.2).payload()["target"]
     assert easy["p_reached"] > 0.99

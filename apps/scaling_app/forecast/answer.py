@@ -194,8 +194,12 @@ class _DrawTable:
         self.forecaster, self.question = forecaster, question
         now = question.n_now
         wanted = {now, now + check_size(now), *question.horizons, *(now + k for k in STEPS)}
+        self.towards: list[float] = []
+        """Sizes among which cases to the target are searched: whatever else is asked, the same ones."""
         if question.target is not None:
-            wanted |= {*range(now, now + 12), *np.unique(np.round(now * np.geomspace(1, _FURTHEST, 40)))}
+            spread = np.round(now * np.geomspace(1, _FURTHEST, 40))
+            self.towards = sorted({float(n) for n in (*range(now, now + 12), *spread)})
+        wanted |= {*self.towards}
         self.sizes = np.array([*sorted(float(n) for n in wanted), math.inf])
         self.column = {n: t for t, n in enumerate(self.sizes)}
         self.draws = forecaster.draw_table(self.sizes)
@@ -305,7 +309,7 @@ def _target_json(table: _DrawTable) -> Json | None:
     target, now = table.question.target, table.question.n_now
     if target is None:
         return None
-    sizes = [n for n in table.sizes if n >= now]
+    sizes = [*table.towards, math.inf]
     levels = np.stack([table.level(OVERALL, n) for n in sizes], axis=1)
     further: Array = np.array(sizes[:-1], dtype=np.float64) - float(now)
     needed = cases_needed(levels[:, :-1], further, target)
