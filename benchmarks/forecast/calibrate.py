@@ -6,7 +6,7 @@ Tasks are the data sets of LCDB 1.1's tuning part, each left out of the prior in
 
 `cases`: annotation sessions drawn about a real curve (8 samples of the library count as one case, so that
 n = 2..256), with scatter of a random task: test-then-train, cross-validation and nested subsets.
-`averages`: the curve itself at doubling sizes with an error of 2 points.
+`averages`: the curve itself at doubling sizes, one training each, with its luck and an error of 2 points.
 
 `cases` also has the bank's sessions (`bank_tests`, each data set left out of the prior in turn); tabular and segmentation
 tasks count one half each. `data/calibration_scores.csv.gz` keeps the library's scores; `--bank-only` starts from them.
@@ -72,10 +72,11 @@ def case_session(error: np.ndarray, n_now: int, rng: np.random.Generator) -> Ses
 
 
 def average_session(error: np.ndarray, n_now: int, rng: np.random.Generator) -> Session:
-    """The curve at 2, 4, ... n_now cases with an error of 2 points, and the curve."""
+    """The curve at 2, 4, ... n_now cases, one training each, with its luck and an error of 2 points, and the curve."""
     truth = real_truth(error, rng)
     sizes = [int(n) for n in truth.sizes if n <= n_now]
-    dice = 1.0 - expit(truth.eta(np.array(sizes, dtype=float)))
+    luck = rng.normal(0, truth.spread.run, len(sizes)) / np.sqrt(sizes)
+    dice = 1.0 - expit(truth.eta(np.array(sizes, dtype=float)) + luck)
     noisy = np.clip(dice + rng.normal(0, AVERAGE_SE, len(sizes)), 0.003, 0.997)
     observations = [Score(n, float(d)) for n, d in zip(sizes, noisy, strict=True)]
     return observations, lambda n: 1.0 - expit(truth.eta(np.asarray(n, dtype=float)))
@@ -121,6 +122,7 @@ def lcdb_scores() -> list[Deviation]:
     library = read_curves().tuning()
     rng = np.random.default_rng(2026)
     rows = pick_curves(library, CURVES_PER_TASK, rng)
+    of_regime = {"cases": rng, "averages": np.random.default_rng(2027)}
 
     def leave_one_out(row: int) -> BayesForecaster:
         prior = learned_prior(shipped_templates(), without=[f"lcdb-{library.dataset[row]}"])
@@ -130,7 +132,7 @@ def lcdb_scores() -> list[Deviation]:
     for regime, bands in (("cases", BANDS), ("averages", (8, 16, 32))):
         for n_now in bands:
             print(regime, n_now, flush=True)
-            found += scores_of(library, rows, regime, n_now, leave_one_out, rng)
+            found += scores_of(library, rows, regime, n_now, leave_one_out, of_regime[regime])
     return found
 
 

@@ -78,6 +78,31 @@ def test_level_likelihood_equals_the_dense_one(weighted: bool, again: bool) -> N
         assert fast == pytest.approx(exact, abs=1e-6)
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_level_likelihood_of_averages_equals_the_dense_one(named: bool) -> None:
+    """Each average has luck of its own; those of a named run, which differ in their seed, share most of it."""
+    rng = np.random.default_rng(3)
+    scores = [
+        Score(n, float(rng.uniform(0.6, 0.9)), run=f"draw{draw}" * named, seed=seed, weight=1.0 + draw)
+        for n in (4, 8, 16)
+        for draw in range(2)
+        for seed in range(1 + 2 * draw)
+    ]
+    data = structure_data(scores)
+    elimination = Elimination(data, np.ones(len(scores)), np.array([0.4, 0.3, 0.2]))
+    spread = Spread(0.0, 0.5, 0.02)
+    same = np.array([[(a.n, a.run) == (b.n, b.run) and (named or a is b) for b in scores] for a in scores])
+    luck = (SET_SHARE * same + (1 - SET_SHARE) * np.eye(len(scores))) / data.sizes[data.level]
+    covariance = spread.run**2 * luck + np.diag(spread.residual**2 / elimination.weight)
+    evidence = elimination.evidence(spread)
+    for _ in range(3):
+        levels = rng.normal(-1.5, 1.0, 3)
+        t = np.append(levels, -1.0)
+        fast = evidence.constant - 0.5 * t @ evidence.form @ t
+        exact = multivariate_normal.logpdf(elimination.y, levels[data.level], covariance)
+        assert fast == pytest.approx(exact, abs=1e-6)
+
+
 def of_patients(observations: list[Score], images: int) -> list[Score]:
     return [replace(o, patient=f"p{int(o.case.split('_')[-1]) // images}") for o in observations]
 

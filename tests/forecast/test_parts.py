@@ -12,6 +12,7 @@ from scaling_app.forecast import shift_alarm
 from scaling_app.forecast.arms import choose_strategy, compare_arms
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.forecaster import answer_question
+from scaling_app.forecast.evidence import SET_SHARE
 from scaling_app.forecast.misses import MissRate
 from scaling_app.forecast.posterior import CurvePosterior
 from scaling_app.forecast.prior import shipped_prior
@@ -55,10 +56,64 @@ def test_a_curve_of_one_training_a_size_says_what_luck_does_and_is_wider() -> No
     assert note.startswith(
         "Each size was trained once. By luck alone, trainings on 16 cases differ by about "
     )
-    assert f"{100 * one.luck():.1f} points" in note
+    assert f"{100 * one.luck():.1f} points" in note and "on other cases" in note
     assert not [text for text in three.notes() if "luck" in text]
     (narrow,), (wide,) = three.predict([16]), one.predict([16])
     assert wide.hi80 - wide.lo80 > narrow.hi80 - narrow.lo80
+
+
+def luck_notes(scores: list[Score], n_now: int = 16) -> list[str]:
+    notes = BayesForecaster().fit(scores, n_now).notes()
+    return [text for text in notes if "luck" in text or "seed" in text]
+
+
+def test_seeds_on_one_choice_of_cases_show_nothing_of_others_and_it_is_said() -> None:
+    scores = draw_of_trainings(0.5, 3, np.random.default_rng(4))
+    named = [replace(o, run="0", seed=int(o.run[-1])) for o in scores]
+    (note,) = luck_notes(named)
+    assert note.startswith(
+        "Each size was trained on one choice of cases. By luck alone, trainings on 16 cases differ"
+    )
+    (asked,) = luck_notes([replace(o, run="") for o in named])
+    assert asked.startswith(
+        "Trainings of one size that differ in their seed alone are taken to be on other cases"
+    )
+    structures = [replace(o, structure=name) for o in named if o.seed == 0 for name in ("liver", "spleen")]
+    (several,) = luck_notes(structures)
+    assert "trained once" in several and "where it is largest)" in several
+
+
+def averages(scores: list[Score]) -> list[Score]:
+    """One row for each training."""
+    cells: dict[tuple[int, str, int], list[float]] = {}
+    for o in scores:
+        cells.setdefault((o.n, o.run, o.seed), []).append(o.dice or 0.0)
+    return [Score(n, float(np.mean(dice)), run=run, seed=seed) for (n, run, seed), dice in cells.items()]
+
+
+def test_averages_of_one_training_a_size_hold_its_luck_and_say_so() -> None:
+    scores = averages(draw_of_trainings(0.5, 1, np.random.default_rng(5)))
+    (note,) = luck_notes(scores)
+    assert note.startswith(
+        "Each size was trained once. By luck alone, trainings on 16 cases are taken to differ"
+    )
+
+
+def test_ranges_of_averages_hold_the_luck_of_one_draw_however_many_seeds_it_has() -> None:
+    rng = np.random.default_rng(6)
+    inside = {1: 0, 6: 0}
+    for _ in range(40):
+        for seeds, held in inside.items():
+            scores = []
+            for n in (2, 4, 8):
+                of_cases = rng.normal(0, np.sqrt(SET_SHARE))
+                for seed in range(seeds):
+                    w = 0.5 / np.sqrt(n) * (of_cases + rng.normal(0, np.sqrt(1 - SET_SHARE)))
+                    error = expit(-1.5 - 0.4 * np.log(n / 8) + w)
+                    scores.append(Score(n, float(1 - error), run="0", seed=seed))
+            (p,) = BayesForecaster().fit(scores, 8).predict([8])
+            inside[seeds] = held + (p.lo80 <= 1 - expit(-1.5) <= p.hi80)
+    assert all(30 <= held <= 39 for held in inside.values()), inside
 
 
 def test_trainings_on_the_same_cases_count_for_less_than_those_on_others() -> None:

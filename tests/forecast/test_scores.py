@@ -116,6 +116,17 @@ def test_the_line_of_a_replay_that_a_kill_cut_is_left_out_and_said(tmp_path: Pat
     assert "the last line, 4, is unfinished" in caplog.text
 
 
+def test_seeds_of_64_bits_are_told_apart(tmp_path: Path) -> None:
+    seeds = [2**64 - 1, 2**64 - 2, -(2**63), 0]
+    table = "n,dice,case,seed\n" + "".join(f"4,0.5{k},a,{seed}\n" for k, seed in enumerate(seeds))
+    assert [o.seed for o in read_curve(write(tmp_path, table))] == seeds
+
+
+def test_draws_within_a_run_are_told_apart(tmp_path: Path) -> None:
+    table = "n,dice,case,run,draw,seed\n" + "".join(f"4,0.5{k},a,mine,{k},0\n" for k in range(3))
+    assert len({o.set_key for o in read_curve(write(tmp_path, table))}) == 3
+
+
 def test_a_whole_last_line_needs_no_line_end(tmp_path: Path) -> None:
     assert read_curve(write(tmp_path, "n,dice\n4,0.5\n8,0.6")) == read_curve(
         write(tmp_path, "n,dice\n4,0.5\n8,0.6\n")

@@ -174,7 +174,9 @@ def test_a_training_on_the_same_cases_with_the_same_seed_counts_once_and_newly(l
         ledger.save_case(Case(name, f"h-{name}", utc_now(), name))
     start(ledger, "before", ["a", "b"], seed=1)
     ledger.finish_run("before", [Observation("before", i, "liver", "fold", dice=0.5) for i in ("x", "y")])
-    ledger.save_case(Case("y", "corrected", utc_now(), "y"))  # only tests the run, which is made again all the same
+    ledger.save_case(
+        Case("y", "corrected", utc_now(), "y")
+    )  # only tests the run, which is made again all the same
     start(ledger, "after", ["b", "a"], seed=1)
     ledger.finish_run("after", [Observation("after", i, "liver", "fold", dice=0.6) for i in ("x", "y")])
     start(ledger, "luck", ["a", "b"], seed=2)
@@ -202,7 +204,9 @@ def test_what_one_training_shows_of_several_cases_stays_together(ledger: Ledger)
     assert first.run_key == second.run_key and (first.case, second.case) == ("x", "y")
 
 
-def test_trainings_replaced_by_newer_ones_are_not_counted_among_those_that_wanted_time(ledger: Ledger) -> None:
+def test_trainings_replaced_by_newer_ones_are_not_counted_among_those_that_wanted_time(
+    ledger: Ledger,
+) -> None:
     for k in range(6):
         ledger.save_case(Case(f"c{k}", "h", utc_now(), f"p{k}", blind=True))
     for name, ended in (("before", "time"), ("after", "finished")):

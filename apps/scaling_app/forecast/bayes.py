@@ -12,7 +12,7 @@ from scipy.stats import norm, qmc
 
 from scaling_app.forecast.arms import StrategyEffect, compare_arms
 from scaling_app.forecast.calibration import REGIMES, Calibration, Factor, shipped_calibration
-from scaling_app.forecast.evidence import Spread
+from scaling_app.forecast.evidence import Spread, one_set_a_size
 from scaling_app.forecast.families import Array
 from scaling_app.forecast.misses import MissRate
 from scaling_app.forecast.posterior import SPREAD_MEAN, CurvePosterior, prior_dice_draws
@@ -20,7 +20,7 @@ from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.prior import CurvePrior, shipped_prior
 from scaling_app.forecast.scores import OVERALL, Score, by_structure
 from scaling_app.forecast.shift_alarm import find_shift, first_scores
-from scaling_app.words import tenths
+from scaling_app.words import count, tenths
 
 DRAWS = 4000
 _LEVELS = 50
@@ -50,6 +50,8 @@ class BayesForecaster(Forecaster):
             if any(not o.missed for o in group)
         }
         self._coupling = _case_correlation([groups[name] for name in self.structures])
+        unnamed = {(o.n, o.kind, o.seed) for group in groups.values() for o in group if not o.run}
+        self._seeds_alone = len(unnamed) > len({(n, kind) for n, kind, _ in unnamed})
 
     def _draws(self, n: Array, structure: str) -> Array:
         index = self.structures.index(structure)
@@ -114,18 +116,35 @@ class BayesForecaster(Forecaster):
 
     def luck(self) -> float:
         """Standard deviation of the mean Dice over trainings on `n_now` cases, of the structure where it is largest."""
-        return max((posterior.luck(self.n_now) for posterior in self.posteriors.values()), default=0.0)
+        return max(self._luck_by_structure().values(), default=0.0)
+
+    def _luck_by_structure(self) -> dict[str, float]:
+        return {name: posterior.luck(self.n_now) for name, posterior in self.posteriors.items()}
 
     def _luck_notes(self) -> list[str]:
-        """Of curves with a single training of each size."""
-        told = [p.data for p in self.posteriors.values() if not p.data.averaged]
-        if not told or any(len(np.unique(data.run_sizes)) < len(data.run_sizes) for data in told):
-            return []
-        return [
-            f"Each size was trained once. By luck alone, trainings on {self.n_now} cases differ by about "
-            f"{tenths(100 * self.luck())} points (standard deviation). The ranges hold that; "
-            "a second training of the sizes would make them narrower."
-        ]
+        """Of curves whose trainings of each size are all on the same cases; and what seeds are taken for."""
+        notes = []
+        told = [posterior.data for posterior in self.posteriors.values()]
+        if told and all(one_set_a_size(data) for data in told):
+            once = all(len(data.run_sizes) == len(data.sizes) for data in told)
+            trained = "trained once" if once else "trained on one choice of cases"
+            luck = self._luck_by_structure()
+            largest = max(luck, key=lambda name: luck[name])
+            where = f", of {largest}, where it is largest" if len(luck) > 1 else ""
+            taken = (
+                "are taken to differ, as on other tasks," if any(data.averaged for data in told) else "differ"
+            )
+            notes.append(
+                f"Each size was {trained}. By luck alone, trainings on {count(self.n_now, 'case')} {taken} by about "
+                f"{tenths(100 * luck[largest])} points (standard deviation{where}). The ranges hold that; trainings of the "
+                "sizes on other cases would make them narrower."
+            )
+        if self._seeds_alone:
+            notes.append(
+                "Trainings of one size that differ in their seed alone are taken to be on other cases each; a column "
+                "`draw` tells which are on the same."
+            )
+        return notes
 
     def _basis(self) -> str:
         tasks = self.factor("level", 2 * self.n_now).n_tasks

@@ -16,7 +16,7 @@ and vector `pull`. Cases are eliminated one by one (their block is diagonal), th
 offsets, so that the cost grows with runs, not with observations.
 
 Scores without a case are averages with an unknown standard error on the Dice scale; they enter as
-`y = eta(n) + eps` linearised about the current fit.
+`y = eta(n) + w_m + eps` linearised about the current fit. How large w is they cannot tell: the caller says so.
 """
 
 from __future__ import annotations
@@ -132,10 +132,16 @@ def structure_data(observations: Sequence[Score]) -> StructureData:
     weight = np.ones(len(cases))
     weight[case] = [o.weight for o in found]
     runs: dict[tuple[object, ...], int] = {}
-    run = np.array([runs.setdefault(o.run_key, len(runs)) for o in found], dtype=int)
-    run_sizes = np.array([float(str(key[0])) for key in runs])
     sets: dict[tuple[object, ...], int] = {}
-    set_of = {o.run_key: sets.setdefault(o.set_key, len(sets)) for o in found}
+    # an average of no named run is a point of its own
+    alone = [(o.n, row) if averaged and not o.run else () for row, o in enumerate(found)]
+    names = [point or o.run_key for point, o in zip(alone, found, strict=True)]
+    run = np.array([runs.setdefault(name, len(runs)) for name in names], dtype=int)
+    run_sizes = np.array([float(str(key[0])) for key in runs])
+    set_of = {
+        name: sets.setdefault(point or o.set_key, len(sets))
+        for name, point, o in zip(names, alone, found, strict=True)
+    }
     kinds = sorted({o.kind for o in found})
     columns = [[float(o.kind == kind) for o in found] for kind in kinds] if len(kinds) > 1 else []
     columns.append([float(o.assisted) for o in found])
@@ -153,6 +159,11 @@ def structure_data(observations: Sequence[Score]) -> StructureData:
         case_weight=weight / weight.mean(),
         averaged=averaged,
     )
+
+
+def one_set_a_size(data: StructureData) -> bool:
+    """Whether all trainings of each size are on the same cases, so that nothing shows what other cases would do."""
+    return len(np.unique(data.run_set)) == len(data.sizes)
 
 
 def logit_error(dice: Array) -> Array:
@@ -183,26 +194,28 @@ class Elimination:
         self.weight = row_weight * data.case_weight[data.case] * slope**2
         self.y = y
         self.log_weight = float(np.log(self.weight).sum())
-        groups, count = (data.level, len(data.sizes)) if data.averaged else (data.run, len(data.run_sizes))
-        rest = y[:, None] if data.averaged else np.column_stack([data.offsets, y])
+        if data.averaged:
+            return
+        count, cases = len(data.run_sizes), len(data.case_weight)
+        rest = np.column_stack([data.offsets, y])
         weighted = self.weight[:, None] * rest
-        beside = _sums(groups, count, weighted)
-        own: Array = np.diag(np.bincount(groups, self.weight, count))
+        beside = _sums(data.run, count, weighted)
+        own: Array = np.diag(np.bincount(data.run, self.weight, count))
         self._base = np.block([[own, beside], [beside.T, rest.T @ weighted]])
-        if not data.averaged:
-            self._of_level = np.zeros((len(self._base), len(data.sizes)))
-            self._of_level[data.run, data.level] = 1.0
-            cases = len(data.case_weight)
-            table = np.bincount(data.case * count + data.run, self.weight, cases * count)
-            self.case_weight = np.bincount(data.case, self.weight)
-            self.case_sum = np.column_stack([table.reshape(cases, count), _sums(data.case, cases, weighted)])
-            ones = (np.ones(cases), (data.patient, np.arange(cases)))
-            self._by_patient = csr_array(ones)
-            self._luck = _precision_of_luck(data)
-            self._log_luck = float(np.linalg.slogdet(self._luck)[1])
+        self._of_level = np.zeros((len(self._base), len(data.sizes)))
+        self._of_level[data.run, data.level] = 1.0
+        table = np.bincount(data.case * count + data.run, self.weight, cases * count)
+        self.case_weight = np.bincount(data.case, self.weight)
+        self.case_sum = np.column_stack([table.reshape(cases, count), _sums(data.case, cases, weighted)])
+        ones = (np.ones(cases), (data.patient, np.arange(cases)))
+        self._by_patient = csr_array(ones)
+        self._luck = _precision_of_luck(data)
+        self._log_luck = float(np.linalg.slogdet(self._luck)[1])
 
     def evidence(self, spread: Spread) -> LevelEvidence:
         """Integrates cases, runs and offsets out."""
+        if self.data.averaged:
+            return self._evidence_of_averages(spread)
         gram, log_det = self._without_cases(spread)
         prior = self._side_precision(spread)
         k, last = len(self.data.sizes), len(gram) - 1
@@ -214,14 +227,32 @@ class Elimination:
         rows = len(self.data.y)
         return LevelEvidence(reduced, -0.5 * (log_det + rows * float(np.log(2 * np.pi))))
 
+    def _evidence_of_averages(self, spread: Spread) -> LevelEvidence:
+        """Of averages, each with luck of its own, of which those on the same cases share `SET_SHARE`.
+
+        A set of trainings has one size, and what they share is one number: its cost grows with the scores alone.
+        """
+        data = self.data
+        luck = spread.run**2 / data.sizes[data.level]
+        alone = spread.residual**2 / self.weight + (1.0 - SET_SHARE) * luck
+        of_set = data.run_set[data.run]
+        information = np.bincount(of_set, 1.0 / alone)
+        level = np.zeros(len(information), dtype=int)
+        level[of_set] = data.level
+        gain = 1.0 + SET_SHARE * spread.run**2 / data.sizes[level] * information
+        pulled = np.bincount(of_set, self.y / alone)
+        known, pull = (np.bincount(level, sums / gain, len(data.sizes)) for sums in (information, pulled))
+        square = float((self.y**2 / alone).sum() - ((gain - 1.0) / gain * pulled**2 / information).sum())
+        form = np.block([[np.diag(known), pull[:, None]], [pull[None], np.array([[square]])]])
+        log_det = float(np.log(alone).sum() + np.log(gain).sum())
+        return LevelEvidence(form, -0.5 * (log_det + len(self.y) * float(np.log(2 * np.pi))))
+
     def residuals(self, spread: Spread, levels: Array) -> Array:
-        """`(M,)` residuals of y after the best linear predictions of all effects, given the levels."""
+        """`(M,)` residuals of y after the best linear predictions of all effects, given the levels; not of averages."""
         gram, _ = self._without_cases(spread)
         k = len(self.data.sizes)
         side = slice(k, -1)
         rest = self.y - levels[self.data.level]
-        if self.data.averaged:
-            return rest
         inner = gram[side, side] + self._side_precision(spread)
         effects = np.linalg.solve(inner, gram[side, -1] - gram[side, :k] @ levels)
         of_run, of_offset = np.split(effects, [len(self.data.run_sizes)])
@@ -250,8 +281,6 @@ class Elimination:
         rows = len(self.data.y)
         base = self._base / spread.residual**2
         log_det = rows * 2 * np.log(spread.residual) - self.log_weight
-        if self.data.averaged:
-            return base, log_det
         own, shared, gain = self._nested(spread)
         base = base - self.case_sum.T @ ((own / gain / spread.residual**4)[:, None] * self.case_sum)
         log_det += float(np.log(gain).sum())
@@ -278,15 +307,11 @@ class Elimination:
 
     def _side_precision(self, spread: Spread) -> Array:
         """`(R + Q, R + Q)` of runs and offsets, before the scores."""
-        if self.data.averaged:
-            return np.zeros((0, 0))
         of_offsets: Array = np.diag(1.0 / self.data.offset_sd**2)
         return block_diag(self._luck / spread.run**2, of_offsets)
 
     def _log_side_precision(self, spread: Spread) -> float:
         """Its ln determinant."""
-        if self.data.averaged:
-            return 0.0
         runs = self._log_luck - 2.0 * len(self.data.run_sizes) * float(np.log(spread.run))
         return runs - 2.0 * float(np.log(self.data.offset_sd).sum())
 

@@ -32,6 +32,8 @@ SPREAD_MEAN = np.log([0.5, 0.5, 0.25])
 SPREAD_SD = np.array([0.5, 0.5, 0.5])
 AVERAGE_SE = (np.log(0.02), 0.35)
 """ln of the standard error of an averaged Dice: 2 points, as 10 to 30 test cases give."""
+LUCK_OF_AVERAGES = 0.5
+"""What luck adds to that, as `Spread.run`: averages cannot tell it, and other tasks' is taken (`benchmarks/luck`)."""
 _SPREAD_POINTS = 24
 _INFLATION = 1.1
 _SEARCH_TEMPLATES = 100
@@ -103,7 +105,7 @@ class CurvePosterior:
         return level_mean(self._search(self.mode))
 
     def luck(self, n: float) -> float:
-        """Standard deviation of the mean Dice over trainings on n cases; 0 where scores are averages."""
+        """Standard deviation of the mean Dice over trainings on n cases; of averages, as it is taken to be."""
         eta, _ = self.draws(np.array([n]), 400)
         apart = self.mode.run / np.sqrt(n)
         rest = np.full_like(eta, self.mode.case**2 + self.mode.residual**2)
@@ -117,7 +119,7 @@ class CurvePosterior:
 
     def _spread(self, log_spread: Array) -> Spread:
         if self.data.averaged:
-            return Spread(0.0, 0.0, float(np.exp(log_spread[0])))
+            return Spread(0.0, LUCK_OF_AVERAGES, float(np.exp(log_spread[0])))
         return Spread(*(float(v) for v in np.exp(log_spread)))
 
     def _hyperprior(self) -> tuple[Array, Array]:

@@ -129,7 +129,7 @@ def read_curve(path: str | Path) -> list[Score]:
     """Reads a table of scores.
 
     Columns `n,dice` and optionally `case,structure,run,seed,kind,assisted,blind,strategy,network,weight,
-    nsd,capacity,patient`; of the others, `draw` stands for a run where there is none, a table of several
+    nsd,capacity,patient`; of the others, `draw` is a part of the run's name, a table of several
     `dataset` or `steps` is refused, and `trained_steps`, else `steps`, tell how long the trainings were. A blank Dice (or `nan`) means "absent from the reference".
 
     Args:
@@ -272,7 +272,7 @@ def _observation(row: Mapping[str, str], number: int) -> Score:
             dice=score_of(row["dice"], "dice"),
             structure=row.get("structure") or Score.structure,
             case=row.get("case", ""),
-            run=row.get("run") or row.get("draw", ""),
+            run=" ".join(filter(None, (row.get("run"), row.get("draw")))),
             seed=_whole(row.get("seed") or "0", "seed"),
             kind=row.get("kind") or Score.kind,
             assisted=_flag(row.get("assisted", ""), "assisted"),
@@ -289,7 +289,13 @@ def _observation(row: Mapping[str, str], number: int) -> Score:
         raise CurveError(f"line {number}: {error}") from None
 
 
+_DIGITS = re.compile(r"[+-]?[0-9]{1,60}")
+"""A whole number of up to 199 bits: as a float, seeds of 64 bits would be told apart no more."""
+
+
 def _whole(text: str, name: str) -> int:
+    if _DIGITS.fullmatch(text):
+        return int(text)
     value = number_of(text, name)
     if "," in text or not value.is_integer():  # 1,000 may be one or a thousand
         raise CurveError(f"{name} must be a whole number, got {text!r}")
