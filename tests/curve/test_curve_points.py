@@ -158,7 +158,7 @@ def test_what_is_trained_again_differs_in_its_seed_alone_and_nobody_is_paired_wi
     assert [run.fold for run in more] == [0, 1]
     for run in more:
         fold = folds[run.fold]
-        assert replace(run, seed=fold.seed, run_id=fold.run_id) == fold
+        assert run.again and replace(run, seed=fold.seed, run_id=fold.run_id, again=False) == fold
         assert run.seed not in {other.seed for other in once} and run.run_id != fold.run_id
 
 

@@ -11,8 +11,8 @@ from scipy.special import expit
 from scaling_app.forecast import shift_alarm
 from scaling_app.forecast.arms import choose_strategy, compare_arms
 from scaling_app.forecast.bayes import BayesForecaster
-from scaling_app.forecast.forecaster import answer_question
 from scaling_app.forecast.evidence import SET_SHARE
+from scaling_app.forecast.forecaster import answer_question
 from scaling_app.forecast.misses import MissRate
 from scaling_app.forecast.posterior import CurvePosterior
 from scaling_app.forecast.prior import shipped_prior

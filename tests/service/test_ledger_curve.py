@@ -174,9 +174,8 @@ def test_a_training_on_the_same_cases_with_the_same_seed_counts_once_and_newly(l
         ledger.save_case(Case(name, f"h-{name}", utc_now(), name))
     start(ledger, "before", ["a", "b"], seed=1)
     ledger.finish_run("before", [Observation("before", i, "liver", "fold", dice=0.5) for i in ("x", "y")])
-    ledger.save_case(
-        Case("y", "corrected", utc_now(), "y")
-    )  # only tests the run, which is made again all the same
+    # a label that only tests the run, which is trained again all the same
+    ledger.save_case(Case("y", "corrected", utc_now(), "y"))
     start(ledger, "after", ["b", "a"], seed=1)
     ledger.finish_run("after", [Observation("after", i, "liver", "fold", dice=0.6) for i in ("x", "y")])
     start(ledger, "luck", ["a", "b"], seed=2)

@@ -304,3 +304,22 @@ def test_a_whole_round_of_auto_compares_its_strategies_and_the_forecast_names_th
         assert arm["nsd_difference"]["lo80"] <= arm["nsd_difference"]["hi80"]
     train_and_publish(desk.studies, options_for(desk))
     assert desk.studies.published().strategy in {"baseline", *compared}
+
+
+def test_arms_that_fail_do_not_keep_folds_from_being_trained_again(desk_of, monkeypatch):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    monkeypatch.setattr(ledger_curve, "LARGE_LUCK", 0.0)
+    trained, told = curve_run.train, []
+
+    def train(cases, train_ids, settings, **more):
+        if settings.strategy == "none":
+            raise ValueError("no such luck")
+        told.append(desk.studies.ledger.job()["message"])
+        return trained(cases, train_ids, settings, **more)
+
+    monkeypatch.setattr(curve_run, "train", train)
+    result = run_curve_job(desk.studies, options_for(desk), 10, ["none"])
+    assert len(finished(desk, "fold")) == 7
+    assert (result["done"], result["total"]) == (result["total"] - 5, len(told) + 5)
+    assert [" once more (fold" in message for message in told] == [False] * (len(told) - 2) + [True] * 2

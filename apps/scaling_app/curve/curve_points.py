@@ -62,7 +62,8 @@ class RunDue:
 
     `run_id` is a function of everything that decides the result: the cases and their labels, the split,
     the settings (the strategy among them) and the seed. A run of that name that is done need not be repeated.
-    `seed` is the training's own: other sizes and folds begin with other weights, the arms of a fold with the same.
+    `seed` is the training's own: other sizes and folds begin with other weights, the arms of a fold with the same, and
+    what is trained `again` with others.
     """
 
     run_id: str
@@ -75,6 +76,7 @@ class RunDue:
     seed: int
     train_ids: tuple[str, ...]
     test_ids: tuple[str, ...]
+    again: bool = False
 
     @property
     def n(self) -> int:
@@ -201,7 +203,7 @@ def _runs_of_block(members: Sequence[UsableCase], curve_size: int, own: ArmDue, 
 
 def _once_more(fold: RunDue) -> RunDue:
     """The same training and test cases with luck of their own."""
-    return replace(fold, run_id=fold.run_id + _AGAIN, seed=training_seed(fold.seed, "again"))
+    return replace(fold, run_id=fold.run_id + _AGAIN, seed=training_seed(fold.seed, "again"), again=True)
 
 
 def _as_arm(fold: RunDue, arm: ArmDue, seed: int, members: Sequence[UsableCase]) -> RunDue:

@@ -77,7 +77,7 @@ def run_curve_job(
         test_then_train(studies, material)
         job = _CurveJob(studies, options, material, budget_minutes * 60, compared)
         message, done, total = job.work()
-        if 0 < done == total and job.asks_again():
+        if job.own_is_done() and job.asks_again():
             message, done, total = job.work()
         if longer and 0 < done == total and job.asks_for(longer):
             job.compare(longer)
@@ -122,6 +122,13 @@ class _CurveJob:
         own = self._folds_done("fold", self.own)
         tried = all(self._folds_done("arm", self._recipe(strategy)) >= own for strategy in longer)
         return (len(self.cases) >= LONGER_FROM and not tried) or little_to_gain(self.studies.ledger)
+
+    def own_is_done(self) -> bool:
+        """Whether the session's own curve has all its runs at this curve size, whatever became of the arms."""
+        size = curve_size_of(len(self.cases))
+        own = [] if size is None else self._planned(self._fix_block(size))
+        finished = {run.run_id for run in self.studies.ledger.runs() if run.state == "done"}
+        return bool(own) and all(run.run_id in finished for run in own)
 
     def asks_again(self) -> bool:
         """Whether luck is large, so that some folds are to be trained a second time; so it is once that has begun."""

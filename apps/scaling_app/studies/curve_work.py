@@ -202,4 +202,5 @@ class CurveWork:
 
 def _describe(run: RunDue) -> str:
     how = f" with {run.strategy}" if run.purpose == "arm" else ""
+    how += " once more" if run.again else ""
     return f"Training on {count(run.n, 'case')}{how} (fold {run.fold + 1}), testing on {len(run.test_ids)}"
