@@ -193,7 +193,7 @@ class _DrawTable:
     def __init__(self, forecaster: Forecaster, question: Question) -> None:
         self.forecaster, self.question = forecaster, question
         now = question.n_now
-        wanted = {now, now + check_size(now), *question.horizons, *(now + k for k in STEPS)}
+        wanted: set[float] = {now, now + check_size(now), *question.horizons, *(now + k for k in STEPS)}
         self.towards: list[float] = []
         """Sizes among which cases to the target are searched: whatever else is asked, the same ones."""
         if question.target is not None:
