@@ -1,6 +1,6 @@
 """How much of a score is luck? The same cases trained several times, which differ in first weights and batches alone.
 
-    python -m benchmarks.luck.run --data DIR --runs RUNS_DIR      # trains, an hour; resumable
+    python -m benchmarks.luck.run --data DIR --runs RUNS_DIR      # trains, two hours of one core; resumable
     python -m benchmarks.luck.run --table                          # the table, from what is committed
 
 Cases, test cases and both recipes are those of the bank (`benchmarks/bank`): trainings of 400 steps, and what the app does.
