@@ -19,6 +19,8 @@ TO_SCHEMA_2 = (
     "DROP TABLE leases",
     "ALTER TABLE runs DROP COLUMN steps",
     "ALTER TABLE runs DROP COLUMN ended",
+    "ALTER TABLE runs DROP COLUMN max_minutes",
+    "ALTER TABLE runs DROP COLUMN minutes",
 )
 
 

@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 from scaling_app import __version__
+from scaling_app.curve.recipe import recipe_in_use
 from scaling_app.forecast.agreement import Readers, TwoReadings, readers_of
 from scaling_app.forecast.answer import default_horizons, observed_points
 from scaling_app.forecast.forecaster import answer_question, make_forecaster
@@ -31,14 +32,14 @@ LARGE_LUCK = 0.02
 def curve_observations(ledger: Ledger) -> list[Score]:
     """The ledger's current observations: n is the number of cases the run was trained on.
 
-    Only those of runs that share the settings (steps, network, structures, ...) of the newest run of the
-    curve: scores under other settings belong to another curve.
+    Only those of runs that share the settings (steps, network, structures, ...) and minutes in use, see `Recipe`:
+    others belong to another curve.
     """
     return _curve(ledger)[1]
 
 
 def _curve(ledger: Ledger) -> tuple[str | None, list[Score], list[Run]]:
-    """The recipe of the curve, the observations made with it, and the runs that they are of.
+    """What tells the recipe of the curve, the observations made with it, and the runs that they are of.
 
     Runs on the same cases share a name. With one seed too, as when a label was corrected or the same cases were trained on
     again, they are one training, of which each case's newest score counts: their luck is the same.
@@ -46,12 +47,14 @@ def _curve(ledger: Ledger) -> tuple[str | None, list[Score], list[Run]]:
     runs = {run.run_id: run for run in ledger.runs()}
     cases = {case.image_id: case for case in ledger.cases()}
     seen_now = [seen for seen in ledger.scored() if runs[seen[0]].n >= 1]
-    recipe = _recipe_in_use({seen[0] for seen in seen_now}, runs)
+    tested = [runs[i] for i in {seen[0] for seen in seen_now}]
+    recipe = recipe_in_use(ledger, tested)
+    counting = recipe.of_curve(tested) if recipe else {}
     names = _names_by_cases(runs)
     found: dict[tuple[object, ...], tuple[str, Score]] = {}
     for run_id, image, structure, kind, dice, nsd, assisted in seen_now:
-        run, case = runs[run_id], cases.get(image)
-        if run.recipe != recipe:
+        run, case = counting.get(run_id), cases.get(image)
+        if run is None:
             continue
         found[names[run_id], run.seed, kind, image, structure] = (
             run_id,
@@ -73,8 +76,8 @@ def _curve(ledger: Ledger) -> tuple[str | None, list[Score], list[Run]]:
                 steps=run.steps,
             ),
         )
-    used = dict.fromkeys(run_id for run_id, _ in found.values())
-    return recipe, [score for _, score in found.values()], [runs[run_id] for run_id in used]
+    used = [runs[run_id] for run_id in dict.fromkeys(run_id for run_id, _ in found.values())]
+    return recipe.told(used) if recipe else None, [score for _, score in found.values()], used
 
 
 def _names_by_cases(runs: Mapping[str, Run]) -> dict[str, str]:
@@ -86,14 +89,6 @@ def _names_by_cases(runs: Mapping[str, Run]) -> dict[str, str]:
         )
         for name, run in runs.items()
     }
-
-
-def _recipe_in_use(seen_now: Iterable[str], runs: Mapping[str, Run]) -> str | None:
-    """The settings of the newest run of the curve; before there is one, of the newest that was tested."""
-    tested = [runs[i] for i in seen_now]
-    curve = [run for run in tested if run.purpose in ("fold", "nested")]
-    newest = max(curve or tested, key=lambda run: (run.started_at, run.run_id), default=None)
-    return newest.recipe if newest else None
 
 
 def curve_csv(observations: Iterable[Score]) -> str:

@@ -19,7 +19,10 @@ KEPT_FORECASTS = 1000
 LAST_BACKUP = "last_backup"
 """The setting in which a backup notes when it was made, and how many bytes it has."""
 
-FORECAST_SETTINGS = ("target", "minutes_per_point")
+CURVE_RECIPE = "curve_recipe"
+"""The setting in which a job notes with which recipe the curve is whole."""
+
+FORECAST_SETTINGS = ("target", "minutes_per_point", CURVE_RECIPE)
 """The settings that a forecast reads; the others tell of files, images and trainings."""
 
 IDLE: dict[str, Any] = {"state": "idle", "done": 0, "total": 0, "eta_seconds": None, "message": None}

@@ -107,6 +107,9 @@ class Run:
         message: for people: why it failed or stopped, or why `auto` took this strategy.
         steps: training steps that it took; None where nobody knows.
         ended: `finished`, or `time` where its minutes were over first; None where nobody knows.
+        max_minutes: what bounded trainings when it began, one of so many times the steps at so many times as much; None
+            where nobody knows.
+        minutes: the fewest that would have let it finish; None where it did not, or nobody knows.
 
     Raises:
         ValueError: unknown purpose or state, or `n` differs from the number of `train_ids`.
@@ -129,6 +132,8 @@ class Run:
     message: str | None = None
     steps: int | None = None
     ended: str | None = None
+    max_minutes: float | None = None
+    minutes: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "train_ids", tuple(self.train_ids))

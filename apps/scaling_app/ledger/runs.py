@@ -73,6 +73,7 @@ class RunBook(Store):
         *,
         steps: int | None = None,
         ended: str | None = None,
+        minutes: float | None = None,
     ) -> None:
         """Ends a run and writes what it was observed to do, in one transaction: both or neither.
 
@@ -84,7 +85,7 @@ class RunBook(Store):
         with self._write(moves_forecast=True) as connection:
             _expect_state(connection, run_id, ("running",))
             facts: dict[str, object] = {"state": state, "model_file": model_file, "message": message}
-            facts |= {"finished_at": utc_now(), "steps": steps, "ended": ended}
+            facts |= {"finished_at": utc_now(), "steps": steps, "ended": ended, "minutes": minutes}
             connection.execute(update(tables.runs).where(tables.runs.c.run_id == run_id).values(**facts))
             _write_observations(connection, run_id, observations)
 

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 APPLICATION_ID = 0x5CA11A6E
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -134,6 +134,8 @@ runs = Table(
     Column("process", Text),
     Column("steps", Integer),
     Column("ended", String),
+    Column("max_minutes", Float),
+    Column("minutes", Float),
 )
 
 run_cases = Table(
@@ -346,5 +348,16 @@ def _lengths(connection: Connection) -> None:
         connection.execute(text(f"ALTER TABLE runs ADD COLUMN {column}"))
 
 
-MIGRATIONS: dict[int, Callable[[Connection], None]] = {1: _one_word_for_each, 2: _readers, 3: _lengths}
+def _minutes(connection: Connection) -> None:
+    """To schema 5: how many minutes a training had, and how many it needed."""
+    for column in ("max_minutes FLOAT", "minutes FLOAT"):
+        connection.execute(text(f"ALTER TABLE runs ADD COLUMN {column}"))
+
+
+MIGRATIONS: dict[int, Callable[[Connection], None]] = {
+    1: _one_word_for_each,
+    2: _readers,
+    3: _lengths,
+    4: _minutes,
+}
 """`MIGRATIONS[v]` takes a file from schema `v` to `v + 1`; each runs inside the opening transaction."""

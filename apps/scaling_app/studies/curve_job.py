@@ -25,6 +25,7 @@ from scaling_app.curve.curve_points import (
     runs_due,
 )
 from scaling_app.curve.ledger_curve import little_to_gain, luck_is_large
+from scaling_app.curve.recipe import Recipe, note_whole, whatever_minutes
 from scaling_app.ledger import Run, utc_now
 from scaling_app.strategies.catalogue import same_as
 from scaling_app.studies.curve_run import CurveRun
@@ -103,7 +104,8 @@ class _CurveJob:
         self.options = options.own_curve()
         self.material = material
         self.budget_s = budget_s
-        self.own = self._recipe(self.options.strategy)
+        self.own = self._arm(self.options.strategy)
+        self.recipe = Recipe(self.own.settings_hash.partition(":")[0], self.options.max_minutes)
         self.doing = CurveWork(studies, material, self.own.strategy, budget_s, self._made, self._times)
         self.arms: list[ArmDue] = []
         self.again = False
@@ -115,12 +117,12 @@ class _CurveJob:
 
     def compare(self, strategies: Sequence[str]) -> None:
         """Plans these strategies on the folds too."""
-        self.arms += [self._recipe(strategy) for strategy in strategies]
+        self.arms += [self._arm(strategy) for strategy in strategies]
 
     def asks_for(self, longer: Sequence[str]) -> bool:
         """Whether it is time to see if the curve lacks steps rather than cases."""
         own = self._folds_done("fold", self.own)
-        tried = all(self._folds_done("arm", self._recipe(strategy)) >= own for strategy in longer)
+        tried = all(self._folds_done("arm", self._arm(strategy)) >= own for strategy in longer)
         return (len(self.cases) >= LONGER_FROM and not tried) or little_to_gain(self.studies.ledger)
 
     def own_is_done(self) -> bool:
@@ -137,10 +139,11 @@ class _CurveJob:
             return True
         return False
 
-    def _folds_done(self, purpose: str, recipe: ArmDue) -> set[int | None]:
+    def _folds_done(self, purpose: str, arm: ArmDue) -> set[int | None]:
         """At this curve size or an earlier one."""
-        runs = self.studies.ledger.runs(purpose)
-        return {run.fold for run in runs if (run.state, run.settings_hash) == ("done", recipe.settings_hash)}
+        done = [run for run in self.studies.ledger.runs(purpose) if run.state == "done"]
+        counting = self.recipe.of_curve(done).values()
+        return {run.fold for run in counting if run.settings_hash == arm.settings_hash}
 
     def work(self) -> tuple[str, int, int]:
         """Runs what is due; returns a sentence, the runs done and the runs planned."""
@@ -152,15 +155,20 @@ class _CurveJob:
         own = self._planned(blocks)
         twice = {run.run_id for run in self._planned(blocks, again=True)} - {run.run_id for run in own}
         known = self.studies.ledger.runs()
-        self.again = self.again or any(run.run_id in twice for run in known)
+        self.again = self.again or any(whatever_minutes(run.run_id) in twice for run in known)
         arms = self._that_differ([run for run in own if run.purpose == "fold"])
         planned = self._planned(blocks, arms, again=self.again)
         if not planned:
             return "Cross-validation needs labels of at least two patients.", 0, 0
-        finished = {run.run_id for run in known if run.state == "done"}
+        done = [run for run in known if run.state == "done"]
+        planned = self.recipe.as_named(planned, done)
+        finished = {run.run_id for run in done}
         due = [run for run in planned if run.run_id not in finished]
         sweep_curve_checkpoints(self.studies, {run.run_id for run in due}, finished)
-        return self.doing.all_of(due, len(planned))
+        message, made, total = self.doing.all_of(due, len(planned))
+        if made == total:
+            note_whole(self.studies.ledger, self.recipe)
+        return message, made, total
 
     def _planned(
         self, blocks: Mapping[int, Sequence[str]], arms: Sequence[ArmDue] = (), *, again: bool = False
@@ -216,7 +224,7 @@ class _CurveJob:
         """How many times the usual steps its runs make."""
         return self.options.with_strategy(strategy).spelled_out().times
 
-    def _recipe(self, strategy: str) -> ArmDue:
+    def _arm(self, strategy: str) -> ArmDue:
         options = self.options.with_strategy(strategy)
         settings = options.settings_hash(self.studies.structures(), self.studies.conf.dimension)
         return ArmDue(strategy, settings)
@@ -258,6 +266,7 @@ class _CurveJob:
             fold=due.fold,
             settings_hash=due.settings_hash,
             started_at=utc_now(),
+            max_minutes=self.options.max_minutes,
         )
 
     def _plan(self, due: RunDue) -> Plan:

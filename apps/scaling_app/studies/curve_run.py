@@ -41,11 +41,12 @@ class CurveRun:
 
 @dataclass(frozen=True)
 class CurveResult:
-    """What came out: the scores, how many steps the training took, and why it ended."""
+    """What came out: the scores, how long the training was, and why it ended."""
 
     scores: list[CaseScore]
     steps: int
     ended: str
+    minutes: float | None
 
 
 def carry_out(run: CurveRun, *, on_step: OnStep, should_stop: Callable[[], bool]) -> CurveResult:

@@ -159,6 +159,7 @@ class CurveWork:
             observations_of(due.run_id, due.purpose, made.scores, self.material.cases, names),
             steps=made.steps,
             ended=made.ended,
+            minutes=made.minutes,
         )
         run.checkpoint.unlink(missing_ok=True)
         return True

@@ -62,7 +62,8 @@ class TrainOptions:
     def settings_hash(self, structures: Mapping[str, int], dimension: int | None) -> str:
         """Of everything that decides what a run learns, besides its cases and seed; the strategy stands last.
 
-        Of the structures only the label values do: naming one changes nothing that was measured.
+        Of the structures only the label values do: naming one changes nothing that was measured. For which trainings the
+        minutes do, `Recipe` knows.
         """
         facts = {**asdict(self), "structures": sorted(structures.values()), "dimension": dimension}
         del facts["seed"], facts["max_minutes"], facts["strategy"]

@@ -335,6 +335,7 @@ def _new_run(
         settings_hash=options.settings_hash(studies.structures(), studies.conf.dimension),
         started_at=now,
         parent_run=parent.run_id if parent else None,
+        max_minutes=options.max_minutes,
     )
 
 

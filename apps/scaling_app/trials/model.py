@@ -28,10 +28,11 @@ Report = dict[str, float | int | str | bool]
 
 
 class Length(TypedDict):
-    """How many steps a training took, and why it ended: `finished`, `time` or `asked`."""
+    """How many steps a training took, why it ended (`finished`, `time` or `asked`), and the minutes it needs to finish."""
 
     steps: int
     ended: str
+    minutes: float | None
 
 
 @dataclass
@@ -184,7 +185,9 @@ def predictor_from(path: Path, plan: Plan, device: torch.device) -> Callable[[Te
 
 def length_of(report: Report) -> Length:
     """What a training's report says of its length."""
-    return {"steps": int(report["steps"]), "ended": str(report["ended"])}
+    ended = str(report["ended"])
+    minutes = float(report["needed_seconds"]) / 60 if ended == "finished" else None
+    return {"steps": int(report["steps"]), "ended": ended, "minutes": minutes}
 
 
 def default_device() -> torch.device:

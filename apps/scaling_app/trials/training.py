@@ -357,6 +357,7 @@ class _Run:
             "ended": self.ended,
             "prepare_seconds": round(self.prepare_seconds, 3),
             "seconds": round(self.seconds_before, 3),
+            "needed_seconds": round(self.seconds_before, 3),
             "step_cpu_seconds": round(self.loop_cpu, 3),
             "loader_cpu_seconds": round(self.loader_cpu, 3),
             "loader_waited_seconds": round(self.loader_waited, 3),

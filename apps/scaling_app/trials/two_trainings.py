@@ -61,6 +61,8 @@ def as_one(coarse: TrainedModel, fine: TrainedModel) -> TrainedModel:
         assert isinstance(one, int | float) and isinstance(other, int | float)
         both[name] = one + other
     both["coarse_steps"] = coarse.report["steps"]
+    shares = ((coarse, COARSE_SHARE), (fine, 1 - COARSE_SHARE))
+    both["needed_seconds"] = max(float(one.report["needed_seconds"]) / share for one, share in shares)
     if both["ended"] == "finished":
         both["ended"] = coarse.report["ended"]
     return replace(coarse, report=both, fine=fine)

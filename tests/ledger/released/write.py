@@ -33,7 +33,7 @@ def fill(ledger: Ledger) -> None:
     ledger.keep_reading_scores(
         "a", [ReadingScore("a", "bert", "organ", "hash-a2", "anna", "hash-a", 0.9, 0.95, 2.0)]
     )
-    run = Run("fold-1", "fold", "none", "resunet", ["a", "b"], 2, 0, 0, "settings", AT)
+    run = Run("fold-1", "fold", "none", "resunet", ["a", "b"], 2, 0, 0, "settings", AT, max_minutes=60)
     ledger.start_run(run)
     seen = Observation(run_id="fold-1", image_id="b", structure="organ", kind="fold", dice=0.8)
     ledger.finish_run("fold-1", [seen], steps=1250, ended="time")
