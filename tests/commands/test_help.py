@@ -58,3 +58,23 @@ def test_every_option_of_a_command_is_explained(shown, command) -> None:
 def test_what_can_be_chosen_is_listed(shown, command, choices) -> None:
     words = set(re.findall(r"[\w+]+", shown(command, "--help")))
     assert set(choices) <= words
+
+
+def test_a_replay_takes_the_minutes_that_the_server_takes(shown, monkeypatch, tmp_path) -> None:
+    given = {}
+    monkeypatch.setattr("scaling_app.experiments.replay.replay", lambda *folders, **more: given.update(more))
+    arguments = (
+        "replay",
+        "--images",
+        str(tmp_path),
+        "--labels",
+        str(tmp_path),
+        "--sizes",
+        "2",
+        "--out",
+        "r.csv",
+    )
+    shown(*arguments)
+    assert given["max_minutes"] is None
+    shown(*arguments, "--max-minutes", "7.5")
+    assert given["max_minutes"] == 7.5

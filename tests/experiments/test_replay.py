@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import resource
 import shutil
@@ -404,6 +405,7 @@ def test_nothing_is_trained_twice_when_it_is_asked_for_twice(
     [
         ({"capacity": "medium"}, "capacity small"),
         ({"pool": 1}, "pool 0, not 1"),
+        ({"max_minutes": 5.0}, "max_minutes None, not 5.0"),
         ({"n_test": 1}, "other cases"),
     ],
 )
@@ -416,6 +418,36 @@ def test_runs_that_would_not_compare_go_to_another_table(
     with pytest.raises(CohortError, match=word):
         replay(*folders(volumes), **arguments | {"sizes": [1, 2, 3]} | change)
     assert (tmp_path / "r.csv").read_text() == before
+
+
+def test_minutes_bound_every_run_and_a_table_holds_one_number_of_them(
+    volumes: list[CaseFiles], tmp_path: Path
+) -> None:
+    arguments = {"sizes": [1], "n_test": 1, "steps": 1_000_000, "capacity": 4, "out": tmp_path / "r.csv"}
+    out = replay(*folders(volumes), max_minutes=0.05, **arguments)
+    assert all(0 < int(row["trained_steps"]) < 1_000_000 for row in rows(out))
+    recipe = tmp_path / "r.recipe.json"
+    kept = json.loads(recipe.read_text())
+    assert kept["max_minutes"] == 0.05
+    assert replay(*folders(volumes), max_minutes=0.05, **arguments) == out
+    for minutes in (None, 0.1):
+        with pytest.raises(CohortError, match=r"max_minutes 0\.05"):
+            replay(*folders(volumes), max_minutes=minutes, **arguments)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_runs_from_before_there_was_a_bound_are_those_without_one(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    monkeypatch.setattr(replay_module, "run_once", stand_in)
+    arguments = {"sizes": [1], "n_test": 1, "out": tmp_path / "r.csv"}
+    replay(*folders(volumes), **arguments)
+    recipe = tmp_path / "r.recipe.json"
+    former = {name: value for name, value in json.loads(recipe.read_text()).items() if name != "max_minutes"}
+    recipe.write_text(json.dumps(former)) if kept else recipe.unlink()
+    with pytest.raises(CohortError, match="max_minutes None"):
+        replay(*folders(volumes), max_minutes=5.0, **arguments)
+    replay(*folders(volumes), **arguments)
 
 
 def test_the_recipe_outlives_the_cache(

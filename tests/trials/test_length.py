@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling_app.trials.length import AUTO_STEPS, MOST_STEPS, parse_steps, steps_for
+from scaling_app.trials.length import (
+    AUTO_STEPS,
+    LEAST_MINUTES,
+    MOST_MINUTES,
+    MOST_STEPS,
+    parse_minutes,
+    parse_steps,
+    steps_for,
+)
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000))
@@ -26,3 +34,10 @@ def test_steps_are_a_number_or_auto_and_nothing_else():
     for text in ("", "0", "-1", "1.5", "many", "AUTO", "²", str(MOST_STEPS + 1), "1e3"):
         with pytest.raises(ValueError, match="auto, or a whole number from 1 to"):
             parse_steps(text)
+
+
+def test_minutes_are_a_number_between_seconds_and_a_week():
+    assert [parse_minutes(text) for text in ("0.05", "7.5", "10080")] == [LEAST_MINUTES, 7.5, MOST_MINUTES]
+    for text in ("", "0", "0.049", "-1", "nan", "inf", "many", "10081"):
+        with pytest.raises(ValueError, match=r"from 0\.05 to 10080 is wanted"):
+            parse_minutes(text)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -18,7 +19,7 @@ from scaling_app.commands import operating
 from scaling_app.imaging.network_table import DEFAULT_NETWORK, networks_in_words
 from scaling_app.log.lines import log_to_stderr
 from scaling_app.strategies.catalogue import names
-from scaling_app.trials.length import AUTO_STEPS
+from scaling_app.trials.length import AUTO_STEPS, LEAST_MINUTES, MOST_MINUTES
 
 app = typer.Typer(
     name="scaling-app",
@@ -36,6 +37,8 @@ MOST_CASES = 1_000_000
 STRATEGIES = ", ".join(names())
 INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
+
+Length = TypeVar("Length")
 
 Patient = Annotated[
     str | None,
@@ -147,6 +150,13 @@ def _capacity(text: str) -> str | int | None:
     return int(text) if text.isdecimal() else text
 
 
+def _parsed(option: str, text: str, parse: Callable[[str], Length]) -> Length:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ValueError(f"{option} {text!r}: {error}") from None
+
+
 def _names(text: str) -> list[str]:
     """Names separated by commas, each once."""
     return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
@@ -228,6 +238,13 @@ def replay(
     steps: Annotated[
         str, typer.Option(help="training steps of a run, or auto: as many as its cases ask for")
     ] = AUTO_STEPS,
+    max_minutes: Annotated[
+        str | None,
+        typer.Option(
+            help=f"minutes that bound the training of a run, from {LEAST_MINUTES} to {MOST_MINUTES} as on the server; "
+            "without it its steps alone do"
+        ),
+    ] = None,
     capacity: Annotated[
         str,
         typer.Option(
@@ -252,12 +269,10 @@ def replay(
 
     from scaling_app.experiments.progress import shown
     from scaling_app.experiments.replay import replay as run
-    from scaling_app.trials.length import parse_steps
+    from scaling_app.trials.length import parse_minutes, parse_steps
 
-    try:
-        made = parse_steps(steps)
-    except ValueError as error:
-        raise ValueError(f"--steps {steps!r}: {error}") from None
+    made = _parsed("--steps", steps, parse_steps)
+    bound = None if max_minutes is None else _parsed("--max-minutes", max_minutes, parse_minutes)
     try:
         with shown() as bars:
             run(
@@ -269,6 +284,7 @@ def replay(
                 draws=draws,
                 n_test=test,
                 steps=made,
+                max_minutes=bound,
                 out=out,
                 capacity=_capacity(capacity),
                 patient_pattern=patient,

@@ -72,6 +72,7 @@ def replay(
     capacity: str | int | None = None,
     step_bytes: int | None = None,
     learning_rate: float | None = None,
+    max_minutes: float | None = None,
     pool: int = 0,
     should_stop: Callable[[], bool] | None = None,
     on_check: Callable[[int, int], None] | None = None,
@@ -95,6 +96,7 @@ def replay(
         step_bytes: bound on the memory of a training step; a small one makes the grid coarser and the
             runs short (default: that of the server). One table holds one.
         learning_rate: its peak (default: the network's own); the table does not tell it either.
+        max_minutes: of each training (default: its steps alone bound it); one table holds one.
         pool: cases of other patients whose images, without labels, strategies may learn from, one number a table.
         should_stop: asked between runs.
         on_check: told how many cases have been looked at, and of how many.
@@ -137,6 +139,7 @@ def replay(
             capacity=capacity,
             step_bytes=step_bytes,
             learning_rate=learning_rate,
+            max_minutes=max_minutes,
             shared_cache=scheduler is not None or workers > 1,
         )
         for seed in range(seeds)
@@ -146,6 +149,7 @@ def replay(
         for arm in {arm.name: arm for arm in arms}.values()
     ]
     recipe = {"capacity": capacity, "step_bytes": step_bytes, "learning_rate": learning_rate, "pool": pool}
+    recipe |= {"max_minutes": max_minutes}
     table = RunsTable(out, recipe)
     with table.held():
         table.open(runs)
@@ -184,6 +188,7 @@ def run_once(
         steps=run.steps,
         seed=training_seed(run.seed, run.draw, run.n),
         learning_rate=run.learning_rate,
+        max_minutes=run.max_minutes,
         options=dict(run.arm.options),
     )
     began = time.perf_counter()

@@ -42,6 +42,7 @@ class ReplayRun:
     step_bytes: int | None = None
     learning_rate: float | None = None
     shared_cache: bool = False
+    max_minutes: float | None = None
 
     @property
     def strategy(self) -> str:

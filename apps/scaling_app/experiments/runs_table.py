@@ -38,6 +38,10 @@ fell back on a simpler one, and what became of its generated pairs. `steps` is w
 `trained_steps` what was made."""
 
 
+_ONCE_WITHOUT = {"max_minutes": None}
+"""Of the recipe of all runs before there was such a choice."""
+
+
 @dataclass
 class RunsTable:
     """The CSV, one write per run, and beside it a file with the recipe.
@@ -123,9 +127,8 @@ class RunsTable:
                 )
 
     def _check_same_recipe(self) -> None:
-        if not self._recipe_file.is_file():
-            return
-        for name, value in json.loads(self._recipe_file.read_text(encoding="utf-8")).items():
+        known = self._recipe_file.read_text(encoding="utf-8") if self._recipe_file.is_file() else "{}"
+        for name, value in {**_ONCE_WITHOUT, **json.loads(known)}.items():
             if self.recipe[name] != value:
                 raise CohortError(
                     f"the runs in {self.path} have {name} {value}, not {self.recipe[name]}, which the table does not "

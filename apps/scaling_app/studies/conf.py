@@ -19,7 +19,7 @@ from scaling_app.forecast.arms import LONGER
 from scaling_app.imaging.network_table import DEFAULT_NETWORK, NETWORKS
 from scaling_app.strategies.catalogue import AUTO, names
 from scaling_app.studies.tracking import parse_store
-from scaling_app.trials.length import AUTO_STEPS, parse_steps
+from scaling_app.trials.length import AUTO_STEPS, parse_minutes, parse_steps
 
 DEFAULT_PATIENT_PATTERN = r"^sub-[A-Za-z0-9]+"
 """BIDS names (`sub-07_ses-2_T1w`); an image id that does not match is its own patient."""
@@ -68,6 +68,13 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 def _steps(text: str) -> int | None:
     try:
         return parse_steps(text)
+    except ValueError as error:
+        raise ConfError(str(error)) from None
+
+
+def _minutes(text: str) -> float:
+    try:
+        return parse_minutes(text)
     except ValueError as error:
         raise ConfError(str(error)) from None
 
@@ -219,7 +226,7 @@ class Conf:
     """Minutes that one point of Dice saves on each case still to be labelled, or None."""
     steps: int | None = _option(AUTO_STEPS, _steps)
     """Training steps of a run; None: as many as its cases ask for."""
-    max_minutes: float = _option("60", _number(0.05, 10080))
+    max_minutes: float = _option("60", _minutes)
     """Wall-clock bound of one training, minutes."""
     memory_gb: float = _option("4", _number(0.25, 4096))
     """RAM that one training may take for cases and, without a GPU, batches, GiB."""

@@ -7,16 +7,18 @@ import json
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from scaling_app.forecast.arms import LONGER, LONGER_TIMES, longer_name, trained_longer
 from scaling_app.imaging.network_table import NETWORKS
 from scaling_app.strategies.catalogue import AUTO, OWN_OF_AUTO, compared_by_auto
 from scaling_app.studies.conf import ConfError, parse_compare, strategy_choices
-from scaling_app.trials.length import AUTO_STEPS, parse_steps
+from scaling_app.trials.length import AUTO_STEPS, parse_minutes, parse_steps
 
 if TYPE_CHECKING:
     from scaling_app.studies.conf import Conf
+
+Length = TypeVar("Length")
 
 OPTIONS = ("strategy", "network", "steps", "max_minutes", "seed", "compare", "curve_minutes")
 """What a training request may say; MONAI Label would take more, such as another trainer or which GPUs to show."""
@@ -97,21 +99,23 @@ def parse_options(request: Mapping[str, object], conf: Conf) -> TrainOptions:
         strategy=_choice("strategy", request, conf.strategy, strategy_choices()),
         network=_choice("network", request, conf.network, NETWORKS),
         capacity=conf.capacity or _default_capacity(),
-        steps=_steps(request, conf.steps),
-        max_minutes=number_option("max_minutes", request, conf.max_minutes, low=0.05, high=10080),
+        steps=_parsed("steps", request, conf.steps, parse_steps),
+        max_minutes=_parsed("max_minutes", request, conf.max_minutes, parse_minutes),
         seed=int(number_option("seed", request, conf.seed, low=0, high=2**31 - 1, whole=True)),
         coarse_to_fine=conf.coarse_to_fine,
     )
 
 
-def _steps(request: Mapping[str, object], default: int | None) -> int | None:
-    value = _given("steps", request)
+def _parsed(
+    name: str, request: Mapping[str, object], default: Length, parse: Callable[[str], Length]
+) -> Length:
+    value = _given(name, request)
     if value is None:
         return default
     try:
-        return parse_steps(str(value).strip())
+        return parse(str(value).strip())
     except ValueError as error:
-        raise OptionError(f"steps {value!r}: {error}.") from None
+        raise OptionError(f"{name} {value!r}: {error}.") from None
 
 
 def strategies_to_compare(request: Mapping[str, object], conf: Conf) -> tuple[str, ...]:

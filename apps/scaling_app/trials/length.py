@@ -1,4 +1,4 @@
-"""How many steps a training takes where nobody says: as many as its cases ask for."""
+"""How long a training is: what may be asked for, and as many steps as its cases ask for where nobody says."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ AUTO_STEPS = "auto"
 
 MOST_STEPS = 1_000_000
 """The most training steps that may be asked for."""
+
+LEAST_MINUTES, MOST_MINUTES = 0.05, 10_080
+"""Bounds of the minutes that a training may be given: three seconds, and a week."""
 
 _STEPS_OF_ONE_CASE = 560
 _FEWEST, _MOST = 800, 12_000
@@ -25,6 +28,21 @@ def parse_steps(text: str) -> int | None:
     if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= MOST_STEPS:
         raise ValueError(f"{AUTO_STEPS}, or a whole number from 1 to {MOST_STEPS} is wanted")
     return int(text)
+
+
+def parse_minutes(text: str) -> float:
+    """The minutes that bound a training.
+
+    Raises:
+        ValueError: no number, or out of range.
+    """
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = math.nan
+    if not LEAST_MINUTES <= minutes <= MOST_MINUTES:
+        raise ValueError(f"a number of minutes from {LEAST_MINUTES} to {MOST_MINUTES} is wanted")
+    return minutes
 
 
 def steps_for(cases: int) -> int:
