@@ -359,7 +359,7 @@ def test_no_memory_for_a_step_is_refused_with_the_option_that_would_do(desk_of):
     enough = re.search(r"memory_gb ([\d.]+) would do", str(refused.value)).group(1)
     roomy = desk_of(3, memory_gb=enough, capacity="64")
     options = parse_options({"network": "swinunetr"}, roomy.studies.conf)
-    assert plan_for(roomy.studies, options, gather(roomy.studies).of(desk.labels)).batch == 2
+    assert plan_for(roomy.studies, options, gather(roomy.studies).of(desk.labels)).batch == 1
 
 
 def test_pictures_train_and_are_segmented_as_pictures(desk_of, tmp_path):

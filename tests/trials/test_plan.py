@@ -14,7 +14,7 @@ import torch
 
 from scaling_app.imaging.geometry import read_image
 from scaling_app.imaging.network_table import NETWORKS
-from scaling_app.imaging.networks import patch_multiples
+from scaling_app.imaging.networks import padded_shape, patch_multiples
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.trials import fingerprint
 from scaling_app.trials import plan as planning
@@ -64,7 +64,7 @@ def test_patches_divide_as_the_network_needs(volumes: list[CaseFiles], network: 
     multiples = patch_multiples(network, plan.spatial_dims, plan.strides)
     assert all(p % m == 0 for p, m in zip(plan.patch, multiples, strict=True))
     assert plan.network == network
-    assert plan.batch >= 2
+    assert plan.batch >= (1 if network == "swinunetr" else 2)
 
 
 def test_ct_is_recognised_by_its_air_and_clipped_by_its_structures(tmp_path: Path) -> None:
@@ -284,17 +284,56 @@ def test_memory_for_no_patch_is_refused_with_the_number_that_would_do(tmp_path: 
     assert make_plan(cases, network="resenc", capacity="large", memory_bytes=needed * 2**20)
 
 
-def test_a_case_of_the_smallest_patch_gets_a_smaller_batch_before_it_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("megabytes", [64, 512, 2048, 2**20])
+def test_no_step_on_a_processor_is_larger_than_the_bound_or_else_than_one_smallest_patch(
+    network: str, megabytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, entry = CaseFiles("a", "a", Path("a"), Path("a")), NETWORKS[network]
+    small = [((n, n, n), (1.0, 1.0, 1.0), 5.0, (n / 2, n / 2, n / 2)) for n in (16.0, 32.0, 64.0)]
+    held = 0
+    for shape, spacing, thinnest, box in small + ODD_TASKS + _random_tasks(12):
+        shape = tuple(int(n) for n in shape)
+        extent = tuple(n * size for n, size in zip(shape, spacing, strict=True))
+        prints = Fingerprint(
+            spacing, spacing, shape, extent, 1, Intensity("per_image"), thinnest, box, mirrored=()
+        )
+        monkeypatch.setattr(planning, "take_fingerprints", lambda *_, prints=prints: prints)
+        try:
+            plan = make_plan([case], {"one": 1}, network=network, memory_bytes=megabytes * 2**20)
+        except ValueError as error:
+            assert "MiB are allowed" in str(error)
+            continue
+        for look in filter(None, (plan, plan.fine)):
+            multiples = patch_multiples(network, look.spatial_dims, look.strides)
+            step = look.batch * math.prod(padded_shape(look.patch, multiples))
+            assert step * entry.bytes_per_voxel * 8 <= megabytes * 2**20
+            bound = planning._CPU_VOXELS[look.spatial_dims] * entry.speed
+            assert step <= bound or step == 2 * math.prod(multiples), (shape, spacing, look)
+            held += 1
+    assert held > 5 or megabytes == 64
+
+
+def test_the_smallest_patch_is_one_that_is_not_filled_up_where_the_case_has_as_much(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(80, 70, 60)).astype(np.float32)
+    plan = make_plan([write(tmp_path, "a", image, block(image.shape), (1, 1, 1))], network="swinunetr")
+    assert (sorted(plan.patch), plan.batch) == ([32, 32, 64], 1)
+
+
+def test_a_case_of_the_smallest_patch_gets_a_smaller_batch_before_it_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _on_gpu_of(8, monkeypatch)  # there the memory alone decides
     image = np.random.default_rng(0).normal(size=(16, 16, 16)).astype(np.float32)
     cases = [write(tmp_path, "a", image, block(image.shape), (1, 1, 1))]
     entry, batches = NETWORKS["swinunetr"], []
-    for of_patch in (4, 3, 2):
-        step = of_patch * 32**3 * entry.bytes_per_voxel * 8
+    for of_patch in (4, 3, 2, 1):
+        step = of_patch * 64 * 32**2 * entry.bytes_per_voxel * 8
         plan = make_plan(cases, network="swinunetr", capacity="small", memory_bytes=step)
         assert plan.patch == (32, 32, 32)
         batches.append(plan.batch)
-    assert batches == [4, 3, 2]
-    with pytest.raises(ValueError, match=r"takes 200 MiB and 199 MiB"):
+    assert batches == [4, 3, 2, 1]
+    with pytest.raises(ValueError, match=r"takes 400 MiB and 399 MiB"):
         make_plan(cases, network="swinunetr", capacity="small", memory_bytes=step - 1)
 
 

@@ -47,10 +47,10 @@ NETWORKS: dict[str, Network] = {
     ),
     "resunet": Network(1.0, 60, 1e-2, "for trainings of a minute"),
     "unet": Network(1.0, 60, 1e-2),
-    "swinunetr": Network(0.1, 400, 1e-3, multiple=32),
+    "swinunetr": Network(0.1, 800, 1e-3, multiple=32),
     "segresnet": Network(0.25, 160, 5e-3, multiple=8),
     "dynunet": Network(0.5, 120, 5e-3),
-    "deeplab": Network(0.25, 160, 1e-3, "pictures and slices", multiple=8, planar=True),
+    "deeplab": Network(0.25, 220, 1e-3, "pictures and slices", multiple=8, planar=True),
 }
 """By its name; the first is the default."""
 

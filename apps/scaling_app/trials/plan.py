@@ -21,7 +21,7 @@ from typing import Literal
 import torch
 
 from scaling_app.imaging.network_table import DEFAULT_NETWORK, NETWORKS
-from scaling_app.imaging.networks import Strides, patch_multiples, strides_for, width_of
+from scaling_app.imaging.networks import Strides, padded_shape, patch_multiples, strides_for, width_of
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import Fingerprint, Intensity, found_structures, take_fingerprints
 
@@ -329,16 +329,29 @@ def _kept_voxels(plan: Plan, native: float) -> float:
 
 
 def _patch_and_batch(plan: Plan, on_gpu: bool) -> tuple[tuple[int, ...], int]:
-    """The median shape, rounded up to what the network takes, shrunk to the bound on a batch."""
-    voxels = room = plan.memory_mb * 2**20 // _bytes_per_voxel(plan)
+    """The median shape, rounded up to what the network takes, shrunk to the bound on a batch.
+
+    One of a single patch only where two of the smallest would be larger than the bound.
+    """
+    voxels = plan.memory_mb * 2**20 // _bytes_per_voxel(plan)
     if not on_gpu:
         voxels = min(voxels, int(_CPU_VOXELS[plan.spatial_dims] * NETWORKS[plan.network].speed))
     for batch in range(_BATCH[plan.spatial_dims], 1, -1):  # a larger patch is worth more than a larger batch
         patch = _fit(plan, plan.median_shape, voxels // batch)
         covers = all(side >= n for side, n in zip(patch, plan.median_shape, strict=True))
-        if covers and batch * math.prod(patch) <= room:  # the smallest patch may be larger
+        step = batch * _voxels_seen(plan, patch)
+        if covers and step <= voxels:  # the smallest patch may be larger
             break
-    return patch, batch
+    return (patch, batch) if step <= voxels else (_fit(plan, plan.median_shape, voxels), 1)
+
+
+def _voxels_seen(plan: Plan, patch: Sequence[int]) -> int:
+    """Those of a patch as its network takes it."""
+    return math.prod(padded_shape(patch, _multiples(plan, patch)))
+
+
+def _multiples(plan: Plan, patch: Sequence[int]) -> tuple[int, ...]:
+    return patch_multiples(plan.network, plan.spatial_dims, _strides(plan.network, patch, plan.spacing))
 
 
 def _bytes_per_voxel(plan: Plan) -> int:
@@ -348,22 +361,23 @@ def _bytes_per_voxel(plan: Plan) -> int:
 
 
 def _require_room(plan: Plan) -> None:
-    needed = plan.batch * math.prod(plan.patch) * _bytes_per_voxel(plan)
+    needed = plan.batch * _voxels_seen(plan, plan.patch) * _bytes_per_voxel(plan)
     if needed > plan.memory_mb * 2**20:
         raise NoRoomError(plan, -(-needed // 2**20))
 
 
 def _fit(plan: Plan, shape: Sequence[int], voxels: int) -> tuple[int, ...]:
-    """The largest patch of at most `voxels` that divides well; longer sides give way first."""
+    """The largest patch of which the network sees at most `voxels`, and which divides well; longer sides give way first."""
     sides = [max(8, n) if n > 4 else n for n in shape]
+    larger: tuple[int, ...] | None = None
     while True:
-        multiples = patch_multiples(
-            plan.network, plan.spatial_dims, _strides(plan.network, sides, plan.spacing)
-        )
+        multiples = _multiples(plan, sides)
         patch = tuple(-(-n // m) * m for n, m in zip(sides, multiples, strict=True))
         shrinkable = [axis for axis in range(len(sides)) if patch[axis] > multiples[axis]]
-        if math.prod(patch) <= voxels or not shrinkable:
-            return patch
+        seen = _voxels_seen(plan, patch)
+        if seen <= voxels or not shrinkable:  # the smallest patch is filled up; a larger one may cost no more
+            return larger if larger and _voxels_seen(plan, larger) == seen else patch
+        larger = patch
         axis = max(shrinkable, key=lambda a: patch[a] * plan.spacing[a])
         sides[axis] = patch[axis] - multiples[axis]
 
