@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from scaling_app.imaging.whole_steps import whole_step
+
 _CLIP_NORM = 5.0
 _WEIGHT_DECAY = 1e-2
 _EARLY = 10
@@ -52,9 +54,10 @@ class Descent:
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=peak_rate, weight_decay=_WEIGHT_DECAY, fused=on_gpu
         )
-        # it scales nothing: it is here to leave out a step without waiting for it
-        self._scaler = torch.amp.GradScaler(device.type, init_scale=1.0)
+        self._device = device.type
+        self._scaler = self._new_scaler()
         self.average = averaged(network, decay)
+        self._average_lags = False
         self.last_loss: float | None = None
         self.skipped = self.bad_in_a_row = 0
         self._unread: tuple[Tensor, Tensor] | None = None
@@ -67,8 +70,27 @@ class Descent:
         """The gradient of a loss."""
         self._scaler.scale(loss).backward()
 
+    def _new_scaler(self) -> torch.amp.GradScaler:
+        """It scales nothing: it is here to leave out a step without waiting for it."""
+        return torch.amp.GradScaler(self._device, init_scale=1.0)
+
     def step(self, loss: Tensor, share_of_peak: float) -> None:
-        """New weights by the gradient of `loss`; the former ones where it is not finite."""
+        """New weights by the gradient of `loss`; the former ones where it is not finite.
+
+        The mean takes them in when the next step is on its way, or by `settle`.
+
+        Raises:
+            torch.OutOfMemoryError: weights, mean and what the optimiser keeps are as they were: `skip` and go on.
+        """
+        self._follow()
+        try:
+            with whole_step(self.optimiser):
+                self._move(share_of_peak, loss)
+        except torch.OutOfMemoryError:
+            self._scaler = self._new_scaler()  # the old one takes the gradient for seen
+            raise
+
+    def _move(self, share_of_peak: float, loss: Tensor) -> None:
         for group in self.optimiser.param_groups:
             group["lr"] = self.peak_rate * share_of_peak
         self._scaler.unscale_(self.optimiser)
@@ -76,10 +98,15 @@ class Descent:
         self._scaler.step(self.optimiser)
         # it would halve at each step left out, and a resumed run would begin with another
         self._scaler.update(1.0)
-        if self.average is not None:
-            self.average.update_parameters(self.network)
+        self._average_lags = self.average is not None
         before, self._unread = self._unread, (loss.detach(), norm)
         self._read(before)
+
+    def _follow(self) -> None:
+        """The mean takes in the weights of the last step, once."""
+        if self.average is not None and self._average_lags:
+            self.average.update_parameters(self.network)
+            self._average_lags = False
 
     def skip(self) -> None:
         """A step that could not be made."""
@@ -87,7 +114,12 @@ class Descent:
         self.skipped += 1
 
     def settle(self) -> None:
-        """Reads what the last step gave."""
+        """Reads what the last step gave, and takes it into the mean.
+
+        Raises:
+            torch.OutOfMemoryError: nothing is settled; it may be tried again.
+        """
+        self._follow()
         self._read(self._unread)
         self._unread = None
 

@@ -232,10 +232,10 @@ class _Run:
     def _one_step(self, batch: Batch, elapsed: float) -> None:
         try:
             loss = self._gradient(batch)
+            self.descent.step(loss, self.pace.share_of_peak(self.step, elapsed))
         except torch.OutOfMemoryError as error:
             self._take_less(batch, error)
             return
-        self.descent.step(loss, self.pace.share_of_peak(self.step, elapsed))
         self._require_defined()
 
     def _gradient(self, batch: Batch) -> torch.Tensor:
@@ -260,17 +260,25 @@ class _Run:
                 "--conf capacity small, or end what else uses it"
             ) from error
         self.descent.skip()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._make_room()
         self.held = held // 2
         logger.warning("out of memory with %d patches a step: %d from now on", held, self.held)
+
+    def _make_room(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def _loss(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.device.type, enabled=False):
             return self.criterion(logits.float(), label)
 
     def _settle(self) -> None:
-        self.descent.settle()
+        try:
+            self.descent.settle()
+        except torch.OutOfMemoryError:  # between two steps nothing else can give way
+            self.descent.forget_gradient()
+            self._make_room()
+            self.descent.settle()
         self._require_defined()
 
     def _require_defined(self) -> None:

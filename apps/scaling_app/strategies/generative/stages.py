@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scaling_app.imaging.randomness import seeded
+from scaling_app.imaging.whole_steps import whole_step
 from scaling_app.strategies.generative.fields import FieldNoise, IntensityFields
 from scaling_app.strategies.generative.hypergradient import (
     ImageHypergradient,
@@ -334,5 +335,6 @@ def _form(state: Mapping[str, Any]) -> object:
 def _step(optimizer: torch.optim.Optimizer, weights: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
     for weight, gradient in zip(weights, gradients, strict=True):
         weight.grad = gradient
-    optimizer.step()
+    with whole_step(optimizer):
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)
