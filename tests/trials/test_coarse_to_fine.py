@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 from scaling_app.imaging.geometry import read_image
 from scaling_app.trials import coarse_to_fine, inference, two_trainings
 from scaling_app.trials import plan as plan_module
-from scaling_app.trials.boxes import box_about, on_grid, parts_of, widened
+from scaling_app.trials.boxes import about_all, box_about, on_grid, parts_of, widened
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.model import TrainedModel
@@ -173,6 +175,60 @@ def test_many_boxes_take_no_more_ram_than_one_may(
     assert len(spilled) == 1
 
 
+@pytest.mark.parametrize("patch", [(32, 32, 24), (24, 24, 24), (96, 96, 64)])
+@pytest.mark.parametrize("shape", [(96, 96, 64), (20, 31, 40), (130, 24, 24)])
+def test_the_voxels_shown_to_a_network_are_known_before(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...], patch: tuple[int, ...]
+) -> None:
+    assert plan.fine is not None
+    fine = replace(plan.fine, patch=patch)
+    for slab_bytes in (inference._SLAB_BYTES, 4 * 2 * 30 * 60**2):
+        monkeypatch.setattr(inference, "_SLAB_BYTES", slab_bytes)
+        network = Bright(0.0)
+        inference.predict(network, fine, torch.zeros(1, *shape), CPU)
+        assert network.seen == inference.voxels_shown(fine, shape)
+
+
+MARKS = {
+    "everything": lambda places: torch.ones_like(places[0], dtype=torch.bool),
+    "all but a border": lambda places: torch.stack([p % (int(p.max()) or 1) > 0 for p in places]).all(0),
+    "every fourth voxel": lambda places: torch.stack([p % 4 == 0 for p in places]).all(0),
+    "every eighth voxel": lambda places: torch.stack([p % 8 == 3 for p in places]).all(0),
+    "a checkerboard": lambda places: sum(p // 3 for p in places) % 2 == 0,
+    "noise": lambda places: torch.rand(places[0].shape, generator=torch.Generator().manual_seed(0)) < 0.02,
+}
+
+
+@pytest.mark.parametrize("marks", MARKS)
+@pytest.mark.parametrize("patch", [(16, 16, 16), (32, 32, 24), None])
+def test_whatever_the_coarse_look_suspects_costs_no_more_than_one_pass_over_the_case(
+    plan: Plan,
+    sparse: list[CaseFiles],
+    monkeypatch: pytest.MonkeyPatch,
+    marks: str,
+    patch: tuple[int, ...] | None,
+) -> None:
+    assert plan.fine is not None
+    fine = replace(plan.fine, patch=patch or plan.fine.patch)
+    model = model_of(replace(plan, fine=fine), coarse=4.0, fine=4.0)
+    assert model.fine is not None
+    predict = coarse_to_fine.predict
+
+    def suspecting(network: nn.Module, plan: Plan, prepared: Tensor, device: torch.device) -> Tensor:
+        if network is not model.network:
+            return predict(network, plan, prepared, device)
+        places = torch.meshgrid(*(torch.arange(n) for n in prepared.shape[1:]), indexing="ij")
+        marked = MARKS[marks](places).half()
+        return torch.stack([1 - marked, marked])
+
+    monkeypatch.setattr(coarse_to_fine, "predict", suspecting)
+    model.segment(sparse[0].image)
+    everything = prepare_image(fine, read_image(sparse[0].image), ALL)
+    whole = Bright(4.0)
+    inference.predict(whole, fine, everything, CPU)
+    assert 0 < model.fine.network.seen <= whole.seen < 8 * everything[0].numel()
+
+
 def test_parts_that_only_the_fine_look_saw_are_not_believed(plan: Plan, tmp_path: Path) -> None:
     case = written(tmp_path, 0, SMALL, dimmer=((39, 42), (36, 40), (18, 22)))
     model = model_of(plan, coarse=8.0, fine=4.0)
@@ -245,3 +301,15 @@ def test_boxes_hold_what_they_are_about_stay_inside_and_become_one_where_that_co
     assert parts_of(mask, (1, 1), (1, 1)) == [(slice(1, 5), slice(2, 10)), (slice(29, 34), slice(19, 23))]
     assert parts_of(mask, (20, 20), (1, 1)) == [(slice(0, 40), slice(0, 30))]
     assert on_grid((slice(1, 3), slice(0, 4)), (4, 4), (10, 8)) == (slice(2, 8), slice(0, 8))
+
+
+@pytest.mark.parametrize("share", [0.001, 0.02, 0.3])
+def test_of_boxes_about_specks_no_two_would_be_cheaper_together_and_none_lies_in_another(
+    share: float,
+) -> None:
+    mask = torch.rand((60, 50, 40), generator=torch.Generator().manual_seed(1)) < share
+    boxes = parts_of(mask, (3, 3, 3), (12, 12, 12), 200)
+    volumes = [math.prod(side.stop - side.start for side in box) for box in boxes]
+    for one, other in itertools.combinations(range(len(boxes)), 2):
+        both = about_all([boxes[one], boxes[other]])
+        assert math.prod(side.stop - side.start for side in both) > volumes[one] + volumes[other]

@@ -38,27 +38,33 @@ def widened(box: Box, by: Sequence[int], least: Sequence[int], shape: Sequence[i
     return tuple(sides)
 
 
-def parts_of(mask: Tensor, by: Sequence[int], least: Sequence[int]) -> list[Box]:
+def parts_of(mask: Tensor, by: Sequence[int], least: Sequence[int], most: int | None = None) -> list[Box]:
     """A box about each connected part of a mask `(*S)`, widened, largest part first.
 
-    Two become one where that is no larger than both; others may overlap.
+    Two become one as long as that is no larger than both; others may overlap.
 
     Args:
         by, least: as in `widened`.
+        most: parts that get a box, the largest ones; default all.
     """
     parts, count = ndimage.label(mask.numpy(), np.ones((3,) * mask.ndim))
     sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
     found = ndimage.find_objects(parts)
     boxes: list[Box] = []
-    for index in np.argsort(-sizes, kind="stable"):
-        box = widened(found[index], by, least, mask.shape)
-        for place, other in enumerate(boxes):
-            if _volume(both := _about_both(box, other)) <= _volume(box) + _volume(other):
-                boxes[place] = both
-                break
-        else:
-            boxes.append(box)
+    for index in np.argsort(-sizes, kind="stable")[:most]:
+        box, place = widened(found[index], by, least, mask.shape), len(boxes)
+        while (k := _that_costs_nothing(box, boxes)) is not None:
+            box, place = about_all([box, boxes.pop(k)]), min(place, k)
+        boxes.insert(place, box)
     return boxes
+
+
+def _that_costs_nothing(box: Box, boxes: Sequence[Box]) -> int | None:
+    """The first that is, together with this box, no larger than both."""
+    for k, other in enumerate(boxes):
+        if _volume(about_all([box, other])) <= _volume(box) + _volume(other):
+            return k
+    return None
 
 
 def touching(mask: Tensor, found: Tensor) -> Tensor:
@@ -67,6 +73,14 @@ def touching(mask: Tensor, found: Tensor) -> Tensor:
     kept = np.zeros(count + 1, dtype=bool)
     kept[parts[(mask & found).numpy()]] = True
     return torch.from_numpy(kept[parts])
+
+
+def about_all(boxes: Sequence[Box]) -> Box:
+    """The smallest box that holds these."""
+    return tuple(
+        slice(min(side.start for side in sides), max(side.stop for side in sides))
+        for sides in zip(*boxes, strict=True)
+    )
 
 
 def on_grid(box: Box, shape: Sequence[int], other: Sequence[int]) -> Box:
@@ -79,7 +93,3 @@ def on_grid(box: Box, shape: Sequence[int], other: Sequence[int]) -> Box:
 
 def _volume(box: Box) -> int:
     return math.prod(side.stop - side.start for side in box)
-
-
-def _about_both(one: Box, other: Box) -> Box:
-    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))

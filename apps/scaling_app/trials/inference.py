@@ -109,18 +109,38 @@ def _predict_slabs(network: nn.Module, plan: Plan, prepared: Tensor, device: tor
     shape = tuple(prepared.shape[1:])
     classes = len(plan.class_values)
     out = _half_precision_array((classes, *shape))
-    for core in _cores(shape, plan.patch, classes):
-        read, inside = [], []
-        for (start, stop), n, side in zip(core, shape, plan.patch, strict=True):
-            high = min(n, stop + side // 2)
-            low = max(0, min(start - side // 2, high - side))  # a window is never filled up with zeros
-            read.append(slice(low, high))
-            inside.append(slice(start - low, stop - low))
+    for core, read in _parts(shape, plan.patch, classes):
+        inside = (slice(a - b.start, z - b.start) for (a, z), b in zip(core, read, strict=True))
         of_read, of_core = (slice(None), *read), (slice(None), *inside)
         into = (slice(None), *(slice(*ends) for ends in core))
         logits = _slide(network, plan, prepared[of_read][None], device)[0]
         out[into] = torch.softmax(logits[of_core], dim=0).half()
     return out
+
+
+def voxels_shown(plan: Plan, shape: Sequence[int]) -> int:
+    """How many voxels a network is shown to predict a prepared volume of this shape, one as often as it is in a window."""
+    shown = 0
+    for _, read in _parts(shape, plan.patch, len(plan.class_values)):
+        windows = 1
+        for part, side in zip(read, plan.patch, strict=True):
+            step = max(1, int(side * (1 - _OVERLAP)))
+            windows *= 1 + max(0, -(-(part.stop - part.start - side) // step))
+        shown += windows * math.prod(plan.patch)
+    return shown
+
+
+def _parts(
+    shape: Sequence[int], patch: Sequence[int], classes: int
+) -> Iterator[tuple[tuple[tuple[int, int], ...], tuple[slice, ...]]]:
+    """The `_cores` of a volume, and what is read of it for each: half a patch more on each side."""
+    for core in _cores(shape, patch, classes):
+        read = []
+        for (start, stop), n, side in zip(core, shape, patch, strict=True):
+            high = min(n, stop + side // 2)
+            low = max(0, min(start - side // 2, high - side))  # a window is never filled up with zeros
+            read.append(slice(low, high))
+        yield core, tuple(read)
 
 
 def _cores(shape: Sequence[int], patch: Sequence[int], classes: int) -> Iterator[tuple[tuple[int, int], ...]]:
