@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from scaling_app.imaging.whole_steps import whole_step
 from scaling_app.strategies.generative import stages
 from scaling_app.trials import training
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.model import TrainedModel
-from scaling_app.trials.optimising import AveragedModel, Descent
+from scaling_app.trials.optimising import Descent
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.training import TrainingError, train
 

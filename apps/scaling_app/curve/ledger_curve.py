@@ -16,7 +16,7 @@ from scaling_app.curve.recipe import recipe_in_use
 from scaling_app.forecast.agreement import Readers, TwoReadings, readers_of
 from scaling_app.forecast.answer import default_horizons, observed_points
 from scaling_app.forecast.forecaster import answer_question, make_forecaster
-from scaling_app.forecast.lengths import steps_in_words
+from scaling_app.forecast.lengths import steps_in_words, trainings_took
 from scaling_app.forecast.prediction import TooFewPoints
 from scaling_app.forecast.scores import OVERALL, Score, evidence_of, own_arm
 from scaling_app.forecast.stopping import confirming_size
@@ -159,7 +159,7 @@ def forecast_from(ledger: Ledger, *, n_pool: int | None = None) -> dict[str, Any
         curve["curve"] = [{key: row[key] for key in _CURVE_KEYS} for row in rows]
         curve["forecast"] = [row for row in rows if row["n"] in horizons]
     payload["observed"] += observed_points(overall_scores(observations))
-    payload["message"] += lengths_note(observations, runs)
+    payload["message"] = " ".join(filter(None, [payload["message"], lengths_note(observations, runs)]))
     return {
         **payload,
         "n_in_curve": n_now,
@@ -176,15 +176,7 @@ def lengths_note(observations: Sequence[Score], runs: Iterable[Run]) -> str:
     arm = own_arm(observations) if observations else None
     own = [run for run in runs if run.state == "done" and (run.strategy, run.network) == arm]
     steps = steps_in_words(run.steps for run in own)
-    if not steps:
-        return ""
-    cut = sum(run.ended == "time" for run in own)
-    short = (
-        f", and {cut} of {len(own)} ended when their minutes were over: more minutes may raise the curve"
-        if cut
-        else ""
-    )
-    return f" The trainings of this curve took {steps}{short}."
+    return trainings_took(steps, sum(run.ended == "time" for run in own), len(own))
 
 
 def readers_in(ledger: Ledger, cases: Sequence[Case]) -> Readers | None:
