@@ -20,7 +20,7 @@ from scaling_app.trials import plan as plan_module
 from scaling_app.trials.boxes import about_all, box_about, on_grid, parts_of, widened
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.model import TrainedModel
+from scaling_app.trials.model import TrainedModel, length_of
 from scaling_app.trials.plan import Plan, make_plan
 from scaling_app.trials.preparation import prepare_image
 from scaling_app.trials.run_settings import RunSettings
@@ -252,6 +252,14 @@ def test_both_networks_share_the_steps_and_lie_in_one_file(cases: PreparedCases,
     assert {report.steps for report in told} == {5}
     assert [report.phase for report in told].count("done") == 1
     assert (model.report["steps"], model.report["coarse_steps"]) == (5, round(5 * two_trainings.COARSE_SHARE))
+    shares = (two_trainings.COARSE_SHARE, 1 - two_trainings.COARSE_SHARE)
+    assert model.fine is not None
+    fine = model.fine.report["seconds"]
+    parts = (model.report["seconds"] - fine, fine)
+    needed = max(part / share for part, share in zip(parts, shares, strict=True)) / 60
+    assert length_of(model.report)["minutes"] == pytest.approx(needed, rel=0.05), (
+        "each has its share of the minutes"
+    )
     again = TrainedModel.load(model.save(tmp_path / "m.pt"), "cpu")
     assert torch.equal(weights(again), weights(model))
     assert again.fine is not None and again.fine.plan == again.plan.fine == cases.plan.fine
