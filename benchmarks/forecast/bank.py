@@ -20,6 +20,8 @@ from scipy.special import expit
 
 from scaling_app.forecast.evidence import logit_error
 from scaling_app.forecast.scores import MISS_DICE
+from scaling_app.imaging.network_table import DEFAULT_NETWORK
+from scaling_app.trials.length import AUTO_STEPS
 
 
 @dataclass(frozen=True)
@@ -92,12 +94,17 @@ def read_bank(paths: Sequence[Path], *, min_sizes: int = 4) -> list[Curve]:
 
 
 def own_curves(curves: Sequence[Curve]) -> list[Curve]:
-    """The curves that are asked about: the default strategy with the small residual U-Net, trainings of each length."""
-    return [
-        c
-        for c in curves
-        if (c.strategy, c.network) == ("baseline", "resunet") and c.capacity in ("small", "")
-    ]
+    """The curves that are asked about: what the app trains unless told otherwise."""
+    return [c for c in _plain(curves) if (c.network, c.steps) == (DEFAULT_NETWORK, AUTO_STEPS)]
+
+
+def prior_curves(curves: Sequence[Curve]) -> list[Curve]:
+    """The curves that the prior learns from: the default strategy with small networks, trainings of each length."""
+    return [c for c in _plain(curves) if c.network in (DEFAULT_NETWORK, "resunet")]
+
+
+def _plain(curves: Sequence[Curve]) -> list[Curve]:
+    return [c for c in curves if c.strategy == "baseline" and c.capacity in ("small", "")]
 
 
 def _rows(paths: Sequence[Path]) -> Iterator[dict[str, str]]:

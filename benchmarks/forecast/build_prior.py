@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.forecast.bank import bank_files, own_curves, read_bank
+from benchmarks.forecast.bank import bank_files, prior_curves, read_bank
 from benchmarks.forecast.lcdb import NEEDED, SIZES, Library, read_curves
 from scaling_app.forecast.families import fit_templates
 from scaling_app.forecast.prior import DATA
@@ -44,7 +44,7 @@ def main() -> None:
         for task, t in zip(library.dataset, library_templates(library), strict=True)
     ]
     files = bank_files(arguments.bank)
-    for curve in own_curves(read_bank(files)) if files else []:
+    for curve in prior_curves(read_bank(files)) if files else []:
         (template,) = fit_templates(curve.sizes, curve.typical_error()[None])
         rows.append(("bank", curve.dataset, *template))
     out: Path = arguments.out

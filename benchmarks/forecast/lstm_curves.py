@@ -23,7 +23,7 @@ from scaling_app.forecast.prior import shipped_templates, weak_component
 from scaling_app.forecast.rivals.lstm import (
     CAPACITY_CODES,
     FAMILIES,
-    NETWORK_CODES,
+    NETWORKS,
     STEPS,
     step_features,
     training_codes,
@@ -65,7 +65,7 @@ def codes_of(curve: Curve) -> np.ndarray:
 def hide(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """`(B, CODES)` with network, capacity and strategy each set to "not told" in a quarter of the rows."""
     told = rng.random((len(codes), 3)) >= HIDDEN_CODES
-    return codes * told[:, [0, 1, *[2] * len(FAMILIES)]]
+    return codes * np.repeat(told, [len(NETWORKS), 1, len(FAMILIES)], axis=1)
 
 
 class SimulatedCurves:
@@ -113,7 +113,7 @@ class SimulatedCurves:
         """Half of them a bank curve's, half anything, so that no code is left without meaning."""
         anything = np.column_stack(
             [
-                rng.choice([*NETWORK_CODES.values()], size),
+                np.eye(len(NETWORKS))[rng.integers(len(NETWORKS), size=size)],
                 rng.choice([*CAPACITY_CODES.values()], size),
                 np.eye(len(FAMILIES))[rng.integers(len(FAMILIES), size=size)],
             ]

@@ -21,7 +21,7 @@ from benchmarks.forecast.lstm_curves import (
 from benchmarks.forecast.run import _merged
 from benchmarks.forecast.trainings import _trainings, _used
 from scaling_app.forecast.calibration import Calibration
-from scaling_app.forecast.rivals.lstm import CODES, training_codes
+from scaling_app.forecast.rivals.lstm import CODES, FAMILIES, NETWORKS, training_codes
 from scaling_app.forecast.scores import Score
 
 
@@ -52,9 +52,9 @@ def test_observed_sequences_carry_their_curves_codes_and_changes() -> None:
         200, np.random.default_rng(0)
     )
     codes = batch.features[:, 0, 3:]
-    strategies = codes[:, 2:][codes[:, 2:].any(axis=1)]
-    assert {tuple(row) for row in strategies} == {
-        tuple(training_codes("resunet", "small", name)[2:]) for name in ("red", "none")
+    strategies = codes[:, -len(FAMILIES) :]
+    assert {tuple(row) for row in strategies[strategies.any(axis=1)]} == {
+        tuple(training_codes("resunet", "small", name)[-len(FAMILIES) :]) for name in ("red", "none")
     }
     n_last = np.exp(5 * batch.features[:, -1, 0])[:, None]
     n = n_last * np.exp(batch.log_ratio)
@@ -69,9 +69,10 @@ def test_observed_sequences_carry_their_curves_codes_and_changes() -> None:
 
 def test_any_code_is_sometimes_not_told() -> None:
     told = hide(np.tile(training_codes("resunet", "small", "red"), (400, 1)), np.random.default_rng(0)) != 0
-    assert 0.6 < told[:, 0].mean() < 0.9
-    assert 0.6 < told[:, 1].mean() < 0.9
-    assert (told[:, 0] != told[:, 1]).any()
+    network, capacity = told[:, : len(NETWORKS)].any(axis=1), told[:, len(NETWORKS)]
+    assert 0.6 < network.mean() < 0.9
+    assert 0.6 < capacity.mean() < 0.9
+    assert (network != capacity).any()
 
 
 @pytest.mark.parametrize("with_bank", [False, True])

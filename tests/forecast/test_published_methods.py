@@ -10,6 +10,7 @@ from scaling_app.forecast.rivals.gaussian_process import GaussianProcess
 from scaling_app.forecast.rivals.lstm import (
     FAMILIES,
     INPUTS,
+    NETWORKS,
     LstmForecaster,
     change,
     run_lstm,
@@ -87,7 +88,7 @@ def test_features_and_changes_have_their_shapes() -> None:
     ],
 )
 def test_strategies_are_told_by_family(strategy: str, families: set[str]) -> None:
-    codes = training_codes("resunet", "small", strategy)[2:]
+    codes = training_codes("resunet", "small", strategy)[-len(FAMILIES) :]
     assert {name for name, told in zip(FAMILIES, codes, strict=True) if told} == families
 
 
@@ -97,7 +98,7 @@ def test_what_no_bank_has_seen_is_not_told() -> None:
 
 def test_the_lstm_reads_its_codes_from_the_observations() -> None:
     weights = {name: array.copy() for name, array in shipped_weights().items()}
-    weights["input"][:, 4] = 1.0
+    weights["input"][:, 3 + len(NETWORKS)] = 1.0
 
     def gain(*capacities: str) -> float:
         seen = [Score(o.n, o.dice, run=c, capacity=c) for c in capacities for o in curve()]

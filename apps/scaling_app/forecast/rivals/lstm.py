@@ -32,24 +32,24 @@ STEPS = 8
 """Longest sequence read; of longer curves the sizes nearest to an even spread in ln n are kept."""
 FARTHEST = 64.0
 """Queries beyond this multiple of the last size are answered for it."""
-NETWORK_CODES = {"resunet": -1.0, "swinunetr": 1.0}
+NETWORKS = ("resunet", "swinunetr", "resenc")
 CAPACITY_CODES = {"small": -1.0, "medium": 1.0}
-"""Of the curves that it learned from, and so part of its weights: what came later is not told to it."""
+"""Both of the curves that it learned from, and so part of its weights: what came later is not told to it."""
 FAMILIES = ("none", "baseline", "deformation", "generation")
 """Kinds of strategy: nothing; affine and intensity changes; deformed cases; generated cases."""
-CODES = 2 + len(FAMILIES)
+CODES = len(NETWORKS) + 1 + len(FAMILIES)
 INPUTS = 3 + CODES
 
 
 def training_codes(network: str, capacity: str, strategy: str) -> Array:
-    """`(CODES,)` network and capacity as -1 or 1, then a 1 for each family that the strategy belongs to.
+    """`(CODES,)`: a 1 for the network, capacity as -1 or 1, then a 1 for each family that the strategy belongs to.
 
     0 means "not told"; names that no bank has seen are not told.
     """
     families = families_of(strategy)
     return np.array(
         [
-            NETWORK_CODES.get(network, 0.0),
+            *(float(network == name) for name in NETWORKS),
             CAPACITY_CODES.get(capacity, 0.0),
             *(float(f in families) for f in FAMILIES),
         ]
