@@ -94,17 +94,9 @@ def read_bank(paths: Sequence[Path], *, min_sizes: int = 4) -> list[Curve]:
 
 
 def own_curves(curves: Sequence[Curve]) -> list[Curve]:
-    """The curves that are asked about: what the app trains unless told otherwise."""
-    return [c for c in _plain(curves) if (c.network, c.steps) == (DEFAULT_NETWORK, AUTO_STEPS)]
-
-
-def prior_curves(curves: Sequence[Curve]) -> list[Curve]:
-    """The curves that the prior learns from: the default strategy with small networks, trainings of each length."""
-    return [c for c in _plain(curves) if c.network in (DEFAULT_NETWORK, "resunet")]
-
-
-def _plain(curves: Sequence[Curve]) -> list[Curve]:
-    return [c for c in curves if c.strategy == "baseline" and c.capacity in ("small", "")]
+    """The curves that the prior learns from and that are asked about: what the app trains unless told otherwise."""
+    own = ("baseline", DEFAULT_NETWORK, AUTO_STEPS)
+    return [c for c in curves if (c.strategy, c.network, c.steps) == own and c.capacity in ("small", "")]
 
 
 def _rows(paths: Sequence[Path]) -> Iterator[dict[str, str]]:

@@ -3,8 +3,8 @@
     python -m benchmarks.forecast.build_prior [--bank benchmarks/bank/results] [--out FILE]
 
 Reads the tuning part of LCDB 1.1 (`data/lcdb11_curves.csv.gz`, made by `lcdb.py`) and the segmentation bank where there is
-one, and writes `apps/scaling_app/forecast/data/curve_templates.csv`. Of the bank it takes the curves of the app's default
-strategy and network, trainings of each length: those of other strategies are about the same cases.
+one, and writes `apps/scaling_app/forecast/data/curve_templates.csv`. Of the bank it takes what the app trains unless told
+otherwise: other strategies are about the same cases, and shorter trainings flatten sooner.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.forecast.bank import bank_files, prior_curves, read_bank
+from benchmarks.forecast.bank import bank_files, own_curves, read_bank
 from benchmarks.forecast.lcdb import NEEDED, SIZES, Library, read_curves
 from scaling_app.forecast.families import fit_templates
 from scaling_app.forecast.prior import DATA
@@ -44,7 +44,7 @@ def main() -> None:
         for task, t in zip(library.dataset, library_templates(library), strict=True)
     ]
     files = bank_files(arguments.bank)
-    for curve in prior_curves(read_bank(files)) if files else []:
+    for curve in own_curves(read_bank(files)) if files else []:
         (template,) = fit_templates(curve.sizes, curve.typical_error()[None])
         rows.append(("bank", curve.dataset, *template))
     out: Path = arguments.out

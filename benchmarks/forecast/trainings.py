@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from benchmarks.common.tables import Row
-from benchmarks.forecast.bank import Curve, own_curves, prior_curves
+from benchmarks.forecast.bank import Curve, own_curves
 from benchmarks.forecast.bank_tests import BANDS, bank_sessions
 from benchmarks.forecast.lstm_curves import FEWEST_SIZES, TEMPLATE_SIZES, read_held_out
 from scaling_app.forecast.prior import shipped_templates
@@ -73,7 +73,7 @@ def _beforehand(method: str, curves: Sequence[Curve], held_out: Sequence[str]) -
     """What was needed of other tasks: median and range over the data sets that are left out in turn."""
     sizes = {"bayes": TEMPLATE_SIZES, "lstm": FEWEST_SIZES}.get(method)
     used = [curve for curve in curves if sizes is not None and len(curve.sizes) >= sizes]
-    used = prior_curves(used) if method == "bayes" else used
+    used = own_curves(used) if method == "bayes" else used
     others = [[curve for curve in used if curve.dataset != name] for name in held_out]
     library = int((shipped_templates().source == "lcdb").sum()) if sizes is not None else 0
     return {
