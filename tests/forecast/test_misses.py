@@ -13,9 +13,9 @@ from scaling_app.forecast.scores import Score
 N = np.array([8.0])
 
 
-def scores_of(cases: int, missed: int, **more: object) -> list[Score]:
+def scores_of(cases: int, missed: int, n: int = 8, **more: object) -> list[Score]:
     return [
-        Score(8, 0.0 if i < missed else 0.8, case=f"c{i}", run="r", **more)  # type: ignore[arg-type]
+        Score(n, 0.0 if i < missed else 0.8, case=f"c{i}", run="r", **more)  # type: ignore[arg-type]
         for i in range(cases)
     ]
 
@@ -48,3 +48,16 @@ def test_images_of_one_patient_say_no_more_than_its_tests_by_several_models() ->
     )
     assert by_patient == pytest.approx(by_model, abs=1e-12)
     assert by_patient < by_image
+
+
+def test_a_network_that_began_to_find_is_not_expected_to_miss_for_long() -> None:
+    of_two, of_four, of_eight = scores_of(6, 4, n=2), scores_of(7, 1, n=4), scores_of(8, 0)
+    others = [[replace(o, case=f"{o.n} {o.case}") for o in scores] for scores in (of_two, of_four, of_eight)]
+    rate = MissRate([o for scores in others for o in scores]).mean(np.array([8.0, 16.0]))
+    assert rate[0] < 0.06
+    assert rate[1] < 0.03
+
+
+def test_misses_that_do_not_fall_are_expected_to_stay() -> None:
+    scores = [replace(o, case=f"{n} {o.case}") for n in (4, 8, 16, 32) for o in scores_of(20, 4, n=n)]
+    assert 0.1 < MissRate(scores).mean(np.array([64.0]))[0] < 0.25

@@ -1,7 +1,7 @@
 """How often a structure that is there is not found at all.
 
 A hurdle beside the curve of what was found: `logit p_miss(n) = a - b ln n`, a ~ N(-2, 1.5^2),
-b ~ N(1.2, 1^2) kept positive, on a grid (networks that find nothing at n = 2 can find
+b ~ N(2.5, 1^2) kept positive, on a grid (networks that find nothing at n = 2 can find
 all at n = 8). With prior probability 0.8 misses do not happen for this
 structure; one miss rules that out. A patient's tests, of several images or under several models, are not
 independent, so that each counts `(1 + (m - 1) / 2)^-1` of an independent one, m being their number (intraclass
@@ -23,7 +23,7 @@ from scaling_app.forecast.scores import Score
 
 NEVER = 0.8
 _A = np.linspace(-8.0, 4.0, 49)
-_B = np.linspace(0.0, 4.0, 29)
+_B = np.linspace(0.0, 6.0, 43)
 
 
 class MissRate:
@@ -36,7 +36,7 @@ class MissRate:
     def __init__(self, observations: Sequence[Score]) -> None:
         a, b = (axis.ravel() for axis in np.meshgrid(_A, _B, indexing="ij"))
         self._a, self._b = a, b
-        log_prior = -0.5 * ((a + 2.0) / 1.5) ** 2 - 0.5 * ((b - 1.2) / 1.0) ** 2
+        log_prior = -0.5 * ((a + 2.0) / 1.5) ** 2 - 0.5 * ((b - 2.5) / 1.0) ** 2
         log_prior -= np.logaddexp.reduce(log_prior)
         log_likelihood = np.zeros_like(a)
         units = [o.unit for o in observations]
