@@ -148,7 +148,7 @@ def _sessions(folder: Path, name: str) -> None:
     rows = read(folder / f"{name}.csv")
     sizes = sorted({int(row["N"]) for row in rows})
     figure, axes = plt.subplots(
-        2, len(sizes), figsize=(4 * len(sizes), 6.5), constrained_layout=True, sharey="row", squeeze=False
+        2, len(sizes), figsize=(4 * len(sizes), 6.5), layout="constrained", sharey="row", squeeze=False
     )
     for column, n in enumerate(sizes):
         for method, colour in COLOURS.items():
@@ -156,16 +156,17 @@ def _sessions(folder: Path, name: str) -> None:
             for line, key in enumerate(("level MAE points", "gain MAE points")):
                 values = [_value(row[key]) for row in own]
                 axes[line, column].errorbar(
-                    range(len(own)), [v[0] for v in values], yerr=_bars(values), color=colour, marker="o", ms=3, capsize=2,
-                    label=method, lw=2 if method == "bayes" else 1,
+                    range(len(own)), [v[0] for v in values], yerr=_bars(values) if method == "bayes" else None,
+                    color=colour, marker="o", ms=3, capsize=2, label=method, lw=2 if method == "bayes" else 1,
                 )  # fmt: skip
         axes[0, column].set_title(f"N = {n}: level MAE, points")
         axes[1, column].set_title(f"N = {n}: gain MAE, points")
         ticks = [row["horizon"] for row in rows if row["method"] == "bayes" and int(row["N"]) == n]
         for line in (0, 1):
             axes[line, column].set_xticks(range(len(ticks)), ticks)
-            axes[line, column].set_ylim(0, 12 if line == 0 else 6)
-    axes[0, 0].legend(fontsize=7)
+            axes[line, column].set_ylim(bottom=0)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=8)
     figure.savefig(folder / f"{name}.png", dpi=110)
     plt.close(figure)
 
