@@ -189,13 +189,13 @@ def test_an_update_of_hardly_fewer_cases_is_no_second_opinion() -> None:
 
 
 def test_a_label_without_a_new_test_is_no_second_opinion() -> None:
-    first = answer_question(plateau(12), n_now=12)
+    first = answer_question(plateau(16), n_now=16)
     assert first.low_gain
-    assert answer_question(plateau(12), n_now=16, history=[first]).advice.action == "continue"
-    assert answer_question(plateau(12), n_now=16, history=[first.payload()]).advice.action == "continue"
+    assert answer_question(plateau(16), n_now=20, history=[first]).advice.action == "continue"
+    assert answer_question(plateau(16), n_now=20, history=[first.payload()]).advice.action == "continue"
 
 
-@pytest.mark.parametrize(("n_now", "later_n"), [(12, 15), (24, 28), (44, 51)])
+@pytest.mark.parametrize(("n_now", "later_n"), [(16, 19), (24, 28), (44, 51)])
 def test_a_payload_keeps_whether_there_was_little_to_gain(n_now: int, later_n: int) -> None:
     first = answer_question(plateau(n_now), n_now=n_now)
     later = [
