@@ -450,6 +450,32 @@ def test_runs_from_before_there_was_a_bound_are_those_without_one(
     replay(*folders(volumes), **arguments)
 
 
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        (b"", "is damaged"),
+        (b'{"capacity": "sm', "is damaged"),
+        (b"[]", "is damaged"),
+        (b"null", "is damaged"),
+        (b"\xff\xfe{", "is damaged"),
+        (b"[" * 100_000, "is damaged"),
+        (b'{"of_a_later_version": 1}', "have of_a_later_version 1, not None"),
+        (b'{"of_a_later_version": null}', "have of_a_later_version None"),
+    ],
+)
+def test_a_recipe_that_cannot_be_read_is_named_and_the_table_stays(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bytes, told: str
+) -> None:
+    monkeypatch.setattr(replay_module, "run_once", stand_in)
+    arguments = {"sizes": [1], "n_test": 1, "out": tmp_path / "r.csv"}
+    before = replay(*folders(volumes), **arguments).read_text()
+    (tmp_path / "r.recipe.json").write_bytes(kept)
+    with pytest.raises(CohortError, match=told):
+        replay(*folders(volumes), **arguments)
+    assert (tmp_path / "r.csv").read_text() == before
+    assert (tmp_path / "r.recipe.json").read_bytes() == kept
+
+
 def test_the_recipe_outlives_the_cache(
     volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

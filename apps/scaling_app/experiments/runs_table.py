@@ -127,13 +127,25 @@ class RunsTable:
                 )
 
     def _check_same_recipe(self) -> None:
-        known = self._recipe_file.read_text(encoding="utf-8") if self._recipe_file.is_file() else "{}"
-        for name, value in {**_ONCE_WITHOUT, **json.loads(known)}.items():
-            if self.recipe[name] != value:
+        for name, value in {**_ONCE_WITHOUT, **self._known_recipe()}.items():
+            if name not in self.recipe or self.recipe[name] != value:
                 raise CohortError(
-                    f"the runs in {self.path} have {name} {value}, not {self.recipe[name]}, which the table does not "
+                    f"the runs in {self.path} have {name} {value}, not {self.recipe.get(name)}, which the table does not "
                     "tell apart: choose another name for the output"
                 )
+
+    def _known_recipe(self) -> dict[str, object]:
+        """What the runs that are there were made with; empty of tables from before it was written down."""
+        if not self._recipe_file.is_file():
+            return {}
+        with suppress(ValueError, RecursionError):
+            known = json.loads(self._recipe_file.read_text(encoding="utf-8"))
+            if isinstance(known, dict):
+                return known
+        raise CohortError(
+            f"{self._recipe_file} is damaged, and says no more with what the runs in {self.path} were made: choose another "
+            "name for the output"
+        )
 
     def add(self, run: ReplayRun, rows: list[dict[str, object]]) -> None:
         """Appends the rows of one run and waits until they are on disk.
