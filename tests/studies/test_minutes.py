@@ -6,6 +6,7 @@ import pytest
 
 from scaling_app.curve import ledger_curve
 from scaling_app.curve.ledger_curve import curve_observations, forecast_from
+from scaling_app.studies import curve_job
 from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.train_options import parse_options
 from scaling_app.studies.train_runs import train_and_publish
@@ -35,9 +36,9 @@ def desk(desk_of, monkeypatch):
     return desk
 
 
-def curve(desk, minutes, compared=()):
+def curve(desk, minutes, compared=(), budget_minutes=10):
     options = parse_options({"steps": "auto", "max_minutes": minutes}, desk.studies.conf)
-    return run_curve_job(desk.studies, options, budget_minutes=10, compared=compared)
+    return run_curve_job(desk.studies, options, budget_minutes, compared=compared)
 
 
 def done(desk):
@@ -94,3 +95,12 @@ def test_a_published_model_of_other_minutes_is_no_point_of_the_curve(desk):
     assert {o.kind for o in curve_observations(desk.studies.ledger)} <= {"prequential"}
     curve(desk, ENOUGH)
     assert "prequential" not in {o.kind for o in curve_observations(desk.studies.ledger)}
+
+
+def test_luck_is_asked_about_once_all_are_made_with_the_minutes_of_today(desk, monkeypatch):
+    first = curve(desk, SHORT)
+    monkeypatch.setattr(curve_job, "luck_is_large", lambda ledger: True)
+    begun = curve(desk, ENOUGH, budget_minutes=1e-6)
+    assert 0 < begun["done"] < begun["total"] == first["total"]
+    whole = curve(desk, ENOUGH)
+    assert whole["done"] == whole["total"] == first["total"] + 2

@@ -128,8 +128,9 @@ class _CurveJob:
     def own_is_done(self) -> bool:
         """Whether the session's own curve has all its runs at this curve size, whatever became of the arms."""
         size = curve_size_of(len(self.cases))
-        own = [] if size is None else self._planned(self._fix_block(size))
-        finished = {run.run_id for run in self.studies.ledger.runs() if run.state == "done"}
+        done = [run for run in self.studies.ledger.runs() if run.state == "done"]
+        own = [] if size is None else self.recipe.as_named(self._planned(self._fix_block(size)), done)
+        finished = {run.run_id for run in done}
         return bool(own) and all(run.run_id in finished for run in own)
 
     def asks_again(self) -> bool:
