@@ -6,7 +6,7 @@ import pytest
 
 from scaling_app.curve import ledger_curve
 from scaling_app.curve.ledger_curve import curve_observations, forecast_from
-from scaling_app.studies import curve_job
+from scaling_app.studies import curve_job, curve_work
 from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.train_options import parse_options
 from scaling_app.studies.train_runs import train_and_publish
@@ -104,3 +104,35 @@ def test_luck_is_asked_about_once_all_are_made_with_the_minutes_of_today(desk, m
     assert 0 < begun["done"] < begun["total"] == first["total"]
     whole = curve(desk, ENOUGH)
     assert whole["done"] == whole["total"] == first["total"] + 2
+
+
+def test_minutes_in_which_no_step_fits_are_told_and_break_nothing(desk, monkeypatch):
+    monkeypatch.setattr(pace.Pace, "is_out_of_time", lambda self, seconds: self.max_minutes == SHORT)
+    options = parse_options({"steps": "auto", "max_minutes": SHORT}, desk.studies.conf)
+    train_and_publish(desk.studies, options)
+    made = curve(desk, SHORT)
+    assert made["done"] == made["total"]
+    assert {(run.steps, run.ended) for run in done(desk).values()} == {(0, "time")}
+    told = forecast_from(desk.studies.ledger)["message"]
+    assert told.endswith("took 0 steps, and 9 of 9 ended when their minutes were over: more minutes may raise the curve.")
+    curve(desk, ENOUGH)
+    assert {run.steps > 0 for run in done(desk).values() if run.max_minutes == ENOUGH} == {True}
+
+
+def test_a_comparison_that_fails_keeps_none_of_the_others_of_new_minutes_from_counting(desk, monkeypatch):
+    curve(desk, SHORT, ["none"])
+    with desk.studies.ledger._write() as connection:  # the session's own were quicker
+        connection.exec_driver_sql("UPDATE runs SET ended = 'finished', minutes = 1 WHERE purpose = 'fold'")
+    carry_out = curve_work.carry_out
+
+    def one_fails(run, **more):
+        if run.settings.strategy == "none" and len(run.testing) and run.testing[0].case_id == failing:
+            raise ValueError("not today")
+        return carry_out(run, **more)
+
+    failing = min(desk.labels)
+    monkeypatch.setattr(curve_work, "carry_out", one_fails)
+    made = curve(desk, ENOUGH, ["none"])
+    assert made["done"] == made["total"] - 1
+    arms = [o for o in curve_observations(desk.studies.ledger) if o.kind == "arm"]
+    assert {o.steps for o in arms} == {8} and failing not in {o.case for o in arms}

@@ -85,7 +85,7 @@ def recipe_in_use(ledger: Ledger, tested: Collection[Run]) -> Recipe | None:
 
 
 def note_whole(ledger: Ledger, recipe: Recipe) -> None:
-    """Notes that no run of this recipe is due, where the newest run does not tell: another one was tried since."""
+    """Notes that the curve has all runs of this recipe, where the newest run does not tell: another one was tried since."""
     if recipe_in_use(ledger, [run for run in ledger.runs() if run.state == "done"]) != recipe:
         ledger.set_setting(CURVE_RECIPE, {**asdict(recipe), "at": utc_now().isoformat()})
 

@@ -167,7 +167,7 @@ class _CurveJob:
         due = [run for run in planned if run.run_id not in finished]
         sweep_curve_checkpoints(self.studies, {run.run_id for run in due}, finished)
         message, made, total = self.doing.all_of(due, len(planned))
-        if made == total:
+        if not self.doing.waiting and self.own_is_done():
             note_whole(self.studies.ledger, self.recipe)
         return message, made, total
 
