@@ -12,7 +12,7 @@ import pytest
 
 from scaling_app.commands import demo
 from scaling_app.commands.demo import ServerError
-from scaling_app.studies.conf import parse_labels
+from scaling_app.studies.conf import parse_labels, read_conf
 from scaling_app_client.payload import SCHEMA
 
 
@@ -70,7 +70,9 @@ def test_the_log_of_a_server_that_failed_stays(out: Path, monkeypatch: pytest.Mo
     assert len(kept) == 1 and "work/thesis.txt" in files_of(out)
 
 
-def test_label_values_with_gaps_keep_their_meaning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What the demonstration asks of its server, which is not started."""
     conf: dict[str, str] = {}
 
     class StopHereError(Exception):
@@ -82,10 +84,26 @@ def test_label_values_with_gaps_keep_their_meaning(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(demo, "server_command", command)
     cases = SimpleNamespace(spatial_dims=2, studies=tmp_path)
+
+    def ask(structures: dict[str, int], minutes: float = 1.0, n_cases: int = 5) -> dict[str, str]:
+        with pytest.raises(StopHereError), demo._server(tmp_path, cases, structures, minutes, n_cases, None):
+            pass
+        return conf
+
+    return ask
+
+
+def test_label_values_with_gaps_keep_their_meaning(asked) -> None:
     structures = {"structure_1": 1, "structure_255": 255}
-    with pytest.raises(StopHereError), demo._server(tmp_path, cases, structures, 1.0, 5, None):
-        pass
-    assert parse_labels(conf["labels"]) == structures
+    assert parse_labels(asked(structures)["labels"]) == structures
+
+
+@pytest.mark.parametrize("n_cases", [5, 15, 100])
+def test_the_fewest_minutes_of_a_demonstration_are_enough_for_its_server(
+    asked, tmp_path: Path, n_cases: int
+) -> None:
+    conf = asked({"structure_1": 1}, 0.5, n_cases)
+    read_conf(conf, app_dir=tmp_path / "app", studies=str(tmp_path))
 
 
 class Answering(BaseHTTPRequestHandler):

@@ -114,7 +114,9 @@ def test_minutes_in_which_no_step_fits_are_told_and_break_nothing(desk, monkeypa
     assert made["done"] == made["total"]
     assert {(run.steps, run.ended) for run in done(desk).values()} == {(0, "time")}
     told = forecast_from(desk.studies.ledger)["message"]
-    assert told.endswith("took 0 steps, and 9 of 9 ended when their minutes were over: more minutes may raise the curve.")
+    assert told.endswith(
+        "took 0 steps, and 9 of 9 ended when their minutes were over: more minutes may raise the curve."
+    )
     curve(desk, ENOUGH)
     assert {run.steps > 0 for run in done(desk).values() if run.max_minutes == ENOUGH} == {True}
 

@@ -31,6 +31,7 @@ from scaling_app.commands.launch import free_port, init_app, server_command, ter
 from scaling_app.imaging.geometry import read_label, spacing_of
 from scaling_app.imaging.scores import score_case
 from scaling_app.storage import whole_file, write_whole_text
+from scaling_app.trials.length import LEAST_MINUTES
 from scaling_app.words import signed_tenths, tenths
 from scaling_app_client.answers import NextCase
 from scaling_app_client.blocking import Server
@@ -234,8 +235,8 @@ def _server(
     conf = {
         "labels": ",".join(f"{name}={value}" for name, value in structures.items()),
         "dimension": str(cases.spatial_dims),
-        "curve_minutes": f"{0.75 * share:.2f}",
-        "max_minutes": f"{0.25 * share:.2f}",
+        "curve_minutes": f"{max(0.1, 0.75 * share):.2f}",  # no less than the server takes
+        "max_minutes": f"{max(LEAST_MINUTES, 0.25 * share):.2f}",
         "network": "resunet",  # what learns most in a fraction of a minute
         "steps": "150",
         "compare": "",  # the minutes are for the curve alone
