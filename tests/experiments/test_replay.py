@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 import resource
 import shutil
@@ -15,44 +14,21 @@ from unittest.mock import Mock
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 
 from scaling_app.experiments import replay as replay_module
 from scaling_app.experiments.cohort import CohortError
 from scaling_app.experiments.replay import ReplayProgress, replay, run_once
 from scaling_app.experiments.replay_run import Arm, ReplayRun
 from scaling_app.experiments.runs_table import COLUMNS, FORMER_COLUMNS
-from scaling_app.forecast.score_table import RUN as KEY
 from scaling_app.imaging.geometry import read_image, write_label
 from scaling_app.imaging.image_files import stem_of
 from scaling_app.trials import run_settings, workplace
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.workplace import ClusterError
 
+from .replays import folders, rows, stand_in
+
 pytestmark = pytest.mark.slow_training
-
-
-def rows(path: Path) -> list[dict[str, str]]:
-    with path.open() as text:
-        return list(csv.DictReader(text))
-
-
-def folders(volumes: list[CaseFiles]) -> tuple[Path, Path]:
-    return volumes[0].image.parent, volumes[0].label.parent
-
-
-def stand_in(run: ReplayRun, **_) -> list[dict[str, object]]:
-    """Rows without training."""
-    assert not {c.patient for c in run.training} & {c.patient for c in run.testing}
-    shared = {
-        **dict(zip(KEY, run.key, strict=True)),
-        "dice": 0.5,
-        "nsd": None,
-        "hd95_mm": None,
-        "bce": 0.1,
-        "seconds": 1.0,
-    }
-    return [shared | {"case": c.case_id, "structure": s} for c in run.testing for s in run.structures]
 
 
 def test_a_replay_trains_tests_and_writes_the_table(volumes: list[CaseFiles], tmp_path: Path) -> None:
@@ -398,117 +374,6 @@ def test_nothing_is_trained_twice_when_it_is_asked_for_twice(
     monkeypatch.setattr(replay_module, "run_once", stand_in)
     out = replay(*folders(volumes), [1, 2, 1], ["none", "none"], n_test=2, out=tmp_path / "r.csv")
     assert len(rows(out)) == 2 * 2 * 2
-
-
-@pytest.mark.parametrize(
-    ("change", "word"),
-    [
-        ({"capacity": "medium"}, "capacity small"),
-        ({"pool": 1}, "pool 0, not 1"),
-        ({"max_minutes": 5.0}, "max_minutes None, not 5.0"),
-        ({"n_test": 1}, "other cases"),
-    ],
-)
-def test_runs_that_would_not_compare_go_to_another_table(
-    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict, word: str
-) -> None:
-    monkeypatch.setattr(replay_module, "run_once", stand_in)
-    arguments = {"sizes": [1, 2], "n_test": 2, "out": tmp_path / "r.csv"}
-    before = replay(*folders(volumes), **arguments).read_text()
-    with pytest.raises(CohortError, match=word):
-        replay(*folders(volumes), **arguments | {"sizes": [1, 2, 3]} | change)
-    assert (tmp_path / "r.csv").read_text() == before
-
-
-def test_minutes_bound_every_run_and_a_table_holds_one_number_of_them(
-    volumes: list[CaseFiles], tmp_path: Path
-) -> None:
-    arguments = {"sizes": [1], "n_test": 1, "steps": 1_000_000, "capacity": 4, "out": tmp_path / "r.csv"}
-    out = replay(*folders(volumes), max_minutes=0.05, **arguments)
-    assert all(0 < int(row["trained_steps"]) < 1_000_000 for row in rows(out))
-    recipe = tmp_path / "r.recipe.json"
-    kept = json.loads(recipe.read_text())
-    assert kept["max_minutes"] == 0.05
-    assert replay(*folders(volumes), max_minutes=0.05, **arguments) == out
-    for minutes in (None, 0.1):
-        with pytest.raises(CohortError, match=r"max_minutes 0\.05"):
-            replay(*folders(volumes), max_minutes=minutes, **arguments)
-
-
-@pytest.mark.parametrize("kept", [True, False])
-def test_runs_from_before_there_was_a_bound_are_those_without_one(
-    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
-) -> None:
-    monkeypatch.setattr(replay_module, "run_once", stand_in)
-    arguments = {"sizes": [1], "n_test": 1, "out": tmp_path / "r.csv"}
-    replay(*folders(volumes), **arguments)
-    recipe = tmp_path / "r.recipe.json"
-    former = {name: value for name, value in json.loads(recipe.read_text()).items() if name != "max_minutes"}
-    recipe.write_text(json.dumps(former)) if kept else recipe.unlink()
-    with pytest.raises(CohortError, match="max_minutes None"):
-        replay(*folders(volumes), max_minutes=5.0, **arguments)
-    replay(*folders(volumes), **arguments)
-
-
-@pytest.mark.parametrize(
-    ("kept", "told"),
-    [
-        (b"", "is damaged"),
-        (b'{"capacity": "sm', "is damaged"),
-        (b"[]", "is damaged"),
-        (b"null", "is damaged"),
-        (b"\xff\xfe{", "is damaged"),
-        (b"[" * 100_000, "is damaged"),
-        (b'{"of_a_later_version": 1}', "have of_a_later_version 1, not None"),
-        (b'{"of_a_later_version": null}', "have of_a_later_version None"),
-    ],
-)
-def test_a_recipe_that_cannot_be_read_is_named_and_the_table_stays(
-    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bytes, told: str
-) -> None:
-    monkeypatch.setattr(replay_module, "run_once", stand_in)
-    arguments = {"sizes": [1], "n_test": 1, "out": tmp_path / "r.csv"}
-    before = replay(*folders(volumes), **arguments).read_text()
-    (tmp_path / "r.recipe.json").write_bytes(kept)
-    with pytest.raises(CohortError, match=told):
-        replay(*folders(volumes), **arguments)
-    assert (tmp_path / "r.csv").read_text() == before
-    assert (tmp_path / "r.recipe.json").read_bytes() == kept
-
-
-def test_the_recipe_outlives_the_cache(
-    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(replay_module, "run_once", stand_in)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    arguments = {"n_test": 2, "out": tmp_path / "r.csv"}
-    replay(*folders(volumes), [1], **arguments)
-    shutil.rmtree(tmp_path / "r.cache", ignore_errors=True)
-    with pytest.raises(CohortError, match="capacity small"):
-        replay(*folders(volumes), [1], capacity="medium", **arguments)
-
-
-def test_all_runs_of_a_table_are_planned_for_the_same_memory_whatever_is_free_at_the_moment(
-    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gpu = {"free": 6_000, "total": 8_000}
-    made: list[ReplayRun] = []
-
-    def less_memory_each_time(run: ReplayRun, **_) -> list[dict[str, object]]:
-        gpu["free"] //= 2
-        made.append(run)
-        return stand_in(run)
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (gpu["free"], gpu["total"]))
-    monkeypatch.setattr(replay_module, "run_once", less_memory_each_time)
-    arguments = {"strategies": ["none", "baseline"], "n_test": 2, "out": tmp_path / "r.csv"}
-    replay(*folders(volumes), [1], **arguments)
-    replay(*folders(volumes), [1, 2], **arguments)
-    assert [run.step_bytes for run in made] == [6_400] * 4
-    gpu["total"] = 16_000
-    with pytest.raises(CohortError, match="step_bytes 6400, not 12800"):
-        replay(*folders(volumes), [1, 2, 3], **arguments)
 
 
 def test_finished_runs_are_not_dropped_when_larger_training_sets_hold_more_structures(
