@@ -33,7 +33,6 @@ NESTED_FOLDS = 2
 """In how many of the folds nested subsets are trained too."""
 REPEATED_FOLDS = 2
 """How many folds are trained a second time where luck is large."""
-_AGAIN = "-again"
 
 
 @dataclass(frozen=True)
@@ -203,7 +202,7 @@ def _runs_of_block(members: Sequence[UsableCase], curve_size: int, own: ArmDue, 
 
 def _once_more(fold: RunDue) -> RunDue:
     """The same training and test cases with luck of their own."""
-    return replace(fold, run_id=fold.run_id + _AGAIN, seed=training_seed(fold.seed, "again"), again=True)
+    return replace(fold, run_id=f"{fold.run_id}-again", seed=training_seed(fold.seed, "again"), again=True)
 
 
 def _as_arm(fold: RunDue, arm: ArmDue, seed: int, members: Sequence[UsableCase]) -> RunDue:

@@ -1,8 +1,9 @@
 """Which trainings are of one curve: of the same settings, and as the minutes of today would leave them.
 
-`max_minutes` is part of no settings' hash, since it decides next to nothing for a training that finishes with time to spare.
-It decides all for one that does not finish. So a training that its minutes ended counts while those of today are as many, and one that finished while
-they would have let it finish. What nobody knows, of ledgers that kept no minutes, counts.
+`max_minutes` is part of no settings' hash, since it decides next to nothing for a training that finishes with time to
+spare. It decides all for one that does not finish. So a training that its minutes ended counts while those of today are
+as many, and one that finished while they would have let it finish. What nobody knows, of ledgers that kept no minutes,
+counts.
 """
 
 from __future__ import annotations

@@ -148,8 +148,13 @@ def replay(
         for network in dict.fromkeys(networks)
         for arm in {arm.name: arm for arm in arms}.values()
     ]
-    recipe = {"capacity": capacity, "step_bytes": step_bytes, "learning_rate": learning_rate, "pool": pool}
-    recipe |= {"max_minutes": max_minutes}
+    recipe = {
+        "capacity": capacity,
+        "step_bytes": step_bytes,
+        "learning_rate": learning_rate,
+        "pool": pool,
+        "max_minutes": max_minutes,
+    }
     table = RunsTable(out, recipe)
     with table.held():
         table.open(runs)

@@ -65,18 +65,16 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def _steps(text: str) -> int | None:
-    try:
-        return parse_steps(text)
-    except ValueError as error:
-        raise ConfError(str(error)) from None
+def _length(parsed: Callable[[str], Any]) -> Callable[[str], Any]:
+    """What `trials.length` says of a text, as an option's error."""
 
+    def parse(text: str) -> Any:
+        try:
+            return parsed(text)
+        except ValueError as error:
+            raise ConfError(str(error)) from None
 
-def _minutes(text: str) -> float:
-    try:
-        return parse_minutes(text)
-    except ValueError as error:
-        raise ConfError(str(error)) from None
+    return parse
 
 
 def _hosts(text: str) -> tuple[str, ...]:
@@ -224,9 +222,9 @@ class Conf:
     """Names by which browsers reach a web server in front of this one."""
     minutes_per_point: float | None = _option("", lambda t: _number(0, 1000)(t) if t else None)
     """Minutes that one point of Dice saves on each case still to be labelled, or None."""
-    steps: int | None = _option(AUTO_STEPS, _steps)
+    steps: int | None = _option(AUTO_STEPS, _length(parse_steps))
     """Training steps of a run; None: as many as its cases ask for."""
-    max_minutes: float = _option("60", _minutes)
+    max_minutes: float = _option("60", _length(parse_minutes))
     """Wall-clock bound of one training, minutes."""
     memory_gb: float = _option("4", _number(0.25, 4096))
     """RAM that one training may take for cases and, without a GPU, batches, GiB."""
