@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from scaling_app.curve import ledger_curve
@@ -11,6 +13,7 @@ from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.train_options import parse_options
 from scaling_app.studies.train_runs import train_and_publish
 from scaling_app.trials import pace, run_settings
+from scaling_app.trials.training import TrainingError
 
 pytestmark = pytest.mark.slow_training
 
@@ -106,19 +109,19 @@ def test_luck_is_asked_about_once_all_are_made_with_the_minutes_of_today(desk, m
     assert whole["done"] == whole["total"] == first["total"] + 2
 
 
-def test_minutes_in_which_no_step_fits_are_told_and_break_nothing(desk, monkeypatch):
+def test_minutes_in_which_no_step_fits_are_refused_with_those_that_would_do(desk, monkeypatch):
     monkeypatch.setattr(pace.Pace, "is_out_of_time", lambda self, seconds: self.max_minutes == SHORT)
     options = parse_options({"steps": "auto", "max_minutes": SHORT}, desk.studies.conf)
-    train_and_publish(desk.studies, options)
+    would_do = r"not one training step fits into the minutes.* at least \d+ times as many minutes"
+    with pytest.raises(TrainingError, match=would_do):
+        train_and_publish(desk.studies, options)
+    assert desk.studies.published() is None
     made = curve(desk, SHORT)
-    assert made["done"] == made["total"]
-    assert {(run.steps, run.ended) for run in done(desk).values()} == {(0, "time")}
-    told = forecast_from(desk.studies.ledger)["message"]
-    assert told.endswith(
-        "took 0 steps, and 9 of 9 ended when their minutes were over: more minutes may raise the curve."
-    )
+    assert (made["done"], made["total"]) == (0, 9)
+    assert re.match("Two trainings in a row failed: " + would_do, made["message"])
+    assert not done(desk)
     curve(desk, ENOUGH)
-    assert {run.steps > 0 for run in done(desk).values() if run.max_minutes == ENOUGH} == {True}
+    assert {run.steps > 0 for run in done(desk).values()} == {True}
 
 
 def test_a_comparison_that_fails_keeps_none_of_the_others_of_new_minutes_from_counting(desk, monkeypatch):

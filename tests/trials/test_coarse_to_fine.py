@@ -21,11 +21,13 @@ from scaling_app.trials.boxes import about_all, box_about, on_grid, parts_of, wi
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.model import TrainedModel, length_of
+from scaling_app.trials.pace import Pace
 from scaling_app.trials.plan import Plan, make_plan
 from scaling_app.trials.preparation import prepare_image
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.step_report import StepReport
-from scaling_app.trials.training import train
+from scaling_app.trials.training import TrainingError, train
+from scaling_app.trials.two_trainings import COARSE_SHARE
 
 CPU = torch.device("cpu")
 SMALL_STEP = {2: 8000, 3: 52_000}
@@ -293,6 +295,17 @@ def test_a_later_training_starts_each_network_from_its_own(cases: PreparedCases,
     slow = replace(QUICK, steps=2, learning_rate=1e-9)
     later = train(cases, cases.labelled, slow, warm_start=file)
     assert torch.allclose(weights(later), weights(before), atol=1e-4)
+
+
+@pytest.mark.parametrize("share", [COARSE_SHARE, 1 - COARSE_SHARE])
+def test_minutes_that_leave_either_network_as_it_began_make_no_model(
+    cases: PreparedCases, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    """Its own minutes are over before its first step."""
+    own = pytest.approx(10 * share)
+    monkeypatch.setattr(Pace, "is_out_of_time", lambda pace, seconds: pace.max_minutes == own)
+    with pytest.raises(TrainingError, match="not one training step fits into the minutes"):
+        train(cases, cases.labelled, replace(QUICK, max_minutes=10.0))
 
 
 def test_one_step_is_one_network_s(cases: PreparedCases) -> None:

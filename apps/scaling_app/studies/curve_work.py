@@ -20,6 +20,7 @@ from scaling_app.studies.curve_run import CurveResult, CurveRun, carry_out
 from scaling_app.studies.train_runs import Material, names_since, observations_of
 from scaling_app.trials import wire, workplace
 from scaling_app.trials.crew import Crew
+from scaling_app.trials.training import TrainingError
 from scaling_app.words import count
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 FAILURES_ALLOWED = 2
 """So many failed runs in a row end the job, or the comparison with that strategy."""
+
+_SEE_LOG = "; see the server's log"
+"""In place of a reason that was not written for those at the viewer."""
 
 EVERY_SECONDS = 2.0
 """Between two notes in the ledger of how far the runs are."""
@@ -63,11 +67,13 @@ class CurveWork:
         self.under_way: dict[str, tuple[RunDue, CurveRun, float]] = {}
         self.done = self.total = 0
         self._told = 0.0
+        self._why = _SEE_LOG
 
     def all_of(self, due: Sequence[RunDue], total: int) -> tuple[str, int, int]:
         """Carries these out, of so many planned; returns a sentence, the runs done and the runs planned."""
         self.waiting, self.done, self.total = deque(due), total - len(due), total
         self.failures.clear()
+        self._why = _SEE_LOG
         if not due:
             return self._whole(), self.done, total
         folder = self.studies.folder / wire.UNDER_WAY
@@ -99,7 +105,7 @@ class CurveWork:
 
     def _whole(self) -> str:
         if self.done < self.total:
-            return f"{self.total - self.done} of {self.total} trainings failed; see the server's log."
+            return f"{self.total - self.done} of {self.total} trainings failed{self._why}."
         return f"All {self.total} trainings for {len(self.material.cases)} cases are done."
 
     def _work(self, crew: Crew) -> str | None:
@@ -127,7 +133,7 @@ class CurveWork:
         due = self.waiting[0]
         if self.failures[due.strategy] >= FAILURES_ALLOWED:
             if due.strategy == self.own:
-                return "Two trainings in a row failed; see the server's log."
+                return f"Two trainings in a row failed{self._why}."
             self.waiting.popleft()
             return None
         if not fits_budget(time.monotonic() - self.started, self.budget_s, self._seconds_of(due)):
@@ -166,6 +172,7 @@ class CurveWork:
 
     def _failed(self, due: RunDue, error: Exception) -> None:
         logger.error("Curve run %s failed", due.run_id, exc_info=error)
+        self._why = f": {error}" if isinstance(error, TrainingError) else _SEE_LOG
         self.studies.ledger.finish_run(due.run_id, state="failed", message=f"{type(error).__name__}: {error}")
 
     def _seconds_of(self, run: RunDue) -> list[float]:

@@ -7,6 +7,7 @@ after a kill at any point: batches and dropout depend on seed and step alone, an
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -79,7 +80,7 @@ def train(
 
     Raises:
         ValueError: no training cases, unlabelled ones, unknown strategy or network, bad settings.
-        TrainingError: the loss stays undefined.
+        TrainingError: the loss stays undefined; the minutes are over before the first step.
     """
     _require_labelled(cases, train_ids)
     previous = TrainedModel.load(warm_start, default_device()) if warm_start is not None else None
@@ -205,6 +206,7 @@ class _Run:
             for batch in batches:
                 elapsed = self.seconds_before + time.perf_counter() - began
                 if self._is_over(elapsed, should_stop):
+                    self._require_a_step(elapsed)
                     break
                 self._one_step(batch, elapsed)
                 self.step += 1
@@ -228,6 +230,16 @@ class _Run:
         elif self.pace.is_out_of_time(elapsed):
             self.ended = "time"
         return self.ended != "finished"
+
+    def _require_a_step(self, elapsed: float) -> None:
+        """Nobody wants a model that its minutes left as random as it began."""
+        minutes = self.settings.max_minutes
+        if self.step == 0 and self.ended == "time" and minutes is not None:
+            times = max(2, math.ceil(2 * elapsed / (60 * minutes)))
+            raise TrainingError(
+                f"not one training step fits into the minutes: drawing the first batch took {elapsed:.1f} s of "
+                f"{60 * minutes:.1f} s. Give at least {times} times as many minutes (max_minutes)"
+            )
 
     def _one_step(self, batch: Batch, elapsed: float) -> None:
         try:
