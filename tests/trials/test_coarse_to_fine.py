@@ -27,7 +27,6 @@ from scaling_app.trials.preparation import prepare_image
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.step_report import StepReport
 from scaling_app.trials.training import TrainingError, train
-from scaling_app.trials.two_trainings import COARSE_SHARE
 
 CPU = torch.device("cpu")
 SMALL_STEP = {2: 8000, 3: 52_000}
@@ -297,7 +296,7 @@ def test_a_later_training_starts_each_network_from_its_own(cases: PreparedCases,
     assert torch.allclose(weights(later), weights(before), atol=1e-4)
 
 
-@pytest.mark.parametrize("share", [COARSE_SHARE, 1 - COARSE_SHARE])
+@pytest.mark.parametrize("share", [two_trainings.COARSE_SHARE, 1 - two_trainings.COARSE_SHARE])
 def test_minutes_that_leave_either_network_as_it_began_make_no_model(
     cases: PreparedCases, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
