@@ -82,7 +82,7 @@ def train(
         ValueError: no training cases, unlabelled ones, unknown strategy or network, bad settings.
         TrainingError: the loss stays undefined; the minutes are over before the first step.
     """
-    _require_labelled(cases, train_ids)
+    cases.require_labelled(train_ids)
     previous = TrainedModel.load(warm_start, default_device()) if warm_start is not None else None
     ids, stop = tuple(train_ids), should_stop or (lambda: False)
     all_steps = settings.steps_on(len(ids))
@@ -195,6 +195,7 @@ class _Run:
     def loop(self, on_step: OnStep | None, should_stop: Callable[[], bool]) -> None:
         """Trains to the last step, the time limit, or until asked to stop."""
         sampler = PatchSampler(self.cases, self.train_ids, self.strategy, self.settings.seed)
+        self.strategy.draws_added(self.step)  # its clock begins here, whichever batch a thread draws first
         began = saved = time.perf_counter()
         cpu_began = time.thread_time()
         self.network.train()
@@ -392,11 +393,3 @@ class _Run:
         return TrainedModel(
             self.plan, network, self.train_ids, report, self.device, state, pool_ids=self._pool_seen()
         )
-
-
-def _require_labelled(cases: PreparedCases, train_ids: Sequence[str]) -> None:
-    if not train_ids:
-        raise ValueError("training needs at least one labelled case")
-    unlabelled = sorted(set(train_ids) - set(cases.labelled))
-    if unlabelled:
-        raise ValueError(f"these training cases have no label: {', '.join(unlabelled[:5])}")
