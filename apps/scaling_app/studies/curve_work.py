@@ -20,7 +20,7 @@ from scaling_app.studies.curve_run import CurveResult, CurveRun, carry_out
 from scaling_app.studies.train_runs import Material, names_since, observations_of
 from scaling_app.trials import wire, workplace
 from scaling_app.trials.crew import Crew
-from scaling_app.trials.training import TrainingError
+from scaling_app.trials.training import FOR_WANT_OF_MEMORY, TrainingError
 from scaling_app.words import count
 
 if TYPE_CHECKING:
@@ -157,7 +157,8 @@ class CurveWork:
             made = future.result()
         except Exception as error:
             self._failed(due, error)
-            run.checkpoint.unlink(missing_ok=True)
+            if not isinstance(error, FOR_WANT_OF_MEMORY):
+                run.checkpoint.unlink(missing_ok=True)
             return False
         names = names_since(self.studies, run.plan)
         self.studies.ledger.finish_run(

@@ -51,6 +51,14 @@ class TrainingError(RuntimeError):
     """Training that cannot go on; the message says what was seen."""
 
 
+class NoMemoryError(TrainingError):
+    """Not even one patch finds the memory that it needs."""
+
+
+FOR_WANT_OF_MEMORY = (NoMemoryError, torch.OutOfMemoryError)
+"""What a training or its test ends with when others have taken the memory: it may go on where it stands once they have ended."""
+
+
 def train(
     cases: PreparedCases,
     train_ids: Sequence[str],
@@ -268,7 +276,7 @@ class _Run:
         """Half as many patches from now on; this step is left out."""
         held = len(batch.image[: self.held])
         if held == 1:
-            raise TrainingError(
+            raise NoMemoryError(
                 f"one patch of {'x'.join(map(str, self.plan.patch))} does not fit the device's memory: serve with "
                 "--conf capacity small, or end what else uses it"
             ) from error
