@@ -20,6 +20,7 @@ from scaling_app.studies.curve_run import CurveResult, CurveRun, carry_out
 from scaling_app.studies.train_runs import Material, names_since, observations_of
 from scaling_app.trials import wire, workplace
 from scaling_app.trials.crew import Crew
+from scaling_app.trials.plan import NoRoomError
 from scaling_app.trials.training import FOR_WANT_OF_MEMORY, TrainingError
 from scaling_app.words import count
 
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 FAILURES_ALLOWED = 2
 """So many failed runs in a row end the job, or the comparison with that strategy."""
 
+_FOR_PEOPLE = (TrainingError, NoRoomError)
 _SEE_LOG = "; see the server's log"
 """In place of a reason that was not written for those at the viewer."""
 
@@ -173,7 +175,7 @@ class CurveWork:
 
     def _failed(self, due: RunDue, error: Exception) -> None:
         logger.error("Curve run %s failed", due.run_id, exc_info=error)
-        self._why = f": {error}" if isinstance(error, TrainingError) else _SEE_LOG
+        self._why = f": {error}" if isinstance(error, _FOR_PEOPLE) else _SEE_LOG
         self.studies.ledger.finish_run(due.run_id, state="failed", message=f"{type(error).__name__}: {error}")
 
     def _seconds_of(self, run: RunDue) -> list[float]:
