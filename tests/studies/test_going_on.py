@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import weakref
 
 import nrrd
 import numpy as np
@@ -176,6 +178,33 @@ def test_runs_of_the_curve_go_on_once_there_is_memory_again(desk_of, monkeypatch
     mended.append(True)
     whole = run_curve_job(desk.studies, options, 10.0)
     assert whole["done"] == whole["total"] and unfinished(desk) == []
+
+
+def test_a_run_of_the_curve_that_failed_holds_nothing_while_the_next_one_is_made(desk_of, monkeypatch):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    train_and_publish(
+        desk.studies, options_for(desk)
+    )  # what torch imports at the first training keeps that one
+    models: list[weakref.ref] = []
+    held: list[bool] = []
+    real = curve_run.train
+
+    def train(*args, **more):
+        held.extend(model() is not None for model in models)
+        model = real(*args, **more)
+        models.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(curve_run, "train", train)
+    failing(monkeypatch, curve_run, torch.OutOfMemoryError("out of memory"))
+    gc.collect()
+    gc.disable()
+    try:
+        run_curve_job(desk.studies, options_for(desk), 10.0)
+    finally:
+        gc.enable()
+    assert len(models) == 2 and held == [False]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -177,6 +178,7 @@ class CurveWork:
         logger.error("Curve run %s failed", due.run_id, exc_info=error)
         self._why = f": {error}" if isinstance(error, _FOR_PEOPLE) else _SEE_LOG
         self.studies.ledger.finish_run(due.run_id, state="failed", message=f"{type(error).__name__}: {error}")
+        _let_go(error)
 
     def _seconds_of(self, run: RunDue) -> list[float]:
         """How long runs of its strategy took, else those of any, as many times as it has more steps."""
@@ -209,6 +211,13 @@ class CurveWork:
             )
             eta = left / len(self.under_way)
         self.tell(message, eta)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Of what a run held when it failed, on a GPU too: the next one is made while somebody may still know the error."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _describe(run: RunDue) -> str:
