@@ -38,7 +38,8 @@ class WeightMean(AveragedModel):
     def update_parameters(self, model: nn.Module) -> None:
         """Takes in the weights of a step."""
         steps = int(self.n_averaged)  # a number in RAM, wherever the weights are
-        kept, new = [*self.module.parameters()], [*model.parameters()]
+        kept: list[Tensor] = [*self.module.parameters()]
+        new: list[Tensor] = [*model.parameters()]
         if steps == 0:
             torch._foreach_copy_(kept, new)
         else:

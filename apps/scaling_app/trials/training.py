@@ -281,13 +281,9 @@ class _Run:
                 "--conf capacity small, or end what else uses it"
             ) from error
         self.descent.skip()
-        self._make_room()
+        torch.cuda.empty_cache()
         self.held = held // 2
         logger.warning("out of memory with %d patches a step: %d from now on", held, self.held)
-
-    def _make_room(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
 
     def _loss(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.device.type, enabled=False):
@@ -298,7 +294,7 @@ class _Run:
             self.descent.settle()
         except torch.OutOfMemoryError:  # between two steps nothing else can give way
             self.descent.forget_gradient()
-            self._make_room()
+            torch.cuda.empty_cache()
             self.descent.settle()
         self._require_defined()
 
