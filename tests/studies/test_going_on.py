@@ -252,6 +252,16 @@ def test_only_the_same_strategy_takes_up_what_it_learned_and_curve_runs_never_do
     assert len(started_from) > 3 and set(started_from) == {None}
 
 
+def test_a_strategy_that_learns_nothing_for_later_takes_up_nothing(desk_of, started_from):
+    """Else the images that an earlier training looked at would never test a later one."""
+    desk = desk_of(3)
+    desk.submit(*desk.labels)
+    for _ in range(2):
+        train_and_publish(desk.studies, options_for(desk, strategy="regda"))
+    assert started_from == [None, None]
+    assert [run.parent_run for run in desk.studies.ledger.runs("published")] == [None, None]
+
+
 def test_nothing_is_taken_up_from_a_model_that_has_seen_who_is_held_out_now(
     desk_of, started_from, monkeypatch
 ):

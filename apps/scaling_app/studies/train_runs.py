@@ -16,6 +16,7 @@ from scaling_app.imaging.untrusted import ImageError
 from scaling_app.ledger import Case, Observation, Run, utc_now
 from scaling_app.ledger.records import Kind
 from scaling_app.strategies.catalogue import AUTO
+from scaling_app.strategies.making import make_strategy
 from scaling_app.studies import splits
 from scaling_app.studies.labels.intake import LabelIntake
 from scaling_app.studies.planning import plan_for, prepare
@@ -295,7 +296,7 @@ def warm_start_for(
     """
     if guide is None or (guide.strategy, guide.network) != (options.strategy, options.network):
         return None
-    if not _are_new_to(guide.seen, material, held_out):
+    if not make_strategy(options.strategy).learns or not _are_new_to(guide.seen, material, held_out):
         return None
     model = guide.load("cpu")
     return guide if model is not None and model.strategy_state else None
