@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import weakref
 
 import nrrd
 import numpy as np
 import pytest
 import torch
 
+from scaling_app.imaging.untrusted import ImageError
 from scaling_app.monai_app.train_tasks import SegmentationTrainer
 from scaling_app.studies import curve_job, curve_run, splits, train_runs
 from scaling_app.studies.curve_job import run_curve_job
@@ -115,6 +118,96 @@ def test_a_training_that_failed_leaves_nothing_to_go_on_with(desk_of, monkeypatc
 
 
 @pytest.fixture
+def desk_that_holds_out(desk_of, monkeypatch):
+    """The first of four patients is held out."""
+    monkeypatch.setattr(splits, "HOLD_OUT_FROM", 4)
+    monkeypatch.setattr(splits, "HOLD_OUT_AT_LEAST", 1)
+    desk = desk_of(4)
+    for index, image in enumerate(sorted(desk.labels)):
+        desk.studies.ledger.assign_role(image, splits.TRAINING if index else splits.VALIDATION)
+    desk.submit(*desk.labels)
+    return desk
+
+
+def failing(monkeypatch, module, error):
+    """Testing fails with it, as long as the list that this returns is empty."""
+    mended: list[bool] = []
+    real = module.test
+
+    def test(*args, **more):
+        if not mended:
+            raise error
+        return real(*args, **more)
+
+    monkeypatch.setattr(module, "test", test)
+    return mended
+
+
+def test_a_training_whose_test_found_no_memory_is_not_made_again(desk_that_holds_out, monkeypatch, steps):
+    desk = desk_that_holds_out
+    mended = failing(monkeypatch, train_runs, torch.OutOfMemoryError("out of memory"))
+    with pytest.raises(torch.OutOfMemoryError):
+        train_and_publish(desk.studies, options_for(desk))
+    assert desk.studies.published() is None and len(unfinished(desk)) == 1
+    mended.append(True)
+    train_and_publish(desk.studies, options_for(desk))
+    assert steps == list(range(1, STEPS + 1))
+    assert desk.studies.published() is not None and unfinished(desk) == []
+
+
+def test_a_held_out_image_that_cannot_be_read_any_more_costs_its_score_alone(
+    desk_that_holds_out, monkeypatch, caplog
+):
+    desk = desk_that_holds_out
+    failing(monkeypatch, train_runs, ImageError("the file is not there"))
+    train_and_publish(desk.studies, options_for(desk))
+    assert desk.studies.published() is not None
+    assert "cannot test the model: the file is not there" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"), [(torch.OutOfMemoryError("out of memory"), 2), (RuntimeError("a fault"), 0)]
+)
+def test_runs_of_the_curve_go_on_once_there_is_memory_again(desk_of, monkeypatch, error, kept):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    mended = failing(monkeypatch, curve_run, error)
+    options = options_for(desk)
+    assert run_curve_job(desk.studies, options, 10.0)["done"] == 0
+    assert len(unfinished(desk)) == kept
+    mended.append(True)
+    whole = run_curve_job(desk.studies, options, 10.0)
+    assert whole["done"] == whole["total"] and unfinished(desk) == []
+
+
+def test_a_run_of_the_curve_that_failed_holds_nothing_while_the_next_one_is_made(desk_of, monkeypatch):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    train_and_publish(
+        desk.studies, options_for(desk)
+    )  # what torch imports at the first training keeps that one
+    models: list[weakref.ref] = []
+    held: list[bool] = []
+    real = curve_run.train
+
+    def train(*args, **more):
+        held.extend(model() is not None for model in models)
+        model = real(*args, **more)
+        models.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(curve_run, "train", train)
+    failing(monkeypatch, curve_run, torch.OutOfMemoryError("out of memory"))
+    gc.collect()
+    gc.disable()
+    try:
+        run_curve_job(desk.studies, options_for(desk), 10.0)
+    finally:
+        gc.enable()
+    assert len(models) == 2 and held == [False]
+
+
+@pytest.fixture
 def started_from(monkeypatch) -> list:
     """The model that each training of this test took something up from, or None."""
     found: list = []
@@ -157,6 +250,16 @@ def test_only_the_same_strategy_takes_up_what_it_learned_and_curve_runs_never_do
         train_and_publish(desk.studies, options_for(desk, strategy=strategy))
     run_curve_job(desk.studies, options_for(desk, strategy="genseg", steps=2), 10)
     assert len(started_from) > 3 and set(started_from) == {None}
+
+
+def test_a_strategy_that_learns_nothing_for_later_takes_up_nothing(desk_of, started_from):
+    """Else the images that an earlier training looked at would never test a later one."""
+    desk = desk_of(3)
+    desk.submit(*desk.labels)
+    for _ in range(2):
+        train_and_publish(desk.studies, options_for(desk, strategy="regda"))
+    assert started_from == [None, None]
+    assert [run.parent_run for run in desk.studies.ledger.runs("published")] == [None, None]
 
 
 def test_nothing_is_taken_up_from_a_model_that_has_seen_who_is_held_out_now(

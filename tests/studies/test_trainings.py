@@ -362,6 +362,14 @@ def test_no_memory_for_a_step_is_refused_with_the_option_that_would_do(desk_of):
     assert plan_for(roomy.studies, options, gather(roomy.studies).of(desk.labels)).batch == 1
 
 
+def test_a_curve_that_no_memory_allows_says_what_would_do(desk_of):
+    desk = desk_of(5, memory_gb="0.25", capacity="64")
+    desk.submit(*desk.labels)
+    made = run_curve_job(desk.studies, options_for(desk, network="swinunetr"), 1)
+    assert made["done"] == 0 < made["total"]
+    assert re.match(r"Two trainings in a row failed: .*--conf memory_gb [\d.]+ would do\.$", made["message"])
+
+
 def test_pictures_train_and_are_segmented_as_pictures(desk_of, tmp_path):
     desk = desk_of(0, dimension="2")
     rng = np.random.default_rng(0)

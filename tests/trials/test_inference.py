@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -120,6 +121,74 @@ def test_many_classes_on_a_wide_volume_take_no_more_ram_than_one_may(
     monkeypatch.setattr(inference, "_IN_RAM_BYTES", bound)
     assert torch.allclose(inference.predict(Threshold(), plan, image, CPU).float(), whole.float(), atol=2e-2)
     assert max(taken) <= bound
+
+
+@pytest.mark.parametrize("slices_in_bound", [5, 0.2], ids=["some slices", "less than a slice"])
+def test_many_classes_on_wide_slices_take_no_more_ram_than_one_may(
+    volume_plan: Plan, monkeypatch: pytest.MonkeyPatch, slices_in_bound: float
+) -> None:
+    plan = replace(volume_plan, spatial_dims=2, spacing=(1.0, 1.0), patch=(8, 8), slice_axis=1, mirrored=())
+    image = torch.randn((1, 40, 11, 48), generator=torch.Generator().manual_seed(0))
+    whole = inference.predict(Threshold(), plan, image, CPU)
+    bound = int(slices_in_bound * 4 * 3 * 40 * 48)
+    taken: list[int] = []
+    slide = inference._slide
+
+    def noting(*arguments: object) -> Tensor:
+        logits = slide(*arguments)
+        taken.append(logits.nbytes)
+        return logits
+
+    monkeypatch.setattr(inference, "_slide", noting)
+    monkeypatch.setattr(inference, "_IN_RAM_BYTES", bound)
+    assert torch.allclose(inference.predict(Threshold(), plan, image, CPU).float(), whole.float(), atol=2e-2)
+    assert max(taken) <= bound
+
+
+class Holds(Threshold):
+    """Runs out of memory with more windows than it holds."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def forward(self, image: Tensor) -> Tensor:
+        if len(image) > self.most:
+            raise torch.OutOfMemoryError("out of memory")
+        return super().forward(image)
+
+
+def test_no_memory_for_all_windows_of_a_batch_segments_fewer_at_a_time(
+    volume_plan: Plan, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan = replace(volume_plan, patch=(8, 8, 8), batch=4)
+    image = torch.randn((1, 20, 20, 20), generator=torch.Generator().manual_seed(0))
+    found = inference.predict(Holds(1), plan, image, CPU)
+    assert torch.equal(found, inference.predict(Threshold(), plan, image, CPU))
+    assert "out of memory with 4 windows at a time: 2 for this part" in caplog.text
+    with pytest.raises(torch.OutOfMemoryError):
+        inference.predict(Holds(0), plan, image, CPU)
+
+
+def test_the_passes_over_mirrored_sides_are_not_held_together(
+    volume_plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[weakref.ref[Tensor]] = []
+    held: list[int] = []
+    flip = Tensor.flip
+
+    def flipped(tensor: Tensor, side: tuple[int, ...]) -> Tensor:
+        turned = flip(tensor, side)
+        if tensor.shape[1] == 3:  # the network's answer, turned back
+            passes.append(weakref.ref(turned))
+        else:
+            held.append(sum(one() is not None for one in passes))
+        return turned
+
+    monkeypatch.setattr(Tensor, "flip", flipped)
+    plan = replace(volume_plan, spatial_dims=2, spacing=(1.0, 1.0), patch=(8, 8), batch=1, mirrored=(0, 1))
+    inference.predict(Threshold(), plan, torch.randn(1, 8, 8), CPU)
+    assert len(held) == 4 and max(held) == 1
 
 
 class WholeWindow(nn.Module):

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from scaling_app.trials.optimising import Descent
 
@@ -56,6 +62,75 @@ def test_a_loss_is_read_when_the_next_step_is_on_its_way() -> None:
     assert descent.last_loss == float(second)
     descent.settle()
     assert descent.last_loss == float(second)
+
+
+class OfADevice(TorchDispatchMode):
+    """Refuses to tell a number of what a GPU would compute: it would have to end all that was begun. Counters lie in RAM."""
+
+    def __torch_dispatch__(
+        self, what: Any, _types: Any, given: tuple[Any, ...] = (), more: dict[str, Any] | None = None
+    ) -> Any:
+        asked = what is torch.ops.aten._local_scalar_dense.default
+        assert not (asked and given[0].dtype == torch.float32), "a step waits for the device"
+        return what(*given, **(more or {}))
+
+
+def _as_on_a_gpu(decay: float = 0.5) -> Descent:
+    descent = Descent(_network(), 0.1, decay, CPU)
+    descent.optimiser = torch.optim.AdamW(descent.network.parameters(), lr=0.1, fused=True)
+    return descent
+
+
+def test_nobody_waits_for_a_step() -> None:
+    descent = _as_on_a_gpu()
+    moved: list[Tensor] = []
+    real: Callable[..., Tensor] = Tensor.to
+
+    def to(tensor: Tensor, *where: Any, **more: Any) -> Tensor:
+        if not tensor.is_floating_point():  # a counter; the device takes it when all else has ended
+            moved.append(tensor)
+        return real(tensor, *where, **more)
+
+    with pytest.MonkeyPatch.context() as patched, OfADevice():
+        patched.setattr(Tensor, "to", to)
+        losses = [_step(descent) for _ in range(4)]
+    assert not moved
+    assert descent.last_loss == float(losses[2])
+
+
+def test_the_mean_is_that_of_torch() -> None:
+    def mean(kept: list[Tensor], new: list[Tensor], count: Tensor | int) -> None:
+        torch._foreach_lerp_(kept, new, 1 - min(0.9, (1 + int(count)) / (10 + int(count))))
+
+    descent = Descent(_network(), 0.1, 0.9, CPU)
+    plain = AveragedModel(descent.network, multi_avg_fn=mean)
+    for _ in range(6):
+        _step(descent)
+        descent.settle()
+        plain.update_parameters(descent.network)
+    assert descent.average is not None
+    assert torch.equal(_weights(descent.average), _weights(plain))
+    assert descent.average.state_dict().keys() == plain.state_dict().keys()
+
+
+@pytest.mark.parametrize("first", ["processor", "GPU"])
+def test_a_training_goes_on_on_another_kind_of_machine(first: str) -> None:
+    """A cluster's workers may have GPUs, and the server that takes over none."""
+
+    def begun_on(kind: str) -> Descent:
+        return _as_on_a_gpu() if kind == "GPU" else Descent(_network(), 0.1, 0.5, CPU)
+
+    begun = begun_on(first)
+    _step(begun)
+    begun.settle()
+    kept = deepcopy(begun.state_dict())
+    other = begun_on("GPU" if first == "processor" else "processor")
+    other.network.load_state_dict(begun.network.state_dict())
+    other.load_state_dict(kept)
+    for descent in (begun, other):
+        _step(descent)
+    assert torch.allclose(_weights(other.network), _weights(begun.network))
+    assert [group["fused"] for group in other.optimiser.param_groups] == [first == "processor"]
 
 
 def test_the_steps_are_those_of_plain_adamw_with_clipped_gradients() -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from scaling_app.imaging.whole_steps import whole_step
 from scaling_app.strategies.generative import stages
 from scaling_app.trials import training
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.model import TrainedModel
-from scaling_app.trials.optimising import Descent
+from scaling_app.trials.optimising import Descent, WeightMean
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.training import TrainingError, train
 
@@ -65,7 +64,7 @@ def without_memory(
         "unscaling": (torch.amp.GradScaler, "unscale_", {"after": True}),
         "clipping": (nn.utils, "clip_grad_norm_", {"after": True}),
         "what the optimiser keeps": (torch, "zeros_like", {"after": False, "calls": 8}),
-        "averaging": (AveragedModel, "update_parameters", {"after": False}),
+        "averaging": (WeightMean, "update_parameters", {"after": False}),
     }
     with pytest.MonkeyPatch.context() as patched:
         memory = RunsOut(patched, first)
@@ -119,7 +118,7 @@ def test_no_memory_for_the_mean_after_the_last_step_is_made_and_the_mean_is_whol
     usual = train(prepared, prepared.labelled[:2], SETTINGS)
     with pytest.MonkeyPatch.context() as patched:
         memory = RunsOut(patched, SETTINGS.steps - 1)
-        memory.put(AveragedModel, "update_parameters", after=False, calls=2)
+        memory.put(WeightMean, "update_parameters", after=False, calls=2)
         model = train(prepared, prepared.labelled[:2], SETTINGS)
         assert memory.raised
     assert model.report["skipped_steps"] == 0

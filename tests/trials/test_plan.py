@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -280,6 +281,8 @@ def test_memory_for_no_patch_is_refused_with_the_number_that_would_do(tmp_path: 
     for nothing in (0, -(2**20)):
         with pytest.raises(ValueError, match=r"takes 1 MiB and -?\d MiB are allowed"):
             make_plan(cases, network="resenc", memory_bytes=nothing)
+    elsewhere = pickle.loads(pickle.dumps(refused.value))  # of a run in another process
+    assert (str(elsewhere), elsewhere.ram_bytes) == (str(refused.value), refused.value.ram_bytes)
     needed = int(re.search(r"takes (\d+) MiB", str(refused.value)).group(1))
     assert make_plan(cases, network="resenc", capacity="large", memory_bytes=needed * 2**20)
 

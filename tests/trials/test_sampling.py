@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -14,10 +15,14 @@ import torch
 from scipy.ndimage import map_coordinates
 from torch import Tensor
 
+from scaling_app.strategies import catalogue
 from scaling_app.strategies.base import Batch, PreparedCase, Strategy, StrategyContext
+from scaling_app.strategies.deformation.budget import Budget
 from scaling_app.strategies.making import make_strategy
+from scaling_app.trials import training
 from scaling_app.trials.cases import CaseList, PreparedCases
 from scaling_app.trials.plan import Plan
+from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.sampling import (
     AffineRange,
     PatchSampler,
@@ -28,6 +33,7 @@ from scaling_app.trials.sampling import (
     grid_points,
     read_at,
 )
+from scaling_app.trials.training import train
 
 
 class Shifted(Strategy):
@@ -222,6 +228,57 @@ def test_batches_are_the_same_however_many_threads_draw(prepared: PreparedCases,
         with Prefetcher(sampler, 0, 6, threads=threads) as batches:
             drawn.append(torch.stack([batch.image for batch in batches]))
     assert torch.equal(*drawn)
+
+
+class OnTheClock(Strategy):
+    """Adds a case in the first half of the minutes, as `regda+pool` adds carried ones."""
+
+    name: ClassVar[str] = "on the clock"
+    affine: ClassVar[bool] = False
+    batches: ClassVar[list[tuple[str, ...]]] = []
+
+    def prepare(self, cases, context: StrategyContext) -> None:
+        self.budget = Budget(context.steps, context.max_minutes)
+        self.added = [replace(cases[0], case_id="added")]
+
+    def added_cases(self):
+        return self.added
+
+    def draws_added(self, step: int) -> bool:
+        return self.budget.progress(step) < 0.5
+
+    def loss(self, network, loss, batch: Batch, step: int) -> Tensor:
+        self.batches.append(batch.case_ids)
+        return super().loss(network, loss, batch, step)
+
+    def state_dict(self) -> dict[str, object]:
+        return self.budget.state_dict()
+
+    def load_state_dict(self, state) -> None:
+        self.budget.load_state_dict(state)
+
+
+def test_a_strategys_minutes_begin_anew_whichever_thread_draws_first(
+    prepared: PreparedCases, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(catalogue._ADDED, OnTheClock.name, OnTheClock)
+    settings = RunSettings(strategy=OnTheClock.name, steps=4, max_minutes=20.0)
+    earlier = train(prepared, prepared.labelled[:2], settings)
+    earlier = replace(earlier, strategy_state={"seconds": 3600.0}).save(tmp_path / "earlier.pt")
+    third, real = threading.Event(), PatchSampler.batch
+
+    def batch(sampler: PatchSampler, step: int) -> Batch:
+        if step < 3:
+            third.wait(10)
+        drawn = real(sampler, step)
+        third.set()
+        return drawn
+
+    monkeypatch.setattr(PatchSampler, "batch", batch)
+    monkeypatch.setattr(training, "drawing_threads", lambda device: 4)
+    OnTheClock.batches.clear()
+    train(prepared, prepared.labelled[:2], settings, warm_start=earlier, fresh_weights=True)
+    assert ["added" in ids for ids in OnTheClock.batches] == [True, True, False, False]
 
 
 def test_beside_a_gpu_batches_wait_in_pinned_memory_and_several_threads_draw(

@@ -95,6 +95,8 @@ class Strategy:
     name: ClassVar[str]
     affine: bool = True
     """Whether the shared random affine map comes before this strategy's deformation."""
+    learns: ClassVar[bool] = False
+    """Whether its state holds what a later training on other labels takes up; else only what a resumed one goes on from."""
 
     def prepare(self, cases: Sequence[PreparedCase], context: StrategyContext) -> None:
         """Learns from the training fold, and from nothing else, before the first step."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -20,7 +21,8 @@ from scaling_app.studies.curve_run import CurveResult, CurveRun, carry_out
 from scaling_app.studies.train_runs import Material, names_since, observations_of
 from scaling_app.trials import wire, workplace
 from scaling_app.trials.crew import Crew
-from scaling_app.trials.training import TrainingError
+from scaling_app.trials.plan import NoRoomError
+from scaling_app.trials.training import FOR_WANT_OF_MEMORY, TrainingError
 from scaling_app.words import count
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 FAILURES_ALLOWED = 2
 """So many failed runs in a row end the job, or the comparison with that strategy."""
 
+_FOR_PEOPLE = (TrainingError, NoRoomError)
 _SEE_LOG = "; see the server's log"
 """In place of a reason that was not written for those at the viewer."""
 
@@ -157,7 +160,8 @@ class CurveWork:
             made = future.result()
         except Exception as error:
             self._failed(due, error)
-            run.checkpoint.unlink(missing_ok=True)
+            if not isinstance(error, FOR_WANT_OF_MEMORY):
+                run.checkpoint.unlink(missing_ok=True)
             return False
         names = names_since(self.studies, run.plan)
         self.studies.ledger.finish_run(
@@ -172,8 +176,9 @@ class CurveWork:
 
     def _failed(self, due: RunDue, error: Exception) -> None:
         logger.error("Curve run %s failed", due.run_id, exc_info=error)
-        self._why = f": {error}" if isinstance(error, TrainingError) else _SEE_LOG
+        self._why = f": {error}" if isinstance(error, _FOR_PEOPLE) else _SEE_LOG
         self.studies.ledger.finish_run(due.run_id, state="failed", message=f"{type(error).__name__}: {error}")
+        _let_go(error)
 
     def _seconds_of(self, run: RunDue) -> list[float]:
         """How long runs of its strategy took, else those of any, as many times as it has more steps."""
@@ -206,6 +211,13 @@ class CurveWork:
             )
             eta = left / len(self.under_way)
         self.tell(message, eta)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Of what a run held when it failed, on a GPU too: the next one is made while somebody may still know the error."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _describe(run: RunDue) -> str:

@@ -26,7 +26,8 @@ def plan_for(
     `dimension` is the session's unless it is given.
 
     Raises:
-        ValueError: no plan can be made; where it is for want of memory, the message says which `memory_gb` would do.
+        ValueError: no plan can be made. Where it is for want of memory it is a `NoRoomError`, which says what `memory_gb`
+            would do.
     """
     try:
         return make_plan(
@@ -42,7 +43,7 @@ def plan_for(
         if error.ram_bytes is None:
             raise
         enough = math.ceil(100 * error.ram_bytes / GIB) / 100
-        raise ValueError(f"{error}; --conf memory_gb {enough:g} would do") from error
+        raise NoRoomError(f"{error}; --conf memory_gb {enough:g} would do", error.ram_bytes) from error
 
 
 def prepare(studies: Studies, plan: Plan, cases: Sequence[CaseFiles]) -> PreparedCases:

@@ -16,6 +16,7 @@ from scaling_app.imaging.untrusted import ImageError
 from scaling_app.ledger import Case, Observation, Run, utc_now
 from scaling_app.ledger.records import Kind
 from scaling_app.strategies.catalogue import AUTO
+from scaling_app.strategies.making import make_strategy
 from scaling_app.studies import splits
 from scaling_app.studies.labels.intake import LabelIntake
 from scaling_app.studies.planning import plan_for, prepare
@@ -32,7 +33,7 @@ from scaling_app.trials.plan import Plan
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.step_report import StepReport
 from scaling_app.trials.testing import CaseScore, test
-from scaling_app.trials.training import train
+from scaling_app.trials.training import FOR_WANT_OF_MEMORY, train
 
 logger = logging.getLogger(__name__)
 
@@ -160,18 +161,24 @@ def test_then_train(studies: Studies, material: Material) -> int:
     model = published.load()
     if model is None:
         return 0
-    scores = []
-    for files in material.of(fresh):
-        try:
-            scores += test(model, [files], tolerance_mm=studies.conf.tolerance_mm)
-        except ImageError as error:  # what most images are like may have changed since
-            logger.warning("%s cannot test the model in use: %s", files.case_id, error)
+    scores = _scores(studies, model, material.of(fresh))
     names = names_since(studies, model.plan)
     studies.ledger.add_observations(
         published.run_id, observations_of(published.run_id, "prequential", scores, material.cases, names)
     )
     logger.info("Test-then-train: %d cases on %s", len(scores), published.run_id)
     return len(scores)
+
+
+def _scores(studies: Studies, model: TrainedModel, cases: Iterable[CaseFiles]) -> list[CaseScore]:
+    """Those of the cases that can test the model: what most images are like, and their files, may have changed since."""
+    scores = []
+    for files in cases:
+        try:
+            scores += test(model, [files], tolerance_mm=studies.conf.tolerance_mm)
+        except ImageError as error:
+            logger.warning("%s cannot test the model: %s", files.case_id, error)
+    return scores
 
 
 def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]:
@@ -204,13 +211,13 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
     checkpoint = _checkpoint(studies, run, material, (guide, parent))
     try:
         model = _train(studies, options, material, split, stats.step, checkpoint, (guide, parent))
-        scores = test(model, material.of(split.validation), tolerance_mm=studies.conf.tolerance_mm)
+        scores = _scores(studies, model, material.of(split.validation))
         model_file = studies.new_model_file(run.run_id)
         model.save(model_file)
     except BaseException as error:
         studies.ledger.finish_run(run.run_id, state="failed", message=f"{type(error).__name__}: {error}")
-        # an error would come again; whoever stops a training may go on with it
-        if isinstance(error, Exception):
+        # an error would come again; whoever stops a training may go on with it, and so may who has found no memory
+        if isinstance(error, Exception) and not isinstance(error, FOR_WANT_OF_MEMORY):
             checkpoint.unlink(missing_ok=True)
         raise
     names = names_since(studies, model.plan)
@@ -289,7 +296,7 @@ def warm_start_for(
     """
     if guide is None or (guide.strategy, guide.network) != (options.strategy, options.network):
         return None
-    if not _are_new_to(guide.seen, material, held_out):
+    if not make_strategy(options.strategy).learns or not _are_new_to(guide.seen, material, held_out):
         return None
     model = guide.load("cpu")
     return guide if model is not None and model.strategy_state else None

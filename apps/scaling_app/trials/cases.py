@@ -80,6 +80,17 @@ class PreparedCases:
         """Ids of the cases without one."""
         return [case_id for case_id, files in self._files.items() if files.label is None]
 
+    def require_labelled(self, case_ids: Sequence[str]) -> None:
+        """Refuses what nothing can be learned from.
+
+        Raises:
+            ValueError: no case, or one without a label.
+        """
+        if not case_ids:
+            raise ValueError("training needs at least one labelled case")
+        if unlabelled := sorted(set(case_ids) - set(self.labelled)):
+            raise ValueError(f"these training cases have no label: {', '.join(unlabelled[:5])}")
+
     def __getitem__(self, case_id: str) -> PreparedCase:
         """The prepared case; for a 2D plan of volumes also a slice of one, by the ids of `units`."""
         whole, _, index = case_id.partition(_SLICE)

@@ -8,6 +8,7 @@ slabs, and probabilities are kept in half precision, on disk when they are large
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,6 +27,8 @@ from scaling_app.imaging.networks import padded_shape, patch_multiples, thick_ax
 from scaling_app.imaging.resampling import largest, resize_map
 from scaling_app.trials.plan import Plan
 from scaling_app.trials.preparation import prepare_image
+
+logger = logging.getLogger(__name__)
 
 _SLAB_BYTES = 64 * 2**20
 _IN_RAM_BYTES = 1024 * 2**20
@@ -169,35 +172,66 @@ def _cores(shape: Sequence[int], patch: Sequence[int], classes: int) -> Iterator
 
 
 def _predict_slices(network: nn.Module, plan: Plan, prepared: Tensor, device: torch.device) -> Tensor:
-    axis = plan.slice_axis or 0
-    out = _half_precision_array((len(plan.class_values), *prepared.shape[1:]))
-    for start in range(0, prepared.shape[1 + axis], _SLICES):
-        count = min(_SLICES, prepared.shape[1 + axis] - start)
-        slices = prepared.narrow(1 + axis, start, count).movedim(1 + axis, 0)
-        found = torch.softmax(_slide(network, plan, slices, device), dim=1)
+    axis, slices = plan.slice_axis or 0, prepared.shape[1 + (plan.slice_axis or 0)]
+    classes = len(plan.class_values)
+    out = _half_precision_array((classes, *prepared.shape[1:]))
+    logits_bytes = 4 * classes * prepared[0].numel() // slices
+    if logits_bytes > _IN_RAM_BYTES:
+        for index in range(slices):
+            part = prepared.select(1 + axis, index)
+            out.select(1 + axis, index).copy_(_predict_slabs(network, plan, part, device))
+        return out
+    together = min(_SLICES, _IN_RAM_BYTES // logits_bytes)
+    for start in range(0, slices, together):
+        count = min(together, slices - start)
+        part = prepared.narrow(1 + axis, start, count).movedim(1 + axis, 0)
+        found = torch.softmax(_slide(network, plan, part, device), dim=1)
         out.narrow(1 + axis, start, count).copy_(found.movedim(0, 1 + axis))
     return out
 
 
 def _slide(network: nn.Module, plan: Plan, images: Tensor, device: torch.device) -> Tensor:
-    """Logits `(B, K, *S)` of `(B, C, *S)`; windows run on `device`, sums on the CPU."""
+    """Logits `(B, K, *S)` of `(B, C, *S)`; windows run on `device`, sums on the CPU.
+
+    Raises:
+        torch.OutOfMemoryError: there is no room for one window.
+    """
+    windows = plan.batch
+    while (found := _slide_by(windows, network, plan, images, device)) is None:
+        logger.warning("out of memory with %d windows at a time: %d for this part", windows, windows // 2)
+        windows //= 2
+    return found
+
+
+def _slide_by(
+    windows: int, network: nn.Module, plan: Plan, images: Tensor, device: torch.device
+) -> Tensor | None:
+    """The same with so many windows at a time; None where there is no room for more than one."""
     sides = _sides(plan, device)
 
-    def logits(windows: Tensor) -> Tensor:
+    def logits(shown: Tensor) -> Tensor:
         with reduced_precision(device, plan):
-            passes = [network(windows.flip(side)).float().flip(side) for side in sides]
-        return torch.stack(passes).mean(0)
+            passes = (network(shown.flip(side)).float().flip(side) for side in sides)
+            total = next(passes)
+            for one in passes:  # no more than two are held: of many classes each takes as much as the network
+                total = total + one
+        return total / len(sides)
 
-    found = sliding_window_inference(
-        images.float(),
-        roi_size=plan.patch,
-        sw_batch_size=plan.batch,
-        predictor=logits,
-        overlap=_OVERLAP,
-        mode="gaussian",
-        sw_device=device,
-        device=torch.device("cpu"),
-    )
+    try:
+        found = sliding_window_inference(
+            images.float(),
+            roi_size=plan.patch,
+            sw_batch_size=windows,
+            predictor=logits,
+            overlap=_OVERLAP,
+            mode="gaussian",
+            sw_device=device,
+            device=torch.device("cpu"),
+        )
+    except torch.OutOfMemoryError:
+        if windows == 1:
+            raise
+        return None
     assert isinstance(found, Tensor)  # `logits` gives one output
     return found
 

@@ -7,7 +7,7 @@ its way.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -21,28 +21,59 @@ _WEIGHT_DECAY = 1e-2
 _EARLY = 10
 
 
-def averaged(network: nn.Module, decay: float) -> AveragedModel | None:
-    """What keeps the running mean of a network's weights; None where the last ones are the model.
+class WeightMean(AveragedModel):
+    """The running mean of a network's weights.
+
+    torch's own takes the count of its steps to the GPU and back at each, and waits for all that the GPU has to do.
 
     Args:
-        decay: per step; 0 for none. In early steps it is less, so that the first weights are soon forgotten.
+        decay: per step. In early steps it is less, so that the first weights are soon forgotten.
     """
-    if not decay:
-        return None
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network)
+        self._decay = decay
 
     @torch.no_grad()
-    def mean(kept: Sequence[Tensor], new: Sequence[Tensor], count: Tensor | int) -> None:
-        steps = int(count)
-        torch._foreach_lerp_(list(kept), list(new), 1 - min(decay, (1 + steps) / (_EARLY + steps)))
+    def update_parameters(self, model: nn.Module) -> None:
+        """Takes in the weights of a step."""
+        steps = int(self.n_averaged)  # a number in RAM, wherever the weights are
+        kept: list[Tensor] = [*self.module.parameters()]
+        new: list[Tensor] = [*model.parameters()]
+        if steps == 0:
+            torch._foreach_copy_(kept, new)
+        else:
+            torch._foreach_lerp_(kept, new, 1 - min(self._decay, (1 + steps) / (_EARLY + steps)))
+        for own, other in zip(self.module.buffers(), model.buffers(), strict=True):
+            own.copy_(other)
+        self.n_averaged += 1
 
-    return AveragedModel(network, multi_avg_fn=mean)
+
+class _Told:
+    """The loss and the gradient's norm of a step. On a GPU they come by themselves, behind that step and no later one."""
+
+    def __init__(self, loss: Tensor, norm: Tensor) -> None:
+        self._values = torch.stack([loss.detach(), norm.detach()])
+        self._arrived: torch.cuda.Event | None = None
+        if self._values.device.type == "cuda":  # to ask a GPU's tensor is to wait for all that was begun
+            on_host = torch.empty(2, dtype=self._values.dtype, pin_memory=True)
+            self._values = on_host.copy_(self._values, non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+
+    def read(self) -> tuple[float, float]:
+        """Both numbers."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        loss, norm = self._values.tolist()
+        return loss, norm
 
 
 class Descent:
     """AdamW on a network's weights, with clipped gradients and a running mean.
 
     Attributes:
-        average: the running mean, or None.
+        average: the running mean, or None where the last weights are the model.
         last_loss: of the last finite step that `settle` has read; None before one.
         skipped: steps left out because their loss or gradient was not finite, or `skip` was called.
         bad_in_a_row: of those not finite, how many came last.
@@ -56,11 +87,11 @@ class Descent:
         )
         self._device = device.type
         self._scaler = self._new_scaler()
-        self.average = averaged(network, decay)
+        self.average = WeightMean(network, decay) if decay else None
         self._average_lags = False
         self.last_loss: float | None = None
         self.skipped = self.bad_in_a_row = 0
-        self._unread: tuple[Tensor, Tensor] | None = None
+        self._unread: _Told | None = None
 
     def forget_gradient(self) -> None:
         """Before the loss of the next step."""
@@ -95,11 +126,12 @@ class Descent:
             group["lr"] = self.peak_rate * share_of_peak
         self._scaler.unscale_(self.optimiser)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP_NORM)
+        told = _Told(loss, norm)
         self._scaler.step(self.optimiser)
         # it would halve at each step left out, and a resumed run would begin with another
         self._scaler.update(1.0)
         self._average_lags = self.average is not None
-        before, self._unread = self._unread, (loss.detach(), norm)
+        before, self._unread = self._unread, told
         self._read(before)
 
     def _follow(self) -> None:
@@ -137,14 +169,19 @@ class Descent:
         """Goes on from what `state_dict` gave; other keys are passed over."""
         if self.average is not None:
             self.average.load_state_dict(content["average"])
-        self.optimiser.load_state_dict(content["optimiser"])
+        self.optimiser.load_state_dict(self._as_made_here(content["optimiser"]))
         self.skipped, self.last_loss = content["skipped"], content["loss"]
         self.bad_in_a_row = content.get("bad_in_a_row", 0)
 
-    def _read(self, result: tuple[Tensor, Tensor] | None) -> None:
+    def _as_made_here(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """What an optimiser has kept, for the kernels of this one: a processor's may go on on a GPU, and the other way."""
+        fused = self.optimiser.defaults["fused"]
+        return {**state, "param_groups": [{**group, "fused": fused} for group in state["param_groups"]]}
+
+    def _read(self, result: _Told | None) -> None:
         if result is None:
             return
-        loss, norm = map(float, result)
+        loss, norm = result.read()
         if math.isfinite(loss) and math.isfinite(norm):
             self.last_loss, self.bad_in_a_row = loss, 0
         else:

@@ -56,12 +56,18 @@ class NoRoomError(ValueError):
     None on a GPU, whose memory is what it is.
     """
 
-    def __init__(self, plan: Plan, mib: int) -> None:
-        super().__init__(
+    def __init__(self, said: str, ram_bytes: int | None = None) -> None:
+        super().__init__(said)  # what a run on another process ended with is made again of these words alone
+        self.ram_bytes = ram_bytes
+
+    @classmethod
+    def of(cls, plan: Plan, mib: int) -> NoRoomError:
+        """That a step of so many MiB is more than the plan may take."""
+        return cls(
             f"the smallest training step of {plan.network} ({plan.capacity}) takes {mib} MiB and {plan.memory_mb} MiB are "
-            "allowed: allow more memory, or take a smaller capacity"
+            "allowed: allow more memory, or take a smaller capacity",
+            None if torch.cuda.is_available() else math.ceil(mib * 2**20 / _STEP_SHARE),
         )
-        self.ram_bytes = None if torch.cuda.is_available() else math.ceil(mib * 2**20 / _STEP_SHARE)
 
 
 @dataclass(frozen=True)
@@ -363,7 +369,7 @@ def _bytes_per_voxel(plan: Plan) -> int:
 def _require_room(plan: Plan) -> None:
     needed = plan.batch * _voxels_seen(plan, plan.patch) * _bytes_per_voxel(plan)
     if needed > plan.memory_mb * 2**20:
-        raise NoRoomError(plan, -(-needed // 2**20))
+        raise NoRoomError.of(plan, -(-needed // 2**20))
 
 
 def _fit(plan: Plan, shape: Sequence[int], voxels: int) -> tuple[int, ...]:

@@ -51,6 +51,14 @@ class TrainingError(RuntimeError):
     """Training that cannot go on; the message says what was seen."""
 
 
+class NoMemoryError(TrainingError):
+    """Not even one patch finds the memory that it needs."""
+
+
+FOR_WANT_OF_MEMORY = (NoMemoryError, torch.OutOfMemoryError)
+"""What a training or its test ends with when others have taken the memory: it may go on where it stands once they have ended."""
+
+
 def train(
     cases: PreparedCases,
     train_ids: Sequence[str],
@@ -82,7 +90,7 @@ def train(
         ValueError: no training cases, unlabelled ones, unknown strategy or network, bad settings.
         TrainingError: the loss stays undefined; the minutes are over before the first step.
     """
-    _require_labelled(cases, train_ids)
+    cases.require_labelled(train_ids)
     previous = TrainedModel.load(warm_start, default_device()) if warm_start is not None else None
     ids, stop = tuple(train_ids), should_stop or (lambda: False)
     all_steps = settings.steps_on(len(ids))
@@ -195,6 +203,7 @@ class _Run:
     def loop(self, on_step: OnStep | None, should_stop: Callable[[], bool]) -> None:
         """Trains to the last step, the time limit, or until asked to stop."""
         sampler = PatchSampler(self.cases, self.train_ids, self.strategy, self.settings.seed)
+        self.strategy.draws_added(self.step)  # its clock begins here, whichever batch a thread draws first
         began = saved = time.perf_counter()
         cpu_began = time.thread_time()
         self.network.train()
@@ -267,18 +276,14 @@ class _Run:
         """Half as many patches from now on; this step is left out."""
         held = len(batch.image[: self.held])
         if held == 1:
-            raise TrainingError(
+            raise NoMemoryError(
                 f"one patch of {'x'.join(map(str, self.plan.patch))} does not fit the device's memory: serve with "
                 "--conf capacity small, or end what else uses it"
             ) from error
         self.descent.skip()
-        self._make_room()
+        torch.cuda.empty_cache()
         self.held = held // 2
         logger.warning("out of memory with %d patches a step: %d from now on", held, self.held)
-
-    def _make_room(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
 
     def _loss(self, logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.device.type, enabled=False):
@@ -289,7 +294,7 @@ class _Run:
             self.descent.settle()
         except torch.OutOfMemoryError:  # between two steps nothing else can give way
             self.descent.forget_gradient()
-            self._make_room()
+            torch.cuda.empty_cache()
             self.descent.settle()
         self._require_defined()
 
@@ -392,11 +397,3 @@ class _Run:
         return TrainedModel(
             self.plan, network, self.train_ids, report, self.device, state, pool_ids=self._pool_seen()
         )
-
-
-def _require_labelled(cases: PreparedCases, train_ids: Sequence[str]) -> None:
-    if not train_ids:
-        raise ValueError("training needs at least one labelled case")
-    unlabelled = sorted(set(train_ids) - set(cases.labelled))
-    if unlabelled:
-        raise ValueError(f"these training cases have no label: {', '.join(unlabelled[:5])}")

@@ -43,6 +43,7 @@ class GenSeg(Strategy):
     """
 
     name: ClassVar[str] = "genseg"
+    learns: ClassVar[bool] = True
     defaults: ClassVar[GenSegSettings] = GenSegSettings()
 
     def __init__(self, real: Strategy | None = None) -> None:
