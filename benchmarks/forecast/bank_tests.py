@@ -147,35 +147,43 @@ def _truth(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean Dice at the wanted sizes, its standard error, and that of its difference from N.
 
-    The error is that of the mean over so few cases and trainings, as if the two were independent.
+    The error is that of the mean over so few cases and trainings, as if the two were independent. A draw's trainings on
+    N cases and on more share these, so the difference is taken draw by draw.
     """
     sizes = sorted({run.n for run in runs})
-    tables = [np.array([[_score(run, case) for case in cases] for run in runs if run.n == n]) for n in sizes]
+    tables = [_table([run for run in runs if run.n == n], cases) for n in sizes]
     now = tables[sizes.index(n_now)]
     x, known = np.log(np.asarray(wanted, dtype=float)), np.log(sizes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        means = [float(np.nanmean(table)) for table in tables]
-        errors = [_standard_error(table) for table in tables]
+        means = [float(np.nanmean(list(table.values()))) for table in tables]
+        errors = [_standard_error(np.array(list(table.values()))) for table in tables]
         of_gain = [
-            0.0
-            if n == n_now
-            else _standard_error(np.nanmean(table, axis=0) - np.nanmean(now, axis=0), table, now)
+            0.0 if n == n_now else _standard_error(np.array([table[d] - now[d] for d in table if d in now]))
             for n, table in zip(sizes, tables, strict=True)
         ]
     truth = np.interp(x, known, means, left=np.nan, right=np.nan)
     return truth, np.interp(x, known, errors), np.interp(x, known, of_gain)
 
 
-def _standard_error(cases: np.ndarray, *runs: np.ndarray) -> float:
-    """Of a mean over cases `(C,)` (or a table `(R, C)`, over both), with the scatter of the means of `runs`."""
-    tables = runs or (cases,)
-    per_case = cases if cases.ndim == 1 else np.nanmean(cases, axis=0)
+def _table(runs: Sequence[Run], cases: Sequence[str]) -> dict[int, np.ndarray]:
+    """Scores `(C,)` by draw: a mean over the trainings of each."""
+    by_draw: dict[int, list[Run]] = {}
+    for run in runs:
+        by_draw.setdefault(run.draw, []).append(run)
+    return {
+        draw: np.nanmean([[_score(run, case) for case in cases] for run in own], axis=0)
+        for draw, own in by_draw.items()
+    }
+
+
+def _standard_error(table: np.ndarray) -> float:
+    """Of a mean over draws and cases `(D, C)`."""
+    per_case = np.nanmean(table, axis=0)
     per_case = per_case[np.isfinite(per_case)]
     variance = float(per_case.var(ddof=1)) / len(per_case)
-    for table in tables:
-        if len(table) > 1:
-            variance += float(np.nanmean(table, axis=1).var(ddof=1)) / len(table)
+    if len(table) > 1:
+        variance += float(np.nanmean(table, axis=1).var(ddof=1)) / len(table)
     return float(np.sqrt(variance))
 
 

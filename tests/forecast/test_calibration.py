@@ -46,13 +46,18 @@ def test_a_task_with_many_curves_counts_once() -> None:
     assert conformal_quantile(scores, tasks, 0.5) < 1.0
 
 
-def test_a_few_tasks_of_one_kind_weigh_as_much_as_many_of_another() -> None:
+def test_a_kind_of_task_weighs_what_it_is_given_however_many_tasks_it_has() -> None:
     scores = np.concatenate([np.linspace(0, 1, 90), np.linspace(2, 3, 10)])
-    groups = np.repeat([0, 1], [90, 10])
-    alike = conformal_quantile(scores, np.arange(100), 0.5, groups)
+    tasks, kinds = np.arange(100), np.repeat(["many", "few"], [90, 10])
+    alike = conformal_quantile(scores, tasks, 0.5, kinds)
     assert 0.9 <= alike <= 2.2
-    assert conformal_quantile(scores, np.arange(100), 0.75, groups) == pytest.approx(2.5, abs=0.12)
-    assert conformal_quantile(scores, np.arange(100), 0.75) < 0.9
+    assert conformal_quantile(scores, tasks, 0.75, kinds) == pytest.approx(2.5, abs=0.12)
+    assert conformal_quantile(scores, tasks, 0.75) < 0.9
+    mostly_few = {"few": 0.75, "many": 0.25}
+    assert conformal_quantile(scores, tasks, 0.5, kinds, mostly_few) == pytest.approx(2.33, abs=0.12)
+    assert conformal_quantile(scores[90:], tasks[90:], 0.5, kinds[90:], mostly_few) == pytest.approx(
+        2.5, abs=0.12
+    )
 
 
 def test_normal_draws_score_one_at_their_own_edges() -> None:

@@ -135,8 +135,8 @@ def test_residuals_with_several_images_of_a_patient_are_those_of_the_best_predic
 def test_one_image_for_each_patient_is_as_if_patients_were_not_told() -> None:
     rng = np.random.default_rng(6)
     told, untold = (
-        Elimination(structure_data(o), np.ones(len(o))).evidence(SPREAD)
-        for o in (lambda plain: (of_patients(plain, 1), plain))(
+        Elimination(data, np.ones(len(data.y))).evidence(SPREAD)
+        for data in (lambda plain: (structure_data(of_patients(plain, 1)), structure_data(plain)))(
             simulate_session(random_truth(rng), 10, rng, kinds=["prequential", "fold"])
         )
     )

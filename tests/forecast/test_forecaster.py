@@ -182,6 +182,23 @@ def test_a_structure_never_found_leaves_its_level_open_and_nothing_breaks() -> N
     assert duct["now"]["lo95"] < 0.05 < 0.3 < duct["now"]["hi95"]
 
 
+def test_a_structure_that_no_model_finds_may_be_found_and_is_not_promised() -> None:
+    hardly = [Score(n, 0.04 + 0.005 * i, case=f"c{n} {i}", run=f"r{n}") for n in (4, 8, 16) for i in range(8)]
+    payload = answer_question(hardly, n_now=16, horizons=[20]).payload()["overall"]
+    assert payload["now"]["lo95"] < 0.07 < payload["now"]["hi95"]
+    (row,) = payload["forecast"]
+    assert 0.05 < row["mean"] < 0.15
+
+
+def test_cases_that_early_models_hardly_found_do_not_lower_what_later_ones_reach() -> None:
+    """Two trainings on 4 cases found next to nothing in half of the images, the one on 8 finds all."""
+    dice = {2: (0.02, 0.03, 0.06, 0.5, 0.7, 0.85), 4: (0.01, 0.01, 0.03, 0.8, 0.85, 0.88, 0.93)}
+    dice[8] = (0.78, 0.84, 0.86, 0.9, 0.95)
+    early = [Score(n, d, case=f"{n} {i}", run=f"r{n}") for n in dice for i, d in enumerate(dice[n])]
+    now = answer_question(early, n_now=8).payload()["overall"]["now"]
+    assert now["mean"] > 0.74
+
+
 def test_a_structure_not_found_yet_may_be_found_with_more_cases() -> None:
     missed = [Score(n, 0.0, case=f"c{n}", run=f"r{n}") for n in range(2, 8)]
     forecast = answer_question(missed, n_now=8, horizons=[16], target=0.5)

@@ -53,10 +53,13 @@ def test_blank_dice_means_absent_from_the_reference(tmp_path: Path) -> None:
     assert [o.dice for o in curve] == [None, None, 0.5]
 
 
-def test_zero_dice_is_a_miss() -> None:
+def test_a_case_that_was_hardly_found_is_a_miss_and_a_low_average_is_none() -> None:
+    assert Score(4, 0.0, case="a").missed
+    assert Score(4, 0.09, case="a").missed
+    assert not Score(4, 0.11, case="a").missed
     assert Score(4, 0.0).missed
-    assert not Score(4, 0.01).missed
-    assert not Score(4, None).missed
+    assert not Score(4, 0.05).missed
+    assert not Score(4, None, case="a").missed
 
 
 @pytest.mark.parametrize(

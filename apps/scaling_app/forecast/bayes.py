@@ -60,7 +60,9 @@ class BayesForecaster(Forecaster):
             found = prior_dice_draws(self.prior, n, DRAWS, seed=index)
         else:
             found = posterior.dice_draws(n, DRAWS, seed=index)
-        return found * (1.0 - self.misses[structure].draws(n, DRAWS, seed=index))
+        misses = self.misses[structure]
+        missed = misses.draws(n, DRAWS, seed=index)
+        return found * (1.0 - missed) + misses.dice * missed
 
     def prior_share(self, structure: str = OVERALL) -> float | None:
         """What the session has left of the prior's uncertainty about `eta(N)` and `eta(2N)`.

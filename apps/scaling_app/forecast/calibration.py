@@ -6,8 +6,8 @@ factor by which intervals of that kind have to be widened (or may be narrowed) t
 say. Factors are kept apart by what is forecast (level or gain), by the kind of evidence (scores of cases
 or averaged curves), by the number of cases (bands) and by the horizon n / N.
 
-The task is the exchangeable unit: curves of one data set share a weight of 1; segmentation tasks and tabular ones,
-which are many more, have one half each. With T tasks the quantile is
+The task is the exchangeable unit: curves of one data set share a weight of 1; segmentation tasks, which are what is
+asked about, have three quarters of the weight, tabular ones, which are many more, the rest. With T tasks the quantile is
 taken at `ceil((T + 1) p) / T`, so that 95 % needs 19 tasks to exist at all.
 
 References:
@@ -18,7 +18,7 @@ References:
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -121,7 +121,11 @@ def score(truth: float, draws: Array) -> tuple[float, float]:
 
 
 def conformal_quantile(
-    scores: Array, tasks: NDArray[Any], level: float, groups: NDArray[Any] | None = None
+    scores: Array,
+    tasks: NDArray[Any],
+    level: float,
+    kinds: NDArray[Any] | None = None,
+    shares: Mapping[Any, float] | None = None,
 ) -> float:
     """The quantile over tasks, each of weight 1 shared by its scores; infinity where tasks are too few.
 
@@ -129,17 +133,19 @@ def conformal_quantile(
         scores: `(M,)`.
         tasks: `(M,)`, which task each score is of.
         level: wanted coverage.
-        groups: `(M,)`, kinds of task that count alike, however many tasks each has (Tibshirani et al.: Conformal
-            prediction under covariate shift. NeurIPS 2019); one kind when None.
+        kinds: `(M,)`, which kind of task each score is of; one kind when None.
+        shares: what each kind counts, however many tasks it has (Tibshirani et al.: Conformal prediction under
+            covariate shift. NeurIPS 2019); of the kinds that are there. All alike when None.
     """
     names, index, counts = np.unique(tasks, return_inverse=True, return_counts=True)
     wanted = np.ceil((len(names) + 1) * level) / len(names)
     if wanted > 1.0:
         return float("inf")
     order = np.argsort(scores)
-    kinds = np.zeros(len(scores), dtype=int) if groups is None else np.unique(groups, return_inverse=True)[1]
+    there, kind = np.unique(np.zeros(len(scores)) if kinds is None else kinds, return_inverse=True)
+    wanted_shares = np.array([1.0 if shares is None else shares[name] for name in there.tolist()])
     share = 1.0 / counts[index]
-    share = share / np.bincount(kinds, share)[kinds] / len(np.unique(kinds))
+    share = share / np.bincount(kind, share)[kind] * (wanted_shares / wanted_shares.sum())[kind]
     cumulative = np.cumsum(share[order])
     return float(scores[order][min(np.searchsorted(cumulative, wanted - 1e-12), len(scores) - 1)])
 
@@ -151,11 +157,12 @@ def conformal_factor(
     ratio: float,
     scores: Array,
     tasks: NDArray[Any],
-    groups: NDArray[Any] | None = None,
+    kinds: NDArray[Any] | None = None,
+    shares: Mapping[Any, float] | None = None,
 ) -> Factor:
-    """Makes a factor of scores `(M, 2)` (80 %, 95 %)."""
+    """Makes a factor of scores `(M, 2)` (80 %, 95 %); `kinds` and `shares` as in `conformal_quantile`."""
     f80, f95 = (
-        float(np.clip(conformal_quantile(scores[:, k], tasks, level, groups), *_LIMITS))
+        float(np.clip(conformal_quantile(scores[:, k], tasks, level, kinds, shares), *_LIMITS))
         for k, level in enumerate((0.8, 0.95))
     )
     return Factor(quantity, regime, n_now, ratio, round(f80, 3), round(f95, 3), len(np.unique(tasks)))

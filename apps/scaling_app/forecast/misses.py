@@ -1,6 +1,6 @@
-"""How often a structure that is there is not found at all.
+"""How often a structure that is there is not found, or hardly (a Dice of at most `MISS_DICE`).
 
-A hurdle beside the curve of what was found: `logit p_miss(n) = a - b ln n`, a ~ N(-2, 1.5^2),
+A hurdle beside the curve of what was found: `logit p_miss(n) = a - b ln n`, a ~ N(-2, 2^2),
 b ~ N(2.5, 1^2) kept positive, on a grid (networks that find nothing at n = 2 can find
 all at n = 8). With prior probability 0.8 misses do not happen for this
 structure; one miss rules that out. A patient's tests, of several images or under several models, are not
@@ -22,7 +22,7 @@ from scaling_app.forecast.families import Array
 from scaling_app.forecast.scores import Score
 
 NEVER = 0.8
-_A = np.linspace(-8.0, 4.0, 49)
+_A = np.linspace(-8.0, 6.0, 57)
 _B = np.linspace(0.0, 6.0, 43)
 
 
@@ -31,12 +31,15 @@ class MissRate:
 
     Args:
         observations: of one structure, Dice defined.
+
+    Attributes:
+        dice: the mean Dice of a miss.
     """
 
     def __init__(self, observations: Sequence[Score]) -> None:
         a, b = (axis.ravel() for axis in np.meshgrid(_A, _B, indexing="ij"))
         self._a, self._b = a, b
-        log_prior = -0.5 * ((a + 2.0) / 1.5) ** 2 - 0.5 * ((b - 2.5) / 1.0) ** 2
+        log_prior = -0.5 * ((a + 2.0) / 2.0) ** 2 - 0.5 * ((b - 2.5) / 1.0) ** 2
         log_prior -= np.logaddexp.reduce(log_prior)
         log_likelihood = np.zeros_like(a)
         units = [o.unit for o in observations]
@@ -52,6 +55,9 @@ class MissRate:
             x = a - b * np.log(n)
             log_likelihood -= total * np.logaddexp(0.0, -x if missed else x)
         self.n_missed = sum(o.missed for o in observations)
+        hardly = [(o.dice, o.weight) for o in observations if o.missed and o.dice is not None]
+        total = sum(weight for _, weight in hardly)
+        self.dice = sum(dice * weight for dice, weight in hardly) / total if hardly else 0.0
         joint = log_prior + log_likelihood
         evidence = np.logaddexp.reduce(joint)
         self._weights = np.exp(joint - evidence)

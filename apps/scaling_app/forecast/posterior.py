@@ -51,7 +51,7 @@ class CurvePosterior:
         self.data = structure_data(observations)
         if not len(self.data.y):
             raise ValueError(
-                "the structure was missed by every model; a curve needs at least one score above 0"
+                "the structure was missed by every model; a curve needs at least one score that is no miss"
             )
         self.prior = prior
         self._few = components_at(prior.thinned(_SEARCH_TEMPLATES), self.data.sizes)
