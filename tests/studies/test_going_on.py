@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import weakref
+from contextlib import contextmanager
 
 import nrrd
 import numpy as np
@@ -14,13 +15,13 @@ import torch
 
 from scaling_app.imaging.untrusted import ImageError
 from scaling_app.monai_app.train_tasks import SegmentationTrainer
-from scaling_app.studies import curve_job, curve_run, splits, train_runs
+from scaling_app.studies import curve_job, curve_run, curve_work, splits, train_runs
 from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.train_options import parse_options
 from scaling_app.studies.train_runs import train_and_publish
 from scaling_app.studies.train_stats import TrainStats
 from scaling_app.studies.unfinished import MOST_OTHERS, sweep_curve_checkpoints
-from scaling_app.trials import testing, training
+from scaling_app.trials import testing, training, workplace
 from scaling_app.trials.model import TrainedModel
 
 pytestmark = pytest.mark.slow_training
@@ -175,11 +176,35 @@ def test_a_tested_case_that_cannot_be_read_any_more_costs_its_score_alone(desk_o
     assert whole["done"] == whole["total"]
     ledger = desk.studies.ledger
     alone = [
-        run for run in ledger.runs() if {o.image_id for o in ledger.observations(run_id=run.run_id)} == {beside}
+        run
+        for run in ledger.runs()
+        if {o.image_id for o in ledger.observations(run_id=run.run_id)} == {beside}
     ]
     assert {run.purpose for run in alone} == {"nested", "fold", "arm"}
     assert {o.image_id for o in ledger.observations()} == set(desk.labels) - {lost}
     assert caplog.text.count(f"{lost} cannot test the model: the file is not there") == len(alone)
+
+
+def test_runs_of_the_curve_side_by_side_share_the_ram_for_cases(desk_of, monkeypatch):
+    desk = desk_of(5, memory_gb="2")
+    desk.submit(*desk.labels)
+    given: list[int] = []
+
+    def carry_out(run, **_):
+        given.append(run.memory_bytes)
+        return curve_run.CurveResult([], 1, "finished", None)
+
+    monkeypatch.setattr(curve_work, "carry_out", carry_out)
+
+    @contextmanager
+    def four_here(workers: int | None = None):
+        yield workplace.Workplace(
+            workplace.AtOnce(), "here", lambda: 1, lambda: 4, is_cluster=False, shared=False
+        )
+
+    monkeypatch.setattr(workplace, "here", four_here)
+    run_curve_job(desk.studies, options_for(desk), 10.0)
+    assert set(given) == {2**30 // 4}
 
 
 def test_a_fold_none_of_whose_cases_can_be_read_fails(desk_of, monkeypatch):

@@ -137,7 +137,8 @@ def test_a_plate_thinner_than_half_a_coarse_voxel_is_learned_and_found(tmp_path:
     """The median case may be thicker: the grid follows that one."""
     look = replace(plan, spacing=(6.0,) * 3, patch=(16, 16, 8), median_shape=(16, 16, 11), fine=None)
     plates = [
-        written(tmp_path, index, ((18, 78), (30 + 11 * index, 32 + 11 * index), (8, 56))) for index in range(3)
+        written(tmp_path, index, ((18, 78), (30 + 11 * index, 32 + 11 * index), (8, 56)))
+        for index in range(3)
     ]
     cases = PreparedCases(look, plates, tmp_path / "cache", 2**28)
     assert all(70 <= int(cases[plate.case_id].known_label.sum()) <= 200 for plate in plates)

@@ -199,9 +199,7 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
     checkpoint = _checkpoint(studies, run, material, (guide, parent))
     try:
         model = _train(studies, options, material, split, stats.step, checkpoint, (guide, parent))
-        scores = test_each(
-            model, material.of(split.validation), tolerance_mm=studies.conf.tolerance_mm
-        )
+        scores = test_each(model, material.of(split.validation), tolerance_mm=studies.conf.tolerance_mm)
         model_file = studies.new_model_file(run.run_id)
         model.save(model_file)
     except BaseException as error:
