@@ -21,6 +21,7 @@ from scaling_app.strategies.deformation.alignment import (
 )
 from scaling_app.strategies.deformation.atlas import build_atlas, register_labelled, register_unlabelled
 from scaling_app.strategies.deformation.atlas_store import AtlasStore, content_hash
+from scaling_app.strategies.deformation.group import gather
 from scaling_app.strategies.deformation.registration import warp
 from scaling_app.strategies.deformation.shape_coverage import coverage, shape_coverage
 from scaling_app.strategies.deformation.subspace import embed, fit_subspace, logarithm_of_pair
@@ -130,6 +131,31 @@ def test_registrations_are_kept_reused_and_extended(tmp_path, pictures, monkeypa
     assert (made, added) == ([5], [1])
     place(cases[1:5])
     assert made == [5, 4], "a template with a case from outside the fold is not used"
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.usefixtures("coarse_registrations")
+def test_nothing_that_ran_before_changes_a_folds_atlas_least_of_all_a_case_held_out_of_it(
+    tmp_path, pictures, bare, context, pooled
+) -> None:
+    """Other folds, for which it is a training case or an image of the pool, and smaller runs have left all they make."""
+    fold, held_out, other = pictures[:6], pictures[6], pictures[7]
+    pool = [bare(other)] if pooled else []
+
+    def gathered(cases, folder, images=()):
+        return gather(cases, context(2, cache_dir=folder, pool=[*pool, *images]), with_pool=True, blind=2)
+
+    alone = gathered(fold, tmp_path / "fresh")
+    for cases in ([*fold, held_out], [*fold[1:], held_out], [*fold[:3], held_out], [held_out, *fold[:5]]):
+        gathered(cases, tmp_path / "used")
+    gathered(fold[1:], tmp_path / "used")
+    gathered([*fold[:3], other], tmp_path / "used", [bare(held_out)])
+    after = gathered(fold, tmp_path / "used")
+    assert torch.equal(after.atlas.template.image, alone.atlas.template.image)
+    assert torch.equal(after.codes, alone.codes)
+    for mine, theirs in ((after.labelled, alone.labelled), (after.unlabelled, alone.unlabelled)):
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[name].velocity, theirs[name].velocity) for name in theirs)
 
 
 @pytest.mark.usefixtures("coarse_registrations")
