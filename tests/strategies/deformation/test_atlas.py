@@ -12,6 +12,8 @@ from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.deformation import atlas_store
 from scaling_app.strategies.deformation.alignment import (
+    Frame,
+    Placement,
     common_parts,
     look_at,
     make_frame,
@@ -220,6 +222,21 @@ def test_a_new_case_that_changes_what_labels_share_makes_a_new_atlas(
     key, atlas, around = store.atlas(cases)
     assert key != first and len(around) == 6
     assert (atlas.shared, atlas.masked) == ((1,), (2,))
+
+
+@pytest.mark.parametrize("at", range(20, 24))
+def test_a_structure_that_fills_no_node_of_the_common_grid_half_is_still_compared(at: int) -> None:
+    label = torch.zeros((1, 80, 80), dtype=torch.uint8)
+    label[0, at, 10:70] = 1
+    label[0, 30:70, 10:70] = 2
+    case = PreparedCase("a", "a", label.float(), label)
+    grid = Lattice((0.0, 0.0), (4.0, 4.0), (20, 20))
+    placement = Placement.centring([0.0, 0.0], (1.0, 1.0), 1.0, torch.eye(2))
+    signed = look_at(case, placement, Frame(grid, grid), (1, 2)).signed
+    thin, thick = signed < 0
+    assert 15 <= int(thin.any(dim=0).sum()) <= 17 and int(thin.sum(dim=0).max()) <= 2
+    both = look_at(replace(case, label=label.where(label == 2, 0)), placement, Frame(grid, grid), (2,)).signed
+    assert torch.equal(both[0] < 0, thick)
 
 
 def test_moments_are_those_of_the_single_voxels(volumes) -> None:

@@ -34,7 +34,7 @@ from scaling_app.strategies.deformation.velocity import Lattice
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 3
+_VERSION = 4
 _GROWTH = 1.25
 
 
