@@ -8,6 +8,8 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -298,6 +300,31 @@ def test_prepared_cases_are_shared_where_runs_are_made_side_by_side(
     monkeypatch.setattr(replay_module, "_Replaying", lambda missing, *_: made.extend(missing) or Mock())
     replay(*folders(volumes), [1], n_test=1, out=tmp_path / "r.csv", **how)
     assert [run.shared_cache for run in made] == [shared]
+
+
+def test_runs_side_by_side_are_no_more_than_gpus_and_share_the_ram(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int | None] = []
+    ram: list[int] = []
+
+    @contextmanager
+    def two_here(workers: int | None = None) -> Iterator[workplace.Workplace]:
+        taken.append(workers)
+        yield workplace.Workplace(
+            workplace.AtOnce(), "here", lambda: 1, lambda: 2, is_cluster=False, shared=False
+        )
+
+    def noted(run: ReplayRun, **_) -> list[dict[str, object]]:
+        ram.append(run.memory_bytes)
+        return stand_in(run)
+
+    monkeypatch.setattr(workplace, "_gpus", lambda: 2)
+    monkeypatch.setattr(replay_module, "here", two_here)
+    monkeypatch.setattr(replay_module, "run_once", noted)
+    monkeypatch.setattr(replay_module.psutil, "virtual_memory", lambda: Mock(available=2**30))
+    replay(*folders(volumes), [1, 2], n_test=1, out=tmp_path / "r.csv", workers=8)
+    assert (taken, ram) == ([2], [2**27] * 2)
 
 
 def test_patients_named_by_the_pattern_are_not_split(

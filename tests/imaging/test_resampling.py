@@ -50,3 +50,37 @@ def test_the_same_shape_changes_nothing() -> None:
 def test_largest_takes_the_first_of_equals() -> None:
     maps = [(0, torch.tensor([0.5, 0.2, 0.0])), (4, torch.tensor([0.5, 0.8, 0.0]))]
     assert largest(maps, (3,)).tolist() == [[0, 4, 0]]
+
+
+@pytest.mark.parametrize("start", range(40, 50))
+def test_a_plate_thinner_than_half_a_voxel_is_whole_wherever_it_lies(start: int) -> None:
+    label = torch.zeros((1, 96, 40, 40), dtype=torch.uint8)
+    label[0, start : start + 4, 10:30, 10:30] = 1
+    resized = resize_label(label, (12, 20, 20), (0, 1))
+    across = (resized[0] > 0).sum(dim=0)
+    assert bool((across[5:15, 5:15] >= 1).all()) and int(across.max()) <= 2
+    assert int(across.sum()) == int(across[5:15, 5:15].sum())
+
+
+def test_what_does_not_vanish_is_resized_as_ever() -> None:
+    label = torch.zeros((1, 48, 48, 48), dtype=torch.uint8)
+    label[0, 4:20, 4:20, 4:20] = 1
+    label[0, 20:25, 4:40, 4:40] = 2
+    label[0, 30:40, 30, 30] = 3
+    without = torch.where(label == 3, 0, label)
+    shape, values = (12, 12, 12), (0, 1, 2, 3)
+    resized = resize_label(label, shape, values)
+    changed = resized != resize_label(without, shape, values)
+    assert set(resized.unique().tolist()) == {0, 1, 2, 3}
+    assert torch.equal(changed, resized == 3) and int(changed.sum()) == 2
+    masks = ((value, resize_image((without == value).float(), shape)[0]) for value in values)
+    assert torch.equal(resize_label(without, shape, values), largest(masks, shape).to(torch.uint8))
+
+
+@pytest.mark.parametrize("values", [(1, 2, 3), (3, 1, 2)])
+def test_of_several_that_would_vanish_in_one_place_each_keeps_a_voxel(values: tuple[int, ...]) -> None:
+    label = torch.zeros((1, 32, 32), dtype=torch.uint8)
+    for place, value in enumerate(values):
+        label[0, 8 + place, 8:10] = value
+    label[0, 11:14, 8:10] = 4
+    assert set(resize_label(label, (4, 4), range(5)).unique().tolist()) == {0, 1, 2, 3, 4}

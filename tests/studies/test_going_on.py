@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import weakref
+from contextlib import contextmanager
 
 import nrrd
 import numpy as np
@@ -14,13 +15,13 @@ import torch
 
 from scaling_app.imaging.untrusted import ImageError
 from scaling_app.monai_app.train_tasks import SegmentationTrainer
-from scaling_app.studies import curve_job, curve_run, splits, train_runs
+from scaling_app.studies import curve_job, curve_run, curve_work, splits, train_runs
 from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.train_options import parse_options
 from scaling_app.studies.train_runs import train_and_publish
 from scaling_app.studies.train_stats import TrainStats
 from scaling_app.studies.unfinished import MOST_OTHERS, sweep_curve_checkpoints
-from scaling_app.trials import training
+from scaling_app.trials import testing, training, workplace
 from scaling_app.trials.model import TrainedModel
 
 pytestmark = pytest.mark.slow_training
@@ -129,23 +130,23 @@ def desk_that_holds_out(desk_of, monkeypatch):
     return desk
 
 
-def failing(monkeypatch, module, error):
-    """Testing fails with it, as long as the list that this returns is empty."""
+def failing(monkeypatch, error, *names):
+    """Testing fails with it, on these cases or on all, as long as the list that this returns is empty."""
     mended: list[bool] = []
-    real = module.test
+    real = testing.test
 
-    def test(*args, **more):
-        if not mended:
+    def test(model, cases, **more):
+        if not mended and (not names or {case.case_id for case in cases} & set(names)):
             raise error
-        return real(*args, **more)
+        return real(model, cases, **more)
 
-    monkeypatch.setattr(module, "test", test)
+    monkeypatch.setattr(testing, "test", test)
     return mended
 
 
 def test_a_training_whose_test_found_no_memory_is_not_made_again(desk_that_holds_out, monkeypatch, steps):
     desk = desk_that_holds_out
-    mended = failing(monkeypatch, train_runs, torch.OutOfMemoryError("out of memory"))
+    mended = failing(monkeypatch, torch.OutOfMemoryError("out of memory"))
     with pytest.raises(torch.OutOfMemoryError):
         train_and_publish(desk.studies, options_for(desk))
     assert desk.studies.published() is None and len(unfinished(desk)) == 1
@@ -159,10 +160,60 @@ def test_a_held_out_image_that_cannot_be_read_any_more_costs_its_score_alone(
     desk_that_holds_out, monkeypatch, caplog
 ):
     desk = desk_that_holds_out
-    failing(monkeypatch, train_runs, ImageError("the file is not there"))
+    failing(monkeypatch, ImageError("the file is not there"))
     train_and_publish(desk.studies, options_for(desk))
     assert desk.studies.published() is not None
     assert "cannot test the model: the file is not there" in caplog.text
+
+
+def test_a_tested_case_that_cannot_be_read_any_more_costs_its_score_alone(desk_of, monkeypatch, caplog):
+    """It is one of two in its fold."""
+    desk = desk_of(8, size=12)
+    desk.submit(*desk.labels)
+    lost, beside = "synthetic_005", "synthetic_006"
+    failing(monkeypatch, ImageError("the file is not there"), lost)
+    whole = run_curve_job(desk.studies, options_for(desk, steps=2), 10.0, compared=["none"])
+    assert whole["done"] == whole["total"]
+    ledger = desk.studies.ledger
+    alone = [
+        run
+        for run in ledger.runs()
+        if {o.image_id for o in ledger.observations(run_id=run.run_id)} == {beside}
+    ]
+    assert {run.purpose for run in alone} == {"nested", "fold", "arm"}
+    assert {o.image_id for o in ledger.observations()} == set(desk.labels) - {lost}
+    assert caplog.text.count(f"{lost} cannot test the model: the file is not there") == len(alone)
+
+
+def test_runs_of_the_curve_side_by_side_share_the_ram_for_cases(desk_of, monkeypatch):
+    desk = desk_of(5, memory_gb="2")
+    desk.submit(*desk.labels)
+    given: list[int] = []
+
+    def carry_out(run, **_):
+        given.append(run.memory_bytes)
+        return curve_run.CurveResult([], 1, "finished", None)
+
+    monkeypatch.setattr(curve_work, "carry_out", carry_out)
+
+    @contextmanager
+    def four_here(workers: int | None = None):
+        yield workplace.Workplace(
+            workplace.AtOnce(), "here", lambda: 1, lambda: 4, is_cluster=False, shared=False
+        )
+
+    monkeypatch.setattr(workplace, "here", four_here)
+    run_curve_job(desk.studies, options_for(desk), 10.0)
+    assert set(given) == {2**30 // 4}
+
+
+def test_a_fold_none_of_whose_cases_can_be_read_fails(desk_of, monkeypatch):
+    desk = desk_of(5)
+    desk.submit(*desk.labels)
+    failing(monkeypatch, ImageError("the file is not there"))
+    assert run_curve_job(desk.studies, options_for(desk), 10.0)["done"] == 0
+    assert {run.state for run in desk.studies.ledger.runs()} == {"failed"}
+    assert desk.studies.ledger.observations() == [] and unfinished(desk) == []
 
 
 @pytest.mark.parametrize(
@@ -171,7 +222,7 @@ def test_a_held_out_image_that_cannot_be_read_any_more_costs_its_score_alone(
 def test_runs_of_the_curve_go_on_once_there_is_memory_again(desk_of, monkeypatch, error, kept):
     desk = desk_of(5)
     desk.submit(*desk.labels)
-    mended = failing(monkeypatch, curve_run, error)
+    mended = failing(monkeypatch, error)
     options = options_for(desk)
     assert run_curve_job(desk.studies, options, 10.0)["done"] == 0
     assert len(unfinished(desk)) == kept
@@ -197,7 +248,7 @@ def test_a_run_of_the_curve_that_failed_holds_nothing_while_the_next_one_is_made
         return model
 
     monkeypatch.setattr(curve_run, "train", train)
-    failing(monkeypatch, curve_run, torch.OutOfMemoryError("out of memory"))
+    failing(monkeypatch, torch.OutOfMemoryError("out of memory"))
     gc.collect()
     gc.disable()
     try:

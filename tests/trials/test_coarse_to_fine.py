@@ -133,6 +133,22 @@ class Bright(nn.Module):
         return 20 * torch.cat([torch.zeros_like(image), image - self.threshold], dim=1)
 
 
+def test_a_plate_thinner_than_half_a_coarse_voxel_is_learned_and_found(tmp_path: Path, plan: Plan) -> None:
+    """The median case may be thicker: the grid follows that one."""
+    look = replace(plan, spacing=(6.0,) * 3, patch=(16, 16, 8), median_shape=(16, 16, 11), fine=None)
+    plates = [
+        written(tmp_path, index, ((18, 78), (30 + 11 * index, 32 + 11 * index), (8, 56)))
+        for index in range(3)
+    ]
+    cases = PreparedCases(look, plates, tmp_path / "cache", 2**28)
+    assert all(70 <= int(cases[plate.case_id].known_label.sum()) <= 200 for plate in plates)
+    model = train(cases, cases.labelled[:2], RunSettings(strategy="none", steps=80, seed=0))
+    for plate in plates:
+        ((_, probability),) = [pair for pair in model.maps(read_image(plate.image)) if pair[0] == 1]
+        true = torch.from_numpy(nib.load(plate.known_label).get_fdata()) > 0
+        assert float((probability[true] > 0.5).float().mean()) > 0.5
+
+
 def model_of(plan: Plan, coarse: float, fine: float) -> TrainedModel:
     assert plan.fine is not None
     inner = TrainedModel(plan.fine, Bright(fine), (), {}, CPU)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 import time
@@ -69,6 +70,64 @@ def test_every_run_comes_back_once_and_its_error_is_its_own(
     assert isinstance(out.pop("r3"), ValueError)
     assert out == {"r0": 0, "r1": 2, "r2": 4, "r4": 8}
     assert crew.trouble is None and not (tmp_path / "wire").exists()
+
+
+def card_of(run: Path, *, on_step, should_stop) -> tuple[int, str]:
+    """The process and its GPU, once another process has told of its own."""
+    (run / str(os.getpid())).touch()
+    deadline = time.monotonic() + 120
+    while len(list(run.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return os.getpid(), os.environ["CUDA_VISIBLE_DEVICES"]
+
+
+@pytest.mark.slow_processes
+@pytest.mark.parametrize("visible", ["", "3,5"])
+def test_each_of_several_processes_has_a_gpu_for_itself_and_there_are_no_more_than_gpus(
+    visible: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workplace, "_gpus", lambda: 2)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    (tmp_path / "met").mkdir()
+    with Crew(card_of, tmp_path / "wire", partial(here, 4)) as crew:
+        assert (crew.place.places(), crew.place.on_one_machine()) == (2, 2)
+        out = worked_off(crew, {f"r{k}": tmp_path / "met" for k in range(3)})
+    cards = visible.split(",") if visible else ["0", "1"]
+    assert len(set(out.values())) == 2 and sorted(card for _, card in set(out.values())) == cards
+
+
+@pytest.mark.parametrize(
+    ("gpus", "workers", "places"),
+    [
+        (0, None, 1),
+        (0, 3, 3),
+        (1, None, 1),
+        (1, 3, 1),
+        (2, None, 2),
+        (2, 3, 2),
+        (4, 3, 3),
+        (4, 1, 1),
+        (4, 0, 1),
+    ],
+)
+def test_as_many_places_as_processes_were_asked_for_but_no_more_than_gpus(
+    gpus: int, workers: int | None, places: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workplace, "_gpus", lambda: gpus)
+    with here(workers) as place:
+        assert place.places() == place.on_one_machine() == places
+
+
+def test_workers_of_one_machine_are_counted_as_such(address: str) -> None:
+    with cluster(address) as place:
+        assert place.places() == place.on_one_machine() == 2
+
+
+def test_the_machine_with_most_places_says_how_many_share_one() -> None:
+    workers = workplace._Workers(None, "tcp://a:1")
+    assert workers.on_one_machine() == 1
+    workers._known = [{"host": "a"}, {"host": "b", "resources": {"GPU": 3.0}}, {"host": "b"}]
+    assert workers.on_one_machine() == 3
 
 
 def until_unwanted(run: threading.Event, *, on_step, should_stop) -> str:

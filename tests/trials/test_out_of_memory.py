@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from scaling_app.imaging.whole_steps import whole_step
+from scaling_app.strategies import catalogue
+from scaling_app.strategies.base import Batch, Strategy, StrategyContext
 from scaling_app.strategies.generative import stages
 from scaling_app.trials import training
 from scaling_app.trials.cases import PreparedCases
@@ -110,6 +117,45 @@ def test_wherever_memory_runs_out_the_training_is_that_without_the_step(
     assert caplog.text.count("out of memory with 4 patches a step: 2 from now on") == 2
     assert torch.equal(weights(model), weights(left_out))
     assert report["loss"] == left_out.report["loss"]
+
+
+class Carrying(Strategy):
+    """Adds a case, as `regda+pool` adds carried ones."""
+
+    name: ClassVar[str] = "carrying"
+    seen: ClassVar[list[tuple[str, ...]]] = []
+
+    def prepare(self, cases, context: StrategyContext) -> None:
+        self.added = [replace(cases[0], case_id="added")]
+
+    def added_cases(self):
+        return self.added
+
+    def loss(self, network, loss, batch: Batch, step: int) -> Tensor:
+        if len(batch.case_ids) > 1:
+            raise torch.OutOfMemoryError("out of memory")
+        self.seen.append(batch.case_ids)
+        return super().loss(network, loss, batch, step)
+
+
+def test_one_patch_a_step_is_in_turn_of_every_case_and_a_resumed_run_takes_the_same(
+    prepared: PreparedCases, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(catalogue._ADDED, Carrying.name, Carrying)
+    ids, settings = prepared.labelled[:2], RunSettings(strategy=Carrying.name, steps=14, seed=3)
+    Carrying.seen.clear()
+    whole = train(prepared, ids, settings)
+    unbroken = Carrying.seen[:]
+    counts = Counter(case for (case,) in unbroken)
+    assert counts["added"] == 6 and min(counts[case] for case in ids) >= 2
+    assert (whole.report["batch"], whole.report["skipped_steps"]) == (1, 2)
+    Carrying.seen.clear()
+    asked = iter([False] * 7 + [True])
+    checkpoint = tmp_path / "run.pt"
+    train(prepared, ids, settings, checkpoint=checkpoint, should_stop=lambda: next(asked, True))
+    resumed = train(prepared, ids, settings, checkpoint=checkpoint)
+    assert Carrying.seen == unbroken
+    assert torch.equal(weights(resumed), weights(whole))
 
 
 def test_no_memory_for_the_mean_after_the_last_step_is_made_and_the_mean_is_whole(

@@ -31,6 +31,8 @@ from scaling_app.trials.sampling import (
     crop,
     drawing_threads,
     grid_points,
+    in_turn,
+    most_ahead,
     read_at,
 )
 from scaling_app.trials.training import train
@@ -291,3 +293,36 @@ def test_beside_a_gpu_batches_wait_in_pinned_memory_and_several_threads_draw(
     assert (drawing_threads(torch.device("cpu")), drawing_threads(torch.device("cuda"))) == (1, 8)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert drawing_threads(torch.device("cuda")) == 1
+
+
+@pytest.mark.parametrize("size", [2, 4, 5, 8])
+def test_where_less_than_a_batch_is_held_each_of_its_places_has_its_turn(size: int) -> None:
+    batch = Batch(torch.arange(size), torch.arange(size), tuple(map(str, range(size))))
+    assert in_turn(batch, None, 3) is batch
+    for count in range(1, size):
+        turns = -(-size // count)
+        taken = [in_turn(batch, count, step) for step in range(7 * turns, 8 * turns)]
+        assert all(part.case_ids == tuple(map(str, part.image.tolist())) for part in taken)
+        assert all(len(part.case_ids) == count and torch.equal(part.image, part.label) for part in taken)
+        assert {case for part in taken for case in part.case_ids} == set(batch.case_ids)
+
+
+def test_batches_ahead_keep_to_the_ram_there_is_and_one_may_always_be_drawn(volume_plan: Plan) -> None:
+    plan = replace(volume_plan, patch=(10, 10, 10), batch=2, channels=3)
+    assert most_ahead(plan, 0) == 1
+    assert [most_ahead(plan, n * 2 * 1000 * (3 * 4 + 2)) for n in (1, 7)] == [1, 7]
+    begun: list[int] = []
+
+    class Counting(Slow):
+        def batch(self, step: int) -> Batch:
+            begun.append(step)
+            return super().batch(step)
+
+    sampler = Counting(0)
+    sampler.plan = plan
+    room = 2 * 2 * 1000 * (3 * 4 + 2)
+    with Prefetcher(sampler, 0, 20, threads=8, room=room) as batches:
+        for done, batch in enumerate(batches):
+            time.sleep(0.01)
+            assert int(batch.image) == done and len(begun) <= done + 1 + 2
+    assert sorted(begun) == list(range(20))

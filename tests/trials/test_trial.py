@@ -111,6 +111,23 @@ def test_a_run_stopped_and_resumed_equals_one_that_was_not(prepared: PreparedCas
     assert torch.allclose(weights(resumed), weights(whole), atol=1e-6)
 
 
+def test_a_resumed_runs_record_tells_of_all_that_was_drawn_and_a_later_runs_of_its_own(
+    prepared: PreparedCases, tmp_path: Path
+) -> None:
+    ids, checkpoint = prepared.labelled[:2], tmp_path / "run.pt"
+    settings = replace(QUICK, strategy="red", steps=12)
+    whole = train(prepared, ids, settings).report
+    asked = iter([False] * 8 + [True])
+    stopped = train(prepared, ids, settings, checkpoint=checkpoint, should_stop=lambda: next(asked))
+    resumed = train(prepared, ids, settings, checkpoint=checkpoint).report
+    batch, ahead = prepared.plan.batch, 5  # what lay ahead is drawn once more
+    assert whole["strategy_fields"] == 12 * batch
+    assert 12 * batch <= resumed["strategy_fields"] <= (12 + ahead) * batch
+    assert resumed["strategy_fields"] == stopped.report["strategy_fields"] + 4 * batch
+    later = train(prepared, ids, settings, warm_start=stopped.save(tmp_path / "model.pt")).report
+    assert later["strategy_fields"] == whole["strategy_fields"]
+
+
 def test_the_mean_of_the_weights_is_the_model_and_outlives_a_stop(
     prepared: PreparedCases, tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -37,7 +37,7 @@ from scaling_app.trials.step_report import OnStep, StepReport
 from scaling_app.trials.testing import CaseScore, test
 from scaling_app.trials.training import train
 from scaling_app.trials.twins import Twins
-from scaling_app.trials.workplace import AnyPlace, cluster, here
+from scaling_app.trials.workplace import AnyPlace, cluster, here, places_here
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def replay(
         scheduler: address of a Dask scheduler whose workers see the same folders.
         progress: told of steps and runs.
         patient_pattern: regular expression whose match in a case's name is its patient.
-        workers: local processes.
+        workers: local processes; where there are GPUs, no more than these, each with one for itself.
         capacity: size of the networks (default: what suits the device); the table does not tell sizes apart, so one
             table holds one.
         step_bytes: bound on the memory of a training step; a small one makes the grid coarser and the
@@ -106,6 +106,7 @@ def replay(
             (`CohortError` and others), or one that another replay is writing; a cluster that cannot be used, or
             is lost (`ClusterError`): the same call goes on with what is missing.
     """
+    workers = places_here(workers)
     arms = [chosen if isinstance(chosen, Arm) else Arm(chosen, chosen) for chosen in strategies]
     _check_names([arm.strategy for arm in arms], networks)
     if seeds < 1:
@@ -134,7 +135,7 @@ def replay(
             testing=cohort.test,
             pool=cohort.pool(n, draw, pool),
             cache_dir=cache.resolve(),
-            memory_bytes=psutil.virtual_memory().available // (4 * max(1, workers)),
+            memory_bytes=psutil.virtual_memory().available // 4,
             threads=max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None,
             capacity=capacity,
             step_bytes=step_bytes,
@@ -166,7 +167,7 @@ def replay(
         check_cases({case.case_id: case for case in used}.values(), on_check)
         table.tidy()
         twins.keep()
-        place = partial(here, max(1, workers)) if scheduler is None else partial(cluster, scheduler)
+        place = partial(here, workers) if scheduler is None else partial(cluster, scheduler)
         doing = _Replaying(missing, len(runs), table, progress)
         doing.all(place, cache / f"{out.stem}.under_way", should_stop or (lambda: False))
     return out
@@ -234,7 +235,8 @@ class _Replaying:
                     run = self.waiting.popleft()
                     name = digest_of(*run.key)[:16]
                     self.under_way[name] = run
-                    self.crew.begin(name, run)
+                    share = run.memory_bytes // self.crew.place.on_one_machine()
+                    self.crew.begin(name, replace(run, memory_bytes=share))
                 for name, future in self.crew.ended():
                     self._ended(self.under_way.pop(name), future)
                     if should_stop():

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _MODES = {1: "linear", 2: "bilinear", 3: "trilinear"}
+_MOST = 0.5
 
 
 def shape_at(shape: Sequence[int], spacing: Sequence[float], target: Sequence[float]) -> tuple[int, ...]:
@@ -32,16 +33,48 @@ def resize_image(image: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def resize_label(label: Tensor, shape: Sequence[int], values: Iterable[int]) -> Tensor:
-    """`(1, *S)` to `(1, *shape)`: each value's mask is resized linearly and the largest wins, the first of equal ones."""
+    """`(1, *S)` to `(1, *shape)`: each value's mask is resized linearly and the largest wins, the first of equal ones.
+
+    Of the values after the first none vanishes, as a plate does that is thinner than half a new voxel: one that nowhere
+    wins takes the voxels that it fills more than half as much as the one that it fills most.
+    """
     if tuple(label.shape[1:]) == tuple(shape):
         return label
+    background, *others = values
     here = set(torch.unique(label).tolist())
-    masks = (
-        (value, _resize_one((label[0] == value).float(), shape))
-        for place, value in enumerate(values)
-        if place == 0 or value in here
-    )
-    return largest(masks, shape).to(label.dtype)
+    there = [value for value in others if value in here]
+
+    def mask(value: int) -> Tensor:
+        return _resize_one((label[0] == value).float(), shape)
+
+    resized = largest(((value, mask(value)) for value in (background, *there)), shape)
+    if lost := _lost(resized, there):
+        _keep_most_of(resized[0], ((value, mask(value)) for value in lost))
+        for value in _lost(resized, there):
+            _keep_one_voxel(resized[0], value, mask(value), background)
+    return resized.to(label.dtype)
+
+
+def _lost(resized: Tensor, values: Sequence[int]) -> list[int]:
+    left = set(torch.unique(resized).tolist())
+    return [value for value in values if value not in left]
+
+
+def _keep_most_of(resized: Tensor, masks: Iterable[tuple[int, Tensor]]) -> None:
+    """Gives each value the voxels that it fills more than half as much as any; of two, to the one that does so more."""
+    best = torch.full(resized.shape, _MOST)
+    for value, mask in masks:
+        share = mask / mask.max().clamp_min(torch.finfo(mask.dtype).tiny)
+        resized[share > best] = value
+        torch.maximum(best, share, out=best)
+
+
+def _keep_one_voxel(resized: Tensor, value: int, mask: Tensor, background: int) -> None:
+    """The voxel that the value fills most, of those that are not another's last."""
+    counts = torch.bincount(resized.flatten().long())
+    spare = (counts[resized.long()] > 1) | (resized == background)
+    if bool(spare.any()):
+        resized.view(-1)[int(torch.where(spare, mask, -torch.inf).argmax())] = value
 
 
 def largest(maps: Iterable[tuple[int, Tensor]], shape: Sequence[int]) -> Tensor:

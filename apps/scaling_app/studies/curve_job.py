@@ -42,6 +42,7 @@ from scaling_app.studies.train_runs import (
 )
 from scaling_app.studies.unfinished import curve_checkpoint, sweep_curve_checkpoints
 from scaling_app.trials.plan import Plan
+from scaling_app.trials.workplace import Workplace
 
 logger = logging.getLogger(__name__)
 
@@ -240,7 +241,7 @@ class _CurveJob:
             self.studies.ledger.set_curve_block(curve_size, members)
         return blocks
 
-    def _made(self, due: RunDue, shared: bool) -> CurveRun:
+    def _made(self, due: RunDue, place: Workplace) -> CurveRun:
         """The run as it is handed out; in the ledger it begins now."""
         self.studies.ledger.start_run(self._record(due))
         return CurveRun(
@@ -251,9 +252,9 @@ class _CurveJob:
             settings=replace(settings_of(self.options.with_strategy(due.strategy)), seed=due.seed),
             tolerance_mm=self.studies.conf.tolerance_mm,
             cache_dir=self.studies.cache_dir,
-            memory_bytes=memory_for_cases(self.studies),
+            memory_bytes=memory_for_cases(self.studies, place.on_one_machine()),
             checkpoint=curve_checkpoint(self.studies, due.run_id),
-            shared=shared,
+            shared=place.shared,
         )
 
     def _record(self, due: RunDue) -> Run:

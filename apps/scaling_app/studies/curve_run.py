@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from scaling_app.imaging.untrusted import ImageError
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.model import length_of
 from scaling_app.trials.plan import Plan
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.step_report import OnStep
-from scaling_app.trials.testing import CaseScore, test
+from scaling_app.trials.testing import CaseScore, test_each
 from scaling_app.trials.training import train
 
 
@@ -22,7 +23,7 @@ class CurveRun:
 
     Attributes:
         pool: images without labels that the strategy may look at.
-        memory_bytes: for prepared cases.
+        memory_bytes: for the prepared cases of this run; those that run beside it have their own.
         checkpoint: where an earlier attempt stopped, on whatever machine; removed by whoever writes the result down.
         shared: whether other processes use the prepared cases at the same time.
     """
@@ -50,7 +51,11 @@ class CurveResult:
 
 
 def carry_out(run: CurveRun, *, on_step: OnStep, should_stop: Callable[[], bool]) -> CurveResult:
-    """Trains and tests; the network is not kept."""
+    """Trains and tests; the network is not kept.
+
+    Raises:
+        ImageError: an unreadable training case, or no readable case to test on.
+    """
     cases = PreparedCases(
         run.plan, [*run.training, *run.pool], run.cache_dir, run.memory_bytes, shared=run.shared
     )
@@ -63,5 +68,7 @@ def carry_out(run: CurveRun, *, on_step: OnStep, should_stop: Callable[[], bool]
         on_step=on_step,
         should_stop=should_stop,
     )
-    scores = test(model, run.testing, tolerance_mm=run.tolerance_mm, should_stop=should_stop)
+    scores = test_each(model, run.testing, tolerance_mm=run.tolerance_mm, should_stop=should_stop)
+    if not scores and not should_stop():
+        raise ImageError("none of the cases to test on can be read; the log says why")
     return CurveResult(scores, **length_of(model.report))

@@ -46,7 +46,7 @@ class CurveWork:
 
     Args:
         own: the session's own strategy; without it nothing goes on.
-        make: the run as it is handed out, in the ledger from then on; told whether others share the prepared cases.
+        make: the run as it is handed out, in the ledger from then on; told where it will be carried out.
         times: how many times as long as others the runs of a strategy take, where nothing is known.
     """
 
@@ -56,7 +56,7 @@ class CurveWork:
         material: Material,
         own: str,
         budget_s: float,
-        make: Callable[[RunDue, bool], CurveRun],
+        make: Callable[[RunDue, workplace.Workplace], CurveRun],
         times: Callable[[str], float],
     ) -> None:
         self.studies, self.material, self.own = studies, material, own
@@ -144,7 +144,7 @@ class CurveWork:
             return f"The budget is used up: {left} of {self.total} trainings wait for the next job."
         self.waiting.popleft()
         try:
-            run = self.make(due, crew.place.shared)
+            run = self.make(due, crew.place)
         except Exception as error:
             self._failed(due, error)
             self.failures[due.strategy] += 1

@@ -51,6 +51,6 @@ def prepare(studies: Studies, plan: Plan, cases: Sequence[CaseFiles]) -> Prepare
     return PreparedCases(plan, cases, studies.cache_dir, memory_for_cases(studies))
 
 
-def memory_for_cases(studies: Studies) -> int:
-    """Bytes that prepared cases may take: the other half of the memory bound."""
-    return int(studies.conf.memory_gb * GIB / 2)
+def memory_for_cases(studies: Studies, at_once: int = 1) -> int:
+    """Bytes that the prepared cases of one of so many trainings on a machine may take: all share the other half."""
+    return int(studies.conf.memory_gb * GIB / 2) // at_once

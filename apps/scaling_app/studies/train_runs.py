@@ -12,7 +12,6 @@ from typing import Any
 from scaling_app.curve.curve_points import digest_of, training_seed
 from scaling_app.curve.ledger_curve import curve_observations
 from scaling_app.forecast.arms import Choice, choose_strategy
-from scaling_app.imaging.untrusted import ImageError
 from scaling_app.ledger import Case, Observation, Run, utc_now
 from scaling_app.ledger.records import Kind
 from scaling_app.strategies.catalogue import AUTO
@@ -32,7 +31,7 @@ from scaling_app.trials.model import TrainedModel, length_of
 from scaling_app.trials.plan import Plan
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.step_report import StepReport
-from scaling_app.trials.testing import CaseScore, test
+from scaling_app.trials.testing import CaseScore, test_each
 from scaling_app.trials.training import FOR_WANT_OF_MEMORY, train
 
 logger = logging.getLogger(__name__)
@@ -161,24 +160,13 @@ def test_then_train(studies: Studies, material: Material) -> int:
     model = published.load()
     if model is None:
         return 0
-    scores = _scores(studies, model, material.of(fresh))
+    scores = test_each(model, material.of(fresh), tolerance_mm=studies.conf.tolerance_mm)
     names = names_since(studies, model.plan)
     studies.ledger.add_observations(
         published.run_id, observations_of(published.run_id, "prequential", scores, material.cases, names)
     )
     logger.info("Test-then-train: %d cases on %s", len(scores), published.run_id)
     return len(scores)
-
-
-def _scores(studies: Studies, model: TrainedModel, cases: Iterable[CaseFiles]) -> list[CaseScore]:
-    """Those of the cases that can test the model: what most images are like, and their files, may have changed since."""
-    scores = []
-    for files in cases:
-        try:
-            scores += test(model, [files], tolerance_mm=studies.conf.tolerance_mm)
-        except ImageError as error:
-            logger.warning("%s cannot test the model: %s", files.case_id, error)
-    return scores
 
 
 def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]:
@@ -211,7 +199,7 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
     checkpoint = _checkpoint(studies, run, material, (guide, parent))
     try:
         model = _train(studies, options, material, split, stats.step, checkpoint, (guide, parent))
-        scores = _scores(studies, model, material.of(split.validation))
+        scores = test_each(model, material.of(split.validation), tolerance_mm=studies.conf.tolerance_mm)
         model_file = studies.new_model_file(run.run_id)
         model.save(model_file)
     except BaseException as error:

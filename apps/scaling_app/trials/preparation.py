@@ -27,7 +27,7 @@ from scaling_app.trials.plan import Plan
 Points = NDArray[np.int32]
 """Voxels `(N, D)` of a case on the plan's grid."""
 
-_VERSION = 3
+_VERSION = 4
 _POINTS_PER_CLASS = 4096
 
 

@@ -28,6 +28,7 @@ from scaling_app.trials.preparation import foreground_points
 _FOREGROUND_SHARE = 0.5
 _AHEAD = 4
 _MOST_THREADS = 8
+_IMAGE_BYTES, _LABEL_BYTES = 4, 2
 
 
 class AffineRange:
@@ -164,11 +165,31 @@ def drawing_threads(device: torch.device) -> int:
     return max(1, min(_MOST_THREADS, torch.get_num_threads() - 1))
 
 
+def most_ahead(plan: Plan, room: int) -> int:
+    """How many batches may lie ahead in so many bytes; one at least."""
+    samples = plan.batch * math.prod(plan.patch)
+    return max(1, room // (samples * (_IMAGE_BYTES * plan.channels + _LABEL_BYTES)))
+
+
+def in_turn(batch: Batch, count: int | None, step: int) -> Batch:
+    """So many of a batch's samples, others at the next step: every place of a batch has its turn. None: all.
+
+    A strategy's added cases have places of their own.
+    """
+    if count is None:
+        return batch
+    size = len(batch.case_ids)
+    first = min(step % -(-size // count) * count, size - count)
+    chosen = slice(first, first + count)  # no copy: what is pinned stays so
+    return Batch(batch.image[chosen], batch.label[chosen], batch.case_ids[chosen])
+
+
 class Prefetcher:
     """Batches `start..stop` in order, drawn ahead in threads; counts what that costs and how long is waited.
 
     Args:
         threads: how many draw at a time.
+        room: bytes for the batches drawn and being drawn, beside the one at hand; None: no bound.
         pinned: leave batches in page-locked memory, from which a GPU copies while it computes.
 
     Attributes:
@@ -177,7 +198,14 @@ class Prefetcher:
     """
 
     def __init__(
-        self, sampler: PatchSampler, start: int, stop: int, *, threads: int = 1, pinned: bool = False
+        self,
+        sampler: PatchSampler,
+        start: int,
+        stop: int,
+        *,
+        threads: int = 1,
+        room: int | None = None,
+        pinned: bool = False,
     ) -> None:
         self.cpu_seconds = 0.0
         self.waited_seconds = 0.0
@@ -186,7 +214,8 @@ class Prefetcher:
         self._steps = iter(range(start, stop))
         self._workers = ThreadPoolExecutor(threads, thread_name_prefix="sampler")
         self._ahead: deque[Future[tuple[Batch, float]]] = deque()
-        self._depth = threads + _AHEAD - 1
+        depth = threads + _AHEAD - 1
+        self._depth = depth if room is None else min(depth, most_ahead(sampler.plan, room))
 
     def __enter__(self) -> Prefetcher:
         for step in islice(self._steps, self._depth):

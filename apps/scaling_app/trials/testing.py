@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -17,6 +18,8 @@ from scaling_app.trials.inference import to_label
 from scaling_app.trials.label_names import renumbered
 from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.plan import Plan
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,27 @@ def test(
     return scored
 
 
-test.__test__ = False  # type: ignore[attr-defined]  # pytest takes every name in "test" for its own
+def test_each(
+    model: TrainedModel,
+    cases: Iterable[CaseFiles],
+    *,
+    tolerance_mm: float = 2.0,
+    should_stop: Callable[[], bool] | None = None,
+) -> list[CaseScore]:
+    """The same without the cases that cannot test the model; the log names them.
+
+    What most images are like, and their files, may have changed since they were found fit.
+    """
+    scored = []
+    for case in cases:
+        try:
+            scored += test(model, [case], tolerance_mm=tolerance_mm, should_stop=should_stop)
+        except ImageError as error:
+            logger.warning("%s cannot test the model: %s", case.case_id, error)
+    return scored
+
+
+test.__test__ = test_each.__test__ = False  # type: ignore[attr-defined]  # pytest takes every name in "test" for its own
 
 
 def _test_case(model: TrainedModel, case: CaseFiles, tolerance_mm: float) -> CaseScore:

@@ -37,7 +37,7 @@ from scaling_app.trials.model import (
 from scaling_app.trials.optimising import Descent
 from scaling_app.trials.pace import Pace
 from scaling_app.trials.run_settings import RunSettings
-from scaling_app.trials.sampling import PatchSampler, Prefetcher, drawing_threads, step_seed
+from scaling_app.trials.sampling import PatchSampler, Prefetcher, drawing_threads, in_turn, step_seed
 from scaling_app.trials.step_report import OnStep, Phase, StepReport
 from scaling_app.trials.two_trainings import TWO, as_one, in_two, telling
 
@@ -208,9 +208,10 @@ class _Run:
         cpu_began = time.thread_time()
         self.network.train()
         threads, on_gpu = drawing_threads(self.device), self.device.type == "cuda"
+        room = self.cases.memory_bytes if on_gpu else None  # the half that a step takes on a processor
         with (
             torch.backends.cudnn.flags(enabled=True, benchmark=on_gpu),  # patches are of one shape
-            Prefetcher(sampler, self.step, self.steps, threads=threads, pinned=on_gpu) as batches,
+            Prefetcher(sampler, self.step, self.steps, threads=threads, room=room, pinned=on_gpu) as batches,
         ):
             for batch in batches:
                 elapsed = self.seconds_before + time.perf_counter() - began
@@ -261,10 +262,10 @@ class _Run:
 
     def _gradient(self, batch: Batch) -> torch.Tensor:
         """The loss of as many of a batch's patches as the device holds, its gradient left in the weights."""
-        some, layout = slice(self.held), memory_format(self.plan.spatial_dims)
-        image = batch.image[some].to(self.device, memory_format=layout, non_blocking=True)
-        label = batch.label[some].to(self.device, non_blocking=True)
-        batch = Batch(image, label, batch.case_ids[some])
+        batch, layout = in_turn(batch, self.held, self.step), memory_format(self.plan.spatial_dims)
+        image = batch.image.to(self.device, memory_format=layout, non_blocking=True)
+        label = batch.label.to(self.device, non_blocking=True)
+        batch = Batch(image, label, batch.case_ids)
         self.descent.forget_gradient()
         dropout = seeded(step_seed(self.settings.seed, self.step), self.device)
         with dropout, reduced_precision(self.device, self.plan):

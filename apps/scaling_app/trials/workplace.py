@@ -10,7 +10,8 @@ import asyncio
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class Workplace:
     Attributes:
         name: for people: `here`, or `on the cluster ADDRESS`.
         places: how many runs it takes at once, at the moment; raises `ClusterError` where it is gone.
+        on_one_machine: how many of these one machine takes, and its RAM is for.
         is_cluster: whether other machines work there.
         shared: whether runs are in processes of their own, and several use the prepared cases at the same time.
     """
@@ -55,6 +57,7 @@ class Workplace:
     executor: Executor
     name: str
     places: Callable[[], int]
+    on_one_machine: Callable[[], int]
     is_cluster: bool
     shared: bool
 
@@ -80,20 +83,28 @@ def here(workers: int | None = None) -> Iterator[Workplace]:
     """This machine: one run at a time in this very process, or several processes.
 
     Args:
-        workers: processes; None: one for each GPU where there are several, which then has it for itself.
+        workers: processes; None: as many as there are GPUs.
     """
-    gpus = _gpus() if workers is None else 0
-    count = max(1, gpus if workers is None else workers)
+    count = places_here(workers)
     if count == 1:
-        yield Workplace(AtOnce(), "here", lambda: 1, is_cluster=False, shared=False)
+        yield Workplace(AtOnce(), "here", lambda: 1, lambda: 1, is_cluster=False, shared=False)
         return
+    gpus = _gpus()
     context = multiprocessing.get_context("spawn")  # a forked torch may hang: its threads are not copied
     cards: Queue[str] = context.Queue()
     for card in _visible(gpus):
         cards.put(card)
     settle = partial(_settle_in, cards, count) if gpus else None
     with ProcessPoolExecutor(count, mp_context=context, initializer=settle) as processes:
-        yield Workplace(processes, "here", lambda: count, is_cluster=False, shared=True)
+        yield Workplace(processes, "here", lambda: count, lambda: count, is_cluster=False, shared=True)
+
+
+def places_here(workers: int | None) -> int:
+    """How many runs `here(workers)` takes: no more than there are GPUs where there are any, as each has one for itself."""
+    if workers is not None and workers <= 1:
+        return 1
+    gpus = _gpus()
+    return max(1, gpus if workers is None else min(workers, gpus or workers))
 
 
 @contextmanager
@@ -119,7 +130,8 @@ def cluster(address: str) -> Iterator[Workplace]:
         workers = _Workers(client, address)
         wanted = {"resources": {"GPU": 1}} if workers.have_gpus() else {}
         executor = client.get_executor(pure=False, **wanted)
-        yield Workplace(executor, f"on the cluster {address}", workers.places, is_cluster=True, shared=True)
+        name = f"on the cluster {address}"
+        yield Workplace(executor, name, workers.places, workers.on_one_machine, is_cluster=True, shared=True)
     finally:
         with suppress(Exception):  # it may be gone
             client.close(timeout=2)
@@ -154,8 +166,14 @@ class _Workers:
             raise ClusterError(
                 f"the cluster {self._address} has had no worker for {WORKER_SECONDS / 60:.0f} minutes"
             )
-        gpus = sum(_gpus_of(worker) for worker in workers)
-        return max(1, gpus or len(workers))  # a cluster that grows with its work has none before
+        return _places_of(workers)
+
+    def on_one_machine(self) -> int:
+        """Of the machine that takes the most, as of when it was last asked."""
+        machines = defaultdict(list)
+        for worker in self._known:
+            machines[worker.get("host")].append(worker)
+        return max(map(_places_of, machines.values()), default=1)
 
     def _now(self) -> list[dict[str, Any]]:
         if time.monotonic() - self._asked > _ASK_EVERY:
@@ -168,6 +186,11 @@ class _Workers:
             self._known = list(told["workers"].values())
             self._asked = time.monotonic()
         return self._known
+
+
+def _places_of(workers: Sequence[dict[str, Any]]) -> int:
+    gpus = sum(_gpus_of(worker) for worker in workers)
+    return max(1, gpus or len(workers))  # a cluster that grows with its work has none before
 
 
 def _gpus_of(worker: dict[str, Any]) -> int:

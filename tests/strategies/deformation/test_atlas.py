@@ -12,6 +12,8 @@ from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.deformation import atlas_store
 from scaling_app.strategies.deformation.alignment import (
+    Frame,
+    Placement,
     common_parts,
     look_at,
     make_frame,
@@ -21,6 +23,7 @@ from scaling_app.strategies.deformation.alignment import (
 )
 from scaling_app.strategies.deformation.atlas import build_atlas, register_labelled, register_unlabelled
 from scaling_app.strategies.deformation.atlas_store import AtlasStore, content_hash
+from scaling_app.strategies.deformation.group import gather
 from scaling_app.strategies.deformation.registration import warp
 from scaling_app.strategies.deformation.shape_coverage import coverage, shape_coverage
 from scaling_app.strategies.deformation.subspace import embed, fit_subspace, logarithm_of_pair
@@ -132,6 +135,31 @@ def test_registrations_are_kept_reused_and_extended(tmp_path, pictures, monkeypa
     assert made == [5, 4], "a template with a case from outside the fold is not used"
 
 
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.usefixtures("coarse_registrations")
+def test_nothing_that_ran_before_changes_a_folds_atlas_least_of_all_a_case_held_out_of_it(
+    tmp_path, pictures, bare, context, pooled
+) -> None:
+    """Other folds, for which it is a training case or an image of the pool, and smaller runs have left all they make."""
+    fold, held_out, other = pictures[:6], pictures[6], pictures[7]
+    pool = [bare(other)] if pooled else []
+
+    def gathered(cases, folder, images=()):
+        return gather(cases, context(2, cache_dir=folder, pool=[*pool, *images]), with_pool=True, blind=2)
+
+    alone = gathered(fold, tmp_path / "fresh")
+    for cases in ([*fold, held_out], [*fold[1:], held_out], [*fold[:3], held_out], [held_out, *fold[:5]]):
+        gathered(cases, tmp_path / "used")
+    gathered(fold[1:], tmp_path / "used")
+    gathered([*fold[:3], other], tmp_path / "used", [bare(held_out)])
+    after = gathered(fold, tmp_path / "used")
+    assert torch.equal(after.atlas.template.image, alone.atlas.template.image)
+    assert torch.equal(after.codes, alone.codes)
+    for mine, theirs in ((after.labelled, alone.labelled), (after.unlabelled, alone.unlabelled)):
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[name].velocity, theirs[name].velocity) for name in theirs)
+
+
 @pytest.mark.usefixtures("coarse_registrations")
 def test_a_broken_file_in_the_cache_costs_time_only(tmp_path, pictures) -> None:
     key, _, _ = AtlasStore(tmp_path, (1.0, 1.0), STRUCTURES).atlas(pictures[:2])
@@ -194,6 +222,21 @@ def test_a_new_case_that_changes_what_labels_share_makes_a_new_atlas(
     key, atlas, around = store.atlas(cases)
     assert key != first and len(around) == 6
     assert (atlas.shared, atlas.masked) == ((1,), (2,))
+
+
+@pytest.mark.parametrize("at", range(20, 24))
+def test_a_structure_that_fills_no_node_of_the_common_grid_half_is_still_compared(at: int) -> None:
+    label = torch.zeros((1, 80, 80), dtype=torch.uint8)
+    label[0, at, 10:70] = 1
+    label[0, 30:70, 10:70] = 2
+    case = PreparedCase("a", "a", label.float(), label)
+    grid = Lattice((0.0, 0.0), (4.0, 4.0), (20, 20))
+    placement = Placement.centring([0.0, 0.0], (1.0, 1.0), 1.0, torch.eye(2))
+    signed = look_at(case, placement, Frame(grid, grid), (1, 2)).signed
+    thin, thick = signed < 0
+    assert 15 <= int(thin.any(dim=0).sum()) <= 17 and int(thin.sum(dim=0).max()) <= 2
+    both = look_at(replace(case, label=label.where(label == 2, 0)), placement, Frame(grid, grid), (2,)).signed
+    assert torch.equal(both[0] < 0, thick)
 
 
 def test_moments_are_those_of_the_single_voxels(volumes) -> None:

@@ -240,6 +240,12 @@ def test_an_undefined_generator_loss_costs_its_own_step_only(cases) -> None:
     assert all(torch.equal(t, weights[n]) for n, t in trainer.generator.state_dict().items())
     assert strategy.report()["skipped_steps"] > 0
     assert "not finite" in strategy.report()["synthesis"]
+    skipped = strategy.report()["skipped_steps"]
+    resumed, later = prepared(cases, interval="2"), prepared(cases, interval="2")
+    for other, step in ((resumed, 26), (later, 0)):
+        other.load_state_dict(strategy.state_dict())
+        run(other, new_network(), cases, [step])
+    assert (resumed.report()["skipped_steps"], later.report()["skipped_steps"]) == (skipped, 0)
 
 
 def test_constant_images_and_a_structure_missing_from_most_cases_train_on() -> None:

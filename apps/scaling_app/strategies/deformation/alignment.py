@@ -303,6 +303,8 @@ def look_at(
         return View(case.case_id, placement, image, inside, None, 0.0)
     # one structure at a time: all of them together are many copies of a large volume
     occupancy = torch.cat([resample(one.float(), placement, frame.grid)[0] for one in each])
+    if case.label is not None:
+        occupancy = _never_gone(occupancy)
     if shared:
         signed = signed_distances(occupancy[: len(shared)], frame.grid, BAND * frame.size_mm)
     if len(occupancy) > len(shared):
@@ -310,6 +312,12 @@ def look_at(
         grow = F.max_pool2d if frame.grid.dims == 2 else F.max_pool3d
         inside = inside * (grow(odd, 5, stride=1, padding=2)[0] < 0.25)
     return View(case.case_id, placement, image, inside, signed, max(trust, 0.0))
+
+
+def _never_gone(occupancy: Tensor) -> Tensor:
+    """The shares `(K, *G)` relative to the fullest node where a structure is so thin that it fills no node half."""
+    most = occupancy.flatten(1).amax(dim=1).view(-1, *[1] * (occupancy.ndim - 1))
+    return torch.where(most < 0.5, occupancy / most.clamp_min(1e-6), occupancy)
 
 
 def search_placement(case: PreparedCase, start: Placement, frame: Frame, looks_like: Tensor) -> Placement:

@@ -3,7 +3,8 @@
 An atlas is kept under the contents of its labelled cases; a registration under the atlas and the contents of
 the case. A fold that contains all the members of a stored atlas and fewer than a quarter more takes it over
 and registers only what is new, as long as the same structures are in all of its labels as in all of theirs; any
-other fold builds its own, so that no case from outside a fold ever shapes its template.
+other fold builds its own, so that no case from outside a fold ever shapes its template. A run that is compared with
+others takes over what is its very own alone: nothing that was done before it may change it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from scaling_app.strategies.deformation.velocity import Lattice
 
 logger = logging.getLogger(__name__)
 
-_VERSION = 3
+_VERSION = 4
 _GROWTH = 1.25
 
 
@@ -56,7 +57,11 @@ def content_hash(case: PreparedCase, *, with_label: bool) -> str:
 
 
 class AtlasStore:
-    """Atlases and registrations of one kind of plan, on disk when there is a folder."""
+    """Atlases and registrations of one kind of plan, on disk when there is a folder.
+
+    Args:
+        extends: whether a stored atlas of some of the cases may serve, extended by the others.
+    """
 
     def __init__(
         self,
@@ -64,7 +69,10 @@ class AtlasStore:
         spacing_mm: Sequence[float],
         structures: Mapping[str, int],
         settings: RegistrationSettings | None = None,
+        *,
+        extends: bool = True,
     ) -> None:
+        self._extends = extends
         self._folder = folder / "deformation" if folder is not None else None
         self._spacing, self._structures = tuple(spacing_mm), dict(structures)
         self._settings = settings or RegistrationSettings()
@@ -110,6 +118,8 @@ class AtlasStore:
         exact = self._folder / f"{self._key(wanted)}.atlas.pt"
         if (content := self._read(exact)) is not None:
             return self._taken_over(exact, content)
+        if not self._extends:
+            return "", None, {}
         fitting = None
         for path in sorted(self._folder.glob(f"{self._kind}-*.atlas.pt")):
             content = self._read(path)

@@ -72,7 +72,7 @@ class Group:
 def gather(
     cases: Sequence[PreparedCase], context: StrategyContext, *, with_pool: bool, blind: int = 0
 ) -> Group:
-    """Registers the fold, from the cache where it can; an image of the pool that cannot be used is left out.
+    """Registers the fold, from the cache where that changes nothing; an image of the pool that cannot be used is left out.
 
     Args:
         cases: the fold's.
@@ -84,7 +84,9 @@ def gather(
         ValueError: no labelled case.
     """
     began = time.monotonic()
-    store = AtlasStore(context.cache_dir, context.spacing, context.structures)
+    # who has an earlier model to go by depends on what was done before in any case, and others must not
+    extends = context.predict is not None
+    store = AtlasStore(context.cache_dir, context.spacing, context.structures, extends=extends)
     chosen = [cases[i] for i in thinned(len(cases), MOST_LABELLED)]
     labelled_cases = [case for case in chosen if case.label is not None]
     if not labelled_cases:

@@ -21,7 +21,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from threading import Lock
 from typing import Any
 
 import torch
@@ -35,6 +34,7 @@ from scaling_app.strategies.deformation.folds import cell_determinants, voxel_gr
 from scaling_app.strategies.deformation.generator import FEWEST_FOR_GAUSSIAN, check_kind
 from scaling_app.strategies.deformation.group import Group, gather
 from scaling_app.strategies.deformation.random_field import Strength, image_size_mm, random_velocity, tempered
+from scaling_app.strategies.deformation.running_bounds import RunningBounds
 from scaling_app.strategies.deformation.sampling import SubspaceSampler, between_shapes
 from scaling_app.strategies.deformation.velocity import Deformation, Flow, Lattice
 
@@ -106,6 +106,19 @@ class _Deforming(Strategy):
     def report(self) -> dict[str, float | int | str | bool]:
         """How many fields were drawn, how strong they were, and what they were learned from."""
         return self._drawn.report() | self._notes
+
+    def draws_added(self, step: int) -> bool:
+        """Always; the run's first step says whether it goes on."""
+        self._drawn.begin(step)
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was drawn."""
+        return {"drawn": self._drawn.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Counts on."""
+        self._drawn.load_state_dict(state.get("drawn", {}))
 
     def _random(self, case: PreparedCase, generator: torch.Generator) -> Deformation:
         """As RED: a flow over the case's own box."""
@@ -211,14 +224,15 @@ class _Subspace(_Deforming):
 
     def draws_added(self, step: int) -> bool:
         """Until the share of the run that `carry_labels` says."""
-        return self._budget.progress(step) < self._carried_share
+        return super().draws_added(step) and self._budget.progress(step) < self._carried_share
 
     def state_dict(self) -> dict[str, Any]:
-        """The time used, where it decides when carried labels end."""
-        return self._budget.state_dict()
+        """What was drawn, and the time used, where it decides when carried labels end."""
+        return super().state_dict() | self._budget.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from the time used."""
+        """Goes on from both."""
+        super().load_state_dict(state)
         self._budget.load_state_dict(state)
 
     def _deformation(self, case: PreparedCase, generator: torch.Generator) -> Deformation:
@@ -317,28 +331,6 @@ def share_of(text: str) -> float:
     if not 0 < share <= 1:
         raise ValueError(f"deformed_share must be a number above 0 and up to 1, got {text!r}")
     return share
-
-
-class RunningBounds:
-    """Counts the drawn flows and their certificates for a run's record."""
-
-    def __init__(self) -> None:
-        self._fields = 0
-        self._factors = 0
-        self._certified = True
-        self._lock = Lock()
-
-    def add(self, flow: Flow) -> None:
-        """Notes one drawn flow; several threads may draw."""
-        with self._lock:
-            self._fields += 1
-            self._factors += flow.repeats
-            self._certified &= flow.certified
-
-    def report(self) -> dict[str, float | int | str | bool]:
-        """`fields`, `certified`, `mean_factors`."""
-        mean = self._factors / self._fields if self._fields else 0.0
-        return {"fields": self._fields, "certified": self._certified, "mean_factors": round(mean, 3)}
 
 
 def sampled_unfolded(velocity: torch.Tensor, nodes: Lattice) -> Flow:

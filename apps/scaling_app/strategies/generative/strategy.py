@@ -175,6 +175,7 @@ class GenSeg(Strategy):
             "seconds": self._schedule.budget.seconds(),
             "step": self._last_step,
             "warm_up": self._schedule.warm_up,
+            "skipped": self._skipped,
         }
         if self.coupling is not None:
             state["coupling"] = self.coupling.state_dict()
@@ -195,6 +196,7 @@ class GenSeg(Strategy):
             return
         try:
             self.coupling.load_state_dict(state["coupling"])
+            self._skipped = int(state.get("skipped", 0))
         except ValueError as error:
             self._loaded_step = None
             logger.warning("genseg: the earlier generator is not used: %s", error)
@@ -206,9 +208,11 @@ class GenSeg(Strategy):
         if step == self._loaded_step + 1:
             self._schedule.budget.seconds_before = self._loaded_seconds
             self._schedule.warm_up = self._loaded_warm_up
-        elif self.coupling is not None and self.coupling.trainer.steps:
-            self._schedule.warm_up = _SHORT_WARM_UP
-            self.coupling.start_anew()
+        else:
+            self._skipped = 0
+            if self.coupling is not None and self.coupling.trainer.steps:
+                self._schedule.warm_up = _SHORT_WARM_UP
+                self.coupling.start_anew()
         self._loaded_step = None
 
     @property
