@@ -14,6 +14,7 @@ nothing but the other cases.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -38,6 +39,8 @@ REST = 14
 FEWEST = 8
 """Test cases below which there is no session."""
 FOLDS = 5
+QUESTIONS = {1.25: "a quarter more", 2.0: "the next doubling"}
+"""About which it is asked whether they are worth it, by how many times as many cases they are."""
 SPLITS = 3
 """Ways in which the test cases of a choice of draws are parted."""
 CHOSEN_ON = ("busi", "dsb2018_nuclei", "hc18", "sunnybrook_lv", "wbc")
@@ -359,41 +362,39 @@ def _conformal_width(error: np.ndarray, tasks: np.ndarray) -> object:
 
 
 def stopping(own: Sequence[Answer]) -> list[Row]:
-    """Is the next doubling worth it? Decisions on the app's calibrated forecasts, against all trainings and all cases.
+    """Are the next cases worth it? Decisions on the app's calibrated forecasts, against all trainings and all cases.
 
-    Sessions of a data set are not independent: intervals over sessions (Wilson) are too narrow, hence the number of
-    data sets that the stops are from.
+    Asked about a quarter more, as the app does from 20 cases on, and about the next doubling. Sessions of a data set are
+    not independent: intervals over sessions (Wilson) are too narrow, hence the number of data sets that the stops are from.
     """
-    t = RATIOS.index(2.0)
-    table: list[Row] = []
-    for delta in (0.01, 0.02):
-        records = []
-        for a in own:
-            if np.isfinite(a.session.truth[t]):
-                gain = widened(
-                    a.draws[:, t] - a.draws[:, 0], Factor("gain", "cases", 0, 2, *a.factors[t, 1], 0)
-                )
-                now, later = true_means(a.session.curve, a.session.n_now)
-                records.append((a.task, float((gain < delta).mean()) >= 0.8, later - now))
-        stop, actual = np.array([r[1] for r in records]), np.array([r[2] for r in records])
-        flat = actual < delta
-        lost = 100 * np.clip(actual[stop], 0, None).mean() if stop.any() else float("nan")
-        table.append(
-            {
-                "delta points": 100 * delta,
-                "rule": "P(gain of the next doubling < delta) >= 0.8",
-                "sessions": len(records),
-                "truly flat": float(flat.mean()),
-                "precision": share(int((flat & stop).sum()), int(stop.sum())),
-                "data sets of the stops": len({r[0] for r in records if r[1]}),
-                "stops of the truly flat": share(int((flat & stop).sum()), int(flat.sum())),
-                "lost gain points": float(lost),
-            }
-        )
-    return table
+    asked = itertools.product(QUESTIONS.items(), (0.01, 0.02))
+    return [_decisions(own, ratio, question, delta) for (ratio, question), delta in asked]
 
 
-def true_means(curve: Curve, n: int) -> tuple[float, float]:
-    """Mean Dice over all trainings and test cases at n and 2 n."""
-    means = dict(zip(curve.sizes.astype(int), curve.mean_dice(), strict=True))
-    return float(means[n]), float(means[2 * n])
+def _decisions(own: Sequence[Answer], ratio: float, question: str, delta: float) -> Row:
+    t = RATIOS.index(ratio)
+    records = []
+    for a in own:
+        if np.isfinite(a.session.truth[t]):
+            gain = widened(a.draws[:, t] - a.draws[:, 0], Factor("gain", "cases", 0, 2, *a.factors[t, 1], 0))
+            stops = float((gain < delta).mean()) >= 0.8
+            records.append((a.task, stops, true_gain(a.session.curve, a.session.n_now, ratio)))
+    stop, actual = np.array([r[1] for r in records]), np.array([r[2] for r in records])
+    flat = actual < delta
+    lost = 100 * np.clip(actual[stop], 0, None).mean() if stop.any() else float("nan")
+    return {
+        "delta points": 100 * delta,
+        "rule": f"P(gain of {question} < delta) >= 0.8",
+        "sessions": len(records),
+        "truly flat": float(flat.mean()),
+        "precision": share(int((flat & stop).sum()), int(stop.sum())),
+        "data sets of the stops": len({r[0] for r in records if r[1]}),
+        "stops of the truly flat": share(int((flat & stop).sum()), int(flat.sum())),
+        "lost gain points": float(lost),
+    }
+
+
+def true_gain(curve: Curve, n: int, ratio: float) -> float:
+    """Of mean Dice over all trainings and test cases from n to `ratio` times n, log-linear between sizes."""
+    at = np.interp(np.log([n, ratio * n]), np.log(curve.sizes), curve.mean_dice())
+    return float(at[1] - at[0])

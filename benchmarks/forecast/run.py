@@ -31,7 +31,7 @@ SESSION_METHODS = ("bayes", "power_law", "last_value")
 TITLES = {
     "bank": "Segmentation bank, data sets held out",
     "bank_by_task": "Segmentation bank: the app's method at 2 N, data set by data set",
-    "bank_stops": "Segmentation bank: is the next doubling worth it?",
+    "bank_stops": "Segmentation bank: are the next cases worth it?",
     "trainings": "How many trainings an answer rests on: median [least, most]",
     "app_sessions": "Sessions of the app on real data (MSD hippocampus, held out): forecast and outcome",
     "app_sessions_reliability": "The same: how often central intervals held what was measured",
