@@ -19,7 +19,7 @@ import numpy as np
 from scipy.special import expit
 
 from scaling_app.forecast.evidence import logit_error
-from scaling_app.forecast.scores import MISS_DICE
+from scaling_app.forecast.scores import miss_dice
 from scaling_app.imaging.network_table import DEFAULT_NETWORK
 from scaling_app.trials.length import AUTO_STEPS
 
@@ -58,8 +58,9 @@ class Curve:
     def typical_error(self) -> np.ndarray:
         """`(K,)` expit of the mean logit error per size, misses left out: the level of the median case."""
         levels = []
+        bound = miss_dice([d for n in self.sizes for d in self._scores(n)])
         for n in self.sizes:
-            found = np.array([d for d in self._scores(n) if d > MISS_DICE])
+            found = np.array([d for d in self._scores(n) if d > bound])
             levels.append(float(expit(logit_error(found).mean())) if len(found) else 0.98)
         return np.array(levels)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from scaling_app.forecast import score_table, scores
 from scaling_app.forecast.score_table import CurveError
-from scaling_app.forecast.scores import Score, check_scores, own_arm, read_curve
+from scaling_app.forecast.scores import Score, by_structure, check_scores, own_arm, read_curve
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -53,13 +54,23 @@ def test_blank_dice_means_absent_from_the_reference(tmp_path: Path) -> None:
     assert [o.dice for o in curve] == [None, None, 0.5]
 
 
-def test_a_case_that_was_hardly_found_is_a_miss_and_a_low_average_is_none() -> None:
-    assert Score(4, 0.0, case="a").missed
-    assert Score(4, 0.09, case="a").missed
-    assert not Score(4, 0.11, case="a").missed
-    assert Score(4, 0.0).missed
-    assert not Score(4, 0.05).missed
-    assert not Score(4, None, case="a").missed
+def misses(dice: Sequence[float | None], case: str = "c") -> list[float | None]:
+    scores = [Score(4, d, case=case and f"{case}{i}") for i, d in enumerate(dice)]
+    return [o.dice for o in by_structure(scores)["structure"] if o.missed]
+
+
+def test_a_case_that_was_hardly_found_beside_others_is_a_miss() -> None:
+    assert misses([0.0, 0.04, 0.1, 0.11, 0.6, 0.7, 0.8, 0.9, None]) == [0.0, 0.04, 0.1]
+    assert misses([0.0, 0.03, 0.06, 0.15, 0.2, 0.2]) == [0.0, 0.03]
+
+
+def test_what_no_model_finds_any_better_is_no_miss() -> None:
+    assert misses([0.0, 0.02, 0.03, 0.04, 0.05, 0.06, 0.06, 0.06]) == [0.0]
+    assert misses([0.0, 0.0, 0.0]) == [0.0, 0.0, 0.0]
+
+
+def test_a_low_average_is_no_miss() -> None:
+    assert misses([0.0, 0.04, 0.7, 0.8], case="") == [0.0]
 
 
 @pytest.mark.parametrize(

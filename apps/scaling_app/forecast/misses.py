@@ -1,4 +1,4 @@
-"""How often a structure that is there is not found, or hardly (a Dice of at most `MISS_DICE`).
+"""How often a structure that is there is not found, or hardly (`scores.miss_dice`).
 
 A hurdle beside the curve of what was found: `logit p_miss(n) = a - b ln n`, a ~ N(-2, 2^2),
 b ~ N(2.5, 1^2) kept positive, on a grid (networks that find nothing at n = 2 can find
