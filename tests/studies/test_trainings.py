@@ -179,10 +179,11 @@ def test_the_last_word_on_a_training_that_its_minutes_cut_short_are_the_steps_ma
     desk.submit(*desk.labels)
     told: list[int] = []
     monkeypatch.setattr(train_runs, "tell", lambda _, run, steps, *more: told.append(steps))
-    monkeypatch.setattr(pace.Pace, "is_out_of_time", lambda self, seconds: True)
+    over = iter([False, True])
+    monkeypatch.setattr(pace.Pace, "is_out_of_time", lambda self, seconds: next(over))
     stats = train_and_publish(desk.studies, options_for(desk))
-    assert (stats["epoch"], stats["total_epochs"], told) == (0, 0, [0])
-    assert [(run.steps, run.ended) for run in finished(desk)] == [(0, "time")]
+    assert (stats["epoch"], stats["total_epochs"], told) == (1, 1, [1])
+    assert [(run.steps, run.ended) for run in finished(desk)] == [(1, "time")]
 
 
 def test_a_run_cut_off_by_a_kill_is_done_again(desk_of, monkeypatch):
