@@ -101,14 +101,8 @@ def test_slabs_give_what_one_piece_gives(volume_plan: Plan, monkeypatch: pytest.
     assert torch.allclose(whole.float(), slabs.float(), atol=2e-2)
 
 
-@pytest.mark.parametrize("shape", [(60, 60, 30), (30, 64, 64), (16, 16, 100), (9, 9, 9)])
-def test_many_classes_on_a_wide_volume_take_no_more_ram_than_one_may(
-    volume_plan: Plan, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
-) -> None:
-    plan = replace(volume_plan, patch=(8, 8, 8))
-    image = torch.randn((1, *shape), generator=torch.Generator().manual_seed(0))
-    whole = inference.predict(Threshold(), plan, image, CPU)
-    bound = 4 * 3 * 24**3  # the logits of a core of two patches a side, and half a patch around it
+def logits_taken(monkeypatch: pytest.MonkeyPatch, bound: int) -> list[int]:
+    """The bytes of all logits that are in RAM at a time from now on, where so many may be."""
     taken: list[int] = []
     slide = inference._slide
 
@@ -119,6 +113,18 @@ def test_many_classes_on_a_wide_volume_take_no_more_ram_than_one_may(
 
     monkeypatch.setattr(inference, "_slide", noting)
     monkeypatch.setattr(inference, "_IN_RAM_BYTES", bound)
+    return taken
+
+
+@pytest.mark.parametrize("shape", [(60, 60, 30), (30, 64, 64), (16, 16, 100), (9, 9, 9)])
+def test_many_classes_on_a_wide_volume_take_no_more_ram_than_one_may(
+    volume_plan: Plan, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
+) -> None:
+    plan = replace(volume_plan, patch=(8, 8, 8))
+    image = torch.randn((1, *shape), generator=torch.Generator().manual_seed(0))
+    whole = inference.predict(Threshold(), plan, image, CPU)
+    bound = 4 * 3 * 24**3  # the logits of a core of two patches a side, and half a patch around it
+    taken = logits_taken(monkeypatch, bound)
     assert torch.allclose(inference.predict(Threshold(), plan, image, CPU).float(), whole.float(), atol=2e-2)
     assert max(taken) <= bound
 
@@ -131,16 +137,7 @@ def test_many_classes_on_wide_slices_take_no_more_ram_than_one_may(
     image = torch.randn((1, 40, 11, 48), generator=torch.Generator().manual_seed(0))
     whole = inference.predict(Threshold(), plan, image, CPU)
     bound = int(slices_in_bound * 4 * 3 * 40 * 48)
-    taken: list[int] = []
-    slide = inference._slide
-
-    def noting(*arguments: object) -> Tensor:
-        logits = slide(*arguments)
-        taken.append(logits.nbytes)
-        return logits
-
-    monkeypatch.setattr(inference, "_slide", noting)
-    monkeypatch.setattr(inference, "_IN_RAM_BYTES", bound)
+    taken = logits_taken(monkeypatch, bound)
     assert torch.allclose(inference.predict(Threshold(), plan, image, CPU).float(), whole.float(), atol=2e-2)
     assert max(taken) <= bound
 

@@ -246,6 +246,9 @@ class OnTheClock(Strategy):
     def added_cases(self):
         return self.added
 
+    def begin(self, step: int) -> None:
+        self.budget.progress(step)
+
     def draws_added(self, step: int) -> bool:
         return self.budget.progress(step) < 0.5
 

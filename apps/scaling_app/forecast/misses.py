@@ -54,10 +54,10 @@ class MissRate:
         for (n, missed), total in totals.items():
             x = a - b * np.log(n)
             log_likelihood -= total * np.logaddexp(0.0, -x if missed else x)
-        self.n_missed = sum(o.missed for o in observations)
-        hardly = [(o.dice, o.weight) for o in observations if o.missed and o.dice is not None]
-        total = sum(weight for _, weight in hardly)
-        self.dice = sum(dice * weight for dice, weight in hardly) / total if hardly else 0.0
+        of_misses = [(o.dice or 0.0, o.weight) for o in observations if o.missed]
+        self.n_missed = len(of_misses)
+        dice, weight = np.array(of_misses or [(0.0, 1.0)]).T
+        self.dice = float(np.average(dice, weights=weight))
         joint = log_prior + log_likelihood
         evidence = np.logaddexp.reduce(joint)
         self._weights = np.exp(joint - evidence)

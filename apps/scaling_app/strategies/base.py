@@ -105,6 +105,9 @@ class Strategy:
         """Cases to draw from beside the training cases; asked after `prepare`."""
         return ()
 
+    def begin(self, step: int) -> None:
+        """The run draws its first batch at this step, 0 unless it goes on with one that was interrupted; told once."""
+
     def draws_added(self, step: int) -> bool:
         """Whether half of a step's samples are of the added cases."""
         return True

@@ -203,7 +203,7 @@ class _Run:
     def loop(self, on_step: OnStep | None, should_stop: Callable[[], bool]) -> None:
         """Trains to the last step, the time limit, or until asked to stop."""
         sampler = PatchSampler(self.cases, self.train_ids, self.strategy, self.settings.seed)
-        self.strategy.draws_added(self.step)  # its clock begins here, whichever batch a thread draws first
+        self.strategy.begin(self.step)
         began = saved = time.perf_counter()
         cpu_began = time.thread_time()
         self.network.train()

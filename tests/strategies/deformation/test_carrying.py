@@ -80,6 +80,20 @@ def test_under_a_time_limit_carried_labels_end_with_their_share_of_the_time(
     assert "seconds" not in unlimited.state_dict()
 
 
+def test_the_time_for_carried_labels_begins_with_the_run_whichever_step_is_drawn_first(
+    pictures, context, monkeypatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(budget, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    for name in ("regda", "genda+genseg"):
+        strategy = make_strategy(name)
+        strategy.prepare(pictures[:1], context(2, options={"carry_labels": "first"}, max_minutes=1.0))
+        deforming = getattr(strategy, "real", strategy)
+        deforming.load_state_dict({"seconds": 3600.0})
+        strategy.begin(0)
+        assert strategy.draws_added(3), "what was taken up is an earlier run's"
+
+
 def test_the_time_for_carried_labels_goes_on_in_a_resumed_run_and_anew_in_the_next_one(
     pictures, context, monkeypatch
 ) -> None:

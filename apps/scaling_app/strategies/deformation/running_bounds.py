@@ -29,7 +29,6 @@ class RunningBounds:
 
     def __init__(self) -> None:
         self._now = self._before = _Drawn()
-        self._begun = False
         self._lock = Lock()
 
     def add(self, flow: Flow) -> None:
@@ -38,10 +37,9 @@ class RunningBounds:
             self._now += _Drawn(1, flow.repeats, flow.certified)
 
     def begin(self, step: int) -> None:
-        """At the step from which a run draws, told again or not: before step 0, what was taken up is an earlier run's."""
-        if step == 0 and not self._begun:
+        """At the step from which a run draws: before step 0, what was taken up is an earlier run's."""
+        if step == 0:
             self._before = _Drawn()
-        self._begun = True
 
     def report(self) -> dict[str, float | int | str | bool]:
         """`fields`, `certified`, `mean_factors`."""

@@ -107,10 +107,9 @@ class _Deforming(Strategy):
         """How many fields were drawn, how strong they were, and what they were learned from."""
         return self._drawn.report() | self._notes
 
-    def draws_added(self, step: int) -> bool:
-        """Always; the run's first step says whether it goes on."""
+    def begin(self, step: int) -> None:
+        """Counts what is drawn from here on."""
         self._drawn.begin(step)
-        return True
 
     def state_dict(self) -> dict[str, Any]:
         """What was drawn."""
@@ -222,9 +221,14 @@ class _Subspace(_Deforming):
         """Images of the pool under carried labels, where they were asked for."""
         return self._carried
 
+    def begin(self, step: int) -> None:
+        """Counts, and starts the clock: of several threads any may draw first."""
+        super().begin(step)
+        self._budget.progress(step)
+
     def draws_added(self, step: int) -> bool:
         """Until the share of the run that `carry_labels` says."""
-        return super().draws_added(step) and self._budget.progress(step) < self._carried_share
+        return self._budget.progress(step) < self._carried_share
 
     def state_dict(self) -> dict[str, Any]:
         """What was drawn, and the time used, where it decides when carried labels end."""

@@ -95,6 +95,10 @@ class GenSeg(Strategy):
         """Those of the wrapped strategy: the segmenter and the generator learn from them as from labelled ones."""
         return self.real.added_cases()
 
+    def begin(self, step: int) -> None:
+        """Tells the wrapped strategy."""
+        self.real.begin(step)
+
     def draws_added(self, step: int) -> bool:
         """When the wrapped strategy does."""
         return self.real.draws_added(step)
