@@ -187,3 +187,17 @@ def test_images_and_labels_in_one_folder_are_refused(tmp_path: Path) -> None:
     folder = touched(tmp_path / "both", "case.png", "case_mask.png")
     with pytest.raises(CohortError, match="put the labels into a folder of their own"):
         find_cases(folder, folder)
+
+
+def test_a_pool_takes_every_patient_before_any_comes_twice_and_is_the_same_for_all_sizes() -> None:
+    cohort = make_cohort(some_cases([2, 9] * 8), 4, [2, 6], draws=2)
+    for draw in range(2):
+        pool = cohort.pool(2, draw, 8)
+        assert len({case.patient for case in pool}) == 8
+        assert cohort.pool(6, draw, 8) == pool and cohort.pool(6, draw, 3) == pool[:3]
+        assert all(case.label is None for case in pool)
+        for n in (2, 6):
+            every = cohort.pool(n, draw, 1000)
+            trained = {case.patient for case in cohort.training(n, draw)}
+            left = {case.case_id for case in cohort.draws[draw] if case.patient not in trained}
+            assert {case.case_id for case in every} == left and len(every) == len(left)

@@ -41,11 +41,15 @@ class Cohort:
     def pool(self, n: int, draw: int, count: int) -> tuple[CaseFiles, ...]:
         """Up to `count` unlabelled cases of patients that are neither trained on nor tested.
 
-        They are taken from the end of the draw, so that they are the same for all sizes, as long as the
-        cases suffice; their labels are left out.
+        One of each patient comes before a second one of any, and first those of patients that come into the draw
+        last, so that they are the same for all sizes, as long as the patients suffice; their labels are left out.
         """
-        patients = {case.patient for case in self.training(n, draw)}
-        others = [case for case in reversed(self.draws[draw]) if case.patient not in patients]
+        trained = {case.patient for case in self.training(n, draw)}
+        by_patient: dict[str, list[CaseFiles]] = {}
+        for case in self.draws[draw]:
+            if case.patient not in trained:
+                by_patient.setdefault(case.patient, []).append(case)
+        others = _in_rounds([group[::-1] for group in reversed(by_patient.values())])
         return tuple(replace(case, label=None) for case in others[:count])
 
 
@@ -165,5 +169,10 @@ def _order(by_patient: dict[str, list[CaseFiles]], draw: int) -> tuple[CaseFiles
     generator = np.random.default_rng([1, draw])
     patients = [list(by_patient)[i] for i in generator.permutation(len(by_patient))]
     queues = [[by_patient[p][i] for i in generator.permutation(len(by_patient[p]))] for p in patients]
+    return _in_rounds(queues)
+
+
+def _in_rounds(queues: Sequence[Sequence[CaseFiles]]) -> tuple[CaseFiles, ...]:
+    """The first of each queue, then the second of each, and so on."""
     rounds = range(max(map(len, queues), default=0))
     return tuple(queue[turn] for turn in rounds for queue in queues if turn < len(queue))
