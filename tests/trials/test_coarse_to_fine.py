@@ -304,6 +304,19 @@ def test_strategies_work_in_the_boxes_too(cases: PreparedCases, strategy: str) -
     assert bool(torch.isfinite(weights(model)).all())
 
 
+def test_the_record_tells_of_the_images_under_carried_labels_in_the_coarse_look(
+    plan: Plan, tmp_path: Path
+) -> None:
+    """The fine look has no pool: boxes lie about labels. So it has nothing to say of it."""
+    files = [written(tmp_path, index, SMALL) for index in range(4)]
+    labelled, pool = files[:3], replace(files[3], label=None)
+    cases = PreparedCases(plan, [*labelled, pool], tmp_path / "cache", 2**30)
+    ids = [case.case_id for case in labelled]
+    model = train(cases, ids, replace(QUICK, strategy="regda+pool", steps=4), pool_ids=[pool.case_id])
+    assert model.report["strategy_carried"] == 1
+    assert model.fine is not None and "strategy_carried" not in model.fine.report
+
+
 def test_a_later_training_starts_each_network_from_its_own(cases: PreparedCases, tmp_path: Path) -> None:
     before = train(cases, cases.labelled, QUICK)
     file = before.save(tmp_path / "m.pt")

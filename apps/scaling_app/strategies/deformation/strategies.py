@@ -194,7 +194,7 @@ class _Subspace(_Deforming):
             logger.warning("%s deforms as red: %s", self.name, error)
             self._notes |= {"shapes": 0, "fallback": str(error)}
             return
-        if self._carried_share:
+        if self._carried_share and context.pool:
             try:
                 self._carry(self._group, cases, context)
             except (ValueError, ArithmeticError, RuntimeError) as error:
