@@ -9,10 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scaling_app.strategies.base import StrategyContext
+from scaling_app.strategies.baseline import Baseline
+from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.inference import predict
 from scaling_app.trials.plan import Plan
+from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.sampling import AffineRange
 from scaling_app.trials.sides import leans, mirrored_axes
+from scaling_app.trials.training import train
 
 CPU = torch.device("cpu")
 
@@ -80,6 +85,16 @@ def test_samples_are_mirrored_half_of_the_time_along_the_axes_that_the_plan_name
     signs = torch.stack([torch.diagonal(drawn.draw(generator)).sign() for _ in range(400)])
     assert (signs[:, [0, 2]] == 1).all()
     assert 160 <= int((signs[:, 1] == -1).sum()) <= 240
+
+
+def test_a_strategy_is_told_along_which_axes_the_plan_mirrors(
+    prepared: PreparedCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[StrategyContext] = []
+    monkeypatch.setattr(Baseline, "prepare", lambda strategy, cases, context: told.append(context))
+    cases = prepared.at(replace(prepared.plan, mirrored=(0, 2)))
+    train(cases, cases.labelled, RunSettings(steps=1))
+    assert [context.mirrored for context in told] == [(0, 2)]
 
 
 class Leaning(nn.Module):

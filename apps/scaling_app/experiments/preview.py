@@ -94,6 +94,7 @@ def preview(
         pool=pool,
         cache_dir=out / "cache",
         of_slices=plan.slice_axis is not None,
+        mirrored=plan.mirrored,
     )
     tell("learning from the cases", 0, len(cases) + len(pool))
     made.prepare(cases, context)

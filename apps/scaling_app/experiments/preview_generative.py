@@ -181,6 +181,7 @@ def _taken_up(
         cache_dir=cases.cache_dir / "strategies",
         options=settings.options,
         of_slices=plan.slice_axis is not None,
+        mirrored=plan.mirrored,
     )
     genseg.prepare(prepared, context)
     if genseg.coupling is None:

@@ -71,6 +71,7 @@ class StrategyContext:
     when there is a model already, gives class probabilities `(K, *S)` for a prepared image.
     With `of_slices` the cases are slices of volumes: labelled ones that hold a structure, while a slice of the
     pool may hold none, and to count the pool is to prepare all its volumes.
+    `mirrored` are the axes along which sides do not matter: samples are mirrored along them.
     `cache_dir` outlives the run: results stored there are keyed by content.
     """
 
@@ -87,6 +88,7 @@ class StrategyContext:
     max_minutes: float | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     of_slices: bool = False
+    mirrored: tuple[int, ...] = ()
 
 
 class Strategy:

@@ -146,8 +146,7 @@ class _Run:
         self.network = self._network(None if fresh_weights else previous)
         suited = NETWORKS[self.plan.network]
         decay = suited.average if settings.average is None else settings.average
-        peak_rate = settings.learning_rate or suited.peak_rate
-        self.descent = Descent(self.network, peak_rate, decay, self.device)
+        self.descent = Descent(self.network, settings.learning_rate or suited.peak_rate, decay, self.device)
         self.criterion = DiceCELoss(to_onehot_y=True, softmax=True, include_background=False, batch=True)
         self.step = 0
         self.held: int | None = None
@@ -194,6 +193,7 @@ class _Run:
             max_minutes=self.settings.max_minutes,
             options=self.settings.options,
             of_slices=self.plan.slice_axis is not None,
+            mirrored=self.plan.mirrored,
         )
         self.strategy.prepare(CaseList(self.cases, self.train_ids), context)
         if self.previous is not None and self.previous.report.get("strategy") == self.settings.strategy:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,9 @@ import torch
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.generative.masks import KINDS, MaskAugmentation, PatchSource, read_pair
 from scaling_app.strategies.generative.proof import Proof, diversity
+from scaling_app.strategies.making import make_strategy
+
+from .trainings import context
 
 
 def square_case(shape=(40, 48), case_id="a") -> PreparedCase:
@@ -132,7 +136,7 @@ def test_image_and_label_are_warped_alike(shape) -> None:
     case = square_case(shape)
     patch = tuple(n // 2 for n in shape)
     source = PatchSource([case], patch, 2)
-    masks = MaskAugmentation(patch, (1.0,) * len(shape), flips=True)
+    masks = MaskAugmentation(patch, (1.0,) * len(shape), mirrored=range(len(shape)))
     drawn = source.draw(4, torch.Generator().manual_seed(0), among=["a"], warp=masks.draw)
     inside = (drawn.image > 1.5).to(torch.uint8)
     assert drawn.label.sum() > 0
@@ -149,6 +153,35 @@ def test_reading_at_whole_voxels_returns_them_and_zero_outside() -> None:
     assert torch.allclose(image[0, 2:5, 2:6], case.image[0], atol=1e-5)
     assert image[0, :2].abs().max() == 0 and label[0, :, 6:].max() == 0
     assert label[0, 2:5, 2:6].min() == 1
+
+
+@pytest.mark.parametrize("shape", [(40, 48), (39, 48), (13, 15), (22, 23, 9)], ids=str)
+def test_patches_that_nothing_moves_are_whole_voxels(shape) -> None:
+    """Between voxels the image is blurred, and of the label every second row read twice."""
+    patch = (16, 16, 8)[: len(shape)]
+    g = torch.Generator().manual_seed(0)
+    label = torch.randint(1, 200, (1, *shape), generator=g, dtype=torch.uint8)
+    source = PatchSource([PreparedCase("a", "a", label.float(), label)], patch, 200)
+    drawn = source.draw(8, g, among=["a"])
+    assert drawn.label.any() and torch.allclose(drawn.image, drawn.label.float(), atol=0.1)
+    around = torch.nn.functional.pad(label[0], [p for n in reversed(patch) for p in (n, n)])
+    for axis, n in enumerate(patch):
+        around = around.unfold(axis, n, 1)
+    windows = around.flatten(0, len(shape) - 1)
+    for patch_of_label in drawn.label[:, 0]:
+        assert (windows == patch_of_label).flatten(1).all(1).any()
+
+
+@pytest.mark.parametrize("axes", [(), (1,), (0, 1)], ids=str)
+def test_masks_are_mirrored_along_the_axes_whose_sides_do_not_matter(axes) -> None:
+    case = square_case()
+    strategy = make_strategy("genseg")
+    two = [case, PreparedCase("b", "b", case.image, case.known_label)]
+    strategy.prepare(two, replace(context(), mirrored=axes))
+    masks, g = strategy.coupling.masks, torch.Generator().manual_seed(0)
+    drawn = [masks.draw(case, g).matrix.diagonal().sign().tolist() for _ in range(40)]
+    for axis in range(2):
+        assert {signs[axis] for signs in drawn} == ({1.0, -1.0} if axis in axes else {1.0})
 
 
 def test_the_same_generator_state_draws_the_same_patches() -> None:

@@ -2,7 +2,7 @@
 
 Image and label are read at the same moved points, so that a warped mask always comes with the image
 warped like it: the generator's context. The affine draws follow the GenSeg paper (rotation, scale,
-shear, translation, flips); the deformation is the project's own certified homeomorphism
+shear, translation, and flips along axes whose sides do not matter); the deformation is the project's own certified homeomorphism
 (`deformation/velocity.py`), so that masks neither tear nor fold.
 
 How strong each kind of draw is can be learned (`MaskAugmentation.learn`): draws are normal with standard
@@ -73,7 +73,7 @@ class MaskAugmentation:
     Args:
         patch: in voxels.
         spacing: mm per voxel.
-        flips: whether mirrored masks are plausible.
+        mirrored: the axes along which masks are mirrored at random.
         deformation: another source of deformations (a learned one), used for every other draw.
     """
 
@@ -82,10 +82,10 @@ class MaskAugmentation:
         patch: Sequence[int],
         spacing: Sequence[float],
         *,
-        flips: bool = False,
+        mirrored: Sequence[int] = (),
         deformation: CaseDeformation | None = None,
     ) -> None:
-        self.patch, self.spacing, self.flips = tuple(patch), tuple(spacing), flips
+        self.patch, self.spacing, self.mirrored = tuple(patch), tuple(spacing), tuple(mirrored)
         self.log_strength = torch.zeros(len(KINDS))
         self._learned_deformation = deformation
         self._reward_mean: float | None = None
@@ -110,9 +110,9 @@ class MaskAugmentation:
             angle = rotation * float(z[0]) * (1 if dims == 2 else float(torch.randn((), generator=generator)))
             matrix = matrix @ self._turn(i, j, angle)
             matrix = matrix @ self._shear(i, j, shear * float(z[2]))
-        if self.flips:
-            signs = 1 - 2 * torch.randint(0, 2, (dims,), generator=generator)
-            matrix = matrix * signs
+        for axis in self.mirrored:
+            if torch.rand((), generator=generator) < 0.5:
+                matrix[:, axis] *= -1
         direction = torch.randn(dims, generator=generator)
         offset = shift * float(z[3]) * direction / direction.norm() * torch.tensor(self.patch)
         amplitude *= abs(float(z[4]))
@@ -233,7 +233,11 @@ class PatchSource:
         return list(self._index)
 
     def _centre(self, case: PreparedCase, generator: torch.Generator, share: float) -> Tensor:
-        """A patch centre: in that share of draws on a voxel of a structure, else anywhere."""
+        """A patch centre: in that share of draws on a voxel of a structure, else anywhere.
+
+        The patch's points are whole voxels where nothing moves them. Between voxels images would be blurred, and of
+        labels every second row read twice.
+        """
         shape = torch.tensor(case.image.shape[1:], dtype=torch.float32)
         half = torch.tensor(self.patch, dtype=torch.float32) / 2
         seeds = self._structure_voxels(case)
@@ -244,7 +248,8 @@ class PatchSource:
             centre = torch.rand(len(shape), generator=generator) * shape
         low, high = half - 0.5, shape - half - 0.5
         middle = (shape - 1) / 2
-        return torch.where(low < high, torch.minimum(torch.maximum(centre, low), high), middle)
+        centre = torch.where(low < high, torch.minimum(torch.maximum(centre, low), high), middle)
+        return torch.floor(centre - low) + low
 
     def _structure_voxels(self, case: PreparedCase, most: int = 256) -> Tensor:
         """Up to `most` voxels of each structure `(M, D)`, the same at every call."""

@@ -29,7 +29,7 @@ class GenSegSettings:
         compose: whether only the label's neighbourhood is generated and the rest stays a warped real image.
         adversarial: whether there is a discriminator.
         pool: whether the generator also learns from images without labels.
-        flips: whether masks may be mirrored.
+        flips: whether masks are mirrored along all axes, not only along those whose sides do not matter.
         width: the generator's channels after the first halving.
         step_size: xi, of the look-ahead step. Not the run's own learning rate: a plain gradient step as long
             as one of Adam's overshoots, and then every pair, real ones too, seems to do harm.

@@ -232,7 +232,11 @@ class GenSeg(Strategy):
         return self.real.loss(network, loss, batch, step)
 
     def _masks(self, context: StrategyContext) -> MaskAugmentation:
-        return MaskAugmentation(context.patch, context.spacing, flips=self.settings.flips)
+        return MaskAugmentation(context.patch, context.spacing, mirrored=self._mirrored(context))
+
+    def _mirrored(self, context: StrategyContext) -> tuple[int, ...]:
+        """The axes along which masks may be mirrored: real pairs are along those of the context."""
+        return tuple(range(context.spatial_dims)) if self.settings.flips else context.mirrored
 
     def _count(self, batch: Batch) -> int:
         """Generated pairs per step: half as many as real ones."""
@@ -349,7 +353,10 @@ class GenDAGenSeg(GenSeg):
 
     def _masks(self, context: StrategyContext) -> MaskAugmentation:
         return MaskAugmentation(
-            context.patch, context.spacing, flips=self.settings.flips, deformation=self.real.deformation
+            context.patch,
+            context.spacing,
+            mirrored=self._mirrored(context),
+            deformation=self.real.deformation,
         )
 
 
