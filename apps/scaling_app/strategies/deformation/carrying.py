@@ -4,7 +4,7 @@ The labelled cases, brought to the template, give the share of each structure at
 of an image without a label brings these shares to it, and the most frequent class is its label. Such a label
 is as good as the registration, but it comes with a real image that nobody has labelled. How good that is, the
 labelled cases tell: each is left out in turn, registered by its image alone, and its carried label compared
-with its own. (The template has seen it, which flatters the comparison a little.)
+with its own. (The template has seen it, which flatters the comparison, and much where cases are few.)
 
 Sources: Iglesias and Sabuncu, "Multi-atlas segmentation of biomedical images: a survey", Medical Image
 Analysis 2015; Zhao et al., "Data augmentation using learned transformations for one-shot medical image
