@@ -10,7 +10,7 @@ import torch
 
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.generative.masks import KINDS, MaskAugmentation, PatchSource, read_pair
-from scaling_app.strategies.generative.proof import Proof, diversity
+from scaling_app.strategies.generative.proof import Proof, diversity, patience_for
 from scaling_app.strategies.making import make_strategy
 
 from .trainings import context
@@ -96,6 +96,23 @@ def test_harmful_pairs_count_nothing_and_helpful_ones_more() -> None:
     assert weights[0] > weights[2] > 0
     own = proof.pair_weights(("good", "bad"), torch.tensor([-1.0, 1.0]))
     assert own[0] == 0 and own[1] > 0
+
+
+def test_chance_ends_long_searches_no_more_often_than_short_ones() -> None:
+    g = torch.Generator().manual_seed(0)
+
+    def ended(outer_steps: int, patience: int) -> int:
+        count = 0
+        for _ in range(200):
+            proof = Proof(patience=patience)
+            for _ in range(outer_steps):
+                proof.observe(torch.randn(2, generator=g) + 0.3, "ab", NOTHING)
+            count += not proof.on
+        return count
+
+    short, long = ended(25, patience_for(25)), ended(140, patience_for(140))
+    assert patience_for(25) == Proof().patience
+    assert long <= short < ended(140, Proof().patience)
 
 
 def test_a_collapsed_generator_is_turned_off() -> None:

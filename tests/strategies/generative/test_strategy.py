@@ -290,6 +290,15 @@ def test_a_warm_start_keeps_the_generator_searches_anew_and_warms_up_shortly(cas
     assert warm.coupling.outer_steps > 0  # a cold run is still warming up here
 
 
+def test_a_longer_search_is_given_up_later_and_after_a_warm_start_too(cases) -> None:
+    short, long = make_strategy("genseg"), make_strategy("genseg")
+    short.prepare(cases, context(400))
+    long.prepare(cases, context(4000))
+    assert long.coupling.proof.patience == 10 * short.coupling.proof.patience == 100
+    long.coupling.start_anew()
+    assert long.coupling.proof.patience == 100
+
+
 def test_a_refused_warm_start_leaves_a_search_that_can_move(cases) -> None:
     earlier = prepared(cases)
     run(earlier, new_network(), cases, range(STEPS))

@@ -227,7 +227,7 @@ class Coupling:
     def start_anew(self) -> None:
         """Keeps what the generator has learned and searches again, trusting nothing yet: new labels."""
         self.trainer.restart_search()
-        self.proof = Proof(self.proof.asked)
+        self.proof = Proof(self.proof.asked, patience=self.proof.patience)
         self.outer_steps = 0
 
     def state_dict(self) -> dict[str, Any]:

@@ -35,6 +35,9 @@ _MEMORY = 0.8
 _LARGEST_PAIR_WEIGHT = 2.0
 _ASKS = {"asked", "low", "patience", "least_diversity"}
 _STAKES = (0.1, 0.3, 0.5, 0.7, 0.9)
+_LEAST_PATIENCE = 10
+_PATIENCE = 0.4
+_MOST_OVERFLOWS = 10
 _PROOF = 20.0
 """The wealth that counts as shown: pairs that do no more than unpainted reach it once in 20 trainings at most."""
 
@@ -56,7 +59,7 @@ class Proof:
 
     asked: bool = True
     low: float = 0.2
-    patience: int = 10
+    patience: int = _LEAST_PATIENCE
     least_diversity: float = 0.25
     reason: str = ""
     mean: float = 0.0
@@ -140,10 +143,10 @@ class Proof:
     def observe_step(self, kind: str, finite: bool) -> None:
         """Takes in whether a step of that kind was made, or overflowed and was skipped."""
         self.overflows[kind] = 0 if finite else self.overflows.get(kind, 0) + 1
-        if sum(self.overflows.values()) >= self.patience:
+        if sum(self.overflows.values()) >= _MOST_OVERFLOWS:
             kinds = ", ".join(kind for kind, count in self.overflows.items() if count)
             self._turn_off(
-                f"losses were not finite in {self.patience} steps without a good one between ({kinds})"
+                f"losses were not finite in {_MOST_OVERFLOWS} steps without a good one between ({kinds})"
             )
 
     def pair_weights(self, sources: Sequence[str], alignment: Tensor | None = None) -> Tensor:
@@ -172,6 +175,11 @@ class Proof:
         """Takes up what a guard has seen; what it asks for stays this one's."""
         for name in vars(self).keys() & state.keys() - _ASKS:
             setattr(self, name, state[name])
+
+
+def patience_for(outer_steps: int) -> int:
+    """Outer steps without help in a row that a search of so many may have: a fixed number would end long ones by chance."""
+    return max(_LEAST_PATIENCE, round(_PATIENCE * outer_steps))
 
 
 def diversity(images: Tensor, mask: Tensor) -> float:

@@ -67,3 +67,7 @@ class Schedule:
         if phase is Phase.FADE:
             return (self.fade_end - progress) / (self.fade_end - self.settle_end)
         return 0.0
+
+    def searching(self, interval: int) -> int:
+        """Outer steps of the search, where there is one every `interval` steps."""
+        return int((self.search_end - self.warm_up) * self.steps / interval)

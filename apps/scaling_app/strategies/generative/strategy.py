@@ -23,7 +23,7 @@ from scaling_app.strategies.baseline import Baseline
 from scaling_app.strategies.generative.coupling import Coupling, Rotation
 from scaling_app.strategies.generative.hypergradient import Pairs, pair_losses
 from scaling_app.strategies.generative.masks import MaskAugmentation, PatchSource
-from scaling_app.strategies.generative.proof import Proof
+from scaling_app.strategies.generative.proof import Proof, patience_for
 from scaling_app.strategies.generative.schedule import Phase, Schedule
 from scaling_app.strategies.generative.settings import GenSegSettings
 from scaling_app.strategies.generative.stages import GeneratorTask, GeneratorTrainer, full_precision
@@ -82,7 +82,10 @@ class GenSeg(Strategy):
         task = GeneratorTask(classes, channels, tuple(context.patch), tuple(context.spacing))
         self.coupling = Coupling(
             GeneratorTrainer(task, self.settings, context.seed, context.device),
-            Proof(self.settings.proof and self.settings.couple),
+            Proof(
+                self.settings.proof and self.settings.couple,
+                patience=patience_for(self._schedule.searching(self.settings.interval)),
+            ),
             PatchSource(cases, context.patch, classes),
             self._masks(context),
             Rotation(patients, context.seed),
