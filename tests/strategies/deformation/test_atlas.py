@@ -145,7 +145,7 @@ def test_nothing_that_ran_before_changes_a_folds_atlas_least_of_all_a_case_held_
     pool = [bare(other)] if pooled else []
 
     def gathered(cases, folder, images=()):
-        return gather(cases, context(2, cache_dir=folder, pool=[*pool, *images]), with_pool=True, blind=2)
+        return gather(cases, context(2, cache_dir=folder, pool=[*pool, *images]), with_pool=True, checked=2)
 
     alone = gathered(fold, tmp_path / "fresh")
     for cases in ([*fold, held_out], [*fold[1:], held_out], [*fold[:3], held_out], [held_out, *fold[:5]]):

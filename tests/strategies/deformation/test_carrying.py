@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,9 @@ from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.strategies.base import PreparedCase, Strategy
 from scaling_app.strategies.catalogue import same_as
 from scaling_app.strategies.deformation import budget
+from scaling_app.strategies.deformation.atlas import without_patient
+from scaling_app.strategies.deformation.carrying import left_out_dice
+from scaling_app.strategies.deformation.group import gather
 from scaling_app.strategies.deformation.strategies import LEAST_CARRIED_DICE
 from scaling_app.strategies.making import make_strategy
 
@@ -134,6 +138,35 @@ def test_nothing_is_carried_where_left_out_cases_show_that_it_goes_wrong(picture
         agreed[name] = strategy.report()["carried_dice"], len(strategy.added_cases())
     assert agreed["right"][0] > LEAST_CARRIED_DICE > agreed["wrong"][0]
     assert (agreed["right"][1], agreed["wrong"][1]) == (1, 0)
+
+
+@pytest.mark.usefixtures("coarse_registrations")
+def test_the_atlas_around_which_a_case_is_left_out_lies_amid_the_others_and_shows_them_alone(
+    pictures, context
+) -> None:
+    left, *others = cases = pictures[:4]
+    group = gather(cases, context(2), with_pool=False, checked=1)
+    atlas, _ = group.left_out[left.case_id]
+    assert set(atlas.velocities) == {case.case_id for case in others}
+    assert float(torch.stack(list(atlas.velocities.values())).sum(dim=0).abs().max()) < 1e-4
+    around = {name: (found.placement, found.velocity) for name, found in group.labelled.items()}
+    unlike = PreparedCase(left.case_id, left.patient, left.image.flip(1), left.label.flip(1))
+    again = without_patient(group.atlas, [unlike, *others], (1.0, 1.0), around)(left.patient)
+    assert torch.equal(again.template.image, atlas.template.image) and again.centre == atlas.centre
+
+
+@pytest.mark.usefixtures("coarse_registrations")
+def test_a_case_is_left_out_with_all_of_its_patients(pictures, context) -> None:
+    values = sorted(STRUCTURES.values())
+    twice = [*pictures[:3], *(replace(case, case_id=f"{case.case_id} again") for case in pictures[:3])]
+    once, again = (
+        left_out_dice(gather(cases, context(2), with_pool=False, checked=10), cases, values)
+        for cases in (pictures[:3], twice)
+    )
+    assert again == pytest.approx(once, abs=1e-3)
+    one_patient = [pictures[0], replace(pictures[1], patient=pictures[0].patient)]
+    group = gather(one_patient, context(2), with_pool=False, checked=10)
+    assert left_out_dice(group, one_patient, values) is None
 
 
 @pytest.mark.usefixtures("coarse_registrations")

@@ -167,6 +167,50 @@ def _standard(image: Tensor, inside: Tensor) -> Tensor:
     return (image - seen.mean()) / seen.std().clamp(min=1e-6)
 
 
+def without_patient(
+    atlas: Atlas,
+    cases: Sequence[PreparedCase],
+    spacing_mm: Sequence[float],
+    around: Mapping[str, tuple[Placement, Tensor]],
+) -> Callable[[str], Atlas | None]:
+    """What makes, for a patient, the atlas in the middle of the others' cases, for images without labels.
+
+    The others keep the ways between them. They were found around a template that the patient's cases shaped as well:
+    to find them anew would take as many registrations for each patient.
+
+    Args:
+        atlas: of the cases.
+        cases: with a label each.
+        spacing_mm: of the voxels.
+        around: placement and velocity of each case.
+    """
+    frame = atlas.frame
+    views = [look_at(case, around[case.case_id][0], frame, atlas.shared, atlas.masked) for case in cases]
+    images = [_standard(view.image, view.inside) for view in views]
+    found = [_moments_of(case, atlas.shared, spacing_mm) for case in cases]
+
+    def without(patient: str) -> Atlas | None:
+        others = [i for i, case in enumerate(cases) if case.patient != patient]
+        if not others:
+            return None
+        ids = [cases[i].case_id for i in others]
+        mean = torch.stack([around[name][1] for name in ids]).mean(dim=0)
+        velocities = [around[name][1] - mean for name in ids]
+        brought = [
+            warp(images[i], -velocity, frame.nodes, frame.grid.shape)
+            for i, velocity in zip(others, velocities, strict=True)
+        ]
+        return replace(
+            atlas,
+            template=Template(torch.stack(brought).mean(dim=0), None),
+            centre=_mean_centre([cases[i] for i in others], [found[i] for i in others], spacing_mm),
+            placements={name: around[name][0] for name in ids},
+            velocities=dict(zip(ids, velocities, strict=True)),
+        )
+
+    return without
+
+
 def register_unlabelled(
     atlas: Atlas,
     case: PreparedCase,

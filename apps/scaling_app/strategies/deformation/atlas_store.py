@@ -28,6 +28,7 @@ from scaling_app.strategies.deformation.atlas import (
     build_atlas,
     register_labelled,
     register_unlabelled,
+    without_patient,
 )
 from scaling_app.strategies.deformation.registration import RegistrationSettings, Template
 from scaling_app.strategies.deformation.velocity import Lattice
@@ -110,6 +111,35 @@ class AtlasStore:
         if predict is not None:
             return Registered(*work())
         return self._remember(key, content_hash(case, with_label=False), work)
+
+    def left_out(
+        self,
+        key: str,
+        atlas: Atlas,
+        cases: Sequence[PreparedCase],
+        around: Mapping[str, Registered],
+        chosen: Sequence[PreparedCase],
+    ) -> dict[str, tuple[Atlas, Registered]]:
+        """Some of the cases, each by its image alone around the atlas of the other patients' cases.
+
+        Args:
+            key: of the atlas.
+            atlas: of the cases.
+            cases: the fold's, with a label each.
+            around: where each lies.
+            chosen: those to be registered; one without a case of another patient is passed over.
+        """
+        placed = {case_id: (found.placement, found.velocity) for case_id, found in around.items()}
+        without = without_patient(atlas, cases, self._spacing, placed)
+        digests = {case.case_id: content_hash(case, with_label=True) for case in cases}
+        found: dict[str, tuple[Atlas, Registered]] = {}
+        for case in chosen:
+            others = without(case.patient)
+            if others is not None:
+                members = {digests[case_id]: None for case_id in others.velocities}
+                apart = f"{key}-{self._key(members).rpartition('-')[2]}"
+                found[case.case_id] = others, self.unlabelled(apart, others, case)
+        return found
 
     def _find(self, wanted: Mapping[str, PreparedCase]) -> tuple[str, Atlas | None, dict[str, Registered]]:
         """A stored atlas whose members are all wanted, and that compares and masks what this fold's own would."""

@@ -3,8 +3,8 @@
 The labelled cases, brought to the template, give the share of each structure at every point; the registration
 of an image without a label brings these shares to it, and the most frequent class is its label. Such a label
 is as good as the registration, but it comes with a real image that nobody has labelled. How good that is, the
-labelled cases tell: each is left out in turn, registered by its image alone, and its carried label compared
-with its own. (The template has seen it, which flatters the comparison, and much where cases are few.)
+labelled cases tell: each is left out in turn with all of its patient's, registered by its image alone to what the
+others make of the template, and its carried label compared with its own.
 
 Sources: Iglesias and Sabuncu, "Multi-atlas segmentation of biomedical images: a survey", Medical Image
 Analysis 2015; Zhao et al., "Data augmentation using learned transformations for one-shot medical image
@@ -14,7 +14,7 @@ segmentation", CVPR 2019 (training on what registration to unlabelled images yie
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from scaling_app.imaging.label_numbers import smallest_type
 from scaling_app.strategies.base import PreparedCase
-from scaling_app.strategies.deformation.alignment import Placement, resample
+from scaling_app.strategies.deformation.alignment import Frame, Placement, resample
 from scaling_app.strategies.deformation.atlas_store import Registered
 from scaling_app.strategies.deformation.group import Group
 from scaling_app.strategies.deformation.interpolation import FieldReader
@@ -52,7 +52,7 @@ def carry_labels(
     Returns:
         As many as memory allows; an image whose label cannot be carried is left out.
     """
-    shares = _shares(group, [case for case in labelled if case.case_id in group.labelled], values)
+    shares = _shares(group.frame, labelled, group.labelled, values)
     found, voxels = [], 0
     for case_id, registered in group.unlabelled.items():
         try:
@@ -60,7 +60,7 @@ def carry_labels(
             voxels += case.image[0].numel()
             if voxels > MOST_VOXELS:
                 break
-            found.append(_carry(group, shares, case, registered, values))
+            found.append(_carry(group.frame, shares, case, registered, values))
         except (ValueError, ArithmeticError, RuntimeError, OSError) as error:
             logger.warning("no label is carried to %s: %s", case_id, error)
     return found
@@ -70,23 +70,21 @@ def left_out_dice(group: Group, labelled: Sequence[PreparedCase], values: Sequen
     """Mean Dice of labels carried to labelled cases from the others, over cases and their structures.
 
     Args:
-        group: the registered fold, with some `blind` registrations.
+        group: the registered fold, with some cases left out.
         labelled: its labelled cases.
         values: the structures' values.
 
     Returns:
-        None where fewer than two cases can be compared, or none has a structure.
+        None where no case can be compared, since there is no other patient or it has no structure.
     """
-    members = [case for case in labelled if case.case_id in group.labelled]
-    others, scores = len(members) - 1, []
-    if others < 1:
-        return None
-    total = len(members) * _shares(group, members, values)
-    for case in members:
-        if case.case_id not in group.blind:
+    scores = []
+    for case in labelled:
+        if case.case_id not in group.left_out:
             continue
-        shares = (total - _brought(group, case, values)) / others
-        carried = _carry(group, shares, case, group.blind[case.case_id], values).known_label
+        atlas, registered = group.left_out[case.case_id]
+        around = {name: Registered(atlas.placements[name], v) for name, v in atlas.velocities.items()}
+        shares = _shares(group.frame, labelled, around, values)
+        carried = _carry(group.frame, shares, case, registered, values).known_label
         for value in values:
             mine, theirs = case.known_label == value, carried == value
             if mine.any():
@@ -95,23 +93,25 @@ def left_out_dice(group: Group, labelled: Sequence[PreparedCase], values: Sequen
 
 
 def _carry(
-    group: Group, shares: Tensor, case: PreparedCase, registered: Registered, values: Sequence[int]
+    frame: Frame, shares: Tensor, case: PreparedCase, registered: Registered, values: Sequence[int]
 ) -> PreparedCase:
     """The case's image under the most frequent class of `shares (len(values), *G)`, brought onto it."""
-    frame = group.frame
     brought = warp(shares, registered.velocity, frame.nodes, frame.grid.shape)
     label = _most_frequent(brought, registered.placement, frame.grid, case.image.shape[1:], values)
     return PreparedCase(case.case_id, case.patient, case.image, label[None])
 
 
-def _shares(group: Group, labelled: Sequence[PreparedCase], values: Sequence[int]) -> Tensor:
-    """Share `(len(values), *G)` of the cases that have each structure at a point of the template."""
-    return sum((_brought(group, case, values) for case in labelled), torch.zeros(())) / len(labelled)
+def _shares(
+    frame: Frame, labelled: Sequence[PreparedCase], around: Mapping[str, Registered], values: Sequence[int]
+) -> Tensor:
+    """Share `(len(values), *G)` of the registered cases that have each structure at a point of the template."""
+    there = [case for case in labelled if case.case_id in around]
+    brought = (_brought(frame, case, around[case.case_id], values) for case in there)
+    return sum(brought, torch.zeros(())) / len(there)
 
 
-def _brought(group: Group, case: PreparedCase, values: Sequence[int]) -> Tensor:
+def _brought(frame: Frame, case: PreparedCase, registered: Registered, values: Sequence[int]) -> Tensor:
     """A labelled case's structures `(len(values), *G)`, each 0 to 1, brought to the template."""
-    frame, registered = group.frame, group.labelled[case.case_id]
     masks = [resample((case.known_label == v).float(), registered.placement, frame.grid)[0] for v in values]
     return warp(torch.cat(masks), -registered.velocity, frame.nodes, frame.grid.shape)
 

@@ -36,7 +36,7 @@ class Group:
         unlabelled: registered images of the pool by their id.
         drawn: where in the pool each of these stands.
         codes: `(labelled + unlabelled, C)` coarse image codes, in that order.
-        blind: some labelled cases registered once more, by their images alone.
+        left_out: the atlas of other patients' cases for some labelled ones, and these around it by their images alone.
         without_structure: how many labelled cases are left out since they hold no structure and others do.
     """
 
@@ -45,7 +45,7 @@ class Group:
     unlabelled: dict[str, Registered]
     drawn: dict[str, int]
     codes: Tensor
-    blind: dict[str, Registered]
+    left_out: dict[str, tuple[Atlas, Registered]]
     without_structure: int
 
     @property
@@ -70,7 +70,7 @@ class Group:
 
 
 def gather(
-    cases: Sequence[PreparedCase], context: StrategyContext, *, with_pool: bool, blind: int = 0
+    cases: Sequence[PreparedCase], context: StrategyContext, *, with_pool: bool, checked: int = 0
 ) -> Group:
     """Registers the fold, from the cache where that changes nothing; an image of the pool that cannot be used is left out.
 
@@ -78,7 +78,7 @@ def gather(
         cases: the fold's.
         context: of the run.
         with_pool: whether images of the pool are registered too.
-        blind: at most so many labelled cases are registered by their images alone as well.
+        checked: at most so many labelled cases are left out and registered by their images alone as well.
 
     Raises:
         ValueError: no labelled case.
@@ -111,9 +111,9 @@ def gather(
             logger.warning("%s is left out: %s", name, error)
             continue
         unlabelled[name], drawn[name] = registered, index
-    looked_at = [usable[i] for i in thinned(len(usable), blind)] if blind and len(usable) > 1 else []
+    looked_at = [usable[i] for i in thinned(len(usable), checked)] if checked else []
     # without predictions: a model that was trained on these very labels would make them look easy to carry
-    again = {case.case_id: store.unlabelled(key, atlas, case) for case in looked_at}
+    again = store.left_out(key, atlas, usable, labelled, looked_at) if looked_at else {}
     left_out = len(labelled_cases) - len(usable)
     return Group(atlas, labelled, unlabelled, drawn, _condense(torch.stack(codes)), again, left_out)
 

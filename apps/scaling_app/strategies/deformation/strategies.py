@@ -189,7 +189,7 @@ class _Subspace(_Deforming):
         try:
             checked = CHECKED if self._carried_share and context.pool else 0
             with_pool = wanted == "pool" and not context.of_slices
-            self._group = gather(cases, context, with_pool=with_pool, blind=checked)
+            self._group = gather(cases, context, with_pool=with_pool, checked=checked)
         except (ValueError, ArithmeticError, RuntimeError) as error:
             logger.warning("%s deforms as red: %s", self.name, error)
             self._notes |= {"shapes": 0, "fallback": str(error)}
