@@ -81,7 +81,11 @@ def report(table: pd.DataFrame) -> str:
             f"| {name} | {known.sum()} | {table.loc[known, 'task'].nunique()} | {mean:.2f} ({low:.2f} to {high:.2f}) |"
         )
     within = table["gain"] <= WITHIN
-    lines += ["", "| task | n | steps | Dice | gain by four times the steps, points | within a point |", "|---|---|---|---|---|---|"]
+    lines += [
+        "",
+        "| task | n | steps | Dice | gain by four times the steps, points | within a point |",
+        "|---|---|---|---|---|---|",
+    ]
     for (_, row), fits in zip(table.iterrows(), within, strict=True):
         lines.append(
             f"| {row['task']} | {row['n']} | {row['steps']} | {row['dice']:.3f} | {100 * row['gain']:+.1f} | {'yes' if fits else 'no'} |"
