@@ -80,11 +80,9 @@ def table(rows: pd.DataFrame) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for (task, n), group in rows.groupby(["task", "n"], sort=False):
-        mine, pool = group["left_out"], group["pool"]
-        through = int((mine >= LEAST_CARRIED_DICE).sum())
+        through = int((group["left_out"] >= LEAST_CARRIED_DICE).sum())
         lines.append(
-            f"| {task} | {n} | {len(group)} | {mine.mean():.2f} | {mine.min():.2f} to {mine.max():.2f} | "
-            f"{pool.mean():.2f} | {pool.min():.2f} to {pool.max():.2f} | {through} |"
+            f"| {task} | {n} | {len(group)} | {_spread(group['left_out'])} | {_spread(group['pool'])} | {through} |"
         )
     both = rows.dropna(subset=["left_out", "pool"])
     off = both["left_out"] - both["pool"]
@@ -93,6 +91,12 @@ def table(rows: pd.DataFrame) -> str:
         f"Off by {off.abs().mean():.2f} in the mean over {len(both)} draws, by {off.mean():+.2f} with its sign.",
     ]
     return "\n".join(lines)
+
+
+def _spread(values: pd.Series) -> str:
+    if values.isna().all():
+        return "- | -"
+    return f"{values.mean():.2f} | {values.min():.2f} to {values.max():.2f}"
 
 
 def main() -> None:
