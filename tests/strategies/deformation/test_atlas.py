@@ -155,7 +155,9 @@ def test_nothing_that_ran_before_changes_a_folds_atlas_least_of_all_a_case_held_
     after = gathered(fold, tmp_path / "used")
     assert torch.equal(after.atlas.template.image, alone.atlas.template.image)
     assert torch.equal(after.codes, alone.codes)
-    for mine, theirs in ((after.labelled, alone.labelled), (after.unlabelled, alone.unlabelled)):
+    checked = [{name: found for name, (_, found) in group.left_out.items()} for group in (after, alone)]
+    assert checked[0]
+    for mine, theirs in ((after.labelled, alone.labelled), (after.unlabelled, alone.unlabelled), checked):
         assert mine.keys() == theirs.keys()
         assert all(torch.equal(mine[name].velocity, theirs[name].velocity) for name in theirs)
 
