@@ -11,6 +11,7 @@ from PIL import Image
 from scaling_app.experiments import preview as module
 from scaling_app.experiments.montage import GAP, HEIGHT
 from scaling_app.imaging.synthetic import make_case, write_case
+from scaling_app.strategies.deformation import strategies
 
 
 @pytest.fixture
@@ -25,6 +26,7 @@ def test_images_of_the_pool_are_shown_under_the_labels_that_are_trained_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST_TRAINING", 4)
+    monkeypatch.setattr(strategies, "LEAST_CARRIED_DICE", 0.0)
     out = folder / "out"
     phases: list[tuple[str, int, int]] = []
     quality = module.preview(
