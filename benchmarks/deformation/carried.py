@@ -19,11 +19,11 @@ import pandas as pd
 import torch
 
 from benchmarks.bank.run import POOL
-from benchmarks.common.tables import add_rows, finished
+from benchmarks.common.tables import add_rows, finished, markdown
 from benchmarks.engine.run import TASKS, cohort_of
 from scaling_app.imaging.network_table import DEFAULT_NETWORK
-from scaling_app.strategies.base import PreparedCase, StrategyContext
-from scaling_app.strategies.deformation.carrying import CHECKED, carry_labels, left_out_dice
+from scaling_app.strategies.base import StrategyContext
+from scaling_app.strategies.deformation.carrying import CHECKED, carry_labels, dice_of, left_out_dice
 from scaling_app.strategies.deformation.group import gather
 from scaling_app.strategies.deformation.strategies import LEAST_CARRIED_DICE
 from scaling_app.trials.cases import PreparedCases
@@ -56,7 +56,7 @@ def one_draw(data: Path, work: Path, task: str, n: int, draw: int) -> dict[str, 
     scores = [
         score
         for carried in carry_labels(group, labelled, bare, values)
-        for score in _dice(carried, cases[carried.case_id], values)
+        for score in dice_of(carried, cases[carried.case_id], values)
     ]
     return {
         **dict(zip(KEY, (task, n, draw), strict=True)),
@@ -66,37 +66,31 @@ def one_draw(data: Path, work: Path, task: str, n: int, draw: int) -> dict[str, 
     }
 
 
-def _dice(carried: PreparedCase, truth: PreparedCase, values: list[int]) -> list[float]:
-    pairs = [(carried.known_label == value, truth.known_label == value) for value in values]
-    return [float(2 * (a & b).sum() / (a.sum() + b.sum())) for a, b in pairs if b.any()]
-
-
 def table(rows: pd.DataFrame) -> str:
     """Means over draws in Markdown, with the smallest and the largest, and how often the check lets labels through."""
-    lines = [
-        "# Labels carried to left-out cases, and to the pool",
-        "",
-        "| task | n | draws | left-out cases | smallest to largest | the pool | smallest to largest | let through |",
-        "|---|---|---|---|---|---|---|---|",
+    found = [
+        {
+            "task": task,
+            "n": n,
+            "draws": len(group),
+            "left-out cases": _spread(group["left_out"]),
+            "the pool": _spread(group["pool"]),
+            "let through": int((group["left_out"] >= LEAST_CARRIED_DICE).sum()),
+        }
+        for (task, n), group in rows.groupby(["task", "n"], sort=False)
     ]
-    for (task, n), group in rows.groupby(["task", "n"], sort=False):
-        through = int((group["left_out"] >= LEAST_CARRIED_DICE).sum())
-        lines.append(
-            f"| {task} | {n} | {len(group)} | {_spread(group['left_out'])} | {_spread(group['pool'])} | {through} |"
-        )
     both = rows.dropna(subset=["left_out", "pool"])
     off = both["left_out"] - both["pool"]
-    lines += [
-        "",
-        f"Off by {off.abs().mean():.2f} in the mean over {len(both)} draws, by {off.mean():+.2f} with its sign.",
-    ]
-    return "\n".join(lines)
+    return (
+        f"# Labels carried to left-out cases, and to the pool\n\n{markdown(found)}\n\n"
+        f"Off by {off.abs().mean():.2f} in the mean over {len(both)} draws, by {off.mean():+.2f} with its sign."
+    )
 
 
 def _spread(values: pd.Series) -> str:
     if values.isna().all():
-        return "- | -"
-    return f"{values.mean():.2f} | {values.min():.2f} to {values.max():.2f}"
+        return "-"
+    return f"{values.mean():.2f} (draws {values.min():.2f} to {values.max():.2f})"
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
+from benchmarks.common.tables import markdown
+
 LENGTHS = Path(__file__).resolve().parent / "results" / "lengths.csv"
 CELL = ["task", "n", "draw", "candidate"]
 TIMES = 4
@@ -67,30 +69,32 @@ def _rank_correlation(values: pd.Series, gains: pd.Series) -> float:
 
 def report(table: pd.DataFrame) -> str:
     """The table in Markdown."""
-    lines = [
-        "# What a run sees of itself, and what four times the steps bring",
-        "",
-        "| signal | pairs | tasks | rank correlation with the gain |",
-        "|---|---|---|---|",
-    ]
+    signals = []
     for name, signal in SIGNALS.items():
         values = signal(table)
         known = values.notna()
         mean, low, high = interval(table[known], values[known])
-        lines.append(
-            f"| {name} | {known.sum()} | {table.loc[known, 'task'].nunique()} | {mean:.2f} ({low:.2f} to {high:.2f}) |"
+        signals.append(
+            {
+                "signal": name,
+                "pairs": known.sum(),
+                "tasks": table.loc[known, "task"].nunique(),
+                "rank correlation with the gain": f"{mean:.2f} ({low:.2f} to {high:.2f})",
+            }
         )
-    within = table["gain"] <= WITHIN
-    lines += [
-        "",
-        "| task | n | steps | Dice | gain by four times the steps, points | within a point |",
-        "|---|---|---|---|---|---|",
+    lengths = [
+        {
+            "task": row["task"],
+            "n": row["n"],
+            "steps": row["steps"],
+            "Dice": f"{row['dice']:.3f}",
+            "gain by four times the steps, points": f"{100 * row['gain']:+.1f}",
+            "within a point": "yes" if row["gain"] <= WITHIN else "no",
+        }
+        for _, row in table.iterrows()
     ]
-    for (_, row), fits in zip(table.iterrows(), within, strict=True):
-        lines.append(
-            f"| {row['task']} | {row['n']} | {row['steps']} | {row['dice']:.3f} | {100 * row['gain']:+.1f} | {'yes' if fits else 'no'} |"
-        )
-    return "\n".join(lines)
+    title = "# What a run sees of itself, and what four times the steps bring"
+    return f"{title}\n\n{markdown(signals)}\n\n{markdown(lengths)}"
 
 
 if __name__ == "__main__":

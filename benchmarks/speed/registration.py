@@ -67,12 +67,12 @@ def compare(
     """Carries the source onto the target by both, and scores the labels on the common grid."""
     atlas = build_atlas([source], spacing, structures)
     frame = atlas.frame
-    placement, _ = register_unlabelled(atlas, target, spacing)
+    placement = register_unlabelled(atlas, target, spacing).placement
     bare = PreparedCase(target.case_id, target.patient, target.image, None)
     view = look_at(bare, placement, frame, atlas.shared)
     masks = [
         resample(torch.stack([(case.label[0] == v).float() for v in atlas.shared]), where, frame.grid)[0]
-        for case, where in ((source, atlas.placements[source.case_id]), (target, placement))
+        for case, where in ((source, atlas.members[source.case_id].placement), (target, placement))
     ]
 
     def ours(settings: RegistrationSettings) -> Tensor:

@@ -95,7 +95,8 @@ def test_a_models_prediction_helps_to_place_an_image(placed, volumes) -> None:
     chances = torch.nn.functional.one_hot(volumes[4].label[0].long(), 3).movedim(-1, 0).float()
     found = register_unlabelled(atlas, volumes[4], SPACING, lambda image: chances)
     assert (
-        overlap(atlas, volumes[4], *found) > overlap(atlas, volumes[4], alone.placement, alone.velocity) + 0.1
+        overlap(atlas, volumes[4], found.placement, found.velocity)
+        > overlap(atlas, volumes[4], alone.placement, alone.velocity) + 0.1
     )
 
 
@@ -203,13 +204,14 @@ def test_cases_with_and_without_a_lesion_are_placed_alike(pictures) -> None:
     small = replace(bare[0], case_id="small", image=cases[0].image[:, 4:], label=cases[0].label[:, 4:])
     atlas = build_atlas([*cases, small], (1.0, 1.0), STRUCTURES)
     assert (atlas.shared, atlas.masked) == ((), (1,))
-    added, _ = register_labelled(atlas, replace(lesion_at(pictures[5], (2, 2), 1), case_id="new"), (1.0, 1.0))
-    for placement in [*atlas.placements.values(), added]:
+    new = replace(lesion_at(pictures[5], (2, 2), 1), case_id="new")
+    added = register_labelled(atlas, new, (1.0, 1.0))
+    for placement in [found.placement for found in (*atlas.members.values(), added)]:
         assert placement.scale == 1.0
         assert torch.equal(torch.tensor(placement.rotation), torch.eye(2))
     for case in [*cases, small]:
         middle = (torch.tensor(case.image.shape[1:]) - 1) / 2
-        assert torch.allclose(atlas.placements[case.case_id].to_voxels(torch.zeros(2)), middle)
+        assert torch.allclose(atlas.members[case.case_id].placement.to_voxels(torch.zeros(2)), middle)
 
 
 @pytest.mark.parametrize("first_have_it", [True, False])

@@ -147,11 +147,11 @@ def test_the_atlas_around_which_a_case_is_left_out_lies_amid_the_others_and_show
     left, *others = cases = pictures[:4]
     group = gather(cases, context(2), with_pool=False, checked=1)
     atlas, _ = group.left_out[left.case_id]
-    assert set(atlas.velocities) == {case.case_id for case in others}
-    assert float(torch.stack(list(atlas.velocities.values())).sum(dim=0).abs().max()) < 1e-4
-    around = {name: (found.placement, found.velocity) for name, found in group.labelled.items()}
+    assert set(atlas.members) == {case.case_id for case in others}
+    velocities = torch.stack([found.velocity for found in atlas.members.values()])
+    assert float(velocities.sum(dim=0).abs().max()) < 1e-4
     unlike = PreparedCase(left.case_id, left.patient, left.image.flip(1), left.label.flip(1))
-    again = without_patient(group.atlas, [unlike, *others], (1.0, 1.0), around)(left.patient)
+    again = without_patient(group.atlas, [unlike, *others], (1.0, 1.0), group.labelled)(left.patient)
     assert torch.equal(again.template.image, atlas.template.image) and again.centre == atlas.centre
 
 

@@ -41,6 +41,14 @@ ROUNDS = 2
 
 
 @dataclass(frozen=True)
+class Registered:
+    """A case's place around the template: where it lies, and its velocity `(D, *nodes)` in mm."""
+
+    placement: Placement
+    velocity: Tensor
+
+
+@dataclass(frozen=True)
 class Atlas:
     """A fold's common frame and template, with the labelled cases around it.
 
@@ -52,8 +60,7 @@ class Atlas:
         radius_mm: the common size of the shared structures, 1 where there are none.
         parts: `(K, D)`, where the centroids of the shared structures lie, in mm of the frame.
         centre: where their centroid, else the image's middle, lies in an image, as a share of its extent.
-        placements: of the labelled cases.
-        velocities: `(D, *nodes)` in mm, of the labelled cases.
+        members: the labelled cases that it is made of, by id.
         settings: how registrations are done.
     """
 
@@ -64,8 +71,7 @@ class Atlas:
     radius_mm: float
     parts: Tensor
     centre: tuple[float, ...]
-    placements: Mapping[str, Placement]
-    velocities: Mapping[str, Tensor]
+    members: Mapping[str, Registered]
     settings: RegistrationSettings
 
 
@@ -91,7 +97,10 @@ def build_atlas(
     placements = [place(m, spacing_mm, radius, parts) for m in found]
     views = [look_at(c, p, frame, shared, masked) for c, p in zip(cases, placements, strict=True)]
     template, velocities = _groupwise(views, frame, settings)
-    ids = [case.case_id for case in cases]
+    members = {
+        case.case_id: Registered(placement, velocity)
+        for case, placement, velocity in zip(cases, placements, velocities, strict=True)
+    }
     return Atlas(
         frame,
         template,
@@ -100,8 +109,7 @@ def build_atlas(
         radius,
         parts,
         _mean_centre(cases, found, spacing_mm),
-        dict(zip(ids, placements, strict=True)),
-        dict(zip(ids, velocities, strict=True)),
+        members,
         settings,
     )
 
@@ -171,7 +179,7 @@ def without_patient(
     atlas: Atlas,
     cases: Sequence[PreparedCase],
     spacing_mm: Sequence[float],
-    around: Mapping[str, tuple[Placement, Tensor]],
+    around: Mapping[str, Registered],
 ) -> Callable[[str], Atlas | None]:
     """What makes, for a patient, the atlas in the middle of the others' cases, for images without labels.
 
@@ -182,30 +190,29 @@ def without_patient(
         atlas: of the cases.
         cases: with a label each.
         spacing_mm: of the voxels.
-        around: placement and velocity of each case.
+        around: where each case lies.
     """
     frame = atlas.frame
-    views = [look_at(case, around[case.case_id][0], frame, atlas.shared, atlas.masked) for case in cases]
+    # images alone are compared: no signed distances of the shared structures
+    views = [look_at(case, around[case.case_id].placement, frame, (), atlas.masked) for case in cases]
     images = [_standard(view.image, view.inside) for view in views]
-    found = [_moments_of(case, atlas.shared, spacing_mm) for case in cases]
+    sizes = [_moments_of(case, atlas.shared, spacing_mm) for case in cases]
 
     def without(patient: str) -> Atlas | None:
         others = [i for i, case in enumerate(cases) if case.patient != patient]
         if not others:
             return None
-        ids = [cases[i].case_id for i in others]
-        mean = torch.stack([around[name][1] for name in ids]).mean(dim=0)
-        velocities = [around[name][1] - mean for name in ids]
+        there = {i: around[cases[i].case_id] for i in others}
+        mean = torch.stack([found.velocity for found in there.values()]).mean(dim=0)
+        moved = {i: replace(found, velocity=found.velocity - mean) for i, found in there.items()}
         brought = [
-            warp(images[i], -velocity, frame.nodes, frame.grid.shape)
-            for i, velocity in zip(others, velocities, strict=True)
+            warp(images[i], -found.velocity, frame.nodes, frame.grid.shape) for i, found in moved.items()
         ]
         return replace(
             atlas,
             template=Template(torch.stack(brought).mean(dim=0), None),
-            centre=_mean_centre([cases[i] for i in others], [found[i] for i in others], spacing_mm),
-            placements={name: around[name][0] for name in ids},
-            velocities=dict(zip(ids, velocities, strict=True)),
+            centre=_mean_centre([cases[i] for i in others], [sizes[i] for i in others], spacing_mm),
+            members={cases[i].case_id: found for i, found in moved.items()},
         )
 
     return without
@@ -216,8 +223,8 @@ def register_unlabelled(
     case: PreparedCase,
     spacing_mm: Sequence[float],
     predict: Callable[[Tensor], Tensor] | None = None,
-) -> tuple[Placement, Tensor]:
-    """Placement and velocity of a case whose label, if it has one, is not looked at."""
+) -> Registered:
+    """A case around the atlas whose label, if it has one, is not looked at."""
     bare = PreparedCase(case.case_id, case.patient, case.image, None)
     chances = predict(case.image) if predict is not None else None
     found = (
@@ -234,14 +241,12 @@ def register_unlabelled(
         guess = Placement.centring(middle, spacing_mm, 1.0, torch.eye(len(middle)))
         placement = search_placement(bare, guess, atlas.frame, atlas.template.image)
     view = look_at(bare, placement, atlas.frame, atlas.shared, chances=chances)
-    return placement, register(atlas.template, view, atlas.frame, atlas.settings)
+    return Registered(placement, register(atlas.template, view, atlas.frame, atlas.settings))
 
 
-def register_labelled(
-    atlas: Atlas, case: PreparedCase, spacing_mm: Sequence[float]
-) -> tuple[Placement, Tensor]:
-    """Placement and velocity of a new labelled case, the template left as it is."""
+def register_labelled(atlas: Atlas, case: PreparedCase, spacing_mm: Sequence[float]) -> Registered:
+    """A new labelled case around the atlas, the template left as it is."""
     found = _moments_of(case, atlas.shared, spacing_mm)
     placement = place(found, spacing_mm, atlas.radius_mm, atlas.parts)
     view = look_at(case, placement, atlas.frame, atlas.shared, atlas.masked)
-    return placement, register(atlas.template, view, atlas.frame, atlas.settings)
+    return Registered(placement, register(atlas.template, view, atlas.frame, atlas.settings))

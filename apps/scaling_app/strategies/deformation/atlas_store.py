@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.deformation.alignment import Frame, Placement, sort_structures
 from scaling_app.strategies.deformation.atlas import (
     Atlas,
+    Registered,
     build_atlas,
     register_labelled,
     register_unlabelled,
@@ -37,14 +38,6 @@ logger = logging.getLogger(__name__)
 
 _VERSION = 4
 _GROWTH = 1.25
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A case's place around the template."""
-
-    placement: Placement
-    velocity: Tensor
 
 
 def content_hash(case: PreparedCase, *, with_label: bool) -> str:
@@ -87,10 +80,7 @@ class AtlasStore:
         key, atlas, members = self._find(distinct)
         if atlas is None:
             atlas = build_atlas(list(distinct.values()), self._spacing, self._structures, self._settings)
-            members = {
-                digest: Registered(atlas.placements[case.case_id], atlas.velocities[case.case_id])
-                for digest, case in distinct.items()
-            }
+            members = {digest: atlas.members[case.case_id] for digest, case in distinct.items()}
             key = self._key(members)
             self._write(f"{key}.atlas.pt", _atlas_content(atlas, members))
         around = dict(members)
@@ -105,11 +95,11 @@ class AtlasStore:
     ) -> Registered:
         """An image around the atlas of that key; kept only when no model's prediction went into it."""
 
-        def work() -> tuple[Placement, Tensor]:
+        def work() -> Registered:
             return register_unlabelled(atlas, case, self._spacing, predict)
 
         if predict is not None:
-            return Registered(*work())
+            return work()
         return self._remember(key, content_hash(case, with_label=False), work)
 
     def left_out(
@@ -129,14 +119,13 @@ class AtlasStore:
             around: where each lies.
             chosen: those to be registered; one without a case of another patient is passed over.
         """
-        placed = {case_id: (found.placement, found.velocity) for case_id, found in around.items()}
-        without = without_patient(atlas, cases, self._spacing, placed)
+        without = without_patient(atlas, cases, self._spacing, around)
         digests = {case.case_id: content_hash(case, with_label=True) for case in cases}
         found: dict[str, tuple[Atlas, Registered]] = {}
         for case in chosen:
             others = without(case.patient)
             if others is not None:
-                members = {digests[case_id]: None for case_id in others.velocities}
+                members = {digests[case_id]: None for case_id in others.members}
                 apart = f"{key}-{self._key(members).rpartition('-')[2]}"
                 found[case.case_id] = others, self.unlabelled(apart, others, case)
         return found
@@ -172,12 +161,12 @@ class AtlasStore:
         joined = "".join(sorted(members)).encode()
         return f"{self._kind}-{hashlib.blake2b(joined, digest_size=10).hexdigest()}"
 
-    def _remember(self, key: str, digest: str, work: Callable[[], tuple[Placement, Tensor]]) -> Registered:
+    def _remember(self, key: str, digest: str, work: Callable[[], Registered]) -> Registered:
         name = f"{key}-{digest}.case.pt"
         content = self._read(self._folder / name) if self._folder is not None else None
         if content is not None:
             return _registered_from(content)
-        registered = Registered(*work())
+        registered = work()
         self._write(name, _registered_content(registered))
         return registered
 
@@ -233,7 +222,6 @@ def _atlas_from(
         content["radius_mm"],
         content["parts"],
         content["centre"],
-        {},
         {},
         settings,
     )

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from scaling_app.strategies.base import PreparedCase, StrategyContext
 from scaling_app.strategies.deformation.alignment import Frame, resample, with_structures
-from scaling_app.strategies.deformation.atlas import Atlas
-from scaling_app.strategies.deformation.atlas_store import AtlasStore, Registered
+from scaling_app.strategies.deformation.atlas import Atlas, Registered
+from scaling_app.strategies.deformation.atlas_store import AtlasStore
 from scaling_app.strategies.deformation.subspace import fit_subspace
 from scaling_app.strategies.deformation.velocity import Deformation, Flow
 

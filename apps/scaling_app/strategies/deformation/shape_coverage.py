@@ -20,8 +20,8 @@ from torch import Tensor
 
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.deformation.alignment import look_at, resample, with_structures
-from scaling_app.strategies.deformation.atlas import Atlas
-from scaling_app.strategies.deformation.atlas_store import AtlasStore, Registered
+from scaling_app.strategies.deformation.atlas import Atlas, Registered
+from scaling_app.strategies.deformation.atlas_store import AtlasStore
 from scaling_app.strategies.deformation.registration import warp
 from scaling_app.strategies.deformation.subspace import Subspace, embed, fit_subspace
 

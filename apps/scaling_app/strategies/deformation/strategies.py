@@ -186,15 +186,15 @@ class _Subspace(_Deforming):
             self._notes["pool_left_alone"] = (
                 "the cases are slices of volumes, and slices of the pool may hold no structure"
             )
+        carries = bool(self._carried_share and context.pool)
         try:
-            checked = CHECKED if self._carried_share and context.pool else 0
             with_pool = wanted == "pool" and not context.of_slices
-            self._group = gather(cases, context, with_pool=with_pool, checked=checked)
+            self._group = gather(cases, context, with_pool=with_pool, checked=CHECKED if carries else 0)
         except (ValueError, ArithmeticError, RuntimeError) as error:
             logger.warning("%s deforms as red: %s", self.name, error)
             self._notes |= {"shapes": 0, "fallback": str(error)}
             return
-        if self._carried_share and context.pool:
+        if carries:
             try:
                 self._carry(self._group, cases, context)
             except (ValueError, ArithmeticError, RuntimeError) as error:
