@@ -29,10 +29,11 @@ import torch
 from rich.console import Console
 
 from benchmarks.bank import run as bank
+from benchmarks.common.data_sets import BY_NAME
 from benchmarks.common.paired_runs import Runs
 from benchmarks.common.tables import markdown
 from scaling_app.curve.curve_points import deal_folds
-from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort, patient_of
+from scaling_app.experiments.cohort import Cohort, make_cohort, patient_of
 from scaling_app.experiments.replay import run_once
 from scaling_app.experiments.replay_run import Arm, ReplayRun
 from scaling_app.experiments.runs_table import FORMER_COLUMNS
@@ -48,7 +49,7 @@ NETWORK = "resunet"
 N, DRAWS = 8, 3
 WHOLE = "whole"
 """In the column `fold`: the training on all cases, tested on the bank's test cases."""
-DATA_SETS = tuple(d for d in bank.DATA_SETS if d.name in bank.FIRST_FIVE + bank.CONFIRMING)
+DATA_SETS = tuple(BY_NAME[name] for name in bank.FIRST_FIVE + bank.CONFIRMING)
 REPEATS = 2000
 
 
@@ -82,8 +83,7 @@ def train_all(arguments: argparse.Namespace) -> None:
         if not folder.is_dir():
             console.print(f"{folder} is not there: skipped")
             continue
-        files = find_cases(folder / "images", folder / "labels", data_set.patient)
-        cohort = make_cohort(files, data_set.test, [N], DRAWS)
+        cohort = make_cohort(data_set.cases(arguments.data), data_set.test, [N], DRAWS)
         labelled = {case.case_id: case for order in cohort.draws for case in order[:N]}
         structures = found_structures(list(labelled.values()))
         table = arguments.work / f"{data_set.name}.csv"

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmarks.bank.run import BANKS, QUARTER, STEPS, VOLUMES, same_cases
+from benchmarks.bank.run import BANKS, QUARTER, STEPS, same_cases
+from benchmarks.common.data_sets import VOLUMES
 from benchmarks.common.paired_runs import Runs, draws_of
 from benchmarks.common.tables import markdown
 

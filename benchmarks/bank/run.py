@@ -30,6 +30,7 @@ import pandas as pd
 import torch
 from rich.console import Console
 
+from benchmarks.common.data_sets import BY_NAME, DATA_SETS, VOLUMES
 from scaling_app.experiments.cohort import patient_of
 from scaling_app.experiments.replay import replay
 from scaling_app.experiments.replay_run import Arm
@@ -57,34 +58,9 @@ POOL = 12
 """Unlabelled images of the draw that RegDA and GenDA may learn from."""
 
 
-@dataclass(frozen=True)
-class DataSet:
-    """A folder of cases: the pattern whose first group is the patient in a file name, the largest size.
-
-    Where a patient has many slices, which are alike, more of them are tested.
-    """
-
-    name: str
-    patient: str | None
-    largest: int = 128
-    test: int = 40
-
-
-DATA_SETS = (
-    DataSet("wbc", None),
-    DataSet("sunnybrook_lv", r"^(SC-.+?)-IM", test=120),
-    DataSet("hc18", r"^(\d+)_"),
-    DataSet("busi", None),
-    DataSet("dsb2018_nuclei", None),
-    DataSet("axondeepseg_sem", r"^(sub-rat\d+)", largest=64),
-    DataSet("chase_db1", r"^(Image_\d+)", largest=16, test=10),
-    DataSet("acdc", r"^(patient\d+)"),
-    DataSet("msd_hippocampus", None),
-)
 FIRST_FIVE = ("wbc", "sunnybrook_lv", "hc18", "acdc", "msd_hippocampus")
 """Where the deformation strategies were first compared, `CONFIRMING` where the choice was put to the test."""
 CONFIRMING = ("busi", "dsb2018_nuclei", "axondeepseg_sem")
-VOLUMES = ("acdc", "msd_hippocampus")
 FLAT = tuple(data_set.name for data_set in DATA_SETS if data_set.name not in VOLUMES)
 """Swin-UNETR takes more than ten minutes for a training on volumes on one core, and is left out there."""
 
@@ -283,8 +259,7 @@ def merge(runs: Path) -> list[Path]:
         table = pd.read_csv(path, dtype={"case": str, "patient": str})[_columns(recipe)]
         table.insert(2, "capacity", capacity)
         if recipe == "short":
-            pattern = next(data_set.patient for data_set in DATA_SETS if data_set.name == name)
-            table.insert(8, "patient", [patient_of(case, pattern) for case in table["case"]])
+            table.insert(8, "patient", [patient_of(case, BY_NAME[name].patient) for case in table["case"]])
         tables.setdefault(recipe, []).append(table)
     if not tables:
         raise FileNotFoundError(f"no tables in {runs}")

@@ -24,9 +24,10 @@ from monai.metrics import compute_dice
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.common.data_sets import BY_NAME
 from benchmarks.common.tables import add_rows
 from benchmarks.engine.recipes import CANDIDATES, Recipe, build, planned, recipe
-from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort
+from scaling_app.experiments.cohort import Cohort, make_cohort
 from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.imaging.networks import memory_format, parameter_count
 from scaling_app.strategies.base import Batch, StrategyContext
@@ -45,24 +46,23 @@ PLANNED_STEPS = 1000
 
 @dataclass(frozen=True)
 class Task:
-    """A folder of data, what tells its patients apart, how many cases are untouched and how many for development."""
+    """A data set, how many of its cases are untouched (at least those that the bank tests on), and how many for development."""
 
     folder: str
-    patient: str | None = None
     final: int = 50
     development: int = 20
 
 
 TASKS = {
     "hippocampus": Task("msd_hippocampus"),
-    "acdc": Task("acdc", r"^(patient\d+)"),
+    "acdc": Task("acdc"),
     "busi": Task("busi"),
-    "axons": Task("axondeepseg_sem", r"^(sub-rat\d+)"),
+    "axons": Task("axondeepseg_sem"),
     "wbc": Task("wbc"),
-    "ventricle": Task("sunnybrook_lv", r"^(SC-.+?)-IM", development=40),
-    "heads": Task("hc18", r"^(\d+)_"),
+    "ventricle": Task("sunnybrook_lv", final=120, development=40),
+    "heads": Task("hc18"),
     "nuclei": Task("dsb2018_nuclei"),
-    "vessels": Task("chase_db1", r"^(Image_\d+)", final=10, development=6),
+    "vessels": Task("chase_db1", final=10, development=6),
 }
 KEY = ("task", "n", "draw", "seed", "candidate", "seconds")
 COLUMNS = (
@@ -74,7 +74,7 @@ COLUMNS = (
 
 def cohort_of(data: Path, task: Task, sizes: list[int], draws: int) -> Cohort:
     """Training draws and development cases; the final test cases are in neither."""
-    cases = find_cases(data / task.folder / "images", data / task.folder / "labels", task.patient)
+    cases = BY_NAME[task.folder].cases(data)
     final = make_cohort(cases, task.final, [1], 1)
     untouched = {case.patient for case in final.test}
     rest = [case for case in cases if case.patient not in untouched]

@@ -25,7 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scaling_app.experiments.cohort import Cohort, find_cases, make_cohort
+from benchmarks.common.data_sets import BY_NAME
+from scaling_app.experiments.cohort import Cohort, make_cohort
 from scaling_app.imaging.geometry import read_image, read_label
 from scaling_app.imaging.network_table import NETWORKS
 from scaling_app.strategies.base import PointMap, PreparedCase, Strategy
@@ -48,11 +49,10 @@ POOL = 12
 
 @dataclass(frozen=True)
 class Task:
-    """A folder of data, its training sizes, and what tells its patients apart."""
+    """A data set and its training sizes."""
 
     folder: str
     sizes: tuple[int, ...]
-    patient: str | None = None
     dims: int = 2
     networks: tuple[str, ...] = ("unet", "deeplab")
     elsewhere: bool = False
@@ -63,9 +63,9 @@ TASKS = {
     "wbc": Task("wbc", (40,)),
     "busi": Task("busi", (25, 100)),
     "nuclei": Task("dsb2018_nuclei", (40,)),
-    "lv": Task("sunnybrook_lv", (9,), patient=r"^(SC-.+?)-IM", elsewhere=True),
+    "lv": Task("sunnybrook_lv", (9,), elsewhere=True),
     "hippocampus": Task("msd_hippocampus", (4, 8), dims=3, networks=("unet", "resunet")),
-    "acdc": Task("acdc", (4, 8), patient=r"^(patient\d+)", dims=3, networks=("unet", "resunet")),
+    "acdc": Task("acdc", (4, 8), dims=3, networks=("unet", "resunet")),
 }
 
 
@@ -163,7 +163,7 @@ def left_ventricle_slices(data: Path, folder: Path) -> list[CaseFiles]:
     Written to `folder` as pictures of one structure.
     """
     found = {}
-    for case in find_cases(data / "acdc" / "images", data / "acdc" / "labels", r"^(patient\d+)"):
+    for case in BY_NAME["acdc"].cases(data):
         found.setdefault(case.patient, case)
     cases = []
     for patient, case in sorted(found.items())[:N_TEST]:
@@ -181,9 +181,7 @@ def left_ventricle_slices(data: Path, folder: Path) -> list[CaseFiles]:
 
 def cohort_of(task: Task, options: argparse.Namespace) -> Cohort:
     """The task's test cases and label draws."""
-    folder = options.data / task.folder
-    files = find_cases(folder / "images", folder / "labels", task.patient)
-    return make_cohort(files, N_TEST, task.sizes, options.draws)
+    return make_cohort(BY_NAME[task.folder].cases(options.data), N_TEST, task.sizes, options.draws)
 
 
 def _arms(chosen: str | None, network: str) -> tuple[str, ...]:

@@ -17,7 +17,8 @@ import pandas as pd
 import torch
 from scipy.stats import chi2
 
-from benchmarks.bank.run import DATA_SETS, STEPS, length_of, same_cases
+from benchmarks.bank.run import STEPS, length_of, same_cases
+from benchmarks.common.data_sets import BY_NAME
 from benchmarks.common.tables import markdown
 from scaling_app.experiments.replay import replay
 from scaling_app.forecast.evidence import logit_error
@@ -66,7 +67,7 @@ def main() -> None:
 def _train(data: Path, runs: Path) -> None:
     torch.set_num_threads(1)
     runs.mkdir(parents=True, exist_ok=True)
-    for data_set in (one for name in SETS for one in DATA_SETS if one.name == name):
+    for data_set in (BY_NAME[name] for name in SETS):
         for recipe, (network, steps) in RECIPES.items():
             replay(
                 data / data_set.name / "images",

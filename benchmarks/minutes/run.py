@@ -20,16 +20,16 @@ import psutil
 import torch
 from rich.console import Console
 
-from benchmarks.bank.run import ARMS, DATA_SETS, VOLUMES, DataSet
+from benchmarks.bank.run import ARMS
+from benchmarks.common.data_sets import BY_NAME, VOLUMES, DataSet
 from benchmarks.common.tables import read, write
-from scaling_app.experiments.cohort import find_cases, make_cohort
+from scaling_app.experiments.cohort import make_cohort
 from scaling_app.experiments.replay import replay, run_once
 from scaling_app.experiments.replay_run import ReplayRun
 from scaling_app.imaging.network_table import DEFAULT_NETWORK
 from scaling_app.trials.fingerprint import found_structures
 from scaling_app.trials.plan import step_bytes
 from scaling_app.trials.step_report import StepReport
-from scaling_app.trials.twins import Twins
 
 RESULTS = Path(__file__).parent / "results"
 PACE, SCORES = RESULTS / "pace.csv", RESULTS / "scores.csv.gz"
@@ -46,10 +46,7 @@ NETWORKS = {"now": DEFAULT_NETWORK, "before": "resunet"}
 
 def step_seconds(data: Path, work: Path, data_set: DataSet, network: str) -> float:
     """Processor seconds of a step, with the making of its batch."""
-    folder = data / data_set.name
-    twins = Twins(work / "contents.json")
-    cases = twins.together(find_cases(folder / "images", folder / "labels", data_set.patient))
-    cohort = make_cohort(cases, data_set.test, [CASES], 1)
+    cohort = make_cohort(data_set.cases(data), data_set.test, [CASES], 1)
     marks: dict[int, float] = {}
 
     def on_step(report: StepReport) -> None:
@@ -128,7 +125,7 @@ def main() -> None:
     parser.add_argument("--merge", action="store_true", help="join the tables, train nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    chosen = [data_set for data_set in DATA_SETS if data_set.name in arguments.only.split(",")]
+    chosen = [BY_NAME[name] for name in arguments.only.split(",")]
     if arguments.merge:
         print(merge(arguments.runs))
     elif arguments.data is None:
@@ -145,7 +142,9 @@ def _train(arguments: argparse.Namespace, chosen: list[DataSet]) -> None:
         for minutes in map(int, arguments.minutes.split(",")):
             for data_set in chosen:
                 for name, network in NETWORKS.items():
-                    console.print(f"draw {draws} of {arguments.draws}, {minutes} min, {data_set.name}, {name}")
+                    console.print(
+                        f"draw {draws} of {arguments.draws}, {minutes} min, {data_set.name}, {name}"
+                    )
                     folder = arguments.data / data_set.name
                     replay(
                         folder / "images",

@@ -23,9 +23,10 @@ import psutil
 import SimpleITK
 import torch
 
-from benchmarks.bank.run import ARMS, DATA_SETS, VOLUMES, DataSet
+from benchmarks.bank.run import ARMS
+from benchmarks.common.data_sets import BY_NAME, VOLUMES, DataSet
 from benchmarks.common.tables import add_rows, finished
-from scaling_app.experiments.cohort import find_cases, make_cohort
+from scaling_app.experiments.cohort import make_cohort
 from scaling_app.experiments.replay import run_once
 from scaling_app.experiments.replay_run import ReplayRun
 from scaling_app.imaging.geometry import read_image, read_label, spacing_of
@@ -55,9 +56,7 @@ class Comparison:
     """
 
     def __init__(self, data: Path, data_set: DataSet, draw: int, work: Path, programs: Path) -> None:
-        folder = data / data_set.name
-        cases = find_cases(folder / "images", folder / "labels", data_set.patient)
-        cohort = make_cohort(cases, data_set.test, [CASES], draw + 1)
+        cohort = make_cohort(data_set.cases(data), data_set.test, [CASES], draw + 1)
         self.training, self.testing = cohort.training(CASES, draw), cohort.test
         self.structures = found_structures([*self.training, *self.testing])
         self.key = {"dataset": data_set.name, "n": CASES, "draw": draw}
@@ -209,9 +208,10 @@ def main() -> None:
     runs = RESULTS / "runs.csv"
     for draw in range(arguments.draws):
         for name in arguments.only.split(","):
-            data_set = next(d for d in DATA_SETS if d.name == name)
             key = (name, str(CASES), str(draw))
-            comparison = Comparison(arguments.data, data_set, draw, arguments.work, arguments.environment)
+            comparison = Comparison(
+                arguments.data, BY_NAME[name], draw, arguments.work, arguments.environment
+            )
             if (*key, OURS) not in finished(runs, RUN):
                 comparison.ours()
             if (*key, THEIRS) not in finished(runs, RUN):
