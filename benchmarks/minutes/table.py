@@ -1,0 +1,49 @@
+"""Both recipes at equal processor minutes: `python -m benchmarks.minutes.table > benchmarks/minutes/results/table.md`.
+
+Dice is the mean over test cases and structures. Brackets hold 95 % intervals that draw the training sets and the test patients
+anew; with one draw they hold test patients alone, and are too narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from benchmarks.common.paired_runs import Runs, draws_of
+from benchmarks.common.tables import markdown
+from benchmarks.minutes.run import CASES, NETWORKS, SCORES
+
+
+def rows_of(scores: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """A row for each data set and number of minutes, of the draws that both recipes have."""
+    for name, of_set in scores.groupby("dataset"):
+        for minutes, found in of_set.groupby("minutes"):
+            both = found[found.groupby("draw")["recipe"].transform("nunique") == len(NETWORKS)]
+            if both.empty:
+                continue
+            runs = Runs(both.rename(columns={"recipe": "strategy"}), "dice", tuple(NETWORKS))
+            now, before = (runs.of(recipe)[0] for recipe in ("now", "before"))
+            steps = both.groupby("recipe")["trained_steps"].first()
+            yield {
+                "data set": name,
+                "cases": CASES,
+                "CPU minutes": minutes,
+                "draws": len(draws_of(now)),
+                "test cases": len(runs.cases),
+                "steps, before": steps["before"],
+                "now": steps["now"],
+                "Dice, before": "{:.3f} ({:.3f} to {:.3f})".format(*runs.mean(before)),
+                "Dice, now": "{:.3f} ({:.3f} to {:.3f})".format(*runs.mean(now)),
+                "points gained": "{:+.1f} ({:+.1f} to {:+.1f})".format(*runs.mean(100 * (now - before))),
+            }
+
+
+def main() -> None:
+    """Prints the table."""
+    scores = pd.read_csv(SCORES, dtype={"case": str, "patient": str})
+    print(f"# 1 to 15 processor minutes\n\n{markdown(list(rows_of(scores)))}")
+
+
+if __name__ == "__main__":
+    main()
