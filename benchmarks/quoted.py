@@ -5,7 +5,7 @@
 A figure is a number with its interval: `2.4 (1.2 to 3.6)`, `0.89 [0.83, 0.93]`, `+2.9 (80 %: 2.3 to 3.5)`. Before it,
 in the same file, a comment names the results that it is from, relative to the repository:
 
-    <!-- figures: benchmarks/deformation/results/table.csv -->
+    <!-- figures: benchmarks/deformation/results/short/table.csv -->
 
 The comment holds until the next one. A figure stands when one row of these results has its three numbers, the ends of
 the interval side by side, rounded as the page rounds them. A number with decimals but without an interval has to stand

@@ -1,9 +1,9 @@
-"""What RED, RegDA and GenDA are worth: tables and figures from the runs of the bank.
+"""What RED, RegDA, GenDA, carried labels and GenSeg are worth: tables and figures from the runs of the bank.
 
     python -m benchmarks.bank.run --data DIR --runs RUNS && python -m benchmarks.bank.run --runs RUNS --merge
-    python -m benchmarks.deformation.run
+    python -m benchmarks.deformation.run [--recipe short]
 
-`table.csv`: per task and training size Dice, NSD at 2 mm (2 pixels where the spacing is unknown) and the share
+Of each recipe into a folder of its own, `results/product` and `results/short`. `table.csv`: per task and training size Dice, NSD at 2 mm (2 pixels where the spacing is unknown) and the share
 of failures (Dice < 0.5) of every arm, the paired differences in Dice to `baseline` and `red`, and kappa, the
 number of cases that one case is worth: `error_arm(n) = error_baseline(kappa n)`, read off the baseline's own
 curve by log-log interpolation and bounded by its range. `structures.md`: the differences to `red` for every
@@ -20,10 +20,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.bank.run import BANKS, STEPS
 from benchmarks.common.paired_runs import Runs, draws_of
 from benchmarks.common.tables import markdown
+from scaling_app.imaging.network_table import DEFAULT_NETWORK
+from scaling_app.trials.length import AUTO_STEPS
 
-BANK = Path(__file__).parents[1] / "bank" / "results" / "bank.csv.gz"
 RESULTS = Path(__file__).parent / "results"
 COMPARED = ("none", "baseline", "red")
 """Arms that lead the tables; the others follow by name."""
@@ -32,8 +34,8 @@ FEW, LEAST_SIZES = 8, 3
 """The summary is over sizes up to `FEW`, of arms that have at least so many."""
 DRAWS = 3
 """Of all arms; the baseline has more."""
-STEPS = 400
-"""Of most trainings; the tables name others, the figures leave them out."""
+USUAL = {"product": (DEFAULT_NETWORK, AUTO_STEPS), "short": ("resunet", str(STEPS))}
+"""By recipe the network, and the steps of most trainings; the tables name others, the figures leave them out."""
 
 
 def lines_of(task: str, runs: Runs, nsd: Runs) -> list[dict[str, str]]:
@@ -154,27 +156,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--bank", type=Path, default=BANK, help="the bank's table")
-    parser.add_argument("--out", type=Path, default=RESULTS)
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
+    parser.add_argument("--recipe", choices=USUAL, default="product", help="how the trainings were made")
+    recipe = parser.parse_args().recipe
+    out = RESULTS / recipe
+    out.mkdir(parents=True, exist_ok=True)
     rows, by_structure, summary = [], [], []
-    bank = pd.read_csv(options.bank).query(f"network == 'resunet' and capacity == 'small' and draw < {DRAWS}")
+    network, usual = USUAL[recipe]
+    bank = pd.read_csv(BANKS[recipe], dtype={"steps": str, "case": str, "patient": str})
+    bank = bank.query(f"network == '{network}' and capacity == 'small' and draw < {DRAWS}")
     arms = [*COMPARED, *sorted(set(bank["strategy"]) - set(COMPARED))]
     colours = {arm: f"C{index}" for index, arm in enumerate(arms)}  # one arm, one colour in all figures
-    for (steps, dataset), found in bank.groupby(["steps", "dataset"]):
-        task = dataset if steps == STEPS else f"{dataset}, {steps} steps"
+    bank = bank.sort_values("steps", key=lambda steps: steps != usual, kind="stable")
+    for (steps, dataset), found in bank.groupby(["steps", "dataset"], sort=False):
+        task = dataset if steps == usual else f"{dataset}, {steps} steps"
         runs = Runs(found, "dice", COMPARED)
         if any(len(_made(runs, position)) > 2 for position in range(len(runs.sizes))):
             rows += lines_of(task, runs, Runs(found, "nsd", COMPARED))
             by_structure += structures_of(task, runs)
             summary += summary_of(task, runs)
-            if steps == STEPS:
-                draw_figure(task, runs, colours, options.out / f"{task}.png")
-    pd.DataFrame(rows).to_csv(options.out / "table.csv", index=False)
+            if steps == usual:
+                draw_figure(task, runs, colours, out / f"{task}.png")
+    pd.DataFrame(rows).to_csv(out / "table.csv", index=False)
     for name, lines in (("structures.md", by_structure), ("summary.md", summary)):
         text = markdown(lines) + "\n"
-        (options.out / name).write_text(text)
+        (out / name).write_text(text)
         print(text)
 
 
