@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from scaling_app.imaging.network_table import NETWORKS
 from scaling_app.imaging.networks import (
@@ -12,6 +13,7 @@ from scaling_app.imaging.networks import (
     padded_shape,
     parameter_count,
     patch_multiples,
+    planned_weights,
     strides_for,
 )
 from scaling_app.imaging.resenc import SampleNorm
@@ -112,3 +114,21 @@ def test_the_residual_encoder_sees_every_voxel_at_full_resolution() -> None:
     assert logits.shape == (1, 2, 16, 12, 4)
     assert seen == [(1, 8, 4, 16, 12)]  # thick slices first
     assert [level[0].first.kernel_size for level in network.levels] == [(1, 3, 3), (1, 3, 3), (3, 3, 3)]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_hundreds_of_structures_cost_a_step_some_times_as_much_not_a_hundred(name: str) -> None:
+    def work(classes: int) -> int:
+        with FlopCounterMode(display=False) as counter:
+            build_network(name, 2, 1, classes)(torch.zeros(1, 1, 64, 64))
+        return counter.get_total_flops()
+
+    assert work(301) < 8 * work(3)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_weights_are_counted_without_a_network(name: str) -> None:
+    dims = 2 if NETWORKS[name].planar else 3
+    strides = strides_for((64,) * dims, (1.0,) * dims)
+    counted = planned_weights(name, dims, 2, 40, "small", strides)
+    assert counted == parameter_count(build_network(name, dims, 2, 40, strides=strides))

@@ -15,13 +15,19 @@ import torch
 
 from scaling_app.imaging.geometry import read_image
 from scaling_app.imaging.network_table import NETWORKS
-from scaling_app.imaging.networks import padded_shape, patch_multiples
+from scaling_app.imaging.networks import (
+    build_network,
+    padded_shape,
+    parameter_count,
+    patch_multiples,
+    planned_weights,
+)
 from scaling_app.imaging.synthetic import STRUCTURES
 from scaling_app.trials import fingerprint
 from scaling_app.trials import plan as planning
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import Fingerprint, Intensity, found_structures
-from scaling_app.trials.plan import Plan, make_plan, step_bytes
+from scaling_app.trials.plan import NoRoomError, Plan, make_plan, step_bytes
 
 
 def write(
@@ -178,7 +184,7 @@ def test_a_larger_network_never_gets_a_coarser_grid(tmp_path: Path, network: str
     image = np.random.default_rng(0).normal(size=(160, 160, 120)).astype(np.int16)
     cases = [write(tmp_path, "a", image, block(image.shape), (1, 1, 1))]
     plans = [
-        make_plan(cases, network=network, capacity=capacity, memory_bytes=2**28)
+        make_plan(cases, network=network, capacity=capacity, memory_bytes=2**29)
         for capacity in ("small", "medium", "large", 64)
     ]
     assert len({plan.spacing for plan in plans}) == 1
@@ -330,14 +336,31 @@ def test_a_case_of_the_smallest_patch_gets_a_smaller_batch_before_it_is_refused(
     image = np.random.default_rng(0).normal(size=(16, 16, 16)).astype(np.float32)
     cases = [write(tmp_path, "a", image, block(image.shape), (1, 1, 1))]
     entry, batches = NETWORKS["swinunetr"], []
+    weights = 20 * planned_weights("swinunetr", 3, 1, 2, "small", ((2, 2, 2),) * 3) - 16 * 2**20
+    weights = -(-weights // 2**20) * 2**20  # the plan's memory is told in whole MiB
     for of_patch in (4, 3, 2, 1):
-        step = of_patch * 64 * 32**2 * entry.bytes_per_voxel * 8
+        step = of_patch * 64 * 32**2 * entry.bytes_per_voxel * 8 + weights
         plan = make_plan(cases, network="swinunetr", capacity="small", memory_bytes=step)
         assert plan.patch == (32, 32, 32)
         batches.append(plan.batch)
     assert batches == [4, 3, 2, 1]
-    with pytest.raises(ValueError, match=r"takes 400 MiB and 399 MiB"):
+    with pytest.raises(ValueError, match=r"takes 462 MiB and 461 MiB"):
         make_plan(cases, network="swinunetr", capacity="small", memory_bytes=step - 1)
+
+
+def test_weights_count_in_the_memory_of_a_step(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(64, 64, 64)).astype(np.int16)
+    cases = [write(tmp_path, "a", image, block(image.shape), (1, 1, 1))]
+    for network in ("resenc", "dynunet"):
+        narrow, wide = (
+            make_plan(cases, network=network, capacity=32, memory_bytes=memory) for memory in (2**28, 2**33)
+        )
+        weights = 20 * parameter_count(build_network(network, 3, 1, 2, 32, strides=narrow.strides))
+        step = narrow.batch * math.prod(narrow.patch) * NETWORKS[network].bytes_per_voxel * 32
+        assert weights + step <= 2**28 + 16 * 2**20
+        assert math.prod(narrow.patch) < math.prod(wide.patch)
+        with pytest.raises(NoRoomError, match=r"takes \d{4} MiB and 1024 MiB are allowed"):
+            make_plan(cases, network=network, capacity=256, memory_bytes=2**30)
 
 
 def test_large_patches_of_the_full_resolution_network_get_more_levels(volume_plan) -> None:

@@ -12,11 +12,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import torch
+from monai.networks.layers.factories import Conv
 from monai.networks.nets import DynUNet, SegResNet, SwinUNETR, UNet
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from scaling_app.imaging.deeplab import DeepLab
 from scaling_app.imaging.network_table import NETWORKS
@@ -26,6 +30,8 @@ CAPACITIES = {"small": 8, "medium": 16, "large": 32}
 """Channels at full resolution."""
 
 _PLANAR, _WIDEST = 2, 10
+_MOST_INSIDE = 32
+"""Classes up to which MONAI's U-Net makes them itself: its finest level convolves them all with each other."""
 _NORM = ("INSTANCE", {"affine": True})
 _ACTIVATION = "GELU"
 Strides = tuple[tuple[int, ...], ...]
@@ -40,6 +46,16 @@ class _Size:
     classes: int
     width: int
     strides: Strides
+
+
+class _NumbersKept(TorchFunctionMode):
+    """Within the meta device, whose tensors hold nothing: the few that a network's making reads do."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is torch.linspace:
+            kwargs["device"] = "cpu"
+        return func(*args, **kwargs)
 
 
 class Padded(nn.Module):
@@ -157,6 +173,16 @@ def parameter_count(network: nn.Module) -> int:
     return sum(weight.numel() for weight in network.parameters() if weight.requires_grad)
 
 
+@cache
+def planned_weights(
+    name: str, spatial_dims: int, in_channels: int, out_channels: int, capacity: str | int, strides: Strides
+) -> int:
+    """Number of trainable weights that `build_network` would make, of which none is."""
+    with torch.device("meta"), _NumbersKept():
+        network = build_network(name, spatial_dims, in_channels, out_channels, capacity, strides=strides)
+    return parameter_count(network)
+
+
 def memory_format(spatial_dims: int) -> torch.memory_format:
     """Channels-last: the convolutions of these networks run faster with it on CPU and GPU."""
     return torch.channels_last_3d if spatial_dims == 3 else torch.channels_last
@@ -177,16 +203,20 @@ def unet(size: _Size) -> nn.Module:
 
 
 def _unet(size: _Size, residual_units: int) -> nn.Module:
-    return UNet(
+    made = size.classes if size.classes <= _MOST_INSIDE else 2 * size.width
+    body = UNet(
         size.dims,
         size.channels,
-        size.classes,
+        made,
         channels=_channels(size),
         strides=size.strides,
         num_res_units=residual_units,
         act=_ACTIVATION,
         norm=_NORM,
     )
+    if made == size.classes:
+        return body
+    return nn.Sequential(body, Conv[Conv.CONV, size.dims](made, size.classes, kernel_size=1))
 
 
 def swinunetr(size: _Size) -> nn.Module:

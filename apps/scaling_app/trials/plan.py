@@ -21,7 +21,14 @@ from typing import Literal
 import torch
 
 from scaling_app.imaging.network_table import DEFAULT_NETWORK, NETWORKS
-from scaling_app.imaging.networks import Strides, padded_shape, patch_multiples, strides_for, width_of
+from scaling_app.imaging.networks import (
+    Strides,
+    padded_shape,
+    patch_multiples,
+    planned_weights,
+    strides_for,
+    width_of,
+)
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import Fingerprint, Intensity, found_structures, take_fingerprints
 
@@ -38,6 +45,8 @@ DEFAULT_MEMORY = 4 * 2**30
 """Bytes of RAM that a training may take for cases and batches, unless it is told."""
 _BATCH = {2: 8, 3: 4}
 _FEW_CLASSES, _CLASS_BYTES = 8, 24  # a voxel and class beyond these: 20 measured, at 30 to 300 classes
+_WEIGHT_BYTES, _SMALL_WEIGHTS = 20, 16 * 2**20
+"""A weight, its gradient, AdamW's two means and that of the weights; up to so many bytes of them are in what a voxel takes."""
 _COVERED = 1 / 4
 _THINNEST_VOXELS = 2.0
 _WELL_SEEN_VOXELS, _MOST_COARSER, _SMALLEST_PICTURE = 5.0, 2.0, 64
@@ -339,7 +348,7 @@ def _patch_and_batch(plan: Plan, on_gpu: bool) -> tuple[tuple[int, ...], int]:
 
     One of a single patch only where two of the smallest would be larger than the bound.
     """
-    voxels = plan.memory_mb * 2**20 // _bytes_per_voxel(plan)
+    voxels = max(0, plan.memory_mb * 2**20 - _weight_bytes(plan)) // _bytes_per_voxel(plan)
     if not on_gpu:
         voxels = min(voxels, int(_CPU_VOXELS[plan.spatial_dims] * NETWORKS[plan.network].speed))
     for batch in range(_BATCH[plan.spatial_dims], 1, -1):  # a larger patch is worth more than a larger batch
@@ -366,8 +375,17 @@ def _bytes_per_voxel(plan: Plan) -> int:
     return of_network + _CLASS_BYTES * max(0, len(plan.class_values) - _FEW_CLASSES)
 
 
+def _weight_bytes(plan: Plan) -> int:
+    """Memory of the weights and all that goes with each, beyond those of a small network; of no fewer levels than the plan's."""
+    strides = _strides(plan.network, plan.median_shape, plan.spacing)
+    count = planned_weights(
+        plan.network, plan.spatial_dims, plan.channels, len(plan.class_values), plan.capacity, strides
+    )
+    return max(0, _WEIGHT_BYTES * count - _SMALL_WEIGHTS)
+
+
 def _require_room(plan: Plan) -> None:
-    needed = plan.batch * _voxels_seen(plan, plan.patch) * _bytes_per_voxel(plan)
+    needed = plan.batch * _voxels_seen(plan, plan.patch) * _bytes_per_voxel(plan) + _weight_bytes(plan)
     if needed > plan.memory_mb * 2**20:
         raise NoRoomError.of(plan, -(-needed // 2**20))
 

@@ -52,8 +52,10 @@ def leans(
             lean["brightness inside"] = _centre(np.where(inside, bright, 0), axis) - middle
             if len(values) > 1:
                 of_each = _profiles(numbers[inside], places[axis], len(values), image.shape[axis])
+                # one of a pair that is alone is in the middle of what is there, but not of the image
+                among = middle if np.count_nonzero(of_each.any(1)) > 1 else 0.0
                 lean |= {
-                    str(value): _centre_of(profile) - middle
+                    str(value): _centre_of(profile) - among
                     for value, profile in zip(values, of_each, strict=True)
                     if profile.any()
                 }
