@@ -260,7 +260,7 @@ class _Replaying:
     def _tell(self, run: ReplayRun, step: StepReport | None, dice: float | None) -> None:
         if self.progress is None:
             return
-        begun = step.step / step.steps if step is not None else 0.0
+        begun = step.share if step is not None else 0.0
         made = self.done - self.before + begun
         eta = (time.perf_counter() - self.began) / made * (self.total - self.done - begun) if made else None
         self.progress(ReplayProgress(self.done, self.total, run, step, dice, eta))

@@ -195,7 +195,7 @@ class CurveWork:
             return
         self.trouble = crew.trouble
         steps = {name: crew.step_of(name) for name in self.under_way}
-        shares = {name: step.step / max(1, step.steps) if step else 0.0 for name, step in steps.items()}
+        shares = {name: step.share if step else 0.0 for name, step in steps.items()}
         (first, _, _), *others = self.under_way.values()
         message = _describe(first)
         if (step := steps[first.run_id]) is not None:
