@@ -20,6 +20,7 @@ from scaling_app.imaging.network_table import DEFAULT_NETWORK, networks_in_words
 from scaling_app.log.lines import log_to_stderr
 from scaling_app.strategies.catalogue import names
 from scaling_app.trials.length import AUTO_STEPS, LEAST_MINUTES, MOST_MINUTES
+from scaling_app.trials.memory import LEAST_GB, MOST_GB
 
 app = typer.Typer(
     name="scaling-app",
@@ -245,6 +246,13 @@ def replay(
             "without it its steps alone do"
         ),
     ] = None,
+    memory_gb: Annotated[
+        str | None,
+        typer.Option(
+            help="RAM that one training may take, GiB, half of it for cases, half for a step (not on a GPU), "
+            f"from {LEAST_GB:g} to {MOST_GB} as on the server; without it a step as with 4"
+        ),
+    ] = None,
     capacity: Annotated[
         str,
         typer.Option(
@@ -270,9 +278,11 @@ def replay(
     from scaling_app.experiments.progress import shown
     from scaling_app.experiments.replay import replay as run
     from scaling_app.trials.length import parse_minutes, parse_steps
+    from scaling_app.trials.memory import parse_memory
 
     made = _parsed("--steps", steps, parse_steps)
     bound = None if max_minutes is None else _parsed("--max-minutes", max_minutes, parse_minutes)
+    memory = None if memory_gb is None else _parsed("--memory-gb", memory_gb, parse_memory)
     try:
         with shown() as bars:
             run(
@@ -285,6 +295,7 @@ def replay(
                 n_test=test,
                 steps=made,
                 max_minutes=bound,
+                memory_gb=memory,
                 out=out,
                 capacity=_capacity(capacity),
                 patient_pattern=patient,

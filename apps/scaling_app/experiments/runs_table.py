@@ -38,6 +38,8 @@ fell back on a simpler one, and what became of its generated pairs. `steps` is w
 `trained_steps` what was made."""
 
 
+_WHENCE = {"step_bytes": " (half of --memory-gb, or what a GPU has)"}
+"""Of what nobody asks for under its own name."""
 _ONCE_WITHOUT = {"max_minutes": None}
 """Of the recipe of all runs before there was such a choice."""
 
@@ -130,8 +132,8 @@ class RunsTable:
         for name, value in {**_ONCE_WITHOUT, **self._known_recipe()}.items():
             if name not in self.recipe or self.recipe[name] != value:
                 raise CohortError(
-                    f"the runs in {self.path} have {name} {value}, not {self.recipe.get(name)}, which the table does not "
-                    "tell apart: choose another name for the output"
+                    f"the runs in {self.path} have {name} {value}, not {self.recipe.get(name)}{_WHENCE.get(name, '')}, "
+                    "which the table does not tell apart: choose another name for the output"
                 )
 
     def _known_recipe(self) -> dict[str, object]:

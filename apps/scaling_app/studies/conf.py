@@ -20,6 +20,7 @@ from scaling_app.imaging.network_table import DEFAULT_NETWORK, NETWORKS
 from scaling_app.strategies.catalogue import AUTO, names
 from scaling_app.studies.tracking import parse_store
 from scaling_app.trials.length import AUTO_STEPS, parse_minutes, parse_steps
+from scaling_app.trials.memory import parse_memory
 
 DEFAULT_PATIENT_PATTERN = r"^sub-[A-Za-z0-9]+"
 """BIDS names (`sub-07_ses-2_T1w`); an image id that does not match is its own patient."""
@@ -65,8 +66,8 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def _length(parsed: Callable[[str], Any]) -> Callable[[str], Any]:
-    """What `trials.length` says of a text, as an option's error."""
+def _of_trials(parsed: Callable[[str], Any]) -> Callable[[str], Any]:
+    """What a parser of `trials` says of a text, as an option's error."""
 
     def parse(text: str) -> Any:
         try:
@@ -222,11 +223,11 @@ class Conf:
     """Names by which browsers reach a web server in front of this one."""
     minutes_per_point: float | None = _option("", lambda t: _number(0, 1000)(t) if t else None)
     """Minutes that one point of Dice saves on each case still to be labelled, or None."""
-    steps: int | None = _option(AUTO_STEPS, _length(parse_steps))
+    steps: int | None = _option(AUTO_STEPS, _of_trials(parse_steps))
     """Training steps of a run; None: as many as its cases ask for."""
-    max_minutes: float = _option("60", _length(parse_minutes))
+    max_minutes: float = _option("60", _of_trials(parse_minutes))
     """Wall-clock bound of one training, minutes."""
-    memory_gb: float = _option("4", _number(0.25, 4096))
+    memory_gb: float = _option("4", _of_trials(parse_memory))
     """RAM that one training may take for cases and, without a GPU, batches, GiB."""
     upload_gb: float = _option("2", _number(0.01, 64))
     """Largest file that is taken, as sent and as an image in memory, GiB."""

@@ -21,7 +21,7 @@ from scaling_app.studies.curve_run import CurveResult, CurveRun, carry_out
 from scaling_app.studies.train_runs import Material, names_since, observations_of
 from scaling_app.trials import wire, workplace
 from scaling_app.trials.crew import Crew
-from scaling_app.trials.plan import NoRoomError
+from scaling_app.trials.memory import NoRoomError
 from scaling_app.trials.training import FOR_WANT_OF_MEMORY, TrainingError
 from scaling_app.words import count
 
