@@ -72,6 +72,8 @@ def a_curve(path: Path, text: str = "n,dice\n4,0.7\n8,0.75\n16,0.8\n") -> str:
             [*REPLAY, "--memory-gb", "0.1"],
             "--memory-gb '0.1': a number between 0.25 and 4096 is wanted",
         ),
+        ([*REPLAY, "--sizes", "²"], "--sizes must be whole numbers separated by commas, but is '²'"),
+        ([*REPLAY, "--sizes", "٣"], "--sizes must be whole numbers separated by commas, but is '٣'"),
         (
             ["serve", "--studies", ".", "--conf", "memory_gb", "5000"],
             "a number between 0.25 and 4096 is wanted",

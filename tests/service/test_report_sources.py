@@ -269,3 +269,8 @@ def test_the_page_says_how_many_trainings_their_minutes_cut(tmp_path: Path, last
 def test_tables_that_do_not_tell_both_lengths_tell_of_no_cut(tmp_path: Path, columns: dict[str, str]) -> None:
     rows = [{**row(n, 0.6), **columns} for n in (2, 4)]
     assert "when their minutes" not in replay_html(read_replay(write_table(tmp_path / "runs.csv", rows)))
+
+
+def test_steps_of_more_digits_than_any_number_are_told_apart_all_the_same(tmp_path: Path) -> None:
+    rows = [{**row(2, 0.6), "steps": steps} for steps in ("400", "9" * 5000)]
+    assert len(read_replay(write_table(tmp_path / "runs.csv", rows))) == 2

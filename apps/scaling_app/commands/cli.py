@@ -21,6 +21,7 @@ from scaling_app.log.lines import log_to_stderr
 from scaling_app.strategies.catalogue import names
 from scaling_app.trials.length import AUTO_STEPS, LEAST_MINUTES, MOST_MINUTES
 from scaling_app.trials.memory import LEAST_GB, MOST_GB
+from scaling_app.words import whole_number
 
 app = typer.Typer(
     name="scaling-app",
@@ -135,10 +136,10 @@ def _options(
 
 def _sizes(text: str, *, option: str) -> list[int]:
     """Numbers of cases, each once, in the order given."""
-    try:
-        values = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise ValueError(f"{option} must be whole numbers separated by commas, but is {text!r}") from None
+    told = [whole_number(part.strip()) for part in text.split(",") if part.strip()]
+    values = [value for value in told if value is not None]
+    if len(values) < len(told):
+        raise ValueError(f"{option} must be whole numbers separated by commas, but is {text!r}")
     if not values or not 0 < min(values) <= max(values) <= MOST_CASES:
         raise ValueError(f"{option} must hold numbers of cases from 1 to {MOST_CASES}, but is {text!r}")
     return list(dict.fromkeys(values))
@@ -148,7 +149,8 @@ def _capacity(text: str) -> str | int | None:
     """A word or a number of channels; None for `auto`."""
     if text == "auto":
         return None
-    return int(text) if text.isdecimal() else text
+    channels = whole_number(text)
+    return text if channels is None else channels
 
 
 def _parsed(option: str, text: str, parse: Callable[[str], Length]) -> Length:

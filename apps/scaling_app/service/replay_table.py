@@ -27,6 +27,7 @@ from scaling_app.forecast.score_table import (
 )
 from scaling_app.forecast.scores import MOST_CASES
 from scaling_app.service.table_lengths import cut_short
+from scaling_app.words import whole_number
 
 COLUMNS = ("dataset", "network", "strategy", "n", "draw", "case", "structure", "dice")
 """What this reader needs of the table."""
@@ -149,7 +150,7 @@ def _lengths(asked: str, trainings: Mapping[_Training, int | None]) -> dict[str,
 
 def _by_name_and_length(item: tuple[tuple[str, ...], object]) -> tuple[object, ...]:
     (*names, steps), _ = item
-    return (*names, int(steps) if steps.isdecimal() else 0)
+    return (*names, whole_number(steps) or 0)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:

@@ -21,6 +21,7 @@ from scaling_app.strategies.catalogue import AUTO, names
 from scaling_app.studies.tracking import parse_store
 from scaling_app.trials.length import AUTO_STEPS, parse_minutes, parse_steps
 from scaling_app.trials.memory import parse_memory
+from scaling_app.words import whole_number
 
 DEFAULT_PATIENT_PATTERN = r"^sub-[A-Za-z0-9]+"
 """BIDS names (`sub-07_ses-2_T1w`); an image id that does not match is its own patient."""
@@ -59,9 +60,10 @@ def _share(text: str) -> float:
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch(r"\d+", text) or not low <= int(text) <= high:
+        value = whole_number(text)
+        if value is None or not low <= value <= high:
             raise ConfError(f"a whole number from {low} to {high} is wanted")
-        return int(text)
+        return value
 
     return parse
 
@@ -95,9 +97,9 @@ def parse_labels(text: str) -> dict[str, int]:
     structures: dict[str, int] = {}
     for position, item in enumerate(text.split(","), start=1):
         name, _, number = (part.strip() for part in item.partition("="))
-        if not name or (number and not number.isdigit()):
+        value = whole_number(number) if number else position
+        if not name or value is None:
             raise ConfError("names separated by commas are wanted, as in liver,spleen or liver=1,spleen=3")
-        value = int(number) if number else position
         if name in structures or value in structures.values() or not 1 <= value <= 255:
             raise ConfError(f"each name and value once, values from 1 to 255; see {item.strip()!r}")
         structures[name] = value
@@ -116,8 +118,8 @@ def _capacity(text: str) -> str | int | None:
         return None
     if text in ("small", "medium", "large"):
         return text
-    if text.isdigit() and 2 <= int(text) <= 256:
-        return int(text)
+    if (channels := whole_number(text)) is not None and 2 <= channels <= 256:
+        return channels
     raise ConfError("auto, small, medium, large, or a number of channels from 2 to 256 is wanted")
 
 
