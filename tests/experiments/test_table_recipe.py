@@ -102,6 +102,25 @@ def test_runs_from_before_there_was_a_bound_are_those_without_one(
     replay(*folders(volumes), **arguments)
 
 
+def test_a_table_without_a_recipe_is_continued_and_what_is_taken_for_granted_is_told(
+    volumes: list[CaseFiles],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(replay_module, "run_once", stand_in)
+    arguments = {"n_test": 1, "out": tmp_path / "r.csv"}
+    replay(*folders(volumes), [1], **arguments)
+    assert not caplog.messages
+    (tmp_path / "r.recipe.json").unlink()
+    replay(*folders(volumes), [1, 2], capacity=4, **arguments)
+    (told,) = caplog.messages
+    assert (
+        "no r.recipe.json beside it: that its 1 run was made as those to come, with capacity 4, step_bytes"
+        in told
+    )
+
+
 @pytest.mark.parametrize(
     ("kept", "told"),
     [
