@@ -115,7 +115,7 @@ def test_folders_that_make_no_cohort_are_refused(tmp_path: Path) -> None:
             2,
             4,
             "5 cases of 1 patient are too few for 2 test cases and 4 training cases of other patients (left: 0); "
-            "add labelled cases of another patient",
+            "add labelled cases of another patient, or take a patient pattern that tells patients apart",
         ),
         (
             [1] * 5,

@@ -136,15 +136,16 @@ def make_cohort(cases: Sequence[CaseFiles], n_test: int, sizes: Sequence[int], d
         raise CohortError(
             f"{count(len(cases), 'case')} of {count(len(patients), 'patient')} {are} too few for "
             f"{count(n_test, 'test case')} and {count(max(sizes), 'training case')} of other patients (left: {available}); "
-            f"{_what_would_do(len(patients), n_test, max(sizes))}"
+            f"{_what_would_do(len(cases), len(patients), n_test, max(sizes))}"
         )
     return Cohort(tuple(test[:n_test]), tuple(_order(rest, draw) for draw in range(draws)))
 
 
-def _what_would_do(patients: int, n_test: int, largest: int) -> str:
+def _what_would_do(cases: int, patients: int, n_test: int, largest: int) -> str:
     """A patient's cases are tested and another one's trained on, however few are asked for."""
     if patients < 2:
-        return "add labelled cases of another patient"
+        apart = ", or take a patient pattern that tells patients apart" if cases > 1 else ""
+        return f"add labelled cases of another patient{apart}"
     fewer = (("fewer test cases", n_test > 1), ("smaller sizes", largest > 1))
     return (
         f"ask for {' or '.join(what for what, possible in fewer if possible)}, or add cases of other patients"
