@@ -1,8 +1,17 @@
-"""Lists and numbers as sentences say them, the same on every page."""
+"""Lists and numbers as sentences say them, the same on every page, and whole numbers as people type them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+
+_DIGITS = re.compile(r"[0-9]{1,20}")
+"""Python takes others for digits too: `²`, which it then makes no number of, and those of other scripts."""
+
+
+def whole_number(text: str) -> int | None:
+    """The number that a text of digits says; None for any other text, and for more digits than anything here counts."""
+    return int(text) if _DIGITS.fullmatch(text) else None
 
 
 def in_words(names: Sequence[str]) -> str:

@@ -51,8 +51,18 @@ def test_the_studies_hold_images_and_no_labels(data: Path, tmp_path: Path) -> No
 
 
 def test_too_few_cases_are_refused_with_their_number(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"20 labelled images.*16 are left.*session of 19"):
+    with pytest.raises(
+        ValueError, match=r"20 labelled images.*16 are left.*session of 19.*or say --cases 16$"
+    ):
         prepare_cases(data, tmp_path / "work", n_cases=19, n_pool=0, n_truth=4)
+
+
+def test_fewer_cases_than_any_session_has_are_no_matter_of_an_option(data: Path, tmp_path: Path) -> None:
+    for file in [*data.rglob("p*.nii.gz")]:
+        if not file.name.startswith("p0_v1"):
+            file.unlink()
+    with pytest.raises(ValueError, match=r"1 labelled image,.*1 is left.*add cases of other patients$"):
+        prepare_cases(data, tmp_path / "work", n_cases=5, n_pool=0, n_truth=4)
 
 
 def test_a_folder_without_labels_is_refused(tmp_path: Path) -> None:

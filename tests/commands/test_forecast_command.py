@@ -174,11 +174,11 @@ def test_tables_as_spreadsheets_save_them_are_read_alike(capsys, monkeypatch, cu
     assert answer(capsys, monkeypatch, str(saved), "--at", "32") == plain
 
 
-def with_steps(curve: Path) -> Path:
+def with_steps(curve: Path, asked: str = "800") -> Path:
     """The curve with columns of steps, as a replay writes them."""
     header, *rows = curve.read_text().splitlines()
     table = [f"{header},steps,trained_steps"]
-    table += [f"{row},auto,{200 * int(row.split(',')[0])}" for row in rows]
+    table += [f"{row},{asked},{200 * int(row.split(',')[0])}" for row in rows]
     path = curve.with_name("steps.csv")
     path.write_text("\n".join(table) + "\n")
     return path
@@ -190,8 +190,9 @@ def test_the_steps_of_the_trainings_are_named(capsys, monkeypatch, curve) -> Non
     assert answer(capsys, monkeypatch, str(curve), "--at", "32")["trainings"] == ""
 
 
-def test_a_flat_end_may_be_that_of_short_trainings(capsys, monkeypatch, curve) -> None:
-    header, *rows = with_steps(curve).read_text().splitlines()
+def flattened(curve: Path) -> Path:
+    """The curve with the levels of its first size at all."""
+    header, *rows = curve.read_text().splitlines()
     flat = curve.with_name("flat.csv")
     levels = {row.split(",")[2]: row.split(",")[1] for row in rows}
     table = [
@@ -199,9 +200,31 @@ def test_a_flat_end_may_be_that_of_short_trainings(capsys, monkeypatch, curve) -
         for n, _, case, *rest in (row.split(",") for row in rows)
     ]
     flat.write_text("\n".join([header, *table]) + "\n")
-    said = answer(capsys, monkeypatch, str(flat), "--at", "32")["trainings"]
+    return flat
+
+
+def test_a_flat_end_may_be_that_of_short_trainings(capsys, monkeypatch, curve) -> None:
+    said = answer(capsys, monkeypatch, str(flattened(with_steps(curve))), "--at", "32")["trainings"]
     assert "800 to 3,200 steps" in said
     assert "4 times the steps" in said
+
+
+@pytest.mark.parametrize(
+    ("asked", "cut"),
+    [("auto", "1 of 3"), ("20000", "3 of 3"), ("3000.0", "2 of 3"), ("50", ""), ("", "")],
+)
+def test_trainings_that_made_fewer_steps_than_asked_were_cut_by_their_minutes(
+    capsys, monkeypatch, curve, asked: str, cut: str
+) -> None:
+    said = answer(capsys, monkeypatch, str(with_steps(curve, asked)), "--at", "32")["trainings"]
+    ended = f", and {cut} ended when their minutes were over: more minutes may raise the curve" if cut else ""
+    assert said == f"Trainings of 800 to 3,200 steps{ended}."
+
+
+def test_a_flat_end_that_minutes_cut_wants_minutes(capsys, monkeypatch, curve) -> None:
+    said = answer(capsys, monkeypatch, str(flattened(with_steps(curve, "auto"))), "--at", "32")["trainings"]
+    assert "1 of 3 ended when their minutes were over" in said
+    assert "minutes enough for all steps" in said
 
 
 def test_only_the_steps_of_the_curve_itself_are_named_however_they_are_written(

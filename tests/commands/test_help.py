@@ -78,3 +78,6 @@ def test_a_replay_takes_the_minutes_that_the_server_takes(shown, monkeypatch, tm
     assert given["max_minutes"] is None
     shown(*arguments, "--max-minutes", "7.5")
     assert given["max_minutes"] == 7.5
+    assert given["memory_gb"] is None
+    shown(*arguments, "--memory-gb", "0.5")
+    assert given["memory_gb"] == 0.5

@@ -11,6 +11,8 @@ from scaling_app.commands import launch
 from scaling_app.commands.cli import main
 from scaling_app.studies.conf import read_conf
 
+REPLAY = ["replay", "--images", ".", "--labels", ".", "--sizes", "2", "--out", "r.csv"]
+
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path):
@@ -65,6 +67,16 @@ def a_curve(path: Path, text: str = "n,dice\n4,0.7\n8,0.75\n16,0.8\n") -> str:
                 "0.01",
             ],
             "--max-minutes '0.01': a number of minutes from 0.05 to 10080",
+        ),
+        (
+            [*REPLAY, "--memory-gb", "0.1"],
+            "--memory-gb '0.1': a number between 0.25 and 4096 is wanted",
+        ),
+        ([*REPLAY, "--sizes", "²"], "--sizes must be whole numbers separated by commas, but is '²'"),
+        ([*REPLAY, "--sizes", "٣"], "--sizes must be whole numbers separated by commas, but is '٣'"),
+        (
+            ["serve", "--studies", ".", "--conf", "memory_gb", "5000"],
+            "a number between 0.25 and 4096 is wanted",
         ),
         (
             ["serve", "--studies", ".", "--conf", "max_minutes", "nan"],

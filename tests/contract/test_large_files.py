@@ -139,7 +139,9 @@ def test_a_label_of_too_many_layers_is_refused_before_it_is_read(tmp_path):
     assert not allowed
 
 
-@pytest.mark.parametrize(("field", "number"), [("LabelValue", 10**30), ("LabelValue", -1), ("Layer", 2**40)])
+@pytest.mark.parametrize(
+    ("field", "number"), [("LabelValue", 10**30), ("LabelValue", -1), ("LabelValue", "two"), ("Layer", 2**40)]
+)
 def test_a_segment_whose_value_or_layer_no_label_map_has_is_refused(field, number, tmp_path):
     path = tmp_path / "sent.seg.nrrd"
     path.write_bytes(

@@ -94,12 +94,46 @@ def test_folders_that_make_no_cohort_are_refused(tmp_path: Path) -> None:
         (tmp_path / "images" / name).touch()
     with pytest.raises(CohortError, match="same name"):
         find_cases(tmp_path / "images", tmp_path / "images")
-    with pytest.raises(CohortError, match="too few"):
-        make_cohort(some_cases([1] * 5), 3, [4], 1)
     with pytest.raises(CohortError, match="at least 1"):
         make_cohort(some_cases([1] * 5), 3, [0], 1)
     with pytest.raises(CohortError, match="regular expression"):
         patient_of("a", "(")
+
+
+@pytest.mark.parametrize(
+    ("per_patient", "n_test", "largest", "told"),
+    [
+        (
+            [1],
+            1,
+            1,
+            "1 case of 1 patient is too few for 1 test case and 1 training case of other patients (left: 0); "
+            "add labelled cases of another patient",
+        ),
+        (
+            [5],
+            2,
+            4,
+            "5 cases of 1 patient are too few for 2 test cases and 4 training cases of other patients (left: 0); "
+            "add labelled cases of another patient, or take a patient pattern that tells patients apart",
+        ),
+        (
+            [1] * 5,
+            3,
+            4,
+            "5 cases of 5 patients are too few for 3 test cases and 4 training cases of other patients "
+            "(left: 2); ask for fewer test cases or smaller sizes, or add cases of other patients",
+        ),
+        ([1] * 5, 1, 5, "(left: 4); ask for smaller sizes, or add cases of other patients"),
+        ([1] * 5, 5, 1, "(left: 0); ask for fewer test cases, or add cases of other patients"),
+    ],
+)
+def test_too_few_cases_are_told_with_what_would_do(
+    per_patient: list[int], n_test: int, largest: int, told: str
+) -> None:
+    with pytest.raises(CohortError) as refused:
+        make_cohort(some_cases(per_patient), n_test, [largest], 1)
+    assert str(refused.value).endswith(told)
 
 
 def touched(folder: Path, *names: str) -> Path:

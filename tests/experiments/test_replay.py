@@ -195,8 +195,11 @@ def test_a_table_that_two_replays_wrote_is_read_and_mended(
     assert "8 scores twice" in caplog.text
 
 
-def test_a_table_of_fewer_columns_is_continued(
-    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_table_of_fewer_columns_is_continued_and_what_its_rows_will_not_say_is_told(
+    volumes: list[CaseFiles],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(replay_module, "run_once", stand_in)
     arguments = {"n_test": 2, "out": tmp_path / "r.csv"}
@@ -210,6 +213,11 @@ def test_a_table_of_fewer_columns_is_continued(
         {name: row[name] for name in FORMER_COLUMNS} for row in before
     ]
     assert [row["n"] for row in after] == ["1"] * 4 + ["2"] * 4 and tuple(after[0]) == COLUMNS
+    (told,) = caplog.messages
+    assert "r.csv is of an earlier version, and will not say of its 1 run: patient, carried" in told
+    caplog.clear()
+    replay(*folders(volumes), [1, 2, 3], **arguments)
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize(
@@ -332,7 +340,7 @@ def test_patients_named_by_the_pattern_are_not_split(
 ) -> None:
     monkeypatch.setattr(replay_module, "run_once", stand_in)
     name = volumes[0].case_id
-    with pytest.raises(CohortError, match="1 patients"):
+    with pytest.raises(CohortError, match=r"cases of 1 patient are too few.*patient pattern"):
         replay(*folders(volumes), [1], n_test=1, out=tmp_path / "r.csv", patient_pattern=f"^{name[:3]}")
 
 

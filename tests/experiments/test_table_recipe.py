@@ -55,6 +55,38 @@ def test_minutes_bound_every_run_and_a_table_holds_one_number_of_them(
             replay(*folders(volumes), max_minutes=minutes, **arguments)
 
 
+def test_memory_is_halved_as_on_the_server_and_a_table_holds_one_bound_of_a_step(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[ReplayRun] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(replay_module, "run_once", lambda run, **_: made.append(run) or stand_in(run))
+    arguments = {"n_test": 1, "out": tmp_path / "r.csv"}
+    replay(*folders(volumes), [1], **arguments)
+    replay(*folders(volumes), [1, 2], memory_gb=4, **arguments)
+    with pytest.raises(CohortError, match=r"step_bytes 2147483648, not 536870912 \(half of --memory-gb"):
+        replay(*folders(volumes), [1, 2, 3], memory_gb=1, **arguments)
+    replay(*folders(volumes), [1], memory_gb=1, n_test=1, out=tmp_path / "small.csv")
+    assert [run.step_bytes for run in made] == [2**31, 2**31, 2**29]
+    assert [run.memory_bytes for run in made[1:]] == [2**31, 2**29]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"memory_gb": 0.25, "capacity": 64}, r"MiB are allowed.*; --memory-gb [\d.]+ would do$"),
+        ({"capacity": 999_999}, r"MiB are allowed.* smaller capacity; not even --memory-gb 4096 would do$"),
+    ],
+)
+def test_no_memory_for_a_step_is_refused_with_the_option_that_would_do(
+    volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict, told: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    arguments = {"networks": ["swinunetr"], "n_test": 1, "out": tmp_path / "r.csv"}
+    with pytest.raises(ValueError, match=told):
+        replay(*folders(volumes), [1], **arguments, **asked)
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_runs_from_before_there_was_a_bound_are_those_without_one(
     volumes: list[CaseFiles], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
@@ -68,6 +100,25 @@ def test_runs_from_before_there_was_a_bound_are_those_without_one(
     with pytest.raises(CohortError, match="max_minutes None"):
         replay(*folders(volumes), max_minutes=5.0, **arguments)
     replay(*folders(volumes), **arguments)
+
+
+def test_a_table_without_a_recipe_is_continued_and_what_is_taken_for_granted_is_told(
+    volumes: list[CaseFiles],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(replay_module, "run_once", stand_in)
+    arguments = {"n_test": 1, "out": tmp_path / "r.csv"}
+    replay(*folders(volumes), [1], **arguments)
+    assert not caplog.messages
+    (tmp_path / "r.recipe.json").unlink()
+    replay(*folders(volumes), [1, 2], capacity=4, **arguments)
+    (told,) = caplog.messages
+    assert (
+        "no r.recipe.json beside it: that its 1 run was made as those to come, with capacity 4, step_bytes"
+        in told
+    )
 
 
 @pytest.mark.parametrize(

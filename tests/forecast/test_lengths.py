@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import scaling_app
-from scaling_app.forecast.lengths import flat_end_note, steps_in_words, trainings_took
+from scaling_app.forecast.lengths import flat_end_note, steps_in_words, trainings_of, trainings_took
 
 
 def test_the_sentence_names_the_steps_and_how_many_trainings_wanted_time() -> None:
@@ -19,6 +19,16 @@ def test_the_sentence_names_the_steps_and_how_many_trainings_wanted_time() -> No
     assert flat_end_note("").startswith(
         "How long its trainings were the table does not tell. The curve is flat"
     )
+
+
+def test_of_a_flat_end_that_minutes_cut_no_more_steps_are_advised() -> None:
+    steps = steps_in_words([49, 55])
+    note = flat_end_note(steps, 3, 4)
+    assert note.startswith(trainings_took(steps, 3, 4))
+    assert "minutes enough for all steps at one of its sizes" in note
+    assert "times the steps" not in note
+    assert trainings_of(steps, 3, 4).startswith("Trainings of 49 to 55 steps, and 3 of 4 ended when")
+    assert trainings_of("") == ""
 
 
 def test_it_stands_in_one_place() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import pickle
 import sqlite3
+from contextlib import closing
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from scaling_app.ledger import Doubt, Ledger, LedgerError, tables, utc_now
+from scaling_app.ledger.copying import copy_ledger
 
 TO_SCHEMA_2 = (
     "ALTER TABLE exposures DROP COLUMN label_by",
@@ -55,6 +58,48 @@ def test_a_foreign_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="no ledger"):
         Ledger(path)
     assert path.read_bytes() == before
+
+
+def killed_young(path: Path) -> bytes:
+    """A ledger whose writer was killed: all that it holds is in the log beside it. Its bytes."""
+    writer = get_context("fork").Process(target=_write_and_die, args=(path,))
+    writer.start()
+    writer.join()
+    return path.read_bytes()
+
+
+def _write_and_die(path: Path) -> None:
+    Ledger(path).set_setting("seed", 7)
+    os._exit(0)
+
+
+@pytest.mark.parametrize("logged", [False, True])
+@pytest.mark.parametrize("left", [0, 1, 50, 100, 500, 4095])
+def test_a_ledger_cut_within_its_first_page_is_refused_and_left_alone(
+    tmp_path: Path, left: int, logged: bool
+) -> None:
+    path, log = tmp_path / "ledger.sqlite", tmp_path / "ledger.sqlite-wal"
+    path.write_bytes(killed_young(path)[:left])
+    if not logged:
+        log.unlink()
+    before = {file.name: file.read_bytes() for file in (path, log) if file.exists()}
+    if left == 0 and not logged:  # a new file
+        assert Ledger(path).setting("seed") is None
+    elif left >= 100 and logged:  # the log holds its first page
+        assert Ledger(path).setting("seed") == 7
+    else:
+        for opened in (lambda: Ledger(path), lambda: copy_ledger(path, tmp_path / "copy.sqlite")):
+            with pytest.raises(LedgerError, match=rf"no whole ledger \({left} bytes .*restore a copy"):
+                opened()
+        assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_a_file_whose_tables_were_not_made_before_a_kill_becomes_a_ledger(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with closing(sqlite3.connect(path)) as raw:
+        raw.execute("PRAGMA journal_mode=WAL")
+    assert path.stat().st_size > 0
+    assert Ledger(path).cases() == []
 
 
 def test_a_file_from_a_newer_version_is_refused(tmp_path: Path) -> None:

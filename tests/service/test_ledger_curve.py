@@ -16,6 +16,7 @@ from scaling_app.curve.ledger_curve import (
 from scaling_app.forecast.forecaster import answer_question
 from scaling_app.forecast.scores import read_curve
 from scaling_app.ledger import Case, Doubt, Ledger, Observation, Run, utc_now
+from scaling_app.service.table_lengths import counts_cut
 
 
 def start(ledger: Ledger, name: str, train_ids: list[str], **more: object) -> None:
@@ -81,6 +82,16 @@ def test_the_table_can_be_read_again(session, tmp_path: Path) -> None:
     path = tmp_path / "curve.csv"
     path.write_text(curve_csv(observations), encoding="utf-8")
     assert read_curve(path) == observations
+
+
+def test_the_table_tells_which_trainings_their_minutes_ended(ledger: Ledger, tmp_path: Path) -> None:
+    for name, ended in (("r", "time"), ("s", "finished")):
+        start(ledger, name, ["b", name])
+        seen = [Observation(name, "a", "liver", "fold", dice=0.5)]
+        ledger.finish_run(name, seen, steps=49, ended=ended)
+    path = tmp_path / "curve.csv"
+    path.write_text(curve_csv(curve_observations(ledger)), encoding="utf-8")
+    assert counts_cut(read_curve(path)) == (1, 2)
 
 
 def test_an_absent_structure_stays_absent_in_the_table(ledger: Ledger, tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ def test_a_report_goes_through_a_pipe_and_along_a_link(tmp_path: Path) -> None:
 def test_the_page_names_the_steps_and_what_a_flat_end_may_come_from(
     tmp_path: Path, last: float, flat: bool
 ) -> None:
-    lengths = {2: "800", 4: "1120"}
+    lengths = {2: "800", 4: "1120"}  # as many as `auto` asks for
     rows = [
         {**row(n, dice), "steps": "auto", "trained_steps": lengths[n]} for n, dice in ((2, 0.6), (4, last))
     ]
@@ -249,3 +249,28 @@ def test_the_page_says_of_each_flat_curve_how_long_its_trainings_were(tmp_path: 
     assert "resunet, red: The trainings of this curve took 1,600 steps." in page
     assert "resunet, genda: How long its trainings were the table does not tell." in page
     assert "resunet, none:" not in page
+
+
+@pytest.mark.parametrize(("last", "flat"), [(0.7, False), (0.605, True)])
+def test_the_page_says_how_many_trainings_their_minutes_cut(tmp_path: Path, last: float, flat: bool) -> None:
+    rows = [
+        {**row(n, dice, case=case, seed=seed), "steps": "auto", "trained_steps": made if seed else "1580"}
+        for n, dice, made in ((2, 0.6, "49"), (4, last, "55"))
+        for case in ("c", "d")
+        for seed in (0, 1)
+    ]
+    page = replay_html(read_replay(write_table(tmp_path / "runs.csv", rows)))
+    assert "49 to 1,580 steps, and 2 of 4 ended when their minutes were over: more minutes may" in page
+    assert ("minutes enough for all steps at one of its sizes" in page) == flat
+    assert "times the steps" not in page
+
+
+@pytest.mark.parametrize("columns", [{}, {"steps": "auto"}, {"steps": "400"}, {"trained_steps": "3"}])
+def test_tables_that_do_not_tell_both_lengths_tell_of_no_cut(tmp_path: Path, columns: dict[str, str]) -> None:
+    rows = [{**row(n, 0.6), **columns} for n in (2, 4)]
+    assert "when their minutes" not in replay_html(read_replay(write_table(tmp_path / "runs.csv", rows)))
+
+
+def test_steps_of_more_digits_than_any_number_are_told_apart_all_the_same(tmp_path: Path) -> None:
+    rows = [{**row(2, 0.6), "steps": steps} for steps in ("400", "9" * 5000)]
+    assert len(read_replay(write_table(tmp_path / "runs.csv", rows))) == 2

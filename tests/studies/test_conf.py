@@ -14,6 +14,9 @@ from scaling_app.studies.train_options import parse_options
 
 APP_DIR = Path(scaling_app.__file__).parent
 
+NO_NUMBERS = ("²", "٣", "9" * 5000)
+"""Digits to Python, which makes no number of the first, takes the second for 3, and counts the third's with an error."""
+
 
 def read(tmp_path: Path, **raw: str):
     return read_conf(raw, app_dir=tmp_path, studies=str(tmp_path / "studies"))
@@ -46,6 +49,10 @@ def test_labels_take_values_in_order_or_as_given():
         ("labels", "a=2,b=2", "each name and value once"),
         ("patient_pattern", "(", "regular expression"),
         ("capacity", "huge", "small, medium"),
+        *(("capacity", text, "small, medium, large, or a number of channels") for text in NO_NUMBERS),
+        *(("labels", f"a={text}", "names separated by commas") for text in NO_NUMBERS),
+        *(("seed", text, "a whole number from 0") for text in NO_NUMBERS),
+        *(("steps", text, "auto, or a whole number from 1") for text in NO_NUMBERS),
         ("step", "4", "did you mean steps"),
     ],
 )

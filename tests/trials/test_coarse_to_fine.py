@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -15,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from scaling_app.imaging.geometry import read_image
-from scaling_app.trials import coarse_to_fine, inference, two_trainings
+from scaling_app.trials import coarse_to_fine, inference, training, two_trainings
 from scaling_app.trials import plan as plan_module
 from scaling_app.trials.boxes import about_all, box_about, on_grid, parts_of, widened
 from scaling_app.trials.case_files import CaseFiles
@@ -280,6 +282,30 @@ def test_both_networks_share_the_steps_and_lie_in_one_file(cases: PreparedCases,
     again = TrainedModel.load(model.save(tmp_path / "m.pt"), "cpu")
     assert torch.equal(weights(again), weights(model))
     assert again.fine is not None and again.fine.plan == again.plan.fine == cases.plan.fine
+
+
+def test_what_is_told_of_both_networks_counts_the_minutes_of_the_fine_one_and_the_steps_that_were_made(
+    cases: PreparedCases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock of one second a look at it: the minutes end both after a part of their steps."""
+    clock = itertools.count()
+    seen = SimpleNamespace(perf_counter=lambda: float(next(clock)), thread_time=time.thread_time)
+    monkeypatch.setattr(training, "time", seen)
+    told: list[StepReport] = []
+    model = train(cases, cases.labelled, replace(QUICK, steps=400, max_minutes=1.0), on_step=told.append)
+    coarse, made = model.report["coarse_steps"], model.report["steps"]
+    assert model.report["ended"] == "time" and 1 < coarse < made < 100
+    in_training = [report for report in told if report.phase == "training"]
+    assert [report.step for report in in_training] == list(range(1, made + 1)), "no step is left out"
+    assert (told[-1].phase, told[-1].step, told[-1].steps) == ("done", made, 400), "as is recorded"
+    seconds = 60 * (1 - two_trainings.COARSE_SHARE)
+    known = [report for report in told if report.eta_s is not None]
+    before = [report for report in known if report.step <= coarse]
+    assert min(report.eta_s for report in before) == seconds, "the fine one has all of its minutes"
+    assert all(60 <= report.seconds + report.eta_s <= 65 for report in known)
+    shares = [report.share for report in known]
+    assert shares == sorted(shares) and shares[-1] > 0.95
+    assert told[-1].share == 1.0
 
 
 @pytest.mark.parametrize("steps", [1, 3], ids=["in the coarse look", "in the fine one"])

@@ -15,6 +15,7 @@ from scaling_app.trials.length import (
     parse_steps,
     steps_for,
 )
+from scaling_app.trials.step_report import StepReport
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000))
@@ -31,7 +32,7 @@ def test_a_training_without_cases_has_no_length():
 
 def test_steps_are_a_number_or_auto_and_nothing_else():
     assert parse_steps(AUTO_STEPS) is None and parse_steps("1600") == 1600
-    for text in ("", "0", "-1", "1.5", "many", "AUTO", "²", str(MOST_STEPS + 1), "1e3"):
+    for text in ("", "0", "-1", "1.5", "many", "AUTO", "²", str(MOST_STEPS + 1), "1e3", "9" * 5000):
         with pytest.raises(ValueError, match="auto, or a whole number from 1 to"):
             parse_steps(text)
 
@@ -41,3 +42,20 @@ def test_minutes_are_a_number_between_seconds_and_a_week():
     for text in ("", "0", "0.049", "-1", "nan", "inf", "many", "10081"):
         with pytest.raises(ValueError, match=r"from 0\.05 to 10080 is wanted"):
             parse_minutes(text)
+
+
+@pytest.mark.parametrize(
+    ("step", "seconds", "left", "phase", "share"),
+    [
+        (0, 0.0, None, "preparing", 0.0),
+        (100, 25.0, 75.0, "training", 0.25),  # its steps end it
+        (100, 25.0, 5.0, "training", 25 / 30),  # its minutes end it
+        (100, 30.0, 0.0, "training", 1.0),
+        (100, 30.0, None, "done", 1.0),
+    ],
+)
+def test_what_is_done_of_a_training_follows_the_minutes_that_will_end_it(
+    step: int, seconds: float, left: float | None, phase: str, share: float
+) -> None:
+    report = StepReport(step, 400, None, seconds, left, phase)  # type: ignore[arg-type]
+    assert report.share == pytest.approx(share)

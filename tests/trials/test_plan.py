@@ -27,7 +27,8 @@ from scaling_app.trials import fingerprint
 from scaling_app.trials import plan as planning
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import Fingerprint, Intensity, found_structures
-from scaling_app.trials.plan import NoRoomError, Plan, make_plan, step_bytes
+from scaling_app.trials.memory import NoRoomError
+from scaling_app.trials.plan import Plan, make_plan, step_bytes
 
 
 def write(
@@ -289,6 +290,12 @@ def test_memory_for_no_patch_is_refused_with_the_number_that_would_do(tmp_path: 
             make_plan(cases, network="resenc", memory_bytes=nothing)
     elsewhere = pickle.loads(pickle.dumps(refused.value))  # of a run in another process
     assert (str(elsewhere), elsewhere.ram_bytes) == (str(refused.value), refused.value.ram_bytes)
+    assert ": allow more memory, or take a smaller capacity" in str(refused.value)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(torch.cuda, "is_available", lambda: True)
+        with pytest.raises(ValueError, match="take a GPU with more memory, or take a smaller") as on_gpu:
+            make_plan(cases, network="resenc", capacity="large", memory_bytes=2**20)
+        assert on_gpu.value.ram_bytes is None
     needed = int(re.search(r"takes (\d+) MiB", str(refused.value)).group(1))
     assert make_plan(cases, network="resenc", capacity="large", memory_bytes=needed * 2**20)
 

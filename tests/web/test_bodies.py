@@ -15,7 +15,7 @@ from fastapi import FastAPI, HTTPException, UploadFile
 from fastapi.testclient import TestClient
 
 from scaling_app.ledger.processes import this_process
-from scaling_app.web import bodies, scratch
+from scaling_app.web import bodies, scratch, unwanted
 from scaling_app.web.turnstile import Turnstile
 from tests.web.at_once import AtOnce
 
@@ -118,6 +118,21 @@ def test_a_request_whose_client_goes_before_its_end_is_not_acted_on(pieces):
     scope = {"type": "http", "method": "DELETE", "path": "/label", "headers": [(b"content-length", b"50")]}
     asyncio.run(bodies._Bounded(app, MOST)(scope, receive, receive))
     assert not acted
+
+
+def test_a_length_that_is_no_number_breaks_nothing():
+    acted: list[dict] = []
+
+    async def app(scope, receive, send) -> None:
+        acted.append(await receive())
+
+    async def receive() -> dict:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {"type": "http", "method": "DELETE", "path": "/label", "headers": [(b"content-length", b"\xb2")]}
+    asyncio.run(bodies._Bounded(app, MOST)(scope, receive, receive))
+    assert len(acted) == 1
+    assert asyncio.run(unwanted.thrown_away(scope, receive))
 
 
 def test_an_answer_given_before_the_end_of_a_body_ends_the_connection(server):

@@ -20,6 +20,8 @@ from scaling_app.imaging.network_table import DEFAULT_NETWORK, networks_in_words
 from scaling_app.log.lines import log_to_stderr
 from scaling_app.strategies.catalogue import names
 from scaling_app.trials.length import AUTO_STEPS, LEAST_MINUTES, MOST_MINUTES
+from scaling_app.trials.memory import LEAST_GB, MOST_GB
+from scaling_app.words import whole_number
 
 app = typer.Typer(
     name="scaling-app",
@@ -134,10 +136,10 @@ def _options(
 
 def _sizes(text: str, *, option: str) -> list[int]:
     """Numbers of cases, each once, in the order given."""
-    try:
-        values = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        raise ValueError(f"{option} must be whole numbers separated by commas, but is {text!r}") from None
+    told = [whole_number(part.strip()) for part in text.split(",") if part.strip()]
+    values = [value for value in told if value is not None]
+    if len(values) < len(told):
+        raise ValueError(f"{option} must be whole numbers separated by commas, but is {text!r}")
     if not values or not 0 < min(values) <= max(values) <= MOST_CASES:
         raise ValueError(f"{option} must hold numbers of cases from 1 to {MOST_CASES}, but is {text!r}")
     return list(dict.fromkeys(values))
@@ -147,7 +149,8 @@ def _capacity(text: str) -> str | int | None:
     """A word or a number of channels; None for `auto`."""
     if text == "auto":
         return None
-    return int(text) if text.isdecimal() else text
+    channels = whole_number(text)
+    return text if channels is None else channels
 
 
 def _parsed(option: str, text: str, parse: Callable[[str], Length]) -> Length:
@@ -245,6 +248,13 @@ def replay(
             "without it its steps alone do"
         ),
     ] = None,
+    memory_gb: Annotated[
+        str | None,
+        typer.Option(
+            help="RAM that one training may take, GiB, half of it for cases, half for a step (not on a GPU), "
+            f"from {LEAST_GB:g} to {MOST_GB} as on the server; without it a step as with 4"
+        ),
+    ] = None,
     capacity: Annotated[
         str,
         typer.Option(
@@ -270,9 +280,11 @@ def replay(
     from scaling_app.experiments.progress import shown
     from scaling_app.experiments.replay import replay as run
     from scaling_app.trials.length import parse_minutes, parse_steps
+    from scaling_app.trials.memory import parse_memory
 
     made = _parsed("--steps", steps, parse_steps)
     bound = None if max_minutes is None else _parsed("--max-minutes", max_minutes, parse_minutes)
+    memory = None if memory_gb is None else _parsed("--memory-gb", memory_gb, parse_memory)
     try:
         with shown() as bars:
             run(
@@ -285,6 +297,7 @@ def replay(
                 n_test=test,
                 steps=made,
                 max_minutes=bound,
+                memory_gb=memory,
                 out=out,
                 capacity=_capacity(capacity),
                 patient_pattern=patient,

@@ -13,6 +13,10 @@ from scaling_app.imaging.synthetic import make_case, write_case
 from scaling_app.storage import copy_whole
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.twins import Twins
+from scaling_app.words import count
+
+LEAST_CASES = 5
+"""The fewest that `--cases` takes."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,11 @@ def prepare_cases(
     pairs = _synthetic(work, n_cases + n_pool + n_truth) if data is None else _found(data, patient)
     truth, rest = _set_aside(pairs, n_truth if data is None else min(n_truth, len(pairs) // 4))
     if len(rest) < n_cases or not truth:
+        fewer = f", or say --cases {len(rest)}" if len(rest) >= LEAST_CASES and truth else ""
         raise ValueError(
-            f"{data} holds {len(pairs)} labelled images, of which {len(truth)} and what else there is of their patients "
-            f"are kept to test the model: {len(rest)} are left, too few for a session of {n_cases} cases; add cases, or "
-            "say --cases"
+            f"{data} holds {count(len(pairs), 'labelled image')}, of which {len(truth)} and what else there is of their "
+            f"patients are kept to test the model: {len(rest)} {'is' if len(rest) == 1 else 'are'} left, too few for a "
+            f"session of {n_cases} cases; add cases of other patients{fewer}"
         )
     in_session = rest[: n_cases + n_pool]
     studies = work / "studies"  # made only now: nothing is written for input that is refused

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scaling_app.log.lines import JSON, TEXT, VARIABLE
+from scaling_app.words import count
 
 if TYPE_CHECKING:
     from scaling_app.backups.manifest import Manifest
@@ -176,6 +177,6 @@ def _places(studies: str, app_dir: Path | None, conf: list[str] | None) -> tuple
 
 def _summed_up(manifest: Manifest) -> str:
     labels = sum(entry.path.startswith("studies/labels/final/") for entry in manifest.files)
-    size = f"{len(manifest.files)} files, {manifest.total_bytes / 2**20:.1f} MiB"
-    where = f"{labels} labels, as on the DICOM server" if manifest.kind == "dicom" else f"{labels} labels"
+    size = f"{count(len(manifest.files), 'file')}, {manifest.total_bytes / 2**20:.1f} MiB"
+    where = count(labels, "label") + (", as on the DICOM server" if manifest.kind == "dicom" else "")
     return f"{where}, {size}, of {manifest.made_at}{', with images' if manifest.images else ''}"

@@ -74,6 +74,7 @@ def _curve(ledger: Ledger) -> tuple[str | None, list[Score], list[Run]]:
                 nsd=nsd,
                 patient=case.patient if case is not None else "",
                 steps=run.steps,
+                ended=run.ended or "",
             ),
         )
     used = [runs[run_id] for run_id in dict.fromkeys(run_id for run_id, _ in found.values())]
@@ -96,7 +97,8 @@ def curve_csv(observations: Iterable[Score]) -> str:
     names = [field.name for field in fields(Score)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trained_steps" if name == "steps" else name for name in names])  # as replays call them
+    as_in_replays = {"steps": "trained_steps", "asked": "steps"}
+    writer.writerow([as_in_replays.get(name, name) for name in names])
     for seen in observations:
         writer.writerow([inert(getattr(seen, name)) for name in names])
     return text.getvalue()

@@ -19,6 +19,7 @@ from scaling_app.imaging.elsewhere import images_elsewhere
 from scaling_app.imaging.image_files import is_image_file, readable_kinds, stem_of
 from scaling_app.trials.case_files import CaseFiles, patient_in
 from scaling_app.trials.label_names import by_names
+from scaling_app.words import count
 
 logger = logging.getLogger(__name__)
 
@@ -91,8 +92,8 @@ def find_cases(images: Path | str, labels: Path | str, patient_pattern: str | No
     if not shared:
         hint = _why_none(Path(images), Path(labels), *by_name) or hint
         raise CohortError(
-            f"no file in {images} ({len(by_name[0])} images) has the name of one in {labels} "
-            f"({len(by_name[1])} labels)" + (hint and f"; {hint}")
+            f"no file in {images} ({count(len(by_name[0]), 'image')}) has the name of one in {labels} "
+            f"({count(len(by_name[1]), 'label')})" + (hint and f"; {hint}")
         )
     alone = len(by_name[0].keys() ^ by_name[1].keys())
     if alone:
@@ -131,11 +132,24 @@ def make_cohort(cases: Sequence[CaseFiles], n_test: int, sizes: Sequence[int], d
     rest = {patient: by_patient[patient] for patient in sorted(shuffled)}
     available = sum(len(group) for group in rest.values())
     if len(test) < n_test or available < max(sizes):
+        are = "is" if len(cases) == 1 else "are"
         raise CohortError(
-            f"{len(cases)} cases of {len(patients)} patients are too few for {n_test} test cases and "
-            f"{max(sizes)} training cases of other patients (left: {available}); ask for fewer test cases or smaller sizes"
+            f"{count(len(cases), 'case')} of {count(len(patients), 'patient')} {are} too few for "
+            f"{count(n_test, 'test case')} and {count(max(sizes), 'training case')} of other patients (left: {available}); "
+            f"{_what_would_do(len(cases), len(patients), n_test, max(sizes))}"
         )
     return Cohort(tuple(test[:n_test]), tuple(_order(rest, draw) for draw in range(draws)))
+
+
+def _what_would_do(cases: int, patients: int, n_test: int, largest: int) -> str:
+    """A patient's cases are tested and another one's trained on, however few are asked for."""
+    if patients < 2:
+        apart = ", or take a patient pattern that tells patients apart" if cases > 1 else ""
+        return f"add labelled cases of another patient{apart}"
+    fewer = (("fewer test cases", n_test > 1), ("smaller sizes", largest > 1))
+    return (
+        f"ask for {' or '.join(what for what, possible in fewer if possible)}, or add cases of other patients"
+    )
 
 
 def _why_none(images: Path, labels: Path, found: Collection[str], drawn: Collection[str]) -> str:

@@ -30,6 +30,7 @@ from scaling_app.strategies.catalogue import names as strategy_names
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.crew import Crew
 from scaling_app.trials.fingerprint import found_structures
+from scaling_app.trials.memory import bytes_for_cases, bytes_of, saying_what_would_do
 from scaling_app.trials.plan import default_capacity, make_plan
 from scaling_app.trials.plan import step_bytes as usual_step_bytes
 from scaling_app.trials.run_settings import RunSettings
@@ -70,6 +71,7 @@ def replay(
     workers: int = 1,
     cache_dir: Path | None = None,
     capacity: str | int | None = None,
+    memory_gb: float | None = None,
     step_bytes: int | None = None,
     learning_rate: float | None = None,
     max_minutes: float | None = None,
@@ -93,8 +95,10 @@ def replay(
         workers: local processes; where there are GPUs, no more than these, each with one for itself.
         capacity: size of the networks (default: what suits the device); the table does not tell sizes apart, so one
             table holds one.
-        step_bytes: bound on the memory of a training step; a small one makes the grid coarser and the
-            runs short (default: that of the server). One table holds one.
+        memory_gb: RAM that one training may take, as on the server: half of it cases, half a step, but on a GPU (default:
+            a step as with the server's own, cases a quarter of what is free).
+        step_bytes: another bound on the memory of a training step; a small one makes the grid coarser and the
+            runs short. One table holds one.
         learning_rate: its peak (default: the network's own); the table does not tell it either.
         max_minutes: of each training (default: its steps alone bound it); one table holds one.
         pool: cases of other patients whose images, without labels, strategies may learn from, one number a table.
@@ -120,7 +124,9 @@ def replay(
     structures = _structures(cohort, max(sizes))
     capacity = default_capacity() if capacity is None else capacity
     width_of(capacity)
-    step_bytes = usual_step_bytes() if step_bytes is None else step_bytes
+    for_cases = psutil.virtual_memory().available // 4 if memory_gb is None else bytes_for_cases(memory_gb)
+    if step_bytes is None:
+        step_bytes = usual_step_bytes() if memory_gb is None else usual_step_bytes(bytes_of(memory_gb))
     runs = [
         ReplayRun(
             dataset=Path(images).resolve().parent.name,
@@ -135,7 +141,7 @@ def replay(
             testing=cohort.test,
             pool=cohort.pool(n, draw, pool),
             cache_dir=cache.resolve(),
-            memory_bytes=psutil.virtual_memory().available // 4,
+            memory_bytes=for_cases,
             threads=max(1, (os.cpu_count() or 1) // workers) if workers > 1 else None,
             capacity=capacity,
             step_bytes=step_bytes,
@@ -179,13 +185,14 @@ def run_once(
     """Trains and tests one run; the rows of its table."""
     if run.threads is not None:
         torch.set_num_threads(run.threads)
-    plan = make_plan(
-        run.training,
-        run.structures,
-        network=run.network,
-        capacity=run.capacity,
-        memory_bytes=run.step_bytes,
-    )
+    with saying_what_would_do("--memory-gb"):
+        plan = make_plan(
+            run.training,
+            run.structures,
+            network=run.network,
+            capacity=run.capacity,
+            memory_bytes=run.step_bytes,
+        )
     cases = PreparedCases(
         plan, [*run.training, *run.pool], run.cache_dir, run.memory_bytes, shared=run.shared_cache
     )
@@ -260,7 +267,7 @@ class _Replaying:
     def _tell(self, run: ReplayRun, step: StepReport | None, dice: float | None) -> None:
         if self.progress is None:
             return
-        begun = step.step / step.steps if step is not None else 0.0
+        begun = step.share if step is not None else 0.0
         made = self.done - self.before + begun
         eta = (time.perf_counter() - self.began) / made * (self.total - self.done - begun) if made else None
         self.progress(ReplayProgress(self.done, self.total, run, step, dice, eta))

@@ -24,6 +24,7 @@ from scaling_app.experiments.replay_run import ReplayRun
 from scaling_app.forecast.score_table import RUN as KEY
 from scaling_app.forecast.score_table import SCORE
 from scaling_app.storage import inert, restored, write_whole_text
+from scaling_app.words import count, in_words
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ fell back on a simpler one, and what became of its generated pairs. `steps` is w
 `trained_steps` what was made."""
 
 
+_WHENCE = {"step_bytes": " (half of --memory-gb, or what a GPU has)"}
+"""Of what nobody asks for under its own name."""
 _ONCE_WITHOUT = {"max_minutes": None}
 """Of the recipe of all runs before there was such a choice."""
 
@@ -55,6 +58,7 @@ class RunsTable:
     path: Path
     recipe: Mapping[str, object]
     finished: set[tuple[str, ...]] = field(default_factory=set)
+    _columns: tuple[str, ...] = COLUMNS
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -98,6 +102,7 @@ class RunsTable:
         self._check_same_test(counts, expected[0])
         if rows:
             self._check_same_recipe()
+            self._tell_of_former(len(counts))
         wanted = {run.key: _cells(run) for run in expected}
         self.finished = {key for key, cells in counts.items() if wanted.get(key, cells) <= cells}
 
@@ -130,9 +135,31 @@ class RunsTable:
         for name, value in {**_ONCE_WITHOUT, **self._known_recipe()}.items():
             if name not in self.recipe or self.recipe[name] != value:
                 raise CohortError(
-                    f"the runs in {self.path} have {name} {value}, not {self.recipe.get(name)}, which the table does not "
-                    "tell apart: choose another name for the output"
+                    f"the runs in {self.path} have {name} {value}, not {self.recipe.get(name)}{_WHENCE.get(name, '')}, "
+                    "which the table does not tell apart: choose another name for the output"
                 )
+
+    def _tell_of_former(self, runs: int) -> None:
+        """Tables that were begun before there were more columns, or a recipe, are continued; what joins there is said."""
+        lacking = [name for name in COLUMNS if name not in self._columns]
+        if lacking:
+            logger.warning(
+                "%s is of an earlier version, and will not say of its %s: %s",
+                self.path,
+                count(runs, "run"),
+                in_words(lacking),
+            )
+        if not self._recipe_file.is_file():
+            told = in_words([f"{name} {value}" for name, value in self.recipe.items()])
+            logger.warning(
+                "%s has no %s beside it: that its %s %s made as those to come, with %s, is taken for granted; else choose "
+                "another name for the output",
+                self.path,
+                self._recipe_file.name,
+                count(runs, "run"),
+                "was" if runs == 1 else "were",
+                told,
+            )
 
     def _known_recipe(self) -> dict[str, object]:
         """What the runs that are there were made with; empty of tables from before it was written down."""
@@ -177,6 +204,7 @@ class RunsTable:
         reader = csv.DictReader(io.StringIO(whole))
         if whole and tuple(reader.fieldnames or ()) not in (COLUMNS, FORMER_COLUMNS):
             raise CohortError(f"{self.path} is no table of a replay; choose another name for the output")
+        self._columns = tuple(reader.fieldnames or ())
         rows = [
             {name: restored(cell) for name, cell in row.items()}
             for row in reader

@@ -22,18 +22,25 @@ def trainings_took(steps: str, cut: int = 0, trainings: int = 0) -> str:
     """
     if not steps:
         return ""
-    short = f", and {cut} of {trainings} ended when their minutes were over: more minutes may raise the curve"
-    return f"The trainings of this curve took {steps}{short if cut else ''}."
+    return f"The trainings of this curve took {steps}{_cut_short(cut, trainings)}."
 
 
-def flat_end_note(steps: str) -> str:
-    """Of a curve that is flat at its end: what it may come from, besides the cases.
+def trainings_of(steps: str, cut: int = 0, trainings: int = 0) -> str:
+    """The same of all trainings of a table; arguments as of `trainings_took`."""
+    return f"Trainings of {steps}{_cut_short(cut, trainings)}." if steps else ""
 
-    Args:
-        steps: as `steps_in_words` says it.
-    """
-    made = trainings_took(steps) or "How long its trainings were the table does not tell."
+
+def flat_end_note(steps: str, cut: int = 0, trainings: int = 0) -> str:
+    """Of a curve that is flat at its end: what it may come from, besides the cases; arguments as of `trainings_took`."""
+    made = trainings_took(steps, cut, trainings) or "How long its trainings were the table does not tell."
+    # where minutes ended them, more steps would be cut again
+    longer = "minutes enough for all steps" if cut else f"{LONGER_TIMES} times the steps"
     return (
-        f"{made} The curve is flat at its end, and that may be their length: "
-        f"{LONGER_TIMES} times the steps at one of its sizes would tell."
+        f"{made} The curve is flat at its end, and that may be their length: {longer} at one of its sizes "
+        "would tell."
     )
+
+
+def _cut_short(cut: int, trainings: int) -> str:
+    said = f", and {cut} of {trainings} ended when their minutes were over: more minutes may raise the curve"
+    return said if cut else ""

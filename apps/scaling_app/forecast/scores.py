@@ -75,6 +75,8 @@ class Score:
         capacity: size of the network (`small`, `medium`, ...); empty when unknown.
         patient: whose case it is; empty when every case is another patient's.
         steps: that the training took; None when unknown.
+        asked: steps that were asked for, a number or `auto`; empty when unknown.
+        ended: `time` where the training is known to have ended when its minutes were over.
         hardly: found so badly, beside others of the structure, that it is a miss; `by_structure` says which are.
     """
 
@@ -94,6 +96,8 @@ class Score:
     capacity: str = ""
     patient: str = ""
     steps: int | None = None
+    asked: str = ""
+    ended: str = ""
     hardly: bool = False
 
     def __post_init__(self) -> None:
@@ -133,7 +137,7 @@ def read_curve(path: str | Path) -> list[Score]:
     """Reads a table of scores.
 
     Columns `n,dice` and optionally `case,structure,run,seed,kind,assisted,blind,strategy,network,weight,
-    nsd,capacity,patient`; of the others, `draw` is a part of the run's name, a table of several
+    nsd,capacity,patient,ended`; of the others, `draw` is a part of the run's name, a table of several
     `dataset` or `steps` is refused, and `trained_steps`, else `steps`, tell how long the trainings were. A blank Dice (or `nan`) means "absent from the reference".
 
     Args:
@@ -307,6 +311,8 @@ def _observation(row: Mapping[str, str], number: int) -> Score:
             capacity=row.get("capacity", ""),
             patient=row.get("patient", ""),
             steps=steps_of(row),
+            asked=steps_asked(row),
+            ended=row.get("ended", ""),
         )
     except CurveError as error:
         raise CurveError(f"line {number}: {error}") from None

@@ -15,6 +15,7 @@ import numpy as np
 
 from scaling_app.imaging.grids import LPS_TO_RAS, Grid, placed
 from scaling_app.imaging.untrusted.header import ImageError
+from scaling_app.words import whole_number
 
 HIGHEST = 2**31 - 1
 """Of label values."""
@@ -74,13 +75,20 @@ def nrrd_header(path: Path) -> SegmentTable:
         prefix = f"Segment{len(segments)}_"
         name = str(header.get(key, header.get(f"{prefix}ID")))
         layer, value = header.get(f"{prefix}Layer", 0), header.get(f"{prefix}LabelValue", len(segments) + 1)
-        for what, number in (("value", int(value)), ("layer", int(layer))):
-            if not 0 <= number <= HIGHEST:
-                raise ImageError(
-                    f"{path.name} gives the segment {name[:60]!r} the {what} {str(number)[:40]}; export it anew"
-                )
-        segments.append(Segment(name, int(layer), int(value)))
+        of_segment = f"{path.name} gives the segment {name[:60]!r}"
+        segments.append(
+            Segment(
+                name, _number(layer, f"{of_segment} the layer"), _number(value, f"{of_segment} the value")
+            )
+        )
     return SegmentTable(tuple(segments))
+
+
+def _number(said: object, where: str) -> int:
+    number = whole_number(str(said).strip())
+    if number is None or number > HIGHEST:
+        raise ImageError(f"{where} {str(said)[:40]}; export it anew")
+    return number
 
 
 def nrrd_grid(path: Path) -> Grid:

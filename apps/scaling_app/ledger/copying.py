@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from scaling_app.ledger import tables
-from scaling_app.ledger.store import BUSY_SECONDS, LedgerError
+from scaling_app.ledger.store import BUSY_SECONDS, LedgerError, require_head
 
 
 def copy_ledger(source: Path, goal: Path) -> int:
@@ -24,6 +24,7 @@ def copy_ledger(source: Path, goal: Path) -> int:
     """
     if not source.is_file():
         raise LedgerError(f"there is no ledger at {source}")
+    require_head(source)
     address = f"{source.resolve().as_uri()}?mode=rw"
     try:
         with (

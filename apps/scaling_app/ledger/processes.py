@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from scaling_app.words import whole_number
+
 
 def this_process() -> dict[str, Any]:
     """The present process as a JSON value: `host`, `pid` and `began` (None where the system does not say)."""
@@ -47,10 +49,10 @@ def folder_name() -> str:
 def is_left(name: str) -> bool:
     """Whether a folder of such a name is of a process that has ended."""
     parts = name.rsplit("_", 2)
-    if len(parts) != 3 or not parts[1].isdigit():
+    if len(parts) != 3 or (pid := whole_number(parts[1])) is None:
         return False
-    host, pid, began = parts
-    return lives({"host": host, "pid": int(pid), "began": None if began == "0" else began}) is False
+    host, _, began = parts
+    return lives({"host": host, "pid": pid, "began": None if began == "0" else began}) is False
 
 
 def is_over(process: Mapping[str, Any] | None, *, elsewhere: bool) -> bool:

@@ -35,6 +35,9 @@ BUSY_SECONDS = 30.0
 LONG_LOG_BYTES = 4 << 20
 """A log of this length is brought into the file, so that reading stays quick: SQLite's own measure."""
 
+MAGIC = b"SQLite format 3\x00"
+LEAST_HEAD_BYTES, LARGEST_PAGE = 100, 65_536
+
 
 class LedgerError(ValueError):
     """The ledger file cannot be used, or was asked for something that it does not hold."""
@@ -54,6 +57,7 @@ class Store:
     def __init__(self, path: str | Path, *, create: bool = True) -> None:
         self.path = Path(path)
         _check_place(self.path, create)
+        require_head(self.path)
         self._flushes_itself = True
         self._engine = _make_engine(self.path, lambda: self._flushes_itself)
         self._own = threading.local()
@@ -282,6 +286,36 @@ def _check_place(path: Path, create: bool) -> None:
         raise LedgerError(
             f"cannot write {path}; choose another place for the ledger or change its permissions"
         )
+
+
+def require_head(path: Path) -> None:
+    """Refuses what SQLite would take for a new, empty file: one that is cut within its first page, or empty beside its log.
+
+    It would delete such a log, too. A cut further on it sees itself.
+
+    Raises:
+        LedgerError: it is no whole ledger.
+    """
+    logged = _size(path.with_name(f"{path.name}-wal"))  # asked first: it is begun when the file has its page
+    size = _size(path)
+    if size >= LEAST_HEAD_BYTES:
+        with path.open("rb") as file:
+            head = file.read(LEAST_HEAD_BYTES)
+        page = int.from_bytes(head[16:18], "big")
+        if logged or not head.startswith(MAGIC) or size >= (page if page > 1 else LARGEST_PAGE):
+            return
+    elif size == 0 and not logged:
+        return
+    raise LedgerError(
+        f"{path} is no whole ledger ({size} bytes are left of it); name another file or restore a copy"
+    )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _make_engine(path: Path, flushes_itself: Callable[[], bool]) -> Engine:

@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from scaling_app.forecast.lengths import flat_end_note, steps_in_words
+from scaling_app.forecast.lengths import flat_end_note, steps_in_words, trainings_of
 from scaling_app.forecast.scores import OVERALL, Score
 from scaling_app.forecast.stopping import percent
 from scaling_app.service.page import points, spread
+from scaling_app.service.table_lengths import counts_cut
 from scaling_app.words import signed_tenths
 
 _TABLE_WIDTH = 80
@@ -39,7 +40,7 @@ def answer_of(
             points.append({"structure": curve["name"], **levels, **gain})
     head = {key: payload[key] for key in ("status", "message")}
     steps = steps_in_words(o.steps for o in own)
-    note = flat_end_note(steps) if payload["low_gain"] else (f"Trainings of {steps}." if steps else "")
+    note = (flat_end_note if payload["low_gain"] else trainings_of)(steps, *counts_cut(own))
     return {"method": method, "n_now": n_now, **head, "points": points} | {
         "target": payload["target"],
         "advice": payload["advice"],

@@ -7,7 +7,7 @@ from html import escape
 from typing import Any
 
 from scaling_app import __version__
-from scaling_app.forecast.lengths import flat_end_note, steps_in_words
+from scaling_app.forecast.lengths import flat_end_note, steps_in_words, trainings_of
 from scaling_app.service import figures
 from scaling_app.service.page import Page, legend, numbers, points, section, spread, table
 from scaling_app.service.replay_table import Level, ReplayCurve
@@ -69,12 +69,15 @@ def _lead(curves: Sequence[ReplayCurve]) -> str:
 def _lengths(curves: Sequence[ReplayCurve]) -> str:
     """How long the trainings were, and of which curves that may be why they are flat."""
     steps = steps_in_words(made for curve in curves for made in curve.trained)
-    said = "" if not steps or all(curve.flat for curve in curves) else f" Trainings of {steps}."
-    flat: dict[str, list[str]] = {}
+    cut, trainings = sum(curve.cut for curve in curves), sum(curve.trainings for curve in curves)
+    said = [] if all(curve.flat for curve in curves) else [trainings_of(steps, cut, trainings)]
+    flat: dict[tuple[str, int, int], list[str]] = {}
     for curve in curves:
         if curve.flat:
-            flat.setdefault(steps_in_words(curve.trained), []).append(curve.name)
-    return said + "".join(f" {'; '.join(names)}: {flat_end_note(made)}" for made, names in flat.items())
+            length = (steps_in_words(curve.trained), curve.cut, curve.trainings)
+            flat.setdefault(length, []).append(curve.name)
+    said += [f"{'; '.join(names)}: {flat_end_note(*length)}" for length, names in flat.items()]
+    return "".join(f" {sentence}" for sentence in said if sentence)
 
 
 def _tables(curves: Sequence[ReplayCurve]) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, linear_regression, stdev
+from typing import Any
 
 from scipy.stats import t as student
 
@@ -25,12 +26,18 @@ from scaling_app.forecast.score_table import (
     whole_of,
 )
 from scaling_app.forecast.scores import MOST_CASES
+from scaling_app.service.table_lengths import cut_short
+from scaling_app.words import whole_number
 
 COLUMNS = ("dataset", "network", "strategy", "n", "draw", "case", "structure", "dice")
 """What this reader needs of the table."""
 SCORE = (*COLUMNS[:-1], "seed", "steps")
 """The columns that tell scores apart."""
 FLAT = 0.01
+
+
+_Training = tuple[int, str, str | None]
+"""Size, draw and seed."""
 
 
 class ReplayTableError(CurveError):
@@ -64,6 +71,9 @@ class ReplayCurve:
     """Training steps asked for, where the table holds runs of several."""
     trained: tuple[int, ...] = ()
     """Steps that the trainings took, each once; none where the table does not tell."""
+    cut: int = 0
+    """So many of the trainings made fewer steps than were asked for."""
+    trainings: int = 0
 
     @property
     def name(self) -> str:
@@ -95,7 +105,7 @@ def read_replay(path: Path) -> list[ReplayCurve]:
     draws: dict[tuple[str, ...], dict[int, dict[str, list[float]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
     )
-    trained: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    lengths: dict[tuple[str, ...], dict[_Training, int | None]] = defaultdict(dict)
     tested: dict[tuple[str, ...], set[tuple[str, str]]] = defaultdict(set)
     seen: dict[tuple[str | None, ...], int] = {}
     for number, row in _rows(path):
@@ -108,9 +118,9 @@ def read_replay(path: Path) -> list[ReplayCurve]:
         seen[score] = number
         key = (row["dataset"], row["network"], row["strategy"], steps_asked(row))
         tested[key].add((row["case"], row["structure"]))
-        if (made := steps_of(row)) is not None:
-            trained[key].add(made)
-        draws[key][_size(row, path, number)][row["draw"]].append(dice)
+        n = _size(row, path, number)
+        lengths[key][n, row["draw"], row.get("seed")] = steps_of(row)
+        draws[key][n][row["draw"]].append(dice)
     if not draws:
         raise ReplayTableError(f"{path} has no row with a Dice; run the replay first")
     several = len({steps for *_, steps in draws}) > 1
@@ -123,15 +133,24 @@ def read_replay(path: Path) -> list[ReplayCurve]:
             cases=len({case for case, _ in tested[dataset, network, strategy, steps]}),
             structures=len({structure for _, structure in tested[dataset, network, strategy, steps]}),
             steps=steps if several else "",
-            trained=tuple(sorted(trained[dataset, network, strategy, steps])),
+            **_lengths(steps, lengths[dataset, network, strategy, steps]),
         )
         for (dataset, network, strategy, steps), sizes in sorted(draws.items(), key=_by_name_and_length)
     ]
 
 
+def _lengths(asked: str, trainings: Mapping[_Training, int | None]) -> dict[str, Any]:
+    """What a curve tells of how long its trainings were."""
+    return {
+        "trained": tuple(sorted({made for made in trainings.values() if made is not None})),
+        "cut": sum(cut_short(n, asked, made) for (n, *_), made in trainings.items()),
+        "trainings": len(trainings),
+    }
+
+
 def _by_name_and_length(item: tuple[tuple[str, ...], object]) -> tuple[object, ...]:
     (*names, steps), _ = item
-    return (*names, int(steps) if steps.isdecimal() else 0)
+    return (*names, whole_number(steps) or 0)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:

@@ -20,6 +20,8 @@ from scaling_app.imaging.network_table import DEFAULT_NETWORK, NETWORKS
 from scaling_app.strategies.catalogue import AUTO, names
 from scaling_app.studies.tracking import parse_store
 from scaling_app.trials.length import AUTO_STEPS, parse_minutes, parse_steps
+from scaling_app.trials.memory import parse_memory
+from scaling_app.words import whole_number
 
 DEFAULT_PATIENT_PATTERN = r"^sub-[A-Za-z0-9]+"
 """BIDS names (`sub-07_ses-2_T1w`); an image id that does not match is its own patient."""
@@ -58,15 +60,16 @@ def _share(text: str) -> float:
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch(r"\d+", text) or not low <= int(text) <= high:
+        value = whole_number(text)
+        if value is None or not low <= value <= high:
             raise ConfError(f"a whole number from {low} to {high} is wanted")
-        return int(text)
+        return value
 
     return parse
 
 
-def _length(parsed: Callable[[str], Any]) -> Callable[[str], Any]:
-    """What `trials.length` says of a text, as an option's error."""
+def _of_trials(parsed: Callable[[str], Any]) -> Callable[[str], Any]:
+    """What a parser of `trials` says of a text, as an option's error."""
 
     def parse(text: str) -> Any:
         try:
@@ -94,9 +97,9 @@ def parse_labels(text: str) -> dict[str, int]:
     structures: dict[str, int] = {}
     for position, item in enumerate(text.split(","), start=1):
         name, _, number = (part.strip() for part in item.partition("="))
-        if not name or (number and not number.isdigit()):
+        value = whole_number(number) if number else position
+        if not name or value is None:
             raise ConfError("names separated by commas are wanted, as in liver,spleen or liver=1,spleen=3")
-        value = int(number) if number else position
         if name in structures or value in structures.values() or not 1 <= value <= 255:
             raise ConfError(f"each name and value once, values from 1 to 255; see {item.strip()!r}")
         structures[name] = value
@@ -115,8 +118,8 @@ def _capacity(text: str) -> str | int | None:
         return None
     if text in ("small", "medium", "large"):
         return text
-    if text.isdigit() and 2 <= int(text) <= 256:
-        return int(text)
+    if (channels := whole_number(text)) is not None and 2 <= channels <= 256:
+        return channels
     raise ConfError("auto, small, medium, large, or a number of channels from 2 to 256 is wanted")
 
 
@@ -222,11 +225,11 @@ class Conf:
     """Names by which browsers reach a web server in front of this one."""
     minutes_per_point: float | None = _option("", lambda t: _number(0, 1000)(t) if t else None)
     """Minutes that one point of Dice saves on each case still to be labelled, or None."""
-    steps: int | None = _option(AUTO_STEPS, _length(parse_steps))
+    steps: int | None = _option(AUTO_STEPS, _of_trials(parse_steps))
     """Training steps of a run; None: as many as its cases ask for."""
-    max_minutes: float = _option("60", _length(parse_minutes))
+    max_minutes: float = _option("60", _of_trials(parse_minutes))
     """Wall-clock bound of one training, minutes."""
-    memory_gb: float = _option("4", _number(0.25, 4096))
+    memory_gb: float = _option("4", _of_trials(parse_memory))
     """RAM that one training may take for cases and, without a GPU, batches, GiB."""
     upload_gb: float = _option("2", _number(0.01, 64))
     """Largest file that is taken, as sent and as an image in memory, GiB."""

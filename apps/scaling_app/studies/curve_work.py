@@ -21,7 +21,7 @@ from scaling_app.studies.curve_run import CurveResult, CurveRun, carry_out
 from scaling_app.studies.train_runs import Material, names_since, observations_of
 from scaling_app.trials import wire, workplace
 from scaling_app.trials.crew import Crew
-from scaling_app.trials.plan import NoRoomError
+from scaling_app.trials.memory import NoRoomError
 from scaling_app.trials.training import FOR_WANT_OF_MEMORY, TrainingError
 from scaling_app.words import count
 
@@ -195,7 +195,7 @@ class CurveWork:
             return
         self.trouble = crew.trouble
         steps = {name: crew.step_of(name) for name in self.under_way}
-        shares = {name: step.step / max(1, step.steps) if step else 0.0 for name, step in steps.items()}
+        shares = {name: step.share if step else 0.0 for name, step in steps.items()}
         (first, _, _), *others = self.under_way.values()
         message = _describe(first)
         if (step := steps[first.run_id]) is not None:

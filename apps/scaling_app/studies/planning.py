@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -10,9 +9,8 @@ from scaling_app.studies.studies import Studies
 from scaling_app.studies.train_options import TrainOptions
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.plan import NoRoomError, Plan, make_plan, step_bytes
-
-GIB = 2**30
+from scaling_app.trials.memory import bytes_for_cases, bytes_of, saying_what_would_do
+from scaling_app.trials.plan import Plan, make_plan, step_bytes
 
 
 def plan_for(
@@ -29,21 +27,16 @@ def plan_for(
         ValueError: no plan can be made. Where it is for want of memory it is a `NoRoomError`, which says what `memory_gb`
             would do.
     """
-    try:
+    with saying_what_would_do("--conf memory_gb"):
         return make_plan(
             cases,
             studies.structures(),
             spatial_dims=dimension or studies.conf.dimension,
             network=options.network,
             capacity=options.capacity,
-            memory_bytes=step_bytes(int(studies.conf.memory_gb * GIB)),
+            memory_bytes=step_bytes(bytes_of(studies.conf.memory_gb)),
             coarse_to_fine=options.coarse_to_fine,
         )
-    except NoRoomError as error:
-        if error.ram_bytes is None:
-            raise
-        enough = math.ceil(100 * error.ram_bytes / GIB) / 100
-        raise NoRoomError(f"{error}; --conf memory_gb {enough:g} would do", error.ram_bytes) from error
 
 
 def prepare(studies: Studies, plan: Plan, cases: Sequence[CaseFiles]) -> PreparedCases:
@@ -53,4 +46,4 @@ def prepare(studies: Studies, plan: Plan, cases: Sequence[CaseFiles]) -> Prepare
 
 def memory_for_cases(studies: Studies, at_once: int = 1) -> int:
     """Bytes that the prepared cases of one of so many trainings on a machine may take: all share the other half."""
-    return int(studies.conf.memory_gb * GIB / 2) // at_once
+    return bytes_for_cases(studies.conf.memory_gb, at_once)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from scaling_app.words import whole_number
+
 AUTO_STEPS = "auto"
 """As many as the cases ask for, where a number of steps could stand."""
 
@@ -25,9 +27,10 @@ def parse_steps(text: str) -> int | None:
     """
     if text == AUTO_STEPS:
         return None
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= MOST_STEPS:
+    steps = whole_number(text)
+    if steps is None or not 1 <= steps <= MOST_STEPS:
         raise ValueError(f"{AUTO_STEPS}, or a whole number from 1 to {MOST_STEPS} is wanted")
-    return int(text)
+    return steps
 
 
 def parse_minutes(text: str) -> float:

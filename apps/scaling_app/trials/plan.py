@@ -31,6 +31,7 @@ from scaling_app.imaging.networks import (
 )
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import Fingerprint, Intensity, found_structures, take_fingerprints
+from scaling_app.trials.memory import NoRoomError
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +42,7 @@ ANISOTROPIC = 3.0
 _CPU_VOXELS = {2: 294_912, 3: 368_640}
 _GPU_SHARE = 0.8
 _STEP_SHARE = 0.5
-DEFAULT_MEMORY = 4 * 2**30
-"""Bytes of RAM that a training may take for cases and batches, unless it is told."""
+_DEFAULT_MEMORY = 4 * 2**30  # bytes of RAM that a training may take for cases and batches, unless it is told
 _BATCH = {2: 8, 3: 4}
 _FEW_CLASSES, _CLASS_BYTES = 8, 24  # a voxel and class beyond these: 20 measured, at 30 to 300 classes
 _WEIGHT_BYTES, _SMALL_WEIGHTS = 20, 16 * 2**20
@@ -57,26 +57,6 @@ _FOUND_VOXELS = 0.5
 _FINER = 1.5
 _MARGIN_VOXELS = 5
 _UNBOUNDED_MB = 2**40
-
-
-class NoRoomError(ValueError):
-    """Not even the smallest step of a plan's network fits the memory allowed; `ram_bytes`, of a training, would do.
-
-    None on a GPU, whose memory is what it is.
-    """
-
-    def __init__(self, said: str, ram_bytes: int | None = None) -> None:
-        super().__init__(said)  # what a run on another process ended with is made again of these words alone
-        self.ram_bytes = ram_bytes
-
-    @classmethod
-    def of(cls, plan: Plan, mib: int) -> NoRoomError:
-        """That a step of so many MiB is more than the plan may take."""
-        return cls(
-            f"the smallest training step of {plan.network} ({plan.capacity}) takes {mib} MiB and {plan.memory_mb} MiB are "
-            "allowed: allow more memory, or take a smaller capacity",
-            None if torch.cuda.is_available() else math.ceil(mib * 2**20 / _STEP_SHARE),
-        )
 
 
 @dataclass(frozen=True)
@@ -297,7 +277,7 @@ def default_capacity() -> str:
     return "large" if torch.cuda.is_available() else "small"
 
 
-def step_bytes(ram_bytes: int = DEFAULT_MEMORY) -> int:
+def step_bytes(ram_bytes: int = _DEFAULT_MEMORY) -> int:
     """What a training step may take: most of the GPU's memory, or half of the RAM that the training may take.
 
     Whatever is free at the moment, so that plans at any time agree.
@@ -387,7 +367,13 @@ def _weight_bytes(plan: Plan) -> int:
 def _require_room(plan: Plan) -> None:
     needed = plan.batch * _voxels_seen(plan, plan.patch) * _bytes_per_voxel(plan) + _weight_bytes(plan)
     if needed > plan.memory_mb * 2**20:
-        raise NoRoomError.of(plan, -(-needed // 2**20))
+        mib, on_gpu = -(-needed // 2**20), torch.cuda.is_available()
+        more = "take a GPU with more" if on_gpu else "allow more"
+        raise NoRoomError(
+            f"the smallest training step of {plan.network} ({plan.capacity}) takes {mib} MiB and {plan.memory_mb} MiB are "
+            f"allowed: {more} memory, or take a smaller capacity",
+            None if on_gpu else math.ceil(mib * 2**20 / _STEP_SHARE),
+        )
 
 
 def _fit(plan: Plan, shape: Sequence[int], voxels: int) -> tuple[int, ...]:

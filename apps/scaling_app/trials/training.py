@@ -39,7 +39,7 @@ from scaling_app.trials.pace import Pace
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.sampling import PatchSampler, Prefetcher, drawing_threads, in_turn, step_seed
 from scaling_app.trials.step_report import OnStep, Phase, StepReport
-from scaling_app.trials.two_trainings import TWO, as_one, in_two, telling
+from scaling_app.trials.two_trainings import TWO, as_one, in_two, telling_coarse, telling_fine
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def train(
     one = _Run(cases, ids, tuple(pool_ids), first, checkpoint, previous, fresh_weights, guide)
     coarse = one.kept_coarse()
     if coarse is None:
-        coarse = one.through(telling(on_step, 0, all_steps), stop)
+        coarse = one.through(telling_coarse(on_step, second, all_steps), stop)
     if coarse.report["ended"] == "asked":
         return coarse
     two = _Run(
@@ -115,7 +115,7 @@ def train(
         None,
         (one.identity(), coarse),
     )
-    fine = two.through(telling(on_step, one.steps, all_steps), stop)
+    fine = two.through(telling_fine(on_step, second, all_steps, coarse), stop)
     return as_one(coarse, fine)
 
 

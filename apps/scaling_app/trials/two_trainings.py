@@ -38,19 +38,44 @@ def _part(settings: RunSettings, steps: int, share: float) -> RunSettings:
     return replace(settings, steps=steps, times=1, max_minutes=minutes)
 
 
-def telling(on_step: OnStep | None, before: int, steps: int) -> OnStep | None:
-    """Tells of one of the two as of a part of all `steps`, after the steps `before` it."""
+def telling_coarse(on_step: OnStep | None, fine: RunSettings, steps: int) -> OnStep | None:
+    """Tells of the coarse one as of the first part of all `steps`; the other one is still to come."""
     if on_step is None:
         return None
 
     def tell(report: StepReport) -> None:
-        done, left = before + report.step, before + report.steps
-        if report.phase == "done" and left < steps:
+        if report.phase == "done":
             return
-        eta = report.eta_s and report.eta_s / max(1, left - done) * (steps - done)
-        on_step(replace(report, step=done, steps=steps, eta_s=eta))
+        left = report.eta_s
+        if left is not None:
+            left += _expected_seconds(fine, report.seconds / report.step)
+        on_step(replace(report, steps=steps, eta_s=left))
 
     return tell
+
+
+def telling_fine(
+    on_step: OnStep | None, fine: RunSettings, steps: int, coarse: TrainedModel
+) -> OnStep | None:
+    """Tells of the fine one as of what follows the steps that the coarse one made, which its minutes may have ended."""
+    if on_step is None:
+        return None
+    made, seconds = int(coarse.report["steps"]), float(coarse.report["seconds"])
+
+    def tell(report: StepReport) -> None:
+        left = report.eta_s
+        if left is None and report.phase == "preparing":
+            left = _expected_seconds(fine, seconds / made)
+        in_all = seconds + report.seconds
+        on_step(replace(report, step=made + report.step, steps=steps, seconds=in_all, eta_s=left))
+
+    return tell
+
+
+def _expected_seconds(settings: RunSettings, of_a_step: float) -> float:
+    """What a training will take if its steps are as long as another's; never more than its minutes."""
+    seconds = of_a_step * (settings.steps or 0)
+    return seconds if settings.max_minutes is None else min(seconds, 60 * settings.max_minutes)
 
 
 def as_one(coarse: TrainedModel, fine: TrainedModel) -> TrainedModel:

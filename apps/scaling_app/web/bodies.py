@@ -27,6 +27,7 @@ from scaling_app.web.in_front import stand_in_front
 from scaling_app.web.pace import Pace
 from scaling_app.web.places import Places, client_of
 from scaling_app.web.unwanted import thrown_away
+from scaling_app.words import whole_number
 
 MOST_PLAIN_BYTES = 1 << 20
 """Of a body that is no upload: options, a target, a list of images."""
@@ -143,8 +144,7 @@ class _Bounded:
         headers = Headers(scope=scope)
         upload = headers.get("content-type", "").lower().startswith("multipart/")
         most = self.most_bytes + _SPARE_BYTES if upload else MOST_PLAIN_BYTES
-        length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > most:
+        if (whole_number(headers.get("content-length", "")) or 0) > most:
             raise _too_large(most)
         places, client = self._uploads if upload else self._plain, client_of(scope)
         place = _Place(places, client)

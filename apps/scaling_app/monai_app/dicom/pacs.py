@@ -27,6 +27,7 @@ from scaling_app.imaging.dicom_series import SeriesError
 from scaling_app.monai_app.dicom.connection import PacsError, said_of, session_with
 from scaling_app.monai_app.dicom.held import HeldSegmentations
 from scaling_app.monai_app.dicom.searching import in_parts
+from scaling_app.words import whole_number
 
 logger = logging.getLogger(__name__)
 
@@ -373,7 +374,8 @@ def _made_at(header: Dataset) -> datetime:
         except ValueError:
             continue
         # without a fraction it is any moment of that second: the last, since what it corrects came before
-        made = made.replace(microsecond=int(part.ljust(6, "0")[:6]) if part.isdigit() else 999_999)
+        fraction = whole_number(part[:6].ljust(6, "0")) if part else None
+        made = made.replace(microsecond=999_999 if fraction is None else fraction)
         return _in_zone(made, str(header.get("TimezoneOffsetFromUTC") or ""))
     return _OLDEST
 
