@@ -20,13 +20,14 @@ from scaling_app.trials import plan as plan_module
 from scaling_app.trials.boxes import about_all, box_about, on_grid, parts_of, widened
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.failures import TrainingError
 from scaling_app.trials.model import TrainedModel, length_of
 from scaling_app.trials.pace import Pace
 from scaling_app.trials.plan import Plan, make_plan
 from scaling_app.trials.preparation import prepare_image
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.step_report import StepReport
-from scaling_app.trials.training import TrainingError, train
+from scaling_app.trials.training import train
 
 CPU = torch.device("cpu")
 SMALL_STEP = {2: 8000, 3: 52_000}

@@ -23,7 +23,8 @@ from scaling_app.imaging.randomness import seeded
 from scaling_app.strategies.base import Batch, Strategy, StrategyContext
 from scaling_app.strategies.making import make_strategy
 from scaling_app.trials.cases import CaseList, Pool, PreparedCases
-from scaling_app.trials.checkpoint import identity_of, kept_in, kept_of
+from scaling_app.trials.checkpoint import Keeper, identity_of, kept_in, kept_of
+from scaling_app.trials.failures import NoMemoryError, TrainingError
 from scaling_app.trials.inference import reduced_precision, uses_bfloat16
 from scaling_app.trials.model import (
     Report,
@@ -32,7 +33,6 @@ from scaling_app.trials.model import (
     new_network,
     predictor_from,
     take_weights,
-    write_whole,
 )
 from scaling_app.trials.optimising import Descent
 from scaling_app.trials.pace import Pace
@@ -45,18 +45,6 @@ logger = logging.getLogger(__name__)
 
 _BAD_STEPS = 20
 _CHECKPOINT_SECONDS = 30.0
-
-
-class TrainingError(RuntimeError):
-    """Training that cannot go on; the message says what was seen."""
-
-
-class NoMemoryError(TrainingError):
-    """Not even one patch finds the memory that it needs."""
-
-
-FOR_WANT_OF_MEMORY = (NoMemoryError, torch.OutOfMemoryError)
-"""What a training or its test ends with when others have taken the memory: it may go on where it stands once they have ended."""
 
 
 def train(
@@ -141,6 +129,7 @@ class _Run:
         self.steps = settings.steps_on(len(train_ids))
         self.pace = Pace(self.steps, settings.max_minutes)
         self.checkpoint, self.previous, self.guide, self.after = checkpoint, previous, guide, after
+        self.keeper = None if checkpoint is None else Keeper(checkpoint)
         self.device = default_device()
         self.strategy: Strategy = make_strategy(settings.strategy)
         self.network = self._network(None if fresh_weights else previous)
@@ -221,8 +210,8 @@ class _Run:
                 self._one_step(batch, elapsed)
                 self.step += 1
                 now = time.perf_counter()
-                if self.checkpoint is not None and now - saved > _CHECKPOINT_SECONDS:
-                    self._save(self.checkpoint, self.seconds_before + now - began)
+                if self.keeper is not None and now - saved > _CHECKPOINT_SECONDS:
+                    self._save(self.keeper, self.seconds_before + now - began)
                     saved = now
                 loss = self.descent.last_loss
                 self.tell(on_step, self.step, loss, "training", self.seconds_before + now - began)
@@ -231,8 +220,8 @@ class _Run:
         self.loop_cpu = time.thread_time() - cpu_began
         self.loader_cpu, self.loader_waited = batches.cpu_seconds, batches.waited_seconds
         self.seconds_before += loop
-        if self.checkpoint is not None:
-            self._save(self.checkpoint, self.seconds_before)
+        if self.keeper is not None:
+            self._save(self.keeper, self.seconds_before)
 
     def _is_over(self, elapsed: float, should_stop: Callable[[], bool]) -> bool:
         if should_stop():
@@ -325,7 +314,7 @@ class _Run:
         parts = [asdict(self.settings), self.plan.to_json(), self.train_ids, self.pool_ids]
         return identity_of(parts if self.after is None else [*parts, self.after[0]])
 
-    def _save(self, checkpoint: Path, seconds: float) -> None:
+    def _save(self, keeper: Keeper, seconds: float) -> None:
         self._settle()
         content = {
             "identity": self.identity(),
@@ -339,7 +328,7 @@ class _Run:
         }
         if self.after is not None:
             content["after"], content["coarse"] = self.after[0], self.after[1].content()
-        write_whole(content, checkpoint)
+        keeper.keep(content)
 
     def kept_coarse(self) -> TrainedModel | None:
         """What this run gave, where the checkpoint is of the one after it."""
@@ -358,6 +347,8 @@ class _Run:
         self.strategy.load_state_dict(content["strategy"])
         self.pool_seen_before = tuple(content.get("pool_ids", ()))
         self.step, self.held, self.seconds_before = content["step"], content["held"], content["seconds"]
+        if self.keeper is not None:
+            self.keeper.kept = self.seconds_before
         logger.info("resumed at step %d of %d", self.step, self.steps)
 
     def _pool_seen(self) -> tuple[str, ...]:

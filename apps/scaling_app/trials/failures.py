@@ -1,0 +1,19 @@
+"""How trainings fail, and which of them may go on where their checkpoint stands."""
+
+from __future__ import annotations
+
+
+class TrainingError(RuntimeError):
+    """Training that cannot go on; the message says what was seen."""
+
+
+class NoMemoryError(TrainingError):
+    """Not even one patch finds the memory that it needs."""
+
+
+def would_fail_again(error: BaseException) -> bool:
+    """Whether a training that ended with it would end so again where its checkpoint stands, which is of no more use then.
+
+    Any other error may have come from the machine: its disk was full, its memory in others' hands, a file not there.
+    """
+    return isinstance(error, TrainingError) and not isinstance(error, NoMemoryError)
