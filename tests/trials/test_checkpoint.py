@@ -6,6 +6,7 @@ import errno
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from torch import Tensor
 from scaling_app.trials import checkpoint as checkpoint_module
 from scaling_app.trials import training
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.model import TrainedModel, read_safely
+from scaling_app.trials.model import TrainedModel, read_safely, write_whole
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.training import train
 
@@ -88,3 +89,69 @@ def test_a_checkpoint_is_tried_again_at_the_next_time(
     assert tries == [1, 2, 3, 4, 5, 6, 6]
     assert read_safely(tmp_path / "run.pt")["step"] == 6
     assert caplog.text.count("cannot be written") == caplog.text.count("can be written again") == 1
+
+
+def cut(content: dict) -> None:
+    content["weights"] = {name: weight[:1] for name, weight in content["weights"].items() if weight.ndim}
+
+
+def other_optimiser(content: dict) -> None:
+    content["optimiser"] = {"state": {}, "param_groups": []}
+
+
+def no_step(content: dict) -> None:
+    content["step"] = "x"
+
+
+def beyond_the_end(content: dict) -> None:
+    content["step"] = 7
+
+
+def lacking(key: str) -> Callable[[dict], None]:
+    return lambda content: content.pop(key)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(cut, other_optimiser, no_step, beyond_the_end),
+        *map(
+            lacking,
+            ("step", "held", "seconds", "weights", "average", "optimiser", "skipped", "loss", "strategy"),
+        ),
+    ],
+)
+def test_a_checkpoint_that_lacks_something_begins_the_training_anew(
+    prepared: PreparedCases,
+    ids: list[str],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[dict], None],
+) -> None:
+    """Whatever of it was taken up before that showed is forgotten."""
+    checkpoint, settings = tmp_path / "run.pt", replace(QUICK, average=0.9, strategy="red")
+    train(prepared, ids, settings, checkpoint=checkpoint, should_stop=after(3))
+    content = read_safely(checkpoint)
+    damage(content)
+    write_whole(content, checkpoint)
+    steps: list[int] = []
+    again = train(
+        prepared, ids, settings, checkpoint=checkpoint, on_step=lambda told: steps.append(told.step)
+    )
+    whole = train(prepared, ids, settings)
+    assert steps[:2] == [0, 1] and torch.equal(weights(again), weights(whole))
+    assert again.report["steps"] == whole.report["steps"] and "starting afresh" in caplog.text
+
+
+def test_a_changed_bit_in_the_weights_is_noticed(
+    prepared: PreparedCases, ids: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint = tmp_path / "run.pt"
+    train(prepared, ids, QUICK, checkpoint=checkpoint, should_stop=after(3))
+    weight = next(iter(read_safely(checkpoint)["weights"].values())).numpy().tobytes()
+    held = bytearray(checkpoint.read_bytes())
+    held[held.index(weight) + 5] ^= 4
+    checkpoint.write_bytes(held)
+    steps: list[int] = []
+    train(prepared, ids, QUICK, checkpoint=checkpoint, on_step=lambda told: steps.append(told.step))
+    assert steps[:2] == [0, 1] and "run.pt cannot be read; it may be truncated or damaged" in caplog.text

@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import torch
 
 from scaling_app.storage import NO_ROOM
 from scaling_app.trials.model import read_safely, write_whole
 
 logger = logging.getLogger(__name__)
+
+Taken = TypeVar("Taken")
 
 
 def identity_of(parts: Sequence[object]) -> str:
@@ -68,6 +73,29 @@ def kept_in(file: Path | None) -> dict[str, Any] | None:
     except ValueError as error:
         logger.warning("starting afresh: %s", error)
         return None
+
+
+def taken_up(take: Callable[[], Taken]) -> Taken | None:
+    """What came of taking a checkpoint up; None where it lacks something, or is of another shape, and a line in the log."""
+    try:
+        return take()
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # what a damaged state raises is not bounded
+        logger.warning("starting afresh: the checkpoint is damaged (%s: %s)", type(error).__name__, error)
+        return None
+
+
+def place_in(content: Mapping[str, Any], steps: int) -> tuple[int, int | None, float]:
+    """The step at which a checkpoint stands, how many patches a step may hold, and the seconds so far.
+
+    Raises:
+        ValueError, TypeError, KeyError: it tells of no place in a training of so many steps.
+    """
+    step, held, seconds = int(content["step"]), content["held"], float(content["seconds"])
+    if not 0 <= step <= steps or not (held is None or held >= 1) or not 0 <= seconds < math.inf:
+        raise ValueError(f"step {step} of {steps}, {held} patches, {seconds} s")
+    return step, held, seconds
 
 
 def kept_of(file: Path | None, identity: str, before: str | None) -> dict[str, Any] | None:

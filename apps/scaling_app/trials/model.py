@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -211,6 +212,10 @@ def read_safely(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path} is not there")
     try:
+        # torch writes a sum of each tensor, and never looks at it
+        with zipfile.ZipFile(path) as parts:
+            if (damaged := parts.testzip()) is not None:
+                raise ValueError(f"{damaged} is not what was written")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged pickle raises is not bounded
         raise ValueError(f"{path.name} cannot be read; it may be truncated or damaged") from error

@@ -7,11 +7,11 @@ after a kill at any point: batches and dropout depend on seed and step alone, an
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from monai.losses import DiceCELoss
@@ -23,8 +23,8 @@ from scaling_app.imaging.randomness import seeded
 from scaling_app.strategies.base import Batch, Strategy, StrategyContext
 from scaling_app.strategies.making import make_strategy
 from scaling_app.trials.cases import CaseList, Pool, PreparedCases
-from scaling_app.trials.checkpoint import Keeper, identity_of, kept_in, kept_of
-from scaling_app.trials.failures import NoMemoryError, TrainingError
+from scaling_app.trials.checkpoint import Keeper, identity_of, kept_in, kept_of, place_in, taken_up
+from scaling_app.trials.failures import NoMemoryError, TrainingError, too_short
 from scaling_app.trials.inference import reduced_precision, uses_bfloat16
 from scaling_app.trials.model import (
     Report,
@@ -130,9 +130,14 @@ class _Run:
         self.pace = Pace(self.steps, settings.max_minutes)
         self.checkpoint, self.previous, self.guide, self.after = checkpoint, previous, guide, after
         self.keeper = None if checkpoint is None else Keeper(checkpoint)
-        self.device = default_device()
+        self.device, self.fresh_weights = default_device(), fresh_weights
+        self.begin()
+
+    def begin(self) -> None:
+        """The state before the first step."""
+        settings = self.settings
         self.strategy: Strategy = make_strategy(settings.strategy)
-        self.network = self._network(None if fresh_weights else previous)
+        self.network = self._network(None if self.fresh_weights else self.previous)
         suited = NETWORKS[self.plan.network]
         decay = suited.average if settings.average is None else settings.average
         self.descent = Descent(self.network, settings.learning_rate or suited.peak_rate, decay, self.device)
@@ -143,7 +148,6 @@ class _Run:
         self.ended = "finished"
         self.loader_cpu = self.loader_waited = self.loop_cpu = 0.0
         self.prepare_seconds = 0.0
-        self.began = time.perf_counter()
 
     def through(self, on_step: OnStep | None, should_stop: Callable[[], bool]) -> TrainedModel:
         """From the preparation to the model."""
@@ -234,11 +238,7 @@ class _Run:
         """Nobody wants a model that its minutes left as random as it began."""
         minutes = self.settings.max_minutes
         if self.step == 0 and self.ended == "time" and minutes is not None:
-            times = max(2, math.ceil(2 * elapsed / (60 * minutes)))
-            raise TrainingError(
-                f"not one training step fits into the minutes: drawing the first batch took {elapsed:.1f} s of "
-                f"{60 * minutes:.1f} s. Give at least {times} times as many minutes (max_minutes)"
-            )
+            raise too_short(elapsed, minutes)
 
     def _one_step(self, batch: Batch, elapsed: float) -> None:
         try:
@@ -335,21 +335,29 @@ class _Run:
         content = kept_in(self.checkpoint) or {}
         if content.get("after") != self.identity():
             return None
-        return TrainedModel.of_content(content["coarse"], self.device)
+        return taken_up(lambda: TrainedModel.of_content(content["coarse"], self.device))
 
     def resume(self) -> None:
         """Takes up the checkpoint if there is one of this run; any other is left for a fresh start."""
         before = None if self.after is None else self.after[0]
         if (content := kept_of(self.checkpoint, self.identity(), before)) is None:
             return
+        if not taken_up(lambda: self._take_up(content)):  # part of it may have been
+            self.begin()
+            self.prepare()
+            return
+        if self.keeper is not None:
+            self.keeper.kept = self.seconds_before
+        logger.info("resumed at step %d of %d", self.step, self.steps)
+
+    def _take_up(self, content: Mapping[str, Any]) -> bool:
+        step, held, seconds = place_in(content, self.steps)
         self.network.load_state_dict(content["weights"])
         self.descent.load_state_dict(content)
         self.strategy.load_state_dict(content["strategy"])
         self.pool_seen_before = tuple(content.get("pool_ids", ()))
-        self.step, self.held, self.seconds_before = content["step"], content["held"], content["seconds"]
-        if self.keeper is not None:
-            self.keeper.kept = self.seconds_before
-        logger.info("resumed at step %d of %d", self.step, self.steps)
+        self.step, self.held, self.seconds_before = step, held, seconds
+        return True
 
     def _pool_seen(self) -> tuple[str, ...]:
         """Of the pool, before an interruption too: a time limit may let a strategy get further once than again."""
