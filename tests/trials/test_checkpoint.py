@@ -155,3 +155,17 @@ def test_a_changed_bit_in_the_weights_is_noticed(
     steps: list[int] = []
     train(prepared, ids, QUICK, checkpoint=checkpoint, on_step=lambda told: steps.append(told.step))
     assert steps[:2] == [0, 1] and "run.pt cannot be read; it may be truncated or damaged" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "damage", [cut, *map(lacking, ("plan", "weights", "report", "train_ids", "strategy"))]
+)
+def test_a_model_s_file_that_lacks_something_is_refused_as_a_damaged_one(
+    prepared: PreparedCases, ids: list[str], tmp_path: Path, damage: Callable[[dict], None]
+) -> None:
+    file = train(prepared, ids, replace(QUICK, steps=1)).save(tmp_path / "model.pt")
+    content = read_safely(file)
+    damage(content)
+    write_whole(content, file)
+    with pytest.raises(ValueError, match=r"model\.pt lacks a part, or one is of another shape; train again"):
+        TrainedModel.load(file)

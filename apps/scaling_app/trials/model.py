@@ -91,7 +91,14 @@ class TrainedModel:
         content = read_safely(Path(path))
         if content.get("format") != _FORMAT:
             raise ValueError(f"{Path(path).name} is not a model of this version; train again")
-        return cls.of_content(content, device)
+        try:
+            return cls.of_content(content, device)
+        except torch.OutOfMemoryError:
+            raise
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise ValueError(
+                f"{Path(path).name} lacks a part, or one is of another shape; train again"
+            ) from error
 
     @classmethod
     def of_content(cls, content: Mapping[str, Any], device: torch.device | str | None = None) -> TrainedModel:
