@@ -65,3 +65,15 @@ def test_nothing_is_written_before_there_is_something_to_say_and_after_the_end(c
     bars.stands("late")
     time.sleep(0.15)
     assert capsys.readouterr().err == ""
+
+
+def test_a_log_on_a_full_disk_ends_no_replay() -> None:
+    class Full:
+        def write(self, text: str) -> None:
+            raise OSError(28, "No space left on device")
+
+    log = LogLines(Full())
+    log.show(ReplayProgress(1, 20, RUN, None, 0.8, None))
+    time.sleep(0.1)
+    assert log._thread.is_alive()
+    log.close()

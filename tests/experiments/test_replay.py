@@ -172,11 +172,11 @@ def test_a_disk_that_fills_up_within_a_run_leaves_the_table_without_it(
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 30, hard))  # as much as fits on the disk
     try:
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match="No space left") as caught:
             replay(*folders(volumes), [1, 2], n_test=2, out=out)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-    assert out.read_bytes() == whole
+    assert out.read_bytes() == whole and caught.value.filename == str(out)
     assert len(rows(replay(*folders(volumes), [1, 2], n_test=2, out=out))) == 2 * 2 * 2
 
 

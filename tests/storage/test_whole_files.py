@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from scaling_app.storage import copy_whole, taken_away, whole_file, whole_files, write_whole_text
+from scaling_app.storage import NO_ROOM, copy_whole, taken_away, whole_file, whole_files, write_whole_text
+
+from ..full_disk import files_up_to
 
 
 def test_an_error_while_writing_leaves_the_old_content_and_nothing_beside_it(tmp_path: Path):
@@ -150,3 +154,33 @@ def test_a_link_stays_a_link(tmp_path: Path):
     (tmp_path / "source").write_text("new")
     copy_whole(tmp_path / "source", tmp_path / "a")
     assert (tmp_path / "a").is_symlink() and goal.read_text() == "new"
+
+
+@pytest.mark.parametrize("writer", ["numpy", "torch", "the system"])
+def test_a_full_disk_is_named_with_the_file_whatever_its_writer_says(tmp_path: Path, writer: str):
+    """numpy says how many items were not written, torch at which place it is not."""
+
+    def write(part: Path) -> None:
+        if writer == "numpy":
+            np.save(part, np.zeros(100_000))
+        elif writer == "torch":
+            with suppress(OSError):
+                part.write_bytes(bytes(20_000))
+            raise RuntimeError("unexpected pos 64 vs 0")
+        else:
+            with part.open("wb") as stream:
+                stream.write(bytes(20_000))
+
+    file = tmp_path / "case.npy"
+    with files_up_to(10_000), pytest.raises(OSError) as caught, whole_file(file) as part:
+        write(part)
+    assert caught.value.errno in NO_ROOM and caught.value.filename == str(file)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_that_is_not_the_disks_stays_what_it_is(tmp_path: Path):
+    for error in (RuntimeError("odd"), OSError("half written"), ConnectionResetError(104, "reset")):
+        with pytest.raises(type(error)) as caught, whole_file(tmp_path / "a") as part:
+            part.touch()
+            raise error
+        assert caught.value is error

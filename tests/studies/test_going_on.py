@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 import weakref
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import nrrd
 import numpy as np
@@ -14,14 +14,17 @@ import pytest
 import torch
 
 from scaling_app.imaging.untrusted import ImageError
+from scaling_app.ledger import LedgerError
 from scaling_app.monai_app.train_tasks import SegmentationTrainer
-from scaling_app.studies import curve_job, curve_run, curve_work, splits, train_runs
+from scaling_app.studies import curve_job, curve_run, curve_work, splits, train_runs, train_stats
 from scaling_app.studies.curve_job import run_curve_job
+from scaling_app.studies.interrupted import close_interrupted_runs
 from scaling_app.studies.train_options import parse_options
 from scaling_app.studies.train_runs import train_and_publish
 from scaling_app.studies.train_stats import TrainStats
 from scaling_app.studies.unfinished import MOST_OTHERS, sweep_curve_checkpoints
 from scaling_app.trials import testing, training, workplace
+from scaling_app.trials.failures import TrainingError
 from scaling_app.trials.model import TrainedModel
 
 pytestmark = pytest.mark.slow_training
@@ -103,19 +106,115 @@ def test_a_corrected_label_begins_the_training_anew(desk_of, monkeypatch, steps)
     assert steps == list(range(1, STEPS + 1)) and unfinished(desk) == []
 
 
-def test_a_training_that_failed_leaves_nothing_to_go_on_with(desk_of, monkeypatch):
+def failing_at(step, error, monkeypatch):
+    def explode(self, report):
+        if report.step == step:
+            raise error
+
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
+    return monkeypatch.setattr(TrainStats, "step", explode)
+
+
+def test_a_training_that_would_fail_again_leaves_nothing_to_go_on_with(desk_of, monkeypatch):
+    desk = desk_of(3)
+    desk.submit(*desk.labels)
+    failing_at(KILLED_AT, TrainingError("the loss was undefined"), monkeypatch)
+    with pytest.raises(TrainingError):
+        train_and_publish(desk.studies, options_for(desk))
+    assert unfinished(desk) == []
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a fault of the GPU"), OSError(28, "No space left on device")]
+)
+def test_a_training_that_failed_otherwise_goes_on_where_its_checkpoint_stands(desk_of, monkeypatch, error):
+    desk = desk_of(3)
+    desk.submit(*desk.labels)
+    with monkeypatch.context() as patched, pytest.raises(type(error)):
+        failing_at(KILLED_AT, error, patched)
+        train_and_publish(desk.studies, options_for(desk))
+    assert len(unfinished(desk)) == 1
+    told: list[int] = []
+    monkeypatch.setattr(TrainStats, "step", lambda _, report: told.append(report.step))
+    train_and_publish(desk.studies, options_for(desk))
+    assert told[:2] == [0, KILLED_AT + 1] and unfinished(desk) == []
+
+
+def test_a_progress_file_that_cannot_be_written_ends_no_training(desk_of, monkeypatch, caplog):
     desk = desk_of(3)
     desk.submit(*desk.labels)
 
-    def explode(self, report):
-        if report.step == KILLED_AT:
-            raise RuntimeError("no memory")
+    def full(path, text):
+        raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(TrainStats, "step", explode)
-    with pytest.raises(RuntimeError):
+    with monkeypatch.context() as patched:
+        patched.setattr(train_stats, "WRITE_EVERY_SECONDS", 0.0)
+        patched.setattr(train_stats, "write_whole_text", full)
         train_and_publish(desk.studies, options_for(desk))
-    assert unfinished(desk) == []
+    assert desk.studies.published() is not None
+    assert caplog.text.count("The progress of the training cannot be shown") == 1
+
+
+FULL_LEDGER = LedgerError("the ledger refused: database or disk is full")
+
+
+def refused(*_, **__):
+    raise FULL_LEDGER
+
+
+@needs_fork
+def test_a_run_whose_end_no_ledger_can_note_counts_as_stopped_and_goes_on(desk_of, monkeypatch, caplog):
+    """The error that ended it is told, and not the ledger's."""
+    desk = desk_of(3)
+    desk.submit(*desk.labels)
+    child = os.fork()
+    if child == 0:
+        failing_at(KILLED_AT, RuntimeError("a fault of the GPU"), monkeypatch)
+        monkeypatch.setattr(type(desk.studies.ledger), "finish_run", refused)
+        try:
+            train_and_publish(desk.studies, options_for(desk))
+        except RuntimeError as error:
+            os._exit(7 if str(error) == "a fault of the GPU" else 8)
+        finally:
+            os._exit(9)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 7
+    assert [run.state for run in desk.studies.ledger.runs("published")] == ["running"]
+    assert len(unfinished(desk)) == 1
+    close_interrupted_runs(desk.studies.ledger, "interrupted: the server was stopped", elsewhere=True)
+    assert [run.state for run in desk.studies.ledger.runs("published")] == ["stopped"]
+    train_and_publish(desk.studies, options_for(desk))
+    assert [run.state for run in desk.studies.ledger.runs("published")] == ["stopped", "done"]
+
+
+def test_a_result_that_no_ledger_takes_is_there_for_the_next_try(desk_of, monkeypatch, steps):
+    desk = desk_of(3)
+    desk.submit(*desk.labels)
+    with monkeypatch.context() as patched, pytest.raises(LedgerError):
+        patched.setattr(type(desk.studies.ledger), "finish_run", refused)
+        train_and_publish(desk.studies, options_for(desk))
+    train_and_publish(desk.studies, options_for(desk))
+    assert steps == list(range(1, STEPS + 1)) and desk.studies.published() is not None
+
+
+def test_a_curve_goes_on_where_its_progress_cannot_be_noted(desk_of, monkeypatch, caplog):
+    desk = desk_of(5, size=12)
+    desk.submit(*desk.labels)
+    monkeypatch.setattr(curve_work, "EVERY_SECONDS", 0.0)
+    ledger = type(desk.studies.ledger)
+    real = ledger.set_job
+
+    def full(self, job):
+        if job.get("total"):
+            raise FULL_LEDGER
+        real(self, job)
+
+    with monkeypatch.context() as patched, suppress(LedgerError):
+        patched.setattr(ledger, "set_job", full)
+        run_curve_job(desk.studies, options_for(desk, steps=2), 10.0)
+    runs = desk.studies.ledger.runs()
+    assert runs and {run.state for run in runs} == {"done"}
+    assert caplog.text.count("How far the curve is cannot be noted") == 1
 
 
 @pytest.fixture
@@ -213,13 +312,18 @@ def test_a_fold_none_of_whose_cases_can_be_read_fails(desk_of, monkeypatch):
     failing(monkeypatch, ImageError("the file is not there"))
     assert run_curve_job(desk.studies, options_for(desk), 10.0)["done"] == 0
     assert {run.state for run in desk.studies.ledger.runs()} == {"failed"}
-    assert desk.studies.ledger.observations() == [] and unfinished(desk) == []
+    assert desk.studies.ledger.observations() == []
 
 
 @pytest.mark.parametrize(
-    ("error", "kept"), [(torch.OutOfMemoryError("out of memory"), 2), (RuntimeError("a fault"), 0)]
+    ("error", "kept"),
+    [
+        (torch.OutOfMemoryError("out of memory"), 2),
+        (OSError(28, "No space left on device"), 2),
+        (TrainingError("the loss was undefined"), 0),
+    ],
 )
-def test_runs_of_the_curve_go_on_once_there_is_memory_again(desk_of, monkeypatch, error, kept):
+def test_runs_of_the_curve_go_on_once_the_machine_is_well_again(desk_of, monkeypatch, error, kept):
     desk = desk_of(5)
     desk.submit(*desk.labels)
     mended = failing(monkeypatch, error)

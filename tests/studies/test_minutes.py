@@ -13,7 +13,7 @@ from scaling_app.studies.curve_job import run_curve_job
 from scaling_app.studies.train_options import parse_options
 from scaling_app.studies.train_runs import train_and_publish
 from scaling_app.trials import pace, run_settings
-from scaling_app.trials.training import TrainingError
+from scaling_app.trials.failures import TrainingError
 
 pytestmark = pytest.mark.slow_training
 

@@ -22,13 +22,14 @@ from scaling_app.trials import plan as plan_module
 from scaling_app.trials.boxes import about_all, box_about, on_grid, parts_of, widened
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.model import TrainedModel, length_of
+from scaling_app.trials.failures import TrainingError
+from scaling_app.trials.model import TrainedModel, length_of, read_safely, write_whole
 from scaling_app.trials.pace import Pace
 from scaling_app.trials.plan import Plan, make_plan
 from scaling_app.trials.preparation import prepare_image
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.step_report import StepReport
-from scaling_app.trials.training import TrainingError, train
+from scaling_app.trials.training import train
 
 CPU = torch.device("cpu")
 SMALL_STEP = {2: 8000, 3: 52_000}
@@ -320,6 +321,19 @@ def test_a_training_stopped_in_either_look_goes_on_to_the_same_weights(
     resumed = train(cases, cases.labelled, QUICK, checkpoint=checkpoint, on_step=told.append)
     assert min(report.step for report in told if report.phase == "training") == steps + 1
     assert torch.allclose(weights(resumed), weights(whole), atol=1e-6)
+
+
+@pytest.mark.parametrize("lost", ["coarse", "weights"])
+def test_a_checkpoint_of_the_fine_look_without_a_part_of_it_costs_no_more_than_its_training(
+    cases: PreparedCases, tmp_path: Path, lost: str
+) -> None:
+    checkpoint = tmp_path / "run.pt"
+    train(cases, cases.labelled, QUICK, checkpoint=checkpoint, should_stop=after(3))
+    content = read_safely(checkpoint)
+    del content[lost]
+    write_whole(content, checkpoint)
+    again = train(cases, cases.labelled, QUICK, checkpoint=checkpoint)
+    assert torch.equal(weights(again), weights(train(cases, cases.labelled, QUICK)))
 
 
 @pytest.mark.parametrize("strategy", ["baseline", "red", "genda"])

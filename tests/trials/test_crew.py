@@ -230,3 +230,21 @@ def test_a_scheduler_that_is_none_is_named_and_the_runs_are_made_here(
         with Crew(doubled, tmp_path / "wire", place, here) as crew:
             assert worked_off(crew, {"r1": 1}) == {"r1": 2}
         assert f"127.0.0.1:{port}" in crew.trouble
+
+
+def test_a_job_is_heard_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no room for a second file, but for another word in the first."""
+    job = JobEnd(tmp_path / "wire")
+    job.want(["a run with a long name", "b"], at_once=True)
+    before = job.end_of("b").told()
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(wire, "write_whole_text", full)
+    job.want(["b"], at_once=True)
+    after = job.end_of("b").told()
+    assert after["runs"] == ["b"] and after["beat"] == before["beat"] + 1
+    (tmp_path / "wire" / "job.json").unlink()
+    with pytest.raises(OSError, match="No space"):
+        job.want(["b"], at_once=True)

@@ -17,10 +17,11 @@ from scaling_app.strategies.base import Batch, Strategy, StrategyContext
 from scaling_app.strategies.generative import stages
 from scaling_app.trials import training
 from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.failures import TrainingError
 from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.optimising import Descent, WeightMean
 from scaling_app.trials.run_settings import RunSettings
-from scaling_app.trials.training import TrainingError, train
+from scaling_app.trials.training import train
 
 SETTINGS = RunSettings(strategy="none", steps=6, seed=3, average=0.5)
 

@@ -24,12 +24,13 @@ from scaling_app.strategies.base import Batch, Loss, Strategy
 from scaling_app.trials import run_settings, training
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
+from scaling_app.trials.failures import TrainingError
 from scaling_app.trials.model import TrainedModel
 from scaling_app.trials.plan import make_plan
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.step_report import StepReport
 from scaling_app.trials.testing import test
-from scaling_app.trials.training import TrainingError, train
+from scaling_app.trials.training import train
 
 pytestmark = pytest.mark.slow_training
 

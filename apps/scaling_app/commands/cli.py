@@ -18,6 +18,7 @@ import typer
 from scaling_app.commands import operating
 from scaling_app.imaging.network_table import DEFAULT_NETWORK, networks_in_words
 from scaling_app.log.lines import log_to_stderr
+from scaling_app.storage import NO_ROOM
 from scaling_app.strategies.catalogue import names
 from scaling_app.trials.length import AUTO_STEPS, LEAST_MINUTES, MOST_MINUTES
 from scaling_app.trials.memory import LEAST_GB, MOST_GB
@@ -73,7 +74,8 @@ def main() -> None:
     except Exception as error:
         if logging.getLogger().isEnabledFor(logging.DEBUG):
             raise
-        line = " ".join(f"{type(error).__name__}: {error}".split())
+        named = isinstance(error, OSError) and error.filename is not None
+        line = " ".join((_reason(error) if named else f"{type(error).__name__}: {error}").split())
         print(f"scaling-app: failed: {line} (-v tells more)", file=sys.stderr)
         sys.exit(1)
     if status == INTERRUPTED:
@@ -111,6 +113,9 @@ def _refuse(message: str) -> NoReturn:
 def _reason(error: Exception) -> str:
     """What went wrong, in words: of the system's own errors the path comes first, without their number."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        if error.errno in NO_ROOM:
+            folder = Path(error.filename).parent
+            return f"{folder}: {error.strerror}. Free some room there, then give the same command again"
         return f"cannot use {error.filename}: {error.strerror}"
     return str(error)
 

@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -39,8 +39,9 @@ class LogLines:
         self._state = state
 
     def say(self, line: str) -> None:
-        """Writes a line at once."""
-        print(line, file=self._out, flush=True)
+        """Writes a line at once; one that finds no room, or nobody to read it, is left out."""
+        with suppress(OSError):
+            print(line, file=self._out, flush=True)
 
     def checked(self, done: int, total: int) -> None:
         """How many cases have been looked at before the first run."""

@@ -23,12 +23,14 @@ from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import Cohort, CohortError, find_cases, make_cohort
 from scaling_app.experiments.replay_run import Arm, ReplayRun
 from scaling_app.experiments.runs_table import RunsTable
+from scaling_app.experiments.unfinished_runs import UnfinishedRuns, held
 from scaling_app.forecast.score_table import RUN as KEY
 from scaling_app.imaging.network_table import DEFAULT_NETWORK, NETWORKS
 from scaling_app.imaging.networks import width_of
 from scaling_app.strategies.catalogue import names as strategy_names
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.crew import Crew
+from scaling_app.trials.failures import would_fail_again
 from scaling_app.trials.fingerprint import found_structures
 from scaling_app.trials.memory import bytes_for_cases, bytes_of, saying_what_would_do
 from scaling_app.trials.plan import default_capacity, make_plan
@@ -174,7 +176,9 @@ def replay(
         table.tidy()
         twins.keep()
         place = partial(here, workers) if scheduler is None else partial(cluster, scheduler)
-        doing = _Replaying(missing, len(runs), table, progress)
+        unfinished = UnfinishedRuns(cache.resolve() / f"{out.stem}.unfinished")
+        unfinished.sweep([run for run in runs if run.key in table.finished], missing)
+        doing = _Replaying(missing, len(runs), table, unfinished, progress)
         doing.all(place, cache / f"{out.stem}.under_way", should_stop or (lambda: False))
     return out
 
@@ -204,12 +208,19 @@ def run_once(
         max_minutes=run.max_minutes,
         options=dict(run.arm.options),
     )
-    began = time.perf_counter()
     pool_ids = [case.case_id for case in run.pool]
-    model = train(
-        cases, cases.labelled, settings, on_step=on_step, pool_ids=pool_ids, should_stop=should_stop
-    )
-    seconds = time.perf_counter() - began
+    with held(run.checkpoint) as checkpoint:
+        model = train(
+            cases,
+            cases.labelled,
+            settings,
+            pool_ids=pool_ids,
+            checkpoint=checkpoint,
+            on_step=on_step,
+            should_stop=should_stop,
+        )
+    # a training that was killed counts from its first beginning
+    seconds = float(model.report["prepare_seconds"]) + float(model.report["seconds"])
     fixed = {"seconds": seconds, "trained_steps": model.report["steps"], **_done_by_strategy(model.report)}
     scores = test(model, run.testing, should_stop=should_stop)
     return [row for scored in scores for row in _rows_of(run, scored, fixed)]
@@ -223,11 +234,14 @@ class _Replaying:
         missing: Sequence[ReplayRun],
         total: int,
         table: RunsTable,
+        unfinished: UnfinishedRuns,
         progress: Callable[[ReplayProgress], None] | None,
     ) -> None:
         self.waiting = deque(missing)
         self.before = self.done = total - len(missing)
         self.total, self.table, self.progress = total, table, progress
+        self.unfinished = unfinished
+        self.made_before: dict[tuple[str, ...], float] = {}
         self.under_way: dict[str, ReplayRun] = {}
         self.crew: Crew | None = None
         self.began = time.perf_counter()
@@ -243,18 +257,26 @@ class _Replaying:
                     name = digest_of(*run.key)[:16]
                     self.under_way[name] = run
                     share = run.memory_bytes // self.crew.place.on_one_machine()
-                    self.crew.begin(name, replace(run, memory_bytes=share))
+                    checkpoint = self.unfinished.file_of(run)
+                    self.crew.begin(name, replace(run, memory_bytes=share, checkpoint=checkpoint))
                 for name, future in self.crew.ended():
                     self._ended(self.under_way.pop(name), future)
                     if should_stop():
                         return
+        self.unfinished.tidy()
 
     def _ended(self, run: ReplayRun, future: Future[list[dict[str, object]]] | None) -> None:
         if future is None:
             self.waiting.appendleft(run)
             return
-        rows = future.result()
+        try:
+            rows = future.result()
+        except Exception as error:
+            if would_fail_again(error):
+                self.unfinished.forget(run)
+            raise
         self.table.add(run, rows)
+        self.unfinished.forget(run)
         self.done += 1
         dices = [dice for row in rows if isinstance(dice := row["dice"], int | float)]
         self._tell(run, None, sum(dices) / len(dices) if dices else None)
@@ -268,7 +290,9 @@ class _Replaying:
         if self.progress is None:
             return
         begun = step.share if step is not None else 0.0
-        made = self.done - self.before + begun
+        if step is not None and step.phase == "training":  # what an earlier attempt has made took no time now
+            self.made_before.setdefault(run.key, begun)
+        made = max(0.0, self.done - self.before + begun - sum(self.made_before.values()))
         eta = (time.perf_counter() - self.began) / made * (self.total - self.done - begun) if made else None
         self.progress(ReplayProgress(self.done, self.total, run, step, dice, eta))
 

@@ -22,7 +22,11 @@ class Arm:
 
 @dataclass(frozen=True)
 class ReplayRun:
-    """One run of a replay: what to train on what, and the cases to test on."""
+    """One run of a replay: what to train on what, and the cases to test on.
+
+    Attributes:
+        checkpoint: where an earlier attempt stopped, on whatever machine; removed by whoever writes the rows down.
+    """
 
     dataset: str
     network: str
@@ -43,6 +47,7 @@ class ReplayRun:
     learning_rate: float | None = None
     shared_cache: bool = False
     max_minutes: float | None = None
+    checkpoint: Path | None = None
 
     @property
     def strategy(self) -> str:

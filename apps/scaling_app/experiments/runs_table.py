@@ -183,10 +183,13 @@ class RunsTable:
         text = _csv_text(rows, header=False).encode()
         with self.path.open("ab", buffering=0) as out:
             begins = out.seek(0, os.SEEK_END)
-            if out.write(text) < len(text):  # what a disk takes that fills up just then
+            try:
+                if out.write(text) < len(text):  # what a disk takes that fills up just then
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(out.fileno())
+            except OSError as error:
                 out.truncate(begins)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-            os.fsync(out.fileno())
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
         self.finished.add(run.key)
 
     def _rows(self) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ from scaling_app.storage.inert_cells import inert, restored
 from scaling_app.storage.private_files import keep_private, open_as_folder, tighten
 from scaling_app.storage.shared_flush import SharedFlush
 from scaling_app.storage.whole_files import (
+    NO_ROOM,
     copy_whole,
     flush,
     make_folder,
@@ -18,6 +19,7 @@ from scaling_app.storage.whole_files import (
 )
 
 __all__ = [
+    "NO_ROOM",
     "SharedFlush",
     "copy_whole",
     "finite",

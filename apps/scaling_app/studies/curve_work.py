@@ -17,12 +17,13 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from scaling_app.curve.curve_points import RunDue, fits_budget
+from scaling_app.ledger import LedgerError
 from scaling_app.studies.curve_run import CurveResult, CurveRun, carry_out
-from scaling_app.studies.train_runs import Material, names_since, observations_of
+from scaling_app.studies.train_runs import Material, names_since, note_failure, observations_of
 from scaling_app.trials import wire, workplace
 from scaling_app.trials.crew import Crew
+from scaling_app.trials.failures import TrainingError, would_fail_again
 from scaling_app.trials.memory import NoRoomError
-from scaling_app.trials.training import FOR_WANT_OF_MEMORY, TrainingError
 from scaling_app.words import count
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class CurveWork:
         self.under_way: dict[str, tuple[RunDue, CurveRun, float]] = {}
         self.done = self.total = 0
         self._told = 0.0
+        self._refused = False
         self._why = _SEE_LOG
 
     def all_of(self, due: Sequence[RunDue], total: int) -> tuple[str, int, int]:
@@ -87,18 +89,18 @@ class CurveWork:
         return f"{message} {self.trouble}" if self.trouble else message, self.done, total
 
     def tell(self, message: str, eta: float | None = None) -> None:
-        """How far the job is."""
+        """How far the job is; where that cannot be noted, the trainings go on all the same."""
         if self.trouble:
             message = f"{message}. {self.trouble}"
-        self.studies.ledger.set_job(
-            {
-                "state": "running",
-                "done": self.done,
-                "total": self.total,
-                "eta_seconds": eta,
-                "message": message,
-            }
-        )
+        note = {"done": self.done, "total": self.total, "eta_seconds": eta, "message": message}
+        try:
+            self.studies.ledger.set_job({"state": "running", **note})
+        except LedgerError as error:
+            if not self._refused:
+                logger.warning("How far the curve is cannot be noted, and its trainings go on: %s", error)
+            self._refused = True
+        else:
+            self._refused = False
 
     def _places(self) -> list[Callable[[], workplace.AnyPlace]]:
         """The cluster first, if there is one; then every GPU here; then this process."""
@@ -160,7 +162,7 @@ class CurveWork:
             made = future.result()
         except Exception as error:
             self._failed(due, error)
-            if not isinstance(error, FOR_WANT_OF_MEMORY):
+            if would_fail_again(error):
                 run.checkpoint.unlink(missing_ok=True)
             return False
         names = names_since(self.studies, run.plan)
@@ -177,7 +179,7 @@ class CurveWork:
     def _failed(self, due: RunDue, error: Exception) -> None:
         logger.error("Curve run %s failed", due.run_id, exc_info=error)
         self._why = f": {error}" if isinstance(error, _FOR_PEOPLE) else _SEE_LOG
-        self.studies.ledger.finish_run(due.run_id, state="failed", message=f"{type(error).__name__}: {error}")
+        note_failure(self.studies, due.run_id, error)
         _let_go(error)
 
     def _seconds_of(self, run: RunDue) -> list[float]:

@@ -12,7 +12,7 @@ from typing import Any
 from scaling_app.curve.curve_points import digest_of, training_seed
 from scaling_app.curve.ledger_curve import curve_observations
 from scaling_app.forecast.arms import Choice, choose_strategy
-from scaling_app.ledger import Case, Observation, Run, utc_now
+from scaling_app.ledger import Case, LedgerError, Observation, Run, utc_now
 from scaling_app.ledger.records import Kind
 from scaling_app.strategies.catalogue import AUTO
 from scaling_app.strategies.making import make_strategy
@@ -27,12 +27,13 @@ from scaling_app.studies.train_options import OptionError, TrainOptions
 from scaling_app.studies.train_stats import TrainStats, latest_accuracy
 from scaling_app.studies.unfinished import published_checkpoint
 from scaling_app.trials.case_files import CaseFiles
+from scaling_app.trials.failures import would_fail_again
 from scaling_app.trials.model import TrainedModel, length_of
 from scaling_app.trials.plan import Plan
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.step_report import StepReport
 from scaling_app.trials.testing import CaseScore, test_each
-from scaling_app.trials.training import FOR_WANT_OF_MEMORY, train
+from scaling_app.trials.training import train
 
 logger = logging.getLogger(__name__)
 
@@ -203,10 +204,9 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
         model_file = studies.new_model_file(run.run_id)
         model.save(model_file)
     except BaseException as error:
-        studies.ledger.finish_run(run.run_id, state="failed", message=f"{type(error).__name__}: {error}")
-        # an error would come again; whoever stops a training may go on with it, and so may who has found no memory
-        if isinstance(error, Exception) and not isinstance(error, FOR_WANT_OF_MEMORY):
+        if would_fail_again(error):
             checkpoint.unlink(missing_ok=True)
+        note_failure(studies, run.run_id, error)
         raise
     names = names_since(studies, model.plan)
     held_out = observations_of(run.run_id, "prequential", scores, material.cases, names)
@@ -236,6 +236,17 @@ def train_and_publish(studies: Studies, options: TrainOptions) -> dict[str, Any]
         tell(studies.conf.mlflow, run, length["steps"], scores, accuracy, model, studies.folder)
     counts = {"n_train": len(split.training), "n_val": len(split.validation)}
     return stats.end(accuracy, steps=length["steps"], **counts)
+
+
+def note_failure(studies: Studies, run_id: str, error: BaseException) -> None:
+    """Ends a run in the ledger as failed; where nothing can be noted, that is only logged, for the error says more.
+
+    The run counts as stopped then, once its process has ended (`interrupted`).
+    """
+    try:
+        studies.ledger.finish_run(run_id, state="failed", message=f"{type(error).__name__}: {error}")
+    except LedgerError as refusal:
+        logger.error("The end of the run %s could not be noted: %s", run_id, refusal)
 
 
 def _require_no_other(studies: Studies) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from scaling_app.ledger import Ledger, Observation
     from scaling_app.trials.step_report import StepReport
+
+logger = logging.getLogger(__name__)
 
 WRITE_EVERY_SECONDS = 1.0
 
@@ -72,6 +75,7 @@ class TrainStats:
         self._path = path
         self._started = time.time()
         self._written = 0.0
+        self._refused = False
         self._stats: dict[str, object] = {
             "epoch": 0,
             "total_epochs": total,
@@ -105,5 +109,15 @@ class TrainStats:
         return str(timedelta(seconds=int(time.time() - self._started)))
 
     def _write(self) -> None:
+        """A file that only shows how far the training is must not end it."""
         self._written = time.time()
-        write_whole_text(self._path, json.dumps(self._stats, allow_nan=False))
+        try:
+            write_whole_text(self._path, json.dumps(self._stats, allow_nan=False))
+        except OSError as error:
+            if not self._refused:
+                logger.warning(
+                    "The progress of the training cannot be shown, and the training goes on: %s", error
+                )
+            self._refused = True
+        else:
+            self._refused = False

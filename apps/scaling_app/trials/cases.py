@@ -260,13 +260,14 @@ class Pool(CaseList):
 def _key(plan: Plan, files: CaseFiles) -> str:
     digest = hashlib.sha256(preparation_hash(plan).encode())
     for path in (files.image, files.label):
-        digest.update(b"-" if path is None else _content(path).encode())
+        digest.update(b"-" if path is None else content_of(path).encode())
     if files.values:
         digest.update(json.dumps(files.values).encode())
     return digest.hexdigest()[:32]
 
 
-def _content(path: Path) -> str:
+def content_of(path: Path) -> str:
+    """A digest of what a file holds; of one that stays as it is, it is made once in a process."""
     modified_ns, size = file_stamp(path)
     return _hash_of(str(path), size, modified_ns)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -90,7 +91,14 @@ class TrainedModel:
         content = read_safely(Path(path))
         if content.get("format") != _FORMAT:
             raise ValueError(f"{Path(path).name} is not a model of this version; train again")
-        return cls.of_content(content, device)
+        try:
+            return cls.of_content(content, device)
+        except torch.OutOfMemoryError:
+            raise
+        except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+            raise ValueError(
+                f"{Path(path).name} lacks a part, or one is of another shape; train again"
+            ) from error
 
     @classmethod
     def of_content(cls, content: Mapping[str, Any], device: torch.device | str | None = None) -> TrainedModel:
@@ -211,6 +219,10 @@ def read_safely(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"{path} is not there")
     try:
+        # torch writes a sum of each tensor, and never looks at it
+        with zipfile.ZipFile(path) as parts:
+            if (damaged := parts.testzip()) is not None:
+                raise ValueError(f"{damaged} is not what was written")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged pickle raises is not bounded
         raise ValueError(f"{path.name} cannot be read; it may be truncated or damaged") from error

@@ -7,11 +7,11 @@ after a kill at any point: batches and dropout depend on seed and step alone, an
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from monai.losses import DiceCELoss
@@ -23,7 +23,8 @@ from scaling_app.imaging.randomness import seeded
 from scaling_app.strategies.base import Batch, Strategy, StrategyContext
 from scaling_app.strategies.making import make_strategy
 from scaling_app.trials.cases import CaseList, Pool, PreparedCases
-from scaling_app.trials.checkpoint import identity_of, kept_in, kept_of
+from scaling_app.trials.checkpoint import Keeper, identity_of, kept_in, kept_of, place_in, taken_up
+from scaling_app.trials.failures import NoMemoryError, TrainingError, too_short
 from scaling_app.trials.inference import reduced_precision, uses_bfloat16
 from scaling_app.trials.model import (
     Report,
@@ -32,7 +33,6 @@ from scaling_app.trials.model import (
     new_network,
     predictor_from,
     take_weights,
-    write_whole,
 )
 from scaling_app.trials.optimising import Descent
 from scaling_app.trials.pace import Pace
@@ -45,18 +45,6 @@ logger = logging.getLogger(__name__)
 
 _BAD_STEPS = 20
 _CHECKPOINT_SECONDS = 30.0
-
-
-class TrainingError(RuntimeError):
-    """Training that cannot go on; the message says what was seen."""
-
-
-class NoMemoryError(TrainingError):
-    """Not even one patch finds the memory that it needs."""
-
-
-FOR_WANT_OF_MEMORY = (NoMemoryError, torch.OutOfMemoryError)
-"""What a training or its test ends with when others have taken the memory: it may go on where it stands once they have ended."""
 
 
 def train(
@@ -141,9 +129,15 @@ class _Run:
         self.steps = settings.steps_on(len(train_ids))
         self.pace = Pace(self.steps, settings.max_minutes)
         self.checkpoint, self.previous, self.guide, self.after = checkpoint, previous, guide, after
-        self.device = default_device()
+        self.keeper = None if checkpoint is None else Keeper(checkpoint)
+        self.device, self.fresh_weights = default_device(), fresh_weights
+        self.begin()
+
+    def begin(self) -> None:
+        """The state before the first step."""
+        settings = self.settings
         self.strategy: Strategy = make_strategy(settings.strategy)
-        self.network = self._network(None if fresh_weights else previous)
+        self.network = self._network(None if self.fresh_weights else self.previous)
         suited = NETWORKS[self.plan.network]
         decay = suited.average if settings.average is None else settings.average
         self.descent = Descent(self.network, settings.learning_rate or suited.peak_rate, decay, self.device)
@@ -154,7 +148,6 @@ class _Run:
         self.ended = "finished"
         self.loader_cpu = self.loader_waited = self.loop_cpu = 0.0
         self.prepare_seconds = 0.0
-        self.began = time.perf_counter()
 
     def through(self, on_step: OnStep | None, should_stop: Callable[[], bool]) -> TrainedModel:
         """From the preparation to the model."""
@@ -221,8 +214,8 @@ class _Run:
                 self._one_step(batch, elapsed)
                 self.step += 1
                 now = time.perf_counter()
-                if self.checkpoint is not None and now - saved > _CHECKPOINT_SECONDS:
-                    self._save(self.checkpoint, self.seconds_before + now - began)
+                if self.keeper is not None and now - saved > _CHECKPOINT_SECONDS:
+                    self._save(self.keeper, self.seconds_before + now - began)
                     saved = now
                 loss = self.descent.last_loss
                 self.tell(on_step, self.step, loss, "training", self.seconds_before + now - began)
@@ -231,8 +224,8 @@ class _Run:
         self.loop_cpu = time.thread_time() - cpu_began
         self.loader_cpu, self.loader_waited = batches.cpu_seconds, batches.waited_seconds
         self.seconds_before += loop
-        if self.checkpoint is not None:
-            self._save(self.checkpoint, self.seconds_before)
+        if self.keeper is not None:
+            self._save(self.keeper, self.seconds_before)
 
     def _is_over(self, elapsed: float, should_stop: Callable[[], bool]) -> bool:
         if should_stop():
@@ -245,11 +238,7 @@ class _Run:
         """Nobody wants a model that its minutes left as random as it began."""
         minutes = self.settings.max_minutes
         if self.step == 0 and self.ended == "time" and minutes is not None:
-            times = max(2, math.ceil(2 * elapsed / (60 * minutes)))
-            raise TrainingError(
-                f"not one training step fits into the minutes: drawing the first batch took {elapsed:.1f} s of "
-                f"{60 * minutes:.1f} s. Give at least {times} times as many minutes (max_minutes)"
-            )
+            raise too_short(elapsed, minutes)
 
     def _one_step(self, batch: Batch, elapsed: float) -> None:
         try:
@@ -325,7 +314,7 @@ class _Run:
         parts = [asdict(self.settings), self.plan.to_json(), self.train_ids, self.pool_ids]
         return identity_of(parts if self.after is None else [*parts, self.after[0]])
 
-    def _save(self, checkpoint: Path, seconds: float) -> None:
+    def _save(self, keeper: Keeper, seconds: float) -> None:
         self._settle()
         content = {
             "identity": self.identity(),
@@ -339,26 +328,36 @@ class _Run:
         }
         if self.after is not None:
             content["after"], content["coarse"] = self.after[0], self.after[1].content()
-        write_whole(content, checkpoint)
+        keeper.keep(content)
 
     def kept_coarse(self) -> TrainedModel | None:
         """What this run gave, where the checkpoint is of the one after it."""
         content = kept_in(self.checkpoint) or {}
         if content.get("after") != self.identity():
             return None
-        return TrainedModel.of_content(content["coarse"], self.device)
+        return taken_up(lambda: TrainedModel.of_content(content["coarse"], self.device))
 
     def resume(self) -> None:
         """Takes up the checkpoint if there is one of this run; any other is left for a fresh start."""
         before = None if self.after is None else self.after[0]
         if (content := kept_of(self.checkpoint, self.identity(), before)) is None:
             return
+        if not taken_up(lambda: self._take_up(content)):  # part of it may have been
+            self.begin()
+            self.prepare()
+            return
+        if self.keeper is not None:
+            self.keeper.kept = self.seconds_before
+        logger.info("resumed at step %d of %d", self.step, self.steps)
+
+    def _take_up(self, content: Mapping[str, Any]) -> bool:
+        step, held, seconds = place_in(content, self.steps)
         self.network.load_state_dict(content["weights"])
         self.descent.load_state_dict(content)
         self.strategy.load_state_dict(content["strategy"])
         self.pool_seen_before = tuple(content.get("pool_ids", ()))
-        self.step, self.held, self.seconds_before = content["step"], content["held"], content["seconds"]
-        logger.info("resumed at step %d of %d", self.step, self.steps)
+        self.step, self.held, self.seconds_before = step, held, seconds
+        return True
 
     def _pool_seen(self) -> tuple[str, ...]:
         """Of the pool, before an interruption too: a time limit may let a strategy get further once than again."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from scaling_app import __version__
 from scaling_app.ledger.processes import folder_name
-from scaling_app.storage import to_json, write_whole_text
+from scaling_app.storage import NO_ROOM, to_json, write_whole_text
 from scaling_app.trials.step_report import StepReport
 
 EVERY_SECONDS = 2.0
@@ -63,7 +63,7 @@ class JobEnd:
         self._beats += 1
         facts = {"job": self._token, "beat": self._beats, "runs": sorted(runs), "version": __version__}
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole_text(self.folder / _JOB, json.dumps(facts))
+        _say(self.folder / _JOB, json.dumps(facts))
 
     def step_of(self, run: str) -> StepReport | None:
         """How far that run is; None while nothing is known."""
@@ -80,6 +80,18 @@ class JobEnd:
         """No run is wanted any more; another end, for other runs."""
         abandon(self.folder)
         return JobEnd(self.folder)
+
+
+def _say(file: Path, text: str) -> None:
+    """Writes it whole; on a disk without room for a second file into the first, which is there. Who reads a half reads again."""
+    try:
+        write_whole_text(file, text)
+    except OSError as error:
+        if error.errno not in NO_ROOM or not file.is_file():
+            raise
+        with file.open("r+", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.truncate()
 
 
 def abandon(folder: Path) -> None:

@@ -7,7 +7,6 @@ may promise that nothing has changed.
 
 from __future__ import annotations
 
-import errno
 import logging
 import sqlite3
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 
 from scaling_app.imaging.dicom_series import SeriesError
 from scaling_app.ledger import LedgerError
+from scaling_app.storage import NO_ROOM
 from scaling_app.studies.datastore import DatastoreSilentError
 from scaling_app.web.in_front import build_anew
 
@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 
 FULL = 507
 UNABLE = 503
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def storage_refusal(error: BaseException) -> HTTPException | None:
@@ -42,7 +40,7 @@ def storage_refusal(error: BaseException) -> HTTPException | None:
             return HTTPException(422, str(cause))
         if isinstance(cause, filelock.Timeout):
             return _unable("another process holds the index of the studies")
-        if isinstance(cause, OSError) and cause.errno in _FULL:
+        if isinstance(cause, OSError) and cause.errno in NO_ROOM:
             where = f" ({Path(cause.filename).name})" if isinstance(cause.filename, str) else ""
             return _full(f"{cause.strerror}{where}")
         if isinstance(cause, OSError) and cause.errno is not None and isinstance(cause.filename, str):
