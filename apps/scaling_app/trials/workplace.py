@@ -16,6 +16,8 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future,
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.connection import wait
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from scaling_app.trials.wire import WorkerError
@@ -94,7 +96,7 @@ def here(workers: int | None = None) -> Iterator[Workplace]:
     cards: Queue[str] = context.Queue()
     for card in _visible(gpus):
         cards.put(card)
-    settle = partial(_settle_in, cards, count) if gpus else None
+    settle = partial(_settle_in, cards if gpus else None, count)
     with ProcessPoolExecutor(count, mp_context=context, initializer=settle) as processes:
         yield Workplace(processes, "here", lambda: count, lambda: count, is_cluster=False, shared=True)
 
@@ -197,6 +199,14 @@ def _gpus_of(worker: dict[str, Any]) -> int:
     return int(worker.get("resources", {}).get("GPU", 0))
 
 
+def _end_with_parent() -> None:
+    """Waits until the parent is gone: a killed one tells nobody, and its workers would wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
 def _gpus() -> int:
     import torch
 
@@ -209,8 +219,11 @@ def _visible(gpus: int) -> list[str]:
     return told[:gpus] if len(told) >= gpus else [str(card) for card in range(gpus)]
 
 
-def _settle_in(cards: Queue[str], count: int) -> None:
-    """A new process takes its GPU and its share of the processors."""
+def _settle_in(cards: Queue[str] | None, count: int) -> None:
+    """A new process ends with the one that it works for, and takes its GPU and its share of the processors."""
+    Thread(target=_end_with_parent, daemon=True).start()
+    if cards is None:
+        return
     os.environ["CUDA_VISIBLE_DEVICES"] = cards.get()  # before torch looks for GPUs
     import torch
 
