@@ -28,7 +28,7 @@ from scaling_app.experiments.replay import replay, run_once
 from scaling_app.experiments.replay_run import ReplayRun
 from scaling_app.imaging.network_table import DEFAULT_NETWORK
 from scaling_app.trials.fingerprint import found_structures
-from scaling_app.trials.plan import step_bytes
+from scaling_app.trials.memory import step_bytes
 from scaling_app.trials.step_report import StepReport
 
 RESULTS = Path(__file__).parent / "results"

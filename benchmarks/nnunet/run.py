@@ -34,7 +34,8 @@ from scaling_app.imaging.network_table import DEFAULT_NETWORK
 from scaling_app.imaging.scores import score_case
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import found_structures
-from scaling_app.trials.plan import default_capacity, step_bytes
+from scaling_app.trials.memory import step_bytes
+from scaling_app.trials.plan import default_capacity
 
 RESULTS = Path(__file__).parent / "results"
 OURS, THEIRS = "ours", "nnunet"

@@ -27,8 +27,8 @@ from scaling_app.trials import fingerprint
 from scaling_app.trials import plan as planning
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import Fingerprint, Intensity, found_structures
-from scaling_app.trials.memory import NoRoomError
-from scaling_app.trials.plan import Plan, make_plan, step_bytes
+from scaling_app.trials.memory import NoRoomError, step_bytes
+from scaling_app.trials.plan import Plan, make_plan
 
 
 def write(

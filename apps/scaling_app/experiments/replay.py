@@ -33,8 +33,8 @@ from scaling_app.trials.crew import Crew
 from scaling_app.trials.failures import would_fail_again
 from scaling_app.trials.fingerprint import found_structures
 from scaling_app.trials.memory import bytes_for_cases, bytes_of, saying_what_would_do
+from scaling_app.trials.memory import step_bytes as usual_step_bytes
 from scaling_app.trials.plan import default_capacity, make_plan
-from scaling_app.trials.plan import step_bytes as usual_step_bytes
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.step_report import OnStep, StepReport
 from scaling_app.trials.testing import CaseScore, test

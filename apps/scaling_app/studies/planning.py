@@ -9,8 +9,8 @@ from scaling_app.studies.studies import Studies
 from scaling_app.studies.train_options import TrainOptions
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
-from scaling_app.trials.memory import bytes_for_cases, bytes_of, saying_what_would_do
-from scaling_app.trials.plan import Plan, make_plan, step_bytes
+from scaling_app.trials.memory import bytes_for_cases, bytes_of, saying_what_would_do, step_bytes
+from scaling_app.trials.plan import Plan, make_plan
 
 
 def plan_for(

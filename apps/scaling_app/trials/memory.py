@@ -9,6 +9,8 @@ from contextlib import contextmanager
 GIB = 2**30
 LEAST_GB, MOST_GB = 0.25, 4096
 """Bounds of what may be allowed, GiB."""
+_USUAL_GB = 4.0
+_GPU_SHARE, _STEP_SHARE = 0.8, 0.5
 
 
 class NoRoomError(ValueError):
@@ -44,7 +46,24 @@ def bytes_of(memory_gb: float) -> int:
 
 def bytes_for_cases(memory_gb: float, at_once: int = 1) -> int:
     """What the prepared cases of one of so many trainings on a machine may take: all share half of it."""
-    return int(memory_gb * GIB / 2) // at_once
+    return int(memory_gb * GIB * (1 - _STEP_SHARE)) // at_once
+
+
+def step_bytes(ram_bytes: int = bytes_of(_USUAL_GB)) -> int:
+    """What a training step may take: most of the GPU's memory, or half of the RAM that the training may take.
+
+    Whatever is free at the moment, so that plans at any time agree.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return int(_GPU_SHARE * torch.cuda.mem_get_info()[1])
+    return int(_STEP_SHARE * ram_bytes)
+
+
+def ram_of_step(needed: int) -> int:
+    """The RAM of a training of whose steps each takes so many bytes."""
+    return math.ceil(needed / _STEP_SHARE)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from scaling_app.imaging.networks import (
 )
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import Fingerprint, Intensity, found_structures, take_fingerprints
-from scaling_app.trials.memory import NoRoomError
+from scaling_app.trials.memory import NoRoomError, ram_of_step, step_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +40,6 @@ ANISOTROPIC = 3.0
 
 # Of a batch of the cheap network; others take so many less as they are slower.
 _CPU_VOXELS = {2: 294_912, 3: 368_640}
-_GPU_SHARE = 0.8
-_STEP_SHARE = 0.5
-_DEFAULT_MEMORY = 4 * 2**30  # bytes of RAM that a training may take for cases and batches, unless it is told
 _BATCH = {2: 8, 3: 4}
 _FEW_CLASSES, _CLASS_BYTES = 8, 24  # a voxel and class beyond these: 20 measured, at 30 to 300 classes
 _WEIGHT_BYTES, _SMALL_WEIGHTS = 20, 16 * 2**20
@@ -277,16 +274,6 @@ def default_capacity() -> str:
     return "large" if torch.cuda.is_available() else "small"
 
 
-def step_bytes(ram_bytes: int = _DEFAULT_MEMORY) -> int:
-    """What a training step may take: most of the GPU's memory, or half of the RAM that the training may take.
-
-    Whatever is free at the moment, so that plans at any time agree.
-    """
-    if torch.cuda.is_available():
-        return int(_GPU_SHARE * torch.cuda.mem_get_info()[1])
-    return int(_STEP_SHARE * ram_bytes)
-
-
 def _at_spacing(plan: Plan, extent_mm: Sequence[float], spacing: Sequence[float]) -> Plan:
     shape = tuple(max(1, round(mm / size)) for mm, size in zip(extent_mm, spacing, strict=True))
     return replace(plan, spacing=tuple(_rounded(size) for size in spacing), median_shape=shape)
@@ -372,7 +359,7 @@ def _require_room(plan: Plan) -> None:
         raise NoRoomError(
             f"the smallest training step of {plan.network} ({plan.capacity}) takes {mib} MiB and {plan.memory_mb} MiB are "
             f"allowed: {more} memory, or take a smaller capacity",
-            None if on_gpu else math.ceil(mib * 2**20 / _STEP_SHARE),
+            None if on_gpu else ram_of_step(mib * 2**20),
         )
 
 
