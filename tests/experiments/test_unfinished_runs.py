@@ -23,6 +23,7 @@ from scaling_app.experiments.unfinished_runs import MOST_OTHERS, UnfinishedRuns,
 from scaling_app.trials import training
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.failures import TrainingError
+from scaling_app.trials.step_report import StepReport
 
 from .replays import folders, rows, stand_in
 
@@ -208,3 +209,15 @@ def test_a_checkpoint_goes_once_its_rows_are_in_the_table_and_not_before(
         file.with_name(f"{number:016x}-0.pt").touch()
     replay(*folders(volumes), [1], n_test=2, out=out)
     assert not file.exists() and len(kept(out)) == MOST_OTHERS
+
+
+def test_runs_that_resume_side_by_side_have_a_time_left(run: ReplayRun, tmp_path: Path) -> None:
+    runs, told = [replace(run, draw=draw) for draw in range(4)], []
+    doing = replay_module._Replaying(
+        runs, len(runs), RunsTable(tmp_path / "runs.csv", {}), UnfinishedRuns(tmp_path), told.append
+    )
+    doing.began -= 60
+    for step in (80, 95):
+        for one in runs:
+            doing._tell(one, StepReport(step, 100, None, float(step), 100.0 - step, "training"), None)
+    assert told[-1].eta_s == pytest.approx(60 * 4 * 0.05 / (4 * 0.15), rel=0.05)

@@ -94,6 +94,17 @@ def test_a_ledger_cut_within_its_first_page_is_refused_and_left_alone(
         assert {name: (tmp_path / name).read_bytes() for name in before} == before
 
 
+def test_a_log_without_its_ledger_is_named_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    killed_young(path)
+    path.unlink()
+    with pytest.raises(
+        LedgerError, match=r"there is no .*ledger\.sqlite, but its log ledger\.sqlite-wal is there"
+    ):
+        Ledger(path)
+    assert [file.name for file in tmp_path.iterdir() if file.name.endswith("-wal")] and not path.exists()
+
+
 def test_a_file_whose_tables_were_not_made_before_a_kill_becomes_a_ledger(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     with closing(sqlite3.connect(path)) as raw:

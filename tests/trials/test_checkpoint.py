@@ -99,6 +99,18 @@ def other_optimiser(content: dict) -> None:
     content["optimiser"] = {"state": {}, "param_groups": []}
 
 
+def other_means(content: dict) -> None:
+    next(iter(content["optimiser"]["state"].values()))["exp_avg"] = torch.zeros(3)
+
+
+def no_means(content: dict) -> None:
+    del next(iter(content["optimiser"]["state"].values()))["exp_avg_sq"]
+
+
+def part_of_a_patch(content: dict) -> None:
+    content["held"] = 1.5
+
+
 def no_step(content: dict) -> None:
     content["step"] = "x"
 
@@ -114,7 +126,7 @@ def lacking(key: str) -> Callable[[dict], None]:
 @pytest.mark.parametrize(
     "damage",
     [
-        *(cut, other_optimiser, no_step, beyond_the_end),
+        *(cut, other_optimiser, other_means, no_means, part_of_a_patch, no_step, beyond_the_end),
         *map(
             lacking,
             ("step", "held", "seconds", "weights", "average", "optimiser", "skipped", "loss", "strategy"),
@@ -167,5 +179,7 @@ def test_a_model_s_file_that_lacks_something_is_refused_as_a_damaged_one(
     content = read_safely(file)
     damage(content)
     write_whole(content, file)
-    with pytest.raises(ValueError, match=r"model\.pt lacks a part, or one is of another shape; train again"):
+    with pytest.raises(
+        ValueError, match=r"model\.pt does not fit the network that this version builds: .*; train again"
+    ):
         TrainedModel.load(file)

@@ -53,23 +53,33 @@ def test_structures_in_order_and_light_from_one_side_are_never_mirrored(how: str
         assert 1 not in mirrored_axes([picture(rng, **{how: True}) for _ in range(count)])
 
 
-def of_pair(rng: np.random.Generator, alone: float) -> tuple:
-    """One or both organs of a pair, the first in the left half and the second in the right; `alone`: how often one."""
+def of_pair(rng: np.random.Generator, alone: float, *, moved: bool = False) -> tuple:
+    """One or both organs of a pair, the first left of the second; `alone`: how often one, then anywhere if `moved`."""
     rows, columns = np.mgrid[:48, :64]
     shown = [int(rng.integers(2))] if rng.random() < alone else [0, 1]
     label = np.zeros(rows.shape, np.uint8)
     for which in shown:
         middle = (16, 47)[which] + rng.uniform(-5, 5)
+        if moved and len(shown) == 1:
+            middle = rng.uniform(10, 54)
         label[np.hypot(rows - rng.uniform(14, 34), columns - middle) < rng.uniform(5, 8)] = which + 1
     return leans((rng.normal(size=label.shape) + 3 * (label > 0)).astype(np.float32), label, [1, 2])
 
 
-@pytest.mark.parametrize("alone", [0, 0.5, 0.7, 0.9, 1])
+@pytest.mark.parametrize(
+    ("alone", "moved"),
+    [(0, False), (0.3, True), (0.5, False), (0.5, True), (0.7, False), (0.9, False), (1, False)],
+)
 @pytest.mark.parametrize("count", [8, 24])
-def test_organs_of_a_pair_are_never_mirrored_though_most_cases_show_one(alone: float, count: int) -> None:
+def test_organs_of_a_pair_are_never_mirrored_though_most_cases_show_one(
+    alone: float, moved: bool, count: int
+) -> None:
     for seed in range(30):
         rng = np.random.default_rng(seed)
-        assert 1 not in mirrored_axes([of_pair(rng, alone) for _ in range(count)])
+        cases = [of_pair(rng, alone, moved=moved) for _ in range(count)]
+        if moved:  # where all are alone and anywhere, nothing tells the sides
+            cases[0] = of_pair(rng, 0)
+        assert 1 not in mirrored_axes(cases)
 
 
 def test_three_cases_or_a_structure_in_three_of_them_tell_nothing() -> None:

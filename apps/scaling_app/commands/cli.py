@@ -277,7 +277,8 @@ def replay(
     """Trains on growing numbers of cases and tests on untouched ones: a learning curve in a table.
 
     It can be stopped (Ctrl-C) at any time: the same command goes on where it was. Beside RUNS.csv it leaves
-    RUNS.recipe.json, which says what its runs have in common, and RUNS.cache, prepared cases, which may be deleted.
+    RUNS.recipe.json, which says what its runs have in common, and RUNS.cache: prepared cases and the
+    checkpoint of a training under way, which may be deleted.
     """
     folders = _folder(images, what="--images"), _folder(labels, what="--labels")
     counts = _sizes(sizes, option="--sizes")

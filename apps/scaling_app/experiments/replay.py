@@ -1,7 +1,6 @@
 """A learning curve on data that are labelled already: train on n cases, test on fixed others, for many n.
 
-The table grows by whole runs, so that a kill costs the run in flight and the next start goes on from
-there. Runs are independent; `trials.crew` has them carried out here, in local processes, or on a Dask cluster.
+The table grows by whole runs, and a run has a checkpoint, so that the next start goes on where a kill came. Runs are independent; `trials.crew` has them carried out here, in local processes, or on a Dask cluster.
 """
 
 from __future__ import annotations
@@ -241,6 +240,7 @@ class _Replaying:
         self.before = self.done = total - len(missing)
         self.total, self.table, self.progress = total, table, progress
         self.unfinished = unfinished
+        self.begun: dict[tuple[str, ...], float] = {}
         self.made_before: dict[tuple[str, ...], float] = {}
         self.under_way: dict[str, ReplayRun] = {}
         self.crew: Crew | None = None
@@ -249,6 +249,7 @@ class _Replaying:
     def all(self, place: Callable[[], AnyPlace], folder: Path, should_stop: Callable[[], bool]) -> None:
         """Until nothing is left, or it is asked to stop between two runs."""
         if should_stop() or not self.waiting:
+            self.unfinished.tidy()
             return
         with Crew(run_once, folder, place, on_look=self._look) as self.crew:
             while self.waiting or self.under_way:
@@ -289,11 +290,14 @@ class _Replaying:
     def _tell(self, run: ReplayRun, step: StepReport | None, dice: float | None) -> None:
         if self.progress is None:
             return
-        begun = step.share if step is not None else 0.0
-        if step is not None and step.phase == "training":  # what an earlier attempt has made took no time now
-            self.made_before.setdefault(run.key, begun)
-        made = max(0.0, self.done - self.before + begun - sum(self.made_before.values()))
-        eta = (time.perf_counter() - self.began) / made * (self.total - self.done - begun) if made else None
+        if step is None:
+            self.begun.pop(run.key, None)
+        elif step.phase == "training":
+            self.begun[run.key] = step.share
+            self.made_before.setdefault(run.key, step.share)  # by an earlier attempt: it took no time now
+        reached = self.done + sum(self.begun.values())
+        made = max(0.0, reached - self.before - sum(self.made_before.values()))
+        eta = (time.perf_counter() - self.began) / made * (self.total - reached) if made else None
         self.progress(ReplayProgress(self.done, self.total, run, step, dice, eta))
 
 

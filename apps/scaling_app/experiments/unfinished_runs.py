@@ -60,6 +60,9 @@ class UnfinishedRuns:
         for file in sorted(others, key=lambda file: file.stat().st_mtime_ns, reverse=True)[MOST_OTHERS:]:
             for stale in self._of(file.stem):
                 stale.unlink(missing_ok=True)
+        for lock in self.folder.glob("*.lock"):  # of a run that was killed before its first checkpoint
+            if lock.stem.partition("-")[0] not in wanted and not lock.with_suffix(".pt").exists():
+                lock.unlink(missing_ok=True)
         sweep_parts(self.folder, _ABANDONED_SECONDS)
 
     def tidy(self) -> None:

@@ -306,6 +306,11 @@ def require_head(path: Path) -> None:
             return
     elif size == 0 and not logged:
         return
+    if not path.exists():
+        raise LedgerError(
+            f"there is no {path}, but its log {path.name}-wal is there, which holds what was noted last: restore a copy, or "
+            "move the log away to begin anew"
+        )
     raise LedgerError(
         f"{path} is no whole ledger ({size} bytes are left of it); name another file or restore a copy"
     )

@@ -93,7 +93,11 @@ def place_in(content: Mapping[str, Any], steps: int) -> tuple[int, int | None, f
         ValueError, TypeError, KeyError: it tells of no place in a training of so many steps.
     """
     step, held, seconds = int(content["step"]), content["held"], float(content["seconds"])
-    if not 0 <= step <= steps or not (held is None or held >= 1) or not 0 <= seconds < math.inf:
+    if (
+        not 0 <= step <= steps
+        or not (held is None or (isinstance(held, int) and held >= 1))
+        or not 0 <= seconds < math.inf
+    ):
         raise ValueError(f"step {step} of {steps}, {held} patches, {seconds} s")
     return step, held, seconds
 

@@ -97,7 +97,8 @@ class TrainedModel:
             raise
         except (KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise ValueError(
-                f"{Path(path).name} lacks a part, or one is of another shape; train again"
+                f"{Path(path).name} does not fit the network that this version builds: it is damaged, or of an earlier version; "
+                "train again"
             ) from error
 
     @classmethod

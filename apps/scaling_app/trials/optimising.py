@@ -170,6 +170,9 @@ class Descent:
         if self.average is not None:
             self.average.load_state_dict(content["average"])
         self.optimiser.load_state_dict(self._as_made_here(content["optimiser"]))
+        for weight, means in self.optimiser.state.items():  # which torch looks at with the next step alone
+            if any(means[name].shape != weight.shape for name in ("exp_avg", "exp_avg_sq")):
+                raise ValueError("a mean of the gradients has not the shape of its weight")
         self.skipped, self.last_loss = content["skipped"], content["loss"]
         self.bad_in_a_row = content.get("bad_in_a_row", 0)
 

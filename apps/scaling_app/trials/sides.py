@@ -23,6 +23,7 @@ axons and across an ultrasound beam; from 1.2 along the axes of hearts, hippocam
 _TOLERANCE = 0.01
 """Of a case's extent: what a voxel more on one side does is no side."""
 _VOXELS_A_SIDE = 128
+_ALONE = " alone"
 
 Lean = Mapping[str, float]
 """What lies on which side of an axis: -0.5 at the low end, 0.5 at the high one."""
@@ -53,9 +54,10 @@ def leans(
             if len(values) > 1:
                 of_each = _profiles(numbers[inside], places[axis], len(values), image.shape[axis])
                 # one of a pair that is alone is in the middle of what is there, but not of the image
-                among = middle if np.count_nonzero(of_each.any(1)) > 1 else 0.0
+                alone = np.count_nonzero(of_each.any(1)) == 1
                 lean |= {
-                    str(value): _centre_of(profile) - among
+                    f"{value}{_ALONE}" if alone else str(value): _centre_of(profile)
+                    - (0 if alone else middle)
                     for value, profile in zip(values, of_each, strict=True)
                     if profile.any()
                 }
@@ -69,9 +71,12 @@ def mirrored_axes(cases: Sequence[Sequence[Lean]]) -> tuple[int, ...]:
 
 
 def _is_even(cases: Sequence[Lean]) -> bool:
-    for what in {what for case in cases for what in case}:
+    told = {what for case in cases for what in case}
+    for what in told:
         values = np.array([case[what] for case in cases if what in case])
         if len(values) < _FEWEST:
+            if what.endswith(_ALONE) and what.removesuffix(_ALONE) in told:
+                continue  # how it lies among the others tells, or does not
             return False
         if abs(values.mean()) >= _LEAN * np.hypot(values.std(ddof=1), _TOLERANCE):
             return False
