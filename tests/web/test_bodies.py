@@ -135,6 +135,26 @@ def test_a_length_that_is_no_number_breaks_nothing():
     assert asyncio.run(unwanted.thrown_away(scope, receive))
 
 
+@pytest.mark.parametrize("digits", [20, 21, 6000])
+def test_a_length_of_more_digits_than_anything_has_is_too_large(digits: int) -> None:
+    answers: list[dict] = []
+
+    async def receive() -> dict:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: dict) -> None:
+        answers.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "PUT",
+        "path": "/label",
+        "headers": [(b"content-length", b"9" * digits)],
+    }
+    asyncio.run(bodies._Bounded(None, MOST)(scope, receive, send))
+    assert answers[0]["status"] == 413
+
+
 def test_an_answer_given_before_the_end_of_a_body_ends_the_connection(server):
     # else the rest would be read, and thrown away, for as long as it comes
     status, headers, _ = answer_to(server, [b"no form at all"] * 3, kind="multipart/form-data; boundary=x")

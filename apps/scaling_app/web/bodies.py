@@ -144,8 +144,10 @@ class _Bounded:
         headers = Headers(scope=scope)
         upload = headers.get("content-type", "").lower().startswith("multipart/")
         most = self.most_bytes + _SPARE_BYTES if upload else MOST_PLAIN_BYTES
-        told = whole_number(headers.get("content-length", "0"))
-        if told is None or told > most:
+        length = headers.get("content-length", "")
+        told = whole_number(length)
+        endless = told is None and length.isascii() and length.isdigit()
+        if endless or (told or 0) > most:
             raise _too_large(most)
         places, client = self._uploads if upload else self._plain, client_of(scope)
         place = _Place(places, client)
