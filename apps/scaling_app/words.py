@@ -1,4 +1,4 @@
-"""Lists and numbers as sentences say them, the same on every page, and whole numbers as people type them."""
+"""Lists and numbers as sentences say them, the same on every page, and numbers as people type them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,15 @@ _DIGITS = re.compile(r"[0-9]{1,20}")
 def whole_number(text: str) -> int | None:
     """The number that a text of digits says; None for any other text, and for more digits than anything here counts."""
     return int(text) if _DIGITS.fullmatch(text) else None
+
+
+def number_within(text: str, low: float, high: float) -> float | None:
+    """The number that a text says; None for any other text, and for a number out of these bounds."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if low <= number <= high else None
 
 
 def in_words(names: Sequence[str]) -> str:

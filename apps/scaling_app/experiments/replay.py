@@ -1,6 +1,7 @@
 """A learning curve on data that are labelled already: train on n cases, test on fixed others, for many n.
 
-The table grows by whole runs, and a run has a checkpoint, so that the next start goes on where a kill came. Runs are independent; `trials.crew` has them carried out here, in local processes, or on a Dask cluster.
+The table grows by whole runs, and a run has a checkpoint, so that the next start goes on where a kill came. Runs are
+independent; `trials.crew` has them carried out here, in local processes, or on a Dask cluster.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from scaling_app.experiments.cohort import CohortError
+from scaling_app.experiments.lock_files import let_go
 from scaling_app.experiments.replay_run import ReplayRun
 from scaling_app.forecast.score_table import RUN as KEY
 from scaling_app.forecast.score_table import SCORE
@@ -80,11 +81,7 @@ class RunsTable:
         try:
             yield
         finally:
-            with suppress(
-                OSError
-            ):  # before the release: who has opened it meanwhile finds it gone and asks again
-                Path(lock.lock_file).unlink()
-            lock.release()
+            let_go(lock)
             for folder in made:  # a replay that is refused leaves nothing
                 with suppress(OSError):
                     folder.rmdir()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from scaling_app.experiments.lock_files import let_go
 from scaling_app.experiments.replay_run import ReplayRun
 from scaling_app.storage import make_folder, sweep_parts
 from scaling_app.trials.cases import content_of
@@ -92,11 +93,7 @@ def held(checkpoint: Path | None) -> Iterator[Path | None]:
     try:
         yield checkpoint
     finally:
-        with suppress(
-            OSError
-        ):  # before the release: who has opened it meanwhile finds it gone and asks again
-            Path(lock.lock_file).unlink()
-        lock.release()
+        let_go(lock)
 
 
 def _made_of(run: ReplayRun) -> str:

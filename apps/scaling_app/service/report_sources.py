@@ -6,11 +6,10 @@ from pathlib import Path
 
 from scaling_app.curve.ledger_curve import case_facts, forecast_from
 from scaling_app.ledger import Ledger
+from scaling_app.ledger.store import MAGIC
 from scaling_app.service.replay_report import replay_html
 from scaling_app.service.replay_table import read_replay
 from scaling_app.service.report import write_page, write_report
-
-SQLITE = b"SQLite format 3\x00"
 
 
 def report_from(source: Path, out: Path) -> Path:
@@ -26,7 +25,7 @@ def report_from(source: Path, out: Path) -> Path:
     if out.exists() and out.samefile(source):
         raise ValueError(f"the report would replace {source}, which it is made from: choose another --out")
     with source.open("rb") as file:
-        is_ledger = file.read(len(SQLITE)) == SQLITE
+        is_ledger = file.read(len(MAGIC)) == MAGIC
     return report_from_ledger(source, out) if is_ledger else report_from_runs(source, out)
 
 

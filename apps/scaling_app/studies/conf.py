@@ -21,7 +21,7 @@ from scaling_app.strategies.catalogue import AUTO, names
 from scaling_app.studies.tracking import parse_store
 from scaling_app.trials.length import AUTO_STEPS, parse_minutes, parse_steps
 from scaling_app.trials.memory import parse_memory
-from scaling_app.words import whole_number
+from scaling_app.words import number_within, whole_number
 
 DEFAULT_PATIENT_PATTERN = r"^sub-[A-Za-z0-9]+"
 """BIDS names (`sub-07_ses-2_T1w`); an image id that does not match is its own patient."""
@@ -36,14 +36,9 @@ class ConfError(ValueError):
 
 def _number(low: float, high: float, *, open_ends: bool = False) -> Callable[[str], float]:
     def parse(text: str) -> float:
-        bounds = f"between {low:g} and {high:g}"
-        try:
-            value = float(text)
-        except ValueError:
-            raise ConfError(f"a number {bounds} is wanted") from None
-        inside = low < value < high if open_ends else low <= value <= high
-        if not inside:
-            raise ConfError(f"a number {bounds} is wanted")
+        value = number_within(text, low, high)
+        if value is None or (open_ends and value in (low, high)):
+            raise ConfError(f"a number between {low:g} and {high:g} is wanted")
         return value
 
     return parse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scaling_app.words import whole_number
+from scaling_app.words import number_within, whole_number
 
 AUTO_STEPS = "auto"
 """As many as the cases ask for, where a number of steps could stand."""
@@ -39,11 +39,8 @@ def parse_minutes(text: str) -> float:
     Raises:
         ValueError: no number, or out of range.
     """
-    try:
-        minutes = float(text)
-    except ValueError:
-        minutes = math.nan
-    if not LEAST_MINUTES <= minutes <= MOST_MINUTES:
+    minutes = number_within(text, LEAST_MINUTES, MOST_MINUTES)
+    if minutes is None:
         raise ValueError(f"a number of minutes from {LEAST_MINUTES} to {MOST_MINUTES} is wanted")
     return minutes
 

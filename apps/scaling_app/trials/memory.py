@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from scaling_app.words import number_within
+
 GIB = 2**30
 LEAST_GB, MOST_GB = 0.25, 4096
 """Bounds of what may be allowed, GiB."""
@@ -30,11 +32,8 @@ def parse_memory(text: str) -> float:
     Raises:
         ValueError: no number, or out of range.
     """
-    try:
-        memory = float(text)
-    except ValueError:
-        memory = math.nan
-    if not LEAST_GB <= memory <= MOST_GB:
+    memory = number_within(text, LEAST_GB, MOST_GB)
+    if memory is None:
         raise ValueError(f"a number between {LEAST_GB:g} and {MOST_GB:g} is wanted")
     return memory
 

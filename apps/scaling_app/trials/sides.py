@@ -55,9 +55,9 @@ def leans(
                 of_each = _profiles(numbers[inside], places[axis], len(values), image.shape[axis])
                 # one of a pair that is alone is in the middle of what is there, but not of the image
                 alone = np.count_nonzero(of_each.any(1)) == 1
+                kind, among = (_ALONE, 0.0) if alone else ("", middle)
                 lean |= {
-                    f"{value}{_ALONE}" if alone else str(value): _centre_of(profile)
-                    - (0 if alone else middle)
+                    f"{value}{kind}": _centre_of(profile) - among
                     for value, profile in zip(values, of_each, strict=True)
                     if profile.any()
                 }
