@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from scaling_app.curve.curve_points import RunDue, fits_budget
 from scaling_app.ledger import LedgerError
+from scaling_app.log.trouble import Trouble
 from scaling_app.studies.curve_run import CurveResult, CurveRun, carry_out
 from scaling_app.studies.train_runs import Material, names_since, note_failure, observations_of
 from scaling_app.trials import wire, workplace
@@ -71,7 +72,7 @@ class CurveWork:
         self.under_way: dict[str, tuple[RunDue, CurveRun, float]] = {}
         self.done = self.total = 0
         self._told = 0.0
-        self._refused = False
+        self._unnoted = Trouble(logger)
         self._why = _SEE_LOG
 
     def all_of(self, due: Sequence[RunDue], total: int) -> tuple[str, int, int]:
@@ -96,11 +97,9 @@ class CurveWork:
         try:
             self.studies.ledger.set_job({"state": "running", **note})
         except LedgerError as error:
-            if not self._refused:
-                logger.warning("How far the curve is cannot be noted, and its trainings go on: %s", error)
-            self._refused = True
+            self._unnoted.tell("How far the curve is cannot be noted, and its trainings go on: %s", error)
         else:
-            self._refused = False
+            self._unnoted.over()
 
     def _places(self) -> list[Callable[[], workplace.AnyPlace]]:
         """The cluster first, if there is one; then every GPU here; then this process."""

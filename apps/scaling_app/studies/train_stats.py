@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from scaling_app.log.trouble import Trouble
 from scaling_app.storage import write_whole_text
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class TrainStats:
         self._path = path
         self._started = time.time()
         self._written = 0.0
-        self._refused = False
+        self._trouble = Trouble(logger)
         self._stats: dict[str, object] = {
             "epoch": 0,
             "total_epochs": total,
@@ -114,10 +115,8 @@ class TrainStats:
         try:
             write_whole_text(self._path, json.dumps(self._stats, allow_nan=False))
         except OSError as error:
-            if not self._refused:
-                logger.warning(
-                    "The progress of the training cannot be shown, and the training goes on: %s", error
-                )
-            self._refused = True
+            self._trouble.tell(
+                "The progress of the training cannot be shown, and the training goes on: %s", error
+            )
         else:
-            self._refused = False
+            self._trouble.over()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from scaling_app.log.trouble import Trouble
 from scaling_app.storage import NO_ROOM
 from scaling_app.trials.model import read_safely, write_whole
 
@@ -35,27 +36,25 @@ class Keeper:
     def __init__(self, file: Path) -> None:
         self._file = file
         self.kept = 0.0
-        self._told = False
+        self._trouble = Trouble(logger)
 
     def keep(self, content: Mapping[str, Any]) -> None:
         """Writes it, or says once why that cannot be; the next time it is tried again."""
         try:
             write_whole(content, self._file)
         except (OSError, RuntimeError) as error:
-            if not self._told:
-                logger.warning(
-                    "the checkpoint of a training cannot be written in %s: %s. The training goes on, and tries it again and "
-                    "again. If it were killed now, its last %.1f minutes would be lost%s",
-                    self._file.parent,
-                    _reason(error),
-                    (content["seconds"] - self.kept) / 60,
-                    "; free some room there" if isinstance(error, OSError) and error.errno in NO_ROOM else "",
-                )
-            self._told = True
+            self._trouble.tell(
+                "the checkpoint of a training cannot be written in %s: %s. The training goes on, and tries it again and "
+                "again. If it were killed now, its last %.1f minutes would be lost%s",
+                self._file.parent,
+                _reason(error),
+                (content["seconds"] - self.kept) / 60,
+                "; free some room there" if isinstance(error, OSError) and error.errno in NO_ROOM else "",
+            )
             return
-        if self._told:
+        if self._trouble.over():
             logger.info("checkpoints can be written again in %s", self._file.parent)
-        self.kept, self._told = content["seconds"], False
+        self.kept = content["seconds"]
 
 
 def _reason(error: OSError | RuntimeError) -> str:
