@@ -7,7 +7,8 @@ Of each recipe into a folder of its own, `results/product` and `results/short`. 
 of failures (Dice < 0.5) of every arm, the paired differences in Dice to `baseline` and `red`, and kappa, the
 number of cases that one case is worth: `error_arm(n) = error_baseline(kappa n)`, read off the baseline's own
 curve by log-log interpolation and bounded by its range. `structures.md`: the differences to `red` for every
-structure, `summary.md`: their means over the sizes up to 8. Intervals are 95 % bootstrap intervals that draw
+structure, `summary.md`: their means over the sizes up to 8. `costs.md`: how long a run of each arm takes, in that of `baseline` on the same cases,
+the median. Intervals are 95 % bootstrap intervals that draw
 the training sets and the test patients anew; with few draws they are too narrow for what another choice of
 training cases would do.
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.bank.run import BANKS, STEPS
+from benchmarks.bank.run import BANKS, FIRST_FIVE, STEPS
 from benchmarks.common.paired_runs import Runs, draws_of
 from benchmarks.common.tables import markdown
 from scaling_app.imaging.network_table import DEFAULT_NETWORK
@@ -100,6 +101,23 @@ def summary_of(task: str, runs: Runs) -> list[dict[str, str]]:
     return rows
 
 
+def costs_of(bank: pd.DataFrame) -> list[dict[str, str]]:
+    """One row per arm: the runs that have their like of `baseline`, and the median ratio of their seconds, by task and of all."""
+    run = ["dataset", "n", "draw", "seed"]
+    seconds = bank.drop_duplicates([*run, "strategy"]).pivot(index=run, columns="strategy", values="seconds")
+    ratios = seconds.div(seconds["baseline"], axis="index").drop(columns="baseline")
+    by_task = ratios.groupby("dataset").median()
+    return [
+        {
+            "arm": arm,
+            "runs": str(ratios[arm].count()),
+            **{str(task): "" if np.isnan(value) else f"{value:.2f}" for task, value in by_task[arm].items()},
+            "all": f"{ratios[arm].median():.2f}",
+        }
+        for arm in ratios.median().sort_values().index
+    ]
+
+
 def _made(runs: Runs, position: int) -> list[str]:
     """The arms trained at a size, if there is more than one."""
     made = [arm for arm in runs.arms if not np.isnan(runs.of(arm)[position]).all()]
@@ -152,7 +170,7 @@ def draw_figure(task: str, runs: Runs, colours: dict[str, str], out: Path) -> No
 
 
 def main() -> None:
-    """Writes `TASK.png`, `table.csv`, `structures.md` and `summary.md`."""
+    """Writes `TASK.png`, `table.csv`, `structures.md`, `summary.md` and `costs.md`."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -177,7 +195,8 @@ def main() -> None:
             if steps == usual:
                 draw_figure(task, runs, colours, out / f"{task}.png")
     pd.DataFrame(rows).to_csv(out / "table.csv", index=False)
-    for name, lines in (("structures.md", by_structure), ("summary.md", summary)):
+    costs = costs_of(bank[(bank["steps"] == usual) & bank["dataset"].isin(FIRST_FIVE)])
+    for name, lines in (("structures.md", by_structure), ("summary.md", summary), ("costs.md", costs)):
         text = markdown(lines) + "\n"
         (out / name).write_text(text)
         print(text)
