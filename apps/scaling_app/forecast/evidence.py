@@ -39,7 +39,7 @@ ASSIST_SD = 0.25
 PATIENT_SHARE = 0.8
 """Of the variance over cases: a patient's images are much alike. Not estimated: sessions hardly tell."""
 SET_SHARE = 0.8
-"""Of the variance over trainings: what those on the same cases share. Measured in `benchmarks/luck`, not estimated."""
+"""Of the variance over trainings: what those on the same cases share. Set in the light of `benchmarks/luck`, not estimated."""
 _DEGREES = 5.0
 _LARGEST_LOGIT = 500.0
 """Its odds, times what the effects add, are still a number."""

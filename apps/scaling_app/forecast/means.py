@@ -19,7 +19,8 @@ class PatientMean:
 
     Attributes:
         mean: of the cases, by their weights.
-        error: standard error; None for one patient alone.
+        error: standard error; None where patients show no spread: of one alone, or where all values are the same, as of a
+            model that finds nothing.
         freedom: patients less one.
     """
 
@@ -28,7 +29,7 @@ class PatientMean:
     freedom: int
 
     def edges(self, share: float) -> tuple[float, float] | None:
-        """The t interval that holds the mean over all patients with that probability; None for one patient."""
+        """The t interval that holds the mean over all patients with that probability; None without an error."""
         if self.error is None:
             return None
         half = float(student.ppf((1 + share) / 2, self.freedom) * self.error)
@@ -39,7 +40,7 @@ def mean_over_patients(values: Array, weights: Array, patients: NDArray[Any]) ->
     """The mean of values `(M,)`; `patients` `(M,)` says whose each is."""
     patient = np.unique(patients, return_inverse=True)[1]
     freedom = int(patient.max())
-    error = clustered_error(values, weights, patient) if freedom > 0 else None
+    error = clustered_error(values, weights, patient) if freedom > 0 and np.ptp(values) > 0 else None
     return PatientMean(float(np.average(values, weights=weights)), error, freedom)
 
 
