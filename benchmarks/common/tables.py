@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from scaling_app.forecast.means import clustered_error
 
 Row = Mapping[str, object]
 
@@ -55,24 +58,73 @@ def markdown(rows: Sequence[Mapping[str, object]]) -> str:
     return "\n".join(lines)
 
 
-def task_mean(values: np.ndarray, tasks: np.ndarray, seed: int = 0) -> tuple[float, float, float]:
-    """Mean over tasks of the task means, with a 95 % bootstrap interval over tasks."""
+def task_mean(values: np.ndarray, tasks: np.ndarray) -> tuple[float, float, float]:
+    """Mean over tasks of the task means, with a 95 % t interval over tasks; no ends for one task alone.
+
+    The percentiles of a bootstrap of eight tasks lie too close together (T. Hesterberg, "What Teachers Should Know About the
+    Bootstrap", The American Statistician 69(4), 2015).
+    """
     names, index = np.unique(tasks, return_inverse=True)
     means = np.bincount(index, values) / np.bincount(index)
-    resampled = means[np.random.default_rng(seed).integers(len(names), size=(2000, len(names)))].mean(1)
-    lo, hi = np.quantile(resampled, [0.025, 0.975])
-    return float(means.mean()), float(lo), float(hi)
+    if len(names) == 1:
+        return float(means[0]), float("nan"), float("nan")
+    half = float(student.ppf(0.975, len(names) - 1) * means.std(ddof=1) / np.sqrt(len(names)))
+    return float(means.mean()), float(means.mean()) - half, float(means.mean()) + half
 
 
-def with_interval(values: np.ndarray, tasks: np.ndarray, scale: float = 100.0) -> str:
-    """`mean [lo, hi]` over tasks, in points."""
-    mean, lo, hi = (scale * v for v in task_mean(np.asarray(values, dtype=float), tasks))
-    return f"{mean:.2f} [{lo:.2f}, {hi:.2f}]"
+def with_interval(
+    values: np.ndarray, tasks: np.ndarray, scale: float = 100.0, least: float = -np.inf, most: float = np.inf
+) -> str:
+    """`mean [lo, hi]` over tasks, in points; the ends lie within what is possible."""
+    mean, lo, hi = task_mean(np.asarray(values, dtype=float), tasks)
+    return f"{scale * mean:.2f} [{scale * max(lo, least):.2f}, {scale * min(hi, most):.2f}]"
+
+
+def errors(values: np.ndarray, tasks: np.ndarray) -> str:
+    """The same of absolute errors."""
+    return with_interval(np.abs(values), tasks, least=0.0)
+
+
+def held(inside: np.ndarray, tasks: np.ndarray) -> str:
+    """The same of shares, no points; where every task says 1, or every task 0, the Wilson interval of so many tasks."""
+    mean = float(np.mean(inside))
+    if mean in (0.0, 1.0):
+        low, high = _wilson(mean, len(np.unique(tasks)))
+        return f"{mean:.2f} [{low:.2f}, {high:.2f}]"
+    return with_interval(inside, tasks, 1.0, least=0.0, most=1.0)
 
 
 def share(successes: int, trials: int) -> str:
-    """`k/n = p [lo, hi]` with a 95 % Wilson interval; `-` without trials."""
+    """`k/n = p [lo, hi]` with a 95 % Wilson interval, of independent trials; `-` without trials."""
     if trials == 0:
         return "-"
-    interval = binomtest(successes, trials).proportion_ci(method="wilson")
-    return f"{successes}/{trials} = {successes / trials:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+    low, high = _wilson(successes / trials, trials)
+    return f"{successes}/{trials} = {successes / trials:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def clustered_share(successes: np.ndarray, clusters: np.ndarray) -> str:
+    """The same of trials that are alike within clusters: as wide as of the fewer independent ones that they come to.
+
+    Where all succeed, or none, nothing shows how alike they are: then each cluster counts as one trial.
+
+    Reference: E. Korn, B. Graubard, Survey Methodology 24(2), 1998.
+    """
+    if len(successes) == 0:
+        return "-"
+    outcome = np.asarray(successes, dtype=float)
+    names, index = np.unique(clusters, return_inverse=True)
+    mean, trials = float(outcome.mean()), float(len(names))
+    if 0.0 < mean < 1.0 and len(names) > 1:
+        error = clustered_error(outcome, np.ones(len(outcome)), index)
+        few = (norm.ppf(0.975) / student.ppf(0.975, len(names) - 1)) ** 2
+        trials = min(float(len(outcome)), few * mean * (1.0 - mean) / max(error**2, 1e-12))
+    low, high = _wilson(mean, trials)
+    return f"{int(outcome.sum())}/{len(outcome)} = {mean:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _wilson(mean: float, trials: float) -> tuple[float, float]:
+    """The 95 % interval of a share of so many independent trials, whole or not."""
+    z = float(norm.ppf(0.975))
+    centre = (mean + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    half = z / (1 + z**2 / trials) * float(np.sqrt(mean * (1 - mean) / trials + z**2 / (4 * trials**2)))
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common.tables import Row, share, with_interval
+from benchmarks.common.tables import Row, clustered_share, errors, share, with_interval
 from scaling_app.forecast.bayes import BayesForecaster
 from scaling_app.forecast.calibration import Calibration, edges, widened
 from scaling_app.forecast.forecaster import make_forecaster
@@ -169,9 +169,9 @@ def _row(group: Sequence[Outcome], t: int, sessions: Sessions) -> Row:
     return {
         "orders": len(group),
         "measured Dice": f"{100 * mean:.1f} (SD over orders {100 * np.std([o.measured[t] for o in group], ddof=1):.1f})",
-        "level MAE points": with_interval(abs(level), orders),
+        "level MAE points": errors(level, orders),
         "level bias points": with_interval(level, orders),
-        "gain MAE points": with_interval(abs(gain), orders) if t else "",
+        "gain MAE points": errors(gain, orders) if t else "",
         "80% covers the mean over orders": share(sum(e[0] <= mean <= e[1] for e in plain), len(group)),
         "95% covers the mean over orders": share(sum(e[2] <= mean <= e[3] for e in plain), len(group)),
         "80% measured": share(sum(i[0] for i in inside), len(group)),
@@ -181,11 +181,16 @@ def _row(group: Sequence[Outcome], t: int, sessions: Sessions) -> Row:
 
 
 def reliability(sessions: Sessions) -> list[Row]:
-    """How often central intervals of every nominal level held what was measured; level beyond N, gain beyond N."""
+    """How often central intervals of every nominal level held what was measured; level beyond N, gain beyond N.
+
+    `level, as shown` is the 80 % interval that a user sees, of the mean over trainings and patients. Outcomes of one order
+    are no independent ones: intervals are clustered by order.
+    """
     found = outcomes(sessions, "bayes")
     table: list[Row] = []
     for n_now in sorted({o.n_now for o in found}):
         depth: dict[str, list[float]] = {"level": [], "gain": []}
+        shown, orders = [], []
         for o in (o for o in found if o.n_now == n_now):
             noise = np.random.default_rng(o.order + 100).standard_normal((2, len(o.draws)))
             for t in range(1, len(o.sizes)):
@@ -197,18 +202,20 @@ def reliability(sessions: Sessions) -> list[Row]:
                 depth["gain"].append(_depth(gain, float(o.measured[t] - o.measured[0])))
                 draws = widened(_measured(o, t, sessions), o.factors[t, 0])
                 depth["level"].append(_depth(draws, float(o.measured[t])))
-        for quantity, depths in depth.items():
-            for nominal in NOMINAL:
-                held = int((np.array(depths) <= nominal).sum())
-                table.append(
-                    {
-                        "N": n_now,
-                        "quantity": quantity,
-                        "nominal": nominal,
-                        "held": share(held, len(depths)),
-                        "observed": held / len(depths),
-                    }
-                )
+                low, high, *_ = edges(o.draws[:, t], o.factors[t, 0])
+                shown.append(bool(low <= o.measured[t] <= high))
+                orders.append(o.order)
+        asked = [(kind, level, np.array(d) <= level) for kind, d in depth.items() for level in NOMINAL]
+        for quantity, nominal, inside in [*asked, ("level, as shown", 0.8, np.array(shown))]:
+            table.append(
+                {
+                    "N": n_now,
+                    "quantity": quantity,
+                    "nominal": nominal,
+                    "held": clustered_share(inside, np.array(orders)),
+                    "observed": float(inside.mean()),
+                }
+            )
     return table
 
 

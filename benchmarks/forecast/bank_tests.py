@@ -14,18 +14,17 @@ nothing but the other cases.
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.common.tables import Row, share, task_mean, with_interval
+from benchmarks.common.tables import Row, errors, held, task_mean, with_interval
 from benchmarks.forecast.bank import Curve, Run, own_curves
 from benchmarks.forecast.lstm_curves import read_held_out
 from scaling_app.forecast.bayes import BayesForecaster
-from scaling_app.forecast.calibration import Calibration, Factor, conformal_quantile, score, widened
+from scaling_app.forecast.calibration import Calibration, Factor, conformal_quantile, edges, score
 from scaling_app.forecast.forecaster import make_forecaster
 from scaling_app.forecast.prediction import Forecaster, TooFewPoints
 from scaling_app.forecast.prior import learned_prior, shipped_templates
@@ -39,12 +38,9 @@ REST = 14
 FEWEST = 8
 """Test cases below which there is no session."""
 FOLDS = 5
-QUESTIONS = {1.25: "a quarter more", 2.0: "the next doubling"}
-"""About which it is asked whether they are worth it, by how many times as many cases they are."""
+NOTHING = {"level MAE above bayes'": "", "gain MAE above bayes'": ""}
 SPLITS = 3
 """Ways in which the test cases of a choice of draws are parted."""
-CHOSEN_ON = ("busi", "dsb2018_nuclei", "hc18", "sunnybrook_lv", "wbc")
-"""Data sets on which settings of the model were chosen (REMEDIES.md); the others were looked at afterwards."""
 
 
 @dataclass(frozen=True)
@@ -229,6 +225,17 @@ class Answer:
         gain = self.draws[:, t] - self.draws[:, 0] + session.gain_error[t] * noise
         return level, score(float(session.truth[t] - session.truth[0]), gain)
 
+    def shown(self, t: int) -> tuple[bool, bool]:
+        """Whether the 80 % ranges of level and gain hold the truth as measured, as they are shown: without its error."""
+        truth = self.session.truth
+        level, gain = truth[t], truth[t] - truth[0]
+        found = ((level, self.draws[:, t]), (gain, self.draws[:, t] - self.draws[:, 0]))
+        inside = []
+        for (value, draws), factor in zip(found, self.factors[t], strict=True):
+            low, high, *_ = edges(draws, Factor("", "cases", 0, 0, *factor, 0))
+            inside.append(bool(low <= value <= high))
+        return inside[0], inside[1]
+
 
 def answers(sessions: Sequence[BankSession], forecaster_for: Callable[[Curve], Forecaster]) -> list[Answer]:
     """A method's forecasts; sessions that it finds too short are left out."""
@@ -288,42 +295,43 @@ def accuracy(
         sessions = list(bank_sessions(own_curves(curves), n_now))
         for method in methods:
             progress(f"bank: N={n_now} {method}, {len(sessions)} sessions")
-            found = [a for a in own if a.session.n_now == n_now]
+            of_app = found = [a for a in own if a.session.n_now == n_now]
             if method in makers:
                 found = answers(sessions, makers[method])
             for t, ratio in enumerate(RATIOS):
-                usable = _usable(found, t)
-                if usable:
-                    table.append({"N": n_now, "horizon": f"x{ratio:g}", "method": method, **_row(usable, t)})
+                group = usable(found, t)
+                if group:
+                    row = {"N": n_now, "horizon": f"x{ratio:g}", "method": method, **row_of(group, t)}
+                    table.append(
+                        row | (_farther_off(group, usable(of_app, t), t) if method in makers else NOTHING)
+                    )
     return table
 
 
-def by_task(own: Sequence[Answer]) -> list[Row]:
-    """The app's method at 2 N, a row for each data set, with the floors; intervals are over its sessions."""
-    t = RATIOS.index(2.0)
-    table: list[Row] = []
-    for task in sorted({a.task for a in own}):
-        for n_now in BANDS:
-            usable = _usable([a for a in own if a.task == task and a.session.n_now == n_now], t)
-            if usable:
-                row = _row(usable, t, np.arange(len(usable)))
-                curves = len({(a.session.curve.structure) for a in usable})
-                kept = {k: v for k, v in row.items() if k not in ("tasks", "conformal width 80% points")}
-                saw = "yes" if task in CHOSEN_ON else "no"
-                table.append(
-                    {"data set": task, "settings chosen on it": saw, "structures": curves, "N": n_now, **kept}
-                )
-    return table
+def _farther_off(group: Sequence[Answer], of_app: Sequence[Answer], t: int) -> dict[str, object]:
+    """How much larger than the app's errors a method's are, on the same sessions; intervals over data sets."""
+    same = len(group) == len(of_app) and all(
+        np.array_equal(a.session.truth, b.session.truth, equal_nan=True)
+        for a, b in zip(group, of_app, strict=True)
+    )
+    if same:
+        tasks = np.array([a.task for a in group])
+        theirs, own = (np.abs([a.missed_by(t) for a in found]) for found in (group, of_app))
+        more = theirs - own
+        return {key: with_interval(more[:, k], tasks) for k, key in enumerate(NOTHING)}
+    return NOTHING
 
 
-def _usable(found: Sequence[Answer], t: int) -> list[Answer]:
+def usable(found: Sequence[Answer], t: int) -> list[Answer]:
+    """Those whose truth was measured at N and at the horizon."""
     return [a for a in found if np.isfinite(a.session.truth[[0, t]]).all()]
 
 
-def _row(found: Sequence[Answer], t: int, units: np.ndarray | None = None) -> dict[str, object]:
+def row_of(found: Sequence[Answer], t: int, units: np.ndarray | None = None) -> dict[str, object]:
     """Means and intervals over units: data sets when None."""
     tasks = np.array([a.task for a in found]) if units is None else units
-    errors = np.array([a.missed_by(t) for a in found])
+    missed = np.array([a.missed_by(t) for a in found])
+    shown = np.array([a.shown(t) for a in found])
     scores = np.array([a.scores(t) for a in found])
     inside = scores <= np.array([a.factors[t] for a in found])
     own = np.array([[a.session.error[t], a.session.gain_error[t]] for a in found]) * np.sqrt(2 / np.pi)
@@ -333,17 +341,20 @@ def _row(found: Sequence[Answer], t: int, units: np.ndarray | None = None) -> di
     return {
         "sessions": len(found),
         "tasks": len(np.unique(tasks)),
-        "level MAE points": with_interval(abs(errors[:, 0]), tasks),
+        "level MAE points": errors(missed[:, 0], tasks),
+        "level bias points": with_interval(missed[:, 0], tasks),
         "truth's own error": _mean(own[:, 0], tasks),
         "these cases known": _mean(abs(missing[:, t]), tasks),
-        "gain MAE points": with_interval(abs(errors[:, 1]), tasks),
+        "gain MAE points": errors(missed[:, 1], tasks),
         "gain: truth's own error": _mean(own[:, 1], tasks),
         "gain: these cases known": _mean(abs(gain_missing), tasks),
-        "coverage 80%": with_interval(inside[:, 0, 0], tasks, 1.0),
-        "coverage 95%": with_interval(inside[:, 0, 1], tasks, 1.0),
-        "gain coverage 80%": with_interval(inside[:, 1, 0], tasks, 1.0) if t else "",
+        "coverage 80%": held(inside[:, 0, 0], tasks),
+        "coverage 95%": held(inside[:, 0, 1], tasks),
+        "gain coverage 80%": held(inside[:, 1, 0], tasks) if t else "",
+        "80% as shown": held(shown[:, 0], tasks),
+        "gain 80% as shown": held(shown[:, 1], tasks) if t else "",
         "width 80% points": _mean(np.array(width), tasks),
-        "conformal width 80% points": "" if units is not None else _conformal_width(abs(errors[:, 0]), tasks),
+        "conformal width 80% points": "" if units is not None else _conformal_width(abs(missed[:, 0]), tasks),
     }
 
 
@@ -359,42 +370,3 @@ def _conformal_width(error: np.ndarray, tasks: np.ndarray) -> object:
     return 200 * float(
         np.mean([conformal_quantile(error[tasks != name], tasks[tasks != name], 0.8) for name in names])
     )
-
-
-def stopping(own: Sequence[Answer]) -> list[Row]:
-    """Are the next cases worth it? Decisions on the app's calibrated forecasts, against all trainings and all cases.
-
-    Asked about a quarter more, as the app does from 20 cases on, and about the next doubling. Sessions of a data set are
-    not independent: intervals over sessions (Wilson) are too narrow, hence the number of data sets that the stops are from.
-    """
-    asked = itertools.product(QUESTIONS.items(), (0.01, 0.02))
-    return [_decisions(own, ratio, question, delta) for (ratio, question), delta in asked]
-
-
-def _decisions(own: Sequence[Answer], ratio: float, question: str, delta: float) -> Row:
-    t = RATIOS.index(ratio)
-    records = []
-    for a in own:
-        if np.isfinite(a.session.truth[t]):
-            gain = widened(a.draws[:, t] - a.draws[:, 0], Factor("gain", "cases", 0, 2, *a.factors[t, 1], 0))
-            stops = float((gain < delta).mean()) >= 0.8
-            records.append((a.task, stops, true_gain(a.session.curve, a.session.n_now, ratio)))
-    stop, actual = np.array([r[1] for r in records]), np.array([r[2] for r in records])
-    flat = actual < delta
-    lost = 100 * np.clip(actual[stop], 0, None).mean() if stop.any() else float("nan")
-    return {
-        "delta points": 100 * delta,
-        "rule": f"P(gain of {question} < delta) >= 0.8",
-        "sessions": len(records),
-        "truly flat": float(flat.mean()),
-        "precision": share(int((flat & stop).sum()), int(stop.sum())),
-        "data sets of the stops": len({r[0] for r in records if r[1]}),
-        "stops of the truly flat": share(int((flat & stop).sum()), int(flat.sum())),
-        "lost gain points": float(lost),
-    }
-
-
-def true_gain(curve: Curve, n: int, ratio: float) -> float:
-    """Of mean Dice over all trainings and test cases from n to `ratio` times n, log-linear between sizes."""
-    at = np.interp(np.log([n, ratio * n]), np.log(curve.sizes), curve.mean_dice())
-    return float(at[1] - at[0])

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.common.tables import Row, share, with_interval
+from benchmarks.common.tables import Row, clustered_share, errors, held
 from benchmarks.forecast.lcdb import SIZES, Library
 from scaling_app.forecast.answer import cases_needed
 from scaling_app.forecast.bayes import BayesForecaster
@@ -114,7 +114,7 @@ def extrapolation(
         miss, score, width = _forecasts(report, report_rows, method, False, seed=2)
         for h, horizon in enumerate(HORIZONS):
             row: dict[str, object] = {"method": method, "horizon": f"x{horizon}", "curves": len(miss)}
-            row |= {"tasks": len(np.unique(tasks)), "MAE points": with_interval(abs(miss[:, h]), tasks)}
+            row |= {"tasks": len(np.unique(tasks)), "MAE points": errors(miss[:, h], tasks)}
             for k, level in enumerate((0.8, 0.95)):
                 if method in NORMALISED:
                     factor = conformal_quantile(t_score[:, h, k], tuning_tasks, level)
@@ -122,7 +122,7 @@ def extrapolation(
                 else:
                     factor = conformal_quantile(abs(t_miss[:, h]), tuning_tasks, level)
                     inside, half = abs(miss[:, h]) <= factor, np.full(len(miss), factor)
-                row[f"coverage {level:.0%}"] = with_interval(inside, tasks, 1.0)
+                row[f"coverage {level:.0%}"] = held(inside, tasks)
                 row[f"width {level:.0%} points"] = float(200 * np.mean(half))
             table.append(row)
     return table
@@ -138,7 +138,7 @@ def stop_rule(report: Library, progress: Callable[[str], None], per_task: int = 
         if count % 50 == 0:
             progress(f"stop rule: curve {count} of {len(rows)}")
         noisy = observe(report.error[row], SIZES[:7], rng)
-        before = {0.01: 0.0, 0.02: 0.0}
+        before, task = {0.01: 0.0, 0.02: 0.0}, float(report.dataset[row])
         for k in (3, 4, 5, 6):
             forecaster = BayesForecaster(prior, Calibration([])).fit(noisy[:k])
             draws = forecaster.draws(SIZES[k - 1 : k + 1], "structure")
@@ -150,16 +150,18 @@ def stop_rule(report: Library, progress: Callable[[str], None], per_task: int = 
             for delta in before:
                 low = float((gain < delta).mean())
                 records.append(
-                    (delta, low, before[delta], actual, float(p[1] - p[0]), last, float(gain.mean()))
+                    (delta, low, before[delta], actual, float(p[1] - p[0]), last, float(gain.mean()), task)
                 )
                 before[delta] = low
-    return _stop_table(np.array(records), len(np.unique(report.dataset[rows])))
+    return _stop_table(np.array(records))
 
 
-def _stop_table(records: np.ndarray, tasks: int) -> list[Row]:
+def _stop_table(records: np.ndarray) -> list[Row]:
+    """Decisions on one task's curves are no independent ones: intervals are clustered by task."""
+    tasks = len(np.unique(records[:, -1]))
     table: list[Row] = []
     for delta in (0.01, 0.02):
-        _, low, before, actual, power, last, mean = records[records[:, 0] == delta].T
+        _, low, before, actual, power, last, mean, task = records[records[:, 0] == delta].T
         flat = actual < delta
         rules = {
             "P(gain < delta) >= 0.8": low >= 0.8,
@@ -177,8 +179,8 @@ def _stop_table(records: np.ndarray, tasks: int) -> list[Row]:
                     "decisions": len(flat),
                     "tasks": tasks,
                     "truly flat": float(flat.mean()),
-                    "precision": share(int((flat & stop).sum()), int(stop.sum())),
-                    "stops of the truly flat": share(int((flat & stop).sum()), int(flat.sum())),
+                    "precision": clustered_share(flat[stop], task[stop]),
+                    "stops of the truly flat": clustered_share(stop[flat], task[flat]),
                     "lost gain points": float(100 * np.clip(actual[stop], 0, None).mean())
                     if stop.any()
                     else float("nan"),
@@ -189,7 +191,7 @@ def _stop_table(records: np.ndarray, tasks: int) -> list[Row]:
 
 def _reliability_rows(records: np.ndarray, tasks: int) -> list[Row]:
     """Stated against observed probability that the next doubling gains less than 1 point."""
-    _, low, _, actual, *_ = records[records[:, 0] == 0.01].T
+    _, low, _, actual, *_, task = records[records[:, 0] == 0.01].T
     rows: list[Row] = []
     for start, stop in ((0.0, 0.2), (0.2, 0.5), (0.5, 0.8), (0.8, 1.01)):
         chosen = (low >= start) & (low < stop)
@@ -199,7 +201,7 @@ def _reliability_rows(records: np.ndarray, tasks: int) -> list[Row]:
                 "rule": f"stated probability {low[chosen].mean():.2f}",
                 "decisions": int(chosen.sum()),
                 "tasks": tasks,
-                "truly flat": float((actual[chosen] < 0.01).mean()),
+                "truly flat": clustered_share(actual[chosen] < 0.01, task[chosen]),
                 "precision": "",
                 "stops of the truly flat": "",
                 "lost gain points": "",
@@ -209,9 +211,9 @@ def _reliability_rows(records: np.ndarray, tasks: int) -> list[Row]:
 
 
 def _gain_row(records: np.ndarray, tasks: int) -> Row:
-    _, _, _, actual, power, last, mean = records[records[:, 0] == 0.01].T
-    errors = {"bayes": mean, "power law": power, "last increment": last}
-    text = ", ".join(f"{name} {100 * np.abs(g - actual).mean():.2f}" for name, g in errors.items())
+    _, _, _, actual, power, last, mean, _ = records[records[:, 0] == 0.01].T
+    gains = {"bayes": mean, "power law": power, "last increment": last}
+    text = ", ".join(f"{name} {100 * np.abs(g - actual).mean():.2f}" for name, g in gains.items())
     return {
         "delta points": "",
         "rule": f"MAE of the gain, points: {text}",
@@ -236,7 +238,7 @@ def cases_to_target(report: Library, progress: Callable[[str], None], per_task: 
     rows = sample_rows(report, rng, per_task)
     prior = own_scale_prior()
     calibrated = f"in rounds, P(reached) >= {CALIBRATED}"
-    outcome: dict[str, list[tuple[float, float]]] = {"one shot": [], "in rounds": [], calibrated: []}
+    outcome: dict[str, list[tuple[float, float, float]]] = {"one shot": [], "in rounds": [], calibrated: []}
     tried = 0
     for count, row in enumerate(rows):
         if count % 40 == 0:
@@ -253,7 +255,7 @@ def cases_to_target(report: Library, progress: Callable[[str], None], per_task: 
         for name, size in (("one shot", first), ("in rounds", last), (calibrated, earlier)):
             if size is not None:
                 shortfall = float(true_error(curve, np.array([size]))[0] - target_error)
-                outcome[name].append((size / needed, max(shortfall, 0.0)))
+                outcome[name].append((size / needed, max(shortfall, 0.0), float(report.dataset[row])))
     return [_target_row(name, values, tried) for name, values in outcome.items()]
 
 
@@ -271,15 +273,15 @@ def _collect_to(
     return first, size
 
 
-def _target_row(name: str, values: list[tuple[float, float]], tried: int) -> Row:
-    ratio, shortfall = np.array(values).T
+def _target_row(name: str, values: list[tuple[float, float, float]], tried: int) -> Row:
+    ratio, shortfall, task = np.array(values).T
     failed = ratio < 1.0
     return {
         "protocol": name,
         "answered": f"{len(values)} of {tried}",
         "median collected / needed": float(np.median(ratio)),
         "90th percentile": float(np.quantile(ratio, 0.9)),
-        "failures (collected < needed)": share(int(failed.sum()), len(values)),
+        "failures (collected < needed)": clustered_share(failed, task),
         "median shortfall of failures, points": float(100 * np.median(shortfall[failed]))
         if failed.any()
         else 0.0,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks.common.tables import Row, with_interval
+from benchmarks.common.tables import Row, errors
 from benchmarks.forecast.curve_tests import (
     HORIZONS,
     OBSERVED,
@@ -50,22 +50,22 @@ def compare(report: Library, progress: Callable[[str], None]) -> list[Row] | Non
     rows = sample_rows(report, rng, 1)
     ahead = SIZES[OBSERVED - 1] * np.array(HORIZONS)
     names = ("bayes", "power_law_floor", "power_law", f"DataEval {dataeval.__version__}")
-    errors: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    missed: dict[str, list[np.ndarray]] = {name: [] for name in names}
     for count, row in enumerate(rows):
         if count % 20 == 0:
             progress(f"peers: curve {count} of {len(rows)}")
         observations = observe(report.error[row], SIZES[:OBSERVED], rng)
         truth = 1 - true_error(report.error[row], ahead)
         for name in names[:3]:
-            errors[name].append(_centre(_ours(name), observations, ahead) - truth)
-        errors[names[3]].append(their_fit(observations, ahead) - truth)
+            missed[name].append(_centre(_ours(name), observations, ahead) - truth)
+        missed[names[3]].append(their_fit(observations, ahead) - truth)
     return [
         {"fit": name, "curves": len(rows), "tasks": len(rows)}
         | {
-            f"MAE x{h} points": with_interval(abs(np.array(e)[:, t]), np.arange(len(rows)))
+            f"MAE x{h} points": errors(np.array(e)[:, t], np.arange(len(rows)))
             for t, h in enumerate(HORIZONS)
         }
-        for name, e in errors.items()
+        for name, e in missed.items()
     ]
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import chi2
+from scipy.stats import f as fisher
 
 from benchmarks.bank.run import STEPS, length_of, same_cases
 from benchmarks.common.data_sets import BY_NAME
@@ -145,20 +146,32 @@ def shares_of(scores: pd.DataFrame, bank: Mapping[str, pd.DataFrame]) -> Iterato
                 "data sets": str(len(names)),
                 "SD of seeds, logit": _spread(alone),
                 "SD of draws, logit": _spread(drawn),
-                "share": f"{(_pooled(alone)[0] / _pooled(drawn)[0]) ** 2:.2f}",
+                "share": _share(alone, drawn),
             }
 
 
-def _pooled(groups: list[np.ndarray]) -> tuple[float, int]:
-    """The standard deviation within groups, and its degrees of freedom."""
-    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
-    free = sum(len(group) - 1 for group in groups)
-    return float(np.sqrt(squares / free)), free
+def pooled(groups: list[np.ndarray]) -> tuple[float, float]:
+    """The standard deviation within groups, and the degrees of freedom that it has.
+
+    Groups differ in their spread, and the widest make most of it: the degrees are Satterthwaite's, fewer than
+    all groups' together (Biometrics Bulletin 2(6), 1946).
+    """
+    free = np.array([len(group) - 1 for group in groups])
+    parts = free / free.sum() * np.array([group.var(ddof=1) for group in groups])
+    return float(np.sqrt(parts.sum())), float(parts.sum() ** 2 / (parts**2 / free).sum())
+
+
+def _share(alone: list[np.ndarray], drawn: list[np.ndarray]) -> str:
+    """The ratio of two variances, with its 95 % interval as if the two were independent."""
+    (of_seeds, few), (of_draws, many) = pooled(alone), pooled(drawn)
+    ratio = (of_seeds / of_draws) ** 2
+    low, high = ratio / fisher.ppf([0.975, 0.025], few, many)
+    return f"{ratio:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _spread(groups: list[np.ndarray]) -> str:
     """The standard deviation within groups, with its 95 % interval if the scores are normal."""
-    deviation, free = _pooled(groups)
+    deviation, free = pooled(groups)
     low, high = np.sqrt(free / chi2.ppf([0.975, 0.025], free)) * deviation
     return f"{deviation:.2f} ({low:.2f} to {high:.2f})"
 

@@ -31,6 +31,7 @@ def rows_of(scores: pd.DataFrame) -> Iterator[dict[str, object]]:
                 "CPU minutes": minutes,
                 "draws": len(draws_of(now)),
                 "test cases": len(runs.cases),
+                "patients": len(runs.patients),
                 "steps, before": steps["before"],
                 "now": steps["now"],
                 "Dice, before": "{:.3f} ({:.3f} to {:.3f})".format(*runs.mean(before)),
@@ -39,10 +40,38 @@ def rows_of(scores: pd.DataFrame) -> Iterator[dict[str, object]]:
             }
 
 
+def ends_of(scores: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """For each data set the fewest minutes now beside the most before, and beside the most now, on the draws of all."""
+    for name, of_set in scores.groupby("dataset"):
+        few, many = of_set["minutes"].min(), of_set["minutes"].max()
+        pairs = (("now", few, "before", many), ("now", many, "now", few))
+        for recipe, minutes, beside, other in pairs:
+            parts = [
+                of_set[(of_set["recipe"] == which) & (of_set["minutes"] == asked)].assign(strategy=arm)
+                for arm, which, asked in (("this", recipe, minutes), ("that", beside, other))
+            ]
+            found = pd.concat(parts)
+            found = found[found.groupby("draw")["strategy"].transform("nunique") == 2]
+            if found.empty:
+                continue
+            runs = Runs(found, "dice", ("this", "that"))
+            this, that = runs.of("this")[0], runs.of("that")[0]
+            yield {
+                "data set": name,
+                "draws": len(draws_of(this)),
+                "test cases": len(runs.cases),
+                "patients": len(runs.patients),
+                "trained": f"{recipe}, CPU minutes: {minutes}",
+                "beside": f"{beside}, CPU minutes: {other}",
+                "points more": "{:+.1f} ({:+.1f} to {:+.1f})".format(*runs.mean(100 * (this - that))),
+            }
+
+
 def main() -> None:
-    """Prints the table."""
+    """Prints the tables."""
     scores = pd.read_csv(SCORES, dtype={"case": str, "patient": str})
     print(f"# 1 to 15 processor minutes\n\n{markdown(list(rows_of(scores)))}")
+    print(f"\n## The fewest minutes beside the most\n\n{markdown(list(ends_of(scores)))}")
 
 
 if __name__ == "__main__":

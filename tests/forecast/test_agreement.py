@@ -99,3 +99,11 @@ def test_near_is_judged_in_every_structure_and_knows_how_little_few_cases_say() 
     assert p_at_agreement({**levels, "b": np.full(4000, 0.7)}, many, 0.01) < 0.01
     assert p_at_agreement({**levels, "c": np.full(4000, 0.99)}, many, 0.01) is None
     assert OVERALL not in levels
+
+
+@pytest.mark.parametrize("same", [0.0, 1.0])
+def test_readings_that_all_agree_alike_tell_no_interval_and_stop_nobody(same: float) -> None:
+    readers = readers_of([replace(one, dice=same) for one in readings(6)], 2, 2.0)
+    sent = readers.payload(None)["overall"]["dice"]
+    assert sent["mean"] == same and sent["lo80"] is None and sent["hi95"] is None
+    assert p_at_agreement({name: np.full(9, 0.4) for name in ("a", "b")}, readers, 0.01) is None

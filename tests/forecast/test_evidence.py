@@ -16,6 +16,7 @@ from scaling_app.forecast.evidence import (
     SET_SHARE,
     Elimination,
     Spread,
+    StructureData,
     population_dice,
     structure_data,
 )
@@ -198,3 +199,26 @@ def test_population_mean_integrates_over_cases() -> None:
     sampled = (1 - expit(eta + np.random.default_rng(0).normal(0, sd, 400_000))).mean()
     assert population_dice(eta, np.array([sd**2]))[0] == pytest.approx(sampled, abs=1e-3)
     assert population_dice(eta, np.array([0.0]))[0] == pytest.approx(1 - expit(eta)[0])
+
+
+def test_weights_that_differ_leave_fewer_cases() -> None:
+    def data(weights: tuple[float, ...]) -> StructureData:
+        return structure_data(
+            [Score(8, 0.7 + 0.01 * i, case=f"c{i}", run="r", weight=w) for i, w in enumerate(weights)]
+        )
+
+    assert data((4.0,) * 6).case_weight == pytest.approx(np.ones(6)) and not data((4.0,) * 6).weighted
+    few = data((4.0, 4.0, 0.01, 0.01, 0.01, 0.01))
+    assert few.weighted and few.case_weight.sum() == pytest.approx(2.0, abs=0.05)
+    assert few.unweighted().case_weight == pytest.approx(np.ones(6))
+
+
+def test_cases_of_little_weight_do_not_make_the_others_look_alike() -> None:
+    rng = np.random.default_rng(0)
+    scores = [
+        Score(n, float(d), case=f"c{i}", run=f"r{n}", weight=4.0 if i % 4 == 0 else 0.02)
+        for n in (4, 8)
+        for i, d in enumerate(np.clip(rng.normal(0.8, 0.08, 16), 0.3, 0.97))
+    ]
+    alike = CurvePosterior([replace(o, weight=1.0) for o in scores], shipped_prior()).mode
+    assert CurvePosterior(scores, shipped_prior()).mode == alike

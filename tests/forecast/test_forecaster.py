@@ -348,3 +348,10 @@ def test_measured_points_are_of_the_pool_where_cases_have_sampling_weights() -> 
         held += point["lo80"] <= 0.74 <= point["hi80"]
     assert np.mean(means) == pytest.approx(0.74, abs=0.01)
     assert 0.7 <= held / 200 <= 0.9
+
+
+@pytest.mark.parametrize("dice", [0.0, 0.1, 1.0])
+def test_points_without_any_spread_have_no_interval(dice: float) -> None:
+    (point,) = observed_points([Score(2, dice, case=f"c{i}", run="r") for i in range(7)])
+    assert point["dice"] == pytest.approx(dice)
+    assert point["n_cases"] == 7 and point["lo80"] is None and point["hi80"] is None

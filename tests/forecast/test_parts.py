@@ -275,6 +275,15 @@ def test_test_then_train_scores_are_no_part_of_the_comparison() -> None:
     assert compare_arms([*observations, *lucky], ("baseline", "resunet"), {}) == [fair]
 
 
+def test_differences_all_alike_are_no_proof_where_patients_are_few() -> None:
+    def scores(strategy: str, kind: str, dice: float, patients: str) -> list[Score]:
+        return [Score(8, dice, case=c, run=f"{kind}{c}", kind=kind, strategy=strategy) for c in patients]
+
+    for patients, chosen in (("abc", "baseline"), ("abcd", "red")):
+        tested = [*scores("baseline", "fold", 0.0, patients), *scores("red", "arm", 0.3, patients)]
+        assert choose_strategy(tested, ("baseline", "resunet")).strategy == chosen
+
+
 def arm_ahead_by(points: float, strategy: str = "red", noise: float = 1.0) -> list[Score]:
     """A strategy that scores so many points of Dice more than the session's own on every fold's case."""
     rng = np.random.default_rng(0)

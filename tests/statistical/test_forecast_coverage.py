@@ -9,7 +9,9 @@ import pytest
 from scipy.stats import binom
 
 from scaling_app.forecast.forecaster import make_forecaster
+from scaling_app.forecast.means import mean_over_patients
 from scaling_app.forecast.simulation import PowerLawTruth, random_spread, random_truth, simulate_session
+from scaling_app.studies.next_case import RANDOM_SHARE, picked_weight
 
 SESSIONS = 200
 
@@ -57,6 +59,39 @@ def test_intervals_cover_when_patients_have_several_images() -> None:
     print(inside)
     assert inside["told"] >= 72
     assert inside["told"] > inside["not told"]
+
+
+def picked_by_coverage(n_cases: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Standard difficulties and sampling weights of cases of a pool of 150, the odd ones first, three times in four."""
+    pool = rng.normal(0, 1, 150)
+    left = list(rng.permutation(150))  # the oddest last
+    picks, weights = [], []
+    for _ in range(n_cases):
+        at = len(left) - 1 if rng.random() >= RANDOM_SHARE else int(rng.integers(len(left)))
+        weights.append(picked_weight(len(left), worst=at == len(left) - 1))
+        picks.append(left.pop(at))
+    return (pool - pool.mean())[picks] / pool.std(), np.array(weights)
+
+
+@pytest.mark.parametrize("n_cases", [8, 16])
+def test_intervals_cover_where_most_cases_were_picked_for_being_odd(n_cases: int) -> None:
+    rng = np.random.default_rng(31)
+    of_level, of_point = [], []
+    for _ in range(50):
+        truth = random_truth(rng)
+        difficulty, weights = picked_by_coverage(n_cases, rng)
+        effects = truth.spread.case * difficulty
+        observations = [
+            replace(o, weight=weights[int(o.case.split("_")[-1])])
+            for o in simulate_session(truth, n_cases, rng, case_effects=effects)
+        ]
+        (p,) = make_forecaster("bayes").fit(observations, n_cases).predict([n_cases])
+        of_level.append(p.lo80 <= truth.dice([n_cases])[0] <= p.hi80)
+        point = mean_over_patients(0.8 + 0.08 * difficulty, weights, np.arange(n_cases))
+        low, high = point.edges(0.8) or (0.0, 1.0)
+        of_point.append(low <= 0.8 <= high)
+    assert np.mean(of_level) >= 0.7, np.mean(of_level)
+    assert np.mean(of_point) >= 0.7, np.mean(of_point)
 
 
 @pytest.mark.parametrize("n_cases", [32])

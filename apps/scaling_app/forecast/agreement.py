@@ -136,16 +136,19 @@ def p_at_agreement(levels: Mapping[str, Array], readers: Readers | None, near: f
         readers: None where no case was read twice.
 
     Returns:
-        None unless the agreement is known for each structure.
+        None unless the agreement is known for each structure, with its error.
     """
-    if readers is None or not levels or any(name not in readers.known for name in levels):
+    if readers is None or not levels:
+        return None
+    agreed = {name: found.dice for name, found in readers.known.items() if found.dice.error is not None}
+    if any(name not in agreed for name in levels):
         return None
     random = np.random.default_rng(_SEED)
     reached = []
     for name, draws in levels.items():
-        mean = readers.known[name].dice
-        agreed = mean.mean + (mean.error or 0.0) * random.standard_t(mean.freedom, len(draws))
-        reached.append(draws >= np.clip(agreed, 0.0, 1.0) - near)
+        mean = agreed[name]
+        bound = mean.mean + (mean.error or 0.0) * random.standard_t(mean.freedom, len(draws))
+        reached.append(draws >= np.clip(bound, 0.0, 1.0) - near)
     return float(np.all(reached, axis=0).mean())
 
 

@@ -114,9 +114,9 @@ class _Mean:
         return {"mean": self.mean, **edges}
 
     def p_no_better(self) -> float:
-        """Of a mean of at least this size if the true one were zero."""
+        """Of a mean of at least this size if the true one were zero; without spread that of so many signs alike."""
         if self.error == 0:
-            return 0.0 if self.mean > 0 else 1.0
+            return 0.5 ** (self.freedom + 1) if self.mean > 0 else 1.0
         return float(student.sf(self.mean / self.error, self.freedom))
 
 

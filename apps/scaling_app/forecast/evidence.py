@@ -22,7 +22,7 @@ Scores without a case are averages with an unknown standard error on the Dice sc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ ASSIST_SD = 0.25
 PATIENT_SHARE = 0.8
 """Of the variance over cases: a patient's images are much alike. Not estimated: sessions hardly tell."""
 SET_SHARE = 0.8
-"""Of the variance over trainings: what those on the same cases share. Measured in `benchmarks/luck`, not estimated."""
+"""Of the variance over trainings: what those on the same cases share. Set in the light of `benchmarks/luck`, not estimated."""
 _DEGREES = 5.0
 _LARGEST_LOGIT = 500.0
 """Its odds, times what the effects add, are still a number."""
@@ -94,7 +94,7 @@ class StructureData:
         run_set: `(R,)` index of each run's training cases.
         offsets: `(M, Q)` design of the offsets, the last column being assistance.
         offset_sd: `(Q,)`.
-        case_weight: `(C,)` sampling weights, mean 1.
+        case_weight: `(C,)` sampling weights; their sum is the number of equally likely cases that they are worth.
         averaged: whether the scores are averages over cases.
     """
 
@@ -110,6 +110,15 @@ class StructureData:
     offset_sd: Array
     case_weight: Array
     averaged: bool
+
+    @property
+    def weighted(self) -> bool:
+        """Whether some cases count for more than others."""
+        return bool(np.ptp(self.case_weight) > 0)
+
+    def unweighted(self) -> StructureData:
+        """The same scores, every case counting alike."""
+        return replace(self, case_weight=np.ones_like(self.case_weight))
 
     @property
     def n_cases(self) -> int:
@@ -156,7 +165,7 @@ def structure_data(observations: Sequence[Score]) -> StructureData:
         run_set=np.array([set_of[key] for key in runs], dtype=int),
         offsets=np.array(columns).T.reshape(len(found), -1),
         offset_sd=np.array([KIND_SD] * (len(columns) - 1) + [ASSIST_SD]),
-        case_weight=weight / weight.mean(),
+        case_weight=weight * (weight.sum() / float((weight**2).sum())),
         averaged=averaged,
     )
 
@@ -354,12 +363,12 @@ def _sums(index: NDArray[Any], count: int, columns: Array) -> Array:
     return np.column_stack([np.bincount(index, column, count) for column in columns.T])
 
 
-def robust_weights(residuals: Array, spread: Spread, weight: Array) -> Array:
-    """`(nu + 1) / (nu + r^2 w / se^2)`, the expectation step for Student's t with 5 degrees of freedom.
+def robust_weights(residuals: Array, spread: Spread) -> Array:
+    """`(nu + 1) / (nu + r^2 / se^2)`, the expectation step for Student's t with 5 degrees of freedom.
 
     Reference: K. Lange, R. Little, J. Taylor, JASA 84(408), 1989.
     """
-    scaled = residuals**2 * weight / spread.residual**2
+    scaled = residuals**2 / spread.residual**2
     return (_DEGREES + 1.0) / (_DEGREES + scaled)
 
 

@@ -12,6 +12,10 @@ from scipy.stats import t as student
 
 from scaling_app.forecast.families import Array
 
+_FEWEST = 0.3
+"""Degrees of freedom, where one patient has nearly all the weight."""
+_LEAST = 1e-9
+
 
 @dataclass(frozen=True)
 class PatientMean:
@@ -19,16 +23,17 @@ class PatientMean:
 
     Attributes:
         mean: of the cases, by their weights.
-        error: standard error; None for one patient alone.
-        freedom: patients less one.
+        error: standard error; None where patients show no spread: of one alone, or where all values are the same, as of a
+            model that finds nothing.
+        freedom: of Student's t: patients less one, fewer where some count for more than others.
     """
 
     mean: float
     error: float | None
-    freedom: int
+    freedom: float
 
     def edges(self, share: float) -> tuple[float, float] | None:
-        """The t interval that holds the mean over all patients with that probability; None for one patient."""
+        """The t interval that holds the mean over all patients with that probability; None without an error."""
         if self.error is None:
             return None
         half = float(student.ppf((1 + share) / 2, self.freedom) * self.error)
@@ -36,17 +41,25 @@ class PatientMean:
 
 
 def mean_over_patients(values: Array, weights: Array, patients: NDArray[Any]) -> PatientMean:
-    """The mean of values `(M,)`; `patients` `(M,)` says whose each is."""
+    """The mean of values `(M,)`; `patients` `(M,)` says whose each is.
+
+    Where weights differ, the heavy patients have the mean to themselves, and the degrees of freedom are of so many equally
+    likely ones as all are worth (L. Kish, Survey Sampling, 1965).
+    """
     patient = np.unique(patients, return_inverse=True)[1]
-    freedom = int(patient.max())
-    error = clustered_error(values, weights, patient) if freedom > 0 else None
-    return PatientMean(float(np.average(values, weights=weights)), error, freedom)
+    shares = np.bincount(patient, weights) / weights.sum()
+    freedom = 1.0 / float((shares**2).sum()) - 1.0
+    told = patient.max() > 0 and np.ptp(values) > 0
+    error = clustered_error(values, weights, patient) if told else None
+    return PatientMean(float(np.average(values, weights=weights)), error, max(_FEWEST, freedom))
 
 
 def clustered_error(values: Array, weights: Array, cluster: NDArray[Any]) -> float:
     """Standard error of the weighted mean of values `(M,)` in two or more clusters (their indices from 0).
 
-    Values are alike within a cluster. With one value in each and equal weights it is the usual one. Reference: K.-Y. Liang, S. Zeger, Biometrika 73(1), 1986.
+    Values are alike within a cluster. What a cluster pulls the mean towards itself is made up for. With one value in each and
+    equal weights it is the usual one. References: K.-Y. Liang, S. Zeger, Biometrika 73(1), 1986; R. Bell, D. McCaffrey, Survey Methodology 28(2), 2002.
     """
-    sums = np.bincount(cluster, weights * (values - np.average(values, weights=weights)))
-    return math.sqrt(len(sums) / (len(sums) - 1) * float((sums**2).sum())) / float(weights.sum())
+    shares = np.bincount(cluster, weights) / weights.sum()
+    rest = np.bincount(cluster, weights * (values - np.average(values, weights=weights))) / weights.sum()
+    return math.sqrt(float((rest**2 / np.maximum(1.0 - shares, _LEAST)).sum()))

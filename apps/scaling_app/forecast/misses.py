@@ -5,7 +5,8 @@ b ~ N(2.5, 1^2) kept positive, on a grid (networks that find nothing at n = 2 ca
 all at n = 8). With prior probability 0.8 misses do not happen for this
 structure; one miss rules that out. A patient's tests, of several images or under several models, are not
 independent, so that each counts `(1 + (m - 1) / 2)^-1` of an independent one, m being their number (intraclass
-correlation 1/2), times the case's sampling weight over the cases' mean.
+correlation 1/2), times the case's sampling weight, so scaled that all cases come to the number of equally likely ones
+that they are worth.
 """
 
 from __future__ import annotations
@@ -45,12 +46,12 @@ class MissRate:
         units = [o.unit for o in observations]
         counts = Counter(units)
         weights = {o.case or row: o.weight for row, o in enumerate(observations)}
-        mean_weight = sum(weights.values()) / len(weights)
+        worth = sum(weights.values()) / sum(weight**2 for weight in weights.values())
         totals: dict[tuple[int, bool], float] = {}
         for o, unit in zip(observations, units, strict=True):
             share = 1.0 / (1.0 + 0.5 * (counts[unit] - 1)) if unit else 1.0
             key = o.n, o.missed
-            totals[key] = totals.get(key, 0.0) + share * (o.weight / mean_weight)
+            totals[key] = totals.get(key, 0.0) + share * o.weight * worth
         for (n, missed), total in totals.items():
             x = a - b * np.log(n)
             log_likelihood -= total * np.logaddexp(0.0, -x if missed else x)
