@@ -115,6 +115,17 @@ def test_a_forecast_far_ahead_is_given_with_a_warning(capsys, monkeypatch, curve
     assert "more than 4 times the 16 at hand" in words(capsys, monkeypatch, str(curve), "--at", "65")[1]
 
 
+def test_a_target_that_takes_cases_far_ahead_is_given_with_the_same_warning(
+    capsys, monkeypatch, tmp_path
+) -> None:
+    few = tmp_path / "few.csv"
+    few.write_text("n,dice\n2,0.51\n4,0.60\n8,0.68\n16,0.73\n")
+    out, err = words(capsys, monkeypatch, str(few), "--at", "24", "--target", "0.85")
+    more = int(re.search(r"(\d+) more cases", out)[1])
+    assert more > 3 * 16 and f"{16 + more} cases are more than 4 times the 16 at hand" in err
+    assert words(capsys, monkeypatch, str(few), "--at", "24", "--target", "0.74")[1] == ""
+
+
 def runs_of(curve: Path, **columns: list[str]) -> str:
     """The curve's rows once for each value of the columns, as a replay writes them."""
     head, *rows = curve.read_text().splitlines()
