@@ -24,19 +24,9 @@ def training_of(model: str, stats: Mapping[str, object]) -> Training | None:
     began, done, total = (_whole(stats.get(name)) for name in ("start_ts", "epoch", "total_epochs"))
     if "total_time" in stats or began < _whole(task.get("start_ts")) or not 0 <= done <= total:
         return Training()
-    elapsed = _seconds(stats.get("current_time"))
-    left = elapsed * (total - done) / done if done and elapsed else None
-    return Training(done, total, left)
+    left = stats.get("seconds_left")
+    return Training(done, total, float(left) if isinstance(left, (int, float)) else None)
 
 
 def _whole(value: object) -> int:
     return int(value) if isinstance(value, (int, float)) else 0
-
-
-def _seconds(clock: object) -> float | None:
-    """Of `h:mm:ss`; None for what is none."""
-    try:
-        hours, minutes, seconds = map(int, str(clock).split(":"))
-    except ValueError:
-        return None
-    return 3600.0 * hours + 60.0 * minutes + seconds
