@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
 
 from monailabel.utils.async_tasks.utils import tasks
 
 from scaling_app.service.glance import Training
 
 _UNDER_WAY = ("SUBMITTED", "RUNNING")
+_QUEUE_TIME = "%Y-%m-%d %H:%M:%S"
+"""How the queue writes when a task began, in local time."""
 
 
 def training_of(model: str, stats: Mapping[str, object]) -> Training | None:
@@ -16,16 +20,41 @@ def training_of(model: str, stats: Mapping[str, object]) -> Training | None:
 
     Args:
         model: the trainer's name.
-        stats: of that trainer, which may be those of the training before.
+        stats: of that trainer, as `stats_of` gives them.
     """
-    task = next((task for task in reversed(list(tasks("train"))) if task["status"] in _UNDER_WAY), None)
-    if task is None or (task.get("request") or {}).get("model") != model:
+    if _under_way(model) is None:
         return None
-    began, done, total = (_whole(stats.get(name)) for name in ("start_ts", "epoch", "total_epochs"))
-    if "total_time" in stats or began < _whole(task.get("start_ts")) or not 0 <= done <= total:
+    done, total = (_whole(stats.get(name)) for name in ("epoch", "total_epochs"))
+    if "total_time" in stats or not 0 <= done <= total:
         return Training()
     left = stats.get("seconds_left")
     return Training(done, total, float(left) if isinstance(left, (int, float)) else None)
+
+
+def stats_of(model: str, stats: Mapping[str, Any]) -> dict[str, Any]:
+    """The stats of a trainer, without how far the training before was, where a new one has not yet told how far it is.
+
+    Args:
+        model: the trainer's name.
+        stats: as they were written last.
+    """
+    task = _under_way(model)
+    if task is None or _whole(stats.get("start_ts")) >= _began(task):
+        return dict(stats)
+    accuracy = {name: stats[name] for name in ("best_metric",) if name in stats}
+    return {"epoch": 0, "current_time": "0:00:00", **accuracy}
+
+
+def _under_way(model: str) -> Mapping[str, Any] | None:
+    task = next((task for task in reversed(list(tasks("train"))) if task["status"] in _UNDER_WAY), None)
+    return task if task is not None and (task.get("request") or {}).get("model") == model else None
+
+
+def _began(task: Mapping[str, Any]) -> float:
+    try:
+        return datetime.strptime(str(task.get("start_ts")), _QUEUE_TIME).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _whole(value: object) -> int:
