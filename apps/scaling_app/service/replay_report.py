@@ -76,10 +76,8 @@ def _lengths(curves: Sequence[ReplayCurve]) -> str:
         if curve.flat:
             length = (steps_in_words(curve.trained), curve.cut, curve.trainings, curve.falls)
             flat.setdefault(length, []).append(curve.name)
-    said += [
-        f"{'; '.join(names)}: {flat_end_note(*length, falls=falls)}"
-        for (*length, falls), names in flat.items()
-    ]
+    for (made, ended, of, falls), names in flat.items():
+        said.append(f"{'; '.join(names)}: {flat_end_note(made, ended, of, falls=falls)}")
     return "".join(f" {sentence}" for sentence in said if sentence)
 
 
