@@ -86,6 +86,13 @@ def test_no_chance_is_nil_or_certain(chance, says) -> None:
     assert target_sentence(target).count(f"with a chance of {says}") == 2
 
 
+def test_a_target_beyond_the_sizes_looked_at_is_not_merely_left_without_a_number() -> None:
+    """That no number of cases reaches it may be unlikely all the same."""
+    target = {"dice": 0.5, "p_reached": 0.001, "p_unreachable": 0.31, "cases": {"median": None, "lo80": 90.0}}
+    said = target_sentence(target)
+    assert "out of reach of 32 times the cases at hand" in said and "never, as far as can be seen" in said
+
+
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])
 def test_no_number_is_cut_in_a_terminal_of_any_width(capsys, monkeypatch, curve, columns) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import zip_longest
 
+from scaling_app.forecast.answer import SEARCHED_TIMES
 from scaling_app.forecast.prediction import MIN_CASES
 from scaling_app.forecast.stopping import percent
 from scaling_app.service.methods_text import methods_text
@@ -72,7 +73,7 @@ def _target_note(target: Target) -> str:
     needed = target.cases or CasesNeeded()
     chance = "chance that it is reached"
     if needed.median is None:
-        return f"{chance}; probably out of reach"
+        return f"{chance}; probably out of reach of {SEARCHED_TIMES} times the cases"
     if needed.median == 0:
         return chance
     upper = f"to {needed.hi80:.0f}" if needed.hi80 is not None else "or more"
