@@ -131,3 +131,23 @@ def test_the_target_of_the_options_is_where_a_session_begins_and_no_more(app, he
         app.open_studies.ledger.set_setting("target", held)
     app.open_studies.adopt_conf()
     assert app.open_studies.ledger.setting("target") == expected
+
+
+@pytest.mark.parametrize(
+    ("told", "held", "said"),
+    [
+        (None, 60, "Trainings take 60 steps"),
+        (40, 60, "--conf steps 40 is left aside"),
+        (40, "auto", "--conf steps 40 is left aside"),
+        (60, 60, ""),
+        (None, "auto", ""),
+        (40, None, ""),
+    ],
+)
+def test_an_option_that_nobody_gave_is_not_said_to_be_left_aside(app, caplog, told, held, said):
+    caplog.set_level("INFO")
+    app.open_studies.conf = dataclasses.replace(app.options, steps=told)
+    app.open_studies.ledger.set_setting("steps", held)
+    app.open_studies.adopt_conf()
+    about = [line for line in caplog.messages if "steps" in line]
+    assert about == [] if not said else (len(about) == 1 and about[0].startswith(said))
