@@ -32,10 +32,11 @@ class TrainingPlan:
     told_left: float | None = None
 
     def expected_minutes(self, steps: int | None) -> float | None:
-        """Of a run of so many steps, judged by the last whole one."""
+        """Of a run of so many steps, judged by the last whole one; no more than those after which it ends."""
         if self.progress != 1.0 or not self.minutes or not self.steps or not steps:
             return None
-        return self.minutes * steps / self.steps
+        expected = self.minutes * steps / self.steps
+        return expected if self.most_minutes is None else min(expected, self.most_minutes)
 
     @property
     def minutes_left(self) -> float | None:

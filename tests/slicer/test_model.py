@@ -126,6 +126,13 @@ def test_the_last_training_says_how_long_the_next_takes() -> None:
     assert plan.expected_minutes(None) is None
 
 
+def test_no_training_is_said_to_take_longer_than_the_minutes_that_end_it() -> None:
+    stats = {"segmentation": {"epoch": 400, "total_epochs": 400, "total_time": "0:50:00"}}
+    trainers = {"segmentation": {"config": {"max_minutes": 60.0}}}
+    plan = ServerInfo.from_json({**INFO, "train_stats": stats, "trainers": trainers}).plans["segmentation"]
+    assert (plan.expected_minutes(400), plan.expected_minutes(1600)) == (50.0, 60.0)
+
+
 @pytest.mark.parametrize("time", [None, 90, "soon", "1 day, 0:02:00", "0:-2:00", "0:02"])
 @pytest.mark.parametrize("epochs", [(3, 0), (True, 12), ("3", "12"), (3, float("nan"))])
 def test_statistics_that_cannot_be_read_promise_nothing(time: object, epochs: tuple) -> None:
