@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from types import SimpleNamespace
 
 import pytest
 from monailabel.utils.async_tasks import utils
@@ -13,6 +14,7 @@ from scaling_app.service.glance import Training
 from scaling_app_client.answers import ServerInfo
 
 MODEL = "segmentation"
+NOTHING_RUNS = SimpleNamespace(runs=lambda purpose: [SimpleNamespace(state="done")])
 STATS = {"start_ts": 1010, "epoch": 100, "total_epochs": 400, "current_time": "0:01:40", "seconds_left": 300}
 
 
@@ -42,7 +44,7 @@ def test_a_training_that_prepares_is_not_told_as_far_as_the_one_before(monkeypat
     monkeypatch.setattr(training_state, "tasks", lambda _: queue("RUNNING", MODEL))
     found = training_state.stats_of(MODEL, stats)
     assert found == {"epoch": 0, "current_time": "0:00:00", "best_metric": 0.8}
-    assert training_state.training_of(MODEL, found) == Training()
+    assert training_state.training_of(MODEL, found, NOTHING_RUNS) == Training()
     info = {"name": "x", "version": "1", "models": {}, "trainers": {}, "strategies": {}, "datastore": {}}
     plan = ServerInfo.from_json({**info, "train_stats": {MODEL: found}}).plans[MODEL]
     assert plan.progress is None and plan.minutes_left is None
@@ -68,4 +70,4 @@ def test_a_training_under_way_is_told_with_what_is_known_of_it(
     monkeypatch, status, model, stats, found
 ) -> None:
     monkeypatch.setattr(training_state, "tasks", lambda _: queue(status, model))
-    assert training_state.training_of(MODEL, stats) == found
+    assert training_state.training_of(MODEL, stats, NOTHING_RUNS) == found

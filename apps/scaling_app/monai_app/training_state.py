@@ -8,6 +8,7 @@ from typing import Any
 
 from monailabel.utils.async_tasks.utils import tasks
 
+from scaling_app.ledger import Ledger
 from scaling_app.service.glance import Training
 
 _UNDER_WAY = ("SUBMITTED", "RUNNING")
@@ -15,14 +16,15 @@ _QUEUE_TIME = "%Y-%m-%d %H:%M:%S"
 """How the queue writes when a task began, in local time."""
 
 
-def training_of(model: str, stats: Mapping[str, object]) -> Training | None:
+def training_of(model: str, stats: Mapping[str, object], ledger: Ledger) -> Training | None:
     """The training of a model that waits or runs; None while there is none.
 
     Args:
         model: the trainer's name.
         stats: of that trainer, as `stats_of` gives them.
+        ledger: knows a training that an earlier server began, and that the queue of this one does not.
     """
-    if _under_way(model) is None:
+    if _under_way(model) is None and (_task() is not None or not _runs_on(ledger)):
         return None
     done, total = (_whole(stats.get(name)) for name in ("epoch", "total_epochs"))
     if "total_time" in stats or not 0 <= done <= total:
@@ -45,8 +47,16 @@ def stats_of(model: str, stats: Mapping[str, Any]) -> dict[str, Any]:
     return {"epoch": 0, "current_time": "0:00:00", **accuracy}
 
 
+def _runs_on(ledger: Ledger) -> bool:
+    return any(run.state == "running" for run in ledger.runs("published"))
+
+
+def _task() -> Mapping[str, Any] | None:
+    return next((task for task in reversed(list(tasks("train"))) if task["status"] in _UNDER_WAY), None)
+
+
 def _under_way(model: str) -> Mapping[str, Any] | None:
-    task = next((task for task in reversed(list(tasks("train"))) if task["status"] in _UNDER_WAY), None)
+    task = _task()
     return task if task is not None and (task.get("request") or {}).get("model") == model else None
 
 
