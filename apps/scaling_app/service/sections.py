@@ -105,13 +105,16 @@ def missing(payload: Payload) -> str:
     in_curve, doubts = payload.n_in_curve, payload.doubts
     observed = [p for p in payload.observed if p.dice is not None]
     n_points = len({(p.n, p.kind) for p in observed})
+    too_few_scores = (
+        payload.status == "too_few" and in_curve >= MIN_CASES
+    )  # of what there is nothing else is missing
     steps = [
         (
             in_curve >= MIN_CASES,
             f"{count(in_curve, 'labelled case')} without open doubts (at least {MIN_CASES} are needed)",
         ),
         (
-            n_points > 0,
+            n_points > 0 and not too_few_scores,
             f"{count(n_points, 'measured point')} of the curve: train a model and label on, or have the learning curve measured",
         ),
     ]
