@@ -21,22 +21,28 @@ class TrainingPlan:
         steps: Training steps of that run.
         progress: The part of it that is done, in [0, 1].
         most_minutes: After which it ends.
+        told_left: Minutes that the present run still takes, as the server tells them: by its steps, or by the minutes that
+            end it before, and also where it goes on from a checkpoint.
     """
 
     minutes: float | None = None
     steps: int | None = None
     progress: float | None = None
     most_minutes: float | None = None
+    told_left: float | None = None
 
     def expected_minutes(self, steps: int | None) -> float | None:
-        """Of a run of so many steps, judged by the last whole one."""
+        """Of a run of so many steps, judged by the last whole one; no more than those after which it ends."""
         if self.progress != 1.0 or not self.minutes or not self.steps or not steps:
             return None
-        return self.minutes * steps / self.steps
+        expected = self.minutes * steps / self.steps
+        return expected if self.most_minutes is None else min(expected, self.most_minutes)
 
     @property
     def minutes_left(self) -> float | None:
-        """Of the present run; None while too little of it is done to tell."""
+        """Of the present run; None while too little of it is done to tell. An older server does not tell it."""
+        if self.told_left is not None:
+            return self.told_left
         if not self.minutes or self.progress is None or self.progress < 0.02:
             return None
         return self.minutes * (1 - self.progress) / self.progress
@@ -185,11 +191,13 @@ def _plans(trainers: Any, stats: Any) -> dict[str, TrainingPlan]:
     for name in dict.fromkeys([*named, *counted]):
         entry, config = _mapping(counted.get(name)), _mapping(_mapping(named.get(name)).get("config"))
         step, steps = _number(entry.get("epoch")), _number(entry.get("total_epochs"))
+        left = _number(entry.get("seconds_left"))
         found[name] = TrainingPlan(
             minutes=_minutes(entry.get("total_time", entry.get("current_time"))),
             steps=int(steps) if steps else None,
             progress=min(max(step / steps, 0.0), 1.0) if step is not None and steps else None,
             most_minutes=_number(config.get("curve_minutes", config.get("max_minutes"))),
+            told_left=None if left is None else max(left, 0.0) / 60,
         )
     return found
 

@@ -32,6 +32,12 @@ def files_of(out: Path) -> list[str]:
     return sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
 
 
+def test_a_session_too_short_to_check_a_forecast_says_so_and_shows_no_empty_table() -> None:
+    truth = [{"n": 6, "mean": 0.6, "half95": 0.1, "cases": 4}]
+    record = demo.DemoRecord(synthetic=True, structures={"organ": 1}, truth=truth)
+    assert "more --cases" in demo._outcome(record)
+
+
 def test_refused_input_changes_nothing(out: Path, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="images/ and labels/"):
         run(out, tmp_path / "nowhere")

@@ -86,6 +86,13 @@ def test_no_chance_is_nil_or_certain(chance, says) -> None:
     assert target_sentence(target).count(f"with a chance of {says}") == 2
 
 
+def test_a_target_beyond_the_sizes_looked_at_is_not_merely_left_without_a_number() -> None:
+    """That no number of cases reaches it may be unlikely all the same."""
+    target = {"dice": 0.5, "p_reached": 0.001, "p_unreachable": 0.31, "cases": {"median": None, "lo80": 90.0}}
+    said = target_sentence(target)
+    assert "out of reach of 32 times the cases at hand" in said and "never, as far as can be seen" in said
+
+
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])
 def test_no_number_is_cut_in_a_terminal_of_any_width(capsys, monkeypatch, curve, columns) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
@@ -113,6 +120,17 @@ def test_too_little_is_said_once(capsys, monkeypatch, tmp_path) -> None:
 def test_a_forecast_far_ahead_is_given_with_a_warning(capsys, monkeypatch, curve) -> None:
     assert words(capsys, monkeypatch, str(curve), "--at", "64")[1] == ""
     assert "more than 4 times the 16 at hand" in words(capsys, monkeypatch, str(curve), "--at", "65")[1]
+
+
+def test_a_target_that_takes_cases_far_ahead_is_given_with_the_same_warning(
+    capsys, monkeypatch, tmp_path
+) -> None:
+    few = tmp_path / "few.csv"
+    few.write_text("n,dice\n2,0.51\n4,0.60\n8,0.68\n16,0.73\n")
+    out, err = words(capsys, monkeypatch, str(few), "--at", "24", "--target", "0.85")
+    more = int(re.search(r"(\d+) more cases", out)[1])
+    assert more > 3 * 16 and f"{16 + more} cases are more than 4 times the 16 at hand" in err
+    assert words(capsys, monkeypatch, str(few), "--at", "24", "--target", "0.74")[1] == ""
 
 
 def runs_of(curve: Path, **columns: list[str]) -> str:

@@ -18,6 +18,7 @@ from scaling_app.curve.curve_points import (
     fits_budget,
     nested_subset,
     runs_due,
+    seconds_left,
 )
 
 
@@ -124,6 +125,13 @@ def test_the_budget_is_kept():
     assert fits_budget(0, 60, [])
     assert fits_budget(20, 60, [30, 30])
     assert not fits_budget(40, 60, [1, 1, 30, 30, 30])
+
+
+def test_the_time_left_is_that_of_the_runs_for_which_the_budget_has_room():
+    assert seconds_left(0, 600, [30], [60] * 3) == 210
+    assert seconds_left(80, 120, [30], [40] * 9) == 30
+    assert seconds_left(200, 120, [30], [40]) == 30
+    assert seconds_left(0, 600, [30, 10], [60, 60]) == 90
 
 
 def test_sixteen_cases_take_five_folds_and_four_nested_runs():

@@ -38,4 +38,8 @@ def test_images_of_the_pool_are_shown_under_the_labels_that_are_trained_on(
     carried = quality["report"]["carried"]
     assert carried == 2 and sorted(set(names) & set(cases[4:])) == cases[4:]
     assert json.loads((out / "quality.json").read_text())["certified"] is True
-    assert Image.open(out / "montage.png").height == 4 * (HEIGHT + GAP)
+    sheet = Image.open(out / "montage.png").convert("L")
+    assert sheet.height == 4 * (HEIGHT + GAP) + module.TITLE_HEIGHT
+    for panel in range(4):  # each has a title
+        left = panel * sheet.width // 4
+        assert min(sheet.crop((left, 0, left + sheet.width // 4, module.TITLE_HEIGHT)).getdata()) < 128

@@ -38,6 +38,11 @@ def test_little_to_gain_once_only_does_not_stop() -> None:
     assert "an update some cases later" in advice.sentence
 
 
+def test_as_many_as_there_are_are_left() -> None:
+    said = [advise(replace(FLAT, p_gain=0.9, n_pool=left)).sentence for left in (1, 2, 5)]
+    assert ["(1 is left)" in said[0], "(2 are left)" in said[1], "left" in said[2]] == [True, True, False]
+
+
 def test_a_structure_still_rising_keeps_the_session_going() -> None:
     assert advise(replace(FLAT, p_gain_by_structure={"a": 0.05, "b": 0.7})).action == "continue"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -161,6 +162,38 @@ def test_a_truncated_file_is_an_image_error_that_names_it(tmp_path: Path, suffix
     path.write_bytes(content[: int(len(content) * keep)])
     with pytest.raises(ImageError, match="broken"):
         read_image(path)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".mha", ".png"])
+@pytest.mark.parametrize("read", [read_image, read_label])
+def test_a_file_with_a_changed_bit_or_without_its_end_is_never_read_as_other_voxels(
+    tmp_path: Path, suffix: str, read: Callable[[Path], MetaTensor]
+) -> None:
+    path = tmp_path / f"damaged{suffix}"
+    values = np.zeros((40, 41, 22), dtype=np.uint8)
+    values[10:30, 12:30, 4:15], values[14:20, 15:24, 6:10] = 1, 2
+    if suffix == ".png":
+        Image.fromarray(values[:, :, 8]).save(path)
+    elif suffix == ".mha":
+        sitk = pytest.importorskip("SimpleITK")
+        sitk.WriteImage(sitk.GetImageFromArray(values), str(path), True)
+    else:
+        write_label(values, MetaTensor(torch.from_numpy(values)[None]), path)
+    whole, content = read(path), path.read_bytes()
+    draw = np.random.default_rng(0)
+    for place in draw.integers(len(content) - 60, len(content), 80):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << int(draw.integers(8))
+        path.write_bytes(damaged)
+        try:
+            found = read(path)
+        except ImageError as error:
+            assert "damaged" in str(error)
+        else:
+            assert torch.equal(found.as_tensor(), whole.as_tensor())
+    path.write_bytes(content[:-8])
+    with pytest.raises(ImageError, match="damaged"):
+        read(path)
 
 
 def test_other_files_and_missing_ones_are_image_errors(tmp_path: Path) -> None:

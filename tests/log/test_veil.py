@@ -121,6 +121,15 @@ def test_secrets_are_not_said(written, line) -> None:
     assert TOKEN.split(".")[2] not in text() and "Tr0ub4dor" not in text() and "***" in text()
 
 
+def test_the_code_with_which_a_training_ended_is_no_secret_and_that_of_a_sign_in_is(written) -> None:
+    logger, text = written
+    for line in ("Return code: -9", "exit code 137, code=0", '{"code": 502, "detail": 1}', "Return code: 0."):
+        logger.warning(line)
+        assert line in text()
+    logger.warning("GET /callback?code=4711 HTTP/1.1; code: 12-fbd0f3; 'code': '123abc'")
+    assert "?code=*** " in text() and "fbd0f3" not in text() and "123abc" not in text()
+
+
 @pytest.mark.parametrize("name", ["monailabel.main", "monailabel.interfaces.utils.app"])
 def test_the_options_of_a_start_are_told_without_their_secrets(caplog, name) -> None:
     """They are told before a veil hangs: the password of an MLflow store had stood in the log."""

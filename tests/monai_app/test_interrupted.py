@@ -17,6 +17,7 @@ from scaling_app.log.veil import Veil
 from scaling_app.monai_app import app as app_module
 from scaling_app.monai_app.app import ScalingApp
 from scaling_app.monai_app.routes.trainings import start_training
+from scaling_app.service.glance import Training
 from scaling_app.studies.interrupted import close_interrupted_runs
 
 TRAIN = """
@@ -66,6 +67,17 @@ def test_a_training_that_outlived_its_server_ends_as_done_and_no_other_begins_be
     assert survivor.stdout.readline() == "done\n"
     assert app.open_studies.ledger.run("r").state == "done"
     app.require_trainable("segmentation", {})
+
+
+def test_a_training_that_outlived_its_server_is_shown_until_it_ends(app, survivor, monkeypatch):
+    """Beside it no other may begin, and nobody would see why."""
+    stats = {"start_ts": 1, "epoch": 100, "total_epochs": 400, "seconds_left": 90}
+    app._trainers = {"segmentation": SimpleNamespace(stats=lambda: stats)}
+    assert app.training() == Training(100, 400, 90.0)
+    survivor.stdin.write("\n")
+    survivor.stdin.flush()
+    assert survivor.stdout.readline() == "done\n"
+    assert app.training() is None
 
 
 def test_the_server_s_own_training_does_not_keep_others_from_being_queued(app, survivor, monkeypatch):
@@ -131,3 +143,23 @@ def test_the_target_of_the_options_is_where_a_session_begins_and_no_more(app, he
         app.open_studies.ledger.set_setting("target", held)
     app.open_studies.adopt_conf()
     assert app.open_studies.ledger.setting("target") == expected
+
+
+@pytest.mark.parametrize(
+    ("told", "held", "said"),
+    [
+        (None, 60, "Trainings take 60 steps"),
+        (40, 60, "--conf steps 40 is left aside"),
+        (40, "auto", "--conf steps 40 is left aside"),
+        (60, 60, ""),
+        (None, "auto", ""),
+        (40, None, ""),
+    ],
+)
+def test_an_option_that_nobody_gave_is_not_said_to_be_left_aside(app, caplog, told, held, said):
+    caplog.set_level("INFO")
+    app.open_studies.conf = dataclasses.replace(app.options, steps=told)
+    app.open_studies.ledger.set_setting("steps", held)
+    app.open_studies.adopt_conf()
+    about = [line for line in caplog.messages if "steps" in line]
+    assert about == [] if not said else (len(about) == 1 and about[0].startswith(said))

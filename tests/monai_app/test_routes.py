@@ -128,6 +128,20 @@ def test_a_label_of_a_kind_that_is_not_read_is_refused(desk_of, client_of, tag, 
     assert answer.status_code == 422 and not desk.studies.has_label("synthetic_000", tag)
 
 
+@pytest.mark.parametrize(
+    ("route", "what", "params"),
+    [
+        ("/datastore/label", "label", {"image": "synthetic_000", "tag": "original"}),
+        ("/datastore/image", "image", {"image": "new"}),
+    ],
+)
+def test_a_damaged_file_is_called_what_it_was_sent_as(desk_of, client_of, route, what, params):
+    """Nobody who sends one has a file of the name under which it came in."""
+    sent = {"file" if what == "image" else "label": ("Doe John.nii.gz", b"no image")}
+    answer = client_of(desk_of(1)).put(route, params=params, files=sent)
+    assert answer.status_code == 422 and answer.json()["detail"].startswith(f"{what}.nii.gz cannot be read")
+
+
 def test_a_label_with_another_tag_is_stored_and_deleted_again(desk_of, client_of):
     desk = desk_of(1)
     client, label = client_of(desk), desk.labels["synthetic_000"]

@@ -162,6 +162,22 @@ def test_the_page_loads_nothing(page: str) -> None:
     assert "default-src 'none'" in page
 
 
+@pytest.mark.parametrize(("n_in_curve", "scores_are_there"), [(11, False), (3, True)])
+def test_a_forecast_that_is_not_there_never_lacks_nothing(n_in_curve: int, scores_are_there: bool) -> None:
+    """A measured point can rest on fewer scores than a forecast takes."""
+    html = report_html(
+        {
+            "status": "too_few",
+            "message": "Not enough to say yet: 2 scores so far, at least 3 are needed.",
+            "n_in_curve": n_in_curve,
+            "advice": {"action": "wait", "sentence": "Not enough to say yet.", "reason": "2 scores so far"},
+            "observed": [{"n": 11, "dice": 0.5, "kind": "prequential", "structure": "organ"}],
+        }
+    )
+    items = re.findall(r"<li( class=there)?>([^<]+)", html.partition("What is missing")[2])[:2]
+    assert [bool(there) for there, _ in items] == [n_in_curve >= 4, scores_are_there]
+
+
 def test_too_few_cases_show_what_is_missing() -> None:
     html = report_html(
         {

@@ -238,6 +238,20 @@ def test_the_page_names_the_steps_and_what_a_flat_end_may_come_from(
     assert ("4 times the steps" in page) == flat
 
 
+def test_a_curve_that_falls_at_its_end_is_not_called_flat(tmp_path: Path) -> None:
+    rows = [
+        {**row(n, dice, strategy=strategy), "trained_steps": "800"}
+        for strategy, last in (("none", 0.4), ("red", 0.6))
+        for n, dice in ((2, 0.6), (4, last))
+    ]
+    page = replay_html(read_replay(write_table(tmp_path / "runs.csv", rows)))
+    for name, does in (("none", "falls"), ("red", "is flat")):
+        assert (
+            f"resunet, {name}: The trainings of this curve took 800 steps. The curve {does} at its end"
+            in page
+        )
+
+
 def test_the_page_says_of_each_flat_curve_how_long_its_trainings_were(tmp_path: Path) -> None:
     rows = [
         {**row(n, dice, strategy=strategy), "trained_steps": made}

@@ -113,11 +113,24 @@ def test_a_running_training_says_how_much_of_it_is_left() -> None:
     assert (plan.progress, plan.minutes_left, plan.expected_minutes(400)) == (0.25, 6.0, None)
 
 
+def test_a_training_that_its_minutes_end_or_that_goes_on_has_the_time_left_that_the_server_tells() -> None:
+    entry = {"epoch": 1190, "total_epochs": 1480, "current_time": "0:00:10", "seconds_left": 90}
+    plan = ServerInfo.from_json({**INFO, "train_stats": {"segmentation": entry}}).plans["segmentation"]
+    assert plan.minutes_left == 1.5
+
+
 def test_the_last_training_says_how_long_the_next_takes() -> None:
     stats = {"segmentation": {"epoch": 400, "total_epochs": 400, "total_time": "1:30:00"}}
     plan = ServerInfo.from_json({**INFO, "train_stats": stats}).plans["segmentation"]
     assert (plan.expected_minutes(400), plan.expected_minutes(800)) == (90.0, 180.0)
     assert plan.expected_minutes(None) is None
+
+
+def test_no_training_is_said_to_take_longer_than_the_minutes_that_end_it() -> None:
+    stats = {"segmentation": {"epoch": 400, "total_epochs": 400, "total_time": "0:50:00"}}
+    trainers = {"segmentation": {"config": {"max_minutes": 60.0}}}
+    plan = ServerInfo.from_json({**INFO, "train_stats": stats, "trainers": trainers}).plans["segmentation"]
+    assert (plan.expected_minutes(400), plan.expected_minutes(1600)) == (50.0, 60.0)
 
 
 @pytest.mark.parametrize("time", [None, 90, "soon", "1 day, 0:02:00", "0:-2:00", "0:02"])

@@ -230,7 +230,10 @@ def test_no_network_of_a_curve_run_is_kept(desk_of):
 def test_too_few_cases_for_the_curve_are_counted(desk_of):
     desk = desk_of(3)
     desk.submit(*desk.labels)
-    assert "2 more to label" in run_curve_job(desk.studies, options_for(desk), 1)["message"]
+    assert (
+        "begins at 5 cases; this measurement found 3 usable cases"
+        in run_curve_job(desk.studies, options_for(desk), 1)["message"]
+    )
 
 
 def test_flagged_cases_are_left_out_and_may_leave_nothing(desk_of):

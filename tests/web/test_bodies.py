@@ -84,6 +84,27 @@ def test_a_body_of_no_numbers_is_refused_and_not_the_end_of_the_answer(server, t
     assert answer.status_code == 422 and answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("route", "body", "kind", "said"),
+    [
+        (
+            "/json",
+            '{"a": 1}',
+            "application/x-www-form-urlencoded",
+            "The body must be a JSON object, sent with the header Content-Type: application/json.",
+        ),
+        ("/json", "[1]", "application/json", "The body must be a JSON object."),
+        ("/json", '{"a":', "application/json", "The body must be a JSON object."),
+        ("/file", "", "multipart/form-data; boundary=x", "The field 'file' is missing."),
+    ],
+)
+def test_a_body_that_does_not_fit_is_answered_by_a_sentence_that_says_what_to_send(
+    server, route, body, kind, said
+):
+    answer = TestClient(server).post(route, content=body, headers={"Content-Type": kind})
+    assert (answer.status_code, answer.json()) == (422, {"detail": said})
+
+
 def test_a_body_that_is_too_large_is_refused_before_it_has_come(server):
     status, headers, said = answer_to(server, [bytes(1 << 20)] * 9)
     assert status == 413 and headers[b"connection"] == b"close" and b"bytes" in said

@@ -214,9 +214,11 @@ def forecast(
         typer.echo(json.dumps(result, indent=1, allow_nan=False))
     else:
         print_answer(result)
-    if result["points"] and max(sizes) > FURTHEST * n_now:
+    needed = ((result["target"] or {}).get("cases") or {}).get("median") or 0
+    far = max(*sizes, round(n_now + needed))
+    if result["points"] and far > FURTHEST * n_now:
         print(
-            f"scaling-app: note: {max(sizes)} cases are more than {FURTHEST} times the {n_now} at hand; on segmentation "
+            f"scaling-app: note: {far} cases are more than {FURTHEST} times the {n_now} at hand; on segmentation "
             "the forecast was never checked so far ahead",
             file=sys.stderr,
         )

@@ -333,8 +333,8 @@ def _range(value: Interval, text: Callable[[float], str] = tenths) -> str:
     return f"{text(100 * value.mean)} ({text(100 * value.lo80)} to {text(100 * value.hi80)})"
 
 
-def _outcome(record: DemoRecord) -> Table:
-    """Forecasts of the sizes that were reached later, beside what was then measured."""
+def _outcome(record: DemoRecord) -> Table | str:
+    """Forecasts of the sizes that were reached later, beside what was then measured; a sentence where there are none."""
     table = Table(title="What was forecast, and what happened (mean Dice in points)")
     for heading in ("forecast at", "for", "forecast (80 % range)", "measured (95 % interval)", "inside"):
         table.add_column(heading, justify="right")
@@ -354,4 +354,6 @@ def _outcome(record: DemoRecord) -> Table:
                 measured,
                 "yes" if inside else "no",
             )
+    if not table.row_count:
+        return "No size that was forecast was measured later: more --cases, and --minutes, would show what came of it."
     return table

@@ -176,6 +176,24 @@ def fits_budget(elapsed_s: float, budget_s: float, seconds_per_run: Sequence[flo
     return elapsed_s + expected <= budget_s
 
 
+def seconds_left(
+    elapsed_s: float, budget_s: float, under_way: Sequence[float], waiting: Iterable[float]
+) -> float:
+    """Seconds until a job ends: what is under way ends, and of what waits as much begins as the budget has room for.
+
+    Args:
+        elapsed_s, budget_s: of the job.
+        under_way: seconds that each run under way still takes; they run side by side.
+        waiting: seconds that the others take, in their order.
+    """
+    ends = sorted(under_way)
+    for seconds in waiting:
+        if elapsed_s + ends[0] + seconds > budget_s:
+            break
+        ends = sorted([*ends[1:], ends[0] + seconds])
+    return ends[-1]
+
+
 def _runs_of_block(members: Sequence[UsableCase], curve_size: int, own: ArmDue, seed: int) -> list[RunDue]:
     fold_of = deal_folds((case.patient for case in members), seed)
     folds = sorted(set(fold_of.values()))

@@ -60,8 +60,9 @@ def check_cases(cases: Iterable[CaseFiles], on_case: Callable[[int, int], None] 
         )
     if empty:
         logger.warning(
-            "%d labels hold no structure and are taken for cases without one: %s",
-            len(empty),
+            "1 label holds no structure and is taken for a case without one: %s"
+            if len(empty) == 1
+            else f"{len(empty)} labels hold no structure and are taken for cases without one: %s",
             _listed(empty, ", "),
         )
 

@@ -98,7 +98,10 @@ def find_cases(images: Path | str, labels: Path | str, patient_pattern: str | No
     alone = len(by_name[0].keys() ^ by_name[1].keys())
     if alone:
         logger.warning(
-            "%d files have no counterpart of the same name and are left out%s", alone, hint and f"; {hint}"
+            "1 file has no counterpart of the same name and is left out%s"
+            if alone == 1
+            else f"{alone} files have no counterpart of the same name and are left out%s",
+            hint and f"; {hint}",
         )
     cases = [
         CaseFiles(name, patient_of(name, patient_pattern), by_name[0][name], by_name[1][name])

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from scaling_app.experiments.case_check import check_cases
 from scaling_app.experiments.cohort import find_cases
-from scaling_app.experiments.montage import montage_row, stack_rows
+from scaling_app.experiments.montage import GAP, montage_row, stack_rows
 from scaling_app.experiments.preview_generative import preview_genseg
 from scaling_app.imaging.nifti_files import write_volume
 from scaling_app.storage import whole_file, write_whole_text
@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 MOST_TRAINING = 8
 MOST_POOL = 8
+TITLE_HEIGHT = 16
+_TITLES = ("case", "deformed case", "deformed grid", "volume: red grew, blue shrank")
 
 
 def preview(
@@ -111,10 +113,21 @@ def preview(
         if len(rows) < 12:
             rows.append(montage_row(case, image, label, deformation, plan.spacing))
     with whole_file(out / "montage.png") as part:
-        Image.fromarray(stack_rows(rows)).save(part)
+        _titled(rows).save(part)
     content = {"strategy": strategy, **quality.payload(), **_subspace(made, cases), "report": made.report()}
     write_whole_text(out / "quality.json", json.dumps(content, indent=2, allow_nan=False))
     return content
+
+
+def _titled(rows: Sequence[NDArray[Any]]) -> Image.Image:
+    """The rows under the titles of their panels, which stand where those of the first row begin."""
+    pictures = Image.fromarray(stack_rows(rows))
+    sheet = Image.new("RGB", (pictures.width, pictures.height + TITLE_HEIGHT), "white")
+    sheet.paste(pictures, (0, TITLE_HEIGHT))
+    draw = ImageDraw.Draw(sheet)
+    for panel, title in enumerate(_TITLES):
+        draw.text((panel * (rows[0].shape[1] + GAP) // len(_TITLES) + 2, 2), title, fill="black")
+    return sheet
 
 
 def _spread(units: Sequence[str], most: int) -> list[str]:

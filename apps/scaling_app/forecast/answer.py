@@ -26,7 +26,7 @@ PRIOR_DOMINATED_BELOW = 8
 SMALLEST_SHARE_TESTED = 0.5
 """A forecast rests on other tasks' curves, too, until a model of so large a share of the cases was tested."""
 POINT = 0.01
-_FURTHEST = 32
+SEARCHED_TIMES = 32
 """Cases to a target are searched up to this multiple of the present number."""
 
 _DECIMALS = 6
@@ -197,7 +197,7 @@ class _DrawTable:
         self.towards: list[float] = []
         """Sizes among which cases to the target are searched: whatever else is asked, the same ones."""
         if question.target is not None:
-            spread = np.round(now * np.geomspace(1, _FURTHEST, 40))
+            spread = np.round(now * np.geomspace(1, SEARCHED_TIMES, 40))
             self.towards = sorted({float(n) for n in (*range(now, now + 12), *spread)})
         wanted |= {*self.towards}
         self.sizes = np.array([*sorted(float(n) for n in wanted), math.inf])

@@ -30,13 +30,17 @@ def trainings_of(steps: str, cut: int = 0, trainings: int = 0) -> str:
     return f"Trainings of {steps}{_cut_short(cut, trainings)}." if steps else ""
 
 
-def flat_end_note(steps: str, cut: int = 0, trainings: int = 0) -> str:
-    """Of a curve that is flat at its end: what it may come from, besides the cases; arguments as of `trainings_took`."""
+def flat_end_note(steps: str, cut: int = 0, trainings: int = 0, *, falls: bool = False) -> str:
+    """Of a curve that is flat at its end: what it may come from, besides the cases; arguments as of `trainings_took`.
+
+    Args:
+        falls: whether it goes down there.
+    """
     made = trainings_took(steps, cut, trainings) or "How long its trainings were the table does not tell."
     # where minutes ended them, more steps would be cut again
     longer = "minutes enough for all steps" if cut else f"{LONGER_TIMES} times the steps"
     return (
-        f"{made} The curve is flat at its end, and that may be their length: {longer} at one of its sizes "
+        f"{made} The curve {'falls' if falls else 'is flat'} at its end, and that may be their length: {longer} at one of its sizes "
         "would tell."
     )
 

@@ -250,7 +250,11 @@ def _of_longer(e: StopEvidence) -> str:
 def _continue(e: StopEvidence) -> Advice:
     chance, points = percent(e.p_gain), _points(e.delta)
     cost = f", and take about {_duration(e.minutes)}" if e.minutes is not None else ""
-    left = f" ({e.n_pool} are left)" if e.n_pool is not None and e.n_pool < e.cases else ""
+    left = (
+        f" ({e.n_pool} {'is' if e.n_pool == 1 else 'are'} left)"
+        if e.n_pool is not None and e.n_pool < e.cases
+        else ""
+    )
     if low_gain(e):
         sentence = (
             f"{e.cases} more cases of this kind{left} will probably add little (chance of {points} or more: "

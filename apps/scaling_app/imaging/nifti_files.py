@@ -25,6 +25,9 @@ from scaling_app.imaging.grids import LPS_TO_RAS, Grid, placed
 from scaling_app.imaging.untrusted.header import ImageError
 
 _ITK = "NiftiImageIO"
+_REST = 1 << 20
+"""Bytes that are read behind the voxels. Where the packed data end there, their checksum is compared."""
+
 _MM_OF_UNIT = {1: 1000.0, 3: 0.001}
 _FORM = (
     "qform_code",
@@ -52,10 +55,13 @@ def read_nifti(path: Path, as_label: bool) -> tuple[NDArray, Grid]:
     slope, inter = header.get_slope_inter()
     spec = (header.get_data_shape(), header.get_data_dtype(), offset, slope or 1.0, inter or 0.0)
     with _opened(path) as stream:
-        voxels = ArrayProxy(stream if _is_misnamed(path) else path, spec)
+        packed = isinstance(stream, gzip.GzipFile)
+        voxels = ArrayProxy(stream if packed or _is_misnamed(path) else path, spec)
         scaled = not as_label and not header.get_data_dtype().names
         # not through float64, which nibabel takes for scaled integers: twice the memory of a large scan
         array = np.asarray(voxels, dtype=np.float32 if scaled else None)
+        if packed:
+            stream.read(_REST)
     if array.dtype.names:  # RGB stored as a record
         array = np.stack([array[name] for name in array.dtype.names], axis=-1)[..., :3]
         return np.moveaxis(array, -1, 0), grid

@@ -30,7 +30,9 @@ SHORTEST = 3
 
 _SECRET = re.compile(
     r"(?P<said>\bbearer\s+|\bbasic\s+|"
-    r"\b(?:access_|refresh_|id_)?token[\"']?\s*[=:]\s*[\"']?|\b(?:\w*password|client_secret|secret|api_key|code)[\"']?\s*[=:]\s*[\"']?)"
+    r"\b(?:access_|refresh_|id_)?token[\"']?\s*[=:]\s*[\"']?|"
+    r"\bcode[\"']?\s*[=:]\s*[\"']?(?!-?\d{1,3}(?:[\s\"'&,@}.;)]|$))|"  # but not that of a process which has ended
+    r"\b(?:\w*password|client_secret|secret|api_key)[\"']?\s*[=:]\s*[\"']?)"
     r"[^\s\"'&,@}]+",
     re.IGNORECASE,
 )

@@ -179,7 +179,8 @@ class ScalingApp(MONAILabelApp):
 
     def training(self) -> Training | None:
         """What is being trained."""
-        return training_of("segmentation", self._trainers["segmentation"].stats())
+        stats = self._trainers["segmentation"].stats()
+        return training_of("segmentation", stats, self.open_studies.ledger)
 
     def in_server(self) -> bool:
         """Whether this process is the server (and not one of its tasks)."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from monailabel.interfaces.tasks.train import TrainTask
 
+from scaling_app.monai_app.training_state import stats_of
 from scaling_app.studies.train_options import (
     compare_text,
     config_of,
@@ -62,9 +63,10 @@ class SegmentationTrainer(TrainTask):
         neither.
         """
         try:
-            return json.loads(self.studies.stats_file.read_text())
+            told = json.loads(self.studies.stats_file.read_text())
         except (OSError, ValueError):
             return {}
+        return stats_of("segmentation", told)
 
     def __call__(self, request: dict, datastore: Datastore) -> dict:
         """Runs the training; returns its stats."""

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scaling_app.forecast.answer import SEARCHED_TIMES
 from scaling_app.forecast.lengths import flat_end_note, steps_in_words, trainings_of
 from scaling_app.forecast.scores import OVERALL, Score
 from scaling_app.forecast.stopping import percent
@@ -78,7 +79,8 @@ def target_sentence(target: Mapping[str, Any] | None) -> str:
         return f"Target {aim}: {chance}."
     never = f"never, as far as can be seen, with a chance of {percent(target['p_unreachable'])}"
     if needed.get("median") is None:
-        return f"Target {aim}: {chance}; {never}."
+        beyond = f"more likely than not out of reach of {SEARCHED_TIMES} times the cases at hand"
+        return f"Target {aim}: {beyond}; {chance}; {never}."
     upper = "or more" if needed.get("hi80") is None else f"to {needed['hi80']:.0f}"
     more = f"{needed['median']:.0f} more cases (80 % range {needed.get('lo80') or 0:.0f} {upper})"
     return f"Target {aim}: {more}; {chance}; {never}."

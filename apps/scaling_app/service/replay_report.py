@@ -71,12 +71,13 @@ def _lengths(curves: Sequence[ReplayCurve]) -> str:
     steps = steps_in_words(made for curve in curves for made in curve.trained)
     cut, trainings = sum(curve.cut for curve in curves), sum(curve.trainings for curve in curves)
     said = [] if all(curve.flat for curve in curves) else [trainings_of(steps, cut, trainings)]
-    flat: dict[tuple[str, int, int], list[str]] = {}
+    flat: dict[tuple[str, int, int, bool], list[str]] = {}
     for curve in curves:
         if curve.flat:
-            length = (steps_in_words(curve.trained), curve.cut, curve.trainings)
+            length = (steps_in_words(curve.trained), curve.cut, curve.trainings, curve.falls)
             flat.setdefault(length, []).append(curve.name)
-    said += [f"{'; '.join(names)}: {flat_end_note(*length)}" for length, names in flat.items()]
+    for (made, ended, of, falls), names in flat.items():
+        said.append(f"{'; '.join(names)}: {flat_end_note(made, ended, of, falls=falls)}")
     return "".join(f" {sentence}" for sentence in said if sentence)
 
 

@@ -86,6 +86,11 @@ class ReplayCurve:
         return len(self.levels) > 1 and self.levels[-1].dice - self.levels[-2].dice < FLAT
 
     @property
+    def falls(self) -> bool:
+        """Whether it took a point of Dice or more."""
+        return len(self.levels) > 1 and self.levels[-2].dice - self.levels[-1].dice >= FLAT
+
+    @property
     def exponent(self) -> float | None:
         """c of the power law `1 - Dice = A n^-c` through the levels, by least squares in logarithms."""
         inside = [level for level in self.levels if level.dice < 1]

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 
 from scaling_app.curve.ledger_curve import curve_csv, curve_observations
 from scaling_app.ledger import LASTING_DOUBTS, MOST_MINUTES, Ledger, reader_of
+from scaling_app.service.amiss import what_is_amiss
 from scaling_app.service.answers import CaseNote, NotedCase
 from scaling_app.service.forecasting import ForecastKeeper
 from scaling_app.service.glance import Training
@@ -40,8 +41,9 @@ class _SentenceRoute(APIRoute):
         async def with_sentence(request: Request) -> Response:
             try:
                 return await handler(request)
-            except RequestValidationError:
-                raise HTTPException(422, "The body must be a JSON object.") from None
+            except RequestValidationError as error:
+                kind = request.headers.get("content-type", "")
+                raise HTTPException(422, what_is_amiss(error.errors(), kind)) from None
             except HTTPException as error:
                 asks_for_a_page = "text/html" in request.headers.get("accept", "")
                 if error.status_code != 401 or not asks_for_a_page:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import zip_longest
 
+from scaling_app.forecast.answer import SEARCHED_TIMES
 from scaling_app.forecast.prediction import MIN_CASES
 from scaling_app.forecast.stopping import percent
 from scaling_app.service.methods_text import methods_text
@@ -72,7 +73,7 @@ def _target_note(target: Target) -> str:
     needed = target.cases or CasesNeeded()
     chance = "chance that it is reached"
     if needed.median is None:
-        return f"{chance}; probably out of reach"
+        return f"{chance}; probably out of reach of {SEARCHED_TIMES} times the cases"
     if needed.median == 0:
         return chance
     upper = f"to {needed.hi80:.0f}" if needed.hi80 is not None else "or more"
@@ -104,13 +105,16 @@ def missing(payload: Payload) -> str:
     in_curve, doubts = payload.n_in_curve, payload.doubts
     observed = [p for p in payload.observed if p.dice is not None]
     n_points = len({(p.n, p.kind) for p in observed})
+    too_few_scores = (
+        payload.status == "too_few" and in_curve >= MIN_CASES
+    )  # of what there is nothing else is missing
     steps = [
         (
             in_curve >= MIN_CASES,
             f"{count(in_curve, 'labelled case')} without open doubts (at least {MIN_CASES} are needed)",
         ),
         (
-            n_points > 0,
+            n_points > 0 and not too_few_scores,
             f"{count(n_points, 'measured point')} of the curve: train a model and label on, or have the learning curve measured",
         ),
     ]

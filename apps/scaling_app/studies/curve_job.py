@@ -43,6 +43,7 @@ from scaling_app.studies.train_runs import (
 from scaling_app.studies.unfinished import curve_checkpoint, sweep_curve_checkpoints
 from scaling_app.trials.plan import Plan
 from scaling_app.trials.workplace import Workplace
+from scaling_app.words import count
 
 logger = logging.getLogger(__name__)
 
@@ -152,8 +153,9 @@ class _CurveJob:
         """Runs what is due; returns a sentence, the runs done and the runs planned."""
         curve_size = curve_size_of(len(self.cases))
         if curve_size is None:
-            missing = CURVE_SIZES[0] - len(self.cases)
-            return f"Cross-validation begins at {CURVE_SIZES[0]} cases: {missing} more to label.", 0, 0
+            # it stays in sight while further cases are labelled: how many are missing would be out of date
+            found = count(len(self.cases), "usable case")
+            return f"Cross-validation begins at {CURVE_SIZES[0]} cases; this measurement found {found}.", 0, 0
         blocks = self._fix_block(curve_size)
         own = self._planned(blocks)
         twice = {run.run_id for run in self._planned(blocks, again=True)} - {run.run_id for run in own}

@@ -16,7 +16,7 @@ from functools import partial
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from scaling_app.curve.curve_points import RunDue, fits_budget
+from scaling_app.curve.curve_points import RunDue, fits_budget, seconds_left
 from scaling_app.ledger import LedgerError
 from scaling_app.log.trouble import Trouble
 from scaling_app.studies.curve_run import CurveResult, CurveRun, carry_out
@@ -205,12 +205,15 @@ class CurveWork:
             message = f"{len(self.under_way)} at once {crew.place.name}; {message}"
         eta = None
         if self.durations:
-            left = sum(fmean(self._seconds_of(run)) for run in self.waiting)
-            left += sum(
-                (1 - shares[name]) * fmean(self._seconds_of(run))
-                for name, (run, _, _) in self.under_way.items()
+            eta = seconds_left(
+                time.monotonic() - self.started,
+                self.budget_s,
+                [
+                    (1 - shares[name]) * fmean(self._seconds_of(run))
+                    for name, (run, _, _) in self.under_way.items()
+                ],
+                (fmean(self._seconds_of(run)) for run in self.waiting),
             )
-            eta = left / len(self.under_way)
         self.tell(message, eta)
 
 

@@ -91,13 +91,17 @@ class TrainStats:
         """Takes up the progress; the file is written at most once a second."""
         self._stats |= {"epoch": report.step, "total_epochs": report.steps, "phase": report.phase}
         self._stats["current_time"] = self._elapsed()
+        self._stats.pop("seconds_left", None)
+        if report.eta_s is not None:
+            self._stats["seconds_left"] = round(report.eta_s)
         if time.time() - self._written >= WRITE_EVERY_SECONDS:
             self._write()
 
     def end(self, accuracy: float | None, *, steps: int, **facts: int) -> dict[str, object]:
         """The last word: the steps that were made, which the minutes may have cut short, total time, accuracy, and what else is known."""
         self._stats |= {"epoch": steps, "total_epochs": steps, "total_time": self._elapsed(), **facts}
-        self._stats.pop("current_time", None)
+        for of_the_way in ("current_time", "seconds_left"):
+            self._stats.pop(of_the_way, None)
         self._show(accuracy)
         self._write()
         return self._stats

@@ -15,14 +15,13 @@ from typing import Any
 
 import anyio
 from fastapi import FastAPI, HTTPException
-from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from scaling_app.storage.finite_json import finite
+from scaling_app.service.amiss import what_is_amiss
 from scaling_app.web.in_front import stand_in_front
 from scaling_app.web.pace import Pace
 from scaling_app.web.places import Places, client_of
@@ -112,10 +111,10 @@ def _say_given_up(record: logging.LogRecord) -> bool:
     return True
 
 
-async def _say_what_is_amiss(_: Request, error: Exception) -> JSONResponse:
-    """FastAPI's own answer, which shows what came; that may hold NaN, which no answer can."""
+async def _say_what_is_amiss(request: Request, error: Exception) -> JSONResponse:
+    """A sentence, where FastAPI would send a list that shows what came; that may hold NaN, which no answer can."""
     found = error.errors() if isinstance(error, RequestValidationError) else []
-    return JSONResponse({"detail": finite(jsonable_encoder(found))}, 422)
+    return JSONResponse({"detail": what_is_amiss(found, request.headers.get("content-type", ""))}, 422)
 
 
 class _Bounded:

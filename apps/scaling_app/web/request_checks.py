@@ -122,10 +122,11 @@ def require_name(kind: str, name: str, names: Sequence[str]) -> None:
 
 
 @contextmanager
-def spooled(upload: UploadFile, *, raw_voxels: bool = False) -> Iterator[Path]:
+def spooled(upload: UploadFile, what: str, *, raw_voxels: bool = False) -> Iterator[Path]:
     """The upload as a file with its own suffixes, gone afterwards.
 
     Args:
+        what: `label` or `image`. It names the file, and so it stands in the sentence where the file is refused.
         raw_voxels: whether `.bin`, the raw voxels of the OHIF viewer, will do.
 
     Raises:
@@ -137,7 +138,7 @@ def spooled(upload: UploadFile, *, raw_voxels: bool = False) -> Iterator[Path]:
             422, f"Files of the kind {suffix!r} are not read; known are {', '.join(readable_kinds())}."
         )
     with UPLOADS.passed(), tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"upload{suffix}"
+        path = Path(folder) / f"{what}{suffix}"
         with path.open("wb") as out:
             while piece := upload.file.read(1 << 20):
                 out.write(piece)

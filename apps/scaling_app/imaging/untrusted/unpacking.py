@@ -96,13 +96,17 @@ def _too_much(name: str, expected: int) -> ImageError:
     return ImageError(f"{name} holds more data than the {expected:,} bytes of its header; export it anew")
 
 
+def _no_end() -> EOFError:
+    return EOFError("Compressed file ended before the end-of-stream marker was reached")  # as gzip says it
+
+
 def _inflated(stream: BinaryIO, packing: str) -> Iterator[bytes]:
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | (16 if packing == "gzip" else 0))
     while not unpacker.eof:
         packed = unpacker.unconsumed_tail or stream.read(_IN)
         piece = unpacker.decompress(packed, _OUT)
         if not packed and not piece:
-            return
+            raise _no_end()
         yield piece
 
 
@@ -111,5 +115,5 @@ def _bunzipped(stream: BinaryIO, _: str) -> Iterator[bytes]:
     while not unpacker.eof:
         packed = stream.read(_IN) if unpacker.needs_input else b""
         if unpacker.needs_input and not packed:
-            return
+            raise _no_end()
         yield unpacker.decompress(packed, _OUT)

@@ -44,7 +44,7 @@ def add_datastore_routes(router: APIRouter, app: Served) -> None:
         require_own_tag(tag)
         annotator = annotator_of(user)
         final = not tag or tag == FINAL
-        with spooled(label, raw_voxels=final) as path, refusing():
+        with spooled(label, "label", raw_voxels=final) as path, refusing():
             if final:
                 return app.take_label(image, path, known, annotator)
             drawn_on = app.open_studies.image_path(image)
@@ -72,7 +72,7 @@ def add_datastore_routes(router: APIRouter, app: Served) -> None:
                 409,
                 f"There is an image {name!r} already; send this one under another name, or delete that one.",
             )
-        with spooled(file) as path, refusing():
+        with spooled(file, "image") as path, refusing():
             app.files.require_image(path, sent=True)
             app.veil.learn([name])
             return {"image": app.datastore().add_image(name, str(path), known)}

@@ -33,7 +33,7 @@ def add_lending_routes(router: APIRouter, app: Served) -> None:
             raise HTTPException(422, "Lend one image file at a time; archives and folders are not taken.")
         if (lent := app.sessions()) is None:
             raise HTTPException(406, "Sessions are switched off on this server.")
-        with spooled(files[0]) as path, refusing():
+        with spooled(files[0], "image") as path, refusing():
             app.files.require_image(path, sent=True)
             session_id, info = lent.add_session(str(path), expiry)
             return {"session_id": session_id, "session_info": info.to_json()}

@@ -88,7 +88,7 @@ def add_prediction_routes(router: APIRouter, app: Served) -> None:
                     with refusing():
                         return _dicom(store.as_prediction(image, Path(answer.path)))
                 return answer
-            with spooled(file) as path, refusing():
+            with spooled(file, "image") as path, refusing():
                 app.files.require_image(path, sent=True)
                 return infer.run_inference(
                     background_tasks, model, str(path), "", options, None, None, output
