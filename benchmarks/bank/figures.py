@@ -76,8 +76,8 @@ class Points:
     cases: int
 
     def bars(self) -> Array:
-        """Lengths `(2, K)` of the 95 % interval below and above the mean."""
-        return np.abs(self.ends - self.error[0])
+        """Lengths `(2, K)` of the 95 % interval below and above the mean; 0 where there is none."""
+        return np.nan_to_num(np.abs(self.ends - self.error[0]))
 
     def fitted(self, family: Family, parameters: int) -> tuple[Array, Array] | None:
         """Shapes `(B, S)` and coefficients `(B, 2)`; None with fewer than one size more than parameters."""

@@ -84,7 +84,7 @@ def draw_longer(found: Sequence[Longer], out: Path) -> Path:
         ):
             mean, low, high = np.array(gains).T
             rows = np.array([names.index(one.dataset) for one in here]) + aside
-            bars = np.maximum([mean - low, high - mean], 0)
+            bars = np.nan_to_num([mean - low, high - mean])
             axis.errorbar(mean, rows, xerr=bars, fmt="o", ms=4, lw=1.2, color=colour, label=label)
         axis.axvline(0, color="#999999", lw=0.8)
         axis.set(title=f"from {n} cases", xlabel="points of Dice gained")
