@@ -4,7 +4,7 @@
         --networks resunet --out benchmarks/baseline/results/runs.csv     # trains; resumable
     python -m benchmarks.baseline.run                  # the table
 
-`DIR` holds the hippocampus of the Medical Segmentation Decathlon (Task04). Intervals are 95 % bootstrap intervals
+`DIR` holds the hippocampus of the Medical Segmentation Decathlon (Task04). Intervals are 95 % t intervals
 over test cases; they do not cover which cases were drawn for training: there is one draw.
 """
 

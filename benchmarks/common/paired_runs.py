@@ -3,8 +3,9 @@
 Every draw is tested on the same patients. The variance of a mean is that of the means of the draws plus that of the means of the
 patients, each as of independent ones, and the interval is Student's with the degrees of freedom of F. Satterthwaite (Biometrics
 Bulletin 2(6), 1946). The luck of one patient in one draw counts in both parts: where there is little else, intervals are up to
-1.4 times as wide as need be. Taken off again, intervals hold less than they say where draws differ. One draw says nothing of
-others: its interval holds test patients alone. One patient has no interval, nor have patients of whom one holds nearly all
+1.4 times as wide as need be. Taken off again, intervals hold less than they say where draws differ. Of three draws and 20 or 40
+patients those of 95 % hold 91 to 99 %, those of 80 % 77 to 92 % (simulated). One draw says nothing of others: its interval holds
+test patients alone. One patient has no interval, nor have patients of whom one holds nearly all
 images, so that all are worth fewer than two: its ends are NaN.
 """
 
