@@ -1,7 +1,7 @@
 """Does `auto` choose well? Its own comparison on 8 labelled cases, against what happens on cases nobody has seen.
 
     python -m benchmarks.auto.run --data DIR --work DIR [--minutes M] [--only acdc,wbc]   # trains; resumable
-    python -m benchmarks.auto.run --work DIR                                              # the table alone
+    python -m benchmarks.auto.run                             # the table alone, from `results/auto_runs.csv.gz`
 
 A session has 8 labelled cases (those of a draw of the bank). As in the app, 5 folds by patient are trained with
 `baseline` and with what `auto` compares, and `auto` takes the best of those whose paired difference has a lower 80 %
@@ -30,8 +30,8 @@ from rich.console import Console
 
 from benchmarks.bank import run as bank
 from benchmarks.common.data_sets import BY_NAME
-from benchmarks.common.paired_runs import Runs
-from benchmarks.common.tables import markdown
+from benchmarks.common.paired_runs import Runs, said
+from benchmarks.common.tables import markdown, task_mean
 from scaling_app.curve.curve_points import deal_folds
 from scaling_app.experiments.cohort import Cohort, make_cohort, patient_of
 from scaling_app.experiments.replay import run_once
@@ -43,6 +43,7 @@ from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.fingerprint import found_structures
 
 RESULTS = Path(__file__).parent / "results"
+KEPT = RESULTS / "auto_runs.csv.gz"
 OWN = "baseline"
 ARMS = tuple(Arm(name, name) for name in (OWN, "genda", "regda+pool"))
 NETWORK = "resunet"
@@ -50,7 +51,6 @@ N, DRAWS = 8, 3
 WHOLE = "whole"
 """In the column `fold`: the training on all cases, tested on the bank's test cases."""
 DATA_SETS = tuple(BY_NAME[name] for name in bank.FIRST_FIVE + bank.CONFIRMING)
-REPEATS = 2000
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,12 @@ def gather(work: Path) -> pd.DataFrame:
     columns = ["dataset", "draw", "fold", "strategy", "n", "case", "patient", "structure", "dice", "nsd"]
     runs = pd.concat(tables)[columns].round({"dice": 4, "nsd": 4})
     runs = runs.sort_values(columns[:8])
-    runs.to_csv(RESULTS / "auto_runs.csv.gz", index=False, compression={"method": "gzip", "mtime": 0})
+    runs.to_csv(KEPT, index=False, compression={"method": "gzip", "mtime": 0})
     return runs
+
+
+def _kept() -> pd.DataFrame:
+    return pd.read_csv(KEPT, dtype={"fold": str, "case": str, "patient": str})
 
 
 def whole_sessions(runs: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -187,9 +191,11 @@ def chosen_by(session: pd.DataFrame) -> tuple[str, dict[str, str]]:
         for row in folds.itertuples()
     ]
     own = (OWN, NETWORK)
-    said = {arm.name: _points(*(arm.dice_difference[k] for k in ("mean", "lo80", "hi80")))
-            for arm in compare_arms(seen, own, {})}  # fmt: skip
-    return choose_strategy(seen, own).strategy, said
+    found = {
+        arm.name: said(tuple(100 * arm.dice_difference[key] for key in ("mean", "lo80", "hi80")), 1, "+")
+        for arm in compare_arms(seen, own, {})
+    }
+    return choose_strategy(seen, own).strategy, found
 
 
 def rows_of(name: str, table: pd.DataFrame) -> tuple[list[dict[str, str]], dict[str, np.ndarray]]:
@@ -197,50 +203,40 @@ def rows_of(name: str, table: pd.DataFrame) -> tuple[list[dict[str, str]], dict[
     tests = Runs(table[table["fold"] == WHOLE], "dice", [arm.name for arm in ARMS])
     rows, points = [], {arm.name: [] for arm in ARMS} | {"auto": []}
     for index, draw in enumerate(tests.draws):
-        choice, said = chosen_by(table[table["draw"] == draw])
+        choice, folds = chosen_by(table[table["draw"] == draw])
         row = {"data set": name, "draw": str(draw)}
         for arm in tests.arms:
-            gains = 100 * (tests.of(arm) - tests.of(OWN))[0, [index]]
-            points[arm].append(float(np.nanmean(gains)))
+            found = tests.difference(tests.of(arm)[0, [index]], tests.of(OWN)[0, [index]], 0.8)
+            points[arm].append(found[0])
             if arm != OWN:
-                row[f"{arm}: folds"] = said.get(arm, "")
-                row[f"{arm}: found"] = "{:+.1f} ({:+.1f} to {:+.1f})".format(*tests.mean(gains, level=0.8))
+                row[f"{arm}: folds"] = folds.get(arm, "")
+                row[f"{arm}: found"] = said(found, 1, "+")
         points["auto"].append(points[choice][-1])
         rows.append({**row, "auto": choice, "of auto": f"{points['auto'][-1]:+.1f}"})
     return rows, {arm: np.array(values) for arm, values in points.items()}
 
 
 def summary_of(points: dict[str, dict[str, np.ndarray]]) -> list[dict[str, str]]:
-    """Mean over the data sets of each strategy's points, with an interval that draws data sets and draws anew."""
+    """Mean over the data sets of each strategy's points, with an interval over data sets."""
     sets = list(points)
     names = [name for name in points[sets[0]] if name != OWN]
-    rng = np.random.default_rng(0)
     best = {s: np.max(list(points[s].values()), axis=0) for s in sets}
     rows = []
     for name in [*names, "the best, known afterwards"]:
         values = {s: points[s].get(name, best[s]) for s in sets}
-        means = [
-            np.mean([rng.choice(values[s], len(values[s])).mean() for s in rng.choice(sets, len(sets))])
-            for _ in range(REPEATS)
-        ]
         all_values = np.concatenate(list(values.values()))
+        set_of = np.repeat(sets, [len(values[s]) for s in sets])
         rows.append(
             {
                 "always": name,
                 "sessions": str(len(all_values)),
-                "points over baseline": _points(
-                    *(v / 100 for v in (np.mean([v.mean() for v in values.values()]), *np.quantile(means, [0.1, 0.9])))
-                ),
+                "points over baseline": said(task_mean(all_values, set_of, 0.8), 1, "+"),
                 "worst session": f"{all_values.min():+.1f}",
                 "sessions a point and more better": str(int((all_values >= 1).sum())),
                 "a point and more worse": str(int((all_values <= -1).sum())),
             }
-        )  # fmt: skip
+        )
     return rows
-
-
-def _points(mean: float, low: float, high: float) -> str:
-    return f"{100 * mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def main() -> None:
@@ -249,14 +245,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, help="folder of the data sets; without it nothing is trained")
-    parser.add_argument("--work", type=Path, required=True, help="folder for the tables of the trainings")
+    parser.add_argument(
+        "--work", type=Path, help="folder for the tables of the trainings; without it those kept here"
+    )
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after about this long")
     parser.add_argument("--only", help="names of data sets, separated by commas")
     arguments = parser.parse_args()
+    if arguments.data and not arguments.work:
+        parser.error("--data asks for --work")
     if arguments.data:
         train_all(arguments)
     rows, points = [], {}
-    for name, table in whole_sessions(gather(arguments.work)):
+    for name, table in whole_sessions(gather(arguments.work) if arguments.work else _kept()):
         found, points[name] = rows_of(name, table)
         rows += found
     if not rows:
@@ -267,7 +267,7 @@ def main() -> None:
         "",
         f"Made by `python -m benchmarks.auto.run`: {len(rows)} sessions of {N} labelled cases. Points of Dice over",
         f"`{OWN}`, brackets 80 % intervals: of the folds over their patients (as the app sees it), of what was found over",
-        "the test patients, of the summary over data sets and sessions.",
+        "the test patients, of the summary over data sets.",
         "",
         markdown(summary_of(points)),
         "",

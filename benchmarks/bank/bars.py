@@ -2,9 +2,8 @@
 
     python -m benchmarks.bank.bars > benchmarks/bank/results/bars.md
 
-Test cases were never looked at while the recipe was chosen; a run is its last model. Intervals of 95 % draw training
-sets and test patients anew; with one draw they hold test patients alone. Of few draws and few patients (`patients`) they are too
-narrow. That of a mean over data sets is a t interval over them.
+Test cases were never looked at while the recipe was chosen; a run is its last model. Intervals of 95 % are over
+training sets and test patients; with one draw they hold test patients alone. That of a mean over data sets is a t interval over them.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import pandas as pd
 
 from benchmarks.bank.run import BANKS, QUARTER, STEPS, same_cases
 from benchmarks.common.data_sets import VOLUMES
-from benchmarks.common.paired_runs import Runs, draws_of
+from benchmarks.common.paired_runs import Measured, Runs, draws_of, said
 from benchmarks.common.tables import markdown, task_mean
 
 LEVELS = {
@@ -31,28 +30,24 @@ RISES = {"acdc": 16.0, "busi": 25.0, "axondeepseg_sem": 9.5}
 """Points from 8 to 64 cases."""
 LEAST_OVER_NONE = -0.3
 HOW = (
-    "Brackets: 95 % intervals, training sets and test patients drawn anew (bootstrap). Three draws and few patients make them too "
-    "narrow. Of a mean over data sets: t over these."
+    "Brackets: 95 % t intervals over training sets and test patients; of one draw over test patients alone, of a mean over data sets "
+    "over these."
 )
 QUARTER_HOUR = {"acdc": {32: 0.88}}
 """Dice after a quarter of an hour of one processor."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A mean with its interval, of how many draws, test cases and patients."""
+class Cell:
+    """What was measured, of how many draws."""
 
-    mean: float
-    low: float
-    high: float
+    measured: Measured
     draws: int
-    cases: int
-    patients: int
 
-    def said(self, digits: int, *, signed: bool = False) -> str:
-        """`mean (low to high)`."""
-        form = f"{{:{'+' if signed else ''}.{digits}f}}"
-        return f"{form} ({form} to {form})".format(self.mean, self.low, self.high)
+    @property
+    def mean(self) -> float:
+        """Without its interval."""
+        return self.measured[0]
 
 
 def main() -> None:
@@ -86,36 +81,32 @@ def runs_of(product: pd.DataFrame, short: pd.DataFrame) -> dict[str, Runs]:
     return found
 
 
-def level(runs: Runs, n: int, arm: str = "product") -> Measured | None:
+def level(runs: Runs, n: int, arm: str = "product") -> Cell | None:
     """Dice at a size."""
-    return _measured(runs, runs.of(arm)[runs.sizes.index(n)]) if _holds(runs, arm, n) else None
+    scores = _scores(runs, arm, n)
+    made = len(draws_of(scores))
+    return Cell(runs.mean(scores), made) if made else None
 
 
-def gain(runs: Runs, n: int, over: str) -> Measured | None:
+def gain(runs: Runs, n: int, over: str) -> Cell | None:
     """Points over another arm at a size, on the draws of both."""
-    if not (_holds(runs, "product", n) and _holds(runs, over, n)):
-        return None
-    at = runs.sizes.index(n)
-    return _measured(runs, 100 * (runs.of("product")[at] - runs.of(over)[at]))
+    return _difference(runs, _scores(runs, "product", n), _scores(runs, over, n))
 
 
-def rise(runs: Runs, few: int, many: int) -> Measured | None:
+def rise(runs: Runs, few: int, many: int) -> Cell | None:
     """Points from few to many cases, on the draws of both."""
-    if not (_holds(runs, "product", few) and _holds(runs, "product", many)):
-        return None
-    of = runs.of("product")
-    return _measured(runs, 100 * (of[runs.sizes.index(many)] - of[runs.sizes.index(few)]))
+    return _difference(runs, _scores(runs, "product", many), _scores(runs, "product", few))
 
 
-def _holds(runs: Runs, arm: str, n: int) -> bool:
-    return arm in runs.arms and n in runs.sizes and bool(len(draws_of(runs.of(arm)[runs.sizes.index(n)])))
+def _scores(runs: Runs, arm: str, n: int) -> np.ndarray:
+    """`(draw, case, structure)`, all NaN where there is no such run."""
+    held = arm in runs.arms and n in runs.sizes
+    return runs.of(arm)[runs.sizes.index(n)] if held else np.full(runs.scores.shape[2:], np.nan)
 
 
-def _measured(runs: Runs, scores: np.ndarray) -> Measured | None:
-    draws = len(draws_of(scores))
-    if not draws:
-        return None
-    return Measured(*runs.mean(scores), draws, len(runs.cases), len(runs.patients))
+def _difference(runs: Runs, one: np.ndarray, other: np.ndarray) -> Cell | None:
+    made = len(draws_of(one - other))
+    return Cell(runs.difference(one, other), made) if made else None
 
 
 def _curves(found: dict[str, Runs]) -> Iterator[dict[str, str]]:
@@ -128,10 +119,10 @@ def _curves(found: dict[str, Runs]) -> Iterator[dict[str, str]]:
                 "data set": name,
                 "cases": str(n),
                 "draws": str(here.draws),
-                "test cases": str(here.cases),
-                "patients": str(here.patients),
-                "Dice": here.said(3),
-                f"points over {STEPS} steps": over.said(1, signed=True) if over else "-",
+                "test cases": str(len(runs.cases)),
+                "patients": str(len(runs.patients)),
+                "Dice": said(here.measured, 3),
+                f"points over {STEPS} steps": said(over.measured, 1, "+") if over else "-",
             }
 
 
@@ -139,7 +130,9 @@ def _bars(found: dict[str, Runs]) -> Iterator[dict[str, str]]:
     for name, asked in LEVELS.items():
         for n, bar in asked.items():
             if name in found and (here := level(found[name], n)):
-                yield _row(f"{name}, Dice at {n}", f"{bar:.3f}", here, here.said(3), here.mean >= bar)
+                yield _row(
+                    f"{name}, Dice at {n}", f"{bar:.3f}", here, said(here.measured, 3), here.mean >= bar
+                )
     for n, bar in GAINS.items():
         gains = {
             name: here
@@ -152,14 +145,14 @@ def _bars(found: dict[str, Runs]) -> Iterator[dict[str, str]]:
             yield {
                 "what": f"mean gain of {len(gains)} data sets at {n}",
                 "asked": f"{bar:+.1f}, none below {LEAST_GAIN}",
-                "reached": f"{mean:+.1f} ({low:+.1f} to {high:+.1f}); least {worst} {gains[worst].said(1, signed=True)}",
+                "reached": f"{mean:+.1f} ({low:+.1f} to {high:+.1f}); least {worst} {said(gains[worst].measured, 1, '+')}",
                 "draws": f"{min(one.draws for one in gains.values())} or more",
                 "holds": "yes" if mean >= bar and gains[worst].mean >= LEAST_GAIN else "no",
             }
     for name, bar in RISES.items():
         if name in found and (here := rise(found[name], 8, 64)):
             yield _row(
-                f"{name}, 64 cases over 8", f"{bar:+.1f}", here, here.said(1, signed=True), here.mean >= bar
+                f"{name}, 64 cases over 8", f"{bar:+.1f}", here, said(here.measured, 1, "+"), here.mean >= bar
             )
     for name, runs in found.items():
         for n in (size for size in runs.sizes if size >= 16):
@@ -169,7 +162,7 @@ def _bars(found: dict[str, Runs]) -> Iterator[dict[str, str]]:
                     f"{name}, over `none` at {n}",
                     f"{LEAST_OVER_NONE}",
                     here,
-                    here.said(1, signed=True),
+                    said(here.measured, 1, "+"),
                     holds,
                 )
 
@@ -179,7 +172,7 @@ def _quarter_hour(found: dict[str, Runs]) -> Iterator[dict[str, str]]:
         for n, bar in asked.items():
             if name in found and (here := level(found[name], n)):
                 what = f"{name}, Dice at {n} after {QUARTER} steps"
-                yield _row(what, f"{bar:.3f}", here, here.said(3), here.mean >= bar)
+                yield _row(what, f"{bar:.3f}", here, said(here.measured, 3), here.mean >= bar)
 
 
 def _row(what: str, asked: str, here: Measured, reached: str, holds: bool) -> dict[str, str]:

@@ -5,8 +5,8 @@
 After Chu et al. (arXiv 2511.13883): error (1 - Dice) against the number of training cases, log-log, one panel
 for each task (data set and structure), with a power law `A n^-c` and a power law with a floor
 `e_inf + A n^-c`, fitted so that relative errors count alike. A point is the mean over label draws and test
-cases; its bar, and the intervals in the table, are 95 % percentile intervals from draws and test patients drawn
-anew (patients alone where there is one draw, which is too narrow).
+cases; its bar is the 95 % interval over draws and test patients (patients alone where there is one draw). The intervals of fits are
+percentiles, of draws and test patients drawn anew: of few draws they are too narrow.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.bank.longer import draw_longer, longer_rows, longer_trainings
 from benchmarks.bank.run import same_cases
+from benchmarks.common.paired_runs import Runs, crossed_mean, said
 from benchmarks.common.tables import markdown
 from benchmarks.forecast.bank import bank_files
 from scaling_app.forecast.families import POWER_LAW, POWER_LAW_FLOOR, Array, Family, fit_family
@@ -63,17 +64,20 @@ KEYS = ["dataset", "structure", "network", "capacity", "strategy", "steps"]
 
 @dataclass(frozen=True)
 class Points:
-    """A measured curve: row 0 of `error (B, K)` is the mean at sizes `n (K,)`, the others are resampled."""
+    """A measured curve: row 0 of `error (B, K)` is the mean at sizes `n (K,)`, the others are resampled.
+
+    `ends (2, K)` are those of its 95 % interval.
+    """
 
     n: Array
     error: Array
+    ends: Array
     draws: tuple[int, ...]
     cases: int
 
     def bars(self) -> Array:
-        """Lengths `(2, K)` of the 95 % interval below and above the mean."""
-        low, high = np.percentile(self.error[1:], [2.5, 97.5], axis=0)
-        return np.stack([self.error[0] - low, high - self.error[0]]).clip(0)
+        """Lengths `(2, K)` of the 95 % interval below and above the mean; 0 where there is none."""
+        return np.nan_to_num(np.abs(self.ends - self.error[0]))
 
     def fitted(self, family: Family, parameters: int) -> tuple[Array, Array] | None:
         """Shapes `(B, S)` and coefficients `(B, 2)`; None with fewer than one size more than parameters."""
@@ -109,7 +113,16 @@ def measured(table: pd.DataFrame) -> Points:
                 ]
             )
         )
-    return Points(sizes.astype(float), np.array(rows), per_draw, len(cases))
+    _, owner = np.unique(patient, return_inverse=True)
+    ends = [_ends(level, owner) for level in error]
+    return Points(sizes.astype(float), np.array(rows), np.array(ends).T, per_draw, len(cases))
+
+
+def _ends(errors: Array, patients: Array) -> Array:
+    """Of the interval of errors `(draw, case)`."""
+    draw, case = np.nonzero(np.isfinite(errors))
+    values = errors[draw, case]
+    return np.clip(crossed_mean(values, np.ones(len(values)), draw, patients[case])[1:], 0.0, 1.0)
 
 
 def draw_points(
@@ -276,18 +289,20 @@ def steps_rows(table: pd.DataFrame, first: int = 8, last: int = 64) -> list[str]
         "|---|---|---|---|---|---|---|",
     ]
     alike = table.query("network == 'resunet' and capacity == 'small' and strategy == 'baseline'")
-    for dataset, found in alike[alike["n"].isin([first, last])].groupby("dataset"):
-        lengths = {steps: rows for steps, rows in found.groupby("steps") if rows["n"].nunique() == 2}
-        if len(lengths) < 2:
+    sizes = alike[alike["n"].isin([first, last])]
+    whole = sizes[sizes.groupby(["dataset", "steps", "draw"])["n"].transform("nunique") == 2]
+    for dataset, found in whole.groupby("dataset"):
+        shared = found[found.groupby("draw")["steps"].transform("nunique") == found["steps"].nunique()]
+        if found["steps"].nunique() < 2:
             continue
-        shared = set.intersection(*(set(rows["draw"]) for rows in lengths.values()))
-        for steps, rows in lengths.items():
-            points = measured(rows[rows["draw"].isin(shared)])
-            gains = 100 * (points.error[:, 0] - points.error[:, 1])
-            low, high = np.percentile(gains[1:], [2.5, 97.5])
-            levels = " | ".join(f"{100 * (1 - error):.1f}" for error in points.error[0])
-            gained = f"{gains[0]:+.1f} ({low:+.1f} to {high:+.1f})"
-            lines.append(f"| {dataset} | {steps} | {len(shared)} | {points.cases} | {levels} | {gained} |")
+        runs = Runs(shared.assign(strategy=shared["steps"]), "dice", ())
+        for steps in runs.arms:
+            at_first, at_last = runs.of(steps)
+            levels = " | ".join(f"{100 * runs.mean(level)[0]:.1f}" for level in (at_first, at_last))
+            gained = said(runs.difference(at_last, at_first), 1, "+")
+            lines.append(
+                f"| {dataset} | {steps} | {len(runs.draws)} | {len(runs.cases)} | {levels} | {gained} |"
+            )
     return lines
 
 
@@ -328,8 +343,8 @@ def main() -> None:
         "",
         "Made by `python -m benchmarks.bank.figures`: error e = 1 - Dice against n training cases, e = A n^-c and",
         "e = e_inf + A n^-c, relative errors counting alike; sizes at which nothing was found (error above 0.97) are",
-        "left out. Brackets: 95 % intervals, draws of labels and test patients drawn anew (patients alone where there",
-        "is one draw). Exponents are sought from 0.02 to 3: at an edge the sizes do not tell. `auto`: trained as the app does.",
+        "left out. Brackets of fits: 95 % percentiles, draws of labels and test patients drawn anew (patients alone where there",
+        "is one draw), too narrow for few draws; of gains: 95 % t intervals over draws and test patients. Exponents are sought from 0.02 to 3: at an edge the sizes do not tell. `auto`: trained as the app does.",
         "Floors are those of the trainings, not of the data sets.",
         "",
         *[f"![{path.stem}]({path.name})" for path in made[:-1]],

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import pyplot as plt
 
-from benchmarks.common.paired_runs import Runs, draws_of
+from benchmarks.common.paired_runs import Measured, Runs, draws_of, said
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Longer:
     draws: int
     cases: int
     patients: int
-    by_steps: tuple[float, float, float]
-    by_cases: tuple[float, float, float]
-    more: tuple[float, float, float]
+    by_steps: Measured
+    by_cases: Measured
+    more: Measured
 
 
 def longer_trainings(table: pd.DataFrame) -> list[Longer]:
@@ -43,14 +43,14 @@ def longer_trainings(table: pd.DataFrame) -> list[Longer]:
             continue
         short, long = runs.of("400"), runs.of("1600")
         for position, n in enumerate(runs.sizes):
-            steps = 100 * (long[position] - short[position])
-            draws = len(draws_of(steps))
-            if not draws or 4 * n not in runs.sizes:
+            draws = draws_of(long[position] - short[position])
+            if not len(draws) or 4 * n not in runs.sizes:
                 continue
-            cases = 100 * (short[runs.sizes.index(4 * n)] - short[position])
-            cases[np.isnan(steps).all(axis=(1, 2))] = np.nan  # the draws of both are the same
-            gains = [runs.mean(gain) for gain in (steps, cases, steps - cases)]
-            found.append(Longer(dataset, n, draws, len(runs.cases), len(runs.patients), *gains))
+            here, steps, cases = (  # the draws of all three are the same
+                scores[draws] for scores in (short[position], long[position], short[runs.sizes.index(4 * n)])
+            )
+            gains = [runs.difference(*pair) for pair in ((steps, here), (cases, here), (steps, cases))]
+            found.append(Longer(dataset, n, len(draws), len(runs.cases), len(runs.patients), *gains))
     return found
 
 
@@ -63,9 +63,9 @@ def longer_rows(found: Sequence[Longer]) -> list[dict[str, str]]:
             "draws": str(one.draws),
             "test cases": str(one.cases),
             "patients": str(one.patients),
-            "4 times the steps": "{:+.1f} ({:+.1f} to {:+.1f})".format(*one.by_steps),
-            "4 times the cases": "{:+.1f} ({:+.1f} to {:+.1f})".format(*one.by_cases),
-            "the steps more": "{:+.1f} ({:+.1f} to {:+.1f})".format(*one.more),
+            "4 times the steps": said(one.by_steps, 1, "+"),
+            "4 times the cases": said(one.by_cases, 1, "+"),
+            "the steps more": said(one.more, 1, "+"),
         }
         for one in found
     ]
@@ -84,7 +84,7 @@ def draw_longer(found: Sequence[Longer], out: Path) -> Path:
         ):
             mean, low, high = np.array(gains).T
             rows = np.array([names.index(one.dataset) for one in here]) + aside
-            bars = np.maximum([mean - low, high - mean], 0)
+            bars = np.nan_to_num([mean - low, high - mean])
             axis.errorbar(mean, rows, xerr=bars, fmt="o", ms=4, lw=1.2, color=colour, label=label)
         axis.axvline(0, color="#999999", lw=0.8)
         axis.set(title=f"from {n} cases", xlabel="points of Dice gained")

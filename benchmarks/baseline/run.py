@@ -4,7 +4,7 @@
         --networks resunet --out benchmarks/baseline/results/runs.csv     # trains; resumable
     python -m benchmarks.baseline.run                  # the table
 
-`DIR` holds the hippocampus of the Medical Segmentation Decathlon (Task04). Intervals are 95 % bootstrap intervals
+`DIR` holds the hippocampus of the Medical Segmentation Decathlon (Task04). Intervals are 95 % t intervals
 over test cases; they do not cover which cases were drawn for training: there is one draw.
 """
 
@@ -13,26 +13,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from benchmarks.common.tables import markdown
+from benchmarks.common.paired_runs import said
+from benchmarks.common.tables import markdown, task_mean
 
 RESULTS = Path(__file__).parent / "results"
-REPEATS = 10_000
 
 
 def row_of(n: int, runs: pd.DataFrame) -> dict[str, str]:
     """The line of one size: means over seeds, structures and test cases."""
-    by_case = runs.groupby("case")["dice"].mean().to_numpy()
-    drawn = np.random.default_rng(0).integers(len(by_case), size=(REPEATS, len(by_case)))
-    low, high = np.percentile(by_case[drawn].mean(axis=1), [2.5, 97.5])
     seeds = runs.groupby("seed")["dice"].mean()
     structures = runs.groupby("structure")[["dice"]].mean()["dice"]
     return {
         "n": str(n),
-        "test cases": str(len(by_case)),
-        "Dice": f"{by_case.mean():.3f} ({low:.3f} to {high:.3f})",
+        "test cases": str(runs["case"].nunique()),
+        "Dice": said(task_mean(runs["dice"].to_numpy(), runs["case"].to_numpy()), 3),
         **{f"seed {seed}": f"{dice:.3f}" for seed, dice in seeds.items()},
         **{str(name): f"{dice:.3f}" for name, dice in structures.items()},
         "NSD at 2 mm": f"{runs['nsd'].mean():.3f}",

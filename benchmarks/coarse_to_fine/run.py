@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 
 from benchmarks.coarse_to_fine.volumes import STRUCTURES, written
-from benchmarks.common.tables import markdown
+from benchmarks.common.paired_runs import said
+from benchmarks.common.tables import markdown, task_mean
 from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import PreparedCases
 from scaling_app.trials.model import TrainedModel
@@ -34,7 +34,6 @@ FAMILY, TESTED, TRAINED = 7, 12, 4
 TOLERANCE_MM = 1.0
 STEP_BYTES = 2**31
 RUN = ["network", "steps", "draw"]
-REPEATS = 5000
 
 
 def one_run(work: Path, network: str, steps: int, draw: int, looks: str) -> TrainedModel:
@@ -69,7 +68,7 @@ def rows_of(model: TrainedModel, looks: str, aside: Sequence[CaseFiles]) -> Iter
 
 
 def tabled(rows: pd.DataFrame) -> str:
-    """Means, and two looks minus one with a 95 % bootstrap interval over the test cases."""
+    """Means, and two looks minus one with a 95 % interval over the test cases."""
     lines: list[dict[str, object]] = []
     for (network, steps, structure), some in rows.groupby(["network", "steps", "structure"]):
         for looks, found in some.groupby("looks", sort=False):
@@ -93,10 +92,8 @@ def _gain(rows: pd.DataFrame, looks: str, score: str) -> str:
     wide = rows.pivot_table(index=["draw", "case"], columns="looks", values=score)
     if "one" not in wide:
         return ""
-    means = (100 * (wide[looks] - wide["one"])).dropna().groupby("case").mean().to_numpy()
-    drawn = np.random.default_rng(0).integers(len(means), size=(REPEATS, len(means)))
-    low, high = np.quantile(means[drawn].mean(1), [0.025, 0.975])
-    return f"{means.mean():+.1f} ({low:+.1f} to {high:+.1f})"
+    gains = (100 * (wide[looks] - wide["one"])).dropna()
+    return said(task_mean(gains.to_numpy(), gains.index.get_level_values("case").to_numpy()), 1, "+")
 
 
 def main() -> None:

@@ -1,19 +1,28 @@
 """Arms trained on the same cases, side by side: means, paired differences and kappa, with intervals.
 
-Intervals are bootstrap intervals that draw the training sets and the test patients anew, together for all
-arms; with few draws they are too narrow for what another choice of training cases would do.
+Every draw is tested on the same patients. The variance of a mean is that of the means of the draws plus that of the means of the
+patients, each as of independent ones, and the interval is Student's with the degrees of freedom of F. Satterthwaite (Biometrics
+Bulletin 2(6), 1946). The luck of one patient in one draw counts in both parts: where there is little else, intervals are up to
+1.4 times as wide as need be. Taken off again, intervals hold less than they say where draws differ. Of three draws and 20 or 40
+patients those of 95 % hold 91 to 99 %, those of 80 % 77 to 92 % (simulated). One draw says nothing of others: its interval holds
+test patients alone. One patient has no interval, nor have patients of whom one holds nearly all
+images, so that all are worth fewer than two: its ends are NaN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
-REPEATS = 1000
+from scaling_app.forecast.means import freedom_of, mean_over_patients
 
-Statistic = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Measured = tuple[float, float, float]
+"""A value and the ends of its interval."""
+_LEAST = 1 - 1e-9
+"""Degrees of freedom of patients: two who count alike have one."""
 
 
 class Runs:
@@ -35,45 +44,83 @@ class Runs:
         self.scores = np.full([len(found) for found in names], np.nan)
         self.scores[tuple(axis.codes for axis in axes)] = table[metric]
         patient = table.drop_duplicates("case").set_index("case")["patient"]
-        patients = pd.Categorical([patient[case] for case in self.cases])
-        self.patients = [np.flatnonzero(patients.codes == code) for code in range(len(patients.categories))]
+        self.patients, self._patient = np.unique([patient[case] for case in self.cases], return_inverse=True)
 
     def of(self, arm: str) -> np.ndarray:
         """Scores `(size, draw, case, structure)` of an arm."""
         return self.scores[self.arms.index(arm)]
 
-    def interval(self, made: np.ndarray, statistic: Statistic, level: float = 0.95) -> np.ndarray:
-        """Interval of a statistic of draws (out of `made`) and cases (of patients drawn anew)."""
-        rng = np.random.default_rng(0)
-        values = []
-        for _ in range(REPEATS):
-            chosen = rng.integers(len(self.patients), size=len(self.patients))
-            cases = np.concatenate([self.patients[i] for i in chosen])
-            values.append(statistic(made[rng.integers(len(made), size=len(made))], cases))
-        return np.nanpercentile(np.stack(values), [50 * (1 - level), 50 * (1 + level)], axis=0)
+    def mean(self, scores: np.ndarray, level: float = 0.95) -> Measured:
+        """Mean of scores or shares `(draw, case, structure)`, or `(size, ...)` where all sizes count alike.
 
-    def mean(self, scores: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
-        """Mean of `(draw, case, structure)` with its interval."""
-        low, high = self.interval(draws_of(scores), lambda d, c: np.nanmean(scores[d][:, c]), level)
-        return float(np.nanmean(scores)), float(low), float(high)
+        Where all are the same, as of a network that finds nothing, nothing tells how they scatter: there are no ends.
+        """
+        mean, low, high = self._crossed(scores, level)
+        return mean, *(np.clip([low, high], 0.0, 1.0).tolist() if high > low else (np.nan, np.nan))
 
-    def kappa(self, arm: str, position: int) -> tuple[float, float, float]:
-        """How many cases of `baseline` one case counts for at a size, with its interval; NaN if unknown."""
+    def difference(self, one: np.ndarray, other: np.ndarray, level: float = 0.95) -> Measured:
+        """By how many points one is above the other, of the runs that both have; shapes as of `mean`."""
+        mean, low, high = (100 * value for value in self._crossed(one - other, level))
+        return mean, *np.clip([low, high], -100.0, 100.0).tolist()
 
-        def at(draws: np.ndarray, cases: np.ndarray) -> np.ndarray:
-            means = [_means(self.of(a)[:, draws][:, :, cases]) for a in (arm, "baseline")]
-            return kappa(*means, self.sizes)[position]
+    def kappa(self, arm: str, position: int) -> Measured:
+        """How many cases of `baseline` one case counts for at a size; no ends where it is at its bounds, NaN if unknown.
 
+        Both variances are those of a jackknife of the logarithm (B. Efron, C. Stein, Annals of Statistics 9(3), 1981).
+        """
+        unknown = (np.nan,) * 3
         if "baseline" not in self.arms:
-            return (np.nan,) * 3
-        made = draws_of(self.of(arm)[position])
-        value = float(at(made, np.arange(len(self.cases))))
-        return (value, np.nan, np.nan) if np.isnan(value) else (value, *map(float, self.interval(made, at)))
+            return unknown
+
+        def at(draws: np.ndarray, cases: np.ndarray) -> float:
+            means = [_means(self.of(a)[:, draws][:, :, cases]) for a in (arm, "baseline")]
+            return float(np.log(kappa(*means, self.sizes)[position]))
+
+        draws, cases = draws_of(self.of(arm)[position]), np.arange(len(self.cases))
+        value = at(draws, cases)
+        if np.isnan(value):
+            return unknown
+        known = np.array(self.sizes)[~np.isnan(_means(self.of("baseline")[:, draws]))]
+        bounds = np.log(known[[0, -1]] / self.sizes[position])
+        worth = freedom_of(np.bincount(self._patient))
+        if worth < _LEAST or np.isclose(value, bounds).any():
+            return float(np.exp(value)), np.nan, np.nan
+        without = [at(draws, np.flatnonzero(self._patient != i)) for i in range(len(self.patients))]
+        parts = [(_jackknife(without), worth)]
+        if len(draws) > 1:
+            without = [at(draws[draws != draw], cases) for draw in draws]
+            parts.append((_jackknife(without), len(draws) - 1.0))
+        half = _half(parts, 0.95)
+        return float(np.exp(value)), *np.exp(np.clip([value - half, value + half], *bounds)).tolist()
+
+    def _crossed(self, scores: np.ndarray, level: float) -> Measured:
+        by_size = scores if scores.ndim == 4 else scores[None]
+        size, draw, case, _ = np.nonzero(~np.isnan(by_size))
+        values = by_size[~np.isnan(by_size)]
+        return crossed_mean(values, 1.0 / np.bincount(size)[size], draw, self._patient[case], level)
+
+
+def said(measured: Measured, digits: int, sign: str = "") -> str:
+    """`value (low to high)`; without the bracket where there is no interval."""
+    value, *ends = (f"{number:{sign}.{digits}f}" for number in measured)
+    return value if np.isnan(measured[1]) else f"{value} ({ends[0]} to {ends[1]})"
 
 
 def draws_of(scores: np.ndarray) -> np.ndarray:
     """Indices of the draws that `(draw, case, structure)` holds a run of."""
     return np.flatnonzero((~np.isnan(scores)).any(axis=(1, 2)))
+
+
+def crossed_mean(
+    values: np.ndarray, weights: np.ndarray, draws: np.ndarray, patients: np.ndarray, level: float = 0.95
+) -> Measured:
+    """The weighted mean of values `(M,)`, and its interval over draws and patients; `draws` and `patients` say whose each is."""
+    mean = float(np.average(values, weights=weights))
+    parts = [mean_over_patients(values, weights, drawn) for drawn in (draws, patients)]
+    if parts[1].freedom < _LEAST:
+        return mean, np.nan, np.nan
+    half = _half([(part.error**2, part.freedom) for part in parts if part.error is not None], level)
+    return mean, mean - half, mean + half
 
 
 def kappa(arm: np.ndarray, baseline: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
@@ -85,6 +132,20 @@ def kappa(arm: np.ndarray, baseline: np.ndarray, sizes: Sequence[int]) -> np.nda
     error = np.minimum.accumulate(np.log(1 - baseline[known]))  # a curve that rises is read as flat
     reached = np.interp(-np.log(1 - arm), -error, logs[known])
     return np.exp(reached - logs)
+
+
+def _half(parts: Sequence[tuple[float, float]], level: float) -> float:
+    """Half the interval of a sum of variances, each with its degrees of freedom."""
+    variance = sum(part for part, _ in parts)
+    if variance == 0.0:
+        return 0.0  # every score is the same, as of two arms that are one
+    freedom = variance**2 / sum(part**2 / free for part, free in parts)
+    return float(student.ppf((1 + level) / 2, freedom) * np.sqrt(variance))
+
+
+def _jackknife(without_one: Sequence[float]) -> float:
+    """Variance of a statistic from its values without each of what was drawn."""
+    return (len(without_one) - 1) * float(np.var(without_one))
 
 
 def _means(scores: np.ndarray) -> np.ndarray:

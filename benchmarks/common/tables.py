@@ -58,8 +58,8 @@ def markdown(rows: Sequence[Mapping[str, object]]) -> str:
     return "\n".join(lines)
 
 
-def task_mean(values: np.ndarray, tasks: np.ndarray) -> tuple[float, float, float]:
-    """Mean over tasks of the task means, with a 95 % t interval over tasks; no ends for one task alone.
+def task_mean(values: np.ndarray, tasks: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
+    """Mean over tasks of the task means, with a t interval over tasks, of 95 % unless told; no ends for one task alone.
 
     The percentiles of a bootstrap of eight tasks lie too close together (T. Hesterberg, "What Teachers Should Know About the
     Bootstrap", The American Statistician 69(4), 2015).
@@ -68,7 +68,7 @@ def task_mean(values: np.ndarray, tasks: np.ndarray) -> tuple[float, float, floa
     means = np.bincount(index, values) / np.bincount(index)
     if len(names) == 1:
         return float(means[0]), float("nan"), float("nan")
-    half = float(student.ppf(0.975, len(names) - 1) * means.std(ddof=1) / np.sqrt(len(names)))
+    half = float(student.ppf((1 + level) / 2, len(names) - 1) * means.std(ddof=1) / np.sqrt(len(names)))
     return float(means.mean()), float(means.mean()) - half, float(means.mean()) + half
 
 

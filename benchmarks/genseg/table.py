@@ -2,7 +2,8 @@
 
     python -m benchmarks.genseg.table runs.csv --out benchmarks/genseg/results
 
-Dice and kappa with 95 % intervals, differences with 80 % and 95 % ones, over label draws and test patients.
+Dice and kappa with 95 % intervals, differences with 80 % and 95 % ones, over label draws and test patients; of one draw
+over test patients alone.
 Kappa is read off the baseline's own curve where that has two sizes, and bounded by them.
 """
 
@@ -15,7 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks.common.paired_runs import Runs, draws_of
+from benchmarks.common.data_sets import BY_NAME
+from benchmarks.common.paired_runs import Measured, Runs, draws_of, said
 from benchmarks.common.tables import markdown
 from benchmarks.genseg.run import ARMS, TASKS
 from scaling_app.experiments.cohort import patient_of
@@ -91,7 +93,7 @@ def main() -> None:
 def read(path: Path) -> pd.DataFrame:
     """The runs in the terms of `paired_runs`."""
     table = pd.read_csv(path).rename(columns={"arm": "strategy"})
-    patterns = {name: task.patient for name, task in TASKS.items()}
+    patterns = {name: BY_NAME[task.folder].patient for name, task in TASKS.items()}
     table["patient"] = [
         patient_of(case, patterns.get(task)) for case, task in zip(table["case"], table["task"], strict=True)
     ]
@@ -104,11 +106,8 @@ class Difference(NamedTuple):
     one: str
     other: str
     draws: int
-    mean: float
-    low80: float
-    high80: float
-    low95: float
-    high95: float
+    at80: Measured
+    at95: Measured
 
     @property
     def pair(self) -> tuple[str, str]:
@@ -120,9 +119,11 @@ class Difference(NamedTuple):
         return {
             "difference": f"{self.one} - {self.other}",
             "draws": str(self.draws),
-            "points": f"{self.mean:+.1f}",
-            "80 %": f"{self.low80:+.1f} to {self.high80:+.1f}",
-            "95 %": f"{self.low95:+.1f} to {self.high95:+.1f}",
+            "points": f"{self.at80[0]:+.1f}",
+            **{
+                name: "-" if np.isnan(low) else f"{low:+.1f} to {high:+.1f}"
+                for name, (_, low, high) in (("80 %", self.at80), ("95 %", self.at95))
+            },
         }
 
 
@@ -142,9 +143,9 @@ def draw_figure(rows: list[tuple[str, Difference]], out: Path) -> None:
         for task, found in rows:
             if found.pair == pair:
                 y = tasks.index(task)
-                axis.plot([found.low95, found.high95], [y, y], color="#0b5394", lw=1)
-                axis.plot([found.low80, found.high80], [y, y], color="#0b5394", lw=3)
-                axis.plot(found.mean, y, "o", color="#0b5394", ms=6)
+                axis.plot(found.at95[1:], [y, y], color="#0b5394", lw=1)
+                axis.plot(found.at80[1:], [y, y], color="#0b5394", lw=3)
+                axis.plot(found.at80[0], y, "o", color="#0b5394", ms=6)
         axis.axvline(0, color="#7f7f7f", lw=0.8)
         low, high = axis.get_xlim()
         axis.set_xlim(min(low, -1), max(high, 1))  # where all are zero the ticks would be far too fine
@@ -163,13 +164,13 @@ def levels_of(runs: Runs, position: int, seconds: pd.Series) -> list[dict[str, s
         if np.isnan(scores).all():
             continue
         mean, low, high = (100 * v for v in runs.mean(scores))
-        kappa, least, most = runs.kappa(arm, position) if arm != "baseline" else (np.nan,) * 3
+        kappa = runs.kappa(arm, position) if arm != "baseline" else (np.nan,) * 3
         lines.append(
             {
                 "arm": arm,
                 "draws": str(len(draws_of(scores))),
-                "Dice": f"{mean:.1f} ({low:.1f} to {high:.1f})",
-                "kappa": "" if np.isnan(kappa) else f"{kappa:.2f} ({least:.2f} to {most:.2f})",
+                "Dice": said((mean, low, high), 1),
+                "kappa": "" if np.isnan(kappa[0]) else said(kappa, 2),
                 "CPU s": f"{seconds[arm]:.0f}",
             }
         )
@@ -184,10 +185,10 @@ def differences_of(runs: Runs, position: int) -> list[Difference]:
     for one, other in (*PAIRS, *((a, b) for b in others for a in remedies if a != b)):
         if one not in runs.arms or other not in runs.arms:
             continue
-        points = 100 * (runs.of(one)[position] - runs.of(other)[position])
-        if not np.isnan(points).all():
-            mean, *narrow = runs.mean(points, 0.8)
-            found.append(Difference(one, other, len(draws_of(points)), mean, *narrow, *runs.mean(points)[1:]))
+        pair = [runs.of(arm)[position] for arm in (one, other)]
+        if draws := len(draws_of(pair[0] - pair[1])):
+            intervals = [runs.difference(*pair, level) for level in (0.8, 0.95)]
+            found.append(Difference(one, other, draws, *intervals))
     return found
 
 

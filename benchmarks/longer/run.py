@@ -19,7 +19,8 @@ import pandas as pd
 import torch
 from rich.console import Console
 
-from benchmarks.common.tables import markdown
+from benchmarks.common.paired_runs import said
+from benchmarks.common.tables import markdown, task_mean
 from benchmarks.forecast.app_sessions import OneSession, orders_of
 from scaling_app.curve.ledger_curve import forecast_from
 from scaling_app.experiments.cohort import find_cases
@@ -32,7 +33,6 @@ RESULT = Path(__file__).parent / "results" / "longer_sessions.md"
 N_NOW = 16
 TRUTHS = {"now": (N_NOW, 1), "longer": (N_NOW, LONGER_TIMES), "more cases": (2 * N_NOW, 1)}
 """Cases, and how many times the steps."""
-REPEATS = 2000
 
 
 def one_row(
@@ -71,9 +71,7 @@ def _points(gain: dict[str, float]) -> str:
 
 def _found(differences: pd.Series) -> str:
     values = 100 * differences.to_numpy()
-    rng = np.random.default_rng(0)
-    means = values[rng.integers(len(values), size=(REPEATS, len(values)))].mean(axis=1)
-    return "{:+.1f} ({:+.1f} to {:+.1f})".format(values.mean(), *np.quantile(means, [0.1, 0.9]))
+    return said(task_mean(values, np.arange(len(values)), 0.8), 1, "+")
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Both recipes at equal processor minutes: `python -m benchmarks.minutes.table > benchmarks/minutes/results/table.md`.
 
-Dice is the mean over test cases and structures. Brackets hold 95 % intervals that draw the training sets and the test patients
-anew; with one draw they hold test patients alone, and are too narrow.
+Dice is the mean over test cases and structures. Brackets hold 95 % intervals over the training sets and the test patients; with
+one draw they hold test patients alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from benchmarks.common.paired_runs import Runs, draws_of
+from benchmarks.common.paired_runs import Runs, draws_of, said
 from benchmarks.common.tables import markdown
 from benchmarks.minutes.run import CASES, NETWORKS, SCORES
 
@@ -34,9 +34,9 @@ def rows_of(scores: pd.DataFrame) -> Iterator[dict[str, object]]:
                 "patients": len(runs.patients),
                 "steps, before": steps["before"],
                 "now": steps["now"],
-                "Dice, before": "{:.3f} ({:.3f} to {:.3f})".format(*runs.mean(before)),
-                "Dice, now": "{:.3f} ({:.3f} to {:.3f})".format(*runs.mean(now)),
-                "points gained": "{:+.1f} ({:+.1f} to {:+.1f})".format(*runs.mean(100 * (now - before))),
+                "Dice, before": said(runs.mean(before), 3),
+                "Dice, now": said(runs.mean(now), 3),
+                "points gained": said(runs.difference(now, before), 1, "+"),
             }
 
 
@@ -63,7 +63,7 @@ def ends_of(scores: pd.DataFrame) -> Iterator[dict[str, object]]:
                 "patients": len(runs.patients),
                 "trained": f"{recipe}, CPU minutes: {minutes}",
                 "beside": f"{beside}, CPU minutes: {other}",
-                "points more": "{:+.1f} ({:+.1f} to {:+.1f})".format(*runs.mean(100 * (this - that))),
+                "points more": said(runs.difference(this, that), 1, "+"),
             }
 
 

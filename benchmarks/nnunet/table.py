@@ -1,7 +1,7 @@
 """Both methods side by side: `python -m benchmarks.nnunet.table > benchmarks/nnunet/results/table.md`.
 
-Dice is the mean over test cases and structures, in points; brackets hold 95 % intervals that draw the training sets and the
-test patients anew. With one draw they hold test patients alone.
+Dice is the mean over test cases and structures, in points; brackets hold 95 % intervals over the training sets and the
+test patients. With one draw they hold test patients alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from benchmarks.common.paired_runs import Runs, draws_of
+from benchmarks.common.paired_runs import Measured, Runs, draws_of, said
 from benchmarks.common.tables import markdown
 from benchmarks.nnunet.run import OURS, RESULTS, RUN, THEIRS
 
@@ -26,9 +26,9 @@ def rows_of(scores: pd.DataFrame, made: pd.DataFrame) -> Iterator[dict[str, obje
         if found.empty:
             continue
         runs = Runs(found.rename(columns={"method": "strategy"}), "dice", [OURS])
-        ours, theirs = (100 * runs.of(method)[0] for method in (OURS, THEIRS))
+        ours, theirs = (runs.of(method)[0] for method in (OURS, THEIRS))
         minutes = made[made["dataset"] == name].groupby("method")["cpu_seconds"].mean() / 60
-        ahead = runs.mean(theirs - ours)
+        ahead = runs.difference(theirs, ours)
         yield {
             "data set": name,
             "cases": int(found["n"].iloc[0]),
@@ -36,15 +36,16 @@ def rows_of(scores: pd.DataFrame, made: pd.DataFrame) -> Iterator[dict[str, obje
             "test cases": len(runs.cases),
             "CPU minutes, ours": f"{minutes[OURS]:.1f}",
             "nnU-Net": f"{minutes[THEIRS]:.1f}",
-            "Dice, ours": _said(runs.mean(ours), ""),
-            "Dice, nnU-Net": _said(runs.mean(theirs), ""),
-            "nnU-Net minus ours": _said(ahead, "+"),
+            "Dice, ours": _points(runs.mean(ours)),
+            "Dice, nnU-Net": _points(runs.mean(theirs)),
+            "nnU-Net minus ours": said(ahead, 1, "+"),
             f"at most {MOST_AHEAD}": "yes" if ahead[0] <= MOST_AHEAD else "no",
         }
 
 
-def _said(measured: tuple[float, float, float], sign: str) -> str:
-    return "{:{s}.1f} ({:{s}.1f} to {:{s}.1f})".format(*measured, s=sign)
+def _points(dice: Measured) -> str:
+    mean, low, high = dice
+    return said((100 * mean, 100 * low, 100 * high), 1)
 
 
 def main() -> None:

@@ -41,17 +41,22 @@ class PatientMean:
 
 
 def mean_over_patients(values: Array, weights: Array, patients: NDArray[Any]) -> PatientMean:
-    """The mean of values `(M,)`; `patients` `(M,)` says whose each is.
+    """The mean of values `(M,)`; `patients` `(M,)` says whose each is."""
+    patient = np.unique(patients, return_inverse=True)[1]
+    freedom = freedom_of(np.bincount(patient, weights))
+    told = patient.max() > 0 and np.ptp(values) > 0
+    error = clustered_error(values, weights, patient) if told else None
+    return PatientMean(float(np.average(values, weights=weights)), error, max(_FEWEST, freedom))
+
+
+def freedom_of(weights: NDArray[Any]) -> float:
+    """Degrees of freedom of patients by their weights.
 
     Where weights differ, the heavy patients have the mean to themselves, and the degrees of freedom are of so many equally
     likely ones as all are worth (L. Kish, Survey Sampling, 1965).
     """
-    patient = np.unique(patients, return_inverse=True)[1]
-    shares = np.bincount(patient, weights) / weights.sum()
-    freedom = 1.0 / float((shares**2).sum()) - 1.0
-    told = patient.max() > 0 and np.ptp(values) > 0
-    error = clustered_error(values, weights, patient) if told else None
-    return PatientMean(float(np.average(values, weights=weights)), error, max(_FEWEST, freedom))
+    shares = weights / weights.sum()
+    return 1.0 / float((shares**2).sum()) - 1.0
 
 
 def clustered_error(values: Array, weights: Array, cluster: NDArray[Any]) -> float:
