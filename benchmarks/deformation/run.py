@@ -131,29 +131,35 @@ def _kappa_text(runs: Runs, arm: str, position: int) -> str:
 
 
 def draw_figure(task: str, runs: Runs, colours: dict[str, str], out: Path) -> None:
-    """Mean Dice over the number of training cases with 95 % intervals, one line per arm."""
+    """Over the number of training cases: mean Dice, and with 95 % intervals the paired points over `baseline`; an arm a colour."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8.4, 4.2), layout="constrained")
+    figure, (level, gain) = plt.subplots(1, 2, figsize=(10.5, 4.2), layout="constrained")
+    gain.axhline(0.0, color=colours["baseline"], lw=1.2)
     for index, arm in enumerate(runs.arms):
-        scores = runs.of(arm)
         # fewer draws are other cases: a line through them would compare those
-        made = [i for i in range(len(runs.sizes)) if len(draws_of(scores[i])) == len(runs.draws)]
+        made = [i for i in range(len(runs.sizes)) if len(draws_of(runs.of(arm)[i])) == len(runs.draws)]
         if not made:
             continue
-        means, low, high = np.array([runs.mean(scores[i]) for i in made]).T
-        shifted = np.array([runs.sizes[i] for i in made]) * 1.025 ** (index - len(runs.arms) / 2)
-        bars = np.maximum([means - low, high - means], 0)
-        axes.errorbar(
-            shifted, means, bars, marker="o", ms=4, lw=1.2, elinewidth=0.7, label=arm, color=colours[arm]
-        )
-    axes.set(xscale="log", xlabel="training cases", ylabel="mean Dice", title=task)
-    axes.set_xticks(runs.sizes, [str(n) for n in runs.sizes])
-    axes.minorticks_off()
-    figure.legend(*axes.get_legend_handles_labels(), fontsize="small", loc="outside right center")
+        style = {"marker": "o", "ms": 4, "lw": 1.2, "color": colours[arm]}
+        means = [runs.mean(runs.of(arm)[i])[0] for i in made]
+        level.plot([runs.sizes[i] for i in made], means, label=arm, **style)
+        if arm != "baseline":
+            points = np.array([runs.difference(runs.of(arm)[i], runs.of("baseline")[i]) for i in made])
+            at = np.array([runs.sizes[i] for i in made]) * 1.035 ** (index - len(runs.arms) / 2)
+            bars = np.abs(points[:, 1:] - points[:, :1]).T
+            gain.errorbar(at, points[:, 0], bars, elinewidth=0.7, **style)
+    compared = [n for position, n in enumerate(runs.sizes) if _made(runs, position)]
+    panels = ((level, "mean Dice", runs.sizes), (gain, "points of Dice over baseline", compared))
+    for axes, what, sizes in panels:
+        axes.set(xscale="log", xlabel="training cases", ylabel=what)
+        axes.set_xticks(sizes, [str(n) for n in sizes])
+        axes.minorticks_off()
+    figure.suptitle(task)
+    figure.legend(*level.get_legend_handles_labels(), fontsize="small", loc="outside right center")
     figure.savefig(out, dpi=110)
     plt.close(figure)
 
