@@ -90,7 +90,7 @@ def test_a_target_beyond_the_sizes_looked_at_is_not_merely_left_without_a_number
     """That no number of cases reaches it may be unlikely all the same."""
     target = {"dice": 0.5, "p_reached": 0.001, "p_unreachable": 0.31, "cases": {"median": None, "lo80": 90.0}}
     said = target_sentence(target)
-    assert "out of reach of 32 times the cases at hand" in said and "never, as far as can be seen" in said
+    assert "beyond 32 times the cases at hand" in said and "never, as far as can be seen" in said
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])

@@ -353,7 +353,7 @@ def test_level_gain_and_target_agree_as_they_are_read(target: float) -> None:
     [
         ({"median": 51, "lo80": 10, "hi80": None}, "+51 (10 or more)"),
         ({"median": 12, "lo80": 2, "hi80": 49}, "+12 (2 to 49)"),
-        ({"median": None, "lo80": 30, "hi80": None}, "out of reach"),
+        ({"median": None, "lo80": 30, "hi80": None}, "beyond 32 times the cases"),
         ({"median": 0, "lo80": 0, "hi80": 0}, "reached"),
     ],
 )

@@ -73,7 +73,7 @@ def _target_note(target: Target) -> str:
     needed = target.cases or CasesNeeded()
     chance = "chance that it is reached"
     if needed.median is None:
-        return f"{chance}; probably out of reach of {SEARCHED_TIMES} times the cases"
+        return f"{chance}; probably beyond {SEARCHED_TIMES} times the cases"
     if needed.median == 0:
         return chance
     upper = f"to {needed.hi80:.0f}" if needed.hi80 is not None else "or more"

@@ -31,6 +31,8 @@ _DOUBTS_SHOWN = 3
 _CLOCK_S = 90
 #: Where the server does not say.
 UNKNOWN = "\u2013"
+#: How many times the cases at hand the server looks for a target among.
+SEARCHED_TIMES = 32
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ def _target_row(curve: Curve, target: Target) -> TableRow:
     """How many more cases the target takes; the time is that of as many cases as the median says."""
     dice = _("target {dice}").format(dice=target_points(target))
     if target.median is None:
-        cases = UNKNOWN if target.p_reached is None else _("out of reach")
+        beyond = _("beyond {times} times the cases").format(times=SEARCHED_TIMES)
+        cases = UNKNOWN if target.p_reached is None else beyond
     elif target.median == target.hi80 == 0:
         return TableRow(_("reached"), dice, UNKNOWN, UNKNOWN, target_tip(target))
     else:

@@ -445,8 +445,8 @@ in Punkten
             <translation>Ziel {dice}</translation>
         </message>
         <message>
-            <source>out of reach</source>
-            <translation>nicht in Sicht</translation>
+            <source>beyond {times} times the cases</source>
+            <translation>über dem {times}-Fachen der Fälle</translation>
         </message>
         <message>
             <source>reached</source>

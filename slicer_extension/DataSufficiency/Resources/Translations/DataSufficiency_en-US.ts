@@ -441,7 +441,7 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>out of reach</source>
+            <source>beyond {times} times the cases</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
