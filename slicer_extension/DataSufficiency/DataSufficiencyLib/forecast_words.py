@@ -20,7 +20,7 @@ from scaling_app_client.payload import (
     Target,
 )
 
-from .server_words import in_the_panels_language
+from .server_words import STARTING, in_the_panels_language
 
 #: After the name of a strategy that was trained for more steps.
 _LONGER = "+longer"
@@ -225,6 +225,8 @@ def job_text(answer: Payload) -> str:
         if answer.status == "computing":
             return _("A new forecast is being computed.")
         return _("The last measurement: {sentence}").format(sentence=job.message) if job.message else ""
+    if job.message == STARTING:
+        return in_the_panels_language(job.message)
     if job.total:
         words = _("The learning curve is being measured: {done} of {total} trainings are done.")
         text = words.format(done=job.done or 0, total=job.total)

@@ -974,6 +974,10 @@ in Punkten
             <translation>Nimmt die Strategie, die auf Ihren eigenen Fällen gewonnen hat, und bis es eine gibt, Baseline.</translation>
         </message>
         <message>
+            <source>The measurement is being started.</source>
+            <translation>Die Messung wird gestartet.</translation>
+        </message>
+        <message>
             <source>Random order; about one case in five is to be labelled without a prediction</source>
             <translation>Zufällige Reihenfolge; etwa jeder fünfte Fall ist ohne Vorschlag zu annotieren</translation>
         </message>

@@ -970,6 +970,10 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>The measurement is being started.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Random order; about one case in five is to be labelled without a prediction</source>
             <translation type="unfinished"></translation>
         </message>
