@@ -54,3 +54,17 @@ def test_it_says_where_prepared_cases_lie_and_how_much_they_may_take(monkeypatch
     detail = findings(doctor._disk)["Prepared cases"].detail
     assert str(tmp_path) in detail and "cache" in detail
     assert "at most 8 GiB" in detail and "may be deleted" in detail
+
+
+def test_a_check_that_takes_long_shows_how_far_it_is(monkeypatch, capsys) -> None:
+    heard: list[str] = []
+
+    def slow():
+        heard.append(capsys.readouterr().err)
+        yield doctor.Finding("Slow", True, "yes")
+
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal
+    monkeypatch.setattr(doctor, "CHECKS", (slow, slow))
+    assert doctor.examine() == 0
+    assert "checks" in heard[0]
+    assert "2/2" in capsys.readouterr().err

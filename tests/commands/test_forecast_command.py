@@ -90,7 +90,15 @@ def test_a_target_beyond_the_sizes_looked_at_is_not_merely_left_without_a_number
     """That no number of cases reaches it may be unlikely all the same."""
     target = {"dice": 0.5, "p_reached": 0.001, "p_unreachable": 0.31, "cases": {"median": None, "lo80": 90.0}}
     said = target_sentence(target)
-    assert "out of reach of 32 times the cases at hand" in said and "never, as far as can be seen" in said
+    assert "beyond 32 times the cases at hand" in said and "never, as far as can be seen" in said
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["words", "json"])
+def test_a_table_in_which_nothing_was_found_is_said_to_be_one(capsys, monkeypatch, tmp_path, form) -> None:
+    table = tmp_path / "nothing.csv"
+    table.write_text("n,dice\n4,0\n8,0\n16,0\n32,0\n")
+    out, _ = words(capsys, monkeypatch, str(table), "--at", "64", *form)
+    assert "Nothing was found of the structure at any size" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80, 120])

@@ -15,6 +15,7 @@ import pytest
 from scaling_app.commands.launch import free_port, init_app, server_command
 from scaling_app.imaging.geometry import read_image, read_label, same_grid, write_label
 from scaling_app.ledger import Ledger
+from scaling_app.service.job_state import STARTING
 
 pytestmark = pytest.mark.slow_server
 
@@ -228,6 +229,8 @@ def test_the_curve_is_measured_without_touching_the_model_in_use(server, trained
 
 def test_a_stopped_job_leaves_a_consistent_ledger(server, trained):
     server.start_training("learning_curve", steps=100000)
+    job = server.get("/sufficiency/").json()["job"]
+    assert (job["state"], job["message"]) == ("running", STARTING)
     ledger = ledger_of(server)
     server.wait_for(lambda: any(run.state == "running" for run in ledger.runs()), 90)
     assert server.http.delete(f"{server.base}/train/", timeout=30).json()["status"] == "STOPPED"

@@ -16,6 +16,8 @@ from scaling_app.forecast.prediction import TooFewPoints
 from scaling_app.forecast.score_table import CurveError
 from scaling_app.forecast.scores import Score
 from scaling_app.forecast.simulation import random_truth, simulate_session
+from scaling_app.service.payloads import Payload
+from scaling_app.service.sections import state_note
 
 AVERAGES = [Score(n, dice) for n, dice in ((4, 0.60), (8, 0.70), (16, 0.75), (32, 0.79))]
 
@@ -355,3 +357,34 @@ def test_points_without_any_spread_have_no_interval(dice: float) -> None:
     (point,) = observed_points([Score(2, dice, case=f"c{i}", run="r") for i in range(7)])
     assert point["dice"] == pytest.approx(dice)
     assert point["n_cases"] == 7 and point["lo80"] is None and point["hi80"] is None
+
+
+NOTHING = [Score(n, 0.0) for n in (4, 8, 16, 32)]
+NOTHING_BY_CASE = [Score(n, 0.0, case=f"c{k}", run=f"r{n}") for n in (8, 16, 32) for k in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("observations", "averaged"), [(NOTHING, True), (NOTHING_BY_CASE, False)], ids=["averages", "cases"]
+)
+def test_a_forecast_that_rests_on_no_score_says_so(observations: list[Score], averaged: bool) -> None:
+    payload = answer_question(observations, n_now=32).payload()
+    assert payload["status"] == "prior_dominated" and payload["overall"]["prior_share"] == 1.0
+    assert "Nothing was found of the structure at any size" in payload["message"]
+    assert "The forecast there is the prior's" in payload["message"]
+    assert ("Averages do not tell misses" in payload["message"]) is averaged
+    assert "Nothing was found" in (state_note(Payload.model_validate({"schema": 1, **payload})))
+
+
+def test_the_structure_that_was_never_found_is_named_among_others() -> None:
+    found = session(structures=1)
+    never = [replace(o, structure="never", dice=0.0) for o in found]
+    payload = answer_question([*found, *never], n_now=12).payload()
+    assert payload["status"] == "ready"
+    assert "Nothing was found of never at any size" in payload["message"]
+    assert "Averages" not in payload["message"]
+    assert "Nothing was found" not in answer_question(found, n_now=12).payload()["message"]
+
+
+def test_one_score_above_a_miss_is_a_curve_of_its_own() -> None:
+    payload = answer_question([*NOTHING[:3], Score(32, 0.01)], n_now=32).payload()
+    assert payload["status"] == "ready" and "Nothing was found" not in payload["message"]

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 import pytest
 from monailabel.utils.async_tasks import utils
 
-from scaling_app.monai_app import training_state
+from scaling_app.monai_app import failed_starts, training_state
 from scaling_app.service.glance import Training
+from scaling_app.service.job_state import CurveTask
 from scaling_app_client.answers import ServerInfo
 
 MODEL = "segmentation"
@@ -71,3 +72,50 @@ def test_a_training_under_way_is_told_with_what_is_known_of_it(
 ) -> None:
     monkeypatch.setattr(training_state, "tasks", lambda _: queue(status, model))
     assert training_state.training_of(MODEL, stats, NOTHING_RUNS) == found
+
+
+CURVE = "learning_curve"
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ([("RUNNING", CURVE)], CurveTask(1000)),
+        ([("SUBMITTED", CURVE)], CurveTask(1000)),
+        ([("RUNNING", MODEL), ("SUBMITTED", CURVE)], None),  # it waits for the training
+        ([("ERROR", CURVE)], CurveTask(1000, failed=True)),
+        ([("ERROR", CURVE), ("RUNNING", MODEL)], CurveTask(1000, failed=True)),
+        ([("ERROR", CURVE), ("DONE", CURVE)], None),
+        ([("STOPPED", CURVE)], None),
+        ([("RUNNING", MODEL)], None),
+        ([], None),
+    ],
+)
+def test_a_curve_job_is_seen_in_the_queue_before_it_has_said_a_word(monkeypatch, told, found) -> None:
+    queued = [task for status, model in told for task in queue(status, model)[1:]]
+    monkeypatch.setattr(training_state, "tasks", lambda _: queued)
+    assert training_state.curve_task(CURVE) == found
+
+
+def test_a_training_for_which_a_curve_job_waits_is_told(monkeypatch) -> None:
+    queued = [*queue("RUNNING", MODEL), *queue("SUBMITTED", CURVE)]
+    monkeypatch.setattr(training_state, "tasks", lambda _: queued)
+    assert training_state.training_of(MODEL, STATS, NOTHING_RUNS) == Training(100, 400, 300.0)
+
+
+def test_a_task_whose_process_cannot_be_started_has_failed(monkeypatch) -> None:
+    def no_memory(*_: object, **__: object) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(utils, "background_tasks", {})
+    monkeypatch.setattr(utils, "_task_func", utils._task_func)
+    monkeypatch.setattr(utils.subprocess, "Popen", no_memory)
+    monkeypatch.setenv("PYTHONPATH", "")
+    failed_starts.tell_of_failed_starts()
+    failed_starts.tell_of_failed_starts()
+    task = utils.run_background_task({"model": CURVE}, "train")
+    deadline = time.monotonic() + 10
+    while task["status"] == "SUBMITTED" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert task["status"] == "ERROR" and "Cannot allocate memory" in task["details"][0]
+    assert training_state.curve_task(CURVE).failed

@@ -118,3 +118,16 @@ def test_https_takes_a_certificate_with_its_own_key(authority, tmp_path: Path) -
     ):
         with pytest.raises(ValueError, match=says):
             require_pair(*wrong)
+
+
+def test_how_far_the_questions_are_is_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal
+    monkeypatch.setattr(server_doctor, "Server", unreachable)
+    assert examine_server(LOCAL) == 1
+    assert "asking the server" in capsys.readouterr().err
+
+
+def unreachable(*_: object, **__: object) -> Server:
+    raise Failure("unreachable", "silent")

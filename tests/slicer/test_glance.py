@@ -8,8 +8,9 @@ import chart_picture
 import panel_bench
 import pytest
 import translations_of_the_extension
+from DataSufficiencyLib import server_words
 from DataSufficiencyLib.forecast_watch import ForecastWatch
-from DataSufficiencyLib.forecast_words import table_rows
+from DataSufficiencyLib.forecast_words import job_text, table_rows
 from DataSufficiencyLib.glance_words import advice_text, next_text, now_text, readers_text
 from DataSufficiencyLib.states import ForecastState
 from DataSufficiencyLib.training import TrainingWatch
@@ -276,13 +277,22 @@ def test_a_training_is_called_by_what_it_makes(
 
 
 def test_the_servers_fixed_sentences_are_known_to_the_translations() -> None:
+    from scaling_app.service.job_state import STARTING
     from scaling_app.strategies.catalogue import described
     from scaling_app.studies import next_case
 
     known = translations_of_the_extension.load().texts()["DataSufficiencyLib.server_words"]
     rules = next_case.RULES.values()
     said = [what for _name, _title, what in described()] + [rule(None).description for rule in rules]
+    said.append(STARTING)
+    assert server_words.STARTING == STARTING
     assert [sentence for sentence in said if sentence not in known] == []
+
+
+def test_the_panel_says_that_a_measurement_is_being_started() -> None:
+    data = sufficiency(12)
+    data["job"] = {"state": "running", "done": 0, "total": 0, "message": server_words.STARTING}
+    assert job_text(Payload.from_json(data)) == "The measurement is being started."
 
 
 @pytest.mark.parametrize("word", ["fold", "arm", "settled", "nested", "prequential"])
@@ -353,7 +363,7 @@ def test_level_gain_and_target_agree_as_they_are_read(target: float) -> None:
     [
         ({"median": 51, "lo80": 10, "hi80": None}, "+51 (10 or more)"),
         ({"median": 12, "lo80": 2, "hi80": 49}, "+12 (2 to 49)"),
-        ({"median": None, "lo80": 30, "hi80": None}, "out of reach"),
+        ({"median": None, "lo80": 30, "hi80": None}, "beyond 32 times the cases"),
         ({"median": 0, "lo80": 0, "hi80": 0}, "reached"),
     ],
 )

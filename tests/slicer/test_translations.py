@@ -11,7 +11,13 @@ from pathlib import Path
 import panel_bench
 import pytest
 import translations_of_the_extension
+from DataSufficiencyLib import forecast_words
+from DataSufficiencyLib.forecast_words import table_rows
 from german import in_german
+from stub_server import sufficiency
+
+from scaling_app.forecast.answer import SEARCHED_TIMES
+from scaling_app_client.payload import Payload
 
 EXTENSION = Path(__file__).parents[2] / "slicer_extension"
 MODULE = EXTENSION / "DataSufficiency"
@@ -64,10 +70,10 @@ def is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
-#: Texts that are no words of ours: node names in the scene, MIME types, an example address, patterns.
+#: Texts that are no words of ours: node names in the scene, MIME types, an example address, patterns, what a server says.
 ALLOWED = re.compile(
     r"Sufficiency (forecast|measured)|<span style|DataSufficiency (export|import)|Binary labelmap|http://127|form-data"
-    r"|no label\||space directions|no space left|out of memory| label'|label$|App contributors"
+    r"|no label\||space directions|no space left|out of memory| label'|label$|App contributors|'The measurement is being started"
 )
 
 
@@ -107,3 +113,16 @@ def test_the_panel_speaks_german(scene: object, tmp_path: Path) -> None:
         assert module.ui.caseLabel.text == "Kein Fall geladen"
         assert module.ui.adviceLabel.text.startswith("Verbinden Sie sich")
         panel_bench.close_module(module)
+
+
+def test_a_target_beyond_the_sizes_looked_at_is_so_in_german_too(scene: object, tmp_path: Path) -> None:
+    data = sufficiency(12)
+    data["target"]["cases"] = {"median": None, "lo80": 30, "hi80": None}
+    answer = Payload.from_json(data)
+    with in_german(tmp_path):
+        cases = [row.cases for row in table_rows(answer.overall, answer.target)]
+    assert "über dem 32-Fachen der Fälle" in cases
+
+
+def test_the_panel_names_as_many_times_the_cases_as_the_server_looks_at() -> None:
+    assert forecast_words.SEARCHED_TIMES == SEARCHED_TIMES

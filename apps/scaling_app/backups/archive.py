@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from scaling_app.backups.headway import Counted, Phase, Told, untold
 from scaling_app.backups.manifest import MOST_BYTES, BackupError, Entry, Manifest, read_manifest
 from scaling_app.storage import sha256_of, whole_file
 
@@ -24,17 +25,18 @@ _PIECE = 1 << 20
 _LONGEST_NAME = 4096
 
 
-def digest_of(path: Path) -> str:
+def digest_of(path: Path, phase: Phase) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as content:
-        return sha256_of(content)
+        return sha256_of(Counted(content, phase))  # type: ignore[arg-type]
 
 
-def write_archive(goal: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:
+def write_archive(goal: Path, manifest: Manifest, files: Mapping[str, Path], told: Told = untold) -> None:
     """Writes a backup whole, readable by this user alone.
 
     Args:
         files: path in the manifest -> the file that holds its content.
+        told: of how much is written.
 
     Raises:
         BackupError: a file has changed since the manifest was made.
@@ -42,14 +44,15 @@ def write_archive(goal: Path, manifest: Manifest, files: Mapping[str, Path]) -> 
     """
     text = manifest.model_dump_json(indent=1).encode()
     checksum = f"{hashlib.sha256(text).hexdigest()}  {MANIFEST}\n".encode()
+    phase = Phase(told, "writing", manifest.total_bytes)
     with whole_file(goal) as part:
         part.chmod(0o600)
         with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as tar:
-            for name, told in ((MANIFEST, text), (CHECKSUM, checksum)):
-                _add(tar, name, len(told), 0, _Noted(io.BytesIO(told)))
+            for name, words in ((MANIFEST, text), (CHECKSUM, checksum)):
+                _add(tar, name, len(words), 0, _Noted(io.BytesIO(words)))
             for entry in manifest.files:
                 with files[entry.path].open("rb") as stream:
-                    content = _Noted(stream)
+                    content = _Noted(Counted(stream, phase))  # type: ignore[arg-type]
                     _add(tar, entry.path, entry.bytes, entry.changed_ns, content)
                     if content.digest.hexdigest() != entry.sha256 or stream.read(1):
                         raise BackupError(f"{entry.path} changed while it was copied; back up again")

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from scaling_app import __version__
 from scaling_app.backups.archive import digest_of, open_backup, write_archive
+from scaling_app.backups.headway import Phase, Told, untold
 from scaling_app.backups.manifest import APP, LEDGER, STUDIES, BackupError, Entry, Manifest
 from scaling_app.ledger import Ledger, LedgerError, utc_now
 from scaling_app.ledger.copying import copy_ledger
@@ -36,7 +37,13 @@ _ABANDONED_SECONDS = 3600.0
 
 
 def back_up(
-    goal: Path, *, ledger: Path, studies: Path, images: bool = False, remote: bool = False
+    goal: Path,
+    *,
+    ledger: Path,
+    studies: Path,
+    images: bool = False,
+    remote: bool = False,
+    told: Told = untold,
 ) -> Manifest:
     """Writes labels with their history, their index, ledger and models into one file, whole.
 
@@ -47,6 +54,7 @@ def back_up(
         goal: the file; an older backup there is replaced.
         studies: the studies folder.
         remote: whether the studies are on a DICOM server, and the folder holds copies of what is there.
+        told: of how far it is.
 
     Raises:
         BackupError: `goal` is something else, a file cannot be kept under its name, or the labels are held too long.
@@ -64,20 +72,21 @@ def back_up(
         images = images and not remote
         stage = stages.enter_context(_stage(studies))
         with _held(studies):
-            files = _labels(studies, stage, images=images)
+            files = _labels(studies, stage, images=images, told=told)
             schema = copy_ledger(ledger, beside / "ledger.sqlite")
         files |= {LEDGER: beside / "ledger.sqlite", **_models(ledger.parent, beside)}
+        phase = Phase(told, "checksums", sum(file.stat().st_size for file in files.values()))
         manifest = Manifest(
             made_at=utc_now().isoformat(timespec="seconds"),
             app_version=__version__,
             ledger_schema=schema,
             kind="dicom" if remote else "folder",
             images=images,
-            files=tuple(_entry(path, file) for path, file in sorted(files.items())),
+            files=tuple(_entry(path, file, phase) for path, file in sorted(files.items())),
         )
         try:
             _require_room(goal, manifest)
-            write_archive(goal, manifest, files)
+            write_archive(goal, manifest, files, told)
         except OSError as error:
             raise OSError(error.errno, f"{error.strerror}; no backup was written", str(goal)) from error
     if schema == SCHEMA_VERSION:  # an older one is not migrated by the way: its server may be serving
@@ -122,7 +131,7 @@ def _held(studies: Path) -> Iterator[None]:
         ) from None
 
 
-def _labels(studies: Path, stage: Path, *, images: bool) -> dict[str, Path]:
+def _labels(studies: Path, stage: Path, *, images: bool, told: Told) -> dict[str, Path]:
     """Second names of the labels, their history and index, and of the images where they are asked for."""
     index = studies / INDEX
     found = [index] if index.is_file() else []
@@ -134,10 +143,13 @@ def _labels(studies: Path, stage: Path, *, images: bool) -> dict[str, Path]:
         for image, facts in json.loads(index.read_text(encoding="utf-8"))["objects"].items():
             found.append(studies / f"{image}{facts['image']['ext']}")
     files = {}
-    for number, file in enumerate(file for file in found if file.is_file()):
+    found = [file for file in found if file.is_file()]
+    phase = Phase(told, "gathering", len(found), in_bytes=False)
+    for number, file in enumerate(found):
         path = f"{STUDIES}/{file.relative_to(studies).as_posix()}"
         files[path] = stage / str(number)
         second_name(Path(os.path.realpath(file)), files[path])
+        phase.more(1)
     return files
 
 
@@ -162,11 +174,14 @@ def _models(folder: Path, stage: Path) -> dict[str, Path]:
     raise BackupError(f"the model that {folder / PUBLISHED} names is not there; train again, then back up")
 
 
-def _entry(path: str, file: Path) -> Entry:
+def _entry(path: str, file: Path, phase: Phase) -> Entry:
     try:
         known = file.stat()
         return Entry(
-            path=path, bytes=known.st_size, sha256=digest_of(file), changed_ns=max(known.st_mtime_ns, 0)
+            path=path,
+            bytes=known.st_size,
+            sha256=digest_of(file, phase),
+            changed_ns=max(known.st_mtime_ns, 0),
         )
     except (ValidationError, UnicodeEncodeError):
         raise BackupError(f"{path!r} has a name that no backup can hold; rename it") from None

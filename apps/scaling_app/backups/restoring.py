@@ -14,11 +14,12 @@ import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
 from scaling_app.backups.archive import OpenBackup, open_backup
+from scaling_app.backups.headway import Counted, Phase, Told, untold
 from scaling_app.backups.holding import restoring
 from scaling_app.backups.manifest import APP, LEDGER, STUDIES, BackupError, Manifest
 from scaling_app.ledger import Ledger
@@ -33,7 +34,9 @@ _SPARE = 64 << 20
 """Bytes that stay free on a disk that is restored to."""
 
 
-def restore(file: Path, *, ledger: Path, studies: Path, remote: bool = False) -> Manifest:
+def restore(
+    file: Path, *, ledger: Path, studies: Path, remote: bool = False, told: Told = untold
+) -> Manifest:
     """Brings a backup back into folders that hold none of its files.
 
     Args:
@@ -41,6 +44,7 @@ def restore(file: Path, *, ledger: Path, studies: Path, remote: bool = False) ->
         ledger: where the ledger goes; the models lie beside it.
         studies: where labels (and images, if it has them) go.
         remote: whether the studies are on a DICOM server, and the folder is for copies of what is there.
+        told: of how far it is.
 
     Returns:
         What was brought back.
@@ -58,7 +62,7 @@ def restore(file: Path, *, ledger: Path, studies: Path, remote: bool = False) ->
         raise FileNotFoundError(f"the studies folder does not exist: {studies}")
     ledger = ledger.resolve()
     with open_backup(file) as backup, restoring(ledger.parent):
-        _go_on(ledger, studies)
+        _go_on(ledger, studies, told)
         _require_same_kind(backup.manifest, file, remote=remote)
         goals = _goals(backup.manifest, ledger, studies)
         _require_nothing_there(goals.values())
@@ -68,7 +72,7 @@ def restore(file: Path, *, ledger: Path, studies: Path, remote: bool = False) ->
             for stage in stages.values():
                 make_folder(stage)
                 stage.chmod(0o700)
-            _unpack(backup, stages)
+            _unpack(backup, stages, told)
             _at_rest(stages[APP] / "ledger.sqlite")
             _require_nothing_there(goals.values())
         except BaseException:
@@ -82,7 +86,7 @@ def restore(file: Path, *, ledger: Path, studies: Path, remote: bool = False) ->
             "paths": paths,
         }
         write_whole_text(stages[APP] / _LIST, json.dumps(note))
-        _finish(ledger, studies, paths)
+        _finish(ledger, studies, paths, told)
         return backup.manifest
 
 
@@ -99,10 +103,10 @@ def finish_restore(ledger: Path, studies: Path) -> None:
     ledger = ledger.resolve()
     if (ledger.parent / _STAGE).is_dir() or (studies / _STAGE).is_dir():
         with restoring(ledger.parent):
-            _go_on(ledger, studies)
+            _go_on(ledger, studies, untold)
 
 
-def _go_on(ledger: Path, studies: Path) -> None:
+def _go_on(ledger: Path, studies: Path, told: Told) -> None:
     stages = _stages(ledger, studies)
     try:
         note = json.loads((stages[APP] / _LIST).read_text(encoding="utf-8"))
@@ -116,13 +120,14 @@ def _go_on(ledger: Path, studies: Path) -> None:
             f"{note['ledger']}, to go on with it"
         )
     logger.warning("A restore that was interrupted goes on")
-    _finish(ledger, studies, note["paths"])
+    _finish(ledger, studies, note["paths"], told)
 
 
-def _finish(ledger: Path, studies: Path, paths: Iterable[str]) -> None:
+def _finish(ledger: Path, studies: Path, paths: Sequence[str], told: Told) -> None:
     """Gives the files their names, the ledger last."""
     stages = _stages(ledger, studies)
     folders: set[Path] = set()
+    phase = Phase(told, "putting in place", len(paths) + 1, in_bytes=False)
     for path in [*paths, LEDGER]:
         goal = _goal(path, ledger, studies)
         if path == LEDGER:
@@ -134,6 +139,7 @@ def _finish(ledger: Path, studies: Path, paths: Iterable[str]) -> None:
             _move(staged, goal)
         open_as_folder(goal)
         folders.add(goal.parent)
+        phase.more(1)
     flush(ledger.parent)
     shutil.rmtree(stages[STUDIES], ignore_errors=True)
     with suppress(FileNotFoundError):
@@ -208,14 +214,15 @@ def _require_room(manifest: Manifest, ledger: Path, studies: Path) -> None:
             raise OSError(errno.ENOSPC, f"{sentence}; nothing was restored", str(folder))
 
 
-def _unpack(backup: OpenBackup, stages: Mapping[str, Path]) -> None:
+def _unpack(backup: OpenBackup, stages: Mapping[str, Path], told: Told) -> None:
     """Writes every file under its name in the hidden folders, with the time when it was changed, and on the disk."""
     folders = set()
+    phase = Phase(told, "unpacking", backup.manifest.total_bytes)
     for entry, copy in backup.contents():
         staged = _staged(entry.path, stages)
         staged.parent.mkdir(parents=True, exist_ok=True)
         with staged.open("xb") as sink:
-            copy(sink)
+            copy(Counted(sink, phase))  # type: ignore[arg-type]
         os.utime(staged, ns=(entry.changed_ns, entry.changed_ns))
         flush(staged)
         folders.add(staged.parent)

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scaling_app.commands.launch import default_app_dir
+from scaling_app.experiments.progress import shown
 from scaling_app.imaging.dicom_segmentation import require_writer
 from scaling_app.trials.case_cache import bound
 
@@ -32,7 +33,13 @@ class Finding:
 
 def examine() -> int:
     """Prints what this installation can do; returns 0 when the server can run, else 1."""
-    return show([finding for check in CHECKS for finding in check()], "scaling-app doctor")
+    findings: list[Finding] = []
+    with shown() as bars:  # on a slow disk the imports alone take minutes
+        for done, check in enumerate(CHECKS):
+            bars.phase("checks", done, len(CHECKS))
+            findings += check()
+        bars.phase("checks", len(CHECKS), len(CHECKS))
+    return show(findings, "scaling-app doctor")
 
 
 def show(findings: Sequence[Finding], title: str) -> int:

@@ -134,11 +134,13 @@ def backup(
     they are on a DICOM server.
     """
     from scaling_app.backups.making import back_up
+    from scaling_app.experiments.progress import shown
     from scaling_app.storage import keep_private
 
     keep_private()
     ledger, folder, remote = _places(studies, app_dir, conf)
-    made = back_up(file, ledger=ledger, studies=folder, images=images, remote=remote)
+    with shown() as bars:
+        made = back_up(file, ledger=ledger, studies=folder, images=images, remote=remote, told=bars.phase)
     typer.echo(f"{file}: {_summed_up(made)}")
 
 
@@ -153,11 +155,13 @@ def restore(
     The images have to be in --studies, unless the backup has them. After an interruption the same command goes on.
     """
     from scaling_app.backups.restoring import restore as bring_back
+    from scaling_app.experiments.progress import shown
     from scaling_app.storage import keep_private
 
     keep_private()
     ledger, folder, remote = _places(studies, app_dir, conf)
-    brought = bring_back(file, ledger=ledger, studies=folder, remote=remote)
+    with shown() as bars:
+        brought = bring_back(file, ledger=ledger, studies=folder, remote=remote, told=bars.phase)
     typer.echo(f"restored {_summed_up(brought)}")
 
 

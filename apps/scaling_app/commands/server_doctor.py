@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from functools import partial
 from urllib.parse import urlsplit
 
 import requests
@@ -15,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from scaling_app import __version__
 from scaling_app.commands.certificates import ends_at, said_of, served_certificate
 from scaling_app.commands.doctor import Finding, show
+from scaling_app.experiments.progress import shown
 from scaling_app_client.blocking import Server
 from scaling_app_client.calls import is_local, normal_address
 from scaling_app_client.messages import Failure
@@ -52,11 +54,22 @@ def examine_server(address: str, *, user: str = "", password: str = "") -> int:
         address = normal_address(address)
     except Failure as failure:
         raise ValueError(f"--server {address}: {failure}") from None
-    return show(list(findings_of(address, user, password)), f"scaling-app doctor --server {address}")
+    with shown() as bars:  # a silent server is waited for
+        asked = partial(bars.phase, "asking the server")
+        findings = list(findings_of(address, user, password, asked))
+    return show(findings, f"scaling-app doctor --server {address}")
 
 
-def findings_of(address: str, user: str, password: str) -> Iterator[Finding]:
-    """What there is to say, the most important first; of a server that cannot be asked, why."""
+def findings_of(
+    address: str, user: str, password: str, told: Callable[[int, int], None] = lambda done, total: None
+) -> Iterator[Finding]:
+    """What there is to say, the most important first; of a server that cannot be asked, why.
+
+    Args:
+        told: how many steps of all are done.
+    """
+    steps = 2 + len(CHECKS)
+    told(0, steps)
     if urlsplit(address).scheme == "https":
         yield from _certificate(address)
     elif not is_local(address):
@@ -74,9 +87,12 @@ def findings_of(address: str, user: str, password: str) -> Iterator[Finding]:
             )
         yield Finding("Reachable", False, f"{failure}{cure}")
         return
+    told(1, steps)
     yield from _clock(address)
-    for check in CHECKS:
+    for done, check in enumerate(CHECKS, start=2):
+        told(done, steps)
         yield from check(seen)
+    told(steps, steps)
 
 
 def _numbers(text: str) -> dict[tuple[str, ...], float]:

@@ -7,12 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from scaling_app.experiments.replay import ReplayProgress
+if TYPE_CHECKING:  # without PyTorch, which a backup need not wait for
+    from scaling_app.experiments.replay import ReplayProgress
 
 LINE_SECONDS = 60.0
 """Between two lines of a log."""

@@ -149,10 +149,11 @@ def answer(forecaster: Forecaster, question: Question, observations: Sequence[Sc
     prior_dominated = (
         question.n_now < PRIOR_DOMINATED_BELOW or largest < SMALLEST_SHARE_TESTED * question.n_now
     )
+    nothing_found = set(forecaster.not_found()) == set(forecaster.structures)
     arms = forecaster.strategies(observations)
     evidence = _stop_evidence(table, observations, arms, prior_dominated)
     return Answer(
-        status="prior_dominated" if prior_dominated else "ready",
+        status="prior_dominated" if prior_dominated or nothing_found else "ready",
         message=_message(question.n_now, largest, prior_dominated),
         advice=advise(evidence),
         n_now=question.n_now,

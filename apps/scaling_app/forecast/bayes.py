@@ -20,7 +20,7 @@ from scaling_app.forecast.prediction import Forecaster
 from scaling_app.forecast.prior import CurvePrior, shipped_prior
 from scaling_app.forecast.scores import OVERALL, Score, by_structure
 from scaling_app.forecast.shift_alarm import find_shift, first_scores
-from scaling_app.words import count, tenths
+from scaling_app.words import count, in_words, tenths
 
 DRAWS = 4000
 _LEVELS = 50
@@ -49,6 +49,7 @@ class BayesForecaster(Forecaster):
             for name, group in groups.items()
             if any(not o.missed for o in group)
         }
+        self._averages = {name for name, group in groups.items() if not any(o.case for o in group)}
         self._coupling = _case_correlation([groups[name] for name in self.structures])
         unnamed = {(o.n, o.kind, o.seed) for group in groups.values() for o in group if not o.run}
         self._seeds_alone = len(unnamed) > len({(n, kind) for n, kind, _ in unnamed})
@@ -113,8 +114,28 @@ class BayesForecaster(Forecaster):
         return sentences
 
     def notes(self) -> tuple[str, ...]:
-        """What was corrected for labels drawn with a prediction on screen, what luck does, and what the prior rests on."""
-        return (*self._assistance_notes(), *self._luck_notes(), self._basis())
+        """What was never found or corrected for labels drawn with a prediction on screen, what luck does, and what the
+        prior rests on."""
+        notes = [*self._unfound_notes(), *self._assistance_notes(), *self._luck_notes()]
+        return (*notes, self._basis())
+
+    def not_found(self) -> tuple[str, ...]:
+        """The structures without a score that is no miss."""
+        return tuple(name for name in self.structures if name not in self.posteriors)
+
+    def _unfound_notes(self) -> list[str]:
+        """That a forecast is not of the scores. An average of 0 counts as one miss: of how many cases it is not told."""
+        unfound = self.not_found()
+        if not unfound:
+            return []
+        names = in_words(unfound) if len(self.structures) > 1 else "the structure"
+        sentence = (
+            f"Nothing was found of {names} at any size: every Dice is 0 or next to it. The forecast there is the prior's, "
+            "of other tasks' learning curves, less the misses to expect; no curve can be read off these scores."
+        )
+        if any(name in self._averages for name in unfound):
+            sentence += " Averages do not tell misses from poor segmentations."
+        return [sentence]
 
     def luck(self) -> float:
         """Standard deviation of the mean Dice over trainings on `n_now` cases, of the structure where it is largest."""

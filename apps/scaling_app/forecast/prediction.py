@@ -140,6 +140,10 @@ class Forecaster(ABC):
         """Sentences on what stands behind the numbers; none by default."""
         return ()
 
+    def not_found(self) -> tuple[str, ...]:
+        """The structures of which no model found anything, and whose forecast is the prior's; none by default."""
+        return ()
+
     def strategies(self, observations: Sequence[Score]) -> tuple[StrategyEffect, ...]:
         """Other strategies against the session's own; none by default."""
         return ()

@@ -8,7 +8,7 @@ is, with what nibabel would mend in it: ITK makes something else of a mended one
 
 from __future__ import annotations
 
-import gzip
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from nibabel.nifti2 import Nifti2Header
 from numpy.typing import NDArray
 
 from scaling_app.imaging.grids import LPS_TO_RAS, Grid, placed
+from scaling_app.imaging.untrusted.gzipped import GZIP, unpacked
 from scaling_app.imaging.untrusted.header import ImageError
 
 _ITK = "NiftiImageIO"
@@ -54,9 +55,9 @@ def read_nifti(path: Path, as_label: bool) -> tuple[NDArray, Grid]:
     grid = _grid(path, header, own)
     slope, inter = header.get_slope_inter()
     spec = (header.get_data_shape(), header.get_data_dtype(), offset, slope or 1.0, inter or 0.0)
-    with _opened(path) as stream:
-        packed = isinstance(stream, gzip.GzipFile)
-        voxels = ArrayProxy(stream if packed or _is_misnamed(path) else path, spec)
+    packed = _is_packed(path)
+    with _opened(path, offset + _bytes_of(header)) as stream:
+        voxels = ArrayProxy(stream if packed or _is_misnamed(path) else path, spec, mmap=not packed)
         scaled = not as_label and not header.get_data_dtype().names
         # not through float64, which nibabel takes for scaled integers: twice the memory of a large scan
         array = np.asarray(voxels, dtype=np.float32 if scaled else None)
@@ -85,8 +86,10 @@ def read_first_slices(
     shape, dtype = tuple(int(size) for size in header.get_data_shape()), header.get_data_dtype()
     if len(shape) != 3 or dtype.names or header.get_slope_inter() not in ((None, None), (1.0, 0.0)):
         return None
-    with _opened(path) as stream:
-        voxels = ArrayProxy(stream if _is_misnamed(path) else path, (shape, dtype, offset))
+    packed = _is_packed(path)
+    with _opened(path, offset + _bytes_of(header)) as stream:
+        spec = (shape, dtype, offset)
+        voxels = ArrayProxy(stream if packed or _is_misnamed(path) else path, spec, mmap=not packed)
         return shape, np.asarray(voxels[..., : count(shape)], dtype=np.float32)
 
 
@@ -186,12 +189,26 @@ def _header(path: Path) -> tuple[Nifti1Header, Nifti1Header, int]:
     return header, own, offset
 
 
-def _opened(path: Path) -> BinaryIO:
-    named = path.name.lower().endswith(".gz") and not _is_misnamed(path)
-    return gzip.open(path) if named else path.open("rb")  # type: ignore[return-value]
+def _bytes_of(header: Nifti1Header) -> int:
+    """Of its voxels."""
+    return math.prod(map(int, header.get_data_shape())) * int(header.get_data_dtype().itemsize)
+
+
+def _opened(path: Path, enough: int = Nifti2Header.sizeof_hdr) -> BinaryIO:
+    """The file, unpacked.
+
+    Args:
+        enough: bytes that are wanted; what comes behind their member is not looked at.
+    """
+    stream = path.open("rb")
+    return unpacked(stream, enough) if _is_packed(path) else stream
+
+
+def _is_packed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz") and not _is_misnamed(path)
 
 
 def _is_misnamed(path: Path) -> bool:
     """Whether a file called `.gz` is none."""
     with path.open("rb") as file:
-        return path.name.lower().endswith(".gz") and file.read(2) != b"\x1f\x8b"
+        return path.name.lower().endswith(".gz") and file.read(len(GZIP)) != GZIP

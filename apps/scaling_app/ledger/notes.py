@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from sqlalchemy import delete, func, or_, select, update
@@ -128,7 +129,7 @@ class NoteBook(Store):
         known = {key: job.get(key, value) for key, value in IDLE.items()}
         if known["state"] not in ("idle", "running"):
             raise LedgerError(f"a job is idle or running, got {known['state']!r}")
-        note = _to_json({**known, **this_process()})
+        note = _to_json({**known, **this_process(), "at": time.time()})
         with self._write() as connection:
             connection.execute(update(tables.state).values(job=note))
 
@@ -138,6 +139,11 @@ class NoteBook(Store):
         if job["state"] == "running" and is_over(process, elsewhere=False):
             return {**job, "state": "idle", "eta_seconds": None, "message": "The last job was interrupted."}
         return job
+
+    def job_noted_at(self) -> float | None:
+        """When that was noted last, in seconds since 1970; None before the first job, and where an older version did."""
+        process = self._job_and_process()[1]
+        return None if process is None else process.get("at")
 
     def close_unfinished_job(self, message: str, *, elsewhere: bool = False, living: bool = False) -> None:
         """Says that a job which a dead process left running is idle, and why.

@@ -25,13 +25,14 @@ from scaling_app.ledger import utc_now
 from scaling_app.monai_app.batch_task import BatchInfer
 from scaling_app.monai_app.dicom.pacs import Pacs
 from scaling_app.monai_app.dicom.studies import DicomStudies
+from scaling_app.monai_app.failed_starts import tell_of_failed_starts
 from scaling_app.monai_app.infer_task import Segmentation
 from scaling_app.monai_app.lent_images import LentImages
 from scaling_app.monai_app.next_case import NextCase
 from scaling_app.monai_app.scoring import SufficiencyScoring
 from scaling_app.monai_app.studies_folder import StudiesFolder
 from scaling_app.monai_app.train_tasks import CurveTrainer, SegmentationTrainer
-from scaling_app.monai_app.training_state import training_of
+from scaling_app.monai_app.training_state import curve_task, training_of
 from scaling_app.service.answers import LabelSummary, in_info
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
 from scaling_app.storage import require_writable
@@ -99,6 +100,7 @@ class ScalingApp(MONAILabelApp):
         except (ValueError, OSError) as error:
             end_a_starting_server(error)
             raise
+        tell_of_failed_starts()
         self.serving = threading.Lock()
 
     def init_datastore(self) -> Datastore:
@@ -388,4 +390,5 @@ class ScalingApp(MONAILabelApp):
         store = self._datastore
         problems = store.problems if isinstance(store, StudiesFolder) else ()
         found = [{"image": problem.image, "sentence": problem.sentence} for problem in problems]
-        return LiveFacts(len(unlabelled), coverage_facts(self.open_studies.ledger, unlabelled), found)
+        coverage = coverage_facts(self.open_studies.ledger, unlabelled)
+        return LiveFacts(len(unlabelled), coverage, found, curve_task("learning_curve"))

@@ -10,6 +10,7 @@ from monailabel.utils.async_tasks.utils import tasks
 
 from scaling_app.ledger import Ledger
 from scaling_app.service.glance import Training
+from scaling_app.service.job_state import CurveTask
 
 _UNDER_WAY = ("SUBMITTED", "RUNNING")
 _QUEUE_TIME = "%Y-%m-%d %H:%M:%S"
@@ -47,17 +48,36 @@ def stats_of(model: str, stats: Mapping[str, Any]) -> dict[str, Any]:
     return {"epoch": 0, "current_time": "0:00:00", **accuracy}
 
 
+def curve_task(model: str) -> CurveTask | None:
+    """The curve job that is its turn now, or the last one where that failed; None where there is neither.
+
+    Args:
+        model: the trainer's name.
+    """
+    task = _under_way(model)
+    if task is not None:
+        return CurveTask(_began(task))
+    earlier = [task for task in list(tasks("train")) if _model_of(task) == model]
+    failed = bool(earlier) and earlier[-1]["status"] == "ERROR"
+    return CurveTask(_began(earlier[-1]), failed=True) if failed else None
+
+
 def _runs_on(ledger: Ledger) -> bool:
     return any(run.state == "running" for run in ledger.runs("published"))
 
 
 def _task() -> Mapping[str, Any] | None:
-    return next((task for task in reversed(list(tasks("train"))) if task["status"] in _UNDER_WAY), None)
+    """The one that runs; those behind it wait."""
+    return next((task for task in list(tasks("train")) if task["status"] in _UNDER_WAY), None)
 
 
 def _under_way(model: str) -> Mapping[str, Any] | None:
     task = _task()
-    return task if task is not None and (task.get("request") or {}).get("model") == model else None
+    return task if task is not None and _model_of(task) == model else None
+
+
+def _model_of(task: Mapping[str, Any]) -> object:
+    return (task.get("request") or {}).get("model")
 
 
 def _began(task: Mapping[str, Any]) -> float:

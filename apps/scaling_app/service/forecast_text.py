@@ -79,7 +79,7 @@ def target_sentence(target: Mapping[str, Any] | None) -> str:
         return f"Target {aim}: {chance}."
     never = f"never, as far as can be seen, with a chance of {percent(target['p_unreachable'])}"
     if needed.get("median") is None:
-        beyond = f"more likely than not out of reach of {SEARCHED_TIMES} times the cases at hand"
+        beyond = f"more likely than not beyond {SEARCHED_TIMES} times the cases at hand"
         return f"Target {aim}: {beyond}; {chance}; {never}."
     upper = "or more" if needed.get("hi80") is None else f"to {needed['hi80']:.0f}"
     more = f"{needed['median']:.0f} more cases (80 % range {needed.get('lo80') or 0:.0f} {upper})"

@@ -20,6 +20,7 @@ from scaling_app.curve.ledger_curve import case_facts
 from scaling_app.ledger import Ledger
 from scaling_app.service.answers import summary_of
 from scaling_app.service.forecast_worker import ForecastWorker, WorkerDiedError
+from scaling_app.service.job_state import CurveTask, with_start
 from scaling_app.service.payloads import SCHEMA, Payload
 
 logger = logging.getLogger(__name__)
@@ -49,11 +50,13 @@ class LiveFacts:
         n_pool: unlabelled images.
         coverage: `{"outside", "pool", "cases": [{"image", "distance"}]}`, where it has been computed.
         doubts: what is wrong with files of the studies, as `{"image", "sentence"}`.
+        curve: the curve job in the server's queue.
     """
 
     n_pool: int | None = None
     coverage: dict[str, Any] | None = None
     doubts: Sequence[dict[str, str]] = ()
+    curve: CurveTask | None = None
 
 
 _Key = tuple[int, int | None]
@@ -173,7 +176,7 @@ class ForecastKeeper:
             logger.exception("the ledger could not be read")
 
     def _answer(self, key: _Key, live: LiveFacts, status: str | None) -> dict[str, Any]:
-        job = self._ledger.job()
+        job = with_start(self._ledger.job(), self._ledger.job_noted_at(), live.curve)
         with self._lock:
             forecast, failure = self._forecast or _NOTHING_YET, self._failure
         state = (key, live, status, job, failure, id(forecast))

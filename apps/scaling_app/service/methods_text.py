@@ -8,6 +8,7 @@ determined belong into a report, with what the estimate rests on.
 from __future__ import annotations
 
 from scaling_app import __version__
+from scaling_app.forecast.answer import SEARCHED_TIMES
 from scaling_app.forecast.prior import CurvePrior, shipped_prior
 from scaling_app.forecast.stopping import percent
 from scaling_app.service.page import duration, gain_points, points, spread
@@ -120,7 +121,7 @@ def _target(payload: Payload) -> list[str]:
     if needed.median:
         more = f", and the median number of further cases to reach it {needed.median:.0f}"
     elif needed.median is None:
-        more = ", and more likely than not it is out of reach of the sizes considered"
+        more = f", and more likely than not it lies beyond {SEARCHED_TIMES} times the cases"
     return [
         f"The target was a Dice of {points(target.dice)} points [state the reason for it]; the probability that "
         f"it was reached was {percent(target.p_reached)}{more}."

@@ -232,7 +232,7 @@ class Job(Part):
     eta_seconds: float | None = None
     """Time left."""
     message: str | None = None
-    """How the last one ended, where there is something to say."""
+    """That it is being started, what it does, or how the last one ended, where there is something to say."""
 
 
 class Doubt(Part):

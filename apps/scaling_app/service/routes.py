@@ -96,7 +96,7 @@ def make_router(
             start_update()
         except UpdateRefusedError as error:
             raise HTTPException(409, str(error)) from error
-        return {"job": ledger.job()}
+        return {"job": keeper.payload()["job"]}
 
     return router
 

@@ -9,6 +9,7 @@ from itertools import zip_longest
 from scaling_app.forecast.answer import SEARCHED_TIMES
 from scaling_app.forecast.prediction import MIN_CASES
 from scaling_app.forecast.stopping import percent
+from scaling_app.service.job_state import STARTING
 from scaling_app.service.methods_text import methods_text
 from scaling_app.service.page import duration, gain_points, numbers, points, section, spread, table
 from scaling_app.service.payloads import (
@@ -73,7 +74,7 @@ def _target_note(target: Target) -> str:
     needed = target.cases or CasesNeeded()
     chance = "chance that it is reached"
     if needed.median is None:
-        return f"{chance}; probably out of reach of {SEARCHED_TIMES} times the cases"
+        return f"{chance}; probably beyond {SEARCHED_TIMES} times the cases"
     if needed.median == 0:
         return chance
     upper = f"to {needed.hi80:.0f}" if needed.hi80 is not None else "or more"
@@ -94,7 +95,9 @@ def state_note(payload: Payload, *, with_job: bool = True) -> str:
         left = job.eta_seconds
         eta = "" if left is None else f", about {duration(left / 60)} left"
         done = f" ({job.done} of {job.total} trainings done{eta})" if job.total else ""
-        notes.append(f'<p class="note">New curve points are being measured{escape(done)}.</p>')
+        measured = f"New curve points are being measured{done}."
+        said = STARTING if job.message == STARTING else measured
+        notes.append(f'<p class="note">{escape(said)}</p>')
     return "".join(notes)
 
 

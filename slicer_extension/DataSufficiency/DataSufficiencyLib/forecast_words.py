@@ -20,7 +20,7 @@ from scaling_app_client.payload import (
     Target,
 )
 
-from .server_words import in_the_panels_language
+from .server_words import STARTING, in_the_panels_language
 
 #: After the name of a strategy that was trained for more steps.
 _LONGER = "+longer"
@@ -31,6 +31,8 @@ _DOUBTS_SHOWN = 3
 _CLOCK_S = 90
 #: Where the server does not say.
 UNKNOWN = "\u2013"
+#: How many times the cases at hand the server looks for a target among.
+SEARCHED_TIMES = 32
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ def _target_row(curve: Curve, target: Target) -> TableRow:
     """How many more cases the target takes; the time is that of as many cases as the median says."""
     dice = _("target {dice}").format(dice=target_points(target))
     if target.median is None:
-        cases = UNKNOWN if target.p_reached is None else _("out of reach")
+        beyond = _("beyond {times} times the cases").format(times=SEARCHED_TIMES)
+        cases = UNKNOWN if target.p_reached is None else beyond
     elif target.median == target.hi80 == 0:
         return TableRow(_("reached"), dice, UNKNOWN, UNKNOWN, target_tip(target))
     else:
@@ -222,6 +225,8 @@ def job_text(answer: Payload) -> str:
         if answer.status == "computing":
             return _("A new forecast is being computed.")
         return _("The last measurement: {sentence}").format(sentence=job.message) if job.message else ""
+    if job.message == STARTING:
+        return in_the_panels_language(job.message)
     if job.total:
         words = _("The learning curve is being measured: {done} of {total} trainings are done.")
         text = words.format(done=job.done or 0, total=job.total)

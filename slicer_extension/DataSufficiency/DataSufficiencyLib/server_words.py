@@ -5,6 +5,9 @@ from __future__ import annotations
 from slicer.i18n import tr
 from slicer.i18n import tr as _
 
+#: What it says of a measurement whose process is not there yet.
+STARTING = "The measurement is being started."
+
 
 def in_the_panels_language(sentence: str) -> str:
     """The sentence as a translation has it, else as it came."""
@@ -40,6 +43,8 @@ def _known() -> tuple[str, ...]:
         _("Changes shapes and brightness of your cases as the network's own errors ask."),
         _("Bends your cases into new shapes, and paints new images as far as that is shown to help."),
         _("Takes the strategy that won on your own cases, and before there is one, Baseline."),
+        # What it does.
+        _("The measurement is being started."),
         # How the next case is picked.
         _("Random order; about one case in five is to be labelled without a prediction"),
         _("The first unlabelled case by name"),

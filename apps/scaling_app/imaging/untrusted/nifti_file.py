@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 from pathlib import Path
 from typing import BinaryIO
 
 import nibabel as nib
 
+from scaling_app.imaging.untrusted.gzipped import GZIP, unpacked
 from scaling_app.imaging.untrusted.header import (
     MOST_HEADER_BYTES,
     MOST_PACKED,
@@ -20,7 +20,6 @@ from scaling_app.imaging.untrusted.header import (
     require_sizes,
 )
 
-_GZIP = b"\x1f\x8b"
 _LONGEST = 540
 
 
@@ -36,9 +35,9 @@ def judge_nifti(path: Path, packed: bool) -> Header:
     with open_regular(path) as stream:
         size = stream.seek(0, 2)
         stream.seek(0)
-        packed = packed and stream.read(2) == _GZIP  # ITK opens a plain file of that name, too
+        packed = packed and stream.read(2) == GZIP  # ITK opens a plain file of that name, too
         stream.seek(0)
-        fields = _fields(path.name, gzip.GzipFile(fileobj=stream) if packed else stream)  # type: ignore[arg-type]
+        fields = _fields(path.name, unpacked(stream) if packed else stream)
     shape = tuple(int(length) for length in fields.get_data_shape())
     require_sizes(path.name, shape)
     said = float(fields["vox_offset"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from scaling_app.imaging.untrusted.gzipped import no_end, unpacked
 from scaling_app.imaging.untrusted.header import Header, ImageError, Place, open_regular
 
 _IN, _OUT = 1 << 16, 1 << 20
@@ -57,15 +57,16 @@ def read_through(path: Path, header: Header) -> None:
     wanted, found, rest = header.stored_bytes, -place.skipped, b""
     with open_regular(path) as stream:
         stream.seek(place.begins)
-        for piece in _unpacked(stream, place.packing):
+        for piece in _unpacked(stream, place.packing, place.skipped + wanted):
             voxels = piece[max(0, -found) : max(0, wanted - found)]
-            found += len(piece)
+            before, found = found, found + len(piece)
             if not finite:
                 voxels = rest + voxels
                 whole = len(voxels) - len(voxels) % dtype.itemsize
                 finite = bool(np.isfinite(np.frombuffer(voxels[:whole], dtype)).any())
                 rest = voxels[whole:]
-            if found > wanted or (found == wanted and not place.exact):
+            # one piece behind the voxels, too: where the packed data end there, their checksum is compared
+            if found > wanted and (place.exact or before >= wanted):
                 break
     if found < wanted:
         raise _too_little(path.name, max(found, 0), wanted)
@@ -75,11 +76,11 @@ def read_through(path: Path, header: Header) -> None:
         raise ImageError(f"{path.name} holds no voxel with a finite value; export it anew")
 
 
-def _unpacked(stream: BinaryIO, packing: str) -> Iterator[bytes]:
+def _unpacked(stream: BinaryIO, packing: str, enough: int) -> Iterator[bytes]:
     if packing == "zlib":
         yield from _inflated(stream, packing)
         return
-    openers = {"gzip": lambda: gzip.GzipFile(fileobj=stream), "bzip2": lambda: bz2.BZ2File(stream)}
+    openers = {"gzip": lambda: unpacked(stream, enough), "bzip2": lambda: bz2.BZ2File(stream)}
     source = openers[packing]() if packing else stream
     while piece := source.read(_OUT):
         yield piece
@@ -96,17 +97,13 @@ def _too_much(name: str, expected: int) -> ImageError:
     return ImageError(f"{name} holds more data than the {expected:,} bytes of its header; export it anew")
 
 
-def _no_end() -> EOFError:
-    return EOFError("Compressed file ended before the end-of-stream marker was reached")  # as gzip says it
-
-
 def _inflated(stream: BinaryIO, packing: str) -> Iterator[bytes]:
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | (16 if packing == "gzip" else 0))
     while not unpacker.eof:
         packed = unpacker.unconsumed_tail or stream.read(_IN)
         piece = unpacker.decompress(packed, _OUT)
         if not packed and not piece:
-            raise _no_end()
+            raise no_end()
         yield piece
 
 
@@ -115,5 +112,5 @@ def _bunzipped(stream: BinaryIO, _: str) -> Iterator[bytes]:
     while not unpacker.eof:
         packed = stream.read(_IN) if unpacker.needs_input else b""
         if unpacker.needs_input and not packed:
-            raise _no_end()
+            raise no_end()
         yield unpacker.decompress(packed, _OUT)

@@ -445,8 +445,8 @@ in Punkten
             <translation>Ziel {dice}</translation>
         </message>
         <message>
-            <source>out of reach</source>
-            <translation>nicht in Sicht</translation>
+            <source>beyond {times} times the cases</source>
+            <translation>über dem {times}-Fachen der Fälle</translation>
         </message>
         <message>
             <source>reached</source>
@@ -972,6 +972,10 @@ in Punkten
         <message>
             <source>Takes the strategy that won on your own cases, and before there is one, Baseline.</source>
             <translation>Nimmt die Strategie, die auf Ihren eigenen Fällen gewonnen hat, und bis es eine gibt, Baseline.</translation>
+        </message>
+        <message>
+            <source>The measurement is being started.</source>
+            <translation>Die Messung wird gestartet.</translation>
         </message>
         <message>
             <source>Random order; about one case in five is to be labelled without a prediction</source>

@@ -441,7 +441,7 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>out of reach</source>
+            <source>beyond {times} times the cases</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -967,6 +967,10 @@ in points
         </message>
         <message>
             <source>Takes the strategy that won on your own cases, and before there is one, Baseline.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The measurement is being started.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
