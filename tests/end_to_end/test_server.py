@@ -285,7 +285,8 @@ def test_the_curve_job_starts_from_the_panel_too(server, trained):
 
 def test_a_training_of_the_model_in_use_goes_before_a_curve_job_which_goes_on_after_it(server, trained):
     server.start_training("learning_curve", steps=4000, curve_minutes=20)
-    server.wait_for(lambda: server.sufficiency()["job"]["state"] == "running", 120)
+    server.wait_for(lambda: server.sufficiency()["job"]["message"] not in ("", STARTING), 120)
+    assert server.sufficiency()["job"]["state"] == "running"
     began = time.monotonic()
     answer = server.post("/train/segmentation", json={"steps": STEPS})
     assert answer.status_code == 200, answer.text
