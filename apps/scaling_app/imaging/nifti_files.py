@@ -57,7 +57,7 @@ def read_nifti(path: Path, as_label: bool) -> tuple[NDArray, Grid]:
     spec = (header.get_data_shape(), header.get_data_dtype(), offset, slope or 1.0, inter or 0.0)
     packed = _is_packed(path)
     with _opened(path, offset + _bytes_of(header)) as stream:
-        voxels = ArrayProxy(stream if packed or _is_misnamed(path) else path, spec, mmap=not packed)
+        voxels = ArrayProxy(_source(path, stream), spec, mmap=not packed)
         scaled = not as_label and not header.get_data_dtype().names
         # not through float64, which nibabel takes for scaled integers: twice the memory of a large scan
         array = np.asarray(voxels, dtype=np.float32 if scaled else None)
@@ -86,10 +86,8 @@ def read_first_slices(
     shape, dtype = tuple(int(size) for size in header.get_data_shape()), header.get_data_dtype()
     if len(shape) != 3 or dtype.names or header.get_slope_inter() not in ((None, None), (1.0, 0.0)):
         return None
-    packed = _is_packed(path)
     with _opened(path, offset + _bytes_of(header)) as stream:
-        spec = (shape, dtype, offset)
-        voxels = ArrayProxy(stream if packed or _is_misnamed(path) else path, spec, mmap=not packed)
+        voxels = ArrayProxy(_source(path, stream), (shape, dtype, offset), mmap=not _is_packed(path))
         return shape, np.asarray(voxels[..., : count(shape)], dtype=np.float32)
 
 
@@ -204,11 +202,18 @@ def _opened(path: Path, enough: int = Nifti2Header.sizeof_hdr) -> BinaryIO:
     return unpacked(stream, enough) if _is_packed(path) else stream
 
 
+def _source(path: Path, stream: BinaryIO) -> Path | BinaryIO:
+    """Where nibabel reads voxels from: of what is called `.gz` the stream, since it would unpack it by its name."""
+    return stream if _is_called_packed(path) else path
+
+
 def _is_packed(path: Path) -> bool:
-    return path.name.lower().endswith(".gz") and not _is_misnamed(path)
-
-
-def _is_misnamed(path: Path) -> bool:
-    """Whether a file called `.gz` is none."""
+    """Whether it is gzip, and not only called so."""
+    if not _is_called_packed(path):
+        return False
     with path.open("rb") as file:
-        return path.name.lower().endswith(".gz") and file.read(len(GZIP)) != GZIP
+        return file.read(len(GZIP)) == GZIP
+
+
+def _is_called_packed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")

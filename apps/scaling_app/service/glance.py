@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from scaling_app.service.job_state import STARTING
+from scaling_app.service.job_state import measuring
 from scaling_app.service.page import duration, gain_points, points, spread
 from scaling_app.service.payloads import ForecastRow, Job, Payload
 from scaling_app.words import count
@@ -83,8 +83,7 @@ def work_sentences(job: Job, training: Training | None) -> list[str]:
         said.append(f"A new model is being trained{_left(training.seconds_left)}{steps}.")
     if job.state == "running":
         runs = f" ({job.done} of {count(job.total, 'training')} done)" if job.total else ""
-        measured = f"New curve points are being measured{_left(job.eta_seconds)}{runs}."
-        said.append(STARTING if job.message == STARTING else measured)
+        said.append(measuring(job.message, f"{_left(job.eta_seconds)}{runs}"))
     if said:
         said.append("You can go on labelling.")
     elif job.message:

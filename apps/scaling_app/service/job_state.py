@@ -31,6 +31,16 @@ class CurveTask:
     failed: bool = False
 
 
+def measuring(message: str | None, how_far: str) -> str:
+    """The sentence for a job that runs.
+
+    Args:
+        message: the job's.
+        how_far: what stands behind it once trainings are made.
+    """
+    return STARTING if message == STARTING else f"New curve points are being measured{how_far}."
+
+
 def with_start(job: Mapping[str, Any], noted_at: float | None, task: CurveTask | None) -> dict[str, Any]:
     """What the ledger says of the job, or of a later one that has noted nothing there that it is being started.
 

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from scaling_app.forecast.answer import SEARCHED_TIMES
 from scaling_app.forecast.prediction import MIN_CASES
 from scaling_app.forecast.stopping import percent
-from scaling_app.service.job_state import STARTING
+from scaling_app.service.job_state import measuring
 from scaling_app.service.methods_text import methods_text
 from scaling_app.service.page import duration, gain_points, numbers, points, section, spread, table
 from scaling_app.service.payloads import (
@@ -95,9 +95,7 @@ def state_note(payload: Payload, *, with_job: bool = True) -> str:
         left = job.eta_seconds
         eta = "" if left is None else f", about {duration(left / 60)} left"
         done = f" ({job.done} of {job.total} trainings done{eta})" if job.total else ""
-        measured = f"New curve points are being measured{done}."
-        said = STARTING if job.message == STARTING else measured
-        notes.append(f'<p class="note">{escape(said)}</p>')
+        notes.append(f'<p class="note">{escape(measuring(job.message, done))}</p>')
     return "".join(notes)
 
 
@@ -108,9 +106,8 @@ def missing(payload: Payload) -> str:
     in_curve, doubts = payload.n_in_curve, payload.doubts
     observed = [p for p in payload.observed if p.dice is not None]
     n_points = len({(p.n, p.kind) for p in observed})
-    too_few_scores = (
-        payload.status == "too_few" and in_curve >= MIN_CASES
-    )  # of what there is nothing else is missing
+    # there are cases enough, so that it is the points of the curve that are missing
+    too_few_scores = payload.status == "too_few" and in_curve >= MIN_CASES
     steps = [
         (
             in_curve >= MIN_CASES,

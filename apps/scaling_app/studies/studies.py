@@ -131,10 +131,11 @@ class Studies:
                 "--conf target %s is left aside: the session's is %s", wanted, held or "none by now"
             )
         steps, told = self.ledger.setting("steps"), self.conf.steps
-        if steps is not None and told is None and steps != AUTO_STEPS:
-            logger.info("Trainings take %s steps, as was set in this session", steps)
-        elif steps is not None and told is not None and steps != told:
-            logger.warning("--conf steps %s is left aside: the session's are %s", told, steps)
+        if steps is not None and steps != (told or AUTO_STEPS):
+            if told is None:
+                logger.info("Trainings take %s steps, as was set in this session", steps)
+            else:
+                logger.warning("--conf steps %s is left aside: the session's are %s", told, steps)
         self.ledger.set_setting("minutes_per_point", self.conf.minutes_per_point)
 
     def keep_structures(self, structures: Mapping[str, int]) -> None:
