@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -18,8 +19,15 @@ def test_new_labels_are_seen_while_readers_are_compared(monkeypatch: pytest.Monk
     app = ScalingApp.__new__(ScalingApp)
     app.studies, app.veil, app.scratch = "/studies", None, None
     app.open_studies = SimpleNamespace(ledger=None)
-    app.agreements = SimpleNamespace(measure=lambda: (compared.set(), done.wait(PATIENCE)))
-    app.take_stock = lambda: looks.release()  # type: ignore[method-assign]
+    app.agreements = SimpleNamespace(measure=lambda: (compared.set(), done.wait(PATIENCE), sys.exit()))
+    others = set(threading.enumerate())
+
+    def take_stock() -> None:
+        looks.release()
+        if done.is_set():
+            raise SystemExit  # ends its thread: what this test put in its way is soon gone
+
+    app.take_stock = take_stock  # type: ignore[method-assign]
     monkeypatch.setattr(app_module, "LOOK_EVERY_SECONDS", 0.01)
     for place, name in (
         (app_module.discretion, "learn_names"),
@@ -33,3 +41,5 @@ def test_new_labels_are_seen_while_readers_are_compared(monkeypatch: pytest.Monk
         assert all(looks.acquire(timeout=PATIENCE) for _ in range(3))
     finally:
         done.set()
+        for thread in set(threading.enumerate()) - others:
+            thread.join(PATIENCE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -313,8 +314,13 @@ def test_a_page_that_stays_open_does_not_grow(open_page, shown: Shown) -> None:
     live(2)
     before = size()
     live(5)
-    after = size()
-    assert all(after[name] <= 1.1 * before[name] for name in before), (before, after)
+    # the browser may hold the last figure for a moment; what is never let go of stays
+    for _ in range(40):
+        after = size()
+        if all(after[name] <= 1.1 * before[name] for name in before):
+            return
+        time.sleep(0.25)
+    pytest.fail(f"it grew from {before} to {after}")
 
 
 def test_a_slow_server_is_asked_one_thing_at_a_time(open_page, shown: Shown) -> None:
