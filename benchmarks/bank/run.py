@@ -10,7 +10,7 @@ joins the tables into those of `benchmarks/bank/results` (`BANKS`). `DIR` holds 
 and `labels/` (README.md beside this file: which, and their licences).
 
 Recipes: `short`, trainings of 400 steps that hundreds of fit on two processor cores; `product`, what the app does unless
-told otherwise; `quarter`, the same for a quarter of an hour; `again`, the short baseline anew where the product's cases
+told otherwise; `quarter`, the same for a quarter of an hour; `longer`, for four times its steps; `again`, the short baseline anew where the product's cases
 are others than those of `short`, which was run before the same image under two names counted as one patient's.
 
 All arms of a task train on the same cases with the same seed, steps, affine map and intensity changes (but
@@ -35,7 +35,9 @@ from scaling_app.experiments.cohort import patient_of
 from scaling_app.experiments.replay import replay
 from scaling_app.experiments.replay_run import Arm
 from scaling_app.experiments.runs_table import COLUMNS, FORMER_COLUMNS
+from scaling_app.forecast.arms import LONGER_TIMES
 from scaling_app.imaging.network_table import DEFAULT_NETWORK
+from scaling_app.trials.length import steps_for
 
 BANK = Path(__file__).parent / "results" / "bank.csv.gz"
 STEPS = 400
@@ -52,6 +54,7 @@ BANKS = {
     "product": BANK.with_name("product.csv.gz"),
     "again": BANK.with_name("again.csv.gz"),
     "quarter": BANK.with_name("quarter.csv.gz"),
+    "longer": BANK.with_name("longer.csv.gz"),
 }
 """The tables by recipe."""
 POOL = 12
@@ -153,6 +156,10 @@ RECIPES = {
     "product": PRODUCT,
     "again": tuple(Cell(CURVE, ("baseline",), OTHER_CASES, draws=draws) for draws in (1, 2, 3)),
     "quarter": (Cell((32,), ("baseline",), ("acdc",), network=DEFAULT_NETWORK, steps=QUARTER),),
+    "longer": tuple(
+        Cell((n,), ("baseline",), network=DEFAULT_NETWORK, draws=1, steps=LONGER_TIMES * steps_for(n))
+        for n in (4, 8, 16)
+    ),
 }
 
 
