@@ -15,7 +15,7 @@ CHECKS := $(addprefix lint-,types panel rooms style figures)
 .PHONY: demo test quick lint docs format serve clean help $(CHECKS) $(QUICK)
 
 help:
-	@echo "make demo [DATA=DIR]  an annotation session on a real server, with its forecast (under 6 minutes)"
+	@echo "make demo [DATA=DIR]  an annotation session on a real server, with its forecast (under 7 minutes)"
 	@echo "make test             style, architecture and all tests"
 	@echo "make quick            the same without what is slow, for while you write (under a minute)"
 	@echo "make docs             the picture of the rooms, the contract's schema; then figures, links and commands of all pages"

@@ -27,11 +27,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from benchmarks.bank.longer import draw_longer, longer_rows, longer_trainings
-from benchmarks.bank.run import same_cases
+from benchmarks.bank.run import BANKS, LONG, STEPS, same_cases
 from benchmarks.common.paired_runs import Runs, crossed_mean, said
 from benchmarks.common.tables import markdown
 from benchmarks.forecast.bank import bank_files
 from scaling_app.forecast.families import POWER_LAW, POWER_LAW_FLOOR, Array, Family, fit_family
+from scaling_app.trials.length import AUTO_STEPS
 
 REPEATS = 500
 COLUMNS = 5
@@ -51,7 +52,7 @@ MODELS = {
     ("resunet", "medium"): ("Res-UNet, medium", "#3d9be9"),
     ("swinunetr", "small"): ("Swin-UNETR", "#c0504d"),
 }
-STEPS = {
+LENGTHS = {
     ("resunet", "small", "baseline", "400"): ("400 steps", "#0b5394"),
     ("resunet", "small", "baseline", "1600"): ("1600 steps", "#c0504d"),
 }
@@ -238,7 +239,7 @@ def draw_all(curves: dict[tuple[str, ...], Points], table: pd.DataFrame, out: Pa
             {("resunet", "small", name, "400"): look for name, look in NAMES.items()},
             False,
         ),
-        ("bank_steps.png", "Res-UNet, small, affine + intensity, one draw", one, STEPS, False),
+        ("bank_steps.png", "Res-UNet, small, affine + intensity, one draw", one, LENGTHS, False),
     ]
     made = []
     for name, note, known, looks, fit in pages:
@@ -327,7 +328,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--bank", type=Path, default=results, help="folder of bank.csv.gz and product.csv.gz")
+    parser.add_argument("--bank", type=Path, default=results, help="folder of the tables")
     parser.add_argument("--out", type=Path, default=results)
     arguments = parser.parse_args()
     columns = [*KEYS, "n", "draw", "case", "patient", "dice"]
@@ -336,7 +337,13 @@ def main() -> None:
         for file in bank_files(arguments.bank)
     )
     curves = curves_of(table)
-    longer = longer_trainings(table)
+    small = table.query("network == 'resunet' and capacity == 'small' and strategy == 'baseline'")
+    short = longer_trainings(small[small["steps"] == str(STEPS)], small[small["steps"] == str(LONG)])
+    product = table[(table["steps"] == AUTO_STEPS) & (table["strategy"] == "baseline")]
+    four_times = pd.read_csv(
+        arguments.bank / BANKS["longer"].name, usecols=columns, keep_default_na=False, na_values=[""]
+    )
+    longer = longer_trainings(product, four_times)
     made = [*draw_all(curves, table, arguments.out), draw_longer(longer, arguments.out)]
     text = [
         "# Scaling laws fitted to the bank",
@@ -357,11 +364,15 @@ def main() -> None:
         "",
         *steps_rows(table),
         "",
-        "What training four times as long gains on the same cases, beside what four times the cases gain.",
+        "What training four times as long as the app does gains on the same cases, beside what four times the cases gain.",
         "",
         f"![{made[-1].stem}]({made[-1].name})",
         "",
         markdown(longer_rows(longer)),
+        "",
+        f"The same of trainings of {STEPS} steps of the small network, and of {LONG}.",
+        "",
+        markdown(longer_rows(short)),
         "",
     ]
     (arguments.out / "bank_fits.md").write_text("\n".join(text), encoding="utf-8")

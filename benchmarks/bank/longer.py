@@ -20,7 +20,7 @@ from benchmarks.common.paired_runs import Measured, Runs, draws_of, said
 class Longer:
     """What four times the steps, and four times the cases, gain on one data set, and how much more the steps do.
 
-    Each: mean, low, high, points of Dice.
+    Each: mean, low, high, points of Dice; None where nothing was trained on four times the cases.
     """
 
     dataset: str
@@ -29,28 +29,33 @@ class Longer:
     cases: int
     patients: int
     by_steps: Measured
-    by_cases: Measured
-    more: Measured
+    by_cases: Measured | None
+    more: Measured | None
 
 
-def longer_trainings(table: pd.DataFrame) -> list[Longer]:
-    """Paired gains at every size that has long trainings and short ones on four times the cases."""
+def longer_trainings(short: pd.DataFrame, long: pd.DataFrame) -> list[Longer]:
+    """Paired gains at every size that has long trainings, on the draws that both have."""
     found = []
-    alike = table.query("network == 'resunet' and capacity == 'small' and strategy == 'baseline'")
-    for dataset, rows in alike.assign(strategy=alike["steps"].astype(str)).groupby("dataset"):
-        runs = Runs(rows, "dice", ("400", "1600"))
-        if runs.arms != ["400", "1600"]:
+    both = pd.concat([short.assign(strategy="short"), long.assign(strategy="long")])
+    for dataset, rows in both.groupby("dataset"):
+        runs = Runs(rows, "dice", ())
+        if runs.arms != ["long", "short"]:
             continue
-        short, long = runs.of("400"), runs.of("1600")
-        for position, n in enumerate(runs.sizes):
-            draws = draws_of(long[position] - short[position])
-            if not len(draws) or 4 * n not in runs.sizes:
+        longer, shorter = (dict(zip(runs.sizes, runs.of(arm), strict=True)) for arm in runs.arms)
+        for n in runs.sizes:
+            draws = draws_of(longer[n] - shorter[n])
+            if not len(draws):
                 continue
-            here, steps, cases = (  # the draws of all three are the same
-                scores[draws] for scores in (short[position], long[position], short[runs.sizes.index(4 * n)])
+            steps, here, cases = (
+                None if scores is None else scores[draws]
+                for scores in (longer[n], shorter[n], shorter.get(4 * n))
             )
-            gains = [runs.difference(*pair) for pair in ((steps, here), (cases, here), (steps, cases))]
-            found.append(Longer(dataset, n, len(draws), len(runs.cases), len(runs.patients), *gains))
+            known = cases is not None and len(draws_of(cases)) == len(draws)
+            by_steps = runs.difference(steps, here)
+            gains = [runs.difference(*pair) if known else None for pair in ((cases, here), (steps, cases))]
+            found.append(
+                Longer(dataset, n, len(draws), len(runs.cases), len(runs.patients), by_steps, *gains)
+            )
     return found
 
 
@@ -64,8 +69,8 @@ def longer_rows(found: Sequence[Longer]) -> list[dict[str, str]]:
             "test cases": str(one.cases),
             "patients": str(one.patients),
             "4 times the steps": said(one.by_steps, 1, "+"),
-            "4 times the cases": said(one.by_cases, 1, "+"),
-            "the steps more": said(one.more, 1, "+"),
+            "4 times the cases": said(one.by_cases, 1, "+") if one.by_cases else "-",
+            "the steps more": said(one.more, 1, "+") if one.more else "-",
         }
         for one in found
     ]
@@ -79,11 +84,16 @@ def draw_longer(found: Sequence[Longer], out: Path) -> Path:
     for axis, n in zip(axes, sizes, strict=True):
         here = [one for one in found if one.n == n]
         for aside, colour, label, gains in (
-            (0.16, "#c0504d", "4 times the steps", [one.by_steps for one in here]),
-            (-0.16, "#0b5394", "4 times the cases", [one.by_cases for one in here]),
+            (0.16, "#c0504d", "4 times the steps", {one.dataset: one.by_steps for one in here}),
+            (
+                -0.16,
+                "#0b5394",
+                "4 times the cases",
+                {one.dataset: one.by_cases for one in here if one.by_cases},
+            ),
         ):
-            mean, low, high = np.array(gains).T
-            rows = np.array([names.index(one.dataset) for one in here]) + aside
+            mean, low, high = np.array([*gains.values()]).T
+            rows = np.array([names.index(name) for name in gains]) + aside
             bars = np.nan_to_num([mean - low, high - mean])
             axis.errorbar(mean, rows, xerr=bars, fmt="o", ms=4, lw=1.2, color=colour, label=label)
         axis.axvline(0, color="#999999", lw=0.8)

@@ -13,7 +13,7 @@ import pytest
 from scaling_app.commands import demo
 from scaling_app.commands.demo import ServerError
 from scaling_app.studies.conf import parse_labels, read_conf
-from scaling_app_client.payload import SCHEMA
+from scaling_app_client.payload import SCHEMA, Curve, Interval
 
 
 @pytest.fixture
@@ -36,6 +36,22 @@ def test_a_session_too_short_to_check_a_forecast_says_so_and_shows_no_empty_tabl
     truth = [{"n": 6, "mean": 0.6, "half95": 0.1, "cases": 4}]
     record = demo.DemoRecord(synthetic=True, structures={"organ": 1}, truth=truth)
     assert "more --cases" in demo._outcome(record)
+
+
+def test_a_forecast_is_held_against_the_model_of_as_many_cases_whatever_labels_are_in_doubt() -> None:
+    """Ten labels without doubt, then fifteen of which one is: the model of fifteen labels is of fourteen cases."""
+    at = {n: Interval(0.7, 0.6, 0.8, 0.5, 0.9) for n in (13, 15)} | {14: Interval(0.75, 0.74, 0.76, 0.7, 0.8)}
+    curve = Curve("", at[13], (), 0.5, line=tuple(sorted(at.items())))
+    truth = [{"n": 15, "in_curve": 14, "mean": 0.7, "half95": 0.1, "cases": 20}]
+    record = demo.DemoRecord(
+        synthetic=True, structures={"organ": 1}, truth=truth, forecasts=[demo.Forecast(10, curve, None)]
+    )
+    table = demo._outcome(record)
+    assert [list(column.cells) for column in table.columns][2:] == [
+        ["75.0 (74.0 to 76.0)"],
+        ["70.0 (60.0 to 80.0), 20 cases"],
+        ["no"],
+    ]
 
 
 def test_refused_input_changes_nothing(out: Path, tmp_path: Path) -> None:
@@ -89,7 +105,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         raise StopHereError
 
     monkeypatch.setattr(demo, "server_command", command)
-    cases = SimpleNamespace(spatial_dims=2, studies=tmp_path)
+    cases = SimpleNamespace(studies=tmp_path)
 
     def ask(structures: dict[str, int], minutes: float = 1.0, n_cases: int = 5) -> dict[str, str]:
         with pytest.raises(StopHereError), demo._server(tmp_path, cases, structures, minutes, n_cases, None):

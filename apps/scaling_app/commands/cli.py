@@ -361,7 +361,7 @@ def demo(
     ] = None,
     out: Annotated[Path, typer.Option(help="folder for session.json and report.html")] = Path("demo"),
     cases: Annotated[int, typer.Option(min=5, help="how many cases the session labels")] = 15,
-    minutes: Annotated[float, typer.Option(min=0.5, help="time to spend, about")] = 5.0,
+    minutes: Annotated[float, typer.Option(min=0.5, help="time to spend, about")] = 6.0,
     patient: Patient = None,
 ) -> None:
     """Replays an annotation session over REST on a real server, with the forecast after each label."""

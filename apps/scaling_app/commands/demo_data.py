@@ -30,7 +30,6 @@ class DemoCases:
     studies: Path
     labels: dict[str, Path]
     truth: tuple[tuple[Path, Path], ...]
-    spatial_dims: int
     synthetic: bool
 
 
@@ -62,9 +61,8 @@ def prepare_cases(
     for case in in_session:
         copy_whole(case.image, studies / case.image.name)
         labels[stem_of(case.image)] = case.known_label
-    flat = in_session[0].image.suffix in (".png", ".jpg", ".tif")
     tested = tuple((case.image, case.known_label) for case in truth)
-    return DemoCases(studies, labels, tested, 2 if flat else 3, synthetic=data is None)
+    return DemoCases(studies, labels, tested, synthetic=data is None)
 
 
 def _set_aside(cases: list[CaseFiles], n_truth: int) -> tuple[list[CaseFiles], list[CaseFiles]]:
