@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.bank.longer import longer_rows, longer_trainings
 from benchmarks.common.paired_runs import Runs
 from benchmarks.genseg.table import read
 
@@ -140,3 +141,26 @@ def test_slices_of_one_heart_are_one_patients_in_the_tables_of_genseg(tmp_path) 
     runs = tmp_path / "runs.csv"
     pd.DataFrame({"task": "lv", "arm": "none", "case": names}).to_csv(runs, index=False)
     assert list(read(runs)["patient"]) == ["SC-HF-I-04", "SC-HF-I-04", "SC-HYP-40"]
+
+
+def test_more_steps_stand_beside_more_cases_where_both_were_trained_and_alone_where_not() -> None:
+    def made(level: float, n: int, draw: int = 0) -> list[dict[str, object]]:
+        return [
+            {
+                "dataset": "d",
+                "n": n,
+                "draw": draw,
+                "case": case,
+                "patient": case,
+                "structure": "s",
+                "dice": dice,
+            }
+            for case, dice in (("a", level), ("b", level + 0.02), ("c", level + 0.01))
+        ]
+
+    short = pd.DataFrame([*made(0.5, 2), *made(0.6, 4), *made(0.8, 8), *made(0.1, 2, draw=1)])
+    four, two = longer_trainings(short, pd.DataFrame([*made(0.55, 2), *made(0.7, 4)]))[::-1]
+    assert (two.n, two.draws, two.patients) == (2, 1, 3)
+    assert np.isclose([two.by_steps[0], two.by_cases[0], two.more[0]], [5.0, 30.0, -25.0]).all()
+    assert (four.n, four.by_cases, four.more) == (4, None, None) and np.isclose(four.by_steps[0], 10.0)
+    assert longer_rows([four])[0]["4 times the cases"] == "-"
