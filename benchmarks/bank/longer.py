@@ -6,12 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
-
-mpl.use("Agg")
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
 
 from benchmarks.common.paired_runs import Measured, Runs, draws_of, said
 
@@ -78,6 +74,11 @@ def longer_rows(found: Sequence[Longer]) -> list[dict[str, str]]:
 
 def draw_longer(found: Sequence[Longer], out: Path) -> Path:
     """One panel per size: both gains of each data set with their intervals."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
     sizes = sorted({one.n for one in found})
     names = sorted({one.dataset for one in found}, reverse=True)
     figure, axes = plt.subplots(1, len(sizes), figsize=(10, 3.6), sharey=True, layout="constrained")
