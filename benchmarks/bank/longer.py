@@ -42,16 +42,11 @@ def longer_trainings(short: pd.DataFrame, long: pd.DataFrame) -> list[Longer]:
             draws = draws_of(longer[n] - shorter[n])
             if not len(draws):
                 continue
-            steps, here, cases = (
-                None if scores is None else scores[draws]
-                for scores in (longer[n], shorter[n], shorter.get(4 * n))
-            )
-            known = cases is not None and len(draws_of(cases)) == len(draws)
-            by_steps = runs.difference(steps, here)
-            gains = [runs.difference(*pair) if known else None for pair in ((cases, here), (steps, cases))]
-            found.append(
-                Longer(dataset, n, len(draws), len(runs.cases), len(runs.patients), by_steps, *gains)
-            )
+            steps, here = longer[n][draws], shorter[n][draws]
+            gains = [runs.difference(steps, here), None, None]
+            if 4 * n in shorter and len(draws_of(cases := shorter[4 * n][draws])) == len(draws):
+                gains[1:] = runs.difference(cases, here), runs.difference(steps, cases)
+            found.append(Longer(dataset, n, len(draws), len(runs.cases), len(runs.patients), *gains))
     return found
 
 

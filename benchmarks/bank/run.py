@@ -10,8 +10,9 @@ joins the tables into those of `benchmarks/bank/results` (`BANKS`). `DIR` holds 
 and `labels/` (README.md beside this file: which, and their licences).
 
 Recipes: `short`, trainings of 400 steps that hundreds of fit on two processor cores; `product`, what the app does unless
-told otherwise; `quarter`, the same for a quarter of an hour; `longer`, for four times its steps; `again`, the short baseline anew where the product's cases
-are others than those of `short`, which was run before the same image under two names counted as one patient's.
+told otherwise; `quarter`, the same for a quarter of an hour; `longer`, for four times its steps; `again`, the short
+baseline anew where the product's cases are others than those of `short`, which was run before the same image under two
+names counted as one patient's.
 
 All arms of a task train on the same cases with the same seed, steps, affine map and intensity changes (but
 `none`, which has neither). The pool are images of the same draw that are neither trained on nor tested; their

@@ -341,9 +341,9 @@ def _outcome(record: DemoRecord) -> Table | str:
     for heading in ("forecast at", "for", "forecast (80 % range)", "measured (95 % interval)", "inside"):
         table.add_column(heading, justify="right")
     for made in record.forecasts:
+        line = dict(made.overall.line) if made.overall else {}
         for truth in record.truth:
-            # a label in doubt is no case of the curve: sizes are those of the trainings
-            dice = dict(made.overall.line).get(truth["in_curve"]) if made.overall else None
+            dice = line.get(truth["in_curve"])  # a label in doubt is no case of the curve
             if truth["n"] <= made.n or dice is None or truth["mean"] is None:
                 continue
             low, high = truth["mean"] - truth["half95"], truth["mean"] + truth["half95"]
