@@ -135,7 +135,8 @@ DESIGN = (
     Cell((4, 16, 64), ("baseline",), FLAT, network="swinunetr", draws=2),
 )
 CURVE = (2, 4, 8, 16, 32, 64)
-DEFORMED = ("none", "red", "genda", "regda-carried", "genda+pool")
+MAKING_MORE = ("red", "genda", "regda-carried", "genda+pool")
+DEFORMED = ("none", *MAKING_MORE)
 STRATEGIES = (*DEFORMED, "genseg", "genda+genseg")
 """As the app runs them unless told otherwise."""
 FEW_TO_16 = (2, 4, 8, 16)
@@ -149,6 +150,7 @@ def _product(sizes: tuple[int, ...], arms: tuple[str, ...], draws: int, **more: 
 PRODUCT = (
     *(_product(CURVE, ("baseline",), draws) for draws in (1, 2, 3)),
     _product((16, 32), ("none",), 3),
+    _product(FEW, MAKING_MORE, 1, data_sets=FIRST_FIVE),
     *(
         _product(FEW_TO_16, arms, draws, data_sets=FIRST_FIVE)
         # GenSeg's take the longest
