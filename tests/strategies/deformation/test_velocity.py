@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -11,8 +14,8 @@ from scipy.integrate import solve_ivp
 
 from scaling_app.strategies.deformation import velocity as velocity_module
 from scaling_app.strategies.deformation.folds import cell_determinants, count_folds, voxel_grid
-from scaling_app.strategies.deformation.random_field import Strength, fade_normal, random_velocity
-from scaling_app.strategies.deformation.strategies import random_flow
+from scaling_app.strategies.deformation.random_field import Strength, fade_normal, random_velocity, tempered
+from scaling_app.strategies.deformation.strategies import STRONGEST_LEARNED, random_flow, sampled_unfolded
 from scaling_app.strategies.deformation.velocity import (
     Deformation,
     Flow,
@@ -226,6 +229,23 @@ def test_the_identity_has_determinants_of_one_and_a_turned_cell_has_not() -> Non
         assert count_folds(cell_determinants(grid * torch.tensor([-1.0, *[1.0] * (dims - 1)]))) == 3**dims
 
 
+@pytest.mark.parametrize("dims", [2, 3])
+def test_determinants_are_those_of_the_edges_at_each_corner(dims: int) -> None:
+    grid = voxel_grid((3, 4, 5)[:dims])
+    grid = grid + 0.3 * torch.randn(grid.shape, generator=torch.Generator().manual_seed(0))
+    found = cell_determinants(grid)
+    for index, corner in enumerate(product((0, 1), repeat=dims)):
+        for cell in product(*(range(n) for n in found.shape[1:])):
+            here = [c + b for c, b in zip(cell, corner, strict=True)]
+            edges = []
+            for axis in range(dims):
+                there = [*here]
+                there[axis] += 1 - 2 * corner[axis]
+                edges.append((grid[tuple(there)] - grid[tuple(here)]) * (1 - 2 * corner[axis]))
+            expected = float(torch.linalg.det(torch.stack(edges)))
+            assert float(found[(index, *cell)]) == pytest.approx(expected, abs=1e-5)
+
+
 def test_a_fold_that_central_differences_do_not_see_is_found() -> None:
     grid = voxel_grid((5, 5))
     grid[2, 2, 0] += 1.5  # beyond its neighbour, while the neighbours' distance stays two
@@ -239,3 +259,25 @@ def test_a_twisted_cell_is_found_by_the_middle_simplices_alone() -> None:
         grid[corner][2] += lift
     found = cell_determinants(grid).flatten()
     assert (found[8:] <= 0).any()
+
+
+def test_a_learned_flow_ends_just_before_its_samples_fold() -> None:
+    nodes = Lattice((0.0, 0.0), (1.0, 1.0), (24, 24))
+    generator = torch.Generator().manual_seed(0)
+    ended = 0
+    for _ in range(20):
+        velocity = random_velocity(nodes, 4.0, 23.0, generator)
+        flow, whole = (
+            sampled_unfolded(velocity, nodes),
+            Flow.of(tempered(velocity, nodes, STRONGEST_LEARNED), nodes),
+        )
+        assert flow.certified and min(2, whole.repeats) <= flow.repeats <= whole.repeats
+        if flow.repeats == whole.repeats:
+            continue
+        ended += 1
+        least = [
+            float(cell_determinants(replace(whole, repeats=repeats)(nodes.nodes_mm())).min())
+            for repeats in (flow.repeats, flow.repeats + 1)
+        ]
+        assert least[1] <= 0.3 and (flow.repeats == 2 or least[0] > 0.3)
+    assert ended > 0

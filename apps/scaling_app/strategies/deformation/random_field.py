@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -73,13 +74,20 @@ def smooth(field: Tensor, lattice: Lattice, width_mm: float, *, unit_variance: b
             field (rows of unit sum).
     """
     for axis, (nodes, step) in enumerate(zip(lattice.shape, lattice.step_mm, strict=True)):
-        at = torch.arange(nodes, dtype=field.dtype, device=field.device) * step
-        width = min(width_mm, 0.25 * step * (nodes - 1))
-        kernel = torch.exp(-0.5 * ((at[:, None] - at[None, :]) / width) ** 2)
-        kernel = kernel * (kernel > 1e-6)  # denormal numbers are slow
-        weight = kernel.pow(2).sum(1, keepdim=True).sqrt() if unit_variance else kernel.sum(1, keepdim=True)
-        field = torch.tensordot(field, kernel / weight, dims=([axis + 1], [1])).movedim(-1, axis + 1)
+        kernel = _kernel(nodes, min(width_mm / step, 0.25 * (nodes - 1)), unit_variance).to(field)
+        field = torch.tensordot(field, kernel, dims=([axis + 1], [1])).movedim(-1, axis + 1)
     return field
+
+
+@lru_cache(maxsize=512)
+def _kernel(nodes: int, width: float, unit_variance: bool) -> Tensor:
+    """`(nodes, nodes)`: a Gaussian of `width` nodes about each; a row has unit length or unit sum."""
+    at = torch.arange(nodes, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * ((at[:, None] - at[None, :]) / width) ** 2)
+    kernel = kernel * (kernel > 1e-6)  # denormal numbers are slow
+    return kernel / (
+        kernel.pow(2).sum(1, keepdim=True).sqrt() if unit_variance else kernel.sum(1, keepdim=True)
+    )
 
 
 def fade_normal(field: Tensor, lattice: Lattice, share: float = 0.12) -> Tensor:

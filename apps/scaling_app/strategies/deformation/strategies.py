@@ -21,6 +21,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ from scaling_app.strategies.deformation.group import Group, gather
 from scaling_app.strategies.deformation.random_field import Strength, image_size_mm, random_velocity, tempered
 from scaling_app.strategies.deformation.running_bounds import RunningBounds
 from scaling_app.strategies.deformation.sampling import SubspaceSampler, between_shapes
-from scaling_app.strategies.deformation.velocity import Deformation, Flow, Lattice
+from scaling_app.strategies.deformation.velocity import Deformation, Flow, Lattice, unit_nodes
 
 logger = logging.getLogger(__name__)
 
@@ -338,21 +339,19 @@ def share_of(text: str) -> float:
 
 
 def sampled_unfolded(velocity: torch.Tensor, nodes: Lattice) -> Flow:
-    """The flow of a learned velocity, weakened until its samples do not fold either.
+    """The flow of a learned velocity, ended before its samples fold either.
 
-    A certified map has no fold. Sampled on a grid, a very strong one may still turn a simplex over; the
-    lattice is twice as coarse as the images and keeps a margin, so that what passes on it passes on them.
+    A certified map has no fold. Sampled on a grid, a very strong one may still turn a simplex over. So only as many of its
+    factors are applied as leave a margin on a lattice twice as coarse as the images: what passes on it passes on them.
     """
-    velocity = tempered(velocity, nodes, STRONGEST_LEARNED)
-    origin, step = torch.tensor(nodes.origin_mm), torch.tensor(nodes.step_mm)
-    points = nodes.nodes_mm()
-    while True:
-        flow = Flow.of(velocity, nodes)
-        if flow.repeats <= _SURELY_UNFOLDED:
-            return flow
-        if float(cell_determinants((flow(points) - origin) / step).min()) > _LEAST_DETERMINANT:
-            return flow
-        velocity = 0.8 * velocity
+    flow = Flow.of(tempered(velocity, nodes, STRONGEST_LEARNED), nodes)
+    reader, points = flow.reader(velocity), unit_nodes(nodes.shape, velocity)
+    on_the_way = [points := flow.move(points, reader, 1) for _ in range(flow.repeats)]
+    while len(on_the_way) > _SURELY_UNFOLDED:
+        if float(cell_determinants(nodes.in_steps(on_the_way[-1])).min()) > _LEAST_DETERMINANT:
+            break
+        on_the_way.pop()
+    return replace(flow, repeats=len(on_the_way))
 
 
 def random_flow(

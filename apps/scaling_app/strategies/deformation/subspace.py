@@ -120,13 +120,10 @@ def _shrinkage(gram: Tensor) -> float:
 
 def bracket(a: Tensor, b: Tensor, nodes: Lattice) -> Tensor:
     """The Lie bracket `[a, b] = Da b - Db a` of velocity fields `(D, *G)`, by central differences."""
-    return _along(a, b, nodes) - _along(b, a, nodes)
-
-
-def _along(field: Tensor, direction: Tensor, nodes: Lattice) -> Tensor:
-    total = torch.zeros_like(field)
+    total, both = torch.zeros_like(a), torch.stack([a, b])
     for axis, step in enumerate(nodes.step_mm):
-        total += torch.gradient(field, spacing=step, dim=axis + 1)[0] * direction[axis]
+        of_a, of_b = torch.gradient(both, spacing=step, dim=axis + 2)[0]
+        total += of_a * b[axis] - of_b * a[axis]
     return total
 
 
@@ -134,5 +131,5 @@ def logarithm_of_pair(velocity_i: Tensor, velocity_j: Tensor, nodes: Lattice) ->
     """Velocity of `exp(-v_i) o exp(v_j)`, which carries case i onto case j, to third order (BCH)."""
     a, b = -velocity_i, velocity_j
     first = bracket(a, b, nodes)
-    third = bracket(a, first, nodes) - bracket(b, first, nodes)
+    third = bracket(a - b, first, nodes)  # [a, [a, b]] + [b, [b, a]]
     return a + b + first / 2 + third / 12

@@ -80,6 +80,11 @@ class Lattice:
         ]
         return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
 
+    def in_steps(self, unit_points: Tensor) -> Tensor:
+        """Where its moved nodes, unit points `(D, P)`, are in steps of it: `(*G, D)`."""
+        steps = torch.tensor(self.shape, dtype=unit_points.dtype, device=unit_points.device) - 1
+        return ((unit_points.flip(0).T + 1.0) * (0.5 * steps)).reshape(*self.shape, self.dims)
+
 
 def derivative_bound(field_mm: Tensor, step_mm: Sequence[float]) -> float:
     """rho of a field `(D, *G)` in mm on nodes `step_mm` apart: max_i sum_j max |d_j field_i|.
@@ -93,11 +98,12 @@ def derivative_bound(field_mm: Tensor, step_mm: Sequence[float]) -> float:
             f"a field on {dims} axes needs {dims} components and steps, got "
             f"{field_mm.shape[0]} and {len(step_mm)}"
         )
-    rows = torch.zeros(dims, dtype=torch.float64)
-    for axis, step in enumerate(step_mm):
-        largest = field_mm.diff(dim=axis + 1).abs().flatten(1).amax(dim=1)
-        rows += largest.double().cpu() / step
-    return float(rows.max())
+    largest = [
+        torch.linalg.vector_norm(field_mm.diff(dim=axis + 1).flatten(1), torch.inf, dim=1)
+        for axis in range(dims)
+    ]
+    steps = torch.tensor(step_mm, dtype=torch.float64)
+    return float((torch.stack(largest, dim=1).double().cpu() / steps).sum(dim=1).max())
 
 
 def _unit_scale(lattice: Lattice, like: Tensor) -> Tensor:
