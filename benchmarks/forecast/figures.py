@@ -26,10 +26,53 @@ def draw_all(folder: Path) -> None:
     for name in ("sessions_simulated", "sessions_real", "bank"):
         if (folder / f"{name}.csv").exists():
             _sessions(folder, name)
+    if (folder / "bank.csv").exists():
+        _at_twice(folder)
     if (folder / "bank_by_task.csv").exists():
         _by_task(folder)
     if (folder / "app_sessions_forecasts.csv").exists():
         _app_sessions(folder)
+
+
+_SHOWN = {"bayes": "this app", "power_law": "a power law", "last_value": "the last value"}
+"""The methods that README shows, in its words."""
+
+
+def _at_twice(folder: Path) -> None:
+    """For twice the cases: points off, and how often the 80 % range holds, of gain and level."""
+    rows = [row for row in read(folder / "bank.csv") if row["horizon"] == "x2"]
+    sizes = sorted({int(row["N"]) for row in rows})
+    panels = {
+        "gain": ("gain MAE points", "gain coverage 80%", "gain 80% as shown"),
+        "Dice reached": ("level MAE points", "coverage 80%", "80% as shown"),
+    }
+    figure, axes = plt.subplots(2, 2, figsize=(8.4, 5.2), layout="constrained", sharex=True, sharey="row")
+    for column, (what, (error, held, shown)) in enumerate(panels.items()):
+        off, share = axes[:, column]
+        off.set_title(f"{what}, forecast for twice the cases", fontsize=10)
+        share.axhline(0.8, color="#999999", lw=1, zorder=0)
+        for index, (method, label) in enumerate(_SHOWN.items()):
+            own = {int(row["N"]): row for row in rows if row["method"] == method}
+            for axis, key, face, aside in (
+                (off, error, None, 0.0),
+                (share, held, None, 0.0),
+                (share, shown, "white", 0.07),
+            ):
+                at = [position + 0.2 * (index - 1) + aside for position in range(len(sizes))]
+                values = [_value(own[n][key]) for n in sizes]
+                axis.errorbar(
+                    at, [v[0] for v in values], _bars(values), fmt="o", ms=6, color=COLOURS[method], mfc=face, capsize=2,
+                    lw=1.2, label=label if axis is off else None,
+                )  # fmt: skip
+        share.set_xticks(range(len(sizes)), [str(n) for n in sizes])
+        share.set_xlabel("cases at hand")
+    axes[0, 0].set_ylabel("points of Dice off")
+    axes[0, 0].set_ylim(bottom=0)
+    axes[1, 0].set_ylabel("share that 80 % ranges hold\n(hollow: as shown)")
+    axes[1, 0].set_ylim(-0.03, 1.03)
+    axes[0, 1].legend(fontsize=9)
+    figure.savefig(folder / "bank_at_twice.png", dpi=130)
+    plt.close(figure)
 
 
 def _by_task(folder: Path) -> None:
