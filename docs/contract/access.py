@@ -37,6 +37,7 @@ def served() -> FastAPI:
     from monailabel.app import app as stock
     from monailabel.endpoints import login
 
+    from scaling_app.monai_app import watching
     from scaling_app.monai_app.dicom.studies import DicomStudies
     from scaling_app.monai_app.routes import every
 
@@ -56,6 +57,7 @@ def served() -> FastAPI:
     before, settings.MONAI_LABEL_AUTH_ENABLE = settings.MONAI_LABEL_AUTH_ENABLE, True
     try:
         every.add_all(server, stand_in)
+        every.include_first(server, watching.make_router(SimpleNamespace()))
     finally:
         settings.MONAI_LABEL_AUTH_ENABLE = before
     return server

@@ -139,12 +139,12 @@ def longer_to_try(request: Mapping[str, object], conf: Conf) -> tuple[str, ...]:
     """The longer trainings that a `learning_curve` request has tried when it is time (see `curve_job`).
 
     A curve may be flat for want of steps rather than of cases. Nothing, when the request or the conf says
-    what to compare.
+    to compare nothing.
 
     Raises:
         OptionError: an unknown strategy.
     """
-    if _compare(request, conf) is not None:
+    if _compare(request, conf) == ():
         return ()
     return (longer_name(parse_options(request, conf).own_curve().strategy),)
 
