@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import math
 from collections.abc import Iterator, Sequence
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 #: Of a whole number: Python's have no end, and those without one are no floating-point numbers.
@@ -128,3 +130,15 @@ class JsonReader:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def seconds_between(made: str, sent: str) -> float | None:
+    """Seconds from one moment to another: the first in ISO 8601, in UTC where it does not say, the second as HTTP has it."""
+    try:
+        start = datetime.datetime.fromisoformat(made.replace("Z", "+00:00"))
+        end = parsedate_to_datetime(sent)
+    except (ValueError, TypeError, IndexError):
+        return None
+    utc = datetime.timezone.utc
+    start, end = (moment if moment.tzinfo else moment.replace(tzinfo=utc) for moment in (start, end))
+    return (end - start).total_seconds()

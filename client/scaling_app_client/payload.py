@@ -6,13 +6,11 @@ as null is None here: the panel then says that it is not known, never zero.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
-from .json_reader import LARGEST, BadAnswer, JsonReader
+from .json_reader import LARGEST, BadAnswer, JsonReader, seconds_between
 
 #: The version of `GET /sufficiency/` that this module reads.
 SCHEMA = 1
@@ -165,6 +163,7 @@ class Advice:
     cases: int | None
     sentence: str
     reason: str
+    because: str = ""
 
     @classmethod
     def read(cls, reader: JsonReader | None) -> Advice | None:
@@ -175,6 +174,7 @@ class Advice:
             cases=reader.integer("cases", 0),
             sentence=reader.text("sentence"),
             reason=reader.text("reason"),
+            because=reader.text("because"),
         )
 
 
@@ -336,7 +336,7 @@ class Payload:
             n_labelled=reader.integer("n_labelled", 0),
             n_in_curve=reader.integer("n_in_curve", 0),
             updated=reader.text("updated"),
-            age_s=_age(reader.text("updated"), sent),
+            age_s=seconds_between(reader.text("updated"), sent),
             message=reader.text("message"),
             overall=Curve.read(overall, "") if overall else None,
             structures=tuple(Curve.read(s, s.text("name")) for s in reader.children("structures")),
@@ -379,18 +379,6 @@ class Payload:
     def busy(self) -> bool:
         """Whether the numbers are about to change."""
         return self.status == "computing" or self.job.running
-
-
-def _age(made: str, sent: str) -> float | None:
-    """Seconds from one moment to another: the first in ISO 8601, in UTC where it does not say, the second as HTTP has it."""
-    try:
-        start = datetime.datetime.fromisoformat(made.replace("Z", "+00:00"))
-        end = parsedate_to_datetime(sent)
-    except (ValueError, TypeError, IndexError):
-        return None
-    utc = datetime.timezone.utc
-    start, end = (moment if moment.tzinfo else moment.replace(tzinfo=utc) for moment in (start, end))
-    return (end - start).total_seconds()
 
 
 def schema_of(data: dict[str, Any]) -> int | None:

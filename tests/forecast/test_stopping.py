@@ -125,7 +125,30 @@ def test_averaged_curves_need_no_blind_cases() -> None:
 
 
 def test_an_empty_pool_has_nothing_to_advise() -> None:
-    assert advise(replace(FLAT, n_pool=0)).action == "wait"
+    assert advise(replace(FLAT, n_pool=0)).sentence == "Every case has a label."
+    reached = advise(replace(FLAT, n_pool=0, target=0.85, p_target=0.93))
+    assert (reached.action, reached.because) == ("stop", "target")
+
+
+@pytest.mark.parametrize(
+    ("change", "because", "begins"),
+    [
+        ({}, "gain", "It looks as if more cases of this kind would add little"),
+        ({"target": 0.85, "p_target": 0.93}, "target", "The target seems to be reached"),
+        ({"p_agreement": 0.95}, "agreement", "The model seems to be about as right as two readers agree"),
+        (
+            {"net_value": {1: -4.0}, "low_gain_before": False},
+            "minutes",
+            "More cases of this kind seem to cost more",
+        ),
+    ],
+)
+def test_a_stop_and_one_held_back_say_what_speaks_for_it(change: dict, because: str, begins: str) -> None:
+    likely = replace(FLAT, p_gain=0.1 if because == "gain" else 0.9, **change)
+    assert (advise(likely).action, advise(likely).because) == ("stop", because)
+    held = advise(replace(likely, n_blind=1))
+    assert (held.action, held.because) == ("wait", because)
+    assert held.sentence.startswith(begins) and "only 1 of at least 6 cases was labelled" in held.sentence
 
 
 @pytest.mark.parametrize("p", [0.0, 0.4, 0.95, 1.0])

@@ -178,6 +178,33 @@ def test_a_forecast_that_is_not_there_never_lacks_nothing(n_in_curve: int, score
     assert [bool(there) for there, _ in items] == [n_in_curve >= 4, scores_are_there]
 
 
+def test_before_the_first_forecast_nothing_is_said_of_one_before() -> None:
+    first = {
+        "status": "computing",
+        "n_labelled": 12,
+        "advice": {"action": "wait", "sentence": "Please wait."},
+    }
+    words = words_of(report_html(first))
+    assert "A new forecast is being computed." in words
+    assert "What is missing" not in words and "left out" not in words and "the one before" not in words
+
+
+@pytest.mark.parametrize(
+    ("coverage", "said"),
+    [
+        ({"outside": 0, "pool": 60}, "do not explain: none of 60 unlabelled cases looked at."),
+        (
+            {"outside": 1, "pool": 1},
+            "do not explain: 1 of 1 unlabelled case looked at. The forecast says little about these.",
+        ),
+        ({"outside": 0, "pool": 0}, ""),
+    ],
+)
+def test_coverage_is_said_in_numbers_that_are_there(full, coverage: dict, said: str) -> None:
+    words = words_of(report_html({**full, "coverage": coverage}))
+    assert said in words if said else "do not explain" not in words
+
+
 def test_too_few_cases_show_what_is_missing() -> None:
     html = report_html(
         {

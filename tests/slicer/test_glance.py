@@ -133,9 +133,33 @@ def test_without_a_gain_nothing_is_promised() -> None:
         (3, 0.85, {}, "Please label one more case"),
         (12, 0.7, {}, "the target of 70 points is reached"),
         (12, None, {"action": "stop", "sentence": "So."}, "hardly worth your time"),
-        (12, 0.85, {"action": "wait", "cases": 5}, "too early to stop"),
+        (12, 0.7, {"action": "stop", "because": "gain"}, "hardly worth your time"),
+        (
+            12,
+            0.85,
+            {"action": "wait", "cases": 5, "because": "gain"},
+            "add little, but it is too early to stop",
+        ),
+        (
+            12,
+            0.85,
+            {"action": "wait", "cases": 5, "because": "target"},
+            "target seems to be reached, but it is too early",
+        ),
+        (
+            12,
+            0.85,
+            {"action": "wait", "cases": 5, "because": "agreement"},
+            "as two readers agree, but it is too early",
+        ),
+        (
+            12,
+            0.85,
+            {"action": "wait", "cases": 5, "because": "minutes"},
+            "longer than they save, but it is too early",
+        ),
         (12, 0.85, {"action": "wait", "cases": 0}, "Every case has a label."),
-        (2, 0.85, {"n_pool": 1}, "takes 2 more labels. Images without a label: 1. Please add images"),
+        (2, 0.85, {"n_pool": 1}, "labels are missing: 2. Images without a label: 1. Please add images"),
         (2, 0.85, {"n_pool": 2}, "Please label 2 more cases"),
         (12, 0.85, {"n_pool": 5}, "Please label 5 more cases, then look again."),
         (12, 0.85, {"n_pool": 4}, "Please label the 4 cases that are left, then look again."),
@@ -195,7 +219,7 @@ def test_a_training_is_said_in_time_and_effect(
     ui.stepsSpin.setValue(800)
     assert "about 12 min" in panel_bench.said(ui.trainingEffect)
     ui.trainerBox.setCurrentIndex(1)
-    assert ui.trainingEffect.text.startswith("Measures the learning curve,")
+    assert ui.trainingEffect.text.startswith("Measures the learning curve;")
     assert "30 min at most" in panel_bench.said(ui.trainingEffect)
 
 
@@ -324,11 +348,10 @@ def test_without_a_range_nothing_is_said_of_readers(agreement: dict | None) -> N
 
 
 def test_a_stop_for_want_of_disagreement_says_why() -> None:
-    stop = {"action": "stop", "cases": 0, "sentence": "As far as two readers agree."}
-    reached = {**AGREEMENT, "p_reached": 0.94}
-    data = {**sufficiency(12, target=None), "advice": stop, "agreement": reached}
+    stop = {"action": "stop", "cases": 0, "sentence": "As far as two readers agree.", "because": "agreement"}
+    data = {**sufficiency(12, target=None), "advice": stop}
     assert advice_text(Payload.from_json(data)).endswith("about as right as two readers agree.")
-    assert "hardly worth" in advice_text(Payload.from_json({**data, "agreement": AGREEMENT}))
+    assert "hardly worth" in advice_text(Payload.from_json({**data, "advice": {**stop, "because": "gain"}}))
 
 
 def test_the_line_stands_below_the_dice_of_now(module: object, connect: Callable, server: StubServer) -> None:

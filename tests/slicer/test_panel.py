@@ -69,7 +69,7 @@ def test_connecting_fills_the_panel(connected: object) -> None:
     assert rows[-1][1] == "target 85"
     assert panel_bench.said(ui.priorLabel).startswith("60 % of this forecast rests on your own cases")
     assert ui.strategySummary.text == "With GenDA your 6 cases work like 10 (7 to 13)."
-    assert "7 of 24 unlabelled cases that were looked at lie outside" in ui.coverageLabel.text
+    assert "looked at: 24. Outside what has been labelled so far: 7." in ui.coverageLabel.text
 
 
 def test_a_strategys_tip_says_against_what_and_on_how_many_cases(connected: object) -> None:

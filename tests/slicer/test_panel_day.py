@@ -288,7 +288,7 @@ def test_nothing_is_said_to_be_certain(share: float, said: str) -> None:
 
 def test_coverage_speaks_of_the_cases_that_were_looked_at() -> None:
     words = coverage_text(Coverage(0, 24, ()))
-    assert words.startswith("All 24 unlabelled cases that were looked at resemble")
+    assert words.startswith("Unlabelled cases looked at: 24. All resemble")
 
 
 # The server's texts -------------------------------------------------------------------------------

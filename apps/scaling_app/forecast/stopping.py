@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from scaling_app.forecast.agreement import Readers
 from scaling_app.forecast.arms import LONGER_TIMES
-from scaling_app.words import signed_tenths, tenths
+from scaling_app.words import count, signed_tenths, tenths
 
 P_TARGET = 0.9
 P_LOW_GAIN = 0.8
@@ -95,6 +95,8 @@ class Advice:
         probability: of what the sentence claims.
         sentence: for a radiologist.
         reason: what it rests on.
+        because: what speaks for a stop, also where it is held back: `target`, `agreement`, `gain` or `minutes`; `pool` where
+            nothing is left to label; None where nothing does.
     """
 
     action: str
@@ -102,6 +104,16 @@ class Advice:
     probability: float | None
     sentence: str
     reason: str
+    because: str | None = None
+
+
+_SEEMS = {
+    "target": "The target seems to be reached",
+    "agreement": "The model seems to be about as right as two readers agree",
+    "gain": "It looks as if more cases of this kind would add little",
+    "minutes": "More cases of this kind seem to cost more minutes than they save",
+}
+"""How a stop that is held back begins."""
 
 
 def check_size(n_now: int) -> int:
@@ -125,10 +137,10 @@ def low_gain(evidence: StopEvidence) -> bool:
 
 def advise(evidence: StopEvidence) -> Advice:
     """Applies the rule and its guards."""
-    if evidence.n_pool == 0:
-        return Advice("wait", 0, None, "No unlabelled cases are left.", "the pool is empty")
     stop = _stop(evidence)
     guards = _guards(evidence)
+    if evidence.n_pool == 0 and (stop is None or guards or stop.because in ("gain", "minutes")):
+        return Advice("wait", 0, None, "Every case has a label.", "no unlabelled case is left", "pool")
     if stop is None:
         return _continue(evidence)
     if not guards:
@@ -137,8 +149,9 @@ def advise(evidence: StopEvidence) -> Advice:
         "wait",
         evidence.cases,
         stop.probability,
-        f"It looks as if more cases of this kind would add little, but do not stop yet: {guards[0]}.",
+        f"{_SEEMS[stop.because or 'gain']}, but do not stop yet: {guards[0]}.",
         f"{stop.reason}; held back because {'; '.join(guards)}",
+        stop.because,
     )
 
 
@@ -149,7 +162,7 @@ def _stop(e: StopEvidence) -> Advice | None:
             f"{percent(e.p_target)}); {_BEYOND}."
         )
         reason = f"chance that every structure is at the target: {percent(e.p_target)}, of {percent(P_TARGET)} that are asked for"
-        return Advice("stop", 0, e.p_target, sentence, reason)
+        return Advice("stop", 0, e.p_target, sentence, reason, "target")
     if _at_agreement(e):
         sentence = (
             f"The model's Dice of {100 * e.level:.0f} points is about as far as two readers agree: {agreed_in_words(e.readers)}. Within "
@@ -160,7 +173,7 @@ def _stop(e: StopEvidence) -> Advice | None:
             f"chance that every structure is as far as two readers agree, less {_points(e.delta)}: "
             f"{percent(e.p_agreement)}, of {percent(P_TARGET)} that are asked for"
         )
-        return Advice("stop", 0, e.p_agreement, sentence, reason)
+        return Advice("stop", 0, e.p_agreement, sentence, reason, "agreement")
     if low_gain(e) and e.low_gain_before:
         sentence = (
             f"{e.cases} more cases of this kind are unlikely to raise the Dice by {_points(e.delta)} (probability "
@@ -170,29 +183,30 @@ def _stop(e: StopEvidence) -> Advice | None:
             f"chance that {e.cases} cases gain less than {_points(e.delta)}: {percent(1 - e.p_gain)}, and as little at "
             f"an update of {confirming_size(e.n_now)} cases or fewer"
         )
-        return Advice("stop", e.cases, 1.0 - e.p_gain, sentence, reason)
+        return Advice("stop", e.cases, 1.0 - e.p_gain, sentence, reason, "gain")
     if e.net_value and max(e.net_value.values()) <= 0:
         sentence = (
             "Labelling one more case of this kind costs more minutes than it is expected to save; "
             f"{_BEYOND}{_of_longer(e)}."
         )
-        return Advice(
-            "stop", 0, None, sentence, "no number of further cases has a positive net value in minutes"
-        )
+        reason = "no number of further cases has a positive net value in minutes"
+        return Advice("stop", 0, None, sentence, reason, "minutes")
     return None
 
 
 def _guards(e: StopEvidence) -> list[str]:
     guards = list(e.alarms)
     if e.n_now < MIN_LABELLED:
-        guards.append(f"{e.n_now} cases are labelled, fewer than {MIN_LABELLED}")
+        are = "is" if e.n_now == 1 else "are"
+        guards.append(f"{count(e.n_now, 'case')} {are} labelled, fewer than {MIN_LABELLED}")
     elif e.prior_dominated:
         guards.append(
             "no model of at least half of these cases has been tested yet, so that the forecast rests on other tasks"
         )
     if e.n_blind is not None and e.n_blind < MIN_BLIND:
+        were = "was" if e.n_blind == 1 else "were"
         guards.append(
-            f"only {e.n_blind} of at least {MIN_BLIND} cases were labelled without a prediction on screen"
+            f"only {e.n_blind} of at least {MIN_BLIND} cases {were} labelled without a prediction on screen"
         )
     if e.longer is not None and _longer_helps(e) and not (_at_target(e) or _at_agreement(e)):
         guards.append(f"{_longer_in_words(e.longer)}: train longer first")
@@ -307,4 +321,4 @@ def _points(delta: float) -> str:
 
 
 def _duration(minutes: float) -> str:
-    return f"{minutes:.0f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
+    return count(max(1, round(minutes)), "minute") if minutes < 90 else f"{minutes / 60:.1f} hours"

@@ -16,7 +16,7 @@ from scaling_app.forecast.scores import OVERALL, Score
 from scaling_app.forecast.stopping import percent
 from scaling_app.service.page import points, spread
 from scaling_app.service.table_lengths import counts_cut
-from scaling_app.words import signed_tenths
+from scaling_app.words import count, signed_tenths
 
 _TABLE_WIDTH = 80
 """Characters from which the rows stand in a table; below, each is a few lines of its own."""
@@ -82,7 +82,7 @@ def target_sentence(target: Mapping[str, Any] | None) -> str:
         beyond = f"more likely than not beyond {SEARCHED_TIMES} times the cases at hand"
         return f"Target {aim}: {beyond}; {chance}; {never}."
     upper = "or more" if needed.get("hi80") is None else f"to {needed['hi80']:.0f}"
-    more = f"{needed['median']:.0f} more cases (80 % range {needed.get('lo80') or 0:.0f} {upper})"
+    more = f"{count(round(needed['median']), 'more case')} (80 % range {needed.get('lo80') or 0:.0f} {upper})"
     return f"Target {aim}: {more}; {chance}; {never}."
 
 

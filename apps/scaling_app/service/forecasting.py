@@ -37,7 +37,6 @@ _NOTHING_YET: dict[str, Any] = {
     "advice": {
         "action": "wait",
         "sentence": "Please wait: the first forecast is being computed.",
-        "reason": "Nothing has been computed yet.",
     },
 }
 

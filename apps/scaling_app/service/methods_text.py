@@ -77,7 +77,7 @@ def _how(payload: Payload) -> str:
         else ""
     )
     pool = payload.n_pool
-    of_pool = f", {pool} unlabelled cases remaining" if pool is not None else ""
+    of_pool = f", {count(pool, 'unlabelled case')} remaining" if pool is not None else ""
     kinds = {point.kind for point in payload.observed}
     sources = [text for kind, text in _SOURCES.items() if kind in kinds]
     rests = f" from {in_words(sources)}" if sources else ""

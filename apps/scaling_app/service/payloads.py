@@ -177,6 +177,8 @@ class Advice(Part):
     """For people."""
     reason: str = ""
     """Why, for people."""
+    because: Literal["target", "agreement", "gain", "minutes", "pool"] | None = None
+    """What speaks for a stop, also where it is held back; `pool` where every case has a label."""
 
 
 class OutlyingCase(Part):

@@ -216,7 +216,7 @@ def reliability_section(page: Page, outcomes: Sequence[Outcome]) -> str:
     ]
     headings = ["Made at", "For", "Forecast", "80 % range", "Came", "Held"]
     lead = (
-        f"Of {len(outcomes)} earlier forecasts for sizes reached since, {held} ranges held what came (80 % are meant to). "
+        f"Earlier forecasts for sizes reached since: {len(outcomes)}; ranges that held what came: {held} (80 % are meant to). "
         "“What came” is the level estimated at that size, itself uncertain; forecasts of one session are not independent."
     )
     body = f"<figure>{key}{chart}</figure>{numbers(table(headings, rows))}"

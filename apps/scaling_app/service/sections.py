@@ -23,6 +23,7 @@ from scaling_app.service.payloads import (
 )
 from scaling_app.words import count, tenths
 
+_ALL_LABELLED = "All labelled"
 _ACTIONS = {"continue": "Go on labelling", "stop": "You may stop here", "wait": "Not yet clear"}
 
 
@@ -38,14 +39,16 @@ def advice(payload: Payload, more: str = "") -> str:
     because = f'<p class="reason">Reason: {escape(reason)}.</p>' if reason and not same else ""
     return (
         f'<section class="advice {escape(said.action)}" aria-label="Advice">'
-        f'<span class="badge">{_ACTIONS[said.action]}</span>'
+        f'<span class="badge">{_ALL_LABELLED if said.because == "pool" else _ACTIONS[said.action]}</span>'
         f'<p class="sentence">{escape(said.sentence)}</p>{more}{because}<dl class="tiles">{tiles}</dl></section>'
     )
 
 
 def _tiles(payload: Payload, *, levels: bool) -> list[tuple[str, str, str]]:
     in_curve, labelled, pool = payload.n_in_curve, payload.n_labelled, payload.n_pool
-    left_out = f"{labelled - in_curve} left out of the curve; " if labelled > in_curve else ""
+    left_out = (
+        f"{labelled - in_curve} left out of the curve; " if payload.overall and labelled > in_curve else ""
+    )
     tiles = [
         ("Labelled cases", str(labelled), left_out + ("" if pool is None else f"{pool} unlabelled left"))
     ]
@@ -78,14 +81,15 @@ def _target_note(target: Target) -> str:
     if needed.median == 0:
         return chance
     upper = f"to {needed.hi80:.0f}" if needed.hi80 is not None else "or more"
-    return f"{chance}; {needed.median:.0f} more cases (80 %: {needed.lo80 or 0:.0f} {upper})"
+    return f"{chance}; {count(round(needed.median), 'more case')} (80 %: {needed.lo80 or 0:.0f} {upper})"
 
 
 def state_note(payload: Payload, *, with_job: bool = True) -> str:
     """A line for what the reader must know before the numbers; without the job where that stands elsewhere."""
     notes = []
     if payload.status == "computing":
-        notes.append('<p class="note">A new forecast is being computed; below is the one before.</p>')
+        before = "; below is the one before" if payload.overall else ""
+        notes.append(f'<p class="note">A new forecast is being computed{before}.</p>')
     if payload.status == "error":
         notes.append(f'<p class="note bad" role="alert">{escape(payload.message)}</p>')
     if payload.status == "prior_dominated":
@@ -93,7 +97,7 @@ def state_note(payload: Payload, *, with_job: bool = True) -> str:
     job = payload.job
     if job.state == "running" and with_job:
         left = job.eta_seconds
-        eta = "" if left is None else f", about {duration(left / 60)} left"
+        eta = "" if left is None else f", about {duration(max(60.0, left) / 60)} left"
         done = f" ({job.done} of {job.total} trainings done{eta})" if job.total else ""
         notes.append(f'<p class="note">{escape(measuring(job.message, done))}</p>')
     return "".join(notes)
@@ -101,7 +105,7 @@ def state_note(payload: Payload, *, with_job: bool = True) -> str:
 
 def missing(payload: Payload) -> str:
     """What is needed before there can be a forecast."""
-    if payload.overall:
+    if payload.overall or payload.status == "computing":
         return ""
     in_curve, doubts = payload.n_in_curve, payload.doubts
     observed = [p for p in payload.observed if p.dice is not None]
@@ -244,10 +248,12 @@ def coverage_section(payload: Payload) -> str:
     if not coverage or coverage.outside is None:
         return ""
     outside, pool = coverage.outside, coverage.pool
-    of = f" of {pool}" if pool is not None else ""
+    if pool == 0:
+        return ""
+    of = "" if pool is None else f" of {count(pool, 'unlabelled case')} looked at"
     said = (
-        f"<p>{outside}{of} unlabelled cases that were looked at have shapes that the labelled ones do not explain. "
-        "The forecast says little about them.</p>"
+        f"<p>Shapes that the labelled cases do not explain: {outside or 'none'}{of}."
+        f"{' The forecast says little about these.' if outside else ''}</p>"
     )
     if coverage.cases:
         rows = [[c.image, "–" if c.distance is None else tenths(c.distance)] for c in coverage.cases]

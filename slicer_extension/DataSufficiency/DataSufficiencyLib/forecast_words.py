@@ -171,12 +171,13 @@ def target_tip(target: Target) -> str:
 
 def state_text(answer: Payload, received_s: float, offline_minutes: float | None) -> str:
     """How old the forecast is, whether a new one is on its way, and how much of it is borrowed."""
-    parts = [age_text(answer.age_s, received_s), job_text(answer)]
+    made = answer.overall is not None
+    parts = [age_text(answer.age_s, received_s) if made else "", job_text(answer)]
     if offline_minutes is not None:
         parts.append(
             _("The server has not answered for {time}.").format(time=minutes_text(max(1, offline_minutes)))
         )
-    if answer.n_labelled is not None and answer.n_in_curve not in (None, answer.n_labelled):
+    if made and answer.n_labelled is not None and answer.n_in_curve not in (None, answer.n_labelled):
         words = _("It rests on {used} of {all} labels.")
         parts.append(words.format(used=answer.n_in_curve, all=answer.n_labelled))
     return " ".join(part for part in parts if part)
@@ -257,7 +258,9 @@ def kappa_text(effect: StrategyEffect, n: int | None) -> str:
     """`with GenDA your 8 cases work like 13 (10 to 17)`."""
     name = strategy_name(effect.name, effect.title)
     if effect.kappa is None or not n:
-        return _("{name}: not measured yet").format(name=name)
+        if effect.dice_difference is not None:
+            return _("{name}: how many cases it is worth is not known yet.").format(name=name)
+        return _("{name}: not measured yet.").format(name=name)
     mean = f"{n * effect.kappa.mean:.0f}"
     if effect.kappa.lo80 is None or effect.kappa.hi80 is None:
         return _("With {name} your {n} cases work like {mean}.").format(name=name, n=n, mean=mean)
@@ -295,9 +298,9 @@ def training_text(trainer: str, plan: TrainingPlan | None, steps: int | None, la
         labels: How many labels there are.
     """
     if trainer == MEASURING:
-        effect = _(
-            "Measures the learning curve, and compares the strategies; the model in use stays as it is."
-        )
+        effect = _("Measures the learning curve; the model in use stays as it is.")
+    elif labels == 1:
+        effect = _("Makes a new model from your label; it then makes the predictions.")
     elif labels:
         words = _("Makes a new model from your {count} labels; it then makes the predictions.")
         effect = words.format(count=labels)
@@ -352,7 +355,9 @@ def best_strategy(effects: tuple[StrategyEffect, ...]) -> StrategyEffect | None:
 def strategy_summary(effects: tuple[StrategyEffect, ...], n: int | None) -> str:
     """The sentence above the table of strategies."""
     if not any(effect.kappa for effect in effects):
-        return _("Not measured yet: the strategies are compared when the learning curve is measured.")
+        return _(
+            "Not measured: the learning curve compares the strategies that the server was told to compare."
+        )
     best = best_strategy(effects)
     if best is None:
         return _("No strategy is sure to help on your cases so far.")
@@ -362,10 +367,10 @@ def strategy_summary(effects: tuple[StrategyEffect, ...], n: int | None) -> str:
 def coverage_text(coverage: Coverage | None) -> str:
     if coverage is None:
         return _("Not known yet.")
+    if coverage.pool == 0:
+        return _("No case without a label has been looked at.")
     if coverage.outside == 0:
-        words = _("All {pool} unlabelled cases that were looked at resemble cases that have been labelled.")
+        words = _("Unlabelled cases looked at: {pool}. All resemble cases that have been labelled.")
         return words.format(pool=coverage.pool)
-    words = _(
-        "{outside} of {pool} unlabelled cases that were looked at lie outside what has been labelled so far."
-    )
+    words = _("Unlabelled cases looked at: {pool}. Outside what has been labelled so far: {outside}.")
     return words.format(outside=coverage.outside, pool=coverage.pool)

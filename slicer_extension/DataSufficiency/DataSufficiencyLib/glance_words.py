@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slicer.i18n import tr as _
 
-from scaling_app_client.payload import Agreement, ForecastRow, Interval, Payload, Target
+from scaling_app_client.payload import ForecastRow, Interval, Payload
 
 from .forecast_words import (
     job_text,
@@ -17,9 +17,6 @@ from .forecast_words import (
 )
 from .states import ForecastState, SessionState
 
-#: So sure the server is when it calls a target reached.
-_SURE = 0.9
-
 
 def advice_text(answer: Payload | None) -> str:
     """What to do next, in a few words of the panel's own; the server's stand with the forecast."""
@@ -31,14 +28,15 @@ def advice_text(answer: Payload | None) -> str:
         return _("The server could not compute a forecast. You can go on labelling.")
     if answer.status == "too_few":
         return _first_forecast(answer, cases)
+    because = advice.because if advice is not None else ""
     if action == "stop":
-        return _stop(answer.target, answer.agreement)
+        return _stop(answer, because)
     if action == "continue" and cases:
         return _continue(cases, answer.n_pool)
     if action == "wait" and cases == 0:
         return _("Every case has a label.")
     if action == "wait" and answer.overall is not None:
-        return _("More cases seem to add little, but it is too early to stop.")
+        return _too_early(because)
     if answer.status == "computing":
         return _("The first forecast is being computed. You can go on labelling.")
     return _("There is no advice yet. You can go on labelling.")
@@ -58,7 +56,7 @@ def _first_forecast(answer: Payload, cases: int | None) -> str:
     left = answer.n_pool
     if cases and left is not None and left < cases:
         words = _(
-            "A first forecast takes {count} more labels. Images without a label: {left}. Please add images on the server."
+            "For a first forecast, labels are missing: {count}. Images without a label: {left}. Please add images on the server."
         )
         return words.format(count=cases, left=left)
     if cases == 1:
@@ -74,13 +72,23 @@ def _first_forecast(answer: Payload, cases: int | None) -> str:
     return _("Please label a few cases for a first forecast.")
 
 
-def _stop(target: Target | None, agreement: Agreement | None) -> str:
-    if target is not None and (target.p_reached or 0.0) >= _SURE:
+def _stop(answer: Payload, because: str) -> str:
+    if because == "target" and answer.target is not None:
         words = _("You can stop: for cases of this kind the target of {dice} points is reached.")
-        return words.format(dice=target_points(target))
-    if agreement is not None and (agreement.p_reached or 0.0) >= _SURE:
+        return words.format(dice=target_points(answer.target))
+    if because == "agreement":
         return _("You can stop: the model is about as right as two readers agree.")
     return _("You can stop: more cases of this kind are hardly worth your time.")
+
+
+def _too_early(because: str) -> str:
+    if because == "target":
+        return _("The target seems to be reached, but it is too early to stop.")
+    if because == "agreement":
+        return _("The model seems to be about as right as two readers agree, but it is too early to stop.")
+    if because == "minutes":
+        return _("More cases seem to take longer than they save, but it is too early to stop.")
+    return _("More cases seem to add little, but it is too early to stop.")
 
 
 def _continue(cases: int, left: int | None) -> str:

@@ -112,7 +112,13 @@ def advice_of(n: int, target: dict | None) -> dict:
     if target is not None and target["p_reached"] >= 0.9:
         chance = in_percent(target["p_reached"])
         sentence = f"The target of {100 * target['dice']:g} points is reached for cases of this kind (probability {chance})."
-        return {"action": "stop", "cases": 0, "probability": target["p_reached"], "sentence": sentence}
+        return {
+            "action": "stop",
+            "cases": 0,
+            "probability": target["p_reached"],
+            "sentence": sentence,
+            "because": "target",
+        }
     five = gain(n, 5)
     chance = in_percent(five["p_at_least_1pt"])
     sentence = (

@@ -228,8 +228,8 @@
             <translation>Lernkurve messen</translation>
         </message>
         <message>
-            <source>The server trains test models and compares the strategies; it goes on while you label</source>
-            <translation>Der Server trainiert Probemodelle und vergleicht die Strategien; das läuft, während Sie annotieren</translation>
+            <source>The server trains test models, and compares the strategies that it was told to; it goes on while you label</source>
+            <translation>Der Server trainiert Probemodelle und vergleicht die Strategien, die ihm genannt sind; das läuft, während Sie annotieren</translation>
         </message>
         <message>
             <source>Strategies: what makes each case worth more</source>
@@ -537,8 +537,12 @@ in Punkten
             <translation>mit einem Teil der Fälle trainiert, an anderen geprüft</translation>
         </message>
         <message>
-            <source>{name}: not measured yet</source>
-            <translation>{name}: noch nicht gemessen</translation>
+            <source>{name}: how many cases it is worth is not known yet.</source>
+            <translation>{name}: Wie viele Fälle sie wert ist, ist noch nicht bekannt.</translation>
+        </message>
+        <message>
+            <source>{name}: not measured yet.</source>
+            <translation>{name}: noch nicht gemessen.</translation>
         </message>
         <message>
             <source>With {name} your {n} cases work like {mean}.</source>
@@ -561,8 +565,12 @@ in Punkten
             <translation>Oberflächen-Dice in Punkten: {difference}.</translation>
         </message>
         <message>
-            <source>Measures the learning curve, and compares the strategies; the model in use stays as it is.</source>
-            <translation>Misst die Lernkurve und vergleicht die Strategien; das benutzte Modell bleibt, wie es ist.</translation>
+            <source>Measures the learning curve; the model in use stays as it is.</source>
+            <translation>Misst die Lernkurve; das benutzte Modell bleibt, wie es ist.</translation>
+        </message>
+        <message>
+            <source>Makes a new model from your label; it then makes the predictions.</source>
+            <translation>Macht aus Ihrer Annotation ein neues Modell; von ihm kommen dann die Vorschläge.</translation>
         </message>
         <message>
             <source>Makes a new model from your {count} labels; it then makes the predictions.</source>
@@ -605,8 +613,8 @@ in Punkten
             <translation>Noch etwa {time}.</translation>
         </message>
         <message>
-            <source>Not measured yet: the strategies are compared when the learning curve is measured.</source>
-            <translation>Noch nicht gemessen: Die Strategien werden verglichen, wenn die Lernkurve gemessen wird.</translation>
+            <source>Not measured: the learning curve compares the strategies that the server was told to compare.</source>
+            <translation>Nicht gemessen: Die Lernkurve vergleicht die Strategien, die dem Server dafür genannt sind.</translation>
         </message>
         <message>
             <source>No strategy is sure to help on your cases so far.</source>
@@ -617,12 +625,16 @@ in Punkten
             <translation>Noch nicht bekannt.</translation>
         </message>
         <message>
-            <source>All {pool} unlabelled cases that were looked at resemble cases that have been labelled.</source>
-            <translation>Alle {pool} nicht annotierten Fälle, die verglichen wurden, gleichen schon annotierten.</translation>
+            <source>No case without a label has been looked at.</source>
+            <translation>Noch kein Fall ohne Annotation wurde angesehen.</translation>
         </message>
         <message>
-            <source>{outside} of {pool} unlabelled cases that were looked at lie outside what has been labelled so far.</source>
-            <translation>{outside} von {pool} nicht annotierten Fällen, die verglichen wurden, liegen außerhalb des bisher Annotierten.</translation>
+            <source>Unlabelled cases looked at: {pool}. All resemble cases that have been labelled.</source>
+            <translation>Angesehene Fälle ohne Annotation: {pool}. Alle gleichen Fällen mit Annotation.</translation>
+        </message>
+        <message>
+            <source>Unlabelled cases looked at: {pool}. Outside what has been labelled so far: {outside}.</source>
+            <translation>Angesehene Fälle ohne Annotation: {pool}. Anders als alles bisher Annotierte: {outside}.</translation>
         </message>
     </context>
     <context>
@@ -651,10 +663,6 @@ in Punkten
             <translation>Alle Fälle sind annotiert.</translation>
         </message>
         <message>
-            <source>More cases seem to add little, but it is too early to stop.</source>
-            <translation>Weitere Fälle scheinen wenig zu bringen, aber zum Aufhören ist es zu früh.</translation>
-        </message>
-        <message>
             <source>The first forecast is being computed. You can go on labelling.</source>
             <translation>Die erste Prognose wird berechnet. Sie können weiter annotieren.</translation>
         </message>
@@ -667,8 +675,8 @@ in Punkten
             <translation>Der Server schreibt: {sentence}</translation>
         </message>
         <message>
-            <source>A first forecast takes {count} more labels. Images without a label: {left}. Please add images on the server.</source>
-            <translation>Für eine erste Prognose fehlen noch {count} Annotationen, aber nur {left} Bilder haben noch keine. Bitte legen Sie weitere Bilder auf den Server.</translation>
+            <source>For a first forecast, labels are missing: {count}. Images without a label: {left}. Please add images on the server.</source>
+            <translation>Für eine erste Prognose fehlen Annotationen: {count}. Bilder ohne Annotation: {left}. Bitte fügen Sie auf dem Server Bilder hinzu.</translation>
         </message>
         <message>
             <source>Please label one more case for a first forecast.</source>
@@ -705,6 +713,22 @@ in Punkten
         <message>
             <source>You can stop: more cases of this kind are hardly worth your time.</source>
             <translation>Sie können aufhören: Weitere Fälle dieser Art lohnen sich kaum.</translation>
+        </message>
+        <message>
+            <source>The target seems to be reached, but it is too early to stop.</source>
+            <translation>Das Ziel scheint erreicht, aber zum Aufhören ist es zu früh.</translation>
+        </message>
+        <message>
+            <source>The model seems to be about as right as two readers agree, but it is too early to stop.</source>
+            <translation>Das Modell scheint etwa so genau, wie zwei Befunder übereinstimmen, aber zum Aufhören ist es zu früh.</translation>
+        </message>
+        <message>
+            <source>More cases seem to take longer than they save, but it is too early to stop.</source>
+            <translation>Weitere Fälle scheinen länger zu dauern, als sie sparen, aber zum Aufhören ist es zu früh.</translation>
+        </message>
+        <message>
+            <source>More cases seem to add little, but it is too early to stop.</source>
+            <translation>Weitere Fälle scheinen wenig zu bringen, aber zum Aufhören ist es zu früh.</translation>
         </message>
         <message>
             <source>Please label the {count} cases that are left, then look again.</source>

@@ -228,7 +228,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>The server trains test models and compares the strategies; it goes on while you label</source>
+            <source>The server trains test models, and compares the strategies that it was told to; it goes on while you label</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -533,7 +533,11 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{name}: not measured yet</source>
+            <source>{name}: how many cases it is worth is not known yet.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{name}: not measured yet.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -557,7 +561,11 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Measures the learning curve, and compares the strategies; the model in use stays as it is.</source>
+            <source>Measures the learning curve; the model in use stays as it is.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Makes a new model from your label; it then makes the predictions.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -601,7 +609,7 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Not measured yet: the strategies are compared when the learning curve is measured.</source>
+            <source>Not measured: the learning curve compares the strategies that the server was told to compare.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -613,11 +621,15 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>All {pool} unlabelled cases that were looked at resemble cases that have been labelled.</source>
+            <source>No case without a label has been looked at.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>{outside} of {pool} unlabelled cases that were looked at lie outside what has been labelled so far.</source>
+            <source>Unlabelled cases looked at: {pool}. All resemble cases that have been labelled.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Unlabelled cases looked at: {pool}. Outside what has been labelled so far: {outside}.</source>
             <translation type="unfinished"></translation>
         </message>
     </context>
@@ -647,10 +659,6 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>More cases seem to add little, but it is too early to stop.</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
             <source>The first forecast is being computed. You can go on labelling.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -663,7 +671,7 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>A first forecast takes {count} more labels. Images without a label: {left}. Please add images on the server.</source>
+            <source>For a first forecast, labels are missing: {count}. Images without a label: {left}. Please add images on the server.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -700,6 +708,22 @@ in points
         </message>
         <message>
             <source>You can stop: more cases of this kind are hardly worth your time.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The target seems to be reached, but it is too early to stop.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The model seems to be about as right as two readers agree, but it is too early to stop.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>More cases seem to take longer than they save, but it is too early to stop.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>More cases seem to add little, but it is too early to stop.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
