@@ -285,7 +285,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Doubt:
-    """A label check that did not pass, in the server's words."""
+    """A label check that did not pass, or what is odd about a file, in the server's words."""
 
     image: str
     sentence: str
@@ -316,6 +316,7 @@ class Payload:
     doubts: tuple[Doubt, ...]
     agreement: Agreement | None = None
     n_pool: int | None = None
+    files: tuple[Doubt, ...] = ()
 
     @classmethod
     def from_json(cls, data: Any, sent: str = "") -> Payload:
@@ -346,10 +347,8 @@ class Payload:
             coverage=Coverage.read(reader.child("coverage")),
             observed=tuple(point for point in observed if point is not None),
             job=Job.read(reader.child("job")),
-            doubts=tuple(
-                Doubt(p.text("image"), p.text("sentence"))
-                for p in reader.children("doubts" if reader.has("doubts") else "problems")
-            ),
+            doubts=_doubts(reader, "doubts" if reader.has("doubts") else "problems"),
+            files=_doubts(reader, "files"),
             agreement=Agreement.read(reader.child("agreement")),
             n_pool=reader.integer("n_pool", 0),
         )
@@ -379,6 +378,10 @@ class Payload:
     def busy(self) -> bool:
         """Whether the numbers are about to change."""
         return self.status == "computing" or self.job.running
+
+
+def _doubts(reader: JsonReader, name: str) -> tuple[Doubt, ...]:
+    return tuple(Doubt(one.text("image"), one.text("sentence")) for one in reader.children(name))
 
 
 def schema_of(data: dict[str, Any]) -> int | None:

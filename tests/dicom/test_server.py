@@ -177,7 +177,7 @@ def test_a_prediction_as_dicom_segmentation_is_never_taken_for_a_label(day: Day)
         read_segmentation(instance, series)
     day.viewer.store(answer.content)
     said = day.server.until(
-        lambda: [d for d in day.server.get("/sufficiency/").json()["doubts"] if d["image"] == day.last], 60
+        lambda: [d for d in day.server.get("/sufficiency/").json()["files"] if d["image"] == day.last], 60
     )
     assert "prediction of a model" in said[0]["sentence"]
     assert day.server.get("/datastore/").json()["completed"] == 2

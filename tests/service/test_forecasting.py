@@ -15,6 +15,7 @@ from scaling_app.ledger import Ledger, Observation, Run, utc_now
 from scaling_app.service import forecasting
 from scaling_app.service.forecast_worker import WorkerDiedError
 from scaling_app.service.forecasting import ForecastKeeper, LiveFacts
+from scaling_app.service.report import report_html
 
 pytestmark = pytest.mark.slow_processes
 
@@ -67,6 +68,17 @@ def test_a_saved_forecast_is_taken_up_without_a_process(session, keeper: Forecas
     assert other.payload()["updated"] == made["updated"]
     assert other._worker.pid is None
     other.close()
+
+
+def test_odd_files_are_no_doubts_about_labels(session) -> None:
+    odd = {"image": "a", "sentence": "a.nrrd is the label in use; a.nii.gz beside it is not."}
+    keeper = ForecastKeeper(session.ledger, lambda: LiveFacts(files=[odd]))
+    payload, summary = keeper.payload(), keeper.summary()
+    keeper.close()
+    assert (payload["files"], payload["doubts"], summary["n_doubts"]) == ([odd], [], 0)
+    html = report_html(payload)
+    assert "Files to look at" in html and odd["sentence"] in html
+    assert "Labels to look at" not in html
 
 
 def test_a_killed_worker_is_replaced(session, keeper: ForecastKeeper) -> None:

@@ -48,13 +48,13 @@ class LiveFacts:
     Attributes:
         n_pool: unlabelled images.
         coverage: `{"outside", "pool", "cases": [{"image", "distance"}]}`, where it has been computed.
-        doubts: what is wrong with files of the studies, as `{"image", "sentence"}`.
+        files: what is odd about files of the studies, as `{"image", "sentence"}`.
         curve: the curve job in the server's queue.
     """
 
     n_pool: int | None = None
     coverage: dict[str, Any] | None = None
-    doubts: Sequence[dict[str, str]] = ()
+    files: Sequence[dict[str, str]] = ()
     curve: CurveTask | None = None
 
 
@@ -185,7 +185,7 @@ class ForecastKeeper:
         answer = {
             **forecast,
             **facts,
-            "doubts": [*live.doubts, *facts["doubts"]],
+            "files": [*live.files],
             "schema": SCHEMA,
             "model": "segmentation",
             "n_pool": live.n_pool,

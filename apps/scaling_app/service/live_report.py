@@ -30,7 +30,7 @@ BUSY_SECONDS, CALM_SECONDS = 3, 15
 PARTS = ("head", "state", "advice", "work", "missing", "doubts")
 """The parts that change often, from above."""
 
-_OFTEN = ("job", "doubts", "problems", "updated")
+_OFTEN = ("job", "doubts", "files", "updated")
 """What changes without the sections."""
 
 
@@ -92,7 +92,7 @@ class LiveReport:
             sections.advice(answer, more=glance(answer, history)),
             f'<section class="work" aria-label="Under way">{work}</section>' if work else "",
             sections.missing(answer),
-            sections.doubts_section(answer, buttons=True),
+            sections.doubts_section(answer, buttons=True) + sections.files_section(answer),
         )
         said = {
             "version": __version__,

@@ -339,6 +339,8 @@ class Payload(Part):
     """The curve job."""
     doubts: list[Doubt] = []
     """The open ones."""
+    files: list[Doubt] = []
+    """What is odd about files of the studies folder: to be settled there."""
     annotation: Annotation | None = None
     """Null before a time was measured."""
     low_gain: bool = False

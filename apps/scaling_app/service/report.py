@@ -40,6 +40,7 @@ def report_html(
     page.add(sections.advice(answer))
     page.add(sections.missing(answer))
     page.add(sections.doubts_section(answer))
+    page.add(sections.files_section(answer))
     page.add(add_sections(page, answer, history or ()))
     page.add(
         f"<footer>Scaling App {escape(__version__)}. This page works offline and loads nothing.</footer>"

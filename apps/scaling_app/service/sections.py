@@ -15,6 +15,7 @@ from scaling_app.service.page import duration, gain_points, numbers, points, sec
 from scaling_app.service.payloads import (
     Annotation,
     CasesNeeded,
+    Doubt,
     Gain,
     Payload,
     Range,
@@ -270,14 +271,28 @@ def doubts_section(payload: Payload, *, buttons: bool = False) -> str:
         return ""
     lead = "These cases are left out of the curve until the label is corrected or confirmed."
     if not buttons:
-        items = "".join(f"<li><strong>{escape(p.image)}</strong>: {escape(p.sentence)}</li>" for p in doubts)
-        return section("Labels to look at", f'<ul class="plain">{items}</ul>', lead=lead)
+        return section("Labels to look at", _listed(doubts), lead=lead)
     of_image: dict[str, list[str]] = {}
     for doubt in doubts:
         of_image.setdefault(doubt.image, []).append(doubt.sentence)
     items = "".join(_with_buttons(image, said) for image, said in of_image.items())
     aside = '<p class="small muted" id="aside" hidden><span></span> <button data-act="back">Show again</button></p>'
     return section("Labels to look at", f'<ul class="plain doubts">{items}</ul>{aside}', lead=lead)
+
+
+def files_section(payload: Payload) -> str:
+    """What is odd about files of the studies folder."""
+    if not payload.files:
+        return ""
+    lead = (
+        "These stand beside what is used, or cannot be used. They are settled where the files are, not here."
+    )
+    return section("Files to look at", _listed(payload.files), lead=lead)
+
+
+def _listed(doubts: Sequence[Doubt]) -> str:
+    items = "".join(f"<li><strong>{escape(p.image)}</strong>: {escape(p.sentence)}</li>" for p in doubts)
+    return f'<ul class="plain">{items}</ul>'
 
 
 def _with_buttons(image: str, said: Sequence[str]) -> str:

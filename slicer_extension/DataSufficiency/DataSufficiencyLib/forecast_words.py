@@ -194,14 +194,23 @@ def prior_text(curve: Curve | None) -> str:
     return words.format(percent=percent_text(1 - curve.prior_share))
 
 
-def doubts_text(doubts: tuple[Doubt, ...]) -> str:
-    """Labels that are left out of the curve until somebody has looked at them."""
-    if not doubts:
-        return ""
+def doubts_text(doubts: tuple[Doubt, ...], files: tuple[Doubt, ...] = ()) -> str:
+    """Labels that are left out of the curve until somebody has looked at them, and what is odd about files on the server."""
+    parts = []
+    if doubts:
+        parts.append(
+            _("Left out of the forecast until you have looked at them again:") + "\n" + _listed(doubts)
+        )
+    if files:
+        parts.append(_("To be looked at where the server's files are:") + "\n" + _listed(files))
+    return "\n".join(parts)
+
+
+def _listed(doubts: tuple[Doubt, ...]) -> str:
     lines = [f"{doubt.image}: {doubt.sentence}" for doubt in doubts[:_DOUBTS_SHOWN]]
     if len(doubts) > _DOUBTS_SHOWN:
         lines.append(_("and {count} more").format(count=len(doubts) - _DOUBTS_SHOWN))
-    return _("Left out of the forecast until you have looked at them again:") + "\n" + "\n".join(lines)
+    return "\n".join(lines)
 
 
 def age_text(age_s: float | None, received_s: float) -> str:
