@@ -11,7 +11,7 @@ import translations_of_the_extension
 from DataSufficiencyLib import server_words
 from DataSufficiencyLib.forecast_watch import ForecastWatch
 from DataSufficiencyLib.forecast_words import job_text, table_rows
-from DataSufficiencyLib.glance_words import advice_text, next_text, now_text, readers_text
+from DataSufficiencyLib.glance_words import advice_sentence, advice_text, next_text, now_text, readers_text
 from DataSufficiencyLib.states import ForecastState
 from DataSufficiencyLib.training import TrainingWatch
 from session_bench import paint_all
@@ -171,6 +171,12 @@ def test_the_advice_fits_into_a_line(n: int, target: float | None, changes: dict
     data["n_pool"] = changes.get("n_pool", data["n_pool"])
     data["advice"] = {**data["advice"], **{key: changes[key] for key in changes if key != "n_pool"}}
     assert words in advice_text(Payload.from_json(data))
+
+
+def test_a_forecast_that_rests_on_other_tasks_says_so() -> None:
+    early = {**sufficiency(12), "status": "prior_dominated", "message": "Early forecast from 12 cases."}
+    assert advice_sentence(Payload.from_json(early)).endswith("Early forecast from 12 cases.")
+    assert "Early" not in advice_sentence(Payload.from_json({**early, "status": "ready"}))
 
 
 def test_a_training_is_seen_with_its_time_though_its_part_is_folded(

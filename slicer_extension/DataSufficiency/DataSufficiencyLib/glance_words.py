@@ -43,11 +43,11 @@ def advice_text(answer: Payload | None) -> str:
 
 
 def advice_sentence(answer: Payload | None) -> str:
-    """The advice as the server gives it, with its numbers, and what it rests on."""
+    """The advice as the server gives it, with its numbers, and what it rests on: as yet other tasks, perhaps."""
     advice = answer.advice if answer is not None else None
     said = [part for part in (advice.sentence, advice.reason) if part] if advice is not None else []
-    if not said and answer is not None and answer.message:
-        said = [answer.message]
+    if answer is not None and answer.message and (not said or answer.status == "prior_dominated"):
+        said.append(answer.message)
     return _("The server says: {sentence}").format(sentence="\n".join(said)) if said else ""
 
 
