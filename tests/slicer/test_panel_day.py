@@ -231,6 +231,20 @@ def test_a_label_in_doubt_can_be_confirmed(doubtful: object, server: StubServer,
     wait(lambda: not ui.doubtRow.isVisible())
 
 
+def test_a_second_click_confirms_no_other_label(doubtful: object, server: StubServer, wait: Callable) -> None:
+    ui = doubtful.ui
+    ui.doubtBox.setCurrentIndex(1)
+    ui.confirmButton.click()
+    assert not ui.confirmButton.enabled, "the answer is not there yet"
+    wait(lambda: ui.doubtBox.count == 1)
+    ui.confirmButton.click()
+    pass_time(wait, 0.3)
+    assert server.notes == [("case_007", {"confirmed": True})]
+    assert (ui.doubtBox.currentIndex, ui.confirmButton.enabled, ui.reopenButton.enabled) == (-1, False, False)
+    ui.doubtBox.setCurrentIndex(0)
+    assert ui.confirmButton.enabled and ui.reopenButton.enabled
+
+
 def test_a_doubt_that_cannot_be_confirmed_is_told_in_the_servers_words(
     doubtful: object, server: StubServer, wait: Callable
 ) -> None:
@@ -239,6 +253,7 @@ def test_a_doubt_that_cannot_be_confirmed_is_told_in_the_servers_words(
     server.handlers[route] = lambda handler: handler.answer({"detail": reason}, 409)
     doubtful.ui.confirmButton.click()
     wait(lambda: reason in doubtful.ui.caseStatus.text)
+    assert doubtful.ui.confirmButton.enabled
 
 
 def test_a_label_in_doubt_can_be_looked_at_again(

@@ -43,8 +43,10 @@ class WorthSection:
         ui.clearTargetButton.clicked.connect(lambda _checked=False: self._forecast.set_target(None))
         ui.measureButton.clicked.connect(lambda _checked=False: self._forecast.update())
         self._doubts: list[str] = []
+        self._confirmed_at: tuple[object, object] | None = None
+        ui.doubtBox.currentIndexChanged.connect(lambda _index: self._show_doubt_buttons())
         ui.reopenButton.clicked.connect(lambda _checked=False: self._for_doubt(session.cases.reopen))
-        ui.confirmButton.clicked.connect(lambda _checked=False: self._for_doubt(self._forecast.confirm_label))
+        ui.confirmButton.clicked.connect(lambda _checked=False: self._for_doubt(self._confirm))
 
     @property
     def structure(self) -> str:
@@ -59,9 +61,8 @@ class WorthSection:
             widget.setEnabled(state.connected)
         ui.measureButton.setEnabled(state.connected and not (answer is not None and answer.job.running))
         ui.clearTargetButton.setEnabled(state.connected and answer is not None and answer.target is not None)
-        ui.reopenButton.setEnabled(state.can_reopen)
         show_text(ui.reopenReason, why_no_reopen(state) if answer is not None and answer.doubts else "")
-        ui.confirmButton.setEnabled(state.connected)
+        self._show_doubt_buttons()
         self._show_structures(answer)
         self.show_age()
         shown = (answer, self.structure)
@@ -115,17 +116,36 @@ class WorthSection:
         ui.doubtRow.setVisible(bool(doubts))
         names = list(dict.fromkeys(doubt.image for doubt in doubts))
         if names != self._doubts:
-            index = ui.doubtBox.currentIndex
-            chosen = self._doubts[index] if 0 <= index < len(self._doubts) else ""
+            chosen, first = self._doubt, -1 if self._doubts else 0
             self._doubts = names
             ui.doubtBox.clear()
             ui.doubtBox.addItems([as_it_is(name) for name in names])
-            ui.doubtBox.setCurrentIndex(names.index(chosen) if chosen in names else 0)
+            # the chosen one is gone: a second click must not mean another one
+            ui.doubtBox.setCurrentIndex(names.index(chosen) if chosen in names else first)
+            self._show_doubt_buttons()
+
+    @property
+    def _doubt(self) -> str:
+        """The case whose label in doubt is chosen; empty for none."""
+        index = self._ui.doubtBox.currentIndex
+        return self._doubts[index] if 0 <= index < len(self._doubts) else ""
+
+    def _show_doubt_buttons(self) -> None:
+        """Grey without a choice; after a label was confirmed, until a forecast or a refusal has come."""
+        state = self._state
+        told = self._confirmed_at
+        waits = told is not None and told[0] is state.sufficiency and told[1] is state.notice
+        self._ui.reopenButton.setEnabled(state.can_reopen and bool(self._doubt))
+        self._ui.confirmButton.setEnabled(state.connected and bool(self._doubt) and not waits)
+
+    def _confirm(self, image_id: str) -> None:
+        self._confirmed_at = (self._state.sufficiency, self._state.notice)
+        self._show_doubt_buttons()
+        self._forecast.confirm_label(image_id)
 
     def _for_doubt(self, action: Callable[[str], None]) -> None:
-        index = self._ui.doubtBox.currentIndex
-        if 0 <= index < len(self._doubts):
-            action(self._doubts[index])
+        if self._doubt:
+            action(self._doubt)
 
     def _show_structures(self, answer: Payload | None) -> None:
         names = ["", *(curve.name for curve in answer.structures if curve.name)] if answer else [""]
