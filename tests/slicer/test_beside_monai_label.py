@@ -61,6 +61,54 @@ def test_its_submit_sends_the_minutes_and_asks_anew(
     assert not server.saved
 
 
+def submit_there(stock: StockWidget, module: object, server: StubServer, wait: Callable) -> None:
+    """Draw on its next sample, and let it send the label; the server's answer about that is slow."""
+    connect(module, server, wait)
+    stock.ui.nextSampleButton.click()
+    wait(lambda: server.told_times)
+    pass_time(wait, 0.2)
+    paint(module.session.nodes, "anterior", 2, 4)
+    server.label_times["case_009"], server.delay = 1001, 0.3
+    stock.ui.saveLabelButton.click()
+
+
+def test_what_is_drawn_while_the_server_is_asked_about_its_submit_is_not_lost(
+    stock: StockWidget, module: object, server: StubServer, wait: Callable
+) -> None:
+    submit_there(stock, module, server, wait)
+    paint(module.session.nodes, "anterior", 3, 6)
+    wait(lambda: server.notes and module.session.state.phase == "open")
+    assert module.session.state.edited
+    module.ui.nextButton.click()
+    assert module.ui.waitingFrame.isVisible()
+
+
+def test_nothing_is_dropped_unasked_before_the_server_has_told_of_its_submit(
+    stock: StockWidget, module: object, server: StubServer, wait: Callable
+) -> None:
+    submit_there(stock, module, server, wait)
+    module.ui.nextButton.click()
+    assert module.ui.waitingFrame.isVisible()
+    wait(lambda: module.session.state.phase == "sent")
+    assert not module.session.state.edited
+
+
+def test_minutes_that_did_not_arrive_after_its_submit_are_said_and_kept(
+    stock: StockWidget, module: object, server: StubServer, wait: Callable
+) -> None:
+    server.handlers["POST", "/sufficiency/case/case_009"] = lambda handler: handler.answer({}, 500)
+    submit_there(stock, module, server, wait)
+    submission = module.session.submission
+    wait(lambda: module.session.state.phase == "sent")
+    assert "the minutes it took did not" in module.ui.caseStatus.text
+    assert [(draft.image_id, draft.label_sent) for draft in submission.waiting()] == [("case_009", True)]
+    server.handlers.clear()
+    module.ui.resendButton.click()
+    wait(lambda: server.notes and not submission.busy)
+    assert server.notes[0][0] == "case_009" and server.notes[0][1]["blind"] is True
+    assert submission.waiting() == [] and not server.saved
+
+
 @pytest.mark.parametrize("before", [None, 1000])
 def test_its_submit_that_failed_leaves_the_drawing_unsent(
     stock: StockWidget, module: object, server: StubServer, wait: Callable, before: int | None

@@ -7,21 +7,26 @@ import logging
 from scaling_app_client.messages import Failure
 
 from .activity import ActiveClock
-from .forecast_watch import ForecastWatch
+from .ports import Editor
 from .signal import Signal
-from .states import SessionState, move, same_case
+from .states import SessionState, same_case
 
 logger = logging.getLogger(__name__)
 
 
 class SubmittedElsewhere:
-    """Sends the minutes after a label of the case at hand that another module has sent."""
+    """Notices that a label of the case at hand has arrived which another module has sent.
 
-    def __init__(
-        self, state: SessionState, clock: ActiveClock, forecast: ForecastWatch, changed: Signal
-    ) -> None:
-        self._state, self._clock, self._forecast, self._changed = state, clock, forecast, changed
+    Signals:
+        arrived: Carries the minutes until it was sent, and whether somebody has changed the drawing since.
+    """
+
+    def __init__(self, state: SessionState, editor: Editor, clock: ActiveClock) -> None:
+        self._state, self._clock, self.arrived = state, clock, Signal()
         self._seen: tuple[str, object] | None = None
+        self._edits = 0
+        editor.edited.connect(self._on_edited)
+        editor.renamed.connect(self._on_edited)
 
     def watch(self) -> None:
         """Another module has opened the case at hand: note which label of it the server has."""
@@ -44,31 +49,23 @@ class SubmittedElsewhere:
         """Another module tried to send the label of the case at hand; it does not say whether it arrived."""
         state = self._state
         if state.case is not None and state.client is not None and state.phase in ("open", "sent"):
-            state.client.label_time(state.case.image_id, same_case(state, self._saved), _not_taken)
+            minutes, edits = round(self._clock.minutes, 2), self._edits
+            saved = same_case(state, lambda saved_at: self._saved(saved_at, minutes, edits))
+            state.client.label_time(state.case.image_id, saved, _not_told)
 
-    def _saved(self, saved_at: object) -> None:
-        """The server has a label: if it is a new one, only the minutes are left to send."""
-        state = self._state
-        assert state.case is not None and state.client is not None
-        case, before = state.case, self._seen
-        self._seen = (case.image_id, saved_at)
-        if saved_at is None or before is None or before[0] != case.image_id or before == self._seen:
+    def _on_edited(self) -> None:
+        self._edits += 1
+
+    def _saved(self, saved_at: object, minutes: float, edits: int) -> None:
+        """The server has a label; is it a new one? `edits`: so many there were when it was sent."""
+        assert self._state.case is not None
+        case, before = self._state.case.image_id, self._seen
+        self._seen = (case, saved_at)
+        if saved_at is None or before is None or before[0] != case or before == self._seen:
             return
-        state.edited = False
-        if state.phase == "open":
-            move(state, "sending")
-            move(state, "sent")
-        state.client.note_case(
-            case.image_id,
-            round(self._clock.minutes, 2),
-            case.blind,
-            lambda _answer: None,
-            _not_taken,
-        )
-        self._forecast.ask()
-        self._changed.emit()
+        self.arrived.emit(minutes, edits != self._edits)
 
 
-def _not_taken(failure: Failure) -> None:
-    """A call on the side failed; noted, and that is all."""
-    logger.warning("The server did not take it: %s", failure)
+def _not_told(failure: Failure) -> None:
+    """Whether the label arrived stays unknown: what is drawn counts as not submitted."""
+    logger.warning("The server did not say which label it has: %s", failure)

@@ -31,7 +31,7 @@ class Submission:
     Args:
         clock: Has the active minutes that follow a label.
         drafts: Where a label lies until the server has it.
-        elsewhere: Told when the server's label is ours.
+        elsewhere: Told when the server's label is ours; tells when one of another module's has arrived.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Submission:
         self._client: Client | None = None
         self._on_its_way: str | None = None
         self._case: CaseAtHand | None = None
+        elsewhere.arrived.connect(self._on_arrived_elsewhere)
 
     @property
     def busy(self) -> bool:
@@ -102,6 +103,30 @@ class Submission:
         if draft.key != self._on_its_way:
             self._drafts.forget(draft)
             self._changed.emit()
+
+    def _on_arrived_elsewhere(self, minutes: float, changed_since: bool) -> None:
+        """Another module's label of the case at hand has arrived: minutes and blindness are left to send."""
+        state = self._state
+        assert state.case is not None and state.client is not None
+        case, name = state.case, self._editor.label_file_name
+        told = None if case.again else minutes
+        draft = Draft(state.client.address, case.image_id, name, [], told, case.blind, label_sent=True)
+        if draft.key == self._on_its_way:
+            return  # ours came after it
+        draft = self._keep_without_label(draft)
+        if not self.busy:
+            self._send(draft, at_hand=True)
+        state.edited = changed_since
+        self._changed.emit()
+
+    def _keep_without_label(self, draft: Draft) -> Draft:
+        """Keep what is to be told of a label that has arrived; a full disk must not hold it up."""
+        try:
+            self._drafts.prepare(draft).write_bytes(b"")
+            return self._drafts.keep(draft)
+        except OSError:
+            logger.exception("Cannot keep the minutes of %s", draft.image_id)
+            return draft
 
     def _send(self, draft: Draft, at_hand: bool) -> None:
         """Send the label, unless it arrived already; then the minutes. At hand: the open case waits for it."""
