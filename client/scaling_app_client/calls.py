@@ -254,10 +254,13 @@ class Client:
     def keep_lease(
         self, image_id: str, ended: bool, on_done: Callable[[object], None], on_failed: OnFailed
     ) -> None:
-        """Tell that we are still at a case, so that nobody else is handed it; or that we give it back."""
+        """Tell that we are still at a case, so that nobody else is handed it; or that we give it back.
+
+        The answer: whether it is ours from now on; None where the server does not say.
+        """
         path = "/sufficiency/lease/" + quote(image_id, safe="")
         body = {"client_id": self._client_id, "ended": ended}
-        self._json("POST", path, body, on_done, on_failed, dict)
+        self._json("POST", path, body, on_done, on_failed, lambda answer: answer.get("held"))
 
     def confirm_label(self, image_id: str, on_done: Callable[[object], None], on_failed: OnFailed) -> None:
         """Tell that the label is right, whatever the label checks found."""

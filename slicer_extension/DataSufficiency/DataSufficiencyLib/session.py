@@ -63,9 +63,14 @@ class Session:
             state, nodes, clock, drafts, self.forecast, offer, self.elsewhere, changed
         )
         fetching = Fetching(state, nodes, clock, changed)
-        lease = CaseLease(state, clock)
+        lease = CaseLease(state, clock, changed)
         self.cases = Cases(state, nodes, clock, fetching, self.submission, offer, lease, changed)
-        changed.connect(lease.look)
+        for sign_of_life in (
+            changed,
+            nodes.edited,
+            nodes.looked,
+        ):  # the panel may be hidden while somebody draws
+            sign_of_life.connect(lease.look)
         self.connection = Connection(
             state, transport, client_id, nodes, self.forecast, self.training, offer, changed
         )

@@ -136,6 +136,13 @@ def _case_words() -> dict[str, tuple[str, str]]:
                 "screen; “Submit label” asks you whether it belongs here."
             ),
         ),
+        "not_kept_for_you": (
+            WARNING,
+            _(
+                "The server no longer keeps {case} for you, and may have handed it to somebody else. Please ask your "
+                "colleagues before you draw on."
+            ),
+        ),
         "one_slice_a_view": (
             INFO,
             _("Views that showed several slices now show one each: nobody can draw in several at once."),

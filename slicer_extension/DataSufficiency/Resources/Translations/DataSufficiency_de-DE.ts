@@ -1173,6 +1173,10 @@ in Punkten
             <translation>{case} wurde von einem anderen Server geöffnet oder unter einer anderen Adresse dieses Servers. Der Fall bleibt auf dem Bildschirm; beim Einreichen wird gefragt, ob er hierher gehört.</translation>
         </message>
         <message>
+            <source>The server no longer keeps {case} for you, and may have handed it to somebody else. Please ask your colleagues before you draw on.</source>
+            <translation>Der Server hält {case} nicht mehr für Sie frei und hat den Fall vielleicht jemand anderem gegeben. Bitte sprechen Sie sich ab, bevor Sie weiterzeichnen.</translation>
+        </message>
+        <message>
             <source>Views that showed several slices now show one each: nobody can draw in several at once.</source>
             <translation>Ansichten mit mehreren Schichten zeigen jetzt je eine: in mehreren zugleich kann niemand zeichnen.</translation>
         </message>

@@ -1169,6 +1169,10 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>The server no longer keeps {case} for you, and may have handed it to somebody else. Please ask your colleagues before you draw on.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Views that showed several slices now show one each: nobody can draw in several at once.</source>
             <translation type="unfinished"></translation>
         </message>
