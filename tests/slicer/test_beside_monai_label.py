@@ -13,6 +13,8 @@ from session_bench import label_file, paint, paint_all, pass_time
 from stock_widget import StockWidget
 from stub_server import StubServer
 
+from scaling_app_client.drafts import Draft
+
 
 @pytest.fixture
 def stock(server: StubServer, scene: object) -> Iterator[StockWidget]:
@@ -107,6 +109,45 @@ def test_minutes_that_did_not_arrive_after_its_submit_are_said_and_kept(
     wait(lambda: server.notes and not submission.busy)
     assert server.notes[0][0] == "case_009" and server.notes[0][1]["blind"] is True
     assert submission.waiting() == [] and not server.saved
+
+
+def test_its_submit_is_noticed_though_the_server_did_not_answer_at_first(
+    stock: StockWidget, module: object, server: StubServer, wait: Callable
+) -> None:
+    connect(module, server, wait)
+    server.handlers["GET", "/datastore/label/info"] = lambda handler: handler.answer({}, 500)
+    stock.ui.nextSampleButton.click()
+    wait(lambda: any("/datastore/label/info" in line for line in server.requests))
+    pass_time(wait, 0.2)
+    server.handlers.clear()
+    paint(module.session.nodes, "anterior", 2, 4)
+    wait(lambda: server.told_times)
+    pass_time(wait, 0.2)
+    paint(module.session.nodes, "anterior", 2, 5)
+    server.label_times["case_009"] = 1001
+    stock.ui.saveLabelButton.click()
+    wait(lambda: server.notes and module.session.state.phase == "sent")
+    assert server.told_times[:2] == [None, 1001], "asked again once"
+
+
+def test_another_server_is_not_asked_about_its_case(
+    stock: StockWidget, module: object, server: StubServer, wait: Callable
+) -> None:
+    other = StubServer(image=server.image).start()
+    session = module.session
+    draft = Draft(other.url, "case_007", "label.nii.gz", [], 1.0, False)
+    session.drafts.prepare(draft).write_bytes(b"a label")
+    session.drafts.keep(draft)
+    connect(module, server, wait)
+    stock.ui.nextSampleButton.click()
+    wait(lambda: server.told_times)
+    pass_time(wait, 0.2)
+    connect(module, other, wait)
+    module.ui.resendButton.click()
+    wait(lambda: other.saved and not session.submission.busy)
+    pass_time(wait, 0.2)
+    assert "case_009" not in "".join(other.requests)
+    other.stop()
 
 
 @pytest.mark.parametrize("before", [None, 1000])

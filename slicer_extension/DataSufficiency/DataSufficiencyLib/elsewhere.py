@@ -24,25 +24,19 @@ class SubmittedElsewhere:
     def __init__(self, state: SessionState, editor: Editor, clock: ActiveClock) -> None:
         self._state, self._clock, self.arrived = state, clock, Signal()
         self._seen: tuple[str, object] | None = None
-        self._edits = 0
+        self._edits, self._missed = 0, False
         editor.edited.connect(self._on_edited)
         editor.renamed.connect(self._on_edited)
 
     def watch(self) -> None:
         """Another module has opened the case at hand: note which label of it the server has."""
-        state = self._state
         self._seen = None
-        if state.case is not None and state.client is not None:
-            case = state.case.image_id
-
-            def note(saved_at: object) -> None:
-                self._seen = (case, saved_at)
-
-            state.client.label_time(case, same_case(state, note), lambda _failure: None)
+        if self._of_this_server:
+            self._look()
 
     def renew(self) -> None:
         """The label that the server has is ours by now."""
-        if self._seen is not None:
+        if self._seen is not None and self._of_this_server:
             self.watch()
 
     def submitted(self) -> None:
@@ -53,8 +47,32 @@ class SubmittedElsewhere:
             saved = same_case(state, lambda saved_at: self._saved(saved_at, minutes, edits))
             state.client.label_time(state.case.image_id, saved, _not_told)
 
+    @property
+    def _of_this_server(self) -> bool:
+        """Whether the case at hand is the server's: another one learns no names of its patients."""
+        case, client = self._state.case, self._state.client
+        return case is not None and client is not None and case.server == client.key
+
+    def _look(self) -> None:
+        """Ask which label the server has of the case at hand."""
+        state = self._state
+        assert state.case is not None and state.client is not None
+        case, self._missed = state.case.image_id, False
+
+        def note(saved_at: object) -> None:
+            self._seen = (case, saved_at)
+
+        def miss(failure: Failure) -> None:
+            self._missed = True
+            _not_told(failure)
+
+        state.client.label_time(case, same_case(state, note), same_case(state, miss))
+
     def _on_edited(self) -> None:
+        """Somebody draws; where the server did not say which label it has, ask again before the next one is sent."""
         self._edits += 1
+        if self._missed and self._of_this_server:
+            self._look()
 
     def _saved(self, saved_at: object, minutes: float, edits: int) -> None:
         """The server has a label; is it a new one? `edits`: so many there were when it was sent."""

@@ -26,12 +26,11 @@ class ServerSection:
         ui.signInButton.clicked.connect(self._sign_in)
         ui.passwordEdit.returnPressed.connect(self._sign_in)
         ui.serverAddress.lineEdit().returnPressed.connect(self._connect)
-        ui.serverAddress.currentTextChanged.connect(lambda _text: self._show_privacy())
+        ui.serverAddress.currentTextChanged.connect(lambda _text: self._show_address())
 
     def refresh(self) -> None:
         ui, state = self._ui, self._state
         ui.connectButton.setEnabled(state.phase not in ("connecting", "fetching", "sending"))
-        ui.signInRow.setVisible(state.needs_sign_in)
         notice = state.connection
         if state.connected and state.info is not None and state.client is not None:
             self._settings.remember(state.client.address)
@@ -40,7 +39,7 @@ class ServerSection:
                 notice = state.connection or explain(Failure("sign_in"))
         show_notice(ui.serverStatus, notice)
         self._fold(not state.connected or state.needs_sign_in)
-        self._show_privacy()
+        self._show_address()
 
     def _fold(self, needed: bool) -> None:
         """Once connected, nobody needs the address until something is wrong; in between the fold is the user's."""
@@ -53,7 +52,7 @@ class ServerSection:
 
     def _sign_in(self, _checked: bool = False) -> None:
         ui = self._ui
-        if not self._state.needs_sign_in:
+        if not self._can_sign_in:
             return
         self._connection.sign_in(ui.userEdit.text, ui.passwordEdit.text)
         ui.passwordEdit.setText("")
@@ -68,12 +67,24 @@ class ServerSection:
         labelled = info.completed if latest is None or latest.n_labelled is None else latest.n_labelled
         return words.format(name=info.name, labelled=labelled, total=info.total)
 
-    def _show_privacy(self) -> None:
-        """Say so when images and labels would travel in the open."""
+    @property
+    def _address(self) -> str:
+        """The address in the field, in full; empty where it is none."""
         try:
-            address = normal_address(self._ui.serverAddress.currentText)
+            return normal_address(self._ui.serverAddress.currentText)
         except Failure:
-            address = ""
+            return ""
+
+    @property
+    def _can_sign_in(self) -> bool:
+        """Whether the server at the address in the field wants a sign-in; a password goes to no other one."""
+        state = self._state
+        return state.needs_sign_in and state.client is not None and state.client.address == self._address
+
+    def _show_address(self) -> None:
+        """What follows from the address in the field: a sign-in, and whether images and labels would travel in the open."""
+        self._ui.signInRow.setVisible(self._can_sign_in)
+        address = self._address
         in_the_open = bool(address) and not is_local(address) and not is_encrypted(address)
         words = _("This address is not encrypted (http): images and labels travel readable on the network.")
         show_text(self._ui.privacyNote, words if in_the_open else "")
