@@ -15,7 +15,7 @@ import slicer
 import slicer.util
 from DataSufficiencyLib.forecast_watch import ForecastWatch
 from DataSufficiencyLib.training import TrainingWatch
-from session_bench import label_file, label_values, paint, pass_time
+from session_bench import label_file, label_values, paint
 from stub_server import StubServer
 
 
@@ -143,24 +143,6 @@ def test_nothing_secret_is_stored(
         "vtkMRMLScriptedModuleNode"
     ).GetParameterNamesAsCommaSeparatedList()
     assert not [word for word in ("s3cret", "t0ken", "doctor") if word in stored + str(scene_text)]
-
-
-def test_a_password_goes_to_no_server_but_the_one_in_the_field(
-    module: object, server: StubServer, wait: Callable
-) -> None:
-    server.handlers["GET", "/info/"] = lambda handler: handler.answer({}, 401)
-    ui = module.ui
-    ui.serverAddress.setCurrentText(server.url)
-    ui.connectButton.click()
-    wait(lambda: ui.signInRow.isVisible())
-    ui.serverAddress.setCurrentText("https://another.example.org")
-    assert not ui.signInRow.isVisible()
-    ui.passwordEdit.setText("s3cret")
-    ui.passwordEdit.returnPressed.emit()
-    pass_time(wait, 0.2)
-    assert "POST /auth/token" not in server.requests
-    ui.serverAddress.setCurrentText(server.url + "/")
-    assert ui.signInRow.isVisible(), "the same server"
 
 
 def test_an_open_address_elsewhere_is_warned_about(module: object) -> None:

@@ -11,11 +11,13 @@ import chart_picture
 import panel_bench
 import pytest
 import qt
+import slicer
+import slicer.util
 from DataSufficiencyLib.forecast_words import effect_tip
 from DataSufficiencyLib.glance_words import advice_text
 from DataSufficiencyLib.wording import label_question, say
 from german import in_german
-from session_bench import label_file, paint_all
+from session_bench import label_file, paint_all, pass_time
 from stub_server import StubServer, break_off, sufficiency
 
 from scaling_app_client.payload import Payload, StrategyEffect
@@ -77,6 +79,42 @@ def test_a_server_without_images_is_not_said_to_have_labels_of_all(
     wait(lambda: "no images" in connected.ui.caseStatus.text)
 
 
+def test_a_password_goes_to_no_server_but_the_one_in_the_field(
+    module: object, server: StubServer, wait: Callable
+) -> None:
+    server.handlers["GET", "/info/"] = lambda handler: handler.answer({}, 401)
+    ui = module.ui
+    ui.serverAddress.setCurrentText(server.url)
+    ui.connectButton.click()
+    wait(lambda: ui.signInRow.isVisible())
+    ui.serverAddress.setCurrentText("https://another.example.org")
+    assert not ui.signInRow.isVisible()
+    ui.passwordEdit.setText("s3cret")
+    ui.passwordEdit.returnPressed.emit()
+    pass_time(wait, 0.2)
+    assert "POST /auth/token" not in server.requests
+    ui.serverAddress.setCurrentText(server.url + "/")
+    assert ui.signInRow.isVisible(), "the same server"
+
+
+# Kept on this computer ----------------------------------------------------------------------------
+
+
+def test_minutes_that_wait_are_not_called_an_unsent_label(
+    at_work: object, server: StubServer, wait: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.handlers["POST", "/sufficiency/case/case_007"] = lambda handler: handler.answer({}, 500)
+    ui, asked = at_work.ui, []
+    ui.submitButton.click()
+    wait(lambda: at_work.session.state.phase == "sent")
+    assert ui.unsentLabel.text == "The label has arrived, only the minutes have not: case_007."
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda text: asked.append(panel_bench.read(text)))
+    ui.discardButton.click()
+    assert asked[0].startswith("Delete the minutes of case_007 from this computer?")
+    at_work.session.connection.disconnect()
+    assert ui.unsentLabel.text.endswith(f"case_007. Connect to {server.url} to send.")
+
+
 # Grey buttons -------------------------------------------------------------------------------------
 
 
@@ -85,6 +123,12 @@ def test_without_a_server_the_panel_says_what_to_do_first(module: object) -> Non
     assert ui.submitReason.isVisible()
     assert ui.submitReason.text == "First connect to a server and load a case."
     assert ui.trainingReason.text == "First connect to a server."
+
+
+def test_without_a_server_a_case_at_hand_need_not_be_loaded(at_work: object) -> None:
+    at_work.session.connection.disconnect()
+    assert at_work.session.state.case is not None
+    assert at_work.ui.submitReason.text == "First connect to a server."
 
 
 def test_without_a_case_the_panel_says_how_to_get_one(connected: object) -> None:

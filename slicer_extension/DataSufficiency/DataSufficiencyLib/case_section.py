@@ -121,18 +121,27 @@ class CaseSection:
         if [ui.unsentBox.itemText(i) for i in range(ui.unsentBox.count)] != names:
             ui.unsentBox.clear()
             ui.unsentBox.addItems(names)
-        gone = [draft.image_id for draft in self._unsent if draft.case_gone]
-        words = _("Not sent yet, kept on this computer: {count}.").format(count=len(names))
-        if gone:
-            words += " " + _("No longer on the server: {cases}.").format(cases=", ".join(gone))
-        if names and not state.connected:
-            servers = ", ".join(dict.fromkeys(draft.server for draft in self._unsent))
-            words += " " + _("Connect to {server} to send.").format(server=servers)
-        show_text(ui.unsentLabel, words)
+        show_text(ui.unsentLabel, self._unsent_words())
         free = not session.submission.busy and state.phase not in ("sending", "fetching")
         ui.resendButton.setEnabled(state.connected and free)
         ui.discardButton.setEnabled(free)
         self._show_place()
+
+    def _unsent_words(self) -> str:
+        """How many labels wait here, of which only the minutes do, and what it takes to send them."""
+        labels = sum(not draft.label_sent for draft in self._unsent)
+        rest = [draft.image_id for draft in self._unsent if draft.label_sent]
+        gone = [draft.image_id for draft in self._unsent if draft.case_gone]
+        words = [_("Not sent yet, kept on this computer: {count}.").format(count=labels)] if labels else []
+        if rest:
+            told = _("The label has arrived, only the minutes have not: {cases}.")
+            words.append(told.format(cases=", ".join(rest)))
+        if gone:
+            words.append(_("No longer on the server: {cases}.").format(cases=", ".join(gone)))
+        if self._unsent and not self._state.connected:
+            servers = ", ".join(dict.fromkeys(draft.server for draft in self._unsent))
+            words.append(_("Connect to {server} to send.").format(server=servers))
+        return " ".join(words)
 
     def _show_place(self) -> None:
         """Where the chosen label lies, as the list's tooltip."""
@@ -173,5 +182,10 @@ class CaseSection:
             return
         draft = self._unsent[index]
         question = _("Delete the unsent label of {case} from this computer? It cannot be brought back.")
+        if draft.label_sent:
+            question = _(
+                "Delete the minutes of {case} from this computer? They cannot be brought back. The label itself is "
+                "on the server and stays there."
+            )
         if slicer.util.confirmYesNoDisplay(as_markup(question.format(case=draft.image_id))):
             self._session.submission.discard(draft)

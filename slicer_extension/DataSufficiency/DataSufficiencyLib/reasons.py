@@ -14,6 +14,8 @@ def why_no_submit(state: SessionState, from_elsewhere: bool, busy: bool) -> str:
         from_elsewhere: The case is another server's; submitting asks about that.
         busy: A label is on its way.
     """
+    if not state.connected and state.case is not None:
+        return _("First connect to a server.")
     if not state.connected:
         return _("First connect to a server and load a case.")
     if state.case is None and state.phase == "ready":

@@ -140,8 +140,8 @@
             <translation>Annotationen, die noch nicht gesendet wurden</translation>
         </message>
         <message>
-            <source>Send the chosen label to the server</source>
-            <translation>Die gewählte Annotation an den Server senden</translation>
+            <source>Send the chosen one to the server</source>
+            <translation>Das Gewählte an den Server senden</translation>
         </message>
         <message>
             <source>Send again</source>
@@ -152,8 +152,8 @@
             <translation>Verwerfen...</translation>
         </message>
         <message>
-            <source>Delete this label from this computer; asks once more</source>
-            <translation>Löscht diese Annotation von diesem Rechner; fragt noch einmal nach</translation>
+            <source>Delete the chosen one from this computer; asks once more</source>
+            <translation>Löscht das Gewählte von diesem Rechner; fragt noch einmal nach</translation>
         </message>
         <message>
             <source>Forecast: table and plot</source>
@@ -331,6 +331,10 @@
             <translation>Noch nicht gesendet, auf diesem Rechner aufbewahrt: {count}.</translation>
         </message>
         <message>
+            <source>The label has arrived, only the minutes have not: {cases}.</source>
+            <translation>Die Annotation ist angekommen, nur die Minuten noch nicht: {cases}.</translation>
+        </message>
+        <message>
             <source>No longer on the server: {cases}.</source>
             <translation>Nicht mehr auf dem Server: {cases}.</translation>
         </message>
@@ -349,6 +353,10 @@
         <message>
             <source>Delete the unsent label of {case} from this computer? It cannot be brought back.</source>
             <translation>Die nicht gesendete Annotation von {case} von diesem Rechner löschen? Sie lässt sich nicht zurückholen.</translation>
+        </message>
+        <message>
+            <source>Delete the minutes of {case} from this computer? They cannot be brought back. The label itself is on the server and stays there.</source>
+            <translation>Die Minuten von {case} von diesem Rechner löschen? Sie lassen sich nicht zurückholen. Die Annotation selbst ist auf dem Server und bleibt dort.</translation>
         </message>
     </context>
     <context>
@@ -876,6 +884,10 @@ in Punkten
     <context>
         <name>DataSufficiencyLib.reasons</name>
         <message>
+            <source>First connect to a server.</source>
+            <translation>Verbinden Sie sich zuerst mit einem Server.</translation>
+        </message>
+        <message>
             <source>First connect to a server and load a case.</source>
             <translation>Verbinden Sie sich zuerst mit einem Server und laden Sie einen Fall.</translation>
         </message>
@@ -906,10 +918,6 @@ in Punkten
         <message>
             <source>To look at it again, first submit the case at hand.</source>
             <translation>Um sie noch einmal anzusehen, reichen Sie zuerst den Fall ein, an dem Sie gerade arbeiten.</translation>
-        </message>
-        <message>
-            <source>First connect to a server.</source>
-            <translation>Verbinden Sie sich zuerst mit einem Server.</translation>
         </message>
         <message>
             <source>This server offers nothing to train.</source>

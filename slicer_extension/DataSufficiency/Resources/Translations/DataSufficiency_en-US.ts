@@ -140,7 +140,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Send the chosen label to the server</source>
+            <source>Send the chosen one to the server</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -152,7 +152,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Delete this label from this computer; asks once more</source>
+            <source>Delete the chosen one from this computer; asks once more</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -331,6 +331,10 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>The label has arrived, only the minutes have not: {cases}.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>No longer on the server: {cases}.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -348,6 +352,10 @@
         </message>
         <message>
             <source>Delete the unsent label of {case} from this computer? It cannot be brought back.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Delete the minutes of {case} from this computer? They cannot be brought back. The label itself is on the server and stays there.</source>
             <translation type="unfinished"></translation>
         </message>
     </context>
@@ -872,6 +880,10 @@ in points
     <context>
         <name>DataSufficiencyLib.reasons</name>
         <message>
+            <source>First connect to a server.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>First connect to a server and load a case.</source>
             <translation type="unfinished"></translation>
         </message>
@@ -901,10 +913,6 @@ in points
         </message>
         <message>
             <source>To look at it again, first submit the case at hand.</source>
-            <translation type="unfinished"></translation>
-        </message>
-        <message>
-            <source>First connect to a server.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
