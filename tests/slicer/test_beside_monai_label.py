@@ -112,13 +112,12 @@ def test_minutes_that_did_not_arrive_after_its_submit_are_said_and_kept(
 
 
 def test_its_submit_is_noticed_though_the_server_did_not_answer_at_first(
-    stock: StockWidget, module: object, server: StubServer, wait: Callable
+    stock: StockWidget, module: object, server: StubServer, wait: Callable, caplog: pytest.LogCaptureFixture
 ) -> None:
     connect(module, server, wait)
     server.handlers["GET", "/datastore/label/info"] = lambda handler: handler.answer({}, 500)
     stock.ui.nextSampleButton.click()
-    wait(lambda: any("/datastore/label/info" in line for line in server.requests))
-    pass_time(wait, 0.2)
+    wait(lambda: "did not say which label" in caplog.text)
     server.handlers.clear()
     paint(module.session.nodes, "anterior", 2, 4)
     wait(lambda: server.told_times)
@@ -128,6 +127,35 @@ def test_its_submit_is_noticed_though_the_server_did_not_answer_at_first(
     stock.ui.saveLabelButton.click()
     wait(lambda: server.notes and module.session.state.phase == "sent")
     assert server.told_times[:2] == [None, 1001], "asked again once"
+
+
+@pytest.mark.parametrize("silent", ["before its submit", "after its submit"])
+def test_a_server_that_does_not_tell_of_its_submit_is_said_and_the_next_one_counts(
+    stock: StockWidget,
+    module: object,
+    server: StubServer,
+    wait: Callable,
+    caplog: pytest.LogCaptureFixture,
+    silent: str,
+) -> None:
+    connect(module, server, wait)
+    if silent == "after its submit":
+        stock.ui.nextSampleButton.click()
+        wait(lambda: server.told_times)
+        pass_time(wait, 0.2)
+    server.handlers["GET", "/datastore/label/info"] = lambda handler: handler.answer({}, 500)
+    if silent == "before its submit":
+        stock.ui.nextSampleButton.click()
+        wait(lambda: "did not say which label" in caplog.text)
+        server.handlers.clear()
+    server.label_times["case_009"] = 1001
+    stock.ui.saveLabelButton.click()
+    wait(lambda: "did not say whether the label of case_009 has arrived" in module.ui.caseStatus.text)
+    assert server.notes == []
+    server.handlers.clear()
+    server.label_times["case_009"] = 1002
+    stock.ui.saveLabelButton.click()
+    wait(lambda: server.notes and module.session.state.phase == "sent")
 
 
 def test_another_server_is_not_asked_about_its_case(

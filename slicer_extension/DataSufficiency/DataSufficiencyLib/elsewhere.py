@@ -10,6 +10,7 @@ from .activity import ActiveClock
 from .ports import Editor
 from .signal import Signal
 from .states import SessionState, same_case
+from .wording import say
 
 logger = logging.getLogger(__name__)
 
@@ -17,12 +18,15 @@ logger = logging.getLogger(__name__)
 class SubmittedElsewhere:
     """Notices that a label of the case at hand has arrived which another module has sent.
 
+    Args:
+        changed: Told when there is a notice about it.
+
     Signals:
         arrived: Carries the minutes until it was sent, and whether somebody has changed the drawing since.
     """
 
-    def __init__(self, state: SessionState, editor: Editor, clock: ActiveClock) -> None:
-        self._state, self._clock, self.arrived = state, clock, Signal()
+    def __init__(self, state: SessionState, editor: Editor, clock: ActiveClock, changed: Signal) -> None:
+        self._state, self._clock, self._changed, self.arrived = state, clock, changed, Signal()
         self._seen: tuple[str, object] | None = None
         self._edits, self._missed = 0, False
         editor.edited.connect(self._on_edited)
@@ -45,7 +49,7 @@ class SubmittedElsewhere:
         if state.case is not None and state.client is not None and state.phase in ("open", "sent"):
             minutes, edits = round(self._clock.minutes, 2), self._edits
             saved = same_case(state, lambda saved_at: self._saved(saved_at, minutes, edits))
-            state.client.label_time(state.case.image_id, saved, _not_told)
+            state.client.label_time(state.case.image_id, saved, same_case(state, self._not_told))
 
     @property
     def _of_this_server(self) -> bool:
@@ -64,7 +68,7 @@ class SubmittedElsewhere:
 
         def miss(failure: Failure) -> None:
             self._missed = True
-            _not_told(failure)
+            logger.warning("The server did not say which label it has of %s: %s", case, failure)
 
         state.client.label_time(case, same_case(state, note), same_case(state, miss))
 
@@ -79,11 +83,21 @@ class SubmittedElsewhere:
         assert self._state.case is not None
         case, before = self._state.case.image_id, self._seen
         self._seen = (case, saved_at)
+        if before is None and self._missed and saved_at is not None:
+            self._say_unknown(case)
         if saved_at is None or before is None or before[0] != case or before == self._seen:
             return
         self.arrived.emit(minutes, edits != self._edits)
 
+    def _not_told(self, failure: Failure) -> None:
+        """Whether the label arrived stays unknown: what is drawn counts as not submitted."""
+        assert self._state.case is not None
+        case = self._state.case.image_id
+        logger.warning("The server did not say whether the label of %s arrived: %s", case, failure)
+        if self._missed or (self._seen is not None and self._seen[0] == case):
+            self._say_unknown(case)
 
-def _not_told(failure: Failure) -> None:
-    """Whether the label arrived stays unknown: what is drawn counts as not submitted."""
-    logger.warning("The server did not say which label it has: %s", failure)
+    def _say_unknown(self, case: str) -> None:
+        self._missed = False
+        self._state.notice = say("sent_elsewhere_unknown", case=case)
+        self._changed.emit()

@@ -58,7 +58,7 @@ class Session:
         self.forecast = ForecastWatch(state, timers, offer, changed)
         self.training = TrainingWatch(state, timers, self.forecast, offer, changed)
         self.prediction = CasePrediction(state, nodes, changed)
-        self.elsewhere = SubmittedElsewhere(state, nodes, clock)
+        self.elsewhere = SubmittedElsewhere(state, nodes, clock, changed)
         self.submission = Submission(
             state, nodes, clock, drafts, self.forecast, offer, self.elsewhere, changed
         )

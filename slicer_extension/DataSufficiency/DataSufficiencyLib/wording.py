@@ -166,6 +166,13 @@ def _label_words() -> dict[str, tuple[str, str]]:
             WARNING,
             _("The label of {case} has arrived; the minutes it took did not.\n{lines}"),
         ),
+        "sent_elsewhere_unknown": (
+            WARNING,
+            _(
+                "The server did not say whether the label of {case} has arrived, so the minutes it took were not sent. "
+                "They follow when you submit it once more."
+            ),
+        ),
         "kept": (WARNING, _("The label of {case} has not arrived. It is kept on this computer.\n{lines}")),
         "cannot_read_kept": (
             BAD,

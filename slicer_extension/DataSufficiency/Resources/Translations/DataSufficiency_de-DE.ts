@@ -1225,6 +1225,10 @@ in Punkten
 {lines}</translation>
         </message>
         <message>
+            <source>The server did not say whether the label of {case} has arrived, so the minutes it took were not sent. They follow when you submit it once more.</source>
+            <translation>Der Server hat nicht gesagt, ob die Annotation von {case} angekommen ist; die Minuten dafür wurden deshalb nicht gesendet. Sie folgen, wenn Sie sie noch einmal einreichen.</translation>
+        </message>
+        <message>
             <source>The label of {case} has not arrived. It is kept on this computer.
 {lines}</source>
             <translation>Die Annotation von {case} ist nicht angekommen. Sie wird auf diesem Rechner aufbewahrt.

@@ -1219,6 +1219,10 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>The server did not say whether the label of {case} has arrived, so the minutes it took were not sent. They follow when you submit it once more.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>The label of {case} has not arrived. It is kept on this computer.
 {lines}</source>
             <translation type="unfinished"></translation>
