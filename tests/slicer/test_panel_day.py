@@ -231,6 +231,21 @@ def test_a_label_in_doubt_can_be_confirmed(doubtful: object, server: StubServer,
     wait(lambda: not ui.doubtRow.isVisible())
 
 
+def test_odd_files_on_the_server_are_told_without_a_button(
+    connected: object, server: StubServer, wait: Callable
+) -> None:
+    ui, odd = (
+        connected.ui,
+        [{"image": "a", "sentence": "a.nrrd is the label in use; a.nii.gz beside it is not."}],
+    )
+    server.handlers["GET", "/sufficiency/"] = lambda handler: handler.answer(
+        {**sufficiency(12), "files": odd}
+    )
+    wait(lambda: "a.nii.gz beside it is not" in ui.doubtsLabel.text)
+    assert "Left out" not in ui.doubtsLabel.text and "in doubt" not in ui.glanceNote.text
+    assert not ui.doubtRow.isVisible()
+
+
 def test_a_second_click_confirms_no_other_label(doubtful: object, server: StubServer, wait: Callable) -> None:
     ui = doubtful.ui
     ui.doubtBox.setCurrentIndex(1)

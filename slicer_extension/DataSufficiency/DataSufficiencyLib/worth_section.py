@@ -97,6 +97,7 @@ class WorthSection:
         cells = [(row.cases, row.dice, row.gain, row.minutes) for row in rows]
         fill_table(ui.worthTable, cells, [row.tip for row in rows])
         show_text(ui.priorLabel, prior_text(curve))
+        show_text(self._ui.doubtsLabel, doubts_text(answer.doubts, answer.files) if answer else "")
         self._show_doubts(answer.doubts if answer else ())
         dice = target.dice if target else None
         if dice is not None and dice != self._target_shown:
@@ -110,9 +111,8 @@ class WorthSection:
             self.plot.show(curve, answer.points(self.structure), target, self.structure)
 
     def _show_doubts(self, doubts: tuple[Doubt, ...]) -> None:
-        """Labels in doubt, and a list to choose from the one to look at again or to confirm."""
+        """A list to choose from the label to look at again or to confirm."""
         ui = self._ui
-        show_text(ui.doubtsLabel, doubts_text(doubts))
         ui.doubtRow.setVisible(bool(doubts))
         names = list(dict.fromkeys(doubt.image for doubt in doubts))
         if names != self._doubts:

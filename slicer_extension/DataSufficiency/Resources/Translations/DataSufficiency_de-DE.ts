@@ -489,12 +489,16 @@ in Punkten
             <translation>{percent} dieser Prognose beruhen auf Ihren eigenen Fällen, der Rest auf Lernkurven anderer Aufgaben. Beim Gewinn ist deren Anteil noch größer.</translation>
         </message>
         <message>
-            <source>and {count} more</source>
-            <translation>und {count} weitere</translation>
-        </message>
-        <message>
             <source>Left out of the forecast until you have looked at them again:</source>
             <translation>Nicht in der Prognose, bis Sie sie noch einmal angesehen haben:</translation>
+        </message>
+        <message>
+            <source>To be looked at where the server's files are:</source>
+            <translation>Anzusehen, wo die Dateien des Servers liegen:</translation>
+        </message>
+        <message>
+            <source>and {count} more</source>
+            <translation>und {count} weitere</translation>
         </message>
         <message>
             <source>How old the forecast is cannot be told: the server's clock was changed.</source>

@@ -485,11 +485,15 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>and {count} more</source>
+            <source>Left out of the forecast until you have looked at them again:</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>Left out of the forecast until you have looked at them again:</source>
+            <source>To be looked at where the server's files are:</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>and {count} more</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
