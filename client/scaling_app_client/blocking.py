@@ -234,8 +234,9 @@ class Server:
     def send_kept(self, kept: DraftStore) -> int:
         """Sends the labels that were kept for this server, oldest first; returns how many arrived.
 
-        One that the server turns down stays kept and holds up no other: its failure is raised when the others have
-        been sent.
+        One that is turned down, by the server or by what stands in front of it, stays kept and holds up no other: its
+        failure is raised when the others have been sent. Only a server that cannot be reached, or wants a sign-in, ends
+        it at once: the others would fare no better.
         """
         refused: list[Failure] = []
         drafts = kept.all(self._calls.key)
@@ -243,7 +244,7 @@ class Server:
             try:
                 self._submit(draft, kept.content(draft))
             except Failure as failure:
-                if not failure.lasting:
+                if failure.offline or failure.kind == "sign_in":
                     raise
                 refused.append(failure)
             else:

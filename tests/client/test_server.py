@@ -190,8 +190,9 @@ def test_a_page_in_the_place_of_a_file_is_no_image(stub: StubServer) -> None:
     assert caught.value.kind == "bad_answer"
 
 
-def test_a_kept_label_that_is_turned_down_holds_up_no_other(stub: StubServer, tmp_path: Path) -> None:
-    label, kept = tmp_path / "case.nii.gz", DraftStore(str(tmp_path / "kept"))
+def three_kept(stub: StubServer, folder: Path) -> tuple[Server, DraftStore]:
+    """A server, and labels of three cases that did not reach it."""
+    label, kept = folder / "case.nii.gz", DraftStore(str(folder / "kept"))
     label.write_bytes(b"drawn")
     server = connected(stub)
     stub.handlers["PUT", "/datastore/label"] = half
@@ -199,11 +200,50 @@ def test_a_kept_label_that_is_turned_down_holds_up_no_other(stub: StubServer, tm
         with pytest.raises(Failure):
             server.save_label(case, label, {"organ": 1}, kept=kept)
     del stub.handlers["PUT", "/datastore/label"]
+    return server, kept
+
+
+def test_a_kept_label_that_is_turned_down_holds_up_no_other(stub: StubServer, tmp_path: Path) -> None:
+    server, kept = three_kept(stub, tmp_path)
     stub.cases.remove("case_007")
     with pytest.raises(Failure, match="There is no image 'case_007'"):
         server.send_kept(kept)
     assert [saved["image"] for saved in stub.saved] == ["case_008", "case_009"]
     assert [draft.image_id for draft in kept.all()] == ["case_007"]
+
+
+@pytest.mark.parametrize("status", [403, 413])
+def test_a_kept_label_that_is_refused_on_its_way_holds_up_no_other(
+    stub: StubServer, tmp_path: Path, status: int
+) -> None:
+    server, kept = three_kept(stub, tmp_path)
+
+    def refusing_one(handler: Any) -> None:
+        if handler.query["image"] == "case_007":
+            saying(status)(handler)
+        else:
+            handler._put_datastore()
+
+    stub.handlers["PUT", "/datastore/label"] = refusing_one
+    with pytest.raises(Failure) as caught:
+        server.send_kept(kept)
+    assert caught.value.status == status
+    assert [saved["image"] for saved in stub.saved] == ["case_008", "case_009"]
+    assert [draft.image_id for draft in kept.all()] == ["case_007"]
+
+
+@pytest.mark.parametrize(("answer", "kind"), [(saying(401), "sign_in"), (saying(502), "gateway")])
+def test_kept_labels_wait_for_a_server_that_is_away_or_wants_a_sign_in(
+    stub: StubServer, tmp_path: Path, answer: Handler, kind: str
+) -> None:
+    server, kept = three_kept(stub, tmp_path)
+    stub.handlers["PUT", "/datastore/label"] = answer
+    stub.requests.clear()
+    with pytest.raises(Failure) as caught:
+        server.send_kept(kept)
+    assert caught.value.kind == kind
+    assert {request.split("image=")[1].split("&")[0] for request in stub.requests} == {"case_007"}
+    assert len(kept.all()) == 3
 
 
 def test_a_token_is_sent_whatever_is_written_down_for_this_computer(
