@@ -277,11 +277,12 @@ class SavedLabel:
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """The state of MONAI Label's training queue."""
+    """One task of MONAI Label's training queue. Its `id` is empty where the server does not say."""
 
     status: str
     model: str
     lines: tuple[str, ...]
+    id: str = ""
 
     @property
     def running(self) -> bool:
@@ -294,5 +295,8 @@ class TrainingTask:
         details = data.get("details")
         lines = tuple(str(line) for line in details) if isinstance(details, list) else ()
         return cls(
-            status=reader.text("status").upper(), model=request.text("model") if request else "", lines=lines
+            status=reader.text("status").upper(),
+            model=request.text("model") if request else "",
+            lines=lines,
+            id=reader.text("id"),
         )

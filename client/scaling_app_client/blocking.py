@@ -281,11 +281,22 @@ class Server:
         options: Mapping[str, Any] | None = None,
         on_wait: Callable[[], None] = lambda: None,
     ) -> TrainingTask:
-        """Starts a training and waits for its end, calling `on_wait` a few times a second."""
-        self._ask(self._calls.start_training, trainer, options or {}, repeat=False)
+        """Starts a training and waits for its own end, whatever is queued behind it.
+
+        Args:
+            trainer: one of `info.trainers`.
+            options: what it is told, such as `{"strategy": "baseline", "steps": 1600}`.
+            on_wait: called a few times a second.
+
+        Raises:
+            Failure: also where the server has been started again meanwhile, which ends its trainings.
+        """
+        started: TrainingTask = self._ask(self._calls.start_training, trainer, options or {}, repeat=False)
         while True:
-            task: TrainingTask | None = self._ask(self._calls.training)
-            if task is not None and not task.running:
+            task: TrainingTask | None = self._ask(self._calls.training_of, started.id)
+            if task is None:
+                raise Failure("lost", "the server was started again and knows nothing of this training")
+            if not task.running:
                 return task
             on_wait()
             time.sleep(0.4)

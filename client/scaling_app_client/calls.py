@@ -14,7 +14,7 @@ from typing import Any, Callable, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from .answers import NextCase, NoCase, SavedLabel, ServerInfo, TrainingTask, read_next_case
-from .json_reader import BadAnswer, parse_object
+from .json_reader import BadAnswer, parse_object, parse_objects
 from .messages import Failure, Reply, Request, Transport, encode_multipart
 from .payload import SCHEMA, Payload, schema_of
 
@@ -287,15 +287,20 @@ class Client:
         self._json("POST", "/sufficiency/steps", {"steps": steps}, on_done, on_failed, dict)
 
     def training(self, on_done: Callable[[TrainingTask | None], None], on_failed: OnFailed) -> None:
-        """The newest training, or None when there was none since the server started."""
-
-        def failed(failure: Failure) -> None:
-            if failure.kind == "not_found":
-                on_done(None)
-            else:
-                on_failed(failure)
-
+        """The training under way, else the newest; None when there was none since the server started."""
+        failed = _none_if_not_found(on_done, on_failed)
         self._json("GET", "/train/", None, on_done, failed, TrainingTask.from_json)
+
+    def training_of(
+        self, task_id: str, on_done: Callable[[TrainingTask | None], None], on_failed: OnFailed
+    ) -> None:
+        """That training, whatever is in the queue beside it; None when there is none since the server started."""
+
+        def read(reply: Reply) -> TrainingTask | None:
+            tasks = map(TrainingTask.from_json, parse_objects(reply.body))
+            return next((task for task in tasks if task.id == task_id), None)
+
+        self._send("GET", "/train/?all=true", on_done, _none_if_not_found(on_done, on_failed), read)
 
     def stop_training(self, on_done: Callable[[bytes], None], on_failed: OnFailed) -> None:
         self._send("DELETE", "/train/", on_done, on_failed, _content)
@@ -374,6 +379,16 @@ class Client:
         self._transport.send(
             Request(method, self.address + path, sent, body, timeout_s, most_bytes), done, failed
         )
+
+
+def _none_if_not_found(on_done: Callable[[Any], None], on_failed: OnFailed) -> OnFailed:
+    def failed(failure: Failure) -> None:
+        if failure.kind == "not_found":
+            on_done(None)
+        else:
+            on_failed(failure)
+
+    return failed
 
 
 def _content(reply: Reply) -> bytes:

@@ -26,6 +26,25 @@ def parse_object(body: bytes) -> dict[str, Any]:
         BadAnswer: When it is not UTF-8, not JSON, not an object, nested without end, or has a NaN, an infinity, a whole
             number in it that is larger than any that is counted here, or half a character (a lone surrogate).
     """
+    data = _parsed(body)
+    if not isinstance(data, dict):
+        raise BadAnswer(f"the answer is a JSON {type(data).__name__}, not an object")
+    return data
+
+
+def parse_objects(body: bytes) -> list[dict[str, Any]]:
+    """The JSON objects of the list in `body`.
+
+    Raises:
+        BadAnswer: When it is no list of them, or for what `parse_object` raises it.
+    """
+    data = _parsed(body)
+    if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
+        raise BadAnswer("the answer is no list of JSON objects")
+    return data
+
+
+def _parsed(body: bytes) -> Any:
     try:
         text = body.decode("utf-8")
         data = json.loads(text, parse_constant=_no_constant, parse_int=_whole)
@@ -33,8 +52,6 @@ def parse_object(body: bytes) -> dict[str, Any]:
             json.dumps(data, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise BadAnswer(f"the answer is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise BadAnswer(f"the answer is a JSON {type(data).__name__}, not an object")
     return data
 
 

@@ -38,7 +38,10 @@ READERS: dict[str, tuple[Any, Callable[[dict[str, Any]], object]]] = {
         lambda data: Payload.from_json(data, "Sun, 06 Nov 1994 08:49:37 GMT"),
     ),
     "info": (INFO, ServerInfo.from_json),
-    "training": ({"status": "RUNNING", "request": {"model": "a"}, "details": ["a"]}, TrainingTask.from_json),
+    "training": (
+        {"id": "1", "status": "RUNNING", "request": {"model": "a"}, "details": ["a"]},
+        TrainingTask.from_json,
+    ),
     "next case": ({"id": "1", "name": "f", "blind": True, "message": ""}, read_next_case),
     "saved label": ({"sufficiency": {"doubts": [{"sentence": "s"}]}}, SavedLabel.from_json),
 }

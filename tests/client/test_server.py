@@ -109,6 +109,29 @@ def test_what_may_be_repeated_is_sent_again_and_a_training_only_once(stub: StubS
     assert stub.requests.count("POST /train/segmentation") == 1
 
 
+def test_a_training_ends_with_itself_whatever_is_queued_behind_it(stub: StubServer) -> None:
+    stub.queued = [{"id": "2", "status": "SUBMITTED", "request": {"model": "learning_curve"}, "details": []}]
+
+    def over() -> None:
+        assert stub.training is not None
+        stub.training = {**stub.training, "status": "DONE"}
+
+    task = connected(stub).train(on_wait=over)
+    assert (task.status, task.model, task.id) == ("DONE", "segmentation", "1")
+
+
+@pytest.mark.parametrize("then", [None, {"id": "7", "status": "RUNNING", "request": {}, "details": []}])
+def test_a_training_that_a_new_start_of_the_server_ended_is_waited_for_no_longer(
+    stub: StubServer, then: dict | None
+) -> None:
+    def started_again() -> None:
+        stub.training = then
+
+    with pytest.raises(Failure, match="started again") as caught:
+        connected(stub).train(on_wait=started_again)
+    assert caught.value.kind == "lost"
+
+
 def test_a_file_that_is_no_case_is_segmented_and_the_report_is_read(stub: StubServer, tmp_path: Path) -> None:
     page = tmp_path / "page.png"
     page.write_bytes(b"pixels")

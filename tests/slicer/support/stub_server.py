@@ -247,6 +247,7 @@ class StubServer(ThreadingHTTPServer):
         self.requests: list[str] = []
         self.headers_seen: list[dict] = []
         self.training: dict | None = None
+        self.queued: list[dict] = []
         self.train_stats: dict = {}
         self.job = {"state": "idle", "done": 0, "total": 0, "eta_seconds": None}
         self.checks: list[dict] = []
@@ -438,6 +439,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _get_train(self) -> None:
         if self.server.training is None:
             self.answer({"detail": "No Train Tasks Found"}, 404)
+        elif self.query.get("all") == "true":
+            self.answer([self.server.training, *self.server.queued])
         else:
             self.answer(self.server.training)
 
