@@ -9,6 +9,8 @@ from typing import Any
 
 from .json_reader import BadAnswer, JsonReader
 
+#: In the place of a number of steps: as many as the cases ask for.
+AUTO_STEPS = "auto"
 _CLOCK = re.compile(r"(\d{1,4}):(\d{1,2}):(\d{1,2})")
 
 
@@ -67,7 +69,7 @@ class ServerInfo:
         rules: Name to description of each next-case rule.
         plans: Trainer name to how long it takes, and how far it is.
         offered: Name of each training strategy to its words; empty where the server does not say.
-        steps: Training steps of a run, None where the server does not say.
+        steps: Training steps of a run, or `AUTO_STEPS`; None where the server does not say.
         version: Of the app; empty where the server does not say.
         schema: Version of the contract that it speaks, None for another app.
     """
@@ -82,7 +84,7 @@ class ServerInfo:
     has_sufficiency: bool
     plans: Mapping[str, TrainingPlan] = field(default_factory=dict)
     offered: Mapping[str, StrategyWords] = field(default_factory=dict)
-    steps: int | None = None
+    steps: int | str | None = None
     version: str = ""
     schema: int | None = None
 
@@ -146,13 +148,14 @@ def _trainers(entries: Any) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _steps(entries: Any) -> int | None:
+def _steps(entries: Any) -> int | str | None:
     """The steps that all trainers share; None where one says nothing or something else."""
     trainers = entries.values() if isinstance(entries, dict) else ()
     configs = [entry.get("config") for entry in trainers if isinstance(entry, dict)]
     found = [config.get("steps") for config in configs if isinstance(config, dict)]
     steps = found[0] if found and all(other == found[0] for other in found) else None
-    return steps if isinstance(steps, int) and not isinstance(steps, bool) and steps > 0 else None
+    usable = isinstance(steps, int) and not isinstance(steps, bool) and steps > 0
+    return steps if usable or steps == AUTO_STEPS else None
 
 
 def _labels(data: Mapping[str, Any]) -> dict[str, int]:

@@ -283,7 +283,7 @@ class Client:
         body = {"client_id": self._client_id, **options}
         self._json("POST", path, body, on_done, on_failed, TrainingTask.from_json)
 
-    def set_steps(self, steps: int, on_done: Callable[[object], None], on_failed: OnFailed) -> None:
+    def set_steps(self, steps: int | str, on_done: Callable[[object], None], on_failed: OnFailed) -> None:
         self._json("POST", "/sufficiency/steps", {"steps": steps}, on_done, on_failed, dict)
 
     def training(self, on_done: Callable[[TrainingTask | None], None], on_failed: OnFailed) -> None:

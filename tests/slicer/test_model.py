@@ -146,13 +146,16 @@ def test_statistics_that_cannot_be_read_promise_nothing(time: object, epochs: tu
     ("steps", "read"),
     [
         ((400, 400), 400),
+        (("auto", "auto"), "auto"),
+        (("auto", 400), None),
+        (("many", "many"), None),
         ((400, 1600), None),
         ((None, None), None),
         (([400], [400]), None),
         ((True, True), None),
     ],
 )
-def test_training_steps_are_known_where_all_trainers_agree(steps: tuple, read: int | None) -> None:
+def test_training_steps_are_known_where_all_trainers_agree(steps: tuple, read: int | str | None) -> None:
     trainers = {f"t{k}": {"config": {"steps": value}} for k, value in enumerate(steps)}
     assert ServerInfo.from_json({**INFO, "trainers": trainers}).steps == read
 

@@ -383,6 +383,25 @@ def test_steps_come_from_the_server_and_go_back_to_it(
     wait(lambda: server.steps == 2000)
 
 
+def test_steps_that_the_server_chooses_can_be_raised_and_left_to_it_again(
+    connected: object, server: StubServer, wait: Callable
+) -> None:
+    ui, session = connected.ui, connected.session
+    server.steps = "auto"
+    session.connection.connect(server.url)
+    wait(lambda: ui.stepsSpin.text == "auto")
+    assert ui.stepsSpin.enabled
+    ui.stepsSpin.setValue(4000)
+    ui.stepsSpin.editingFinished.emit()
+    wait(lambda: server.steps == 4000 and session.state.info.steps == 4000)
+    ui.stepsSpin.setValue(0)
+    assert ui.stepsSpin.text == "auto"
+    ui.trainButton.click()
+    wait(lambda: session.state.training.running)
+    assert server.training["request"]["steps"] == "auto"
+    wait(lambda: server.steps == "auto" and session.state.info.steps == "auto")
+
+
 def test_training_from_start_to_error(connected: object, server: StubServer, wait: Callable) -> None:
     ui = connected.ui
     ui.trainButton.click()

@@ -6,6 +6,8 @@ from typing import Any
 
 from slicer.i18n import tr as _
 
+from scaling_app_client.answers import AUTO_STEPS
+
 from .forecast_words import (
     UNKNOWN,
     coverage_text,
@@ -68,7 +70,7 @@ class TrainingSection:
         self._ui, self._state, self._training = ui, session.state, session.training
         self._trainers: list[str] = []
         self._strategies: list[str] = []
-        self._steps: int | None = None
+        self._steps: int | str | None = None
         ui.stepsSpin.setSpecialValueText(UNKNOWN)
         ui.trainerBox.currentIndexChanged.connect(lambda _index: self._trainer_chosen())
         ui.trainingStrategyBox.currentIndexChanged.connect(lambda _index: self._show_what())
@@ -139,19 +141,25 @@ class TrainingSection:
         show_text(self._ui.trainingStrategyWhat, self._offered(self._strategies[index])[1] if known else "")
 
     def _show_steps(self, free: bool) -> None:
-        """The server's steps, but not over what is being typed; a dash where it does not say."""
+        """The server's steps, but not over what is being typed; a dash where it does not say.
+
+        The field's least value, 0, stands for `auto`, which is how most servers start.
+        """
         steps, spin = self._state.info.steps if self._state.info else None, self._ui.stepsSpin
         spin.setEnabled(free and steps is not None)
         if steps == self._steps:
             return
         self._steps = steps
-        spin.setSpecialValueText(UNKNOWN if steps is None else "")
-        spin.setMinimum(0 if steps is None else 1)
-        spin.setValue(steps or 0)
+        spin.setSpecialValueText(UNKNOWN if steps is None else _("auto"))
+        spin.setValue(steps if isinstance(steps, int) else 0)
+
+    @property
+    def _wanted_steps(self) -> int | str:
+        return int(self._ui.stepsSpin.value) or AUTO_STEPS
 
     def _set_steps(self) -> None:
-        if self._steps is not None and self._ui.stepsSpin.value != self._steps:
-            self._training.set_steps(self._ui.stepsSpin.value)
+        if self._steps is not None and self._wanted_steps != self._steps:
+            self._training.set_steps(self._wanted_steps)
 
     def _start(self, _checked: bool = False) -> None:
         index = self._ui.trainerBox.currentIndex
@@ -159,7 +167,7 @@ class TrainingSection:
             chosen = self._ui.trainingStrategyBox.currentIndex
             strategy = self._strategies[chosen] if 0 <= chosen < len(self._strategies) else ""
             self._set_steps()  # where a click on a button leaves the focus in the field
-            steps = None if self._steps is None else self._ui.stepsSpin.value
+            steps = None if self._steps is None else self._wanted_steps
             self._training.start(self._trainers[index], strategy, steps)
 
 

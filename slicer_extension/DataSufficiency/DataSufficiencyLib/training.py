@@ -49,7 +49,7 @@ class TrainingWatch:
         self._timer: Timer | None = None
         self._turn = 0
 
-    def start(self, trainer: str, strategy: str = "", steps: int | None = None) -> None:
+    def start(self, trainer: str, strategy: str = "", steps: int | str | None = None) -> None:
         client, training = self._state.client, self._state.training
         if client is None or not self._state.connected or training.running or training.changing:
             return
@@ -66,8 +66,8 @@ class TrainingWatch:
         client.stop_training(self._newest(lambda _answer: self.look()), self._newest(self._failed))
         self._changed.emit()
 
-    def set_steps(self, steps: int) -> None:
-        """Tell the server how long to train from now on; the curve is then measured anew."""
+    def set_steps(self, steps: int | str) -> None:
+        """Tell the server how long to train from now on, in steps or `auto`; the curve is then measured anew."""
         state = self._state
         if state.client is not None and state.connected:
             learnt = same_server(state, lambda _answer: self._offer.look_again())

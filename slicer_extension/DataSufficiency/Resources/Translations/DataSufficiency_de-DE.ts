@@ -288,8 +288,8 @@
             <translation>Trainingsschritte:</translation>
         </message>
         <message>
-            <source>More steps take longer and may help. They hold for the model and for the learning curve, which is then measured anew.</source>
-            <translation>Mehr Schritte dauern länger und können helfen. Sie gelten für das Modell und für die Lernkurve, die dann neu gemessen wird.</translation>
+            <source>More steps take longer and may help; with “auto” more labels mean more steps. They hold for the model and for the learning curve, which is then measured anew.</source>
+            <translation>Mehr Schritte dauern länger und können helfen; mit „automatisch“ werden es mit mehr Annotationen mehr. Sie gelten für das Modell und für die Lernkurve, die dann neu gemessen wird.</translation>
         </message>
         <message>
             <source>Coverage: cases unlike those labelled so far</source>
@@ -384,6 +384,10 @@ in Punkten
         <message>
             <source>How many cases one case is worth, and the difference in Dice, both against the session's own strategy on the same cases. In brackets: the range that holds with 80 % probability</source>
             <translation>Wie viele Fälle ein Fall wert ist, und der Unterschied im Dice, beides verglichen mit der eigenen Strategie der Sitzung auf denselben Fällen. In Klammern: der Bereich, in dem der Wert mit 80 % Wahrscheinlichkeit liegt</translation>
+        </message>
+        <message>
+            <source>auto</source>
+            <translation>automatisch</translation>
         </message>
         <message>
             <source>Case</source>

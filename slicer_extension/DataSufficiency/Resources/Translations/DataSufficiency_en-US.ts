@@ -288,7 +288,7 @@
             <translation type="unfinished"></translation>
         </message>
         <message>
-            <source>More steps take longer and may help. They hold for the model and for the learning curve, which is then measured anew.</source>
+            <source>More steps take longer and may help; with “auto” more labels mean more steps. They hold for the model and for the learning curve, which is then measured anew.</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
@@ -379,6 +379,10 @@ in points
         </message>
         <message>
             <source>How many cases one case is worth, and the difference in Dice, both against the session's own strategy on the same cases. In brackets: the range that holds with 80 % probability</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>auto</source>
             <translation type="unfinished"></translation>
         </message>
         <message>
