@@ -296,7 +296,7 @@ class Payload:
     """The whole of `GET /sufficiency/`.
 
     `age_s` is how long ago the forecast was made when it was sent, in seconds by the server's own clock. `n_pool` is how
-    many cases have no label. None where the server does not say.
+    many cases have no label. `recipe` tells curves apart that were measured otherwise. None where the server does not say.
     """
 
     status: str
@@ -317,6 +317,7 @@ class Payload:
     agreement: Agreement | None = None
     n_pool: int | None = None
     files: tuple[Doubt, ...] = ()
+    recipe: str | None = None
 
     @classmethod
     def from_json(cls, data: Any, sent: str = "") -> Payload:
@@ -330,7 +331,7 @@ class Payload:
             BadAnswer: Names the first field that breaks the contract.
         """
         reader = JsonReader(data, "sufficiency")
-        overall = reader.child("overall")
+        overall, doubts = reader.child("overall"), "doubts" if reader.has("doubts") else "problems"
         observed = (MeasuredPoint.read(point) for point in reader.children("observed"))
         return cls(
             status=reader.choice("status", STATUSES),
@@ -351,6 +352,7 @@ class Payload:
             files=_doubts(reader, "files"),
             agreement=Agreement.read(reader.child("agreement")),
             n_pool=reader.integer("n_pool", 0),
+            recipe=reader.text("recipe") or None,
         )
 
     def curve(self, structure: str) -> Curve | None:

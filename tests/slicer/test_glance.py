@@ -229,6 +229,28 @@ def test_a_training_is_said_in_time_and_effect(
     assert "30 min at most" in panel_bench.said(ui.trainingEffect)
 
 
+@pytest.mark.parametrize(
+    ("recipes", "since"),
+    [
+        (("A", "A", "A"), ", +6.0 since the last label."),
+        ((None, None, None), ", +6.0 since the last label."),
+        (("A", "A", "B"), "."),
+        (("A", "B", "B"), "."),
+        (("A", None, "A"), ", +6.0 since the last label."),
+    ],
+)
+def test_what_another_recipe_changes_is_not_credited_to_the_last_label(
+    module: object, connect: Callable, recipes: tuple, since: str
+) -> None:
+    ui, watch = connect(6), module.session.forecast
+    watch.forget()
+    for n, mean, recipe in zip((11, 12, 12), (0.80, 0.804, 0.86), recipes, strict=True):
+        overall = {"now": {"mean": mean}, "forecast": []}
+        answer = {"schema": 1, "status": "ready", "n_labelled": n, "overall": overall, "recipe": recipe}
+        watch.take(Payload.from_json(answer))
+    assert ui.nowLabel.text == f"Dice now: 86.0 points{since}"
+
+
 def test_a_server_that_has_gone_is_said_beside_the_old_numbers(
     module: object, connect: Callable, server: StubServer, wait: Callable
 ) -> None:

@@ -125,8 +125,13 @@ class ForecastWatch:
 
 
 def _of_fewer_labels(kept: Payload | None, last: Payload | None, answer: Payload) -> Payload | None:
-    """The last answer of fewer labels than this one; none where labels were taken back."""
+    """The last answer of fewer labels than this one; none where labels were taken back, or of another recipe.
+
+    What other steps or structures change is not what the last label brought.
+    """
     n, before = answer.n_labelled or 0, (last.n_labelled or 0) if last is not None else 0
     if last is None or n < before:
         return None
-    return last if n > before else kept
+    found = last if n > before else kept
+    other = found is not None and answer.recipe is not None and found.recipe != answer.recipe
+    return None if other else found
