@@ -331,7 +331,7 @@ class Payload:
             BadAnswer: Names the first field that breaks the contract.
         """
         reader = JsonReader(data, "sufficiency")
-        overall, doubts = reader.child("overall"), "doubts" if reader.has("doubts") else "problems"
+        overall = reader.child("overall")
         observed = (MeasuredPoint.read(point) for point in reader.children("observed"))
         return cls(
             status=reader.choice("status", STATUSES),

@@ -18,6 +18,7 @@ from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from monailabel.endpoints import datastore as stock_datastore
 from monailabel.endpoints import infer, session, train
+from monailabel.utils.async_tasks.utils import background_tasks
 from monailabel.utils.sessions import Sessions
 
 from scaling_app.imaging.geometry import read_image, read_label
@@ -306,6 +307,25 @@ def test_what_is_no_option_of_a_training_does_not_reach_the_queue(monkeypatch):
     app = SimpleNamespace(trainer_names=lambda: ["segmentation"], require_trainable=lambda *_: None)
     start_training(app, "segmentation", {"gpus": 1, "model": "x", "steps": 4, "max_epochs": 50})
     assert taken == [("segmentation", {"steps": 4}, False, False)]
+
+
+@pytest.mark.parametrize(
+    ("queue", "shown"),
+    [
+        (["DONE"], "0"),
+        (["RUNNING", "SUBMITTED"], "0"),
+        (["STOPPED", "RUNNING", "SUBMITTED"], "1"),
+        (["STOPPED", "SUBMITTED", "SUBMITTED"], "1"),
+        (["DONE", "SUBMITTED"], "1"),
+        (["DONE", "ERROR"], "1"),
+    ],
+)
+def test_of_several_trainings_the_one_under_way_is_shown(desk_of, client_of, monkeypatch, queue, shown):
+    tasks = [{"id": str(at), "status": status, "request": {}} for at, status in enumerate(queue)]
+    monkeypatch.setitem(background_tasks, "train", tasks)
+    client = client_of(desk_of(1))
+    assert client.get("/train/").json()["id"] == shown
+    assert [task["id"] for task in client.get("/train/?all=true").json()] == [task["id"] for task in tasks]
 
 
 @pytest.mark.parametrize("gpus", [1, ["0"], {}])

@@ -305,6 +305,7 @@ def test_enough_labels_without_a_measurement_name_the_button_to_press(
     ui = connect(5)
     assert f"press “{ui.measureButton.text}”." in ui.adviceLabel.text
     ui.measureButton.click()
+    wait(lambda: server.job["state"] == "running")
     wait(lambda: ui.adviceLabel.text.startswith("The learning curve is being measured for a first forecast."))
     server.job = {"state": "idle", "message": "Cross-validation needs labels of at least two patients."}
     wait(lambda: "needs labels of at least two patients" in ui.stateLabel.text)

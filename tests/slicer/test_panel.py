@@ -367,6 +367,45 @@ def test_a_running_computation_is_shown_with_its_time(connected: object, wait: C
     assert not connected.ui.measureButton.enabled
 
 
+def test_a_measurement_can_be_stopped_where_trainings_are(
+    connected: object, server: StubServer, wait: Callable
+) -> None:
+    ui = connected.ui
+    ui.measureButton.click()
+    assert not ui.measureButton.enabled, "pressed once is enough"
+    assert "The measurement is being started." in panel_bench.said(ui.stateLabel)
+    wait(lambda: ui.stopButton.enabled)
+    assert not ui.trainButton.enabled
+    assert server.requests.count("POST /sufficiency/update") == 1
+    ui.stopButton.click()
+    wait(lambda: ui.trainButton.enabled)
+    assert server.training["status"] == "STOPPED"
+
+
+def test_a_measurement_that_is_refused_can_be_asked_for_again(
+    connected: object, server: StubServer, wait: Callable
+) -> None:
+    ui, busy = connected.ui, {"detail": "A training is running already; stop it or wait for its end."}
+    route = ("POST", "/sufficiency/update")
+    server.handlers[route] = lambda handler: handler.answer(busy, 429)
+    server.training = {"id": "1", "status": "RUNNING", "request": {"model": "segmentation"}, "details": []}
+    ui.measureButton.click()
+    wait(lambda: ui.measureButton.enabled and ui.stopButton.enabled)
+    assert "being started" not in ui.stateLabel.text
+    del server.handlers[route]
+    ui.measureButton.click()
+    wait(lambda: server.job["state"] == "running")
+
+
+def test_a_measurement_of_somebody_else_is_followed(
+    connected: object, server: StubServer, wait: Callable
+) -> None:
+    assert not connected.ui.stopButton.enabled
+    server.training = {"id": "1", "status": "RUNNING", "request": {"model": "learning_curve"}, "details": []}
+    server.job = {"state": "running", "done": 0, "total": 9, "eta_seconds": 240}
+    wait(lambda: connected.ui.stopButton.enabled)
+
+
 def test_steps_come_from_the_server_and_go_back_to_it(
     connected: object, server: StubServer, wait: Callable
 ) -> None:

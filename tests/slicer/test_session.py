@@ -324,8 +324,9 @@ def test_a_target_that_is_reached_says_stop(connected: Session, wait: object) ->
 
 def test_an_update_shows_the_running_job(connected: Session, wait: object) -> None:
     connected.forecast.update()
-    wait(lambda: connected.state.sufficiency.job.running)
-    assert connected.state.sufficiency.job.eta_seconds == 240
+    assert connected.state.sufficiency.job.running
+    wait(lambda: connected.state.sufficiency.job.eta_seconds == 240)
+    assert connected.state.sufficiency.job.running
 
 
 # Active minutes -----------------------------------------------------------------------------------

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 
 from scaling_app_client.messages import Failure
-from scaling_app_client.payload import Payload
+from scaling_app_client.payload import Job, Payload
 
 from .ports import Timer, Timers
 from .server_offer import ServerOffer
+from .server_words import STARTING
 from .signal import Signal
 from .states import ForecastState, SessionState, same_server
 from .wording import explain, say
@@ -18,15 +20,20 @@ logger = logging.getLogger(__name__)
 
 
 class ForecastWatch:
-    """Keeps the newest forecast of a session's server, as long as somebody watches."""
+    """Keeps the newest forecast of a session's server, as long as somebody watches.
+
+    Signals:
+        measuring: The learning curve is being measured as of now, or something else keeps it from that.
+    """
 
     BUSY_S, CALM_S, LONGEST_S = 3.0, 30.0, 60.0
 
     def __init__(self, state: SessionState, timers: Timers, offer: ServerOffer, changed: Signal) -> None:
         self._state, self._timers, self._offer, self._changed = state, timers, offer, changed
         self._timer: Timer | None = None
-        self._asking = self._ask_again = False
+        self._asking = self._ask_again = self._starting = False
         self._wait_s = self.CALM_S
+        self.measuring = Signal()
 
     def stop(self) -> None:
         """The panel is not on the screen: ask no more."""
@@ -37,7 +44,7 @@ class ForecastWatch:
     def forget(self) -> None:
         """Another server, or none."""
         self.stop()
-        self._asking = self._ask_again = False
+        self._asking = self._ask_again = self._starting = False
         self._state.forecast = ForecastState()
 
     def ask(self) -> None:
@@ -65,6 +72,8 @@ class ForecastWatch:
         self._changed.emit()
         if before is not None and before.n_labelled != answer.n_labelled:
             self._offer.look_again()  # a label of somebody else's may have made structures
+        if before is not None and answer.job.running and not before.job.running:
+            self.measuring.emit()  # somebody else has begun it
         if self._ask_again:
             self._ask_again = False
             self.ask()
@@ -85,10 +94,30 @@ class ForecastWatch:
             state.client.set_target(dice, same_server(state, self._done), same_server(state, self._refused))
 
     def update(self) -> None:
-        """Start the computation of new points on the curve."""
-        state = self._state
-        if state.client is not None and state.connected:
-            state.client.update_forecast(same_server(state, self._done), same_server(state, self._refused))
+        """Start the measurement of new points on the curve, which is shown as being started at once."""
+        state, forecast = self._state, self._state.forecast
+        if state.client is None or not state.connected or self._starting:
+            return
+        self._starting = True
+        former = forecast.latest
+        shown = replace(former, job=Job(running=True, message=STARTING)) if former is not None else None
+
+        def begun(_answer: object) -> None:
+            self._starting = False
+            self.ask()
+            self.measuring.emit()
+
+        def refused(failure: Failure) -> None:
+            self._starting = False
+            if forecast.latest is shown:
+                forecast.latest = former
+            self._refused(failure)
+            if failure.kind == "busy":
+                self.measuring.emit()
+
+        forecast.latest = shown
+        state.client.update_forecast(same_server(state, begun), same_server(state, refused))
+        self._changed.emit()
 
     def confirm_label(self, image_id: str) -> None:
         """Tell the server that a label which it doubts is right."""

@@ -57,6 +57,7 @@ class Session:
         offer = ServerOffer(state, nodes, changed)
         self.forecast = ForecastWatch(state, timers, offer, changed)
         self.training = TrainingWatch(state, timers, self.forecast, offer, changed)
+        self.forecast.measuring.connect(self.training.look_too)
         self.prediction = CasePrediction(state, nodes, changed)
         self.elsewhere = SubmittedElsewhere(state, nodes, clock, changed)
         self.submission = Submission(

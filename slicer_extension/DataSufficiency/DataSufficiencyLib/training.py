@@ -80,6 +80,11 @@ class TrainingWatch:
             self._turn += 1
             state.client.training(self._newest(self._on_task), self._newest(self._lost))
 
+    def look_too(self) -> None:
+        """Something else than this has begun a training or met one; what is being started or stopped tells by itself."""
+        if not self._state.training.changing:
+            self.look()
+
     def forget(self) -> None:
         self.stop_watching()
         self._state.training = TrainingState()

@@ -378,6 +378,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.steps = data["steps"]
         elif parts[1] == "update":
             self.server.job = {"state": "running", "done": 0, "total": 9, "eta_seconds": 240}
+            request = {"model": "learning_curve"}
+            self.server.training = {"id": "1", "status": "RUNNING", "request": request, "details": []}
         self.answer({})
 
     def _post_activelearning(self) -> None:

@@ -58,7 +58,9 @@ def shown(task: object) -> object:
 
 
 def state_of(method: str, *, everything: bool, running: bool) -> object:
-    """The newest task of a kind, or all of them.
+    """The task of a kind that is under way, else the newest; or all of them.
+
+    One that waits behind it in the queue is newer, and says nothing of what the server does.
 
     Raises:
         HTTPException: 404 when there is none.
@@ -69,7 +71,13 @@ def state_of(method: str, *, everything: bool, running: bool) -> object:
         known = [task for task in known if isinstance(task, dict) and task.get("id") in ids]
     if not known:
         raise HTTPException(404, f"No {method} task {'is running' if running else 'was started yet'}.")
-    return known if everything and not running else known[-1]
+    if everything and not running:
+        return known
+    for status in ("RUNNING", "SUBMITTED"):
+        for task in known:
+            if isinstance(task, dict) and task.get("status") == status:
+                return task
+    return known[-1]
 
 
 def stop_task(method: str) -> object:
