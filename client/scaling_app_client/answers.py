@@ -230,11 +230,13 @@ class NextCase:
     Attributes:
         file_name: Of its image; a name alone, without folders.
         blind: None where the server does not say.
+        message: What the server says of it, in its words; empty where it says nothing.
     """
 
     image_id: str
     file_name: str
     blind: bool | None
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -251,7 +253,7 @@ def read_next_case(data: dict[str, Any]) -> NextCase | NoCase:
         return NoCase(reader.text("message"))
     image_id = reader.text("id")
     name = reader.text("name") or image_id + ".nii.gz"
-    return NextCase(image_id, _last_part(name), reader.boolean("blind"))
+    return NextCase(image_id, _last_part(name), reader.boolean("blind"), reader.text("message"))
 
 
 def _last_part(path: str) -> str:

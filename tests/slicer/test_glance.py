@@ -338,6 +338,9 @@ def test_the_servers_fixed_sentences_are_known_to_the_translations() -> None:
     rules = next_case.RULES.values()
     said = [what for _name, _title, what in described()] + [rule(None).description for rule in rules]
     said.append(STARTING)
+    of_cases = (next_case.NOTHING_COMPUTED, next_case.WORST_EXPLAINED, next_case.PICKED_AT_RANDOM)
+    said += [f"{part}." for text in (next_case.SECOND_SENTENCE, *of_cases) for part in text[:-1].split(". ")]
+    assert server_words.SAID_BY_THE_PANEL == (next_case.BLIND_SENTENCE, next_case.OPEN_SENTENCE)
     assert server_words.STARTING == STARTING
     assert [sentence for sentence in said if sentence not in known] == []
 

@@ -170,6 +170,11 @@ def test_the_next_case_says_whether_it_is_blind() -> None:
     assert read_next_case({"id": "a"}).blind is None
 
 
+def test_what_the_server_says_of_a_case_comes_with_it() -> None:
+    assert read_next_case({"id": "a", "message": "It has 4 channels."}).message == "It has 4 channels."
+    assert read_next_case({"id": "a"}).message == ""
+
+
 def test_label_checks_are_read_once_each() -> None:
     answer = {"image": "a", "sufficiency": {"doubts": [{"sentence": "Empty."}, {"sentence": "Empty."}]}}
     assert SavedLabel.from_json(answer).doubts == ("Empty.",)

@@ -15,6 +15,7 @@ import slicer
 import slicer.util
 from DataSufficiencyLib.forecast_words import effect_tip
 from DataSufficiencyLib.glance_words import advice_text
+from DataSufficiencyLib.server_words import of_the_case
 from DataSufficiencyLib.wording import label_question, say
 from german import in_german
 from session_bench import label_file, paint_all, pass_time
@@ -66,6 +67,40 @@ def test_a_server_without_a_case_says_why_itself(
     connected.ui.nextButton.click()
     wait(lambda: connected.ui.caseStatus.text == reason)
     assert connected.session.state.phase == "ready"
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("A prediction may be shown for this case.", ""),
+        ("Blind case: please draw this label without looking at a prediction first.", ""),
+        (
+            "A prediction may be shown for this case. No model of this task can learn from this image: it has 4 channels.",
+            "No model of this task can learn from this image: it has 4 channels.",
+        ),
+    ],
+)
+def test_what_the_server_says_of_a_case_stands_below_it(
+    connected: object, server: StubServer, wait: Callable, said: str, shown: str
+) -> None:
+    def with_message(handler: object) -> None:
+        handler.answer({"id": "case_007", "name": "image.nii.gz", "blind": False, "message": said})
+
+    server.handlers["POST", "/activelearning/random"] = with_message
+    connected.ui.nextButton.click()
+    wait(lambda: connected.session.state.phase == "open")
+    status = connected.ui.caseStatus
+    assert status.isVisible() == bool(shown)
+    assert not shown or panel_bench.said(status) == shown
+
+
+def test_what_the_server_says_of_a_case_is_translated_as_far_as_it_is_known(
+    scene: object, tmp_path: Path
+) -> None:
+    said = "A prediction may be shown for this case. Picked at random, as one in four is, so that the curve stays honest. Odd."
+    with in_german(tmp_path):
+        words = of_the_case(said)
+    assert words == "Zufällig gewählt wie jeder vierte Fall, damit die Kurve ehrlich bleibt. Odd."
 
 
 def test_a_server_without_images_is_not_said_to_have_labels_of_all(

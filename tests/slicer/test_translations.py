@@ -73,7 +73,8 @@ def is_text(node: ast.AST) -> bool:
 #: Texts that are no words of ours: node names in the scene, MIME types, an example address, patterns, what a server says.
 ALLOWED = re.compile(
     r"Sufficiency (forecast|measured)|<span style|DataSufficiency (export|import)|Binary labelmap|http://127|form-data"
-    r"|no label\||space directions|no space left|out of memory| label'|label$|App contributors|'The measurement is being started"
+    r"|no label\||space directions|no space left|out of memory| label'|label$|App contributors|'The measurement is being started|'Blind case: please draw this"
+    r"|'A prediction may be shown"
 )
 
 

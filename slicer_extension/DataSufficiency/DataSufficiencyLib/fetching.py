@@ -9,6 +9,7 @@ from scaling_app_client.messages import Failure
 
 from .activity import ActiveClock
 from .ports import NOT_LOADED, Editor
+from .server_words import of_the_case
 from .signal import Signal
 from .states import CaseAtHand, SessionState, move, same_case
 from .wording import Notice, explain, say
@@ -80,7 +81,8 @@ class Fetching:
         again = label is not None
         state.case = CaseAtHand(case.image_id, case.blind, state.client.key, again)
         state.drawn = again
-        state.notice = None
+        words = of_the_case(case.message)
+        state.notice = Notice(words) if words else None
         self._clock.restart()
         move(state, "open")
         self._changed.emit()

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from slicer.i18n import tr
 from slicer.i18n import tr as _
 
 #: What it says of a measurement whose process is not there yet.
 STARTING = "The measurement is being started."
+
+#: What it says of a case at first; the panel has its own words for it, beside the case's name.
+SAID_BY_THE_PANEL = (
+    "Blind case: please draw this label without looking at a prediction first.",
+    "A prediction may be shown for this case.",
+)
 
 
 def in_the_panels_language(sentence: str) -> str:
@@ -22,6 +30,12 @@ def rule_name(name: str) -> str:
         "coverage": _("most unlike first"),
     }
     return known.get(name, name)
+
+
+def of_the_case(message: str) -> str:
+    """What the server says of a case that it hands out, sentence by sentence, less what the panel says itself."""
+    sentences = re.split(r"(?<=\.) ", message)
+    return " ".join(in_the_panels_language(said) for said in sentences if said not in SAID_BY_THE_PANEL)
 
 
 def _known() -> tuple[str, ...]:
@@ -45,6 +59,12 @@ def _known() -> tuple[str, ...]:
         _("Takes the strategy that won on your own cases, and before there is one, Baseline."),
         # What it does.
         _("The measurement is being started."),
+        # What it says of a case.
+        _("Second reading: somebody else has drawn this case."),
+        _("Please draw it from nothing; it shows how far two readers agree."),
+        _("The shapes of these images have not been compared yet: served at random."),
+        _("Of the images looked at, the labelled cases explain this one worst."),
+        _("Picked at random, as one in four is, so that the curve stays honest."),
         # How the next case is picked.
         _("Random order; about one case in five is to be labelled without a prediction"),
         _("The first unlabelled case by name"),

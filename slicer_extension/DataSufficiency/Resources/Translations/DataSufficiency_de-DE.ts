@@ -1018,6 +1018,26 @@ in Punkten
             <translation>Die Messung wird gestartet.</translation>
         </message>
         <message>
+            <source>Second reading: somebody else has drawn this case.</source>
+            <translation>Zweitbefund: Diesen Fall hat schon jemand anders gezeichnet.</translation>
+        </message>
+        <message>
+            <source>Please draw it from nothing; it shows how far two readers agree.</source>
+            <translation>Bitte zeichnen Sie ihn ohne Vorschlag; das zeigt, wie weit zwei Befunder übereinstimmen.</translation>
+        </message>
+        <message>
+            <source>The shapes of these images have not been compared yet: served at random.</source>
+            <translation>Die Formen dieser Bilder sind noch nicht verglichen: zufällig gewählt.</translation>
+        </message>
+        <message>
+            <source>Of the images looked at, the labelled cases explain this one worst.</source>
+            <translation>Von den betrachteten Bildern gleicht dieses den annotierten Fällen am wenigsten.</translation>
+        </message>
+        <message>
+            <source>Picked at random, as one in four is, so that the curve stays honest.</source>
+            <translation>Zufällig gewählt wie jeder vierte Fall, damit die Kurve ehrlich bleibt.</translation>
+        </message>
+        <message>
             <source>Random order; about one case in five is to be labelled without a prediction</source>
             <translation>Zufällige Reihenfolge; etwa jeder fünfte Fall ist ohne Vorschlag zu annotieren</translation>
         </message>

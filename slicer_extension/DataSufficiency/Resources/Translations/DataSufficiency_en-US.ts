@@ -1014,6 +1014,26 @@ in points
             <translation type="unfinished"></translation>
         </message>
         <message>
+            <source>Second reading: somebody else has drawn this case.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Please draw it from nothing; it shows how far two readers agree.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>The shapes of these images have not been compared yet: served at random.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Of the images looked at, the labelled cases explain this one worst.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Picked at random, as one in four is, so that the curve stays honest.</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
             <source>Random order; about one case in five is to be labelled without a prediction</source>
             <translation type="unfinished"></translation>
         </message>
