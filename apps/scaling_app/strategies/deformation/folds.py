@@ -48,11 +48,12 @@ def cell_determinants(positions: Tensor) -> Tensor:
 
 def _at(values: Tensor, corner: tuple[int, ...], but: int | None = None) -> Tensor:
     """Values `(D, *S)` at that corner of every cell; along the axis `but` there is one for each cell already."""
-    cells = (
+    cells = [
         slice(None) if axis == but else slice(b, n - 1 + b)
         for axis, (b, n) in enumerate(zip(corner, values.shape[1:], strict=True))
-    )
-    return values[(slice(None), *cells)]
+    ]
+    whole: list[slice] = [slice(None)]
+    return values[tuple(whole + cells)]
 
 
 def _determinant(rows: list[Tensor]) -> Tensor:
