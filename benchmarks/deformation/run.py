@@ -7,8 +7,8 @@ Of each recipe into a folder of its own, `results/product` and `results/short`. 
 of failures (Dice < 0.5) of every arm, the paired differences in Dice to `baseline` and `red`, and kappa, the
 number of cases that one case is worth: `error_arm(n) = error_baseline(kappa n)`, read off the baseline's own
 curve by log-log interpolation and bounded by its range. `structures.md`: the differences to `red` for every
-structure, `summary.md`: their means over the sizes up to 8. `costs.md`: how long a run of each arm takes, in that of `baseline` on the same cases,
-the median. Intervals are of 95 %, over training sets and test patients; of one draw over test patients alone.
+structure, `summary.md`: their means over the sizes up to 8. `costs.md`: how long a run of each arm takes, in that of
+`baseline` on the same cases, the median; of the short recipe alone, since the product's runs are of machines of several speeds. Intervals are of 95 %, over training sets and test patients; of one draw over test patients alone.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ COMPARED = ("none", "baseline", "red")
 FAILURE = 0.5
 FEW, LEAST_SIZES = 8, 3
 """The summary is over sizes up to `FEW`, of arms that have at least so many."""
+LEAST_ARMS = 3
 DRAWS = 3
 """Of all arms; the baseline has more."""
 USUAL = {"product": (DEFAULT_NETWORK, AUTO_STEPS), "short": ("resunet", str(STEPS))}
@@ -131,17 +132,25 @@ def _kappa_text(runs: Runs, arm: str, position: int) -> str:
 
 
 def draw_figure(task: str, runs: Runs, colours: dict[str, str], out: Path) -> None:
-    """Over the number of training cases: mean Dice, and with 95 % intervals the paired points over `baseline`; an arm a colour."""
+    """Over the number of training cases: mean Dice, and with 95 % intervals the paired points over `baseline`; an arm a colour.
+
+    Nothing is drawn while fewer than `LEAST_ARMS` have all their draws.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
+    # fewer draws are other cases: a line through them would compare those
+    whole = {
+        arm: [i for i in range(len(runs.sizes)) if len(draws_of(runs.of(arm)[i])) == len(runs.draws)]
+        for arm in runs.arms
+    }
+    if sum(map(bool, whole.values())) < LEAST_ARMS:
+        return
     figure, (level, gain) = plt.subplots(1, 2, figsize=(10.5, 4.2), layout="constrained")
     gain.axhline(0.0, color=colours["baseline"], lw=1.2)
-    for index, arm in enumerate(runs.arms):
-        # fewer draws are other cases: a line through them would compare those
-        made = [i for i in range(len(runs.sizes)) if len(draws_of(runs.of(arm)[i])) == len(runs.draws)]
+    for index, (arm, made) in enumerate(whole.items()):
         if not made:
             continue
         style = {"marker": "o", "ms": 4, "lw": 1.2, "color": colours[arm]}
@@ -165,7 +174,7 @@ def draw_figure(task: str, runs: Runs, colours: dict[str, str], out: Path) -> No
 
 
 def main() -> None:
-    """Writes `TASK.png`, `table.csv`, `structures.md`, `summary.md` and `costs.md`."""
+    """Writes the tables and figures."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -190,9 +199,11 @@ def main() -> None:
             if steps == usual:
                 draw_figure(task, runs, colours, out / f"{task}.png")
     pd.DataFrame(rows).to_csv(out / "table.csv", index=False)
-    costs = costs_of(bank[(bank["steps"] == usual) & bank["dataset"].isin(FIRST_FIVE)])
-    for name, lines in (("structures.md", by_structure), ("summary.md", summary), ("costs.md", costs)):
-        text = markdown(lines) + "\n"
+    tables = {"structures.md": by_structure, "summary.md": summary}
+    if recipe == "short":
+        tables["costs.md"] = costs_of(bank[(bank["steps"] == usual) & bank["dataset"].isin(FIRST_FIVE)])
+    for name, lines in tables.items():
+        text = (markdown(lines) if lines else "Too few sizes have been run yet.") + "\n"
         (out / name).write_text(text)
         print(text)
 
