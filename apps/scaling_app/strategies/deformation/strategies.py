@@ -345,6 +345,8 @@ def sampled_unfolded(velocity: torch.Tensor, nodes: Lattice) -> Flow:
     factors are applied as leave a margin on a lattice twice as coarse as the images: what passes on it passes on them.
     """
     flow = Flow.of(tempered(velocity, nodes, STRONGEST_LEARNED), nodes)
+    if flow.repeats <= _SURELY_UNFOLDED:
+        return flow
     reader, points = flow.reader(velocity), unit_nodes(nodes.shape, velocity)
     on_the_way = [points := flow.move(points, reader, 1) for _ in range(flow.repeats)]
     while len(on_the_way) > _SURELY_UNFOLDED:
