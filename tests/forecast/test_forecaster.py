@@ -119,7 +119,7 @@ def test_the_payload_has_the_services_keys_and_is_json() -> None:
     assert row["minutes"] == 40
     assert [s["name"] for s in payload["structures"]] == ["s0", "s1"]
     assert set(payload["target"]) == {"dice", "p_reached", "cases", "p_unreachable"}
-    assert set(payload["advice"]) == {"action", "cases", "probability", "sentence", "reason"}
+    assert set(payload["advice"]) == {"action", "cases", "probability", "sentence", "reason", "because"}
     assert {point["kind"] for point in payload["observed"]} == {"prequential", "fold", "nested"}
     assert all(point["n_cases"] >= 1 for point in payload["observed"])
 

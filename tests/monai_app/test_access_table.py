@@ -24,10 +24,10 @@ def test_no_route_is_without_a_role_and_few_ask_for_none(table) -> None:
 
 def test_a_route_that_comes_without_a_role_is_seen() -> None:
     server = access.served()
-    server.get("/metrics")(lambda: "")
-    added = table_of(server).rule("GET", "/metrics")
+    server.get("/forgotten")(lambda: "")
+    added = table_of(server).rule("GET", "/forgotten")
     assert added is not None and added.role is None
-    assert "| `/metrics` | GET | refused |" in access.page(table_of(server))
+    assert "| `/forgotten` | GET | refused |" in access.page(table_of(server))
 
 
 @pytest.mark.parametrize(
