@@ -66,11 +66,8 @@ class Session:
         fetching = Fetching(state, nodes, clock, changed)
         lease = CaseLease(state, clock, changed)
         self.cases = Cases(state, nodes, clock, fetching, self.submission, offer, lease, changed)
-        for sign_of_life in (
-            changed,
-            nodes.edited,
-            nodes.looked,
-        ):  # the panel may be hidden while somebody draws
+        # the panel may be hidden while somebody draws
+        for sign_of_life in (changed, nodes.edited, nodes.looked):
             sign_of_life.connect(lease.look)
         self.connection = Connection(
             state, transport, client_id, nodes, self.forecast, self.training, offer, changed

@@ -73,11 +73,13 @@ def state_of(method: str, *, everything: bool, running: bool) -> object:
         raise HTTPException(404, f"No {method} task {'is running' if running else 'was started yet'}.")
     if everything and not running:
         return known
-    for status in ("RUNNING", "SUBMITTED"):
-        for task in known:
-            if isinstance(task, dict) and task.get("status") == status:
-                return task
-    return known[-1]
+    under_way = (
+        task
+        for status in ("RUNNING", "SUBMITTED")
+        for task in known
+        if isinstance(task, dict) and task.get("status") == status
+    )
+    return next(under_way, known[-1])
 
 
 def stop_task(method: str) -> object:

