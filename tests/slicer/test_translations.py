@@ -27,8 +27,11 @@ SHOWING = re.compile(
     r"^(set(Text|ToolTip|Title|PlaceholderText|HorizontalHeaderLabels|WindowTitle)|addItems?|addAction"
     r"|QLabel|QPushButton|QCheckBox|QTableWidgetItem|show_text|Notice|confirmYesNoDisplay|errorDisplay|infoDisplay)$"
 )
-#: Calls whose texts are for programmers: errors that are shown through `wording`, and the log.
-SILENT = re.compile(r"(Error|Answer|Failure|JsonReader|^get|^debug|^info|^warning|^error|^exception|_fault)$")
+#: Calls whose texts are for programmers: errors whose text is not shown (`LoadError`'s and `ExportError`'s are), and
+#: the log.
+SILENT = re.compile(
+    r"((?<!Load)(?<!Export)Error|Answer|Failure|JsonReader|^get|^debug|^info|^warning|^error|^exception|_fault)$"
+)
 SENTENCE = re.compile(r"[A-Za-z]{2,} [a-z]{2,}")
 
 
@@ -87,8 +90,9 @@ def test_a_forgotten_text_would_be_found(tmp_path: Path) -> None:
     path = tmp_path / "forgetful.py"
     path.write_text(
         'label.setText("Please wait")\nx = "Some words here"\nlabel.setToolTip(_("Fine words here"))\n'
+        'raise ExportError(f"cannot write {path}")\nraise RuntimeError("no such method")\n'
     )
-    assert len(set(untranslated(path))) == 2
+    assert len(set(untranslated(path))) == 3
 
 
 def test_the_translation_files_are_up_to_date() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import slicer
 import vtk
+from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
 from .label_export import export_label, label_info, remove_with_parts
@@ -78,7 +79,7 @@ class CaseNodes(VTKObservationMixin):
             path.write_bytes(content)
             image = slicer.modules.volumes.logic().AddArchetypeVolume(str(path), case_id)
         if image is None:
-            raise LoadError(f"Slicer cannot read {file_name} as an image")
+            raise LoadError(_("Slicer cannot read {file} as an image").format(file=file_name))
         _forget_file(image)
         segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", case_id + " label")
         segmentation.CreateDefaultDisplayNodes()
@@ -132,7 +133,7 @@ class CaseNodes(VTKObservationMixin):
                 # 1 is vtkSlicerVolumesLogic::LabelMap
                 labelmap = logic.AddArchetypeVolume(str(path), "DataSufficiency import", 1)
             if labelmap is None:
-                raise LoadError("Slicer cannot read the segmentation that the server sent")
+                raise LoadError(_("Slicer cannot read the segmentation that the server sent"))
             labelmap.GetDisplayNode().SetAndObserveColorNodeID(table.GetID())
             for segment_id in segment_ids(self.segmentation):
                 self.segmentation.GetSegmentation().RemoveSegment(segment_id)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from .label_set import colour_table
@@ -48,7 +49,7 @@ def export_label(
             class lost all its voxels on the way.
     """
     if image.GetImageData() is None:
-        raise ExportError("its image has no voxels; its file may have been moved. Load the case anew")
+        raise ExportError(_("its image has no voxels; its file may have been moved. Load the case anew"))
     kind = np.uint8 if max(labels.values()) < 256 else np.uint16
     parts = [_export(segmentation, image, rows).astype(kind) for rows in _passes(plan, labels)]
     values = parts[0] if parts else np.zeros(_shape(image), dtype=kind)
@@ -58,11 +59,8 @@ def export_label(
     counts = {name: int(voxels[value]) for name, value in labels.items()}
     lost = sorted({label for _id, _name, label in plan if counts[label] == 0})
     if lost:
-        raise ExportError(
-            "nothing is left of {}: outside the image, or wholly under another segment".format(
-                ", ".join(lost)
-            )
-        )
+        words = _("nothing is left of {structures}: outside the image, or wholly under another segment")
+        raise ExportError(words.format(structures=", ".join(lost)))
     _write(values, image, path)
     return counts
 
@@ -101,7 +99,7 @@ def _export(segmentation: Any, image: Any, rows: list[tuple[str, str, int]]) -> 
     try:
         logic = slicer.modules.segmentations.logic()
         if not logic.ExportSegmentsToLabelmapNode(segmentation, ids, labelmap, image, extent, table):
-            raise ExportError("Slicer could not turn the segments into a labelmap")
+            raise ExportError(_("Slicer could not turn the segments into a labelmap"))
         scalars = labelmap.GetImageData().GetPointData().GetScalars()
         values = vtk_to_numpy(scalars).reshape(_shape(labelmap)).copy()
     finally:
@@ -109,10 +107,12 @@ def _export(segmentation: Any, image: Any, rows: list[tuple[str, str, int]]) -> 
         for made in [table, *(_colour_tables() - tables)]:  # Slicer copies the table for the labelmap
             slicer.mrmlScene.RemoveNode(made)
     if values.shape != _shape(image):
-        raise ExportError(f"the labelmap has {values.shape} voxels, the image {_shape(image)}")
+        words = _("the labelmap has {found} voxels, the image {expected}")
+        raise ExportError(words.format(found=values.shape, expected=_shape(image)))
     unexpected = set(np.flatnonzero(_histogram(values)).tolist()) - {0, *(value for _id, _n, value in rows)}
     if unexpected:
-        raise ExportError(f"unexpected values in the labelmap: {sorted(unexpected)}")
+        words = _("unexpected values in the labelmap: {values}")
+        raise ExportError(words.format(values=sorted(unexpected)))
     return values
 
 
@@ -154,7 +154,7 @@ def _write(values: np.ndarray, image: Any, path: str) -> None:
         storage.SetFileName(str(path))
         storage.SetUseCompression(True)
         if not storage.WriteData(node):
-            raise ExportError(f"cannot write {path}")
+            raise _not_written(path)
         if path.endswith(".gz"):
             _require_whole(path, values.nbytes)
     finally:
@@ -176,22 +176,31 @@ def _require_whole(path: str, voxel_bytes: int) -> None:
                 if not chunk:
                     break
     except (OSError, EOFError, zlib.error) as error:
-        raise ExportError(f"{path} is not whole; is the disk full?") from error
+        raise _not_whole(path) from error
     if found < voxel_bytes:
-        raise ExportError(f"{path} is not whole; is the disk full?")
+        raise _not_whole(path)
+
+
+def _not_written(path: str) -> ExportError:
+    return ExportError(_("cannot write {path}").format(path=path))
+
+
+def _not_whole(path: str) -> ExportError:
+    return ExportError(_("{path} is not whole; is the disk full?").format(path=path))
 
 
 def _write_flat(values: np.ndarray, data: Any, path: str) -> None:
     """Write a picture's label: VTK counts rows from below, pictures and Slicer from above."""
     if values.shape[0] != 1:
-        raise ExportError(f"a picture's label cannot have {values.shape[0]} slices")
+        words = _("a picture's label cannot have {n} slices")
+        raise ExportError(words.format(n=values.shape[0]))
     data.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(values[:, ::-1]).ravel(), deep=True))
     writer = vtk.vtkPNGWriter()
     writer.SetFileName(path)
     writer.SetInputData(data)
     writer.Write()
     if writer.GetErrorCode():
-        raise ExportError(f"cannot write {path}")
+        raise _not_written(path)
 
 
 def remove_with_parts(node: Any) -> None:

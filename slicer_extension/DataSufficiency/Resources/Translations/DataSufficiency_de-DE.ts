@@ -301,6 +301,17 @@
         </message>
     </context>
     <context>
+        <name>DataSufficiencyLib.case_nodes</name>
+        <message>
+            <source>Slicer cannot read {file} as an image</source>
+            <translation>Slicer kann {file} nicht als Bild lesen</translation>
+        </message>
+        <message>
+            <source>Slicer cannot read the segmentation that the server sent</source>
+            <translation>Slicer kann die Segmentierung nicht lesen, die der Server geschickt hat</translation>
+        </message>
+    </context>
+    <context>
         <name>DataSufficiencyLib.case_section</name>
         <message>
             <source>Send this label to the server</source>
@@ -821,6 +832,41 @@ in Punkten
         <message>
             <source>{count} labels are in doubt and left out: see the forecast below.</source>
             <translation>{count} Annotationen sind zweifelhaft und zählen nicht mit: siehe unten bei „Prognose“.</translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.label_export</name>
+        <message>
+            <source>its image has no voxels; its file may have been moved. Load the case anew</source>
+            <translation>Sein Bild hat keine Voxel; vielleicht wurde die Datei verschoben. Laden Sie den Fall neu</translation>
+        </message>
+        <message>
+            <source>nothing is left of {structures}: outside the image, or wholly under another segment</source>
+            <translation>Von {structures} bleibt nichts übrig: außerhalb des Bildes oder ganz unter einem anderen Segment</translation>
+        </message>
+        <message>
+            <source>Slicer could not turn the segments into a labelmap</source>
+            <translation>Slicer konnte aus den Segmenten keine Labelmap machen</translation>
+        </message>
+        <message>
+            <source>the labelmap has {found} voxels, the image {expected}</source>
+            <translation>Die Labelmap hat {found} Voxel, das Bild {expected}</translation>
+        </message>
+        <message>
+            <source>unexpected values in the labelmap: {values}</source>
+            <translation>Unerwartete Werte in der Labelmap: {values}</translation>
+        </message>
+        <message>
+            <source>cannot write {path}</source>
+            <translation>{path} lässt sich nicht schreiben</translation>
+        </message>
+        <message>
+            <source>{path} is not whole; is the disk full?</source>
+            <translation>{path} ist nicht vollständig; ist die Festplatte voll?</translation>
+        </message>
+        <message>
+            <source>a picture's label cannot have {n} slices</source>
+            <translation>Die Annotation eines flachen Bildes kann nicht {n} Schichten haben</translation>
         </message>
     </context>
     <context>

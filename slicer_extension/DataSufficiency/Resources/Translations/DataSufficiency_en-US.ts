@@ -301,6 +301,17 @@
         </message>
     </context>
     <context>
+        <name>DataSufficiencyLib.case_nodes</name>
+        <message>
+            <source>Slicer cannot read {file} as an image</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Slicer cannot read the segmentation that the server sent</source>
+            <translation type="unfinished"></translation>
+        </message>
+    </context>
+    <context>
         <name>DataSufficiencyLib.case_section</name>
         <message>
             <source>Send this label to the server</source>
@@ -816,6 +827,41 @@ in points
         </message>
         <message>
             <source>{count} labels are in doubt and left out: see the forecast below.</source>
+            <translation type="unfinished"></translation>
+        </message>
+    </context>
+    <context>
+        <name>DataSufficiencyLib.label_export</name>
+        <message>
+            <source>its image has no voxels; its file may have been moved. Load the case anew</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>nothing is left of {structures}: outside the image, or wholly under another segment</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>Slicer could not turn the segments into a labelmap</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>the labelmap has {found} voxels, the image {expected}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>unexpected values in the labelmap: {values}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>cannot write {path}</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>{path} is not whole; is the disk full?</source>
+            <translation type="unfinished"></translation>
+        </message>
+        <message>
+            <source>a picture's label cannot have {n} slices</source>
             <translation type="unfinished"></translation>
         </message>
     </context>
