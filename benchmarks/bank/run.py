@@ -14,9 +14,9 @@ told otherwise; `quarter`, the same for a quarter of an hour; `longer`, for four
 baseline anew where the product's cases are others than those of `short`, which was run before the same image under two
 names counted as one patient's.
 
-All arms of a task train on the same cases with the same seed, steps, affine map and intensity changes (but
-`none`, which has neither). The pool are images of the same draw that are neither trained on nor tested; their
-labels are not read.
+All arms of a task train on the same cases with the same seed and steps, and under affine maps and intensity changes of the
+same kind (but `none`, which has neither); where an arm draws deformations, it draws other ones of that kind. The pool are
+images of the same draw that are neither trained on nor tested; their labels are not read.
 """
 
 from __future__ import annotations
