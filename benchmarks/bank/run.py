@@ -89,6 +89,7 @@ ARMS = {
         Arm("genda+pool", "genda+pool"),
         Arm("genseg", "genseg"),
         Arm("genda+genseg", "genda+genseg"),
+        Arm("genseg-unproven", "genseg", {"genseg_proof": "false"}),
     )
 }
 
@@ -136,10 +137,9 @@ DESIGN = (
 )
 CURVE = (2, 4, 8, 16, 32, 64)
 MAKING_MORE = ("red", "genda", "regda-carried", "genda+pool")
-DEFORMED = ("none", *MAKING_MORE)
-STRATEGIES = (*DEFORMED, "genseg", "genda+genseg")
-"""As the app runs them unless told otherwise."""
 FEW_TO_16 = (2, 4, 8, 16)
+GENERATING = ("genseg", "genda+genseg")
+"""As the app runs them unless told otherwise."""
 
 
 def _product(sizes: tuple[int, ...], arms: tuple[str, ...], draws: int, **more: tuple[str, ...]) -> Cell:
@@ -150,11 +150,17 @@ def _product(sizes: tuple[int, ...], arms: tuple[str, ...], draws: int, **more: 
 PRODUCT = (
     *(_product(CURVE, ("baseline",), draws) for draws in (1, 2, 3)),
     _product((16, 32), ("none",), 3),
-    _product(FEW, MAKING_MORE, 1, data_sets=FIRST_FIVE),
     *(
-        _product(FEW_TO_16, arms, draws, data_sets=FIRST_FIVE)
-        # GenSeg's take the longest
-        for draws, arms in ((1, STRATEGIES), (2, DEFORMED), (3, DEFORMED), (3, STRATEGIES))
+        cell
+        for draws in (1, 2, 3)
+        for cell in (
+            _product(FEW, MAKING_MORE, draws, data_sets=FIRST_FIVE),
+            # beyond ten cases genda+pool is genda
+            _product((16,), ("red", "genda", "regda-carried"), draws, data_sets=FIRST_FIVE),
+            _product(FEW, ("none",), draws, data_sets=FIRST_FIVE),
+            _product((4,), ("genseg-unproven",), draws, data_sets=FIRST_FIVE),
+            _product(FEW_TO_16, GENERATING, draws, data_sets=FIRST_FIVE),
+        )
     ),
 )
 OTHER_CASES = ("acdc", "busi", "wbc")
