@@ -49,7 +49,9 @@ def one_draw(data: Path, work: Path, task: str, n: int, draw: int) -> dict[str, 
     cases = PreparedCases(plan, [*training, *pool], work / "prepared", MEMORY)
     labelled = [cases[case.case_id] for case in training]
     bare = [replace(cases[case.case_id], label=None) for case in pool]
-    context = StrategyContext(plan.spatial_dims, plan.spacing, plan.patch, structures, 0, 1, pool=bare)
+    context = StrategyContext(
+        plan.spatial_dims, plan.believed_spacing, plan.patch, structures, 0, 1, pool=bare
+    )
     group = gather(labelled, context, with_pool=True, checked=CHECKED)
     values = sorted(structures.values())
     found = left_out_dice(group, labelled, values)

@@ -95,6 +95,7 @@ def test_thick_slices_keep_a_coarse_axis_that_is_never_halved(tmp_path: Path) ->
     image = np.random.default_rng(0).normal(size=(96, 100, 9)).astype(np.float32)
     plan = make_plan([write(tmp_path, "cine", image, block(image.shape), (1.4, 1.4, 10.0))])
     assert plan.coarse_axis == 2
+    assert plan.believed_spacing == plan.spacing
     assert all(step[2] == 1 for step in plan.strides)
     assert plan.patch[2] >= 9
 
@@ -107,6 +108,14 @@ def test_few_slices_of_unstated_thickness_are_never_merged_at_full_resolution(tm
     assert plan.strides == ((2, 2, 1),) * 3
     assert plan.batch == 2
     assert plan.patch[2] == 9
+    assert plan.believed_spacing[:2] == (2.0, 2.0)
+    assert 8 < plan.believed_spacing[2] < 12
+
+
+def test_a_thick_volume_is_believed_to_be_as_it_says(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(36, 40, 32)).astype(np.float32)
+    plan = make_plan([write(tmp_path, "a", image, block(image.shape), (1.0, 1.0, 1.4))])
+    assert plan.believed_spacing == plan.spacing
 
 
 def test_a_large_scan_gets_a_coarser_grid_but_a_small_structure_stops_it(tmp_path: Path) -> None:

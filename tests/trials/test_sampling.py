@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -20,8 +21,9 @@ from scaling_app.strategies.base import Batch, PreparedCase, Strategy, StrategyC
 from scaling_app.strategies.deformation.budget import Budget
 from scaling_app.strategies.making import make_strategy
 from scaling_app.trials import training
+from scaling_app.trials.case_files import CaseFiles
 from scaling_app.trials.cases import CaseList, PreparedCases
-from scaling_app.trials.plan import Plan
+from scaling_app.trials.plan import Plan, make_plan
 from scaling_app.trials.run_settings import RunSettings
 from scaling_app.trials.sampling import (
     AffineRange,
@@ -284,6 +286,47 @@ def test_a_strategys_minutes_begin_anew_whichever_thread_draws_first(
     OnTheClock.batches.clear()
     train(prepared, prepared.labelled[:2], settings, warm_start=earlier, fresh_weights=True)
     assert ["added" in ids for ids in OnTheClock.batches] == [True, True, False, False]
+
+
+def write_stack(folder: Path, shape: tuple[int, ...], spacing: tuple[float, ...]) -> list[CaseFiles]:
+    """Two noisy stacks of slices with a block in each."""
+    found = []
+    for name in ("a", "b"):
+        label = np.zeros(shape, dtype=np.uint8)
+        label[shape[0] // 4 : shape[0] // 2, shape[1] // 4 : shape[1] // 2] = 1
+        noise = np.random.default_rng(len(found)).normal(size=shape)
+        paths = [folder / f"{name}_{kind}.nii.gz" for kind in ("image", "label")]
+        for path, array in zip(paths, ((3 * label + noise).astype(np.float32), label), strict=True):
+            nib.save(nib.Nifti1Image(array, np.diag([*spacing, 1.0])), path)
+        found.append(CaseFiles(name, name, *paths))
+    return found
+
+
+class Told(Strategy):
+    """Keeps what it was told."""
+
+    name: ClassVar[str] = "told"
+    contexts: ClassVar[list[StrategyContext]] = []
+
+    def prepare(self, cases, context: StrategyContext) -> None:
+        self.contexts.append(context)
+
+
+def test_points_move_little_across_few_slices_that_are_said_to_be_thin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = write_stack(tmp_path, (64, 64, 8), (2.0, 2.0, 1.0))
+    cases = PreparedCases(make_plan(files), files, tmp_path / "cache", 2**28)
+    monkeypatch.setitem(catalogue._ADDED, Told.name, Told)
+    train(cases, cases.labelled, RunSettings(strategy=Told.name, steps=1))
+    red = make_strategy("red")
+    red.prepare(CaseList(cases, cases.labelled), Told.contexts.pop())
+    case, generator = cases[cases.labelled[0]], torch.Generator().manual_seed(0)
+    axes = [torch.arange(n).float() for n in case.image.shape[1:]]
+    points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
+    moved = torch.stack([(red.deformation(case, generator)(points) - points).abs() for _ in range(20)])
+    within, across = moved[..., :2].mean(), moved[..., 2].mean()
+    assert float(across) < 0.3 < float(within)
 
 
 def test_beside_a_gpu_batches_wait_in_pinned_memory_and_several_threads_draw(

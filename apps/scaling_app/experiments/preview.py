@@ -88,7 +88,7 @@ def preview(
     ]
     context = StrategyContext(
         plan.spatial_dims,
-        plan.spacing,
+        plan.believed_spacing,
         plan.patch,
         plan.classes,
         seed,

@@ -172,7 +172,7 @@ def _taken_up(
     prepared = [cases[unit] for unit in cases.units(cases.labelled)]
     context = StrategyContext(
         spatial_dims=plan.spatial_dims,
-        spacing=plan.spacing,
+        spacing=plan.believed_spacing,
         patch=plan.patch,
         structures=plan.classes,
         seed=settings.seed,

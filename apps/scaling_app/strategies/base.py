@@ -6,7 +6,7 @@ strategy's affine map, then through its deformation, and image and label are rea
 *where to look* and *how it may look*, in tensors, and any strategy runs on 2D and 3D, CPU and GPU.
 
 Points are in voxels of the prepared case (the common spacing of the plan), last axis in array order
-(i, j[, k]); a displacement in mm is `voxels * spacing`.
+(i, j[, k]); a displacement in mm is `voxels * spacing`, with the spacing that the plan believes.
 
 A strategy that trains something of its own (GenSeg) overrides `loss`, which sees the network and the
 batch at each step.
@@ -67,6 +67,8 @@ class Batch:
 class StrategyContext:
     """What a strategy may know of the run it serves.
 
+    `spacing` is that of the prepared cases, mm; across slices that are few and said to be thin it is larger
+    (`Plan.believed_spacing`).
     `pool` holds images without labels that the run neither trains on nor is tested on; `predict`,
     when there is a model already, gives class probabilities `(K, *S)` for a prepared image.
     With `of_slices` the cases are slices of volumes: labelled ones that hold a structure, while a slice of the

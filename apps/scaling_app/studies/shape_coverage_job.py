@@ -69,7 +69,7 @@ def look_at_pool(
         prepared,
         labelled,
         _telling(pool, report),
-        spacing_mm=plan.spacing,
+        spacing_mm=plan.believed_spacing,
         structures=plan.classes,
         cache_dir=prepared.cache_dir / "strategies",
         should_stop=lambda: time.monotonic() > deadline,

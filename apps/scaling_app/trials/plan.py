@@ -20,6 +20,7 @@ from typing import Literal
 
 import torch
 
+from scaling_app.imaging.extents import thickened
 from scaling_app.imaging.network_table import DEFAULT_NETWORK, NETWORKS
 from scaling_app.imaging.networks import (
     Strides,
@@ -115,6 +116,13 @@ class Plan:
             return by_spacing
         shortest = min(range(3), key=lambda axis: self.patch[axis])
         return shortest if max(self.patch) >= ANISOTROPIC * self.patch[shortest] else None
+
+    @property
+    def believed_spacing(self) -> tuple[float, ...]:
+        """`spacing` for what moves points: files of few slices often say 1 mm where 10 lie between two."""
+        flat = self.coarse_axis is not None and max(self.spacing) < ANISOTROPIC * min(self.spacing)
+        sides = [n * size for n, size in zip(self.median_shape, self.spacing, strict=True)]
+        return thickened(self.spacing, sides) if flat else self.spacing
 
     def reach(self, spacing: Sequence[float]) -> tuple[list[int], list[int]]:
         """The margin of a box, and a patch, in voxels of a grid of this spacing."""

@@ -174,7 +174,7 @@ class _Run:
             self.cases[unit]
         context = StrategyContext(
             spatial_dims=self.plan.spatial_dims,
-            spacing=self.plan.spacing,
+            spacing=self.plan.believed_spacing,
             patch=self.plan.patch,
             structures=self.plan.classes,
             seed=self.settings.seed,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from scaling_app.strategies.deformation import generator as generators
 from scaling_app.strategies.deformation.generator import (
     AdversarialGenerator,
     GaussianGenerator,
@@ -54,6 +55,22 @@ def test_normal_coefficients_leave_the_gaussian_in_place() -> None:
     comparison = compare(*known(16), seed=0, most=2)
     assert not comparison.wins
     assert comparison.gaussian < comparison.adversarial + 0.5
+
+
+def test_a_gan_that_is_behind_is_not_trained_for_every_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[int | None] = []
+
+    class Shifted(AdversarialGenerator):
+        def __init__(self, *args, left_out: int | None = None, **more) -> None:
+            trained.append(left_out)
+            super().__init__(*args, left_out=left_out, **(more | {"steps": 1}))
+
+        def draw(self, index: int, generator: torch.Generator) -> torch.Tensor:
+            return 0 * super().draw(index, generator) + 100.0
+
+    monkeypatch.setattr(generators, "AdversarialGenerator", Shifted)
+    comparison = compare(*known(16), seed=0)
+    assert not comparison.wins and len(set(trained)) == 2
 
 
 def test_few_shapes_are_not_given_to_a_gan_unasked() -> None:

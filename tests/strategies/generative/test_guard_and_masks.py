@@ -78,6 +78,17 @@ def test_pairs_that_do_more_than_unpainted_are_believed_and_stay_so() -> None:
     assert proof.shown and math.isfinite(proof.evidence)
 
 
+def test_small_differences_of_large_alignments_are_believed_too() -> None:
+    g = torch.Generator().manual_seed(0)
+    proofs = [Proof() for _ in range(20)]
+    for proof in proofs:
+        for _ in range(100):
+            of_mask = 5 + 50 * torch.rand(2, generator=g)
+            own = torch.randn(2, 2, generator=g)
+            proof.observe(of_mask + 0.8 + own[0], "ab", of_mask + own[1])
+    assert sum(proof.shown for proof in proofs) >= 18
+
+
 def test_unproven_pairs_weigh_nothing_and_the_guard_says_what_is_missing() -> None:
     asked, unasked = Proof(), Proof(asked=False)
     for proof in (asked, unasked):

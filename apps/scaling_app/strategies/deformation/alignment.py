@@ -21,9 +21,9 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional as F
 
+from scaling_app.imaging.extents import image_size_mm
 from scaling_app.strategies.base import PreparedCase
 from scaling_app.strategies.deformation.interpolation import FieldReader
-from scaling_app.strategies.deformation.random_field import image_size_mm
 from scaling_app.strategies.deformation.velocity import Lattice, unit_nodes
 
 GRID_POINTS = {2: 96**2, 3: 48**3}

@@ -8,9 +8,7 @@ zero in its *normal* component alone, so that the box is mapped onto itself whil
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -30,7 +28,7 @@ STRONGEST_BOUND = 2.03
 class Strength:
     """How far points move: the standard deviation of a displacement component, at most.
 
-    Either in mm or as a share of the image size (see `image_size_mm`).
+    Either in mm or as a share of the image size (see `imaging.extents`).
     """
 
     value: float
@@ -51,15 +49,6 @@ class Strength:
     def in_mm(self, size_mm: float) -> float:
         """The displacement in mm for an image of that size."""
         return self.value if self.unit == "mm" else self.value / 100.0 * size_mm
-
-
-def image_size_mm(extents_mm: Sequence[float]) -> float:
-    """The size that shares refer to: geometric mean of the two largest extents.
-
-    A stack of few slices is as large as its slices.
-    """
-    first, second = sorted(extents_mm)[-2:]
-    return math.sqrt(first * second)
 
 
 def smooth(field: Tensor, lattice: Lattice, width_mm: float, *, unit_variance: bool) -> Tensor:

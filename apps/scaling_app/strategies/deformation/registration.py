@@ -21,9 +21,10 @@ from monai.losses.image_dissimilarity import LocalNormalizedCrossCorrelationLoss
 from torch import Tensor
 from torch.nn import functional as F
 
+from scaling_app.imaging.extents import thickened
 from scaling_app.strategies.deformation.alignment import Frame, View
 from scaling_app.strategies.deformation.interpolation import FieldReader, read_on_grid
-from scaling_app.strategies.deformation.random_field import image_size_mm, smooth
+from scaling_app.strategies.deformation.random_field import smooth
 from scaling_app.strategies.deformation.velocity import Lattice, derivative_bound, exponential, unit_nodes
 
 STRONGEST_REGISTRATION = 6.0
@@ -171,11 +172,9 @@ def _fit(values: Tensor, shape: tuple[int, ...]) -> Tensor:
 def _dirichlet(velocity: Tensor, nodes: Lattice) -> Tensor:
     """Mean over the nodes of the summed squared partial derivatives; no unit.
 
-    A stack thinner than 0.4 of the size is treated as that thick, so that its slices are not tied together.
+    A flat stack counts as thicker, so that its slices are not tied together.
     """
     total = velocity.new_zeros(())
-    size = image_size_mm(nodes.extent_mm)
-    for axis, (step, extent) in enumerate(zip(nodes.step_mm, nodes.extent_mm, strict=True)):
-        step = step * max(1.0, 0.4 * size / extent)
+    for axis, step in enumerate(thickened(nodes.step_mm, nodes.extent_mm)):
         total = total + (velocity.diff(dim=axis + 1) / step).pow(2).sum(dim=0).mean()
     return total

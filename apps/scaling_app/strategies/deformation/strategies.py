@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 
+from scaling_app.imaging.extents import image_size_mm
 from scaling_app.strategies.base import PreparedCase, Strategy, StrategyContext
 from scaling_app.strategies.baseline import vary_intensity
 from scaling_app.strategies.catalogue import entry_of
@@ -34,7 +35,7 @@ from scaling_app.strategies.deformation.carrying import CHECKED, carry_labels, l
 from scaling_app.strategies.deformation.folds import cell_determinants, voxel_grid
 from scaling_app.strategies.deformation.generator import FEWEST_FOR_GAUSSIAN, check_kind
 from scaling_app.strategies.deformation.group import Group, gather
-from scaling_app.strategies.deformation.random_field import Strength, image_size_mm, random_velocity, tempered
+from scaling_app.strategies.deformation.random_field import Strength, random_velocity, tempered
 from scaling_app.strategies.deformation.running_bounds import RunningBounds
 from scaling_app.strategies.deformation.sampling import SubspaceSampler, between_shapes
 from scaling_app.strategies.deformation.velocity import Deformation, Flow, Lattice, unit_nodes

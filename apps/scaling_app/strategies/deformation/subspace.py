@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from scaling_app.strategies.deformation.random_field import image_size_mm
+from scaling_app.imaging.extents import image_size_mm
 from scaling_app.strategies.deformation.velocity import Lattice
 
 SOBOLEV_WIDTH = 0.07

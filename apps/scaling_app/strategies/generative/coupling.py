@@ -31,6 +31,8 @@ from scaling_app.strategies.generative.stages import GeneratorTrainer, full_prec
 
 logger = logging.getLogger(__name__)
 
+FEWEST_PAIRS = 2
+"""At a time: for a single small volume torch takes a slow convolution on a processor, and one costs more than two."""
 _MASK_RATE = 0.05
 _DIVERSITY_EVERY = 5
 _ELSEWHERE = 0.5  # of validation images
@@ -135,17 +137,23 @@ class Coupling:
             return Batch(self._elsewhere(batch.image), batch.label, batch.case_ids)
 
     def restricted(self, batch: Batch, others: Sequence[str]) -> Batch:
-        """The batch's samples of the labelled cases `others`; a fresh one of these if none is left.
+        """The batch's samples of the labelled cases `others`, and fresh ones of these where too few are left.
 
         So none of the patient left out, and none under a carried label, which that patient's may have shaped.
         """
         keep = [i for i, case_id in enumerate(batch.case_ids) if case_id in others]
         if len(keep) == len(batch.case_ids):
             return batch
-        if keep:
-            return Batch(batch.image[keep], batch.label[keep], tuple(batch.case_ids[i] for i in keep))
-        drawn = self.source.draw(1, self.generator, among=others, warp=self.masks.draw_unlearned)
-        return Batch(drawn.image.to(batch.image), drawn.label.to(batch.label), drawn.case_ids)
+        kept = Batch(batch.image[keep], batch.label[keep], tuple(batch.case_ids[i] for i in keep))
+        missing = min(FEWEST_PAIRS, len(batch.case_ids)) - len(keep)
+        if missing <= 0:
+            return kept
+        drawn = self.source.draw(missing, self.generator, among=others, warp=self.masks.draw_unlearned)
+        return Batch(
+            torch.cat([kept.image, drawn.image.to(batch.image)]),
+            torch.cat([kept.label, drawn.label.to(batch.label)]),
+            kept.case_ids + drawn.case_ids,
+        )
 
     def outer_step(
         self, network: nn.Module, loss: Loss, real: Batch, synthetic: Synthetic, patient: str

@@ -12,12 +12,14 @@ generator collapses, or when its steps keep failing.
 
 Real pairs are aligned, too, so that alignment alone says no more than that a pair looks like one. Before
 the segmenter trains on any, generated pairs must be shown to do more than the same pairs unpainted, that is
-with the warped real images that they were painted on: each outer step is a bet on
+with the warped real images that they were painted on: each outer step but the first is a bet on
 
-    z = (mean_i a_i - mean_i b_i) / (mean_i |a_i| + mean_i |b_i|)   in [-1, 1],
+    z = clip(d / 2 m, -1, 1),   d = mean_i a_i - mean_i b_i,
 
-`b_i` the alignment of pair `i` unpainted. Where painting makes no difference, painted and unpainted pairs
-can change places and `E z = 0`; the wealth `mean_l prod_t (1 + l z_t)` over several stakes `l` then stays
+`b_i` the alignment of pair `i` unpainted and `m` the usual `|d|` of the steps *before*. Differences are small
+beside the alignments themselves, since a painted pair is much like the unpainted one: in units of these no bet
+could be won. Where painting makes no difference, painted and unpainted pairs can change places, so that `d` is
+as likely as `-d` and `E z = 0`; the wealth `mean_l prod_t (1 + l z_t)` over several stakes `l` then stays
 below `1 / alpha` with a probability of at least `1 - alpha`, whenever one looks, and so it does wherever
 `E z <= 0` (Ville's inequality; Waudby-Smith and Ramdas, JRSS-B 86, 2024, https://arxiv.org/abs/2010.09686).
 """
@@ -32,6 +34,7 @@ import torch
 from torch import Tensor
 
 _MEMORY = 0.8
+_LONG_MEMORY = 0.9
 _LARGEST_PAIR_WEIGHT = 2.0
 _ASKS = {"asked", "low", "patience", "least_diversity"}
 _STAKES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -54,6 +57,7 @@ class Proof:
         reason: why synthesis is off, empty while it is on.
         overflows: of each kind of step, how many in a row were not finite and were skipped.
         wealths: of each stake, when every outer step was a bet that painted pairs do more.
+        usual: of the difference between painted and unpainted, its size in the steps so far.
         shown: whether the wealth was ever enough.
     """
 
@@ -70,6 +74,7 @@ class Proof:
     overflows: dict[str, int] = field(default_factory=dict)
     of_source: dict[str, float] = field(default_factory=dict)
     wealths: list[float] = field(default_factory=lambda: [1.0] * len(_STAKES))
+    usual: float = 0.0
     shown: bool = False
 
     @property
@@ -123,12 +128,13 @@ class Proof:
             self._turn_off(f"generated pairs did not help in {self.patience} outer steps in a row")
 
     def _bet(self, alignment: Tensor, unpainted: Tensor) -> None:
-        size = float(alignment.abs().mean() + unpainted.abs().mean())
-        if self.shown or size == 0:
-            return
-        z = float(alignment.mean() - unpainted.mean()) / size
-        self.wealths = [w * (1 + stake * z) for w, stake in zip(self.wealths, _STAKES, strict=True)]
-        self.shown = self.evidence >= _PROOF
+        difference = float(alignment.mean() - unpainted.mean())
+        if self.usual > 0 and not self.shown:
+            z = min(1.0, max(-1.0, difference / (2 * self.usual)))
+            self.wealths = [w * (1 + stake * z) for w, stake in zip(self.wealths, _STAKES, strict=True)]
+            self.shown = self.evidence >= _PROOF
+        size = abs(difference)
+        self.usual = _LONG_MEMORY * self.usual + (1 - _LONG_MEMORY) * size if self.usual > 0 else size
 
     def observe_diversity(self, generated: float, real: float) -> None:
         """Takes in how much generated and warped real images differ among themselves."""

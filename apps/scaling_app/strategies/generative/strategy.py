@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from scaling_app.strategies.base import Batch, Loss, PointMap, PreparedCase, Strategy, StrategyContext
 from scaling_app.strategies.baseline import Baseline
-from scaling_app.strategies.generative.coupling import Coupling, Rotation
+from scaling_app.strategies.generative.coupling import FEWEST_PAIRS, Coupling, Rotation
 from scaling_app.strategies.generative.hypergradient import Pairs, pair_losses
 from scaling_app.strategies.generative.masks import MaskAugmentation, PatchSource
 from scaling_app.strategies.generative.proof import Proof, patience_for
@@ -242,19 +242,15 @@ class GenSeg(Strategy):
         return tuple(range(context.spatial_dims)) if self.settings.flips else context.mirrored
 
     def _count(self, batch: Batch) -> int:
-        """Generated pairs per step: half as many as real ones."""
-        return max(1, len(batch.case_ids) // 2)
+        """Generated pairs per step: half as many as real ones, two at least."""
+        return max(FEWEST_PAIRS, len(batch.case_ids) // 2)
 
     def _stage_one(self, batch: Batch, feedback: list[Tensor] | None = None) -> None:
         if not self.settings.network:
             return
         coupling = self._coupled
-        count = max(1, len(batch.case_ids) // 4)
-        first = 0
-        if count == 1 and self.added_cases():  # every second sample is of an added case: they take turns
-            first = coupling.trainer.steps // 2 % min(2, len(batch.case_ids))
-        chosen = slice(first, first + count)
-        pairs, known = Pairs(batch.image[chosen], batch.label[chosen]), True
+        count = max(FEWEST_PAIRS, len(batch.case_ids) // 4)
+        pairs, known = Pairs(batch.image[:count], batch.label[:count]), True
         if self._pool is not None and coupling.trainer.steps % 2:
             drawn = self._pool.draw(count, coupling.generator, among=self._pool.case_ids)
             pairs, known = Pairs(drawn.image, drawn.label), False
