@@ -143,7 +143,7 @@ def test_without_a_network_the_pairs_are_warped_real_images_under_fields(cases) 
 
 
 @pytest.mark.usefixtures("coarse_registrations")
-def test_the_generator_learns_from_carried_labels_although_a_step_shows_it_one_sample(
+def test_the_generator_learns_from_carried_labels_although_a_step_shows_it_few_samples(
     cases, monkeypatch
 ) -> None:
     strategy = make_strategy("genda+genseg")
@@ -163,8 +163,8 @@ def test_the_generator_learns_from_carried_labels_although_a_step_shows_it_one_s
     for step in range(6):
         batch = batch_of([cases[0], added], step)
         strategy.loss(network, dice_ce, batch, step)
-    of_added = [torch.equal(image[0], batch.image[1]) for image in shown]
-    assert True in of_added and False in of_added
+    for sample in batch.image[:2]:
+        assert any(torch.equal(seen, sample) for image in shown for seen in image)
 
 
 def test_a_search_whose_time_to_settle_is_skipped_still_chooses_its_candidates(cases) -> None:
