@@ -17,8 +17,8 @@ with the warped real images that they were painted on: each outer step but the f
     z = clip(d / 2 m, -1, 1),   d = mean_i a_i - mean_i b_i,
 
 `b_i` the alignment of pair `i` unpainted and `m` the usual `|d|` of the steps *before*. Differences are small
-beside the alignments themselves, since a painted pair is much like the unpainted one: in units of these no bet
-could be won. Where painting makes no difference, painted and unpainted pairs can change places, so that `d` is
+beside the alignments themselves, since a painted pair is much like the unpainted one: in units of these the
+proof could hardly be reached. Where painting makes no difference, painted and unpainted pairs can change places, so that `d` is
 as likely as `-d` and `E z = 0`; the wealth `mean_l prod_t (1 + l z_t)` over several stakes `l` then stays
 below `1 / alpha` with a probability of at least `1 - alpha`, whenever one looks, and so it does wherever
 `E z <= 0` (Ville's inequality; Waudby-Smith and Ramdas, JRSS-B 86, 2024, https://arxiv.org/abs/2010.09686).
@@ -56,7 +56,7 @@ class Proof:
         least_diversity: generated images must differ at least this share of what warped real ones do.
         reason: why synthesis is off, empty while it is on.
         overflows: of each kind of step, how many in a row were not finite and were skipped.
-        wealths: of each stake, when every outer step was a bet that painted pairs do more.
+        wealths: of each stake, when every outer step but the first was a bet that painted pairs do more.
         usual: of the difference between painted and unpainted, its size in the steps so far.
         shown: whether the wealth was ever enough.
     """
